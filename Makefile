@@ -1,0 +1,65 @@
+# Every target explains itself: `make help`. `make setup` is what all others stand on; stamps in .state/ keep it fast.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Narrow a test run: make test T=tests/shared/test_lifecycle.py
+T ?= tests
+LOCKS := scanner compressor uploader gateway embedded
+
+.PHONY: help setup demo run test lint types unit bench lock format clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: .state/python .state/tools ## Install everything into this checkout (idempotent; instant when nothing changed).
+
+.state/python: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@mkdir -p .state
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+.state/tools: devstack/install_tools.sh
+	@mkdir -p .state
+	bash devstack/install_tools.sh
+	touch $@
+
+demo: setup ## Start a sample NAS with everything, archive one folder before your eyes, stay up until Ctrl-C.
+	$(BIN)/python -m devstack.demo
+
+run: setup ## Start everything on your own tree: make run QNAP_BASE_PATH=/mnt/nas DATA_DIR=./data
+	$(BIN)/cs-archiver up
+
+test: lint types unit ## All that a contributor must pass: lint, types, tests (T=path narrows).
+
+lint: setup ## Lint and check the format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## Strict types.
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/python -m pytest $(T)
+
+bench: setup ## Measure speed beside its reference in the same run.
+	$(BIN)/python -m benchmarks
+
+format: setup ## Rewrite the code in the house format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Rewrite requirements/*.txt from pyproject.toml.
+	lock="$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11"
+	$$lock --extra embedded --group dev pyproject.toml -o requirements/dev.txt
+	for name in $(LOCKS); do $$lock --extra $$name -c requirements/dev.txt pyproject.toml -o requirements/$$name.txt; done
+	echo uv | $$lock - -o requirements/bootstrap.txt
+
+clean: ## Remove what make made (never a DATA_DIR).
+	rm -rf .venv .state
