@@ -1,0 +1,59 @@
+"""The two families every failure belongs to, and how a person reads them.
+
+The adapter that meets a failure decides its family (it alone knows); `shared.retry` only obeys. A message is written for the
+person who has to act: what happened, to what, and what to do.
+"""
+
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """What a retry budget belongs to (seed 001, 3.3)."""
+
+    COMPRESSION = "compression"
+    UPLOAD = "upload"
+    CONNECTION = "connection_error"
+
+
+class ArchiverError(Exception):
+    """Base of everything this project raises on purpose; `str(error)` is fit for the user."""
+
+
+class PermanentError(ArchiverError):
+    """Trying again cannot help: bad input, a refused name, no permission. The job fails at once."""
+
+
+class TransientError(ArchiverError):
+    """Trying again may help; the budget of `operation` pays for it."""
+
+    def __init__(self, message: str, operation: Operation) -> None:
+        super().__init__(message)
+        self.operation = operation
+
+
+class Waiting(ArchiverError):  # noqa: N818 - not a failure: nothing went wrong, something is not there yet
+    """Cannot go on yet, and no budget pays for it: no space, NAS not mounted, the destination's state unknown.
+
+    `retry_after_s`: when to look again, in seconds. `missing_bytes`: how much space is lacking, where that is the reason.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float = 60.0, missing_bytes: int | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        self.missing_bytes = missing_bytes
+
+
+class ConfigurationError(ArchiverError):
+    """A process cannot start with these settings; names every wrong one."""
+
+
+class Fenced(ArchiverError):  # noqa: N818 - says what happened to the worker
+    """Somebody else owns the job now (lease lost, attempt taken over): stop at once, touch nothing more."""
+
+
+class Cancelled(ArchiverError):  # noqa: N818 - says what happened to the job
+    """The user cancelled the job; the worker stops at the next safe point."""
+
+
+class Paused(ArchiverError):  # noqa: N818 - says what happened to the job
+    """The user paused the job; the worker stops its children and leaves the state as it is."""

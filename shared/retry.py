@@ -1,0 +1,56 @@
+"""What follows from a failure: a pure decision, so that one table of tests covers it."""
+
+import msgspec
+
+from shared.errors import Operation, TransientError, Waiting
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Retry budgets and the delay between tries (seed 001, 3.3)."""
+
+    compression: int = 3
+    upload: int = 5
+    connection: int = 10
+    delay_s: float = 30.0
+
+    def of(self, operation: Operation) -> int:
+        return {
+            Operation.COMPRESSION: self.compression,
+            Operation.UPLOAD: self.upload,
+            Operation.CONNECTION: self.connection,
+        }[operation]
+
+
+class Retry(msgspec.Struct, frozen=True, tag=True):
+    """Try again after `delay_s` seconds; `spends` names the budget that pays, None when waiting is free."""
+
+    delay_s: float
+    reason: str
+    spends: Operation | None
+    missing_bytes: int | None = None
+
+
+class Fail(msgspec.Struct, frozen=True, tag=True):
+    """The job fails with this reason."""
+
+    reason: str
+
+
+Decision = Retry | Fail
+
+
+def decide(error: Exception, spent: int, limits: Limits) -> Decision:
+    """Decide from the failure and the tries already `spent` from that operation's budget.
+
+    Permanent errors and whatever nobody foresaw (a defect of ours: retrying would hide it behind 90 seconds) fail at once.
+    """
+    match error:
+        case Waiting():
+            return Retry(error.retry_after_s, str(error), None, error.missing_bytes)
+        case TransientError():
+            allowed = limits.of(error.operation)
+            if spent < allowed:
+                return Retry(limits.delay_s, f"{error} (retry {spent + 1} of {allowed})", error.operation)
+            return Fail(f"{error} (gave up after {allowed} retries)")
+        case _:
+            return Fail(str(error) or type(error).__name__)
