@@ -1,0 +1,106 @@
+"""Files by directory handle: every path is walked one part at a time with O_NOFOLLOW, so no link and no swap leads elsewhere."""
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from shared.errors import PermanentError
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO that took a file's place must not hang.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+_RENAME_NOREPLACE = 1
+_NO_RENAMEAT2 = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _renameat2(source_dir: int, source: bytes, target_dir: int, target: bytes) -> int:
+    """Return 0 or the errno; ENOSYS where the C library has no such call (glibc has it since 2.28)."""
+    call = getattr(_LIBC, "renameat2", None)
+    if call is None:
+        return errno.ENOSYS
+    done: int = call(source_dir, source, target_dir, target, _RENAME_NOREPLACE)
+    return 0 if done == 0 else ctypes.get_errno()
+
+
+def split(relative: bytes) -> list[bytes]:
+    """The parts of a relative path. Raises PermanentError for absolute paths, empty parts, `.` and `..`."""
+    if not relative:
+        return []
+    parts = relative.split(b"/")
+    if any(part in {b"", b".", b".."} or b"\0" in part for part in parts):
+        raise PermanentError(f"Not a plain relative path: {os.fsdecode(relative)!r}.")
+    return parts
+
+
+@contextmanager
+def root(path: Path) -> Iterator[int]:
+    """Open a trusted, configured directory (links in ITS path are the administrator's business)."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def directory(parent: int, relative: bytes = b"") -> Iterator[int]:
+    """Open a directory below `parent`. Raises OSError (ELOOP or ENOTDIR where a link stands in the way)."""
+    handle = os.dup(parent)
+    try:
+        for part in split(relative):
+            child = os.open(part, _DIRECTORY, dir_fd=handle)
+            os.close(handle)
+            handle = child
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def file(parent: int, name: bytes) -> Iterator[int]:
+    """Open a regular file in `parent` for reading. Raises PermanentError when another kind of thing has that name."""
+    handle = os.open(name, _FILE, dir_fd=parent)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise PermanentError(f"Not a regular file any more: {os.fsdecode(name)!r}.")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def lstat(parent: int, name: bytes) -> os.stat_result | None:
+    """What stands under `name`, links not followed; None when nothing does."""
+    with suppress(FileNotFoundError):
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    return None
+
+
+def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+    """Rename within one file system and never replace: RENAME_NOREPLACE, else link and unlink where the file system lacks it.
+
+    Raises FileExistsError when `target` exists. A directory can't be linked: there the error of the first try is raised.
+    """
+    error = _renameat2(source_dir, source, target_dir, target)
+    if error == 0:
+        return
+    if error in _NO_RENAMEAT2:
+        os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
+        os.unlink(source, dir_fd=source_dir)
+        return
+    raise OSError(error, os.strerror(error), os.fsdecode(source), None, os.fsdecode(target))
+
+
+def sync_directory(handle: int) -> None:
+    """Make the names in a directory durable; file systems that cannot (EINVAL) are left to their own promise."""
+    try:
+        os.fsync(handle)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
