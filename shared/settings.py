@@ -1,0 +1,267 @@
+"""Every setting of every process, in one place: typed, documented, read once from the environment.
+
+The names are those of seed 001, 7.1, and of the design. `load` collects everything that is wrong and names it at once, so that
+nobody fixes one value per start. The table in docs/settings.md is checked against this file by a test.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from shared.errors import ConfigurationError
+from shared.retry import Limits
+
+Parser = Callable[[str], Any]
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _path(value: str) -> Path:
+    path = Path(value)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _number(low: float, high: float) -> Parser:
+    def parse(value: str) -> float:
+        number = float(value)
+        if not low <= number <= high:
+            raise ValueError(f"must be from {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Parser:
+    def parse(value: str) -> int:
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def _one_of(*words: str) -> Parser:
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of: {', '.join(words)}")
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Parser:
+    def parse(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)}")
+        return value
+
+    return parse
+
+
+_YES_NO = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in _YES_NO:
+        raise ValueError("must be true or false")
+    return _YES_NO[value.lower()]
+
+
+def _setting(parse: Parser, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+    metadata = {"parse": parse, "doc": doc, "secret": secret}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every service needs."""
+
+    database_url: str = _setting(_url("postgresql", "postgres"), "Postgres address, with this service's own role.", secret=True)
+    nats_url: str = _setting(_url("nats", "tls"), "NATS address, without user and password.")
+    nats_user: str = _setting(_text, "NATS user; empty: the service's name.", "")
+    nats_password: str = _setting(_text, "NATS password.", "", secret=True)
+    instance: str = _setting(_text, "Name of this process in leases and logs; empty: service@host:pid.", "")
+    lease_seconds: float = _setting(
+        _number(1, 3600), "How long a worker may be silent before another takes its job, seconds.", 60.0
+    )
+    poll_seconds: float = _setting(_number(0.1, 600), "How often work is looked for when no event came, seconds.", 30.0)
+    max_compression_retries: int = _setting(_whole(0, 100), "Automatic retries of copy, compression and test.", 3)
+    max_upload_retries: int = _setting(_whole(0, 100), "Automatic retries of transfer and verification.", 5)
+    max_connection_error_retries: int = _setting(_whole(0, 1000), "Automatic retries after connection errors.", 10)
+    retry_delay_seconds: float = _setting(_number(0, 86400), "Pause before an automatic retry, seconds.", 30.0)
+    max_crashes: int = _setting(_whole(1, 100), "Crashes without progress after which a job fails.", 5)
+    log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Least severe level written.", "INFO")
+    log_format: str = _setting(_one_of("json", "console"), "Log lines for programs or for people.", "json")
+    log_file: Path | None = _setting(_path, "Also write the log here (rotated: 30 days or 1 GB); empty: only stderr.", None)
+    health_port: int = _setting(_whole(0, 65535), "Port on 127.0.0.1 that answers GET /health; 0: none.", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """Where the service's own files lie."""
+
+    storage_base_path: Path = _setting(_path, "Root of temp, archives, failed and workspaces.", Path("/storage"))
+    storage_temp_path: Path | None = _setting(_path, "Temporary copies; empty: temp below the root.", None)
+    storage_archives_path: Path | None = _setting(_path, "Archives waiting for upload; empty: archives below the root.", None)
+    storage_failed_path: Path | None = _setting(_path, "What failed jobs leave; empty: failed below the root.", None)
+
+    @property
+    def temp(self) -> Path:
+        return self.storage_temp_path or self.storage_base_path / "temp"
+
+    @property
+    def archives(self) -> Path:
+        return self.storage_archives_path or self.storage_base_path / "archives"
+
+    @property
+    def failed(self) -> Path:
+        return self.storage_failed_path or self.storage_base_path / "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the NAS is mounted."""
+
+    qnap_base_path: Path = _setting(_path, "The folder that holds level 1 (mounted NAS).", Path("/mnt/qnap/CitySpace Tech Team"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScannerSettings(Source, Common):
+    """The scanner: discovery, and the only deletion on the NAS."""
+
+    scan_interval_seconds: float = _setting(_number(10, 86400 * 7), "Pause between scheduled scans, seconds.", 900.0)
+    delete_limit: int = _setting(_whole(1, 64), "Source deletions at the same time.", 1)
+    evidence_fresh_seconds: float = _setting(
+        _number(0, 86400), "Evidence older than this is asked for again (size at the destination) before a deletion.", 900.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressorSettings(Storage, Source, Common):
+    """The compressor: copy, compress, test."""
+
+    compress_limit: int = _setting(_whole(1, 64), "Archive jobs in copying, compressing or verifying at the same time.", 1)
+    copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: our fastest pass; tiered: seed 001's four by size.", "auto")
+    copy_small_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
+    copy_medium_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB rsync copies.", 100.0)
+    copy_large_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB dd copies; above, several at once.", 1000.0)
+    min_free_space_gb: float = _setting(_number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
+    compression_size_estimate_ratio: float = _setting(_number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
+    space_check_seconds: float = _setting(_number(0.1, 86400), "Pause before space is looked at again, seconds.", 60.0)
+    space_pass_hours: float = _setting(_number(0, 10000), "How long smaller jobs may pass one that waits for space, hours.", 24.0)
+    failed_retention_days: float = _setting(_number(0, 36500), "How long failed jobs keep archives and error.log, days.", 30.0)
+    sevenzip_path: Path | None = _setting(_path, "The 7zz program; empty: the one that was installed with us, else PATH.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploaderSettings(Storage, Common):
+    """The uploader: everything that talks to Globus."""
+
+    globus_client_id: str = _setting(_text, "Client id of the service account.", "")
+    globus_client_secret: str = _setting(_text, "Its secret.", "", secret=True)
+    globus_source_endpoint: str = _setting(_text, "Collection that sees the archives (UUID).", "")
+    globus_destination_endpoint: str = _setting(_text, "Collection that keeps them (UUID).", "")
+    globus_destination_base_path: str = _setting(_text, "Folder on the destination below which level 1 begins.", "/")
+    globus_source_local_root: Path | None = _setting(
+        _path, "Local directory that the source collection shows; empty: the archives directory.", None
+    )
+    globus_source_collection_path: str = _setting(_text, "Path under which the source collection shows that directory.", "/")
+    globus_auth_url: str = _setting(_url("http", "https"), "Another Globus Auth server (the emulator's).", "")
+    globus_transfer_url: str = _setting(_url("http", "https"), "Another Globus Transfer server (the emulator's).", "")
+    upload_limit: int = _setting(_whole(1, 64), "Archive jobs in uploading or upload_verifying at the same time.", 1)
+    upload_task_timeout_hours: float = _setting(_number(0.001, 10000), "A transfer task's deadline, hours.", 12.0)
+    upload_task_poll_interval_seconds: float = _setting(
+        _number(1, 3600), "Longest pause between two looks at a task, seconds; the first looks are closer together.", 60.0
+    )
+    hard_fault_minutes: float = _setting(
+        _number(0, 10000), "How long a fault that does not heal by itself may last before the task is cancelled, minutes.", 5.0
+    )
+    remote_recheck: str = _setting(_one_of("always", "never"), "Read the remote files a second time before they count.", "always")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(Storage, Source, Common):
+    """The gateway: everything that talks to people."""
+
+    gateway_host: str = _setting(_text, "Address to listen on.", "127.0.0.1")
+    gateway_port: int = _setting(_whole(0, 65535), "Port to listen on.", 8000)
+    jwt_secret_key: str = _setting(_text, "Signs access tokens; at least 32 characters.", secret=True)
+    jwt_algorithm: str = _setting(_one_of("HS256", "HS384", "HS512"), "How tokens are signed.", "HS256")
+    jwt_access_token_expire_minutes: int = _setting(_whole(1, 525600), "How long a login lasts, minutes.", 1440)
+    admin_initial_password: str = _setting(
+        _text, "First password of `admin`, which then needs no change; empty: changeme, to be changed at once.", "", secret=True
+    )
+    globus_emulated: bool = _setting(_flag, "Set by the embedded edition when Globus is its emulator.", False)
+    ui_path: Path | None = _setting(_path, "Directory of the built UI; empty: ui/dist beside the code.", None)
+    min_free_space_gb: float = _setting(_number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
+    compression_size_estimate_ratio: float = _setting(_number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
+
+
+T = TypeVar("T", bound=Common)
+
+
+def load(shape: type[T], environment: Mapping[str, str] | None = None) -> T:
+    """Read one process's settings. Raises ConfigurationError that names every wrong or missing value at once."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for setting in fields(shape):
+        name = setting.name.upper()
+        raw = environment.get(name, "")
+        if raw == "":
+            if setting.default is MISSING:
+                wrong.append(f"{name} is missing: {setting.metadata['doc']}")
+            continue
+        try:
+            values[setting.name] = setting.metadata["parse"](raw)
+        except ValueError as exc:
+            shown = "" if setting.metadata["secret"] else f" (it is {raw!r})"
+            wrong.append(f"{name}{shown}: {exc}")
+    wrong += _wrong_together(shape, environment)
+    if wrong:
+        raise ConfigurationError("These settings need your attention:\n  " + "\n  ".join(wrong))
+    return shape(**values)
+
+
+_GLOBUS_SET = ("GLOBUS_CLIENT_ID", "GLOBUS_CLIENT_SECRET", "GLOBUS_SOURCE_ENDPOINT", "GLOBUS_DESTINATION_ENDPOINT")
+
+
+def globus_is_real(environment: Mapping[str, str]) -> bool:
+    """True when the environment names a Globus service account. Raises ConfigurationError when it names only a part of one."""
+    present = [name for name in _GLOBUS_SET if environment.get(name)]
+    if present and len(present) < len(_GLOBUS_SET):
+        missing = [name for name in _GLOBUS_SET if name not in present]
+        raise ConfigurationError(f"Globus is set up only in part: {', '.join(missing)} missing. Set all of them, or none.")
+    return bool(present)
+
+
+def _wrong_together(shape: type[Common], environment: Mapping[str, str]) -> list[str]:
+    """What is wrong between settings rather than in one."""
+    wrong: list[str] = []
+    if issubclass(shape, UploaderSettings):
+        try:
+            if not globus_is_real(environment):
+                wrong.append(f"{', '.join(_GLOBUS_SET)} are missing: where archives go.")
+        except ConfigurationError as exc:
+            wrong.append(str(exc))
+    if issubclass(shape, GatewaySettings) and 0 < len(environment.get("JWT_SECRET_KEY", "")) < 32:
+        wrong.append("JWT_SECRET_KEY: must have at least 32 characters")
+    return wrong
+
+
+def retry_limits(settings: Common) -> Limits:
+    """The retry budgets of one process."""
+    return Limits(
+        compression=settings.max_compression_retries,
+        upload=settings.max_upload_retries,
+        connection=settings.max_connection_error_retries,
+        delay_s=settings.retry_delay_seconds,
+    )
