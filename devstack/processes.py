@@ -1,0 +1,261 @@
+"""Children of the supervisor: each in a session of its own, one log file each, restarted when it dies, gone when we are gone."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from devstack import proc
+from shared.errors import ArchiverError
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_FIRST_DELAY_S = 0.2
+_LONGEST_DELAY_S = 10.0
+_SETTLED_S = 30.0
+_LOG_LIMIT_BYTES = 10 * 2**20
+_LOG_CHECK_S = 60.0
+
+Steps = tuple[tuple[signal.Signals, float], ...]
+"""How a process is asked to end: a signal and the seconds it may take, then the next."""
+
+
+class Account(NamedTuple):
+    """Whom a process runs as; only root can ask for another than itself."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What a pid file holds: enough to end this very process later, and no other."""
+
+    name: str
+    pid: int
+    identity: str
+    stop: list[tuple[int, float]]
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. `environment` is all the child sees besides its mark; `mark` names its owner (`proc.MARK`)."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    mark: str
+    log: Path
+    pid_file: Path
+    cwd: Path = Path("/")
+    account: Account | None = None
+    stop: Steps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
+
+
+Report = Callable[[str], None]
+
+
+def report(line: str) -> None:
+    """Say one thing to the person at the terminal, and keep it in the supervisor's own log."""
+    print(line, file=sys.stderr, flush=True)
+    structlog.get_logger("devstack").warning(line, action="supervisor_report")
+
+
+def next_delay(previous_s: float, lived_s: float) -> float:
+    """Seconds to wait before a restart: 0.2, doubling to 10; a child that lived for 30 s starts over. Pure."""
+    if previous_s == 0 or lived_s >= _SETTLED_S:
+        return _FIRST_DELAY_S
+    return min(previous_s * 2, _LONGEST_DELAY_S)
+
+
+def launcher(command: list[str], account: Account | None, death_signal: signal.Signals = signal.SIGTERM) -> list[str]:
+    """The command line that runs `command` as `account` and ends it with us. Start it from the thread that outlives it."""
+    who = f"{account.uid}:{account.gid}" if account is not None and os.geteuid() == 0 else "-"
+    return [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(death_signal)), who, *command]
+
+
+def describe_exit(code: int) -> str:
+    """Say "exit code 3" or "killed by SIGKILL"."""
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+async def run(command: list[str], *, account: Account | None = None, environment: Mapping[str, str], timeout_s: float) -> str:
+    """Run a helper program to its end and return what it said. Raises ArchiverError with its words when it fails or hangs."""
+    process = await asyncio.create_subprocess_exec(
+        *launcher(command, account, signal.SIGKILL),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=dict(environment),
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise ArchiverError(f"{command[0]} did not end within {timeout_s:.0f} s.") from None
+    words = output.decode(errors="replace").strip()
+    if process.returncode != 0:
+        raise ArchiverError(f"{Path(command[0]).name} failed ({describe_exit(process.returncode or 0)}): {words[-1000:]}")
+    return words
+
+
+class Child:
+    """One supervised process. `start` it once; it is kept alive until `stop`.
+
+    `ready` answers whether it serves; `before` runs before each start (clean-up after a crash).
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        ready: Callable[[], Awaitable[bool]] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
+        say: Report = report,
+    ) -> None:
+        self.program = program
+        self.deaths = 0
+        self._ready = ready
+        self._before = before
+        self._say = say
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._log_start = 0
+        self._started_at = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the running incarnation, None between two."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self, timeout_s: float = 30.0) -> None:
+        """Start and wait until ready. Raises ArchiverError, quoting its log, when it dies or stays silent; then nothing is left."""
+        try:
+            await self._spawn()
+            await self._until_ready(timeout_s)
+        except BaseException:
+            await self._end()
+            raise
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.program.name}")
+
+    async def stop(self) -> None:
+        """Ask it to end, step by step; whatever it started ends too. Safe to call twice."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        await self._end()
+
+    def last_words(self) -> str:
+        """The end of what this incarnation wrote to its log."""
+        with suppress(OSError), self.program.log.open("rb") as log:
+            log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 2000))
+            return log.read().decode(errors="replace").strip()
+        return ""
+
+    async def _spawn(self) -> None:
+        self._started_at = time.monotonic()
+        if self._before is not None:
+            await self._before()
+        program = self.program
+        log = os.open(program.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            self._log_start = os.fstat(log).st_size
+            self._process = await asyncio.create_subprocess_exec(
+                *launcher(program.command, program.account, program.stop[0][0]),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**program.environment, proc.MARK: f"{program.mark}:{program.name}"},
+                cwd=program.cwd,
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        self._record(self._process.pid)
+
+    def _record(self, pid: int) -> None:
+        stop = [(int(number), patience_s) for number, patience_s in self.program.stop]
+        record = Record(self.program.name, pid, proc.identity(pid) or "", stop)
+        new = self.program.pid_file.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(record))
+        new.replace(self.program.pid_file)
+
+    async def _until_ready(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._ready is not None and not await self._ready():
+            if self.pid is None:
+                code = await self._process.wait() if self._process is not None else 0
+                raise ArchiverError(f"{self.program.name} ended while starting ({describe_exit(code)}): {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise ArchiverError(f"{self.program.name} did not answer within {timeout_s:.0f} s: {self.last_words()}")
+            await asyncio.sleep(0.01)
+
+    async def _keep(self) -> None:
+        delay_s = 0.0
+        while True:
+            code = await self._watch()
+            lived_s = time.monotonic() - self._started_at
+            delay_s = next_delay(delay_s, lived_s)
+            self.deaths += 1
+            self._say(
+                f"{self.program.name} died ({describe_exit(code)}) after {lived_s:.1f} s; starting it again in {delay_s:.1f} s."
+            )
+            await self._sweep()
+            await asyncio.sleep(delay_s)
+            try:
+                await self._spawn()
+            except (OSError, ArchiverError) as exc:
+                self._say(f"{self.program.name} cannot be started: {exc}")
+
+    async def _watch(self) -> int:
+        """Wait for its end, keeping its log small meanwhile."""
+        assert self._process is not None
+        while True:
+            try:
+                async with asyncio.timeout(_LOG_CHECK_S):
+                    return await self._process.wait()
+            except TimeoutError:
+                if rotate(self.program.log):
+                    self._log_start = 0
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is not None:
+            for number, patience_s in self.program.stop:
+                with suppress(ProcessLookupError):
+                    process.send_signal(number)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), patience_s)
+                    break
+            await self._sweep()
+        self.program.pid_file.unlink(missing_ok=True)
+
+    async def _sweep(self) -> None:
+        """End what the dead child had started and left behind; found by the inherited mark, in whatever session it is."""
+        left = await asyncio.to_thread(proc.marked, f"{self.program.mark}:{self.program.name}")
+        if left:
+            await asyncio.to_thread(proc.end, left, ((signal.SIGKILL, 5.0),))
+
+
+def rotate(log: Path, limit_bytes: int = _LOG_LIMIT_BYTES) -> bool:
+    """Keep one older copy `<log>.1` and empty a log above `limit_bytes`; its writer appends and needs not be told.
+
+    Lines written between the copy and the emptying are lost: acceptable in a log, whose events are in Postgres anyway.
+    """
+    if not log.exists() or log.stat().st_size <= limit_bytes:
+        return False
+    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    os.truncate(log, 0)
+    return True

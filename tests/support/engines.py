@@ -1,0 +1,158 @@
+"""Real engines for tests: one Postgres and one NATS server per test session (and per xdist worker), started in ~0.6 s.
+
+Fixtures (made available to every test by tests/conftest.py):
+
+- `pg`: a PostgresEngine. `await pg.create_database()` -> superuser DSN of an empty database; `await pg.create_database("name")` copies a template
+  made once with `await pg.template("name", build)`, `build(dsn)` being a coroutine function that fills it.
+- `database`: the DSN of an empty database of this test's own, dropped afterwards.
+- `nats`: a NatsEngine with the real permissions, stream and durables. `await nats.connect("scanner")` -> client;
+  `nats.passwords[user]`, `nats.url`; `await nats.reset()` empties the stream. Clients from `connect` are closed by the fixture at the end.
+"""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import nats
+import pytest
+from nats.aio.client import Client
+
+from devstack import postgres
+from devstack.nats_server import NatsServer
+from devstack.postgres import Postgres
+from shared.nats_permissions import PROVISION, STREAM, inbox_prefix
+from shared.provision import provision
+
+
+@contextmanager
+def data_dir() -> Iterator[Path]:
+    """A DATA_DIR that Postgres' own account can reach (pytest's tmp_path is 0700), removed with its database."""
+    path = Path(tempfile.mkdtemp(prefix="cs-archiver-test-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        postgres.destroy(path)
+        shutil.rmtree(path)
+
+
+class PostgresEngine:
+    """A running server; databases come and go."""
+
+    def __init__(self, server: Postgres) -> None:
+        self.server = server
+        self._templates: set[str] = set()
+
+    async def create_database(self, template: str | None = None) -> str:
+        """Make a database of a name nobody uses, empty or a copy of `template`; return the superuser's DSN."""
+        name = f"test_{uuid4().hex}"
+        await self._execute(f'CREATE DATABASE {name} TEMPLATE "{template or "template0"}"')
+        return self.server.dsn(name)
+
+    async def drop_database(self, dsn: str) -> None:
+        """Drop it, whoever is still connected."""
+        await self._execute(f"DROP DATABASE IF EXISTS {urlsplit(dsn).path[1:]} WITH (FORCE)")
+
+    async def template(self, name: str, build: Callable[[str], Awaitable[None]]) -> str:
+        """Make the database `name` once per session and fill it with `build(dsn)`; `build` must close its connections."""
+        if name not in self._templates:
+            await self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+            await build(self.server.dsn(name))
+            self._templates.add(name)
+        return name
+
+    def dsn_as(self, dsn: str, user: str, password: str) -> str:
+        """The same database for another role."""
+        parts = urlsplit(dsn)
+        return urlunsplit(parts._replace(netloc=f"{user}:{password}@127.0.0.1:{self.server.port}"))
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.server.dsn())
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+class NatsEngine:
+    """A running server with the real permission table."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.server = server
+        self.url = server.url
+        self.passwords = server.passwords
+        self._clients: list[Client] = []
+
+    async def connect(self, user: str, prefix: str | None = None, **options: object) -> Client:
+        """A client logged in as `user`, with its inbox prefix unless another `prefix` is given."""
+        options = {"inbox_prefix": prefix or inbox_prefix(user), "allow_reconnect": False, "error_cb": _silent} | options
+        client = await nats.connect(self.url, user=user, password=self.passwords[user], **options)
+        self._clients.append(client)
+        return client
+
+    async def reset(self) -> None:
+        """An empty stream with fresh durables."""
+        client = await self.connect(PROVISION)
+        await client.jetstream().delete_stream(STREAM)
+        await client.close()
+        await provision(self.url, self.passwords[PROVISION])
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+
+async def _silent(_error: Exception) -> None:
+    """Refused permissions are what tests look for themselves; nats-py would print them."""
+
+
+@asynccontextmanager
+async def postgres_server(*, durable: bool = False) -> AsyncIterator[PostgresEngine]:
+    """A server in a directory of its own, removed at the end."""
+    with data_dir() as path:
+        server = Postgres(path, durable=durable)
+        await server.initialise()
+        await server.start()
+        try:
+            yield PostgresEngine(server)
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
+async def nats_server(*, durable: bool = False) -> AsyncIterator[NatsEngine]:
+    """A provisioned server in a directory of its own, removed at the end."""
+    with data_dir() as path:
+        server = NatsServer(path, durable=durable)
+        await server.start()
+        engine = NatsEngine(server)
+        try:
+            await provision(server.url, server.passwords[PROVISION])
+            yield engine
+        finally:
+            await engine.close()
+            await server.stop()
+
+
+@pytest.fixture(scope="session")
+async def pg() -> AsyncIterator[PostgresEngine]:
+    async with postgres_server() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session", name="nats")
+async def nats_engine() -> AsyncIterator[NatsEngine]:
+    async with nats_server() as engine:
+        yield engine
+
+
+@pytest.fixture
+async def database(pg: PostgresEngine) -> AsyncIterator[str]:
+    dsn = await pg.create_database()
+    yield dsn
+    await pg.drop_database(dsn)
