@@ -1,0 +1,122 @@
+"""POSIX path <-> collection path <-> destination key: pure text, no file is looked at.
+
+A collection sees a directory tree under its own root, so the same file has two names: where it is on this machine, and where
+Globus finds it. GLOBUS_SOURCE_LOCAL_ROOT and GLOBUS_SOURCE_COLLECTION_PATH are one place under both names.
+"""
+
+import unicodedata
+
+import msgspec
+
+from shared.errors import ConfigurationError, PermanentError
+from shared.manifest import SIDECAR_SUFFIX
+
+ARCHIVE_SUFFIX = ".tar.7z"
+NAME_MAXIMUM_BYTES = 255  # of every common file system; what Globus does beyond it is not documented
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Both names of a job at the destination collection, and the key under which they are held."""
+
+    archive: str
+    sidecar: str
+    key: str
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _join(parts: list[str]) -> str:
+    # By parts and never posixpath.join, which drops the base as soon as a later part begins with a slash.
+    return "/" + "/".join(parts)
+
+
+def name_problem(name: str) -> str | None:
+    """Why Globus or the destination cannot hold this name, or None."""
+    if name in {"", ".", ".."}:
+        return "is not a name"
+    if "/" in name or "\0" in name:
+        return "contains a slash or a zero byte"
+    if "\r" in name or "\n" in name:
+        return "contains a line break, which Globus refuses"
+    try:
+        raw = name.encode()
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    if len(raw) > NAME_MAXIMUM_BYTES:
+        return f"is longer than {NAME_MAXIMUM_BYTES} bytes ({len(raw)})"
+    return None
+
+
+def _checked(name: str) -> str:
+    if problem := name_problem(name):
+        raise PermanentError(f"Cannot be uploaded: the name {name!r} {problem}. Rename it and archive the folder again.")
+    return name
+
+
+def base_parts(setting: str, name: str) -> list[str]:
+    """The parts of a path setting; raises ConfigurationError naming it. A leading `~` (Globus: the home directory) is allowed."""
+    if not setting.startswith("/"):
+        raise ConfigurationError(f"{name} must be an absolute path, not {setting!r}")
+    parts = _parts(setting)
+    for part in parts:
+        if problem := name_problem(part):
+            raise ConfigurationError(f"{name}: {part!r} {problem}")
+    return parts
+
+
+def destination(base: str, level1: str, level2: str, folder: str) -> Destination:
+    """Where `level1/level2/folder` goes: `{base}/{level1}/{level2}/{folder}.tar.7z` and its sidecar beside it.
+
+    Raises PermanentError for a name that cannot travel, ConfigurationError for a base that is no path.
+    """
+    parts = base_parts(base, "GLOBUS_DESTINATION_BASE_PATH")
+    _checked(folder)
+    if not parts and level1.startswith("~"):
+        # As the first part it would mean somebody's home directory, and the archive would land there.
+        raise PermanentError(
+            f"Cannot be uploaded: {level1!r} would be read as a home directory by Globus. Rename it,"
+            " or set GLOBUS_DESTINATION_BASE_PATH to a directory below the collection's root."
+        )
+    archive_name = _checked(folder + ARCHIVE_SUFFIX)
+    sidecar_name = _checked(archive_name + SIDECAR_SUFFIX)
+    directory = [*parts, _checked(level1), _checked(level2)]
+    archive = _join([*directory, archive_name])
+    return Destination(archive, _join([*directory, sidecar_name]), destination_key(archive))
+
+
+def destination_key(path: str) -> str:
+    """Equal for paths that some destination might not tell apart: accents composed, letter case folded."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def to_collection(local_path: str, local_root: str, collection_path: str) -> str:
+    """The collection path of a file below GLOBUS_SOURCE_LOCAL_ROOT; raises PermanentError when it is not below it."""
+    root = base_parts(local_root, "GLOBUS_SOURCE_LOCAL_ROOT")
+    base = base_parts(collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
+    parts = _parts(local_path)
+    if not local_path.startswith("/") or parts[: len(root)] != root or len(parts) == len(root):
+        raise PermanentError(
+            f"{local_path!r} is not below GLOBUS_SOURCE_LOCAL_ROOT ({local_root}), so Globus cannot see it: correct that setting."
+        )
+    below = [_checked(part) for part in parts[len(root) :]]
+    if not base and below[0].startswith("~"):
+        raise PermanentError(f"{local_path!r} would be read as a home directory by Globus: rename {below[0]!r}.")
+    return _join([*base, *below])
+
+
+def to_local(path: str, local_root: str, collection_path: str) -> str:
+    """The inverse of `to_collection`; raises PermanentError when the path is not below the collection path."""
+    root = base_parts(local_root, "GLOBUS_SOURCE_LOCAL_ROOT")
+    base = base_parts(collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
+    parts = _parts(path)
+    if not path.startswith("/") or parts[: len(base)] != base or len(parts) == len(base):
+        raise PermanentError(f"{path!r} is not below GLOBUS_SOURCE_COLLECTION_PATH ({collection_path}): correct that setting.")
+    return _join([*root, *(_checked(part) for part in parts[len(base) :])])
+
+
+def split(path: str) -> tuple[str, str]:
+    """(directory with a trailing slash, name) of a file's collection path."""
+    directory, _, name = path.rpartition("/")
+    return directory + "/", name
