@@ -1,0 +1,210 @@
+"""The marker: the one file that stays in an archived folder, and says where the rest went.
+
+It carries its final name from before the first unlink, so that no crash ever offers a half-empty folder for archiving again.
+It is written beside and renamed into place: whoever reads it reads all of it. Whose marker it is, its `Job ID:` line tells.
+"""
+
+import errno
+import os
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import msgspec
+
+from shared import handles
+from shared.errors import PermanentError
+from shared.manifest import printable
+
+SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
+PLAIN = ".archived"
+_LONGEST_NAME = 255  # bytes in one name, on every file system we know
+_LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
+_NAMED = 50  # kept files named one by one; the job's log has them all
+
+
+class MarkerFacts(msgspec.Struct, frozen=True):
+    """What a marker says. archived_on: aware, shown in UTC, the same at every resume. archive_size: bytes. sha256: hex."""
+
+    archived_on: datetime
+    archive_name: str
+    globus_path: str
+    job_id: str
+    user: str
+    archive_size: int
+    sha256: str
+    file_count: int
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Something that stays in the source: path relative to the folder, and why as a short phrase."""
+
+    path: bytes
+    reason: str
+
+
+def is_marker(name: str) -> bool:
+    """Whether a name directly in a folder says that the folder is archived."""
+    return name == PLAIN or name.endswith(SUFFIX)
+
+
+def marker_name(folder_name: str) -> bytes:
+    """The marker's name. Raises PermanentError when the folder's name leaves no room for it."""
+    name = os.fsencode(folder_name + SUFFIX)
+    if len(name) > _LONGEST_NAME:
+        longest = _LONGEST_NAME - len(SUFFIX)
+        raise PermanentError(
+            f"The folder's name is too long for its marker file: shorten it to {longest} bytes. It is {folder_name!r}."
+        )
+    return name
+
+
+def job_prefix(job_id: str) -> bytes:
+    """How every temporary name of a job begins."""
+    return b".csa-" + uuid.UUID(job_id).hex.encode() + b"-"
+
+
+def in_progress_text(facts: MarkerFacts) -> str:
+    """What stands in the folder while it is being emptied."""
+    return (
+        "Deletion in progress: this folder is archived and verified, and is being emptied.\n"
+        "What was added or changed after the copy stays. Please add nothing until this text has changed.\n"
+        f"Archive name: {_line(facts.archive_name)}\n"
+        f"Globus path: {_line(facts.globus_path)}\n"
+        f"{_job_line(facts.job_id)}\n"
+        f"User: {_line(facts.user)}\n"
+    )
+
+
+def final_text(facts: MarkerFacts, kept: Sequence[Kept]) -> str:
+    """The seed's five lines (001, 2.6), then what proves the archive, then what stayed and what to do about it."""
+    when = f"{facts.archived_on:%Y-%m-%d %H:%M:%S}"
+    if facts.archived_on.utcoffset() is None or facts.archived_on.utcoffset():
+        raise ValueError("archived_on must be in UTC")
+    return (
+        f"Archived on: {when} UTC\n"
+        f"Archive name: {_line(facts.archive_name)}\n"
+        f"Globus path: {_line(facts.globus_path)}\n"
+        f"{_job_line(facts.job_id)}\n"
+        f"User: {_line(facts.user)}\n"
+        f"Archive size: {facts.archive_size} bytes\n"
+        f"SHA-256: {facts.sha256}\n"
+        f"Files archived: {facts.file_count}\n"
+    ) + _kept_text(kept)
+
+
+def write_in_progress(
+    folder: int, name: bytes, text: str, job_id: str, fault_point: Callable[[str], None] = lambda _point: None
+) -> None:
+    """Put the marker in place, durable on return; this job's own marker from an earlier attempt is left as it is.
+
+    Raises PermanentError when a file that is not ours has that name.
+    """
+    if is_own(folder, name, job_id):
+        handles.sync_directory(folder)
+        return
+    temporary = _write_temporary(folder, text, job_id)
+    fault_point("marker.temporary")
+    try:
+        handles.rename_noreplace(folder, temporary, folder, name)
+    except OSError as exc:
+        _unlink(folder, temporary)
+        if exc.errno != errno.EEXIST:
+            raise
+        # An older attempt that still runs may have been faster: then it is ours all the same.
+        if not is_own(folder, name, job_id):
+            raise PermanentError(
+                f"The folder holds a file {printable(name)} that is not this job's marker. Nothing was deleted. "
+                "Rename or remove that file, then archive the folder again."
+            ) from exc
+    handles.sync_directory(folder)
+
+
+def replace_final(
+    folder: int, name: bytes, text: str, job_id: str, fault_point: Callable[[str], None] = lambda _point: None
+) -> bool:
+    """Replace this job's marker (or none at all) with the final text, durable on return.
+
+    False, and nothing is touched, when a file that is not ours has that name: a person put it there meanwhile.
+    """
+    temporary = _write_temporary(folder, text, job_id)
+    fault_point("marker.temporary")
+    if is_own(folder, name, job_id):
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    else:
+        try:
+            handles.rename_noreplace(folder, temporary, folder, name)
+        except FileExistsError:
+            _unlink(folder, temporary)
+            return False
+    handles.sync_directory(folder)
+    return True
+
+
+def remove_own(folder: int, name: bytes, job_id: str) -> bool:
+    """Take this job's marker away again: for a job that fails before its first unlink. False when there is none of ours."""
+    if not is_own(folder, name, job_id):
+        return False
+    _unlink(folder, name)
+    handles.sync_directory(folder)
+    return True
+
+
+def is_own(folder: int, name: bytes, job_id: str) -> bool:
+    """Whether a regular file of that name is there and names our job on a line of its own."""
+    try:
+        with handles.file(folder, name) as handle:
+            content = os.read(handle, _LONGEST_TEXT)
+    except FileNotFoundError:
+        return False
+    except PermanentError:
+        return False
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            return False
+        raise
+    return _job_line(job_id).encode() in content.splitlines()
+
+
+def is_temporary(name: bytes, job_id: str) -> bool:
+    """Whether a name is one under which this job writes its marker before renaming it."""
+    return name.startswith(job_prefix(job_id) + b"marker-")
+
+
+def _job_line(job_id: str) -> str:
+    return f"Job ID: {uuid.UUID(job_id)}"
+
+
+def _line(text: str) -> str:
+    """Text as one line: a line break in a name must not be able to forge another field."""
+    return printable(text.encode("utf-8", "surrogateescape"))
+
+
+def _kept_text(kept: Sequence[Kept]) -> str:
+    if not kept:
+        return "Kept in this folder: nothing else\n"
+    plural = "" if len(kept) == 1 else "s"
+    lines = [f"Kept in this folder: {len(kept)} file{plural} that could not be proven to be in the archive:"]
+    lines += [f"  {printable(item.path)} ({item.reason})" for item in kept[:_NAMED]]
+    if len(kept) > _NAMED:
+        lines.append(f"  and {len(kept) - _NAMED} more, named in the job's log")
+    lines.append("To archive them too: move them into a new folder beside this one, and archive that folder.")
+    return "\n".join(lines) + "\n"
+
+
+def _write_temporary(folder: int, text: str, job_id: str) -> bytes:
+    # A name of its own per writer: an older attempt that still runs never meets it.
+    name = job_prefix(job_id) + b"marker-" + secrets.token_hex(4).encode()
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return name
+
+
+def _unlink(folder: int, name: bytes) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)

@@ -1,0 +1,299 @@
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from services.scanner import discovery
+from services.scanner.discovery import FolderFacts
+from shared.errors import Cancelled, PermanentError, Waiting
+
+from .conftest import Nas
+
+YEAR_2100_NS = 4_102_444_800 * 10**9
+
+
+def go_on() -> None:
+    pass
+
+
+def put(path: Path, content: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def only(base: Path) -> FolderFacts:
+    (facts,) = discovery.scan(base, go_on).folders
+    return facts
+
+
+def test_the_seeds_example(tmp_path: Path) -> None:
+    """The tree of seed 001, 2.1: Alpha and Old_Project are offered, Beta and Gamma are ignored."""
+    base = tmp_path / "CitySpace Tech Team"
+    put(base / "Production/2024/Project_Alpha/file1.mp4", b"12345")
+    put(base / "Production/2024/Project_Alpha/file2.mp4", b"678")
+    put(base / "Production/2024/Project_Beta/notes.txt")
+    put(base / "Production/2024/Project_Gamma/file1.mp4")
+    put(base / "Production/2024/Project_Gamma/-ARCHIVED-TO-GLOBUS.txt")
+    put(base / "Production/2023/Old_Project/media/video.mp4", b"video")
+
+    found = discovery.scan(base, go_on)
+
+    assert [(f.path.removeprefix(f"{base}/"), f.level1, f.level2, f.name, f.ignored, f.is_archived) for f in found.folders] == [
+        ("Production/2023/Old_Project", "Production", "2023", "Old_Project", None, False),
+        ("Production/2024/Project_Alpha", "Production", "2024", "Project_Alpha", None, False),
+        ("Production/2024/Project_Beta", "Production", "2024", "Project_Beta", "single_text_file", False),
+        ("Production/2024/Project_Gamma", "Production", "2024", "Project_Gamma", "archived", True),
+    ]
+    assert [(f.size_bytes, f.file_count) for f in found.folders] == [(5, 1), (8, 2), (1, 1), (2, 2)]
+    assert found.unreadable == []
+    assert [discovery.scan_folder(base, f.level1, f.level2, f.name) for f in found.folders] == found.folders
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], "empty"),
+        (["a/b/c/"], "empty"),  # nothing but directories: nothing an archive would protect
+        (["readme.txt"], "single_text_file"),
+        (["NOTES.TXT"], "single_text_file"),
+        ([".txt"], "single_text_file"),
+        (["a.txt", "b.txt"], None),
+        (["a.txt", "sub/"], None),
+        (["sub/a.txt"], None),
+        (["a.md"], None),
+        (["a.txt/inside"], None),
+        ([".archived"], "archived"),
+        ([".archived", "film.mp4"], "archived"),
+        (["Any-ARCHIVED-TO-GLOBUS.txt"], "archived"),  # a marker before a single text file
+        (["sub/X-ARCHIVED-TO-GLOBUS.txt"], None),  # only directly in the folder
+        (["#recycle/a"], None),
+    ],
+)
+def test_what_is_ignored(tmp_path: Path, files: list[str], expected: str | None) -> None:
+    """The three exclusion rules, and what they do not cover; a request for an ignored folder is refused."""
+    folder = tmp_path / "a/b/c"
+    folder.mkdir(parents=True)
+    for name in files:
+        if name.endswith("/"):
+            (folder / name).mkdir(parents=True)
+        else:
+            put(folder / name)
+
+    assert only(tmp_path).ignored == expected
+    assert only(tmp_path).is_archived == (expected == "archived")
+    if expected is None:
+        assert discovery.inspect(tmp_path, str(folder)).inode == folder.stat().st_ino
+    else:
+        sentence = {"archived": "archived already", "single_text_file": r"only one \.txt file", "empty": "is empty"}[expected]
+        with pytest.raises(PermanentError, match=sentence):
+            discovery.inspect(tmp_path, str(folder))
+
+
+def test_files_and_links_are_no_folders_at_any_level_and_odd_names_are_not_hidden(tmp_path: Path) -> None:
+    """Only real directories count as levels; a recycle bin or a hidden directory is the user's to see."""
+    base = tmp_path / "base"
+    put(base / ".cs-archiver-nas-id")
+    put(base / "one/two/three/film.mp4")
+    put(base / "one/two/a file")
+    put(base / "one/a file")
+    put(base / "@Recycle/.hidden/#recycle/film.mp4")
+    (base / "link1").symlink_to(base / "one")
+    (base / "one/link2").symlink_to(base / "one/two")
+    (base / "one/two/link3").symlink_to(base / "one/two/three")
+
+    found = discovery.scan(base, go_on)
+
+    assert [f.path.removeprefix(f"{base}/") for f in found.folders] == ["@Recycle/.hidden/#recycle", "one/two/three"]
+    assert found.unreadable == []
+
+
+def test_sizes_count_files_and_never_follow_links(tmp_path: Path) -> None:
+    """A link to a huge file outside counts as one file and no bytes; a link to a directory above does not loop."""
+    folder = tmp_path / "base/a/b/c"
+    put(folder / "sub/ten", b"0123456789")
+    put(tmp_path / "huge", b"x" * 100_000)
+    (folder / "out").symlink_to(tmp_path / "huge")
+    (folder / "loop").symlink_to(tmp_path / "base")
+    os.mkfifo(folder / "pipe")
+
+    facts = only(tmp_path / "base")
+
+    assert (facts.size_bytes, facts.file_count) == (10, 4)
+
+
+@pytest.mark.parametrize("touched", ["", "sub", "sub/deep", "sub/deep/file", "link"])
+def test_the_newest_modification_of_anything_counts(tmp_path: Path, touched: str) -> None:
+    """The folder, a directory, a file or a link: the newest of them is the folder's date."""
+    folder = tmp_path / "a/b/c"
+    put(folder / "sub/deep/file")
+    (folder / "link").symlink_to("nowhere")
+    os.utime(folder / touched, ns=(YEAR_2100_NS, YEAR_2100_NS + 7), follow_symlinks=False)
+
+    assert only(tmp_path).modified_at_ns == YEAR_2100_NS + 7
+
+
+def test_what_may_not_be_read_is_listed_with_its_reason(
+    public_path: Path, ordinary_user: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """A closed directory at any level costs its own figures only; the scan goes on and says what is missing."""
+    put(public_path / "a/b/partly/closed/file", b"123")
+    put(public_path / "a/b/partly/open", b"12")
+    put(public_path / "a/b/whole/file")
+    put(public_path / "a/closed2/c/file")
+    put(public_path / "closed1/b/c/file")
+    put(public_path / "z/b/c/file", b"1")
+    closed = [public_path / p for p in ("a/b/partly/closed", "a/b/whole", "a/closed2", "closed1")]
+    for path in closed:
+        path.chmod(0)
+    try:
+        with ordinary_user():
+            found = discovery.scan(public_path, go_on)
+            with pytest.raises(PermanentError, match="may not be read"):
+                discovery.inspect(public_path, f"{public_path}/a/b/whole")
+            again = discovery.scan_folder(public_path, "closed1", "b", "c")
+    finally:
+        for path in closed:
+            path.chmod(0o755)
+
+    assert [(f.name, f.size_bytes, f.file_count, f.unreadable, f.ignored) for f in found.folders] == [
+        ("partly", 2, 1, "closed: permission denied", None),
+        ("whole", 0, 0, "permission denied", None),
+        ("c", 1, 1, None, None),
+    ]
+    assert [(u.path, u.reason) for u in found.unreadable] == [
+        (f"{public_path}/a/closed2", "permission denied"),
+        (f"{public_path}/closed1", "permission denied"),
+    ]
+    assert again is not None
+    assert again.unreadable == "permission denied"
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_name_that_is_not_utf8_is_reported(tmp_path: Path, level: int) -> None:
+    """Such a name fits no JSON; it is shown escaped, and the others are listed."""
+    put(tmp_path / "a/b/c/file")
+    parts = [b"x", b"y", b"z"]
+    parts[level - 1] = b"caf\xe9"
+    odd = os.path.join(os.fsencode(tmp_path), *parts)  # noqa: PTH118 - bytes
+    os.makedirs(odd)  # noqa: PTH103 - bytes
+
+    found = discovery.scan(tmp_path, go_on)
+
+    assert [f.name for f in found.folders] == ["c"]
+    assert [u.path for u in found.unreadable] == ["/".join([str(tmp_path), *["x", "y", "z"][: level - 1], "caf\\xe9"])]
+
+
+def test_another_file_system_is_named_as_a_reason(nas: Nas) -> None:
+    """/proc is a mount below `/` everywhere: listed with the reason, refused as a request. A mount deeper down is not counted."""
+    kernel = discovery.scan_folder(Path("/"), "proc", "sys", "kernel")
+    assert kernel is not None
+    assert kernel.unreadable == "another file system is mounted here"
+    with pytest.raises(PermanentError, match="another file system"):
+        discovery.inspect(Path("/"), "/proc/sys/kernel")
+
+    put(nas.base / "a/b/c/own", b"12")
+    inner = put(nas.base / "a/b/c/inner/below").parent
+    expected: tuple[int, int, str | None] = (3, 2, None)
+    if nas.real:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "cs-archiver-test", str(inner)], check=True)
+        put(inner / "theirs", b"345")
+        expected = (2, 1, "inner: another file system is mounted here, not counted")
+    facts = only(nas.base)
+
+    assert (facts.size_bytes, facts.file_count, facts.unreadable) == expected
+
+
+def test_a_deep_tree_needs_one_handle_at_a_time(tmp_path: Path) -> None:
+    """600 levels deep, with a path no system call would take whole: counted, with few files open."""
+    folder = tmp_path / "a/b/c"
+    folder.mkdir(parents=True)
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(600):
+        os.mkdir("d" * 10, dir_fd=here)
+        deeper = os.open("d" * 10, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+    assert (only(tmp_path).file_count, only(tmp_path).unreadable) == (1, None)
+    assert discovery.inspect(tmp_path, str(folder)).name == "c"
+    shutil.rmtree(tmp_path / "a")
+
+
+def test_a_stopped_scan_ends(tmp_path: Path) -> None:
+    """`stop` raises through the scan, which closes what it opened."""
+    put(tmp_path / "a/b/c/file")
+
+    def stop() -> None:
+        raise Cancelled("enough")
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(Cancelled):
+        discovery.scan(tmp_path, stop)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_an_absent_base_waits_and_an_absent_folder_is_none(tmp_path: Path) -> None:
+    """An unmounted NAS is waited for; a folder that is gone is just gone."""
+    with pytest.raises(Waiting):
+        discovery.scan(tmp_path / "absent", go_on)
+    assert discovery.scan_folder(tmp_path, "a", "b", "c") is None
+    put(tmp_path / "a/b/c")
+    assert discovery.scan_folder(tmp_path, "a", "b", "c") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("relative/a/b/c", "not an absolute path"),
+        ("", "not an absolute path"),
+        ("{base}/a/b/c\0", "not an absolute path"),
+        ("/etc/a/b/c", "not below"),
+        ("{base}-other/a/b/c", "not below"),
+        ("{base}/a/b/../c", "plain form"),
+        ("{base}/../a/b/c", "plain form"),
+        ("{base}/a/./b/c", "plain form"),
+        ("{base}//a/b/c", "plain form"),
+        ("{base}/a/b/c//", "plain form"),
+        ("{base}", "at level 0"),
+        ("{base}/", "at level 0"),
+        ("{base}/a/b", "at level 2"),
+        ("{base}/a/b/c/d", "at level 4"),
+        ("{base}/a/b/absent", "does not exist"),
+        ("{base}/a/absent/c", "does not exist"),
+        ("{base}/a/b/file", "is not a folder"),
+        ("{base}/a/b/link", "over the link 'link'"),
+        ("{base}/a/blink/c", "over the link 'blink'"),
+        ("{base}/alink/b/c", "over the link 'alink'"),
+        ("{base}/a/b/caf\udce9", "not valid UTF-8"),
+        ("{base}/a/b/" + "x" * 240, "too long"),
+    ],
+)
+def test_a_request_is_refused_with_its_own_sentence(tmp_path: Path, path: str, sentence: str) -> None:
+    """Every way to name no archivable folder has its own words; none of them looks outside the base."""
+    base = tmp_path / "base"
+    put(base / "a/b/c/film.mp4")
+    put(base / "a/b/file")
+    (base / "a/b/link").symlink_to("c")
+    (base / "a/blink").symlink_to("b")
+    (base / "alink").symlink_to("a")
+
+    with pytest.raises(PermanentError, match=sentence):
+        discovery.inspect(base, path.replace("{base}", str(base)))
+
+
+def test_a_good_request_is_canonical(tmp_path: Path) -> None:
+    """One trailing slash is forgiven; the answer is the one name of that folder."""
+    put(tmp_path / "a a/bö/c/film.mp4")
+
+    found = discovery.inspect(tmp_path, f"{tmp_path}/a a/bö/c/")
+
+    assert found.path == f"{tmp_path}/a a/bö/c"
+    assert (found.level1, found.level2, found.name) == ("a a", "bö", "c")
+    assert (found.device, found.inode) == ((tmp_path / "a a/bö/c").stat().st_dev, (tmp_path / "a a/bö/c").stat().st_ino)
