@@ -1,0 +1,486 @@
+"""Copying a folder to staging, with the digests that later give the right to delete.
+
+The default strategy reads every byte once and takes SHA-256 and CRC-32 in that pass (benchmarked beside rsync and cp, see
+facts/performance.md 1). `tiered` is the seed's choice of a tool by folder size; it takes the digests from the copy afterwards.
+Either way the source is looked at again when the copy ends, and any difference raises SourceInUse; the caller decides how often to
+try again, each time with a fresh look and a fresh target.
+
+The copy is for 7-Zip's eyes only: owners, extended attributes and set-id bits are in the manifest, not here.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import stat
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal, NoReturn, Protocol
+
+import msgspec
+
+from services.compressor.walking import DENIED, MOVED, WARNINGS, Finding, Position, SourceInUse, Stop, named, scan
+from shared import handles
+from shared.children import Children, Outcome
+from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
+from shared.manifest import Entry, changes, printable
+
+Strategy = Literal["auto", "tiered"]
+Tool = Literal["copy2", "rsync", "dd", "parallel"]
+Progress = Callable[[int], None]  # bytes done so far, of the sum of all file sizes
+
+BLOCK = 1 << 20
+# Two big files at once hide the cost of SHA-256 (1,469 -> 2,888 MB/s); threads make small files slower (facts/performance.md 1).
+LARGE_FILE = 64 << 20
+LARGE_AT_ONCE = 2
+PARALLEL = 4
+_SAFE_MODE = 0o1777  # no set-id bits on a copy that may belong to root
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_GIB = 1 << 30
+_RSYNC_BYTES = re.compile(rb"\s*([\d,]+)\s+\d+%")
+_TOOL_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
+
+
+class Tiers(msgspec.Struct, frozen=True):
+    """Where the seed's strategies change, in GiB of the folder's size: below small copy2, medium rsync, large dd, else parallel."""
+
+    small: float = 1
+    medium: float = 100
+    large: float = 1_000
+
+    def tool(self, total_bytes: int) -> Tool:
+        if total_bytes < self.small * _GIB:
+            return "copy2"
+        if total_bytes < self.medium * _GIB:
+            return "rsync"
+        return "dd" if total_bytes < self.large * _GIB else "parallel"
+
+
+class _Digest(msgspec.Struct, frozen=True, gc=False):
+    size: int
+    crc32: int
+    sha256: bytes
+
+
+def require_tools(strategy: Strategy) -> None:
+    """Raises ConfigurationError when a program the strategy needs is missing. For the start of the service."""
+    missing = [tool for tool in ("rsync", "dd") if shutil.which(tool) is None] if strategy == "tiered" else []
+    if missing:
+        programs = " and ".join(missing)
+        raise ConfigurationError(
+            f"COPY_STRATEGY=tiered needs {programs}: install it, or set COPY_STRATEGY=auto, which needs nothing."
+        )
+
+
+def copy_tree(
+    source: int,
+    target: Path,
+    entries: list[Entry],
+    *,
+    progress: Progress,
+    stop: Stop,
+    strategy: Strategy = "auto",
+    tiers: Tiers | None = None,
+    children: Children | None = None,
+) -> list[Entry]:
+    """Copy the open directory `source`, walked before as `entries`, to `target`, which must not exist yet (its parent must, 0700).
+
+    Returns the entries with the digests of every file. `stop` and `progress` are called from several threads, `progress` never
+    with less than before. Raises SourceInUse when the source is not, or does not stay, what `entries` says; Waiting when the disk
+    is full; TransientError when a disk or the NAS fails; what `stop` raises. A partial copy is left to `remove_tree`.
+    """
+    copied = list(entries)
+    job = _Copy(source, copied, _Meter(progress), stop)
+    tool = "ourselves" if strategy == "auto" else (tiers or Tiers()).tool(sum(e.size for e in entries if e.type == "file"))
+    with _explained(target), handles.root(target.parent) as parent:
+        name = os.fsencode(target.name)
+        os.mkdir(name, 0o700, dir_fd=parent)
+        with handles.directory(parent, name) as copy:
+            if tool == "ourselves":
+                job.by_ourselves(copy)
+            else:
+                job.by_tool(tool, copy, children or Children())
+            _finish_directories(copy, entries, stop)
+            _compare_source(source, entries, stop)
+            if tool != "ourselves":
+                _read_back(copy, copied, stop)
+    return copied
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    """Say which side an OSError came from: the source's are explained where it is read, the rest is staging's."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise Waiting(f"Copying stopped: no space left for {target}.") from exc
+        raise TransientError(f"The copy cannot be written to {target}: {exc.strerror or exc}.", Operation.COMPRESSION) from exc
+
+
+class _Meter:
+    """Adds up what several threads have done; never reports less than before."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._progress(self._done)
+
+    def at_least(self, done: int) -> None:
+        with self._lock:
+            self._done = max(done, self._done)
+            self._progress(self._done)
+
+
+class _Method(Protocol):
+    """Copies the content of one open file into another; returns its digests where it takes them."""
+
+    def __call__(self, source: int, target: int, entry: Entry, stop: Stop) -> _Digest | None: ...
+
+
+class _OtherFailed(Exception):  # noqa: N818 - no error of its own: another thread failed first
+    pass
+
+
+class _Copy:
+    """One pass over one source; `entries` get their digests where they are taken in the pass."""
+
+    def __init__(self, source: int, entries: list[Entry], meter: _Meter, stop: Stop) -> None:
+        self._source = source
+        self._entries = entries
+        self._meter = meter
+        self._stop = stop
+
+    def by_ourselves(self, copy: int) -> None:
+        large = []
+        with Position(self._source) as source, Position(copy) as target:
+            for index, entry in enumerate(self._entries):
+                self._stop()
+                if entry.type != "file":
+                    _make(target, entry)
+                elif entry.size < LARGE_FILE:
+                    self._file(source, target, index, self._digesting, self._stop)
+                else:
+                    large.append(index)
+        self._threaded(copy, large, self._digesting, LARGE_AT_ONCE)
+
+    def by_tool(self, tool: Tool, copy: int, children: Children) -> None:
+        if tool == "rsync":
+            self._rsync(copy, children)
+            return
+        files = []
+        with Position(copy) as target:
+            for index, entry in enumerate(self._entries):
+                self._stop()
+                if entry.type == "file":
+                    files.append(index)
+                else:
+                    _make(target, entry)
+        method = _dd(self._meter, children) if tool == "dd" else self._plain
+        self._threaded(copy, files, method, PARALLEL if tool == "parallel" else 1)
+
+    def _threaded(self, copy: int, indexes: list[int], method: _Method, threads: int) -> None:
+        """Copy the files of `indexes`, several at a time; the first failure stops all and is raised."""
+        todo, lock, failed = iter(indexes), threading.Lock(), threading.Event()
+
+        def stop() -> None:
+            self._stop()
+            if failed.is_set():
+                raise _OtherFailed
+
+        def work() -> None:
+            try:
+                with Position(self._source) as source, Position(copy) as target:
+                    while True:
+                        stop()
+                        with lock:
+                            index = next(todo, None)
+                        if index is None:
+                            return
+                        self._file(source, target, index, method, stop)
+            except BaseException:
+                failed.set()
+                raise
+
+        with ThreadPoolExecutor(threads) as pool:
+            errors = [error for f in [pool.submit(work) for _ in range(threads)] if (error := f.exception())]
+        for error in sorted(errors, key=lambda e: isinstance(e, _OtherFailed)):
+            raise error
+
+    def _file(self, source: Position, target: Position, index: int, method: _Method, stop: Stop) -> None:
+        """Copy one file between two looks at it: what was read is what the walk saw, or SourceInUse."""
+        entry = self._entries[index]
+        parent, _, name = entry.path.rpartition(b"/")
+        with _reading(source, entry) as reading:
+            _same(entry, reading)
+            with _new_file(target.at(parent), name, entry) as writing:
+                digest = method(reading, writing, entry, stop)
+                size = os.fstat(writing).st_size if digest is None else digest.size
+            _same(entry, reading)
+        if size != entry.size:
+            raise SourceInUse([f"changed: {printable(entry.path)}"])
+        if digest is not None:
+            self._entries[index] = _with(entry, digest)
+
+    def _digesting(self, source: int, target: int, entry: Entry, stop: Stop) -> _Digest:
+        return _digest(source, entry, stop, lambda block: self._write(target, block))
+
+    def _plain(self, source: int, target: int, entry: Entry, stop: Stop) -> None:
+        for block in _blocks(source, entry, stop):
+            self._write(target, block)
+
+    def _write(self, target: int, block: bytes) -> None:
+        _write_all(target, block)
+        self._meter.add(len(block))
+
+    def _rsync(self, copy: int, children: Children) -> None:
+        rest = b""
+
+        def hear(chunk: bytes) -> None:
+            nonlocal rest
+            *lines, rest = (rest + chunk).split(b"\r")
+            for line in lines:
+                if match := _RSYNC_BYTES.match(line):
+                    self._meter.at_least(int(match[1].replace(b",", b"")))
+
+        chmod = "--chmod=ug-s" if os.geteuid() == 0 else "--chmod=ug-s,u+rX"
+        argv = [_program("rsync"), "-a", "--links", "--no-owner", "--no-group", "--no-devices", "--no-specials", chmod,
+                "--info=progress2", "--outbuf=N", "--", f"/proc/self/fd/{self._source}/", f"/proc/self/fd/{copy}/"]  # fmt: skip
+        outcome = children.run_blocking(argv, stop=self._stop, on_stdout=hear, env=_TOOL_ENVIRONMENT, pass_fds=(self._source, copy))
+        if outcome.returncode != 0:
+            _compare_source(self._source, self._entries, self._stop)
+            _tool_failed("rsync", outcome)
+
+
+def _dd(meter: _Meter, children: Children) -> _Method:
+    """`dd` with blocks of 1 MiB on handles that are already open; a file within one block is copied here, a process costs more."""
+
+    def copy(source: int, target: int, entry: Entry, stop: Stop) -> None:
+        seen = 0
+
+        def watch() -> None:
+            nonlocal seen
+            stop()
+            size = os.fstat(target).st_size
+            if size > entry.size:
+                raise SourceInUse([f"changed: {printable(entry.path)}"])
+            meter.add(size - seen)
+            seen = size
+
+        if entry.size <= BLOCK:
+            for block in _blocks(source, entry, stop):
+                _write_all(target, block)
+        else:
+            argv = [_program("dd"), f"if=/proc/self/fd/{source}", f"of=/proc/self/fd/{target}", "bs=1M", "status=none"]
+            outcome = children.run_blocking(argv, stop=watch, env=_TOOL_ENVIRONMENT, pass_fds=(source, target))
+            if outcome.returncode != 0:
+                _tool_failed("dd", outcome)
+        watch()
+
+    return copy
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ConfigurationError(f"{name} is missing; install it, or set COPY_STRATEGY=auto.")
+    return found
+
+
+def _tool_failed(tool: str, outcome: Outcome) -> NoReturn:
+    if any(text in outcome.stderr for text in (b"No space left on device", b"Disk quota exceeded")):
+        raise Waiting("Copying stopped: no space left in staging.")
+    message = f"Copying with {tool} failed with code {outcome.returncode}: {outcome.complaint()}."
+    raise TransientError(message, Operation.COMPRESSION)
+
+
+@contextmanager
+def _reading(source: Position, entry: Entry) -> Iterator[int]:
+    """Open one file of the source; only the opening is explained here, the body's errors are staging's."""
+    parent, _, name = entry.path.rpartition(b"/")
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(handles.file(source.at(parent), name))
+        except PermanentError as exc:  # no regular file any more
+            raise SourceInUse([f"changed: {printable(entry.path)}"]) from exc
+        except OSError as exc:
+            raise _source_failure(entry, exc) from exc
+        yield handle
+
+
+def _source_failure(entry: Entry, exc: OSError) -> ArchiverError:
+    if exc.errno in MOVED:
+        return SourceInUse([f"changed: {printable(entry.path)}"])
+    if exc.errno in DENIED:
+        return PermanentError(f"Not readable any more; give the archiver's account the right to read: {printable(entry.path)}.")
+    return TransientError(f"The source cannot be read at {printable(entry.path)}: {exc.strerror}.", Operation.COMPRESSION)
+
+
+def _same(entry: Entry, handle: int) -> None:
+    try:
+        found = os.fstat(handle)
+    except OSError as exc:
+        raise _source_failure(entry, exc) from exc
+    if ("file", found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino) != entry.identity():
+        raise SourceInUse([f"changed: {printable(entry.path)}"])
+
+
+def _blocks(source: int, entry: Entry, stop: Stop) -> Iterator[bytes]:
+    """Read to the end, but not on and on when the file grows."""
+    size = 0
+    while True:
+        stop()
+        try:
+            block = os.read(source, BLOCK)
+        except OSError as exc:
+            raise _source_failure(entry, exc) from exc
+        if not block:
+            return
+        size += len(block)
+        if size > entry.size:
+            raise SourceInUse([f"changed: {printable(entry.path)}"])
+        yield block
+
+
+def _digest(source: int, entry: Entry, stop: Stop, use: Callable[[bytes], None]) -> _Digest:
+    sha256, crc, size = hashlib.sha256(), 0, 0
+    for block in _blocks(source, entry, stop):
+        sha256.update(block)
+        crc = zlib.crc32(block, crc)
+        size += len(block)
+        use(block)
+    return _Digest(size, crc, sha256.digest())
+
+
+def _with(entry: Entry, digest: _Digest) -> Entry:
+    return msgspec.structs.replace(entry, crc32=digest.crc32, sha256=digest.sha256)
+
+
+def _write_all(target: int, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[os.write(target, rest) :]
+
+
+def _make(target: Position, entry: Entry) -> None:
+    """Make a directory (0700 until the end) or a link with its time."""
+    if not entry.path:
+        return
+    parent, _, name = entry.path.rpartition(b"/")
+    handle = target.at(parent)
+    if entry.type == "directory":
+        os.mkdir(name, 0o700, dir_fd=handle)
+    else:
+        os.symlink(entry.link or b"", name, dir_fd=handle)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=handle, follow_symlinks=False)
+
+
+@contextmanager
+def _new_file(parent: int, name: bytes, entry: Entry) -> Iterator[int]:
+    handle = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+    try:
+        yield handle
+        _settle(handle, entry, 0o400)
+    finally:
+        os.close(handle)
+
+
+def _settle(handle: int, entry: Entry, readable: int) -> None:
+    """Give a copy its mode and time; an account that is not root must be able to read its copy, so there `readable` is added."""
+    os.fchmod(handle, entry.mode & _SAFE_MODE | (readable if os.geteuid() != 0 else 0))
+    os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
+    if os.fstat(handle).st_mtime_ns != entry.mtime_ns:
+        path = printable(entry.path) or "the folder itself"
+        raise PermanentError(f"The staging file system cannot keep the modification time of {path}; use one with nanoseconds.")
+
+
+def _finish_directories(copy: int, entries: list[Entry], stop: Stop) -> None:
+    """Times last and bottom-up, because every new name changes its directory's time."""
+    with Position(copy) as target:
+        for entry in reversed(entries):
+            if entry.type == "directory":
+                stop()
+                _settle(target.at(entry.path), entry, 0o500)
+
+
+def _compare_source(source: int, entries: list[Entry], stop: Stop) -> None:
+    """Walk the source again; raises SourceInUse with everything that is not as `entries` say."""
+    unsteady: list[str] = []
+
+    def report(finding: Finding, path: bytes) -> None:
+        if finding not in WARNINGS:
+            unsteady.append(f"changed: {printable(path) or 'the folder itself'}")
+
+    found = changes(entries, scan(source, report=report, stop=stop, inspect=False))
+    if found or unsteady:
+        raise SourceInUse(found + unsteady)
+
+
+def _read_back(copy: int, entries: list[Entry], stop: Stop) -> None:
+    """Compare what a tool made with the walk, and take the digests from the copy."""
+    left = {entry.path: index for index, entry in enumerate(entries)}
+    wrong: list[str] = []
+
+    def report(finding: Finding, path: bytes) -> None:
+        if finding not in WARNINGS:
+            wrong.append(printable(path))
+
+    with Position(copy) as position:
+        for made in scan(copy, report=report, stop=stop, inspect=False):
+            index = left.pop(made.path, None)
+            if index is None or _kept(made) != _kept(entries[index]):
+                wrong.append(printable(made.path) or "the folder itself")
+            elif made.type == "file":
+                with _reading(position, made) as handle:
+                    entries[index] = _with(entries[index], _digest(handle, made, stop, lambda _: None))
+    wrong.extend(printable(path) for path in left)
+    if wrong:
+        raise TransientError(f"The copy differs from the source: {named(wrong)}.", Operation.COMPRESSION)
+
+
+def _kept(entry: Entry) -> tuple[str, int, int, bytes | None]:
+    return (entry.type, entry.size, entry.mtime_ns, entry.link)
+
+
+def remove_tree(path: Path, stop: Stop) -> None:
+    """Remove a copy of ours, any depth, links never followed; nothing there is fine."""
+    name = os.fsencode(path.name)
+    with handles.root(path.parent) as parent:
+        found = handles.lstat(parent, name)
+        if found is None:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(name, dir_fd=parent)
+            return
+        with handles.directory(parent, name) as top:
+            _empty(top, stop)
+        os.rmdir(name, dir_fd=parent)
+
+
+def _empty(top: int, stop: Stop) -> None:
+    pending, folders = [b""], list[bytes]()
+    with Position(top) as position:
+        while pending:
+            stop()
+            folder = pending.pop()
+            folders.append(folder)
+            handle = position.at(folder)
+            os.fchmod(handle, 0o700)
+            for name in map(os.fsencode, os.listdir(handle)):  # noqa: PTH208 - pathlib cannot list a handle
+                if stat.S_ISDIR(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
+                    pending.append(folder + b"/" + name if folder else name)
+                else:
+                    os.unlink(name, dir_fd=handle)
+        for folder in reversed(folders[1:]):
+            parent, _, name = folder.rpartition(b"/")
+            os.rmdir(name, dir_fd=position.at(parent))

