@@ -4,6 +4,7 @@ The adapter that meets a failure decides its family (it alone knows); `shared.re
 person who has to act: what happened, to what, and what to do.
 """
 
+import errno
 from enum import StrEnum
 
 
@@ -57,3 +58,20 @@ class Cancelled(ArchiverError):  # noqa: N818 - says what happened to the job
 
 class Paused(ArchiverError):  # noqa: N818 - says what happened to the job
     """The user paused the job; the worker stops its children and leaves the state as it is."""
+
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+# What another try cannot change (seed 001, 3.3: file not found, permission denied).
+_LASTING = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+    *(errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL, errno.EFBIG),
+}
+
+
+def from_os_error(error: OSError, operation: Operation) -> ArchiverError:
+    """Put an error of the operating system into its family; a full disk is something to wait for."""
+    if error.errno in _NO_SPACE:
+        return Waiting(f"The disk is full: {error}. Free some space; the job goes on by itself.")
+    if error.errno in _LASTING:
+        return PermanentError(str(error))
+    return TransientError(str(error), operation)

@@ -15,6 +15,8 @@ from alembic.config import Config
 from shared.errors import ConfigurationError
 from shared.lifecycle import Role
 
+_ALTER_ROLE = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
+
 
 def upgrade(database_url: str) -> None:
     """Run every missing migration. Blocks; starts an event loop of its own, so call it from a thread inside a running one."""

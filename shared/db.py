@@ -1,0 +1,142 @@
+"""Postgres: named SQL, a pool that outlives a restart of the server, and errors told apart."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shared import log
+
+logger = log.get(__name__)
+
+# All that a killed, stopped or starting server raises, measured (facts: InternalClientError is not a PostgresError).
+# Use it only around calls of the database: OSError and TimeoutError mean other things elsewhere.
+CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+)
+
+
+def is_database_away(error: BaseException) -> bool:
+    """True when an error that may come from anywhere surely means that the database does not answer."""
+    return isinstance(error, CONNECTION_ERRORS) and (
+        isinstance(error, ConnectionError) or not isinstance(error, OSError | TimeoutError)
+    )
+
+
+_HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*) --$", re.MULTILINE)
+
+
+def load_queries(*files: Path) -> dict[str, str]:
+    """Read `-- name --` blocks; the same name twice is an error."""
+    queries: dict[str, str] = {}
+    for file in files:
+        parts = _HEADER.split(file.read_text(encoding="utf-8"))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True):
+            if name in queries:
+                raise ValueError(f"query {name} is written twice")
+            queries[name] = text.strip()
+    return queries
+
+
+async def _prepare(connection: Any) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=lambda value: msgspec.json.encode(value).decode(), decoder=msgspec.json.decode, schema="pg_catalog"
+        )
+
+
+class Session:
+    """Named queries on one connection."""
+
+    def __init__(self, connection: Any, queries: dict[str, str]) -> None:
+        self.connection = connection
+        self._queries = queries
+
+    async def rows(self, name: str, *args: Any) -> list[Any]:
+        return list(await self.connection.fetch(self._queries[name], *args))
+
+    async def row(self, name: str, *args: Any) -> Any | None:
+        return await self.connection.fetchrow(self._queries[name], *args)
+
+    async def value(self, name: str, *args: Any) -> Any:
+        return await self.connection.fetchval(self._queries[name], *args)
+
+    async def run(self, name: str, *args: Any) -> str:
+        """Run a statement; the server's tag comes back, e.g. `UPDATE 1`."""
+        return str(await self.connection.execute(self._queries[name], *args))
+
+    async def many(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        await self.connection.executemany(self._queries[name], rows)
+
+
+class Database:
+    """The pool and the queries of one service."""
+
+    def __init__(self, pool: Any, queries: dict[str, str], url: str) -> None:
+        self._pool = pool
+        self.queries = queries
+        self._url = url
+
+    @classmethod
+    async def connect(cls, url: str, *files: Path, size: int = 8) -> "Database":
+        """Open the pool; waits for a server that is not there yet and says so in the log."""
+        queries = load_queries(Path(__file__).with_name("queries.sql"), *files)
+        delay = 0.1
+        while True:
+            try:
+                pool = await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=30, timeout=5, init=_prepare)
+                return cls(pool, queries, url)
+            except CONNECTION_ERRORS as exc:
+                logger.warning("database_unreachable", message="Postgres does not answer yet; trying again.", error=repr(exc))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+
+    async def dedicated(self) -> Any:
+        """Open a connection outside the pool, for LISTEN and session locks. The caller closes it."""
+        connection = await asyncpg.connect(self._url, timeout=5)
+        await _prepare(connection)
+        return connection
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), 3)
+        except CONNECTION_ERRORS:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        async with self._pool.acquire(timeout=10) as connection:
+            yield Session(connection, self.queries)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            yield Session(connection, self.queries)
+
+    async def rows(self, name: str, *args: Any) -> list[Any]:
+        async with self.session() as session:
+            return await session.rows(name, *args)
+
+    async def row(self, name: str, *args: Any) -> Any | None:
+        async with self.session() as session:
+            return await session.row(name, *args)
+
+    async def value(self, name: str, *args: Any) -> Any:
+        async with self.session() as session:
+            return await session.value(name, *args)
+
+    async def run(self, name: str, *args: Any) -> str:
+        async with self.session() as session:
+            return await session.run(name, *args)

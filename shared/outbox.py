@@ -1,0 +1,84 @@
+"""The relay: the one publisher of stream JOBS, elected among all services, that makes the stream an exact copy of the outbox.
+
+Each message carries its event id (`Nats-Msg-Id`, so a repeat is dropped) and the sequence it must follow
+(`Nats-Expected-Last-Sequence`, so a stream that lost its end, or a second leader, is refused instead of being written to blindly).
+On any doubt the two are made to agree again: what the stream lost goes once more, what it has although the answer got lost is adopted.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.js.errors import NotFoundError
+
+from shared import log
+from shared.bus import Bus
+from shared.db import CONNECTION_ERRORS, Database, Session
+from shared.errors import TransientError
+from shared.events import STREAM
+
+logger = log.get(__name__)
+
+_LEADER_LOCK = 4242  # session lock: losing it only lets another relay start, and the sequence check keeps two apart
+_BATCH = 200
+
+
+class _OutOfStepError(Exception):
+    """The stream is not where we thought."""
+
+
+async def relay(db: Database, bus: Bus) -> None:
+    """Run for ever: become the leader, publish, start again after any failure."""
+    while True:
+        connection: Any = None
+        try:
+            connection = await db.dedicated()
+            await _lead(Session(connection, db.queries), bus)
+        except (*CONNECTION_ERRORS, nats.errors.Error, TransientError, _OutOfStepError) as exc:
+            logger.info("relay_restart", message="The relay starts again.", error=repr(exc))
+            await asyncio.sleep(0.2)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+
+async def _lead(session: Session, bus: Bus) -> None:
+    wake = asyncio.Event()
+    await session.connection.add_listener("outbox", lambda *_: wake.set())
+    while not await session.connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):  # noqa: ASYNC110 - another process holds the lock
+        await asyncio.sleep(1)
+    jetstream = bus.connection.jetstream(timeout=2)
+    last = await _agree(session, jetstream)
+    while True:
+        wake.clear()
+        for event in await session.rows("outbox_todo", _BATCH):
+            last = await _publish(session, jetstream, event, last)
+        if session.connection.is_closed():
+            raise _OutOfStepError
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), 5)
+
+
+async def _publish(session: Session, jetstream: Any, event: Any, last: int) -> int:
+    payload = event["payload"]
+    headers = {"Nats-Msg-Id": payload["id"], "Nats-Expected-Last-Sequence": str(last)}
+    ack = await jetstream.publish(event["subject"], msgspec.json.encode(payload), timeout=2, headers=headers)
+    if ack.duplicate or ack.seq != last + 1:
+        raise _OutOfStepError
+    await session.run("outbox_sent", event["id"], ack.seq)
+    return int(ack.seq)
+
+
+async def _agree(session: Session, jetstream: Any) -> int:
+    """Make outbox and stream agree; return the stream's last sequence."""
+    last = int((await jetstream.stream_info(STREAM)).state.last_seq)
+    lost = await session.run("outbox_lost", last)
+    if lost != "UPDATE 0":
+        logger.warning("stream_lost_events", message="The stream lost its end; publishing it again.", rows=lost)
+    for sequence in range(int(await session.value("outbox_last")) + 1, last + 1):
+        with suppress(NotFoundError):
+            message = await jetstream.get_msg(STREAM, seq=sequence)
+            await session.run("outbox_adopt", (message.headers or {}).get("Nats-Msg-Id", ""), sequence)
+    return last

@@ -1,0 +1,170 @@
+-- Every statement that all services share. A block begins with `-- name --` and a line that says what it is for.
+-- "$n" are asyncpg's parameters. Times are the database's own: no service's clock decides anything.
+
+-- lock_claims --
+-- One claim at a time per role, so that limits and order are exact.
+SELECT pg_advisory_xact_lock(hashtext('claim:' || $1))
+
+-- count_lane --
+-- Jobs of a lane that somebody works on. $1 states of the lane.
+SELECT count(*) FROM jobs
+WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused AND lease_until >= clock_timestamp()
+
+-- cancel_unleased --
+-- Serve a cancel request on a job nobody works on. $1 states this role may cancel from.
+UPDATE jobs SET status = 'cancelled', current_operation = 'Cancelled'
+WHERE kind = 'archive' AND status = ANY($1::text[]) AND cancel_requested_by IS NOT NULL
+  AND (lease_until IS NULL OR lease_until < clock_timestamp())
+RETURNING id
+
+-- fail_crashed --
+-- Give up on jobs whose workers crashed too often without progress. $1 states, $2 crashes allowed.
+UPDATE jobs SET status = 'failed', current_operation = 'Failed', crash_count = crash_count + 1,
+  error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
+WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused
+  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $2
+RETURNING id
+
+-- reclaim --
+-- Jobs whose worker is silent (a crash) or let go (a stop, a resume): back to where the lane picks up. $1 working states, $2 back.
+UPDATE jobs SET status = $2, lease_owner = NULL, lease_until = NULL,
+  crash_count = crash_count + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END,
+  wait_reason = CASE WHEN lease_owner IS NULL THEN 'taken up again' ELSE format('%s stopped answering', lease_owner) END
+WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
+RETURNING id
+
+-- claim --
+-- Take the next job: interrupted ones keep their age, so they come first. $1 states, $2 owner, $3 lease seconds,
+-- $4 hours smaller jobs may pass one that waits for space (null: no such rule), $5 progress floor, $6 state that is taken over as it is.
+UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3),
+  crash_count = j.crash_count + CASE WHEN j.lease_owner IS NULL THEN 0 ELSE 1 END, progress_percent = $5
+WHERE j.id = (
+  SELECT c.id FROM jobs c
+  WHERE c.kind = 'archive' AND c.status = ANY($1::text[]) AND NOT c.paused AND c.not_before <= clock_timestamp()
+    AND (c.cancel_requested_by IS NULL OR c.status = $6)
+    AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
+    AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = c.id)
+    AND NOT EXISTS (
+      SELECT FROM jobs h
+      WHERE h.kind = 'archive' AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
+        AND (h.priority, -h.seq) > (c.priority, -c.seq)
+        AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => $4 * 3600))
+  ORDER BY (c.status = $6) DESC, c.priority DESC, c.seq
+  LIMIT 1
+  FOR UPDATE SKIP LOCKED)
+RETURNING j.*
+
+-- next_due --
+-- Seconds until something of this lane may be due without an event: a delay or a lease that ends. $1 states.
+SELECT extract(epoch FROM min(greatest(not_before, coalesce(lease_until, '-infinity'))) - clock_timestamp())::float8
+FROM jobs WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused
+  AND greatest(not_before, coalesce(lease_until, '-infinity')) > clock_timestamp()
+
+-- renew --
+-- Keep the lease; what was asked of the job meanwhile comes back. $1 job, $2 attempt, $3 owner, $4 lease seconds.
+UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => $4)
+WHERE id = $1 AND attempt = $2 AND lease_owner = $3
+RETURNING cancel_requested_by, paused
+
+-- release --
+-- Let go of a job without changing its state (stop, pause, wait). $1 job, $2 attempt, $3 delay seconds, $4 reason, $5 missing bytes,
+-- $6 retries spent, $7 connection retries spent.
+UPDATE jobs SET lease_owner = NULL, lease_until = NULL,
+  not_before = CASE WHEN $3::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => $3) END,
+  wait_reason = coalesce($4, wait_reason), missing_bytes = $5,
+  retry_count = retry_count + $6, connection_retry_count = connection_retry_count + $7
+WHERE id = $1 AND attempt = $2
+RETURNING id
+
+-- transition --
+-- The only way a worker changes a job's state. $1 job, $2 attempt, $3 from, $4 to, $5 keep the lease, $6 progress, $7 operation,
+-- $8 delay seconds, $9 wait reason, $10 missing bytes, $11 error, $12 retries spent, $13 connection retries spent.
+UPDATE jobs SET status = $4,
+  lease_owner = CASE WHEN $5 THEN lease_owner END, lease_until = CASE WHEN $5 THEN lease_until END,
+  progress_percent = $6, current_operation = $7,
+  not_before = CASE WHEN $8::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => $8) END,
+  wait_reason = $9, missing_bytes = $10, error_message = $11,
+  retry_count = retry_count + $12, connection_retry_count = connection_retry_count + $13
+WHERE id = $1 AND attempt = $2 AND status = $3
+RETURNING version
+
+-- state_of --
+-- What a job is now, for a worker whose change met no row. $1 job.
+SELECT status, attempt FROM jobs WHERE id = $1
+
+-- job --
+-- One whole job. $1 job.
+SELECT * FROM jobs WHERE id = $1
+
+-- progress --
+-- Figures of the running stage; never a state. $1 job, $2 attempt, $3 progress, $4 stage percent, $5 operation, $6 done, $7 total,
+-- $8 bytes per second, $9 seconds left.
+UPDATE jobs SET progress_percent = $3, stage_percent = $4, current_operation = $5, bytes_done = $6, bytes_total = $7,
+  bytes_per_second = $8, eta_seconds = $9
+WHERE id = $1 AND attempt = $2 AND lease_owner IS NOT NULL
+
+-- log --
+-- One line of a job's log. $1 job, $2 level, $3 action, $4 message, $5 data.
+INSERT INTO job_logs (job_id, level, action, message, data) VALUES ($1, $2, $3, $4, $5) RETURNING at
+
+-- claim_cleanup --
+-- Take the next clean-up this role owes. $1 role, $2 owner, $3 lease seconds.
+UPDATE cleanups c SET lease_owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3), tries = c.tries + 1
+WHERE (c.job_id, c.role) = (
+  SELECT d.job_id, d.role FROM cleanups d
+  WHERE d.role = $1 AND d.not_before <= clock_timestamp() AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp())
+  ORDER BY d.owed_since LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING c.job_id, c.tries
+
+-- renew_cleanup --
+-- Keep a clean-up. $1 job, $2 role, $3 owner, $4 lease seconds.
+UPDATE cleanups SET lease_until = clock_timestamp() + make_interval(secs => $4)
+WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
+
+-- finish_cleanup --
+-- Nothing is owed any more. $1 job, $2 role, $3 owner.
+DELETE FROM cleanups WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
+
+-- postpone_cleanup --
+-- Not done yet. $1 job, $2 role, $3 owner, $4 delay seconds, $5 reason.
+UPDATE cleanups SET lease_owner = NULL, lease_until = NULL, not_before = clock_timestamp() + make_interval(secs => $4), reason = $5
+WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
+
+-- next_cleanup_due --
+-- Seconds until a clean-up of this role may be due. $1 role.
+SELECT extract(epoch FROM min(greatest(not_before, coalesce(lease_until, '-infinity'))) - clock_timestamp())::float8
+FROM cleanups WHERE role = $1 AND greatest(not_before, coalesce(lease_until, '-infinity')) > clock_timestamp()
+
+-- seen --
+-- This process is alive. $1 instance, $2 role, $3 version.
+INSERT INTO service_instances (instance, role, version, started_at, seen_at)
+VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp())
+ON CONFLICT (instance) DO UPDATE SET seen_at = clock_timestamp()
+
+-- gone --
+-- This process ends, and rows of processes that died long ago go with it. $1 instance.
+DELETE FROM service_instances WHERE instance = $1 OR seen_at < clock_timestamp() - interval '1 day'
+
+-- outbox_todo --
+-- What the stream does not have yet, in order. $1 how many.
+SELECT id, subject, payload FROM outbox WHERE stream_seq IS NULL ORDER BY id LIMIT $1
+
+-- outbox_sent --
+-- The stream has it. $1 id, $2 sequence.
+UPDATE outbox SET stream_seq = $2 WHERE id = $1
+
+-- outbox_lost --
+-- The stream lost its end: what was there must go again. $1 last sequence it still has.
+UPDATE outbox SET stream_seq = NULL WHERE stream_seq > $1
+
+-- outbox_last --
+-- The highest sequence we know of.
+SELECT coalesce(max(stream_seq), 0) FROM outbox
+
+-- outbox_adopt --
+-- The stream has it although the answer was lost. $1 event id, $2 sequence.
+UPDATE outbox SET stream_seq = $2 WHERE payload ->> 'id' = $1 AND stream_seq IS NULL
+
+-- ping --
+-- Does the database answer?
+SELECT 1

@@ -1,0 +1,157 @@
+"""What every service process does around its work: settings, logs, connections, relay, sign of life, health, orderly stop."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from os import getpid
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from shared import log
+from shared.bus import Bus
+from shared.db import CONNECTION_ERRORS, Database
+from shared.errors import ArchiverError, ConfigurationError
+from shared.lifecycle import Lane, Role
+from shared.outbox import relay
+from shared.settings import Common, load, retry_limits
+from shared.worker import Rules, Worker
+
+logger = log.get(__name__)
+S = TypeVar("S", bound=Common)
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+_SEEN_SECONDS = 10.0
+_STOP_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Runtime(Generic[S]):
+    """What a service is given to build itself from."""
+
+    role: Role
+    settings: S
+    db: Database
+    bus: Bus
+    instance: str
+
+    def worker(self, lane: Lane, limit: int, operation: Any, pass_hours: float | None = None) -> Worker:
+        """A worker for one lane that follows this process's settings and wakes on its events and nudges."""
+        rules = Rules(
+            limit=limit,
+            lease_seconds=self.settings.lease_seconds,
+            poll_seconds=self.settings.poll_seconds,
+            max_crashes=self.settings.max_crashes,
+            retries=retry_limits(self.settings),
+            operation=operation,
+            pass_hours=pass_hours,
+        )
+        return Worker(self.db, self.bus, lane, rules, self.instance)
+
+    async def listen(self, worker: Worker) -> None:
+        """Connect the worker to its wake-ups."""
+        await self.bus.on_nudge(worker.wake)
+        self.bus.wake_on_events(worker.wake)
+
+
+Body = Callable[[Runtime[S]], Awaitable[None]]
+
+
+def run_service(role: Role, shape: type[S], queries: Path, body: Body[S]) -> None:
+    """Run a service until SIGTERM or SIGINT; exits the process. `body` runs until it is cancelled."""
+    try:
+        settings = load(shape)
+        instance = settings.instance or f"{role}@{socket.gethostname()}:{getpid()}:{secrets.token_hex(2)}"
+        log.configure(role, instance, settings.log_level, settings.log_format, settings.log_file)
+        code = asyncio.run(_serve(role, settings, instance, queries, body))
+    except ConfigurationError as exc:
+        sys.stderr.write(f"{exc}\n")
+        code = EXIT_CONFIGURATION
+    sys.exit(code)
+
+
+async def _serve(role: Role, settings: S, instance: str, queries: Path, body: Body[S]) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(_start(role, settings, instance, queries, body))
+    await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        return 0
+    runtime, tasks = starting.result()
+    logger.info("started", message=f"The {role} is at work.", version=version("cs-archiver"))
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+    with contextlib.suppress(*CONNECTION_ERRORS):
+        await asyncio.wait_for(runtime.db.run("gone", instance), 1)
+    await runtime.bus.close()
+    await runtime.db.close()
+    failed = [task.exception() for task in done if task is not stopping and not task.cancelled()]
+    for error in failed:
+        if isinstance(error, ConfigurationError):
+            raise error
+        logger.error("service_failed", message=f"The {role} stops: {error}", exc_info=error)
+    logger.info("stopped", message=f"The {role} stopped.")
+    return EXIT_FAILED if failed else 0
+
+
+async def _start(
+    role: Role, settings: S, instance: str, queries: Path, body: Body[S]
+) -> tuple[Runtime[S], list["asyncio.Task[None]"]]:
+    db = await Database.connect(settings.database_url, queries)
+    bus = await Bus.connect(settings.nats_url, role, settings.nats_password, settings.nats_user)
+    runtime = Runtime(role, settings, db, bus, instance)
+    coroutines: list[Any] = [body(runtime), relay(db, bus), _sign_of_life(runtime)]
+    if settings.health_port:
+        coroutines.append(_serve_health(runtime, settings.health_port))
+    return runtime, [asyncio.create_task(coroutine) for coroutine in coroutines]
+
+
+async def _sign_of_life(runtime: Runtime[S]) -> None:
+    while True:
+        with contextlib.suppress(*CONNECTION_ERRORS):
+            await runtime.db.run("seen", runtime.instance, runtime.role, version("cs-archiver"))
+        await asyncio.sleep(_SEEN_SECONDS)
+
+
+async def _serve_health(runtime: Runtime[S], port: int) -> None:
+    """Answer any request on 127.0.0.1 with this process's health: 200 when both engines answer, else 503."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, ArchiverError):
+            await asyncio.wait_for(reader.readline(), 5)
+            state = await health(runtime.db, runtime.bus)
+            body = msgspec.json.encode({"service": runtime.role, "instance": runtime.instance, **state})
+            status = "200 OK" if all(value == "ok" for value in state.values()) else "503 Service Unavailable"
+            head = (
+                f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port)
+    async with server:
+        await server.serve_forever()
+
+
+async def health(db: Database, bus: Bus) -> dict[str, str]:
+    """`ok` or what is wrong, per engine."""
+    try:
+        await asyncio.wait_for(db.value("ping"), 3)
+        database = "ok"
+    except CONNECTION_ERRORS as exc:
+        database = f"not reachable ({type(exc).__name__})"
+    return {"database": database, "nats": "ok" if bus.connected else "not connected"}

@@ -1,0 +1,270 @@
+"""The loop of every service that works on jobs: claim by SQL until nothing is left, then wait for an event, a nudge or the clock.
+
+Controls on jobs nobody holds, give-ups and reclaims are served on every round, whether a slot is free or not: a busy lane must not
+delay a cancel. What ends a piece of work is decided in one place, `_settle`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from shared import log, retry
+from shared.bus import Bus
+from shared.db import CONNECTION_ERRORS, Database, is_database_away
+from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused, from_os_error
+from shared.lifecycle import PROGRESS_FLOOR, Lane, Status
+from shared.work import RENEW_AT, Work
+
+logger = log.get(__name__)
+
+Handle = Callable[[Work], Awaitable[None]]
+Cleanup = Callable[[UUID], Awaitable[None]]
+Round = Callable[[], Awaitable[None]]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """How a lane is run.
+
+    `operation`: whose budget pays for an I/O error. `pass_hours`: how long smaller jobs may pass one that waits for space, None
+    where that is not this lane's matter.
+    """
+
+    limit: int
+    lease_seconds: float
+    poll_seconds: float
+    max_crashes: int
+    retries: retry.Limits
+    operation: Operation
+    pass_hours: float | None = None
+
+
+class Worker:
+    """Runs one lane of one service."""
+
+    def __init__(self, db: Database, bus: Bus, lane: Lane, rules: Rules, instance: str) -> None:
+        self.db = db
+        self.bus = bus
+        self.lane = lane
+        self.rules = rules
+        self.instance = instance
+        self.running: dict[UUID, Work] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    async def run(self, handle: Handle, cleanup: Cleanup | None = None, each_round: Round | None = None) -> None:
+        """Work until cancelled; then stop the running work, let go of its jobs and return.
+
+        `handle` takes a claimed job as far as this service can. `cleanup` settles what a job that ended still owes this service
+        (raises Waiting to be called again). `each_round` is called once per round, for what no job waits for.
+        """
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self._round(handle, cleanup, each_round)
+                    pause = await self._pause()
+                except CONNECTION_ERRORS as exc:
+                    logger.warning("round_failed", error=repr(exc), message="Postgres is away; looking for work again soon.")
+                    pause = 0.5
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+        finally:
+            self._stopping = True
+            for work in list(self.running.values()):
+                work.stop_with(Fenced("The service is stopping."))
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # A round -----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _states(self) -> list[str]:
+        return [self.lane.ready, *self.lane.working]
+
+    @property
+    def _takes_over(self) -> bool:
+        """A deletion once begun is taken over where it is; other work goes back to where its lane picks up."""
+        return self.lane.back in self.lane.working
+
+    async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
+        if not self._takes_over:
+            await self.db.rows("cancel_unleased", self._states)
+            await self.db.rows("fail_crashed", self._states, self.rules.max_crashes)
+            await self.db.rows("reclaim", list(self.lane.working), self.lane.back)
+        if each_round is not None:
+            await each_round()
+        if cleanup is not None:
+            await self._start_cleanup(cleanup)
+        while len(self.running) < self.rules.limit and (job := await self._claim()) is not None:
+            self._start(job, handle)
+
+    async def _claim(self) -> Any | None:
+        states = self._states if self._takes_over else [self.lane.ready]
+        floor = PROGRESS_FLOOR[self.lane.ready]
+        rules = self.rules
+        async with self.db.transaction() as session:
+            await session.run("lock_claims", self.lane.role)
+            if await session.value("count_lane", self._states) >= rules.limit:
+                return None
+            take_over = self.lane.back if self._takes_over else None
+            args = (states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
+            return await session.row("claim", *args)
+
+    async def _pause(self) -> float:
+        due = [await self.db.value("next_due", self._states), await self.db.value("next_cleanup_due", self.lane.role)]
+        return min([self.rules.poll_seconds, *(max(float(d), 0.0) + 0.02 for d in due if d is not None)])
+
+    # A job ---------------------------------------------------------------------------------------------------------------------------
+
+    def _start(self, job: Any, handle: Handle) -> None:
+        work = Work(self.db, self.bus, job, self.instance, self.rules.lease_seconds)
+        self.running[work.id] = work
+        logger.info("claimed", job_id=str(work.id), attempt=work.attempt, status=work.status, message="Took a job.")
+        self._spawn(self._attend(work, handle))
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, work: Work, handle: Handle) -> None:
+        task = asyncio.ensure_future(handle(work))
+        work.attach(task)
+        keeper = asyncio.create_task(work.keep())
+        error: Exception | None = None
+        try:
+            await task
+        except asyncio.CancelledError:
+            error = work.stopped or Fenced("The service is stopping.")
+            task.cancel()
+            await asyncio.wait([task])
+        except Exception as exc:  # noqa: BLE001 - whatever happened is settled below, in one place
+            error = work.stopped or exc
+        finally:
+            try:
+                with suppress(Fenced):
+                    await self._settle(work, error)
+            finally:
+                keeper.cancel()
+                self.running.pop(work.id, None)
+                self.wake()
+
+    async def _settle(self, work: Work, error: Exception | None) -> None:
+        """Decide what follows from how the work ended."""
+        match error:
+            case None:
+                return
+            case Fenced():
+                # Ours to let go only when we are stopping; else the row is another's and this touches nothing.
+                with suppress(*CONNECTION_ERRORS):
+                    await self.db.run("release", work.id, work.attempt, None, None, None, 0, 0)
+            case Paused():
+                await self._release(work, None, None, None)
+            case Cancelled() if self._takes_over:
+                # The scanner lets go, and the gateway, whose edge it is, cancels.
+                await self._release(work, None, None, None)
+                await self.bus.nudge("gateway")
+            case Cancelled():
+                await work.advance(Status.CANCELLED, "Cancelled", keep_lease=False)
+            case _:
+                await self._settle_failure(work, error)
+
+    async def _settle_failure(self, work: Work, error: Exception) -> None:
+        if is_database_away(error):
+            logger.warning("work_interrupted", job_id=str(work.id), error=repr(error), message="Postgres was away; later again.")
+            await self._release(work, 1.0, "The database was away.", None)
+            return
+        if isinstance(error, OSError):
+            error = from_os_error(error, self.rules.operation)
+        elif not isinstance(error, ArchiverError):
+            logger.error("work_failed", job_id=str(work.id), exc_info=error)
+        spent = work.job["connection_retry_count" if _is_connection(error) else "retry_count"]
+        decision = retry.decide(error, spent, self.rules.retries)
+        if isinstance(decision, retry.Retry):
+            await self._retry(work, decision)
+        elif work.status in self.lane.working and self._takes_over and await self._has_begun_to_delete(work):
+            # It can't fail any more and must not stop: an alarm, and again later.
+            await work.log("ERROR", "deletion_stuck", decision.reason)
+            await self._release(work, self.rules.retries.delay_s, decision.reason, None)
+        else:
+            await work.advance(Status.FAILED, "Failed", keep_lease=False, error=decision.reason)
+
+    async def _retry(self, work: Work, decision: retry.Retry) -> None:
+        if decision.spends is not None or work.job["wait_reason"] != decision.reason:
+            await work.warn("retry" if decision.spends else "waiting", decision.reason, delay_s=decision.delay_s)
+        if work.status == self.lane.ready or self._takes_over:
+            await self._release(work, decision.delay_s, decision.reason, decision.spends, decision.missing_bytes)
+        else:
+            await work.advance(
+                self.lane.back,
+                "Waiting to try again",
+                keep_lease=False,
+                delay_s=decision.delay_s,
+                reason=decision.reason,
+                missing_bytes=decision.missing_bytes,
+                spends=decision.spends,
+            )
+
+    async def _release(
+        self, work: Work, delay_s: float | None, reason: str | None, spends: Operation | None, missing: int | None = None
+    ) -> None:
+        spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
+        await work.patiently(lambda: self.db.row("release", work.id, work.attempt, delay_s, reason, missing, *spent))
+
+    async def _has_begun_to_delete(self, work: Work) -> bool:
+        row = await work.patiently(lambda: self.db.row("job", work.id))
+        return row is not None and row["first_unlink_at"] is not None
+
+    # Clean-ups -------------------------------------------------------------------------------------------------------------------------
+
+    async def _start_cleanup(self, cleanup: Cleanup) -> None:
+        while (row := await self.db.row("claim_cleanup", self.lane.role, self.instance, self.rules.lease_seconds)) is not None:
+            self._spawn(self._clean(row["job_id"], cleanup))
+
+    async def _clean(self, job_id: UUID, cleanup: Cleanup) -> None:
+        role, instance = self.lane.role, self.instance
+        task = asyncio.ensure_future(cleanup(job_id))
+        keeper = asyncio.create_task(self._keep_cleanup(job_id, task))
+        try:
+            await task
+            await self.db.run("finish_cleanup", job_id, role, instance)
+            logger.info("cleaned_up", job_id=str(job_id), message="What the job left behind is gone.")
+        except asyncio.CancelledError:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+            with suppress(*CONNECTION_ERRORS):
+                await self.db.run("postpone_cleanup", job_id, role, instance, 0.0, "the service stopped")
+        except Exception as exc:
+            if not isinstance(exc, (ArchiverError, *CONNECTION_ERRORS)):
+                logger.exception("cleanup_failed", job_id=str(job_id))
+            delay = getattr(exc, "retry_after_s", self.rules.retries.delay_s)
+            with suppress(*CONNECTION_ERRORS):
+                await self.db.run("postpone_cleanup", job_id, role, instance, float(delay), str(exc) or repr(exc))
+        finally:
+            keeper.cancel()
+            self.wake()
+
+    async def _keep_cleanup(self, job_id: UUID, task: "asyncio.Future[None]") -> None:
+        lease = self.rules.lease_seconds
+        while True:
+            await asyncio.sleep(lease * RENEW_AT)
+            with suppress(*CONNECTION_ERRORS):
+                if await self.db.row("renew_cleanup", job_id, self.lane.role, self.instance, lease) is None:
+                    task.cancel()
+                    return
+
+
+def _is_connection(error: Exception) -> bool:
+    return getattr(error, "operation", None) is Operation.CONNECTION
