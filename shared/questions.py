@@ -1,0 +1,65 @@
+"""What services ask each other over NATS request/reply: the question and the answer of each, in one file.
+
+`Bus.ask(service, name, question, Answer)` on one side, `Bus.serve(name, handler)` on the other. A refusal comes back as the error
+family it was raised as.
+"""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+
+class Inspect(msgspec.Struct):
+    """`rpc.scanner.inspect`: may this folder be archived? Refused (permanent) with a sentence for the user when not."""
+
+    path: str
+
+
+class Inspected(msgspec.Struct):
+    """The folder as it is now; sizes in bytes as of the last scan, None when no scan has seen it."""
+
+    path: str
+    name: str
+    level1: str
+    level2: str
+    device: int
+    inode: int
+    size_bytes: int | None = None
+    file_count: int | None = None
+
+
+class Refresh(msgspec.Struct):
+    """`rpc.scanner.refresh`: scan now, or join the scan that is running; answered when it has ended."""
+
+
+class Refreshed(msgspec.Struct):
+    scan_id: int
+    finished_at: datetime
+    folder_count: int
+
+
+class AskDestination(msgspec.Struct):
+    """`rpc.uploader.destination`: what stands under this destination path (archive and sidecar)? `job_id`: whose own file is no obstacle."""
+
+    path: str
+    job_id: UUID | None = None
+
+
+class DestinationState(msgspec.Struct):
+    """absent: "not found" for both names. own: this job's unverified file. foreign: anything else is there. unknown: no clear answer."""
+
+    state: Literal["absent", "own", "foreign", "unknown"]
+    detail: str = ""
+
+
+class RecheckSize(msgspec.Struct):
+    """`rpc.uploader.recheck_size`: do both remote files still have the recorded sizes?"""
+
+    job_id: UUID
+
+
+class SizeChecked(msgspec.Struct):
+    ok: bool
+    detail: str = ""
