@@ -11,7 +11,7 @@ import bcrypt
 from devstack import ports, secrets
 from devstack.processes import Child, Program, Report, report
 from shared.errors import ArchiverError
-from shared.nats_permissions import SUBSCRIBER, USERS, inbox_prefix, permissions
+from shared.nats_permissions import MAPPINGS, SUBSCRIBER, USERS, inbox_prefix, permissions
 
 _MIB = 2**20
 # The passwords are 256 random bits: no hash has to slow a guesser down, so reconnecting costs 1 ms instead of 60.
@@ -108,6 +108,7 @@ def configuration(port: int, monitoring_port: int, store: Path, passwords: Mappi
                 "max_memory_store": 32 * _MIB,
                 "strict": True,
             },
+            "mappings": MAPPINGS,
             "authorization": {
                 "timeout": 5,
                 "default_permissions": {"publish": {"deny": ">"}, "subscribe": {"deny": ">"}},

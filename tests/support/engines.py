@@ -2,10 +2,11 @@
 
 Fixtures (made available to every test by tests/conftest.py):
 
-- `pg`: a PostgresEngine. `await pg.create_database()` -> superuser DSN of an empty database; `await pg.create_database("name")` copies a template
-  made once with `await pg.template("name", build)`, `build(dsn)` being a coroutine function that fills it.
+- `pg`: a PostgresEngine. `await pg.create_database()` -> superuser DSN of an empty database; `await pg.create_database("name")` copies a
+  template made once with `await pg.template("name", build)`, `build(dsn)` being a coroutine function that fills it.
 - `database`: the DSN of an empty database of this test's own, dropped afterwards.
-- `nats`: a NatsEngine with the real permissions, stream and durables. `await nats.connect("scanner")` -> client;
+- `nats`: a NatsEngine with the real permissions, stream and durables.
+  `await nats.connect("scanner")` -> client;
   `nats.passwords[user]`, `nats.url`; `await nats.reset()` empties the stream. Clients from `connect` are closed by the fixture at the end.
 """
 
@@ -18,7 +19,6 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
-import nats
 import pytest
 from nats.aio.client import Client
 
@@ -90,8 +90,14 @@ class NatsEngine:
 
     async def connect(self, user: str, prefix: str | None = None, **options: object) -> Client:
         """A client logged in as `user`, with its inbox prefix unless another `prefix` is given."""
-        options = {"inbox_prefix": prefix or inbox_prefix(user), "allow_reconnect": False, "error_cb": _silent} | options
-        client = await nats.connect(self.url, user=user, password=self.passwords[user], **options)
+        usual = {"password": self.passwords[user], "inbox_prefix": prefix or inbox_prefix(user)}
+        client = Client()
+        try:
+            await client.connect(self.url, user=user, **usual | {"allow_reconnect": False, "error_cb": _silent} | options)
+        except BaseException:
+            if client._transport is not None:  # nats-py leaves it open after a refused login
+                client._transport.close()
+            raise
         self._clients.append(client)
         return client
 

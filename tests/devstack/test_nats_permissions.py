@@ -1,0 +1,345 @@
+"""Who may do what on NATS, asked of the real server: one table of (user, action) -> allowed or refused."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from shared.nats_permissions import DURABLES, PROVISION, SERVICES, SUBSCRIBER, USERS, inbox_prefix, permissions
+from shared.provision import provision
+from tests.support.engines import NatsEngine
+
+API = "$JS.API"
+CREATE = f"{API}.CONSUMER.CREATE.JOBS"
+READERS = ("gateway", SUBSCRIBER)
+
+
+_END = "end.of.table"
+"""Refused to everybody, and the server answers in order: with its refusal in hand, all earlier ones are known."""
+
+
+class Asker:
+    """A client that collects what the server refused it."""
+
+    def __init__(self) -> None:
+        self.client: Client
+        self._refusals: list[str] = []
+        self._ended = asyncio.Event()
+
+    async def note(self, error: Exception) -> None:
+        self._refusals.append(str(error))
+        if _END in str(error):
+            self._ended.set()
+
+    async def publishes(self, subjects: list[str]) -> dict[str, bool]:
+        """Which of these the server takes from us."""
+        # Harmless where taken: JetStream refuses `[]` as a request, or answers with information.
+        for subject in [*subjects, _END]:
+            await self.client.publish(subject, b"[]", reply=f"{self.client._inbox_prefix.decode()}.none")
+        return await self._verdict(subjects, "publish to")
+
+    async def subscribes(self, subjects: list[str]) -> dict[str, bool]:
+        """Which of these the server lets us hear."""
+        for subject in [*subjects, _END]:
+            await self.client.subscribe(subject)
+        return await self._verdict(subjects, "subscription to")
+
+    async def asks(self, subject: str, body: object) -> dict[str, object]:
+        """The JetStream API's answer; raises TimeoutError where the question was refused."""
+        answer = await self.client.request(subject, json.dumps(body).encode(), timeout=2)
+        return dict(json.loads(answer.data))
+
+    async def _verdict(self, subjects: list[str], what: str) -> dict[str, bool]:
+        await asyncio.wait_for(self._ended.wait(), 10)
+        # nats-py gives the server's words in small letters.
+        told = re.findall(rf'{what} "([^"]+)"', "\n".join(self._refusals))
+        # The old subject for temporary consumers is known to permissions with the random name the server gave it.
+        told = [re.sub(r"(\$js\.api\.consumer\.create\.jobs)\.\d+$", r"\1", subject) for subject in told]
+        refused = {subject for subject in subjects if subject.lower() in told}
+        return {subject: subject not in refused for subject in subjects}
+
+
+async def asker(engine: NatsEngine, user: str, prefix: str | None = None) -> Asker:
+    made = Asker()
+    made.client = await engine.connect(user, prefix, error_cb=made.note)
+    return made
+
+
+PUBLISH: list[tuple[str, set[str]]] = [
+    # subject, who may (besides `provision`, who may everything)
+    *(
+        (subject, set(SERVICES))
+        for subject in ("job.queued", "job.completed", "live.progress.1", "live.nudge.scanner", "rpc.uploader.size")
+    ),
+    (f"{API}.STREAM.INFO.JOBS", {*SERVICES, SUBSCRIBER}),
+    (f"{API}.STREAM.NAMES", {SUBSCRIBER}),
+    (f"{API}.INFO", {SUBSCRIBER}),
+    (f"{API}.STREAM.MSG.GET.JOBS", set(SERVICES)),
+    *(
+        (f"{API}.STREAM.{verb}.JOBS", set())
+        for verb in ("CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE")
+    ),
+    (f"{API}.STREAM.CREATE.OTHER", set()),
+    (f"{API}.STREAM.INFO.OTHER", set()),
+    (f"{API}.CONSUMER.LIST.JOBS", set()),
+    (f"{API}.CONSUMER.NAMES.JOBS", set()),
+    (CREATE, set(READERS)),
+    (f"{CREATE}.anything", set(READERS)),
+    (f"{CREATE}.anything.job.queued", set(READERS)),
+    (f"{API}.CONSUMER.MSG.NEXT.JOBS.anything", set(READERS)),
+    (f"{API}.CONSUMER.DELETE.JOBS.anything", set(READERS)),
+    ("$JS.ACK.JOBS.anything.1.1.1.1.0", set(READERS)),
+    ("$JS.FC.JOBS.anything.x", set(READERS)),
+    (f"{CREATE[:-5]}.OTHER.anything", set()),
+    *(
+        row
+        for durable in DURABLES
+        for row in (
+            (f"{API}.CONSUMER.MSG.NEXT.JOBS.{durable}", {durable}),
+            (f"$JS.ACK.JOBS.{durable}.1.1.1.1.0", {durable}),
+            (f"{API}.CONSUMER.INFO.JOBS.{durable}", {durable, *READERS}),
+            (f"{CREATE}.{durable}", set()),
+            (f"{CREATE}.{durable}.job.queued", set()),
+            (f"{API}.CONSUMER.DURABLE.CREATE.JOBS.{durable}", set()),
+            (f"{API}.CONSUMER.DELETE.JOBS.{durable}", set()),
+            (f"{API}.CONSUMER.PAUSE.JOBS.{durable}", set()),
+            (f"{API}.CONSUMER.RESET.JOBS.{durable}", set()),
+            (f"{API}.CONSUMER.UNPIN.JOBS.{durable}", set()),
+        )
+    ),
+    *((f"_INBOX_{user}.guess", set()) for user in USERS),
+    ("_INBOX.guess", set()),
+    ("$SYS.REQ.SERVER.PING", set()),
+    ("anything.else", set()),
+]
+
+SUBSCRIBE: list[tuple[str, set[str]]] = [
+    ("job.>", set(READERS)),
+    ("live.progress.>", set(READERS)),
+    ("live.log.>", set(READERS)),
+    ("live.>", {"gateway"}),
+    *((f"live.nudge.{user}", {user, "gateway"}) for user in SERVICES),
+    *((f"rpc.{user}.>", {user}) for user in SERVICES),
+    *((f"_INBOX_{user}.>", {user}) for user in USERS if user != PROVISION),
+    (f"_INBOX_{PROVISION}.>", set()),
+    ("_INBOX.>", {SUBSCRIBER}),
+    (">", set()),
+    ("$JS.>", set()),
+    ("$SYS.>", set()),
+]
+
+
+@pytest.mark.parametrize("user", [user for user in USERS if user != PROVISION])
+async def test_publishing(nats: NatsEngine, user: str) -> None:
+    """Each user may publish exactly what the table says."""
+    client = await asker(nats, user)
+
+    found = await client.publishes([subject for subject, _ in PUBLISH])
+
+    assert found == {subject: user in allowed for subject, allowed in PUBLISH}
+    await client.client.close()
+
+
+@pytest.mark.parametrize("user", [user for user in USERS if user != PROVISION])
+async def test_subscribing(nats: NatsEngine, user: str) -> None:
+    """Each user may hear exactly what the table says; nobody hears another's replies."""
+    client = await asker(nats, user)
+
+    found = await client.subscribes([subject for subject, _ in SUBSCRIBE])
+
+    assert found == {subject: user in allowed for subject, allowed in SUBSCRIBE}
+    await client.client.close()
+
+
+def test_an_unknown_user_has_no_permissions() -> None:
+    """A typing error makes no user without limits."""
+    with pytest.raises(KeyError):
+        permissions("scaner")
+
+
+async def test_a_wrong_password_is_refused(nats: NatsEngine) -> None:
+    """No password, no connection."""
+    with pytest.raises(NatsError, match="Authorization"):
+        await nats.connect("scanner", password="wrong")
+
+
+async def _history(nats: NatsEngine, count: int = 3) -> list[bytes]:
+    """Fresh stream with `count` events in it."""
+    await nats.reset()
+    publisher = (await nats.connect("scanner")).jetstream()
+    bodies = [b'{"n":%d}' % n for n in range(count)]
+    for body in bodies:
+        await publisher.publish("job.queued", body)
+    return bodies
+
+
+async def _ordered(client: Client) -> Callable[[], Awaitable[Msg]]:
+    subscription = await client.jetstream().subscribe("job.>", ordered_consumer=True)
+    return lambda: subscription.next_msg(timeout=5)
+
+
+async def _push(client: Client) -> Callable[[], Awaitable[Msg]]:
+    subscription = await client.jetstream().subscribe("job.>", stream="JOBS")
+    return lambda: subscription.next_msg(timeout=5)
+
+
+async def _named(client: Client) -> Callable[[], Awaitable[Msg]]:
+    """As nats.js, Go and the NATS command line make them: a random name in the subject, the filter behind it."""
+    config = ConsumerConfig(name=uuid4().hex, ack_policy=AckPolicy.NONE, inactive_threshold=30)
+    subscription = await client.jetstream().subscribe("job.queued", stream="JOBS", config=config)
+    return lambda: subscription.next_msg(timeout=5)
+
+
+async def _pull(client: Client) -> Callable[[], Awaitable[Msg]]:
+    subscription = await client.jetstream().pull_subscribe("job.>")
+
+    async def one() -> Msg:
+        message = (await subscription.fetch(1, timeout=5))[0]
+        await message.ack_sync(timeout=5)
+        return message
+
+    return one
+
+
+@pytest.mark.parametrize("way", [_ordered, _push, _named, _pull])
+@pytest.mark.parametrize("prefix", [inbox_prefix(SUBSCRIBER), "_INBOX"])
+async def test_a_subscriber_reads_history_and_goes_on_live(
+    nats: NatsEngine, way: Callable[[Client], Awaitable[Callable[[], Awaitable[Msg]]]], prefix: str
+) -> None:
+    """Each kind of consumer gives what happened before and what happens next, with and without the inbox prefix."""
+    past = await _history(nats)
+    client = await nats.connect(SUBSCRIBER, prefix)
+    following = await way(client)
+
+    assert [(await following()).data for _ in past] == past
+
+    await (await nats.connect("uploader")).jetstream().publish("job.queued", b"next")
+    assert (await following()).data == b"next"
+    await client.close()
+
+
+async def test_a_subscriber_hears_progress(nats: NatsEngine) -> None:
+    """Live subjects reach a plain subscription."""
+    subscriber, service = await nats.connect(SUBSCRIBER), await nats.connect("compressor")
+    heard = await subscriber.subscribe("live.progress.>")
+    await subscriber.flush()
+
+    await service.publish("live.progress.7", b"42")
+
+    assert (await heard.next_msg(timeout=5)).data == b"42"
+
+
+ATTACKS = [
+    {"name": durable, "ack_policy": "explicit", "filter_subject": "job.never", **extra}
+    for durable in DURABLES
+    for extra in ({}, {"durable_name": durable}, {"inactive_threshold": 1}, {"max_deliver": 1, "max_ack_pending": 1})
+]
+
+
+@pytest.mark.parametrize("subject", [CREATE, f"{CREATE}.mine", f"{CREATE}.mine.job.never"])
+async def test_no_reader_rewrites_a_durable_through_the_body(nats: NatsEngine, subject: str) -> None:
+    """A consumer's name in the body never touches a service's durable: permissions do not see bodies, the mapping does."""
+    await nats.reset()
+    admin = (await nats.connect(PROVISION)).jetstream()
+    before = {durable: (await admin.consumer_info("JOBS", durable)).config for durable in DURABLES}
+    client = await asker(nats, SUBSCRIBER)
+
+    for config in ATTACKS:
+        await client.asks(subject, {"stream_name": "JOBS", "config": config})
+        await client.asks(subject, {"stream_name": "JOBS", "config": config, "action": "update"})
+
+    assert {durable: (await admin.consumer_info("JOBS", durable)).config for durable in DURABLES} == before
+
+
+async def test_no_reader_has_its_wishes_delivered_as_commands(nats: NatsEngine) -> None:
+    """A consumer that delivers to a command's subject commands nothing: the stream, the durables and the requests are untouched."""
+    past = await _history(nats)
+    admin = (await nats.connect(PROVISION)).jetstream()
+    service = await nats.connect("compressor")
+    requests = await service.subscribe("rpc.compressor.>")
+    nudges = await service.subscribe("live.nudge.compressor")
+    await service.flush()
+    client = await asker(nats, SUBSCRIBER)
+    targets = [f"{API}.STREAM.{verb}.JOBS" for verb in ("DELETE", "PURGE")]
+    targets += [f"{API}.CONSUMER.DELETE.JOBS.{durable}" for durable in DURABLES]
+    targets += ["rpc.compressor.delete", "live.nudge.compressor"]
+
+    for target in targets:
+        await client.asks(CREATE, {"stream_name": "JOBS", "config": {"deliver_subject": target, "ack_policy": "none"}})
+    answer = await client.asks(
+        CREATE, {"stream_name": "JOBS", "config": {"deliver_subject": "job.completed", "ack_policy": "none"}}
+    )
+
+    assert "cycle" in json.dumps(answer["error"])
+    # What does get through is an event under its own name, on a nudge's subscription: it can wake a service, no more.
+    woken = [await nudges.next_msg(timeout=5) for _ in past]
+    assert {message.subject for message in woken} == {"job.queued"}
+    assert requests.pending_msgs == 0
+    assert (await admin.stream_info("JOBS")).state.messages == len(past)
+    assert {info.name for info in await admin.consumers_info("JOBS")} > set(DURABLES)
+
+
+async def test_a_service_works_through_its_durable(nats: NatsEngine) -> None:
+    """The wake-up call reaches its service and is acknowledged."""
+    await _history(nats, 1)
+    client = await nats.connect("compressor")
+    durable = await client.jetstream().pull_subscribe_bind("compressor", "JOBS")
+
+    [message] = await durable.fetch(1, timeout=5)
+    await message.ack_sync(timeout=5)
+
+    info = await durable.consumer_info()
+    assert (message.subject, info.num_ack_pending, info.num_pending) == ("job.queued", 0, 0)
+
+
+async def test_a_request_is_answered_between_services(nats: NatsEngine) -> None:
+    """Request and reply works across users although inboxes are private."""
+    scanner, gateway = await nats.connect("scanner"), await nats.connect("gateway")
+
+    async def answer(message: Msg) -> None:
+        await message.respond(b"pong")
+
+    await scanner.subscribe("rpc.scanner.>", cb=answer)
+    await scanner.flush()
+
+    assert (await gateway.request("rpc.scanner.ping", b"", timeout=5)).data == b"pong"
+
+
+async def test_provision_is_idempotent_and_mends_what_changed(nats: NatsEngine) -> None:
+    """Running it again changes nothing; a durable that was altered becomes what it should be, keeping its place."""
+    await _history(nats)
+    admin = (await nats.connect(PROVISION)).jetstream()
+    before = await admin.stream_info("JOBS")
+    await admin.add_consumer(
+        "JOBS",
+        ConsumerConfig(durable_name="compressor", filter_subject="job.queued", ack_policy=AckPolicy.EXPLICIT, max_ack_pending=1),
+    )
+
+    for _ in range(2):
+        await provision(nats.url, nats.passwords[PROVISION])
+
+    after = await admin.stream_info("JOBS")
+    compressor = await admin.consumer_info("JOBS", "compressor")
+    assert (after.config, after.state.messages) == (before.config, 3)
+    assert (compressor.config.max_ack_pending, compressor.config.ack_wait, compressor.config.max_deliver) == (100, 30, -1)
+    assert after.config.deny_delete
+    assert after.config.deny_purge
+    assert (after.config.max_bytes, after.config.max_age, after.config.duplicate_window) == (256 * 2**20, 90 * 86400, 3600)
+
+
+async def test_even_the_administrator_cannot_rewrite_history(nats: NatsEngine) -> None:
+    """Purging and deleting events is refused by the stream itself."""
+    await _history(nats)
+    admin = await asker(nats, PROVISION)
+
+    purge = await admin.asks(f"{API}.STREAM.PURGE.JOBS", {})
+    delete = await admin.asks(f"{API}.STREAM.MSG.DELETE.JOBS", {"seq": 1})
+
+    assert [purge["error"]["err_code"], delete["error"]["err_code"]] == [10110, 10057]  # type: ignore[index]  # parsed JSON
