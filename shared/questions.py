@@ -41,7 +41,10 @@ class Refreshed(msgspec.Struct):
 
 
 class AskDestination(msgspec.Struct):
-    """`rpc.uploader.destination`: what stands under this destination path (archive and sidecar)? `job_id`: whose own file is no obstacle."""
+    """`rpc.uploader.destination`: what stands under this path, archive and sidecar.
+
+    `job_id`: whose own unverified file is no obstacle.
+    """
 
     path: str
     job_id: UUID | None = None
@@ -55,7 +58,7 @@ class DestinationState(msgspec.Struct):
 
 
 class RecheckSize(msgspec.Struct):
-    """`rpc.uploader.recheck_size`: do both remote files still have the recorded sizes?"""
+    """`rpc.uploader.recheck_size`: do both remote files still have the recorded sizes? Asked before an old proof is used."""
 
     job_id: UUID
 

@@ -1,5 +1,6 @@
 """Fixtures every test may ask for."""
 
 from tests.support.engines import database, nats_engine, pg
+from tests.support.kernel import kernel
 
-__all__ = ["database", "nats_engine", "pg"]
+__all__ = ["database", "kernel", "nats_engine", "pg"]

@@ -1,0 +1,255 @@
+"""A lane on the real engines: claim, work, hand over, and every way a piece of work can end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+from shared import events
+from shared.errors import Operation, PermanentError, TransientError, Waiting
+from shared.lifecycle import COMPRESS_LANE, Status
+from shared.outbox import relay
+from shared.retry import Limits
+from shared.work import Work
+from shared.worker import Rules, Worker
+from tests.support.kernel import MANIFEST_SHA, MD5, SHA, Kernel, eventually
+
+Handle = Callable[[Work], Awaitable[None]]
+
+
+def rules(**changes: Any) -> Rules:
+    values: dict[str, Any] = {
+        "limit": 1,
+        "lease_seconds": 2.0,
+        "poll_seconds": 5.0,
+        "max_crashes": 5,
+        "retries": Limits(compression=2, delay_s=0.01),
+        "operation": Operation.COMPRESSION,
+    }
+    return Rules(**(values | changes))
+
+
+@asynccontextmanager
+async def lane(kernel: Kernel, handle: Handle, instance: str = "compressor-1", **changes: Any) -> AsyncIterator[Worker]:
+    db, bus = await kernel.db("compressor"), await kernel.bus("compressor")
+    worker = Worker(db, bus, COMPRESS_LANE, rules(**changes), instance)
+    await bus.on_nudge(worker.wake)
+    bus.wake_on_events(worker.wake)
+    tasks = [asyncio.create_task(relay(db, bus)), asyncio.create_task(worker.run(handle))]
+    try:
+        yield worker
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def compress(work: Work) -> None:
+    """What a compressor does, without files."""
+    await work.advance(Status.COPYING, "Copying")
+    await work.advance(Status.COMPRESSING, "Compressing")
+    await work.advance(Status.VERIFYING, "Testing")
+
+    async def facts(session: Any) -> None:
+        await session.connection.execute(
+            "INSERT INTO archives VALUES ($1, $2, '/a', 5, $3, $4, 7, $5, $4, 'm', 1, 1)",
+            work.id,
+            work.attempt,
+            SHA,
+            MD5,
+            MANIFEST_SHA,
+        )
+        await session.connection.execute("UPDATE jobs SET archive_attempt = $2 WHERE id = $1", work.id, work.attempt)
+
+    await work.advance(Status.COMPRESSED, "Waiting for upload", facts=facts, keep_lease=False)
+
+
+async def status_is(kernel: Kernel, job_id: UUID, status: str) -> Any:
+    return await eventually(lambda: kernel.row(job_id), lambda row: row["status"] == status, f"job to become {status}")
+
+
+async def test_work_is_claimed_done_and_announced_in_order(kernel: Kernel) -> None:
+    """Three jobs pass one lane in FIFO order; the stream holds each state once, gap-free per job."""
+    jobs = [await kernel.job() for _ in range(3)]
+
+    async with lane(kernel, compress):
+        for job in jobs:
+            row = await status_is(kernel, job, "compressed")
+            assert row["lease_owner"] is None
+            assert row["progress_percent"] == 75
+
+        subscriber = await kernel.nats.connect("subscriber")
+        subscription = await subscriber.jetstream().subscribe("job.>", stream="JOBS", ordered_consumer=True)
+        seen = [events.decode((await subscription.next_msg(timeout=5)).data) for _ in range(15)]
+
+    for job in jobs:
+        mine = [e for e in seen if e.data.job_id == job]
+        assert [e.data.version for e in mine] == [1, 2, 3, 4, 5]
+        assert [e.data.status for e in mine] == ["queued", "copying", "compressing", "verifying", "compressed"]
+    started = [e.data.job_id for e in seen if e.data.status == "copying"]
+    assert started == jobs
+
+
+async def test_a_transient_error_is_retried_until_its_budget_is_spent(kernel: Kernel) -> None:
+    """Budget 2: three tries, then failed with the reason; each retry is a logged line and an event."""
+    job = await kernel.job()
+    tries = 0
+
+    async def handle(work: Work) -> None:
+        nonlocal tries
+        tries += 1
+        await work.advance(Status.COPYING, "Copying")
+        raise TransientError("the cable wobbled", Operation.COMPRESSION)
+
+    async with lane(kernel, handle):
+        row = await status_is(kernel, job, "failed")
+
+    assert tries == 3
+    assert row["error_message"] == "the cable wobbled (gave up after 2 retries)"
+    assert await kernel.states(job) == ["queued", "copying", "queued", "copying", "queued", "copying", "failed"]
+
+
+async def test_a_permanent_error_fails_at_once_and_owes_clean_up(kernel: Kernel) -> None:
+    """No retry; both services that may have left something owe a clean-up."""
+    job = await kernel.job()
+
+    async def handle(work: Work) -> None:
+        raise PermanentError("a socket lies in the folder")
+
+    async with lane(kernel, handle):
+        row = await status_is(kernel, job, "failed")
+
+    assert row["error_message"] == "a socket lies in the folder"
+    owed = await kernel.owner.fetch("SELECT role FROM cleanups WHERE job_id = $1 ORDER BY role", job)
+    assert [r["role"] for r in owed] == ["compressor", "uploader"]
+
+
+async def test_waiting_keeps_the_job_queued_with_its_reason(kernel: Kernel) -> None:
+    """Waiting is free: no state changes, no budget is spent, the reason and the missing bytes are there."""
+    job = await kernel.job()
+    looks = 0
+
+    async def handle(work: Work) -> None:
+        nonlocal looks
+        looks += 1
+        raise Waiting("waiting for disk space", retry_after_s=0.05, missing_bytes=4096)
+
+    async def looked() -> int:
+        return looks
+
+    async with lane(kernel, handle):
+        await eventually(looked, lambda n: n >= 4, "the handler to be asked four times")
+        row = await kernel.row(job)
+
+    assert (row["status"], row["wait_reason"], row["missing_bytes"], row["retry_count"]) == (
+        "queued",
+        "waiting for disk space",
+        4096,
+        0,
+    )
+    assert await kernel.states(job) == ["queued"]
+
+
+async def test_cancel_stops_running_work(kernel: Kernel) -> None:
+    """A cancel request reaches the worker with its next renewal and ends the job as cancelled."""
+    job = await kernel.job()
+    stopped = asyncio.Event()
+
+    async def handle(work: Work) -> None:
+        await work.advance(Status.COPYING, "Copying")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async with lane(kernel, handle):
+        await status_is(kernel, job, "copying")
+        await kernel.owner.execute("UPDATE jobs SET cancel_requested_by = 'bob' WHERE id = $1", job)
+        await status_is(kernel, job, "cancelled")
+
+    assert stopped.is_set()
+
+
+async def test_cancel_of_a_job_nobody_holds_does_not_wait_for_a_busy_lane(kernel: Kernel) -> None:
+    """The lane is full; a paused job in the middle of its work is cancelled all the same."""
+    busy, other = await kernel.job(), await kernel.job()
+    await kernel.force(other, status="copying", attempt=1, paused=True)
+
+    async def handle(work: Work) -> None:
+        await work.advance(Status.COPYING, "Copying")
+        await asyncio.Event().wait()
+
+    async with lane(kernel, handle) as worker:
+        await status_is(kernel, busy, "copying")
+        await kernel.owner.execute("UPDATE jobs SET cancel_requested_by = 'bob' WHERE id = $1", other)
+        worker.wake()
+        await status_is(kernel, other, "cancelled")
+
+
+async def test_a_silent_worker_loses_its_job_to_another(kernel: Kernel) -> None:
+    """An expired lease is a crash: back to queued, claimed with the next attempt, and five in a row fail the job."""
+    job = await kernel.job()
+    await kernel.force(job, status="compressing", attempt=3, lease_owner="dead@host:1", crash_count=2)
+    await kernel.owner.execute("UPDATE jobs SET lease_until = now() - interval '1 s' WHERE id = $1", job)
+    doomed = await kernel.job()
+    await kernel.force(doomed, status="compressing", attempt=9, lease_owner="dead@host:1", crash_count=4)
+    await kernel.owner.execute("UPDATE jobs SET lease_until = now() - interval '1 s' WHERE id = $1", doomed)
+
+    async with lane(kernel, compress):
+        row = await status_is(kernel, job, "compressed")
+        lost = await status_is(kernel, doomed, "failed")
+
+    assert row["attempt"] == 4
+    assert row["crash_count"] == 0
+    assert "crashed 5 times" in lost["error_message"]
+
+
+async def test_the_watchdog_stops_work_when_the_database_is_away(kernel: Kernel) -> None:
+    """No renewal for 0.7 of the lease: the work ends before anybody else could begin, and nothing was written by it."""
+    job = await kernel.job()
+    ended: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def handle(work: Work) -> None:
+        await work.advance(Status.COPYING, "Copying")
+        started = loop.time()
+        # What a dead database does to the renewals, without taking the other tests' server away.
+        work.db.queries["renew"] = "SELECT pg_sleep(20), $1::uuid, $2::int, $3::text, $4::float8"
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        ended.append(loop.time() - started)
+        raise asyncio.CancelledError
+
+    db = await kernel.db("compressor")
+    renew = db.queries["renew"]
+    try:
+        async with lane(kernel, handle):
+            await status_is(kernel, job, "copying")
+
+            async def times() -> list[float]:
+                return ended
+
+            await eventually(times, bool, "the watchdog to stop the work")
+    finally:
+        db.queries["renew"] = renew
+
+    assert ended[0] < 2.0
+
+
+async def test_a_stopping_service_lets_go_at_once(kernel: Kernel) -> None:
+    """SIGTERM's path: the lease is gone, the crash budget untouched, the next worker begins without waiting for the lease."""
+    job = await kernel.job()
+
+    async def hang(work: Work) -> None:
+        await work.advance(Status.COPYING, "Copying")
+        await asyncio.Event().wait()
+
+    async with lane(kernel, hang, lease_seconds=600.0):
+        await status_is(kernel, job, "copying")
+    row = await kernel.row(job)
+    assert (row["lease_owner"], row["status"]) == (None, "copying")
+
+    async with lane(kernel, compress, "compressor-2", lease_seconds=600.0):
+        row = await status_is(kernel, job, "compressed")
+    assert row["crash_count"] == 0

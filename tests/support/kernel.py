@@ -1,0 +1,145 @@
+"""The migrated database and the bus, as each service sees them.
+
+Fixture `kernel`: a database of this test's own at the newest schema; `await kernel.db("compressor")` is that role's Database,
+`await kernel.bus("compressor")` its Bus, `kernel.owner` a superuser connection, and the helpers below make rows to start from.
+"""
+
+import asyncio
+import unicodedata
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from shared import migrate
+from shared.bus import Bus
+from shared.db import Database
+from shared.lifecycle import Role
+from tests.support.engines import NatsEngine, PostgresEngine
+
+PASSWORDS = {role: f"pw-{role}" for role in Role}
+SERVICES = Path(__file__).parents[2] / "services"
+SHA = "a" * 64
+MANIFEST_SHA = "b" * 64
+MD5 = "c" * 32
+
+
+async def _migrate(dsn: str) -> None:
+    await asyncio.to_thread(migrate.upgrade, dsn)
+    await migrate.set_passwords(dsn, PASSWORDS)
+
+
+class Kernel:
+    """One test's database and bus."""
+
+    def __init__(self, pg: PostgresEngine, nats: NatsEngine, dsn: str, owner: Any) -> None:
+        self.pg, self.nats, self.dsn, self.owner = pg, nats, dsn, owner
+        self._databases: dict[str, Database] = {}
+        self._buses: list[Bus] = []
+
+    def url(self, role: str) -> str:
+        return self.pg.dsn_as(self.dsn, f"cs_{role}", PASSWORDS[Role(role)])
+
+    async def db(self, role: str) -> Database:
+        if role not in self._databases:
+            own = SERVICES / role / "queries.sql"
+            self._databases[role] = await Database.connect(self.url(role), *([own] if own.exists() else []), size=4)
+        return self._databases[role]
+
+    async def bus(self, role: str) -> Bus:
+        bus = await Bus.connect(self.nats.url, role, self.nats.passwords[role])
+        self._buses.append(bus)
+        return bus
+
+    async def close(self) -> None:
+        for bus in self._buses:
+            await bus.close()
+        for database in self._databases.values():
+            await database.close()
+        await self.owner.close()
+
+    async def job(self, **columns: Any) -> UUID:
+        """Insert a queued archive job as the gateway does, its destination held; `columns` override."""
+        name = columns.pop("folder_name", f"Folder {uuid4().hex[:8]}")
+        path = columns.pop("source_path", f"/nas/One/Two/{name}")
+        destination = columns.pop("destination_path", f"/One/Two/{name}.tar.7z")
+        values = {"folder_name": name, "source_path": path, "destination_path": destination, "created_by": "ada", **columns}
+        names = ", ".join(values)
+        marks = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+        gateway = await self.db("gateway")
+        async with gateway.transaction() as session:
+            statement = f"INSERT INTO jobs ({names}) VALUES ({marks}) RETURNING id"
+            job_id: UUID = await session.connection.fetchval(statement, *values.values())
+            key = unicodedata.normalize("NFC", destination).casefold()
+            await session.connection.execute(
+                "INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')", key, destination, job_id
+            )
+        return job_id
+
+    async def row(self, job_id: UUID) -> Any:
+        return await self.owner.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
+
+    async def states(self, job_id: UUID) -> list[str]:
+        """The states a job entered, in order."""
+        rows = await self.owner.fetch(
+            "SELECT payload -> 'data' ->> 'status' AS s FROM outbox WHERE job_id = $1 ORDER BY version", job_id
+        )
+        return [row["s"] for row in rows]
+
+    async def force(self, job_id: UUID, **columns: Any) -> None:
+        """Put a job into a state past the guard: for tests that begin in the middle."""
+        sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(columns, 2))
+        async with self.owner.transaction():
+            await self.owner.execute("SET LOCAL session_replication_role = replica")
+            await self.owner.execute(f"UPDATE jobs SET {sets} WHERE id = $1", job_id, *columns.values())
+
+    async def archive(self, job_id: UUID, attempt: int = 1, **columns: Any) -> None:
+        """Record an archive past the guard and make it the one that counts."""
+        values = {
+            "job_id": job_id,
+            "attempt": attempt,
+            "archive_path": "/archives/x.tar.7z",
+            "size": 100,
+            "sha256": SHA,
+            "md5": MD5,
+            "manifest_size": 10,
+            "manifest_sha256": MANIFEST_SHA,
+            "manifest_md5": MD5,
+            "manifest": b"x",
+            "file_count": 1,
+            "total_bytes": 1,
+            **columns,
+        }
+        marks = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+        async with self.owner.transaction():
+            await self.owner.execute("SET LOCAL session_replication_role = replica")
+            await self.owner.execute(f"INSERT INTO archives ({', '.join(values)}) VALUES ({marks})", *values.values())
+        await self.force(job_id, archive_attempt=attempt)
+
+
+async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], what: str, timeout: float = 15.0) -> Any:
+    """Wait until `wanted(await look())`; fail with what was last seen."""
+    seen: Any = None
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                seen = await look()
+                if wanted(seen):
+                    return seen
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"{what}: not within {timeout} s; last seen: {seen!r}")
+
+
+@pytest.fixture
+async def kernel(pg: PostgresEngine, nats: NatsEngine) -> AsyncIterator[Kernel]:
+    template = await pg.template("migrated", _migrate)
+    dsn = await pg.create_database(template)
+    await nats.reset()
+    made = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
+    yield made
+    await made.close()
+    await pg.drop_database(dsn)
