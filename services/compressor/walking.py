@@ -95,7 +95,9 @@ class Position:
     """
 
     def __init__(self, root: int) -> None:
+        self._root = root
         self._handle = os.dup(root)
+        self._path = b""
         self._parts: list[bytes] = []
         self._ids = [_identity(root)]
 
@@ -107,7 +109,10 @@ class Position:
 
     def at(self, path: bytes) -> int:
         """The handle of directory `path`, good until the next call. Raises OSError when there is no such directory any more."""
+        if path == self._path:
+            return self._handle
         parts = handles.split(path)
+        self._path = b"/"  # no path is that: after a failure half-way nothing is assumed
         common = 0
         for here, there in zip(self._parts, parts, strict=False):
             if here != there:
@@ -119,6 +124,7 @@ class Position:
             self._move(part)
             self._parts.append(part)
             self._ids.append(_identity(self._handle))
+        self._path = path
         return self._handle
 
     def _up(self) -> None:
@@ -126,7 +132,10 @@ class Position:
         self._parts.pop()
         self._ids.pop()
         if _identity(self._handle) != self._ids[-1]:
-            raise OSError(errno.ESTALE, "the directory was moved", printable(b"/".join(self._parts)))
+            os.close(self._handle)  # who knows where this is: the next call starts at the root again
+            self._handle = os.dup(self._root)
+            self._parts, self._ids = [], self._ids[:1]
+            raise OSError(errno.ESTALE, "a directory was moved")
 
     def _move(self, name: bytes) -> None:
         handle = os.open(name, _DIRECTORY, dir_fd=self._handle)

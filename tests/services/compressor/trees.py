@@ -1,0 +1,113 @@
+"""What the compressor's tests share: making trees, and the adapters with the small arguments filled in."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from services.compressor import copying, sevenzip, walking
+from shared import handles
+from shared.children import Children
+from shared.manifest import Entry
+
+TIERS = {
+    "copy2": copying.Tiers(),
+    "rsync": copying.Tiers(small=0),
+    "dd": copying.Tiers(small=0, medium=0),
+    "parallel": copying.Tiers(small=0, medium=0, large=0),
+}
+STRATEGIES = ["auto", *TIERS]
+
+
+def nothing(*_: object) -> None:
+    return
+
+
+def look(folder: Path) -> walking.PreflightReport:
+    with handles.root(folder) as root:
+        return walking.preflight(root, os.fsencode(folder.name), nothing)
+
+
+def copy(
+    folder: Path,
+    target: Path,
+    strategy: str = "auto",
+    *,
+    progress: Callable[[int], None] = nothing,
+    stop: Callable[[], None] = nothing,
+    entries: list[Entry] | None = None,
+) -> list[Entry]:
+    how: dict[str, Any] = {"strategy": "auto"} if strategy == "auto" else {"strategy": "tiered", "tiers": TIERS[strategy]}
+    with handles.root(folder) as root:
+        known = entries if entries is not None else walking.walk(root, nothing)
+        return copying.copy_tree(root, target, known, progress=progress, stop=stop, **how)
+
+
+def seven_zip() -> sevenzip.SevenZip:
+    return sevenzip.SevenZip(sevenzip.find_binary(None), Children())
+
+
+async def pack(folder: Path, work: Path, strategy: str = "auto") -> tuple[list[Entry], Path]:
+    """The main path: look, copy, pack; returns the manifest's entries and the untested archive."""
+    report = look(folder)
+
+    assert report.refusals == []
+
+    entries = copy(folder, work / folder.name, strategy, entries=report.entries)
+    return entries, await seven_zip().compress(work / folder.name, work / "out.tar.7z", nothing)
+
+
+def tick(probe: Path) -> None:
+    """Wait until the file system's clock has moved: kernels before 6.13 stamp changes with a clock of some milliseconds."""
+    probe.touch()
+    start = probe.stat().st_mtime_ns
+    while probe.stat().st_mtime_ns == start:
+        probe.touch()
+    probe.unlink()
+
+
+def deep(root: Path, name: bytes, levels: int) -> None:
+    """Make directories below each other, deeper than a path may be long."""
+    handle = os.open(root, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=handle)
+        below = os.open(name, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Run as nobody where we are root; elsewhere we are nobody special already."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@contextmanager
+def small_disk(path: Path, megabytes: int) -> Iterator[bool]:
+    """Mount a tmpfs at `path`; says whether that was possible."""
+    path.mkdir()
+    mount = shutil.which("mount")
+    done = mount is not None and (
+        subprocess.run(
+            [mount, "-t", "tmpfs", "-o", f"size={megabytes}m", "none", path], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
+    try:
+        yield done
+    finally:
+        if done:
+            subprocess.run(["umount", path], check=True)
