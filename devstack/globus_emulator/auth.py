@@ -19,6 +19,7 @@ from devstack.globus_emulator.errors import ApiError
 from devstack.globus_emulator.world import World
 
 _DATA_ACCESS = re.compile(r"https://auth\.globus\.org/scopes/([0-9a-fA-F-]{36})/data_access")
+_DEPENDENCIES = re.compile(r"\[[^\]]*\]")
 
 
 class Token(msgspec.Struct, kw_only=True):
@@ -77,7 +78,8 @@ def grant(world: World, authorization: str, body: bytes) -> dict[str, Any]:
         # Only mapped collections have this scope; at Auth it is unknown for all others.
         if known is None or not (known.requires_data_access or known.entity_type == "GCSv5_mapped_collection"):
             raise AuthError(400, "UNKNOWN_SCOPE_ERROR", "Unknown scope requested", "unknown_scope")
-    scope = asked.partition("[")[0].strip()
+    # The SDK repeats the scope once with and once without what depends on it; granted is the bare scope.
+    scope = " ".join(dict.fromkeys(_DEPENDENCIES.sub("", asked).split()))
     other = world.faults.auth({"scope"})
     brief = world.faults.auth({"expires_in"})
     expires_in = brief.seconds if brief else world.config.expires_in_s
@@ -115,7 +117,7 @@ def check(world: World, authorization: str, path: str) -> Token:
     if found is None:
         raise refused
     token = msgspec.json.decode(found, type=Token)
-    if token.expires <= world.now() or token.scope != TRANSFER_SCOPE or token.client not in world.config.clients:
+    if token.expires <= world.now() or TRANSFER_SCOPE not in token.scope.split() or token.client not in world.config.clients:
         raise refused
     return token
 

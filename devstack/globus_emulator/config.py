@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 TRANSFER_SCOPE = "urn:globus:auth:scope:transfer.api.globus.org:all"
-DEFAULT_ALGORITHMS = ("MD5", "SHA1", "SHA256", "SHA512")
+ALGORITHMS = ("MD5", "SHA1", "SHA224", "SHA256", "SHA384", "SHA512")
 
 
 class ConfigError(Exception):
@@ -29,7 +29,7 @@ class Collection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     requires_data_access: bool = False
     """Mapped collections ask for the data_access scope; without it a call is answered ConsentRequired."""
     quota_bytes: int | None = None
-    checksum_algorithms: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_ALGORITHMS))
+    checksum_algorithms: list[str] = msgspec.field(default_factory=lambda: list(ALGORITHMS))
     unsupported_algorithm: Literal["fail", "fault", "reject"] = "fail"
     """How another algorithm is refused: the task fails, the task retries until its deadline, or the submission is a 400."""
     force_verify: bool = False
@@ -69,6 +69,8 @@ class Config(Settings, kw_only=True, forbid_unknown_fields=True):
         if not self.control_secret:
             raise ValueError("control_secret is empty")
         for name, collection in self.collections.items():
+            if unknown := set(collection.checksum_algorithms) - set(ALGORITHMS):
+                raise ValueError(f"collection {name}: no such algorithm: {', '.join(sorted(unknown))}")
             if not Path(collection.root).is_absolute():
                 raise ValueError(f"collection {name}: root must be an absolute path, not {collection.root!r}")
 

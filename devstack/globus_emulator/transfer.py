@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CHUNK = 1 << 20
 DEFAULT_ALGORITHM = "MD5"
-HASHES = {"MD5": "md5", "SHA1": "sha1", "SHA224": "sha224", "SHA256": "sha256", "SHA384": "sha384", "SHA512": "sha512"}
 SKIPPABLE = frozenset({"PERMISSION_DENIED", "FILE_NOT_FOUND", "AMBIGUOUS_PATH"})
 PROGRESS_EXTENDS_S = 72 * 3600.0
 PAUSE_EXTENDS_S = 90 * 24 * 3600.0
@@ -349,7 +348,7 @@ class Run:
             return None
         algorithm = item.checksum_algorithm or DEFAULT_ALGORITHM
         for endpoint in (task.source, task.destination or ""):
-            if algorithm in HASHES and supports(self.world.config, endpoint, algorithm):
+            if supports(self.world.config, endpoint, algorithm):
                 continue
             details = (
                 f"Error (checksum)\nEndpoint: {self._collection(endpoint).display_name} ({endpoint})\n"
@@ -516,7 +515,7 @@ class Run:
 
 def _hasher(algorithm: str) -> Any:
     """A fresh hash; MD5 is the service's default, not a matter of safety."""
-    return hashlib.new(HASHES[algorithm], usedforsecurity=False)
+    return hashlib.new(algorithm, usedforsecurity=False)
 
 
 def _external(item: Item, digest: str | None) -> None:

@@ -1,0 +1,52 @@
+"""One emulator for all tests of this directory, made clean for each; tests that kill it start one of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import globus_sdk
+import pytest
+
+from tests.support.emulator import Emulator, running_emulator
+
+# Quick retries of tasks: what the real service does in minutes is watched here in milliseconds.
+SETTINGS = {
+    "expires_in_s": 172_800,
+    "bytes_per_second": None,
+    "retry_first_s": 0.02,
+    "retry_max_s": 0.1,
+    "max_running": 3,
+    "max_pending": 100,
+    "cancel_wait_s": 5.0,
+}
+
+
+@pytest.fixture(scope="session")
+def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with running_emulator(tmp_path_factory.mktemp("globus") / "emulator", **SETTINGS) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(shared_emulator: Emulator, tmp_path: Path) -> Iterator[Emulator]:
+    """The shared process with nothing in it and two empty collections of this test's own."""
+    shared_emulator.source, shared_emulator.destination = tmp_path / "source", tmp_path / "destination"
+    shared_emulator.control.reset()
+    # Whole collections, so what an earlier test changed in them is gone.
+    whole = {"read_only": False, "allowed_prefixes": ["/"], "requires_data_access": False, "quota_bytes": None}
+    whole |= {"checksum_algorithms": ["MD5", "SHA1", "SHA256", "SHA512"], "unsupported_algorithm": "fail"}
+    whole |= {"entity_type": "GCSv5_guest_collection", "force_verify": False}
+    shared_emulator.control.configure(**SETTINGS, collections=shared_emulator.collections(source=whole, destination=whole))
+    yield shared_emulator
+    shared_emulator.close_clients()
+
+
+@pytest.fixture
+def client(emulator: Emulator) -> globus_sdk.TransferClient:
+    return emulator.client()
+
+
+@pytest.fixture
+def own_emulator(tmp_path: Path) -> Iterator[Emulator]:
+    """A process of this test's own, to be killed and started again."""
+    with running_emulator(tmp_path / "own", **SETTINGS) as emulator:
+        yield emulator
