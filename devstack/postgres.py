@@ -38,7 +38,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _STOP: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "TZ": "UTC"}
 _SAFE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-_HASTY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+# Survives its own crash (the kernel has every commit), not the machine's.
+_HASTY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on"}
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a socket's path may be 107 bytes long, DATA_DIR may be longer

@@ -65,7 +65,8 @@ Report = Callable[[str], None]
 def report(line: str) -> None:
     """Say one thing to the person at the terminal, and keep it in the supervisor's own log."""
     print(line, file=sys.stderr, flush=True)
-    structlog.get_logger("devstack").warning(line, action="supervisor_report")
+    if structlog.is_configured():  # unconfigured, it would print the same line once more
+        structlog.get_logger("devstack").warning(line, action="supervisor_report")
 
 
 def next_delay(previous_s: float, lived_s: float) -> float:

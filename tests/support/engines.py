@@ -10,8 +10,10 @@ Fixtures (made available to every test by tests/conftest.py):
   `nats.passwords[user]`, `nats.url`; `await nats.reset()` empties the stream. Clients from `connect` are closed by the fixture at the end.
 """
 
+import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -27,6 +29,14 @@ from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from shared.nats_permissions import PROVISION, STREAM, inbox_prefix
 from shared.provision import provision
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 20.0) -> None:
+    """Poll until `condition` answers something true; the failure says what was awaited and what was seen last."""
+    deadline = time.monotonic() + timeout_s
+    while not (seen := await condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}; last seen: {seen!r}"
+        await asyncio.sleep(0.02)
 
 
 @contextmanager

@@ -1,0 +1,297 @@
+"""Children, the DATA_DIR lock, leftovers of a killed run, secrets and ports."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from devstack import ports, proc, secrets
+from devstack.lock import data_dir_lock, leftovers
+from devstack.processes import Child, Program, Record, next_delay, rotate
+from shared.errors import ArchiverError, ConfigurationError
+from tests.support.engines import eventually
+
+SHELL = "/bin/sh"
+
+
+def program(directory: Path, script: str, **options: object) -> Program:
+    for name in ("run", "logs"):
+        secrets.private_directory(directory / name)
+    values = {
+        "name": "worker",
+        "command": [SHELL, "-c", script],
+        "environment": {"PATH": "/usr/bin:/bin"},
+        "mark": str(directory),
+        "log": directory / "logs" / "worker.log",
+        "pid_file": directory / "run" / "worker.pid",
+        "stop": ((signal.SIGTERM, 1.0), (signal.SIGKILL, 5.0)),
+    }
+    return Program(**values | options)  # type: ignore[arg-type]  # a table of keyword arguments
+
+
+@asynccontextmanager
+async def started(made: Program, said: list[str] | None = None) -> AsyncIterator[Child]:
+    child = Child(made, say=(said if said is not None else []).append)
+    await child.start()
+    try:
+        yield child
+    finally:
+        await child.stop()
+
+
+def alive(directory: Path) -> list[int]:
+    return sorted(proc.marked(str(directory)))
+
+
+@pytest.mark.parametrize(
+    ("previous_s", "lived_s", "expected"),
+    [
+        (0.0, 0.0, 0.2),  # the first death
+        (0.2, 1.0, 0.4),
+        (0.4, 29.9, 0.8),
+        (6.4, 0.0, 10.0),  # 12.8 is above the limit
+        (10.0, 0.0, 10.0),
+        (10.0, 30.0, 0.2),  # it had settled
+    ],
+)
+def test_delay_before_a_restart(previous_s: float, lived_s: float, expected: float) -> None:
+    """0.2 s, doubling to 10 s; 30 s of life start over."""
+    assert next_delay(previous_s, lived_s) == expected
+
+
+async def test_a_dead_child_is_reported_and_started_again(tmp_path: Path) -> None:
+    """Each death is one line with the reason; the next incarnation follows."""
+    said: list[str] = []
+    async with started(program(tmp_path, "exit 3"), said) as child:
+
+        async def twice() -> bool:
+            return child.deaths >= 2
+
+        await eventually(twice, "two deaths")
+
+    assert said[0].startswith("worker died (exit code 3) after ")
+    assert said[0].endswith("starting it again in 0.2 s.")
+    assert said[1].endswith("starting it again in 0.4 s.")
+    assert alive(tmp_path) == []
+
+
+async def test_what_a_dead_child_had_started_dies_before_it_comes_back(tmp_path: Path) -> None:
+    """A grandchild in a session of its own does not outlive its parent's death."""
+    async with started(
+        program(tmp_path, "setsid sleep 1000 & echo $! > $0/grandchild; exec sleep 1000".replace("$0", str(tmp_path)))
+    ) as child:
+        file = tmp_path / "grandchild"
+
+        async def written() -> bool:
+            return file.exists() and file.read_text().strip() != "" and len(alive(tmp_path)) == 2
+
+        await eventually(written, "the grandchild runs")
+        grandchild, first = int(file.read_text()), child.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+
+        async def again() -> bool:
+            return child.pid not in {None, first}
+
+        await eventually(again, "the next incarnation")
+        assert proc.identity(grandchild) is None
+
+    assert alive(tmp_path) == []
+
+
+async def test_a_deaf_child_is_killed_after_its_patience(tmp_path: Path) -> None:
+    """Who ignores SIGTERM gets SIGKILL; its pid file goes with it."""
+    made = program(
+        tmp_path, "trap '' TERM; echo ready; while :; do sleep 0.05; done", stop=((signal.SIGTERM, 0.2), (signal.SIGKILL, 5.0))
+    )
+
+    async def ready() -> bool:
+        return made.log.exists() and "ready" in made.log.read_text()
+
+    child = Child(made, ready=ready)
+    await child.start()
+    await child.stop()
+    await child.stop()
+
+    assert alive(tmp_path) == []
+    assert not made.pid_file.exists()
+
+
+@pytest.mark.parametrize("script", ["echo the reason >&2; exit 1", "echo the reason; exec sleep 1000"])
+async def test_a_failed_start_quotes_the_log_and_leaves_nothing(tmp_path: Path, script: str) -> None:
+    """Dying or staying silent: the error holds the child's own words."""
+
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(ArchiverError, match="the reason"):
+        await Child(program(tmp_path, script), ready=never).start(timeout_s=1)
+
+    assert alive(tmp_path) == []
+
+
+async def test_a_missing_program_is_named(tmp_path: Path) -> None:
+    """A tool that is not there is an error with its path, not a riddle."""
+
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(ArchiverError, match="/no/such/program"):
+        await Child(program(tmp_path, "", command=["/no/such/program"]), ready=never).start(timeout_s=5)
+
+
+def test_a_long_log_keeps_one_older_copy(tmp_path: Path) -> None:
+    """The writer goes on appending to the same, now empty file."""
+    log = tmp_path / "x.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"old" * 10)
+        assert rotate(log, limit_bytes=20)
+        assert not rotate(log, limit_bytes=20)
+        writer.write(b"new")
+
+    assert log.read_bytes() == b"new"
+    assert (tmp_path / "x.log.1").read_bytes() == b"old" * 10
+
+
+def supervisor(directory: Path) -> "subprocess.Popen[str]":
+    """A real `up` in miniature: takes the lock, starts one child that ignores our wish to see it gone, says so, waits."""
+    script = f"""
+        import asyncio
+        from pathlib import Path
+        from devstack.lock import data_dir_lock
+        from devstack.processes import Child
+        from tests.devstack.test_supervision import program
+
+        directory = Path({str(directory)!r})
+
+        async def ready():
+            return "ready" in (directory / "logs" / "worker.log").read_text()
+
+        async def main():
+            with data_dir_lock(directory):
+                child = Child(program(directory, "trap '' TERM; setsid sleep 1000 & echo ready; while :; do sleep 0.05; done"), ready=ready)
+                await child.start()
+                print(child.pid, flush=True)
+                await asyncio.Event().wait()
+
+        asyncio.run(main())
+    """
+    return supervisor_of(script)
+
+
+def supervisor_of(script: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
+
+
+def first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    assert line, "the supervisor said nothing"
+    return line
+
+
+async def test_a_second_up_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
+    """Two on one DATA_DIR never run; when the first is killed, the next one gets the lock and ends what was left."""
+    with supervisor(tmp_path) as holder:
+        worker = int(first_line(holder))
+        with pytest.raises(ArchiverError, match=rf"already runs on .*\(pid {holder.pid}\)"), data_dir_lock(tmp_path):
+            pass
+        holder.kill()
+
+    with data_dir_lock(tmp_path):
+        assert proc.identity(worker) is not None  # deaf to the death signal
+        ended = leftovers(tmp_path)
+
+    assert ended[0] == f"worker (pid {worker})"
+    assert len(ended) >= 2  # and the one it had put in a session of its own
+    assert alive(tmp_path) == []
+    assert not list((tmp_path / "run").glob("*.pid"))
+
+
+async def test_a_killed_supervisor_takes_its_children_with_it(tmp_path: Path) -> None:
+    """The kernel tells an ordinary child when its supervisor is gone, however it went."""
+    script = f"""
+        import asyncio
+        from pathlib import Path
+        from devstack.processes import Child
+        from tests.devstack.test_supervision import program
+
+        async def main():
+            child = Child(program(Path({str(tmp_path)!r}), "exec sleep 1000"))
+            await child.start()
+            while Path(f"/proc/{{child.pid}}/comm").read_text() != "sleep\\n":
+                await asyncio.sleep(0.01)
+            print(child.pid, flush=True)
+            await asyncio.Event().wait()
+
+        asyncio.run(main())
+    """
+    with supervisor_of(script) as parent:
+        child = int(first_line(parent))
+        parent.kill()
+
+    async def gone() -> bool:
+        return proc.identity(child) is None
+
+    await eventually(gone, "the child ends")
+
+
+async def test_a_reused_pid_is_never_killed(tmp_path: Path) -> None:
+    """A pid file whose process is gone and whose number belongs to another one now: that one lives on."""
+    secrets.private_directory(tmp_path / "run")
+    stranger = await asyncio.create_subprocess_exec("sleep", "60")
+    record = Record("worker", stranger.pid, "another boot:123", [(int(signal.SIGKILL), 1.0)])
+    (tmp_path / "run" / "worker.pid").write_bytes(msgspec.json.encode(record))
+    (tmp_path / "run" / "damaged.pid").write_bytes(b"{")
+
+    assert leftovers(tmp_path) == []
+
+    assert stranger.returncode is None
+    stranger.kill()
+    await stranger.wait()
+
+
+def test_a_secret_is_made_once(tmp_path: Path) -> None:
+    """The same secret at each start, another one for each name, mode 0600, nothing else lying about."""
+    folder = tmp_path / "secrets"
+    first = secrets.load_or_create(folder, "a")
+
+    assert secrets.load_or_create(folder, "a") == first
+    assert secrets.load_or_create(folder, "b") != first
+    assert len(first) >= 43  # 32 bytes in base64
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {"a": 0o600, "b": 0o600}
+
+
+def test_a_secret_others_could_read_is_refused(tmp_path: Path) -> None:
+    """A widened mode, an emptied file: the start stops and names the file."""
+    secrets.load_or_create(tmp_path, "a")
+    (tmp_path / "a").chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        secrets.load_or_create(tmp_path, "a")
+
+    (tmp_path / "a").chmod(0o600)
+    (tmp_path / "a").write_text("")
+    with pytest.raises(ConfigurationError, match="is empty"):
+        secrets.load_or_create(tmp_path, "a")
+
+
+def test_a_port_is_remembered_while_it_is_free(tmp_path: Path) -> None:
+    """Addresses stay the same from start to start, unless somebody took the port."""
+    first = ports.choose(tmp_path, "nats")
+    assert ports.choose(tmp_path, "nats") == first
+    assert ports.choose(tmp_path, "postgres") != first
+
+    with socket.create_server(("127.0.0.1", first)):
+        second = ports.choose(tmp_path, "nats")
+    assert second != first
+    assert ports.choose(tmp_path, "nats") == second
