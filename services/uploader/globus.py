@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -60,7 +60,8 @@ Answer = TypeVar("Answer")
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach Globus. Empty URLs are the real service; both are given for the emulator.
 
-    http_timeout_s: seconds one request may take; max_retries: repetitions by the SDK, each after less than a second or two.
+    http_timeout_s: seconds one request may take; max_retries: repetitions by the SDK, each after a second or two. Below one, not
+    even an expired token would be renewed.
     """
 
     client_id: str
@@ -74,6 +75,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError for addresses that would send the secret in the clear, or to only one of two servers."""
+        if self.max_retries < 1:
+            raise ConfigurationError("max_retries must be 1 at least: an expired token is renewed by a repetition.")
         if bool(self.auth_url) != bool(self.transfer_url):
             raise ConfigurationError(
                 "GLOBUS_AUTH_URL and GLOBUS_TRANSFER_URL belong together: set both, or none for the real Globus."
@@ -158,7 +161,7 @@ def _auth_family(error: AuthAPIError, doing: str) -> ArchiverError:
 
 def _api_family(error: GlobusAPIError, doing: str, client_id: str, secret: str) -> ArchiverError:
     status, code = error.http_status, error.code or ""
-    said = f"HTTP {status} {code}: {_clean(error.message or error.http_reason or '', secret)}"
+    said = f"HTTP {status} {code}: {_clean(error.message or error.http_reason or '', secret)} (request {error.request_id})."
     text = f"Globus refused ({doing}): {said}"
     who = f"{client_id}@clients.auth.globus.org"
     consent = error.info.consent_required
@@ -228,8 +231,21 @@ def _transport(url: str, settings: Connection) -> RequestsTransport:
     return transport
 
 
-def _build(settings: Connection, data_access: list[str]) -> TransferClient:
-    """A client without any request made yet. The addresses are always given: an SDK variable in the environment must not win."""
+class _Clients(NamedTuple):
+    """The two clients of the SDK, with transports of our own, which they do not close."""
+
+    transfer: TransferClient
+    auth: ConfidentialAppAuthClient
+
+    def close(self) -> None:
+        self.transfer.close()
+        self.transfer.transport.close()
+        self.auth.close()
+        self.auth.transport.close()
+
+
+def _build(settings: Connection, data_access: list[str]) -> _Clients:
+    """Clients without any request made yet. The addresses are always given: an SDK variable in the environment must not win."""
     auth_url, transfer_url = settings.auth_url or AUTH_URL, settings.transfer_url or TRANSFER_URL
     auth = ConfidentialAppAuthClient(
         settings.client_id,
@@ -241,15 +257,15 @@ def _build(settings: Connection, data_access: list[str]) -> TransferClient:
     )
     # Tokens in memory: the SDK's file has no address in its key, so an emulator's token could be shown to the real Globus.
     app = ClientApp(APP_NAME, login_client=auth, config=GlobusAppConfig(token_storage="memory"))  # noqa: S106 - a kind of storage
-    client = TransferClient(
+    transfer = TransferClient(
         app=app,
         base_url=transfer_url,
         transport=_transport(transfer_url, settings),
         retry_config=RetryConfig(max_retries=settings.max_retries),
     )
     if data_access:
-        client.add_app_data_access_scope(data_access)
-    return client
+        transfer.add_app_data_access_scope(data_access)
+    return _Clients(transfer, auth)
 
 
 # --- the adapter ----------------------------------------------------------------------------------------------------------------
@@ -265,7 +281,7 @@ class Globus:
     def __init__(self, settings: Connection) -> None:
         self._settings = settings
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="globus")
-        self._client: TransferClient | None = None  # touched by the worker thread only
+        self._clients: _Clients | None = None  # touched by the worker thread only
 
     @property
     def is_emulated(self) -> bool:
@@ -279,30 +295,43 @@ class Globus:
     async def close(self) -> None:
         """Let the running request end (its time-out is the longest it takes) and close the connections."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._clients is not None:
+            self._clients.close()
+            self._clients = None
 
     async def _call(self, doing: str, work: Callable[[TransferClient], T]) -> T:
         def run() -> T:
             try:
                 return work(self._ready())
+            except GlobusAPIError as error:
+                # Without its cause: the SDK hangs the whole answer to it, which a traceback in a log would then show.
+                raise self._family(error, doing) from None
             except _FORESEEN as error:
-                raise family(error, doing, client_id=self._settings.client_id, secret=self._settings.client_secret) from error
+                raise self._family(error, doing) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
 
+    def _family(self, error: Exception, doing: str) -> ArchiverError:
+        return family(error, doing, client_id=self._settings.client_id, secret=self._settings.client_secret)
+
     def _ready(self) -> TransferClient:
         """The client with the scopes its collections need. They must be asked for with the first token; later has no effect."""
-        if self._client is None:
-            client = _build(self._settings, [])
-            ends = {self._settings.source_endpoint, self._settings.destination_endpoint}
-            needing = sorted(end for end in ends if _endpoint(client, end).needs_data_access)
+        if self._clients is None:
+            clients = _build(self._settings, [])
+            try:
+                needing = self._needing_data_access(clients.transfer)
+            except BaseException:
+                clients.close()
+                raise
             if needing:
-                client.close()
-                client = _build(self._settings, needing)
-            self._client = client
-        return self._client
+                clients.close()
+                clients = _build(self._settings, needing)
+            self._clients = clients
+        return self._clients.transfer
+
+    def _needing_data_access(self, client: TransferClient) -> list[str]:
+        ends = {self._settings.source_endpoint, self._settings.destination_endpoint}
+        return sorted(end for end in ends if _endpoint(client, end).needs_data_access)
 
     # --- submissions and tasks ---
 
