@@ -7,6 +7,7 @@ It is written beside and renamed into place: whoever reads it reads all of it. W
 import errno
 import os
 import secrets
+import stat
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
 PLAIN = ".archived"
 _LONGEST_NAME = 255  # bytes in one name, on every file system we know
 _LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
+_TRIES = 5  # only a second run of the same job, tidying at that very instant, ever needs the second
 _NAMED = 50  # kept files named one by one; the job's log has them all
 
 
@@ -102,23 +104,25 @@ def write_in_progress(
 
     Raises PermanentError when a file that is not ours has that name.
     """
-    if is_own(folder, name, job_id):
-        handles.sync_directory(folder)
-        return
-    temporary = _write_temporary(folder, text, job_id)
-    fault_point("marker.temporary")
-    try:
-        handles.rename_noreplace(folder, temporary, folder, name)
-    except OSError as exc:
-        _unlink(folder, temporary)
-        if exc.errno != errno.EEXIST:
-            raise
-        # An older attempt that still runs may have been faster: then it is ours all the same.
-        if not is_own(folder, name, job_id):
-            raise PermanentError(
-                f"The folder holds a file {printable(name)} that is not this job's marker. Nothing was deleted. "
-                "Rename or remove that file, then archive the folder again."
-            ) from exc
+    for _ in range(_TRIES):
+        if is_own(folder, name, job_id):
+            break
+        temporary = _write_temporary(folder, text, job_id)
+        fault_point("marker.temporary")
+        try:
+            handles.rename_noreplace(folder, temporary, folder, name)
+            break
+        except FileNotFoundError:
+            continue  # another run of this job tidied our temporary file away
+        except FileExistsError as exc:
+            _unlink(folder, temporary)
+            if not is_own(folder, name, job_id):
+                raise PermanentError(
+                    f"The folder holds a file {printable(name)} that is not this job's marker. Nothing was deleted. "
+                    "Rename or remove that file, then archive the folder again."
+                ) from exc
+    else:
+        raise FileNotFoundError(errno.ENOENT, "the marker's temporary file vanishes again and again", os.fsdecode(name))
     handles.sync_directory(folder)
 
 
@@ -129,22 +133,27 @@ def replace_final(
 
     False, and nothing is touched, when a file that is not ours has that name: a person put it there meanwhile.
     """
-    temporary = _write_temporary(folder, text, job_id)
-    fault_point("marker.temporary")
-    if is_own(folder, name, job_id):
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    else:
+    for _ in range(_TRIES):
+        temporary = _write_temporary(folder, text, job_id)
+        fault_point("marker.temporary")
         try:
-            handles.rename_noreplace(folder, temporary, folder, name)
+            if is_own(folder, name, job_id):
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            else:
+                handles.rename_noreplace(folder, temporary, folder, name)
+        except FileNotFoundError:
+            continue  # another run of this job tidied our temporary file away
         except FileExistsError:
             _unlink(folder, temporary)
             return False
-    handles.sync_directory(folder)
-    return True
+        handles.sync_directory(folder)
+        return True
+    raise FileNotFoundError(errno.ENOENT, "the marker's temporary file vanishes again and again", os.fsdecode(name))
 
 
 def remove_own(folder: int, name: bytes, job_id: str) -> bool:
     """Take this job's marker away again: for a job that fails before its first unlink. False when there is none of ours."""
+    clear_temporaries(folder, job_id)
     if not is_own(folder, name, job_id):
         return False
     _unlink(folder, name)
@@ -166,6 +175,16 @@ def is_own(folder: int, name: bytes, job_id: str) -> bool:
             return False
         raise
     return _job_line(job_id).encode() in content.splitlines()
+
+
+def clear_temporaries(folder: int, job_id: str) -> None:
+    """Remove half-written markers of this job that a killed run left: ours by name and content, or without any content."""
+    for name in (os.fsencode(name) for name in os.listdir(folder)):
+        if not is_temporary(name, job_id):
+            continue
+        facts = handles.lstat(folder, name)
+        if facts is not None and stat.S_ISREG(facts.st_mode) and (facts.st_size == 0 or is_own(folder, name, job_id)):
+            _unlink(folder, name)
 
 
 def is_temporary(name: bytes, job_id: str) -> bool:

@@ -1,0 +1,160 @@
+"""A folder to empty, its manifest made independently of the engine, and an oracle that knows every byte there ever was."""
+
+import hashlib
+import os
+import signal
+import stat
+import uuid
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.scanner import deletion, marker, mount
+from services.scanner.marker import MarkerFacts
+from shared import handles
+from shared.manifest import Entry, EntryType, Manifest
+
+JOB = "11111111-2222-3333-4444-555555555555"
+NAS_ID = str(uuid.UUID(int=7))
+OLD_NS = 1_600_000_000 * 10**9  # so that any write since shows in mtime, however coarse the clock
+
+
+class Killed(BaseException):
+    """Stands for a kill where the killed run shares our process: nothing catches it."""
+
+
+def walk(folder: Path) -> list[Path]:
+    """Everything below, parents first, sorted; links not followed."""
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        found.append(path)
+        if path.is_dir() and not path.is_symlink():
+            found.extend(walk(path))
+    return found
+
+
+def contents(folder: Path) -> set[bytes]:
+    """The content of every regular file below."""
+    return {path.read_bytes() for path in walk(folder) if path.is_file() and not path.is_symlink()}
+
+
+def entry_of(path: Path, folder: Path) -> Entry:
+    facts = path.lstat()
+    kind: EntryType = "link" if stat.S_ISLNK(facts.st_mode) else "directory" if stat.S_ISDIR(facts.st_mode) else "file"
+    return Entry(
+        path=b"" if path == folder else os.fsencode(path.relative_to(folder)),
+        type=kind,
+        size=0 if kind == "directory" else facts.st_size,
+        mode=stat.S_IMODE(facts.st_mode),
+        uid=facts.st_uid,
+        gid=facts.st_gid,
+        mtime_ns=facts.st_mtime_ns,
+        ctime_ns=facts.st_ctime_ns,
+        inode=facts.st_ino,
+        links=facts.st_nlink,
+        sha256=hashlib.sha256(path.read_bytes()).digest() if kind == "file" else None,
+        link=os.fsencode(path.readlink()) if kind == "link" else None,
+    )
+
+
+class Case:
+    """A base with a sentinel and one folder, `a/b/Project`; `archive()` fixes the manifest, as the end of copying does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.base = root / "base"
+        self.folder = self.base / "a/b/Project"
+        self.folder.mkdir(parents=True)
+        (self.base / mount.SENTINEL).write_text(NAS_ID)
+        self.marker = self.folder / "Project-ARCHIVED-TO-GLOBUS.txt"
+        self.committed = root / "first_unlink_at"  # stands for the column: outlives the process
+        self.log: list[tuple[str, str, int, str]] = []
+        self.progress: list[tuple[int, int]] = []
+
+    def put(self, path: str, content: bytes | None = None) -> Path:
+        """A file whose content is like no other's, old enough that every later write shows."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.fsencode(f"content of {path}") if content is None else content)
+        os.utime(file, ns=(OLD_NS, OLD_NS))
+        return file
+
+    def archive(self) -> None:
+        self.manifest = Manifest("Project", str(self.folder), [entry_of(p, self.folder) for p in [self.folder, *walk(self.folder)]])
+        self.archived = {entry.sha256 for entry in self.manifest.entries if entry.sha256 is not None}
+        self.facts = MarkerFacts(
+            archived_on=datetime(2024, 1, 15, 14, 32, 1, tzinfo=UTC),
+            archive_name="Project.tar.7z",
+            globus_path="/a/b/Project.tar.7z",
+            job_id=JOB,
+            user="admin",
+            archive_size=1234,
+            sha256="ab" * 32,
+            file_count=self.manifest.file_count,
+        )
+
+    def verdict(self) -> deletion.Verdict:
+        with handles.root(self.folder) as folder:
+            return deletion.deletable(folder, self.manifest)
+
+    def run(
+        self,
+        fault_point: Callable[[str], None] = lambda _point: None,
+        before_first_unlink: Callable[[], None] | None = None,
+        stop: Callable[[], None] = lambda: None,
+    ) -> deletion.Result:
+        task = deletion.Task(self.base, NAS_ID, str(self.folder), self.manifest, self.facts, started=self.committed.exists())
+        callbacks = deletion.Callbacks(
+            before_first_unlink=before_first_unlink or self.committed.touch,
+            log=lambda *line: self.log.append(line),
+            progress=lambda done, total: self.progress.append((done, total)),
+            stop=stop,
+            fault_point=fault_point,
+        )
+        return deletion.run(task, callbacks)
+
+    def run_and_die(self, at: int) -> bool:
+        """Run in a child that kills itself with SIGKILL at the fault point number `at`; False when it ended before."""
+        reached = -1
+
+        def die(_point: str) -> None:
+            nonlocal reached
+            reached += 1
+            if reached == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no thread, and never returns to pytest
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                self.run(die)
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+        return os.WIFSIGNALED(status)
+
+    def left(self) -> dict[str, bytes]:
+        """What is in the folder now, the marker apart: path -> content (a link's text, a directory's nothing)."""
+        found: dict[str, bytes] = {}
+        for path in walk(self.folder):
+            if path == self.marker:
+                continue
+            name = str(path.relative_to(self.folder))
+            if path.is_symlink():
+                found[name] = os.fsencode(path.readlink())
+            else:
+                found[name] = path.read_bytes() if path.is_file() else b""
+        return found
+
+    def assert_nothing_unproven_is_lost(self, ever: set[bytes]) -> None:
+        """Of all contents that ever were, each one is still there or in the manifest."""
+        lost = {content for content in ever - contents(self.folder) if hashlib.sha256(content).digest() not in self.archived}
+        assert lost == set()
+
+    def assert_final_marker(self, result: deletion.Result) -> None:
+        assert self.marker.read_text() == marker.final_text(self.facts, result.kept)
