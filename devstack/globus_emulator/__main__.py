@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import ipaddress
 import json
 import logging
@@ -72,6 +73,18 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
     return listener
 
 
+def _own(state: Path) -> int:
+    """Take the state directory for this process alone, until it ends however it ends. Raises ConfigError."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise ConfigError(f"another emulator works on {state}") from None
+    return lock
+
+
 def _announce(listener: socket.socket, port_file: Path | None) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -121,12 +134,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         config = load(arguments.config)
+        lock = _own(arguments.state)
         listener = _listen(arguments.host, arguments.port, allow_remote=arguments.allow_remote)
     except ConfigError as error:
         print(f"globus emulator: {error}", file=sys.stderr)
         return EXIT_USAGE
     world = World(config, Store(arguments.state))
     asyncio.run(_serve(world, config, listener, arguments.port_file))
+    os.close(lock)
     return 0
 
 

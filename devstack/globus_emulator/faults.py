@@ -232,11 +232,12 @@ class FaultBook:
         if not self._faults:
             return None
         with self._lock:
-            return next((fault for fault in self._for(task) if fault.action in actions), None)
+            return next(self._for(task, actions), None)
 
-    def _for(self, task: Task) -> Iterator[TaskFault]:
+    def _for(self, task: Task, actions: tuple[str, ...]) -> Iterator[TaskFault]:
         for index, fault in enumerate(self._faults):
-            if not isinstance(fault, TaskFault) or task.bytes_transferred < fault.at_bytes:
+            # Only what is asked for is counted: a finished task that is looked at must not use up a `fail`.
+            if not isinstance(fault, TaskFault) or fault.action not in actions or task.bytes_transferred < fault.at_bytes:
                 continue
             if fault.task_id not in {None, task.task_id} or fault.type not in {None, task.kind}:
                 continue

@@ -52,7 +52,7 @@ class World:
                 self._tasks[task.task_id] = task
                 if not task.finished:
                     task.status, task.is_paused = "ACTIVE", False
-                    if task.nice_status == "PAUSED" or not task.started:
+                    if task.nice_status in {"OK", "PAUSED"}:
                         task.nice_status = "Queued"
                     self._run(task)
 

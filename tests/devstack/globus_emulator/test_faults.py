@@ -229,6 +229,18 @@ def test_task_made_to_fail(emulator: Emulator, client: TransferClient) -> None:
     assert second["status"] == "SUCCEEDED"
 
 
+def test_task_that_is_only_looked_at_uses_up_no_fault(emulator: Emulator, client: TransferClient) -> None:
+    """`times` counts the tasks it happened to."""
+    _, before = moved(emulator, client)
+    emulator.control.set_faults(one("task", "fail", times=1))
+    client.task_list()
+    task(client, before["task_id"])
+
+    _, end = moved(emulator, client)
+
+    assert end["status"] == "FAILED"
+
+
 def test_task_made_to_fault_until_the_fault_is_gone(emulator: Emulator, client: TransferClient) -> None:
     emulator.control.set_faults(one("task", "faulting", code="NO_SPACE_LEFT"))
     emulator.put("a", 10)

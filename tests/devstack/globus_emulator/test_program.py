@@ -71,6 +71,16 @@ def test_port_in_use_is_said(config: Path) -> None:
     assert "cannot listen" in done.stderr
 
 
+def test_state_belongs_to_one_process(own_emulator: Emulator) -> None:
+    """Two would run the same tasks; a killed one leaves nothing behind that stops the next."""
+    done = run("--config", own_emulator.config, "--state", own_emulator.state)
+    own_emulator.kill()
+    own_emulator.start()
+
+    assert done.returncode == 2
+    assert "another emulator works on" in done.stderr
+
+
 def test_port_file_and_state_are_private(own_emulator: Emulator, tmp_path: Path) -> None:
     """The state holds the names of files and hashes of tokens."""
     assert own_emulator.state.stat().st_mode & 0o077 == 0
