@@ -14,7 +14,7 @@ _KEEP_DAYS = 30
 _KEEP_BYTES = 1 << 30  # seed 001, 9.4: 30 days or 1 GB, whichever comes first
 _FILE_BYTES = 100 << 20
 _SECRET_KEY = re.compile(r"password|secret|token|authorization|database_url", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]+):[^@/\s]+@")
+_URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@")
 
 
 class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
@@ -41,7 +41,7 @@ class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
         current = Path(self.baseFilename)
         parts = sorted((p for p in current.parent.glob(f"{current.name}.*")), key=lambda p: p.stat().st_mtime, reverse=True)
         newest = parts[0].stat().st_mtime if parts else 0.0
-        total = 0
+        total = _FILE_BYTES  # what the new file may grow to
         for part in parts:
             total += part.stat().st_size
             if total > _KEEP_BYTES or newest - part.stat().st_mtime > _KEEP_DAYS * 86400:
@@ -51,11 +51,20 @@ class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
 def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     """Keep secrets out of every line, whoever put them in."""
     for key, value in event.items():
-        if _SECRET_KEY.search(key):
-            event[key] = "[redacted]"
-        elif isinstance(value, str):
-            event[key] = _URL_PASSWORD.sub(r"\1:[redacted]@", value)
+        event[key] = _without_secrets(key, value)
     return event
+
+
+def _without_secrets(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key):
+        return "[redacted]"
+    if isinstance(value, str):
+        return _URL_PASSWORD.sub(r"\1:[redacted]@", value)
+    if isinstance(value, dict):
+        return {inner: _without_secrets(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets("", item) for item in value]
+    return value
 
 
 def configure(service: str, instance: str, level: str, style: str, file: Path | None) -> None:

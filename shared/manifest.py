@@ -221,7 +221,10 @@ def decode(lines: Iterable[bytes]) -> Manifest:
             raise PermanentError("This manifest is damaged: it ends before its last line.")
     except (msgspec.DecodeError, ValueError, StopIteration) as exc:
         raise PermanentError(f"This manifest is damaged: {exc}") from exc
-    return Manifest(head.folder_name, head.source_path, entries, head.warnings)
+    manifest = Manifest(head.folder_name, head.source_path, entries, head.warnings)
+    if (manifest.file_count, manifest.total_bytes) != (head.file_count, head.total_bytes):
+        raise PermanentError("This manifest is damaged: its entries are not those it was written with.")
+    return manifest
 
 
 def write_sidecar(path: Path, manifest: Manifest, archive: ArchiveFacts, job_id: str, attempt: int) -> tuple[FileFacts, bytes]:
@@ -241,7 +244,7 @@ def write_sidecar(path: Path, manifest: Manifest, archive: ArchiveFacts, job_id:
 
 
 def unpack(packed: bytes) -> Manifest:
-    """Read the manifest as Postgres keeps it."""
+    """Read the manifest as Postgres keeps it. Raises PermanentError when it is damaged."""
     reader = zstandard.ZstdDecompressor().stream_reader(packed)
 
     def lines() -> Iterator[bytes]:
@@ -253,7 +256,10 @@ def unpack(packed: bytes) -> Manifest:
         if rest:
             yield rest
 
-    return decode(lines())
+    try:
+        return decode(lines())
+    except zstandard.ZstdError as exc:
+        raise PermanentError(f"This manifest is damaged: {exc}") from exc
 
 
 def crc32(data: bytes, value: int = 0) -> int:

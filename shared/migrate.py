@@ -5,6 +5,7 @@ Environment: DATABASE_URL of the owner; CS_SCANNER_PASSWORD, CS_COMPRESSOR_PASSW
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 
-from shared.errors import ConfigurationError
 from shared.lifecycle import Role
 
 _ALTER_ROLE = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
@@ -32,9 +32,7 @@ async def set_passwords(database_url: str, passwords: Mapping[Role, str]) -> Non
     connection = await asyncpg.connect(database_url)
     try:
         for role, password in passwords.items():
-            statement = await connection.fetchval(
-                "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", f"cs_{role}", password
-            )
+            statement = await connection.fetchval(_ALTER_ROLE, f"cs_{role}", password)
             await connection.execute(statement)
     finally:
         await connection.close()
@@ -44,7 +42,7 @@ def main() -> None:
     names = {role: f"CS_{role.upper()}_PASSWORD" for role in Role}
     missing = [name for name in ("DATABASE_URL", *names.values()) if not os.environ.get(name)]
     if missing:
-        raise ConfigurationError(f"Set {', '.join(missing)}.")
+        sys.exit(f"Set {', '.join(missing)}.")
     url = os.environ["DATABASE_URL"]
     upgrade(url)
     asyncio.run(set_passwords(url, {role: os.environ[name] for role, name in names.items()}))

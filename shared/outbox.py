@@ -23,6 +23,7 @@ logger = log.get(__name__)
 
 _LEADER_LOCK = 4242  # session lock: losing it only lets another relay start, and the sequence check keeps two apart
 _BATCH = 200
+_LOOK_SECONDS = 5.0
 
 
 class _OutOfStepError(Exception):
@@ -57,8 +58,11 @@ async def _lead(session: Session, bus: Bus) -> None:
             last = await _publish(session, jetstream, event, last)
         if session.connection.is_closed():
             raise _OutOfStepError
-        with suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), 5)
+        try:
+            await asyncio.wait_for(wake.wait(), _LOOK_SECONDS)
+        except TimeoutError:  # a stream that was lost or rolled back is rebuilt even when nothing happens
+            if (await jetstream.stream_info(STREAM)).state.last_seq != last:
+                raise _OutOfStepError from None
 
 
 async def _publish(session: Session, jetstream: Any, event: Any, last: int) -> int:

@@ -70,8 +70,8 @@ class Worker:
             while True:
                 self._wake.clear()
                 try:
+                    pause = await self._pause()  # first: what falls due during the round must not wait for the next poll
                     await self._round(handle, cleanup, each_round)
-                    pause = await self._pause()
                 except CONNECTION_ERRORS as exc:
                     logger.warning("round_failed", error=repr(exc), message="Postgres is away; looking for work again soon.")
                     pause = 0.5
