@@ -28,6 +28,7 @@ CREATE TABLE users (
   is_admin boolean NOT NULL DEFAULT false,
   must_change_password boolean NOT NULL DEFAULT false,
   token_epoch integer NOT NULL DEFAULT 0,          -- raised to revoke every token of a user at once
+  kept_token uuid,                                 -- the one token that a raised epoch spared: it changed the password
   created_at timestamptz NOT NULL DEFAULT now(),
   last_login timestamptz
 );
@@ -579,6 +580,20 @@ BEGIN
 END $$;
 CREATE TRIGGER archives_immutable BEFORE UPDATE OR DELETE ON archives FOR EACH ROW EXECUTE FUNCTION never_changed();
 CREATE TRIGGER job_logs_immutable BEFORE UPDATE OR DELETE ON job_logs FOR EACH ROW EXECUTE FUNCTION never_changed();
+CREATE TRIGGER jobs_stay BEFORE TRUNCATE ON jobs EXECUTE FUNCTION never_changed();
+CREATE TRIGGER job_logs_stay BEFORE TRUNCATE ON job_logs EXECUTE FUNCTION never_changed();
+CREATE TRIGGER archives_stay BEFORE TRUNCATE ON archives EXECUTE FUNCTION never_changed();
+CREATE TRIGGER verifications_stay BEFORE TRUNCATE ON verifications EXECUTE FUNCTION never_changed();
+CREATE TRIGGER destinations_stay BEFORE TRUNCATE ON destinations EXECUTE FUNCTION never_changed();
+
+CREATE FUNCTION job_logs_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.action = 'transition' AND current_user IN ('cs_scanner', 'cs_compressor', 'cs_uploader', 'cs_gateway') THEN
+    RAISE EXCEPTION 'transitions are logged by the database' USING ERRCODE = 'CS001';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER job_logs_guard BEFORE INSERT ON job_logs FOR EACH ROW EXECUTE FUNCTION job_logs_guard();
 
 CREATE FUNCTION archives_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -613,6 +628,10 @@ BEGIN
       AND a.attempt = NEW.archive_attempt AND a.sha256 = NEW.archive_sha256 AND a.manifest_sha256 = NEW.manifest_sha256) THEN
     RAISE EXCEPTION 'this is not evidence about the archive in hand' USING ERRCODE = 'CS003';
   END IF;
+  IF EXISTS (SELECT FROM globus_tasks t JOIN destinations d ON d.key = t.destination_key
+             WHERE d.job_id = NEW.job_id AND t.ended_at IS NULL AND t.purpose <> 'recheck') THEN
+    RAISE EXCEPTION 'a task is still changing the destination' USING ERRCODE = 'CS003';
+  END IF;
   NEW.voided_at := NULL;
   RETURN NEW;
 END $$;
@@ -622,6 +641,11 @@ CREATE TRIGGER verifications_guard BEFORE INSERT OR UPDATE OR DELETE ON verifica
 CREATE FUNCTION verifications_follow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   IF complete_evidence(NEW.job_id) IS NOT NULL THEN
+    -- A recheck repairs what differs: until it has ended, nothing is proven.
+    IF EXISTS (SELECT FROM globus_tasks t JOIN destinations d ON d.key = t.destination_key
+               WHERE d.job_id = NEW.job_id AND t.ended_at IS NULL) THEN
+      RAISE EXCEPTION 'a task on this destination has not ended' USING ERRCODE = 'CS003';
+    END IF;
     UPDATE destinations SET state = 'verified', since = clock_timestamp() WHERE job_id = NEW.job_id AND state = 'held';
   END IF;
   RETURN NULL;
@@ -639,7 +663,7 @@ BEGIN
     END IF;
     RETURN NEW;
   END IF;
-  IF NEW.key <> OLD.key OR (NEW.job_id <> OLD.job_id AND OLD.state <> 'released') THEN
+  IF NEW.key <> OLD.key OR ((NEW.job_id, NEW.path) <> (OLD.job_id, OLD.path) AND OLD.state <> 'released') THEN
     RAISE EXCEPTION 'this destination belongs to job %', OLD.job_id USING ERRCODE = 'CS001';
   END IF;
   IF NEW.state <> OLD.state THEN
@@ -664,7 +688,7 @@ END $$;
 CREATE TRIGGER destinations_guard BEFORE INSERT OR UPDATE OR DELETE ON destinations
   FOR EACH ROW EXECUTE FUNCTION destinations_guard();
 
--- A transfer needs the destination and no proof yet; a removal needs the same and voids what evidence there was.
+-- A transfer needs the destination and no proof yet; a removal needs the same. Both void what evidence there was: the file changes.
 CREATE FUNCTION globus_tasks_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   owned destinations%ROWTYPE;
@@ -685,7 +709,11 @@ BEGIN
   IF owned.key IS NULL OR owned.state <> (CASE NEW.purpose WHEN 'removal' THEN 'removing' ELSE 'held' END) THEN
     RAISE EXCEPTION 'job % does not hold this destination for a %', NEW.job_id, NEW.purpose USING ERRCODE = 'CS003';
   END IF;
-  IF NEW.purpose = 'removal' THEN
+  -- A removal is safe whoever asks (the state 'removing' keeps evidence out); a worker that lost its job must not write there.
+  IF NEW.purpose <> 'removal' AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = NEW.job_id AND j.attempt = NEW.attempt) THEN
+    RAISE EXCEPTION 'attempt % is not the one at work', NEW.attempt USING ERRCODE = 'CS003';
+  END IF;
+  IF NEW.purpose <> 'recheck' THEN
     UPDATE verifications SET voided_at = clock_timestamp() WHERE job_id = NEW.job_id AND voided_at IS NULL;
   END IF;
   RETURN NEW;
@@ -696,7 +724,7 @@ CREATE TRIGGER globus_tasks_guard BEFORE INSERT OR UPDATE ON globus_tasks FOR EA
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO cs_scanner, cs_compressor, cs_uploader, cs_gateway;
 REVOKE SELECT ON users, revoked_tokens FROM cs_scanner, cs_compressor, cs_uploader;
-GRANT INSERT ON job_logs TO cs_scanner, cs_compressor, cs_uploader, cs_gateway;
+GRANT INSERT (job_id, level, action, message, data) ON job_logs TO cs_scanner, cs_compressor, cs_uploader, cs_gateway;
 GRANT UPDATE (stream_seq) ON outbox TO cs_scanner, cs_compressor, cs_uploader, cs_gateway;
 GRANT INSERT, UPDATE, DELETE ON service_instances TO cs_scanner, cs_compressor, cs_uploader, cs_gateway;
 GRANT UPDATE (status, attempt, lease_owner, lease_until, crash_count, retry_count, connection_retry_count, not_before, wait_reason,
@@ -720,6 +748,6 @@ GRANT UPDATE (state, since) ON destinations TO cs_uploader;
 GRANT UPDATE, DELETE ON reservations TO cs_uploader;
 
 GRANT INSERT ON jobs TO cs_gateway;
-GRANT UPDATE (status, priority, cancel_requested_by, paused, not_before, wait_reason, cleared_at) ON jobs TO cs_gateway;
+GRANT UPDATE (status, priority, cancel_requested_by, paused, not_before, wait_reason, cleared_at, current_operation) ON jobs TO cs_gateway;
 GRANT INSERT, UPDATE ON destinations TO cs_gateway;
 GRANT INSERT, UPDATE, DELETE ON users, revoked_tokens TO cs_gateway;
