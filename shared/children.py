@@ -4,7 +4,8 @@ Every child gets its own session (so one signal reaches all it starts), no termi
 bounded memory of what it said on stderr, and PR_SET_PDEATHSIG: the kernel kills it when this process dies, however it dies.
 
 The death signal is set by a launcher, a few lines of Python that then become the program by `exec`. The usual `preexec_fn` would
-run Python code between fork and exec of a process that has threads, which may deadlock; the launcher costs 13 ms instead.
+run Python code between fork and exec of a process that has threads, which may deadlock; the launcher costs 13 ms instead. To the
+kernel the parent is the thread that started the child: it must live as long as the child, as the event loop's and a worker's do.
 """
 
 import asyncio

@@ -227,8 +227,9 @@ class _Copy:
                 digest = method(reading, writing, entry, stop)
                 size = os.fstat(writing).st_size if digest is None else digest.size
             _same(entry, reading)
-        if size != entry.size:
-            raise SourceInUse([f"changed: {printable(entry.path)}"])
+        if size != entry.size:  # and yet the source is what it was
+            message = f"The copy of {printable(entry.path)} has {size:,} bytes instead of {entry.size:,}."
+            raise TransientError(message, Operation.COMPRESSION)
         if digest is not None:
             self._entries[index] = _with(entry, digest)
 

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import shutil
+import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
@@ -23,6 +24,7 @@ from shared.children import Children, Outcome
 from shared.errors import ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.manifest import Entry, printable
 
+_MAGIC = b"7z\xbc\xaf\x27\x1c"
 PARTIAL_SUFFIX = ".partial"
 
 _TICKS = 10**7  # 100 ns each, per second
@@ -98,6 +100,7 @@ class SevenZip:
     async def test(self, archive: Path, on_progress: OnProgress) -> None:
         """Unpack in memory and check every CRC. Raises TransientError when the archive is damaged in any way."""
         await self._run(["t", *_QUIET, "-p", "--", archive], on_progress, f"Testing {archive.name}")
+        _check_length(archive)
 
     async def listing(self, archive: Path, on_entry: Callable[[Listed], None]) -> None:
         """Hand every entry to `on_entry`. Raises TransientError when the archive cannot be read."""
@@ -160,6 +163,21 @@ def _check(outcome: Outcome, what: str) -> None:
     if outcome.returncode < 0:
         raise TransientError(f"{what} failed: 7-Zip was killed by signal {-outcome.returncode}.", Operation.COMPRESSION)
     raise TransientError(f"{what} failed: 7-Zip ended with code {outcome.returncode}: {complaint}.", Operation.COMPRESSION)
+
+
+def _check_length(archive: Path) -> None:
+    """7-Zip says nothing of bytes after an archive's end (`-bso0` hides its warning), so the end is computed.
+
+    The first 32 bytes of a 7z file end with the offset (from there) and the size of its last part, and a CRC that 7-Zip checked.
+    """
+    with handles.root(archive.parent) as parent, handles.file(parent, os.fsencode(archive.name)) as file:
+        head = os.pread(file, 32, 0)
+        if not head.startswith(_MAGIC):
+            return  # another format
+        offset, size = struct.unpack("<QQ", head[12:28])
+        extra = os.fstat(file).st_size - (32 + offset + size)
+    if extra:
+        raise TransientError(f"{archive.name} is damaged: {extra:,} bytes follow its end.", Operation.COMPRESSION)
 
 
 def publish(partial: Path, final: Path) -> None:

@@ -1,5 +1,6 @@
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -107,16 +108,16 @@ def test_paths_over_3500_bytes_are_refused_with_the_folder_name_counted(folder: 
 
 
 def test_trees_deeper_than_any_path_are_walked_and_removed(folder: Path) -> None:
-    """2,500 levels: two handles are enough, nothing recurses; what is too deep to archive is refused."""
-    deep(folder, b"d", 2_500)
-    deep(folder, b"e", 1_000)
+    """2,200 levels: two handles are enough, nothing recurses; what is too deep to archive is refused."""
+    deep(folder, b"d", 2_200)
+    deep(folder, b"e", 200)
 
     report = look(folder)
     copying.remove_tree(folder, nothing)
 
     assert [r.split(";")[0] for r in report.refusals] == [
         "Paths longer than 3,500 bytes (folder name included) cannot be restored"]  # fmt: skip
-    assert len(report.entries) == 1 + 1_747 + 1_000
+    assert len(report.entries) == 1 + 1_747 + 200
     assert not folder.exists()
 
 
@@ -279,3 +280,18 @@ def test_a_position_follows_no_link(folder: Path) -> None:
         for path in (b"link", b"link/below"):
             with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
                 position.at(path)
+
+
+def test_a_hundred_thousand_files_fit_in_memory(folder: Path) -> None:
+    """Below 1,000 bytes for every entry at the worst moment, so 100,000 files stay below 100 MiB."""
+    for n in range(3_000):
+        (folder / f"a file with a name of average length {n:04}.mov").touch()
+    tracemalloc.start()
+    try:
+        report = look(folder)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(report.entries) == 3_001
+    assert peak / 3_001 < 1_000

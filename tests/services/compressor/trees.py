@@ -1,5 +1,6 @@
 """What the compressor's tests share: making trees, and the adapters with the small arguments filled in."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ async def pack(folder: Path, work: Path, strategy: str = "auto") -> tuple[list[E
 
     assert report.refusals == []
 
-    entries = copy(folder, work / folder.name, strategy, entries=report.entries)
+    entries = await asyncio.to_thread(copy, folder, work / folder.name, strategy, entries=report.entries)
     return entries, await seven_zip().compress(work / folder.name, work / "out.tar.7z", nothing)
 
 
