@@ -1,0 +1,380 @@
+"""What each command does. `cli.commands` only parses and calls; nothing here is imported before a command needs it."""
+
+import difflib
+import os
+import re
+import signal
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cli import render, session
+from cli.client import Client, Folder, Job, QueueJob
+from cli.exits import Exit, Failure
+from cli.render import Column
+from cli.watch import watch
+from shared.lifecycle import TERMINAL
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PREFIX = re.compile(r"[0-9a-f-]{6,36}")
+
+FOLDER_ORDER: dict[str, Callable[[Folder], Any]] = {
+    "path": lambda folder: folder.path,
+    "name": lambda folder: (folder.name.casefold(), folder.path),
+    "size": lambda folder: -(folder.size_bytes or 0),
+    "files": lambda folder: -(folder.file_count or 0),
+    "modified": lambda folder: -(folder.modified_at.timestamp() if folder.modified_at else 0),
+}
+
+
+class Actions:
+    """The commands, against one server."""
+
+    def __init__(self, server: str | None) -> None:
+        self._given = server
+
+    # Login ---------------------------------------------------------------------------------------------------------------------
+
+    def login(self, user: str | None) -> None:
+        """Ask for the password, and keep the token."""
+        server = session.server_address(self._given, self._stored_if_readable())
+        username = session.read_username(user or os.environ.get("CS_ARCHIVER_USER"))
+        password = session.read_password(f"Password of {username} at {server}", "CS_ARCHIVER_PASSWORD")
+        with Client(server) as client:
+            self._log_in(client, username, password)
+
+    def logout(self) -> None:
+        """Forget the token here in any case, and void it at the server if that can be reached."""
+        stored = self._stored_if_readable()
+        session.clear()
+        if stored is None:
+            render.talk("Nobody was logged in.")
+            return
+        try:
+            with Client(stored.server, stored.token) as client:
+                client.logout()
+        except Failure as exc:
+            if exc.exit_code is not Exit.REFUSED:  # refused: the token is void already
+                sentence = (
+                    f"The login is forgotten here, but {stored.server} could not be told and honours it until it expires. {exc}"
+                )
+                raise Failure(exc.exit_code, sentence) from exc
+        render.talk(f"Logged out from {stored.server}.")
+
+    def password(self) -> None:
+        """Change the password, and log in with the new one: the old tokens may be void."""
+        with self._client() as client:
+            stored = session.load()
+            assert stored is not None  # `_client` has seen it
+            current = session.read_password(f"Present password of {stored.username}", "CS_ARCHIVER_PASSWORD")
+            new = session.read_password("New password", "CS_ARCHIVER_NEW_PASSWORD")
+            if sys.stdin.isatty() and "CS_ARCHIVER_NEW_PASSWORD" not in os.environ:
+                again = session.read_password("New password again", "CS_ARCHIVER_NEW_PASSWORD")
+                if again != new:
+                    raise Failure(Exit.USAGE, "The two do not agree; nothing was changed.")
+            client.change_password(current, new)
+            self._log_in(client, stored.username, new)
+            render.talk("The password is changed.")
+
+    def _log_in(self, client: Client, username: str, password: str) -> None:
+        login = client.login(username, password)
+        session.save(session.Session(server=client.server, username=login.user.username, token=login.access_token))
+        render.talk(f"Logged in at {client.server} as {render.clean(login.user.username)}.")
+        if login.user.must_change_password:
+            render.talk("This password must be changed before anything else: run `cs-archiver password`.")
+
+    # Folders -------------------------------------------------------------------------------------------------------------------
+
+    def folders(self, q: str | None, refresh: bool, sort: str | None, archived: bool, as_json: bool) -> None:
+        if sort is not None and sort not in FOLDER_ORDER:
+            raise Failure(Exit.USAGE, f"--sort is one of {', '.join(FOLDER_ORDER)}.")
+        with self._client() as client:
+            doc = client.folders(q, refresh=refresh, archived=archived)
+        pairs = list(zip(doc.value, doc.raw, strict=True))
+        if sort is not None:
+            pairs.sort(key=lambda pair: FOLDER_ORDER[sort](pair[0]))
+        if as_json:
+            render.emit_json([raw for _, raw in pairs])
+            return
+        columns = (
+            Column("FOLDER"),
+            Column("SIZE", right=True, fixed=True),
+            Column("FILES", 60, right=True, fixed=True),
+            Column("MODIFIED", 80, fixed=True),
+            Column("ARCHIVED", 100 if archived else 10_000, fixed=True),
+        )
+        rows = [
+            (
+                relative(folder),
+                render.size(folder.size_bytes),
+                "" if folder.file_count is None else str(folder.file_count),
+                render.when(folder.modified_at),
+                "yes" if folder.is_archived else "no",
+            )
+            for folder, _ in pairs
+        ]
+        render.table(columns, rows, "No folders to archive.")
+
+    def archive(self, path: str, keep_source: bool, wait: bool, as_json: bool) -> None:
+        with self._client() as client:
+            doc = client.create_job(self._source(client, path), keep_source=keep_source)
+            job = doc.value
+            render.talk(f"Queued: {render.clean(job.folder_name)}. See it with `cs-archiver job {job.job_id[:8]}`.")
+            if not as_json:
+                render.emit(job.job_id + "\n")
+            elif not wait:
+                render.emit_json(doc.raw)
+            if wait:
+                self._follow(client, job.job_id, as_json)
+
+    def _source(self, client: Client, path: str) -> str:
+        """An absolute path as it is (the server judges it); Level1/Level2/Folder by the folder list."""
+        if path.startswith("/"):
+            return path.rstrip("/") or "/"
+        wanted = _folded(path.strip("/"))
+        if len(wanted.split("/")) != 3:
+            raise Failure(Exit.USAGE, f"{path}: give Level1/Level2/Folder as `cs-archiver folders` shows it, or the absolute path.")
+        known = {_folded(relative(folder)): folder for folder in client.folders(archived=True).value}
+        if wanted in known:
+            return known[wanted].path
+        close = [relative(known[name]) for name in difflib.get_close_matches(wanted, known, n=3)]
+        hint = f" Did you mean {' or '.join(map(render.clean, close))}?" if close else " See `cs-archiver folders --refresh`."
+        raise Failure(Exit.NOT_FOUND, f"No folder {render.clean(path)}.{hint}")
+
+    # Jobs ----------------------------------------------------------------------------------------------------------------------
+
+    def jobs(self, status: str | None, limit: int, as_json: bool) -> None:
+        with self._client() as client:
+            doc = client.jobs(status, limit)
+        if as_json:
+            render.emit_json(doc.raw)
+            return
+        columns = (
+            Column("JOB", fixed=True),
+            Column("FOLDER"),
+            Column("STATUS", fixed=True),
+            Column("%", 60, right=True, fixed=True),
+            Column("CREATED", 80, fixed=True),
+            Column("BY", 100),
+            Column("NOW", 120),
+        )
+        rows = [
+            (
+                # Shortened for people only: what is piped has the whole id.
+                job.job_id[:8] if sys.stdout.isatty() else job.job_id,
+                job.folder_name,
+                render.shown_status(job),
+                str(job.progress_percent),
+                render.when(job.created_at),
+                job.created_by,
+                render.doing(job),
+            )
+            for job in doc.value
+        ]
+        render.table(columns, rows, "No jobs.")
+
+    def job(self, given: str, wait: bool, as_json: bool) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            if wait:
+                self._follow(client, job_id, as_json)
+                return
+            doc = client.job(job_id)
+        if as_json:
+            render.emit_json(doc.raw)
+        else:
+            render.facts(job_facts(doc.value))
+
+    def queue(self, as_json: bool) -> None:
+        with self._client() as client:
+            doc = client.queue()
+        if as_json:
+            render.emit_json(doc.raw)
+            return
+        queue = doc.value
+        oldest = [job for job in (queue.current_copy_compress_job, queue.current_upload_job) if job is not None]
+        groups: tuple[tuple[str, Sequence[QueueJob]], ...] = (
+            ("active", oldest if queue.active_jobs is None else queue.active_jobs),
+            ("waits for upload", queue.waiting_upload_jobs),
+            ("queued", queue.queued_jobs),
+        )
+        columns = (
+            Column("PLACE", fixed=True),
+            Column("JOB", fixed=True),
+            Column("FOLDER"),
+            Column("STATUS", 60, fixed=True),
+            Column("%", 60, right=True, fixed=True),
+        )
+        rows = [
+            (
+                place if job.position is None else str(job.position),
+                job.job_id[:8] if sys.stdout.isatty() else job.job_id,
+                job.folder_name,
+                job.status,
+                str(job.progress_percent),
+            )
+            for place, jobs in groups
+            for job in jobs
+        ]
+        render.table(columns, rows, "Nothing is queued, nothing is at work.")
+
+    def logs(self, given: str, follow: bool, level: str | None, as_json: bool) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            if not follow:
+                doc = client.logs(job_id, level)
+                if as_json:
+                    render.emit_json(doc.raw)
+                else:
+                    render.emit("".join(render.log_line(line) + "\n" for line in doc.value))
+                return
+            seen = 0
+            while True:
+                ended = client.job(job_id).value.status in TERMINAL  # looked at first: its last line is then there
+                doc = client.logs(job_id, level, offset=seen)
+                seen += len(doc.value)
+                for line, raw in zip(doc.value, doc.raw, strict=True):
+                    if as_json:
+                        render.emit_json(raw)
+                    else:
+                        render.emit(render.log_line(line) + "\n")
+                if ended:
+                    return
+                time.sleep(_interval_s())
+
+    def cancel(self, given: str) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            client.cancel(job_id)
+        render.talk(f"Cancelled: {job_id[:8]}. The source folder is not touched.")
+
+    def retry(self, given: str, as_json: bool) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            document = client.retry(job_id)
+        if as_json:
+            render.emit_json(document)
+        else:
+            render.talk(f"Queued again: {job_id[:8]}. Follow it with `cs-archiver job {job_id[:8]} --wait`.")
+
+    def status(self, as_json: bool) -> None:
+        with self._client() as client:
+            doc = client.system_status()
+            if as_json:
+                render.emit_json(doc.raw)
+                return
+            disk, counts = doc.value.disk_space, doc.value.statistics
+            workers = (
+                (name.replace("_", " "), f"{worker.status} {(worker.current_job_id or '')[:8]}".strip())
+                for name, worker in doc.value.workers.items()
+            )
+            jobs = (
+                f"{counts.total_jobs}: {counts.completed_jobs} completed, {counts.failed_jobs} failed, {counts.queued_jobs} queued"
+            )
+            free = f"{disk.free_gb:.1f} of {disk.total_gb:.1f} GB ({disk.percent_used:.0f} % used)"
+            render.facts((("server", client.server), ("disk free", free), *workers, ("jobs", jobs)))
+
+    # Shared --------------------------------------------------------------------------------------------------------------------
+
+    def _stored_if_readable(self) -> session.Session | None:
+        """For `login` and `logout`, which mend what is damaged."""
+        try:
+            return session.load()
+        except Failure:
+            return None
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        """A client that is logged in. A token is never shown to another server than the one that issued it."""
+        stored = session.load()
+        server = session.server_address(self._given, stored)
+        if stored is None or stored.server != server:
+            elsewhere = f" (you are at {stored.server})" if stored else ""
+            raise Failure(Exit.REFUSED, f"Not logged in at {server}{elsewhere}: run `cs-archiver login --server {server}`.")
+        with Client(server, stored.token) as client:
+            yield client
+
+    def _follow(self, client: Client, job_id: str, as_json: bool) -> None:
+        again = f"Follow it with `cs-archiver job {job_id[:8]} --wait`"
+        try:
+            with render.progress(as_json=as_json) as view:
+                job = watch(client, job_id, view, interval_s=_interval_s())
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not cut this sentence
+            raise Failure(Exit.INTERRUPTED, f"The job goes on. {again}; stop it with `cs-archiver cancel {job_id[:8]}`.") from None
+        except Failure as exc:
+            raise Failure(exc.exit_code, f"{exc} The job goes on by itself. {again}.") from exc
+        if job.status != "completed":
+            raise Failure(Exit.JOB, render.ending(job))
+        render.talk(render.ending(job))
+
+
+def relative(folder: Folder) -> str:
+    """The folder as people name it: Level1/Level2/Folder."""
+    return f"{folder.level1}/{folder.level2}/{folder.name}"
+
+
+def resolve(client: Client, given: str) -> str:
+    """The job id that `given` is or uniquely begins (six characters or more)."""
+    wanted = given.lower()
+    if _UUID.fullmatch(wanted):
+        return wanted
+    if not _PREFIX.fullmatch(wanted):
+        raise Failure(Exit.USAGE, f"{render.clean(given)} is no job id: give it whole, or its first six characters or more.")
+    found = [job for job in client.jobs().value if job.job_id.lower().startswith(wanted)]
+    if not found:
+        raise Failure(Exit.NOT_FOUND, f"No job begins with {given}: see `cs-archiver jobs`.")
+    if len(found) > 1:
+        those = ", ".join(f"{job.job_id} ({render.clean(job.folder_name)})" for job in found[:5])
+        raise Failure(Exit.USAGE, f"Several jobs begin with {given}: {those}.")
+    return found[0].job_id
+
+
+def job_facts(job: Job) -> list[tuple[str, str]]:
+    """Everything known about a job, in the order a person asks for it."""
+    return [
+        ("job", job.job_id),
+        ("folder", job.folder_name),
+        ("status", render.shown_status(job)),
+        ("progress", f"{job.progress_percent} %  {render.figures(job)}".strip()),
+        ("now", "" if job.status in TERMINAL else job.wait_reason or job.current_operation or ""),
+        ("error", job.error_message or ""),
+        ("source", job.source_path or ""),
+        ("destination", job.globus_destination_path or ""),
+        ("folder size", render.size(job.folder_size_bytes)),
+        ("files", "" if job.file_count is None else str(job.file_count)),
+        ("archive size", render.size(job.archive_size_bytes)),
+        ("archive SHA-256", job.archive_sha256 or ""),
+        ("kept at source", f"{job.kept_count} entries" if job.kept_count else ("everything" if job.keep_source else "")),
+        ("created", f"{render.when(job.created_at)} by {job.created_by}"),
+        ("started", render.when(job.started_at)),
+        ("ended", render.when(job.completed_at)),
+        ("retries", str(job.retry_count) if job.retry_count else ""),
+        ("Globus task", job.globus_task_id or ""),
+        *((f"since {render.when(state.at)}", state.status) for state in job.state_times),
+        *((f"proof: {proof.kind}", _proof(proof.evidence, render.when(proof.at))) for proof in job.verifications),
+    ]
+
+
+def _proof(evidence: dict[str, Any], at: str) -> str:
+    return "  ".join((at, *(f"{name}={value}" for name, value in evidence.items())))
+
+
+def _folded(path: str) -> str:
+    # A NAS written to by Macs has decomposed names; keyboards type composed ones.
+    return unicodedata.normalize("NFC", path)
+
+
+def _interval_s() -> float:
+    """Seconds between two looks at a job; CS_ARCHIVER_POLL_SECONDS."""
+    text = os.environ.get("CS_ARCHIVER_POLL_SECONDS", "0.7")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0.01 <= seconds <= 3600:
+        raise Failure(Exit.CONFIGURATION, f"CS_ARCHIVER_POLL_SECONDS is a number from 0.01 to 3600, not {render.clean(text)}.")
+    return seconds

@@ -1,0 +1,224 @@
+"""The command line: names, options, help. Each command parses and calls one method of `cli.actions.Actions`."""
+
+import importlib
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.exits import LOCAL, SERVER, Exit, Failure, status_help
+
+if TYPE_CHECKING:
+    from cli.actions import Actions
+
+app = typer.Typer(
+    name="cs-archiver",
+    help="Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination.",
+    epilog=status_help(tuple(Exit)),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich would cost 0.1 s before the first character
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="URL", envvar="CS_ARCHIVER_URL", help="The gateway's address; by default that of the login."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout (streams: one per line).")]
+JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Job id, or its first six characters or more.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended; Ctrl-C leaves it running.")]
+
+_READ = status_help(SERVER)
+_JOB = status_help((*SERVER, Exit.NOT_FOUND))
+_WAIT = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
+_CHANGE = status_help((*SERVER, Exit.NOT_FOUND, Exit.CONFLICT))
+_PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+class Sort(StrEnum):
+    """`cli.actions.FOLDER_ORDER` says how; a test compares the two."""
+
+    PATH = "path"
+    NAME = "name"
+    SIZE = "size"
+    FILES = "files"
+    MODIFIED = "modified"
+
+
+class Level(StrEnum):
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+def _actions(server: str | None) -> "Actions":
+    from cli.actions import Actions  # noqa: PLC0415 - httpx and msgspec cost 0.2 s, which --help must not pay
+
+    return Actions(server)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination."""
+
+
+@app.command(epilog=status_help(LOCAL), context_settings=_PASS_THROUGH)
+def up(context: typer.Context) -> None:
+    """Start everything on this machine, and stay until Ctrl-C.
+
+    Engines, services and web interface; settings come from the environment (QNAP_BASE_PATH, DATA_DIR, ...).
+    """
+    _devstack("up", context.args)
+
+
+@app.command(epilog=status_help(LOCAL), context_settings=_PASS_THROUGH)
+def destroy(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Really do it.")] = False,
+) -> None:
+    """Delete what `up` made on this machine: database, staging, logs.
+
+    Neither the NAS nor the destination is touched.
+    """
+    if not yes:
+        raise Failure(Exit.USAGE, "This deletes the database with every job and its evidence: say --yes.")
+    _devstack("destroy", ["--yes", *context.args])
+
+
+@app.command(epilog=_READ)
+def login(
+    server: Server = None,
+    user: Annotated[str | None, typer.Option("--user", "-u", metavar="NAME", help="Else CS_ARCHIVER_USER, or asked for.")] = None,
+) -> None:
+    """Log in, and stay logged in on this machine.
+
+    The password is asked for, taken from CS_ARCHIVER_PASSWORD, or read from stdin; never from the command line.
+    """
+    _actions(server).login(user)
+
+
+@app.command(epilog=_READ)
+def logout() -> None:
+    """Log out: forget the login here, and void it at the server."""
+    _actions(None).logout()
+
+
+@app.command(epilog=_READ)
+def password(server: Server = None) -> None:
+    """Change your password.
+
+    Both are asked for, taken from CS_ARCHIVER_PASSWORD and CS_ARCHIVER_NEW_PASSWORD, or read from stdin, one per line.
+    """
+    _actions(server).password()
+
+
+@app.command(epilog=_READ)
+def folders(
+    q: Annotated[str | None, typer.Option("-q", "--query", metavar="TEXT", help="Only folders whose path has this in it.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Scan the NAS first.")] = False,
+    sort: Annotated[Sort | None, typer.Option("--sort", help="Biggest, fullest, newest first; names from A.")] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Also those that are archived already.")] = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """List the folders that can be archived."""
+    _actions(server).folders(q, refresh, sort, archived, as_json)
+
+
+@app.command(epilog=_WAIT)
+def archive(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Level1/Level2/Folder as `folders` shows it, or the absolute path.")],
+    keep_source: Annotated[bool, typer.Option("--keep-source", help="Archive, but delete nothing on the NAS.")] = False,
+    wait: Wait = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Archive a folder; prints the job's id."""
+    _actions(server).archive(path, keep_source, wait, as_json)
+
+
+@app.command(epilog=_READ)
+def jobs(
+    status: Annotated[str | None, typer.Option("--status", metavar="STATUS", help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """List jobs, newest first."""
+    _actions(server).jobs(status, limit, as_json)
+
+
+@app.command(epilog=_WAIT)
+def job(job_id: JobId, wait: Wait = False, as_json: Json = False, server: Server = None) -> None:
+    """Show one job: facts, when it entered each state, the proofs of arrival."""
+    _actions(server).job(job_id, wait, as_json)
+
+
+@app.command(epilog=_READ)
+def queue(as_json: Json = False, server: Server = None) -> None:
+    """Show what is at work and what waits, in order."""
+    _actions(server).queue(as_json)
+
+
+@app.command(epilog=_JOB)
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    level: Annotated[Level | None, typer.Option("--level", case_sensitive=False, help="Only lines of this level.")] = None,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Show a job's log."""
+    _actions(server).logs(job_id, follow, level, as_json)
+
+
+@app.command(epilog=_CHANGE)
+def cancel(job_id: JobId, server: Server = None) -> None:
+    """Cancel a job; its source folder stays as it is."""
+    _actions(server).cancel(job_id)
+
+
+@app.command(epilog=_CHANGE)
+def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
+    """Queue a failed job again."""
+    _actions(server).retry(job_id, as_json)
+
+
+@app.command(epilog=_READ)
+def status(as_json: Json = False, server: Server = None) -> None:
+    """Show disk space, workers and counts."""
+    _actions(server).status(as_json)
+
+
+@app.command("version", epilog=status_help((Exit.OK, Exit.USAGE)))
+def version(as_json: Json = False) -> None:
+    """Show the version of this program."""
+    from importlib.metadata import version as installed  # noqa: PLC0415 - 20 ms that only this command needs
+
+    number = installed("cs-archiver")
+    print(f'{{"version":"{number}"}}' if as_json else f"cs-archiver {number}")
+
+
+def _devstack(name: str, arguments: list[str]) -> None:
+    """Hand over to the embedded edition's own command, with the rest of the command line."""
+    try:
+        module: Any = importlib.import_module(f"devstack.{name}")
+    except ModuleNotFoundError as exc:
+        sentence = f"The single-machine edition is not installed ({exc}): pip install 'cs-archiver[embedded]'."
+        raise Failure(Exit.CONFIGURATION, sentence) from exc
+    sys.argv = [f"cs-archiver {name}", *arguments]
+    code = module.main()
+    raise typer.Exit(code if isinstance(code, int) else Exit.OK)

@@ -1,0 +1,214 @@
+"""How answers look: tables and facts on stdout, talk and progress on stderr.
+
+In a terminal `cli.terminal` draws them (fitted to its width); piped, a table is tab-separated with one head line and nothing is
+ever shortened, so that `cut`, `sort` and `awk` work. Names come from other people's folders: characters that would steer a terminal
+are shown as escapes, always.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cli.client import Doc, Job, LogLine
+from cli.exits import Exit, Failure
+from cli.watch import View
+
+Rows = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """`from_width`: narrower terminals leave the column out. `fixed`: never broken over lines."""
+
+    title: str
+    from_width: int = 0
+    right: bool = False
+    fixed: bool = False
+
+
+# Values ------------------------------------------------------------------------------------------------------------------------
+
+
+def clean(text: str) -> str:
+    """The text with every character that is not printable (control, direction marks, halves of characters) as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def size(count: float | None) -> str:
+    """Bytes in units of 1024, as the gateway's `size_human`: "1.00 GB"; empty when unknown."""
+    if count is None:
+        return ""
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KB", "MB", "GB", "TB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.2f} {unit}"
+    return f"{count / 1024:.2f} PB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "0:07" or "26:03:01"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def when(moment: datetime | None) -> str:
+    """This machine's local time, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def shown_status(job: Job) -> str:
+    return "paused" if job.paused else job.status
+
+
+def doing(job: Job) -> str:
+    """What happens now, in words: the reason for a wait says more than the operation that waits."""
+    return clean(job.wait_reason or job.error_message or job.current_operation or "")
+
+
+def figures(job: Job) -> str:
+    """Bytes, speed and time left of the present stage, as far as known."""
+    parts = []
+    if job.bytes_done is not None:
+        parts.append(f"{size(job.bytes_done)} of {size(job.bytes_total)}" if job.bytes_total else size(job.bytes_done))
+    if job.bytes_per_second:
+        parts.append(f"{size(job.bytes_per_second)}/s")
+    if job.eta_seconds is not None:
+        parts.append(f"ETA {duration(job.eta_seconds)}")
+    return "  ".join(parts)
+
+
+def ending(job: Job) -> str:
+    """How the job ended, what is safe, what to do."""
+    name, short = clean(job.folder_name), job.job_id[:8]
+    if job.status == "completed":
+        where = f" is at {clean(job.globus_destination_path)}" if job.globus_destination_path else " is archived"
+        amount = f" ({size(job.archive_size_bytes)})" if job.archive_size_bytes else ""
+        source = "The source was kept." if job.keep_source else "The source is empty but for its marker."
+        if job.kept_count:
+            source = f"{job.kept_count} source entries changed or came later and were kept: `cs-archiver job {short}`."
+        return f"Completed: {name}{where}{amount}. {source}"
+    if job.status == "cancelled":
+        return f"Cancelled: {name}. The source folder was not touched."
+    reason = clean(job.error_message or "no reason recorded")
+    return f"Failed: {name}: {reason} Try again: `cs-archiver retry {short}`."
+
+
+# Output ------------------------------------------------------------------------------------------------------------------------
+
+
+def emit(text: str) -> None:
+    """Write data to stdout now. A reader that went away (`| head`) ends the command quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        raise SystemExit(Exit.PIPE) from None
+    except UnicodeEncodeError as exc:
+        raise Failure(Exit.CONFIGURATION, "This terminal cannot show these names: use a UTF-8 locale, or --json.") from exc
+
+
+def emit_json(document: Any) -> None:
+    """One JSON document on one line (so several of them are NDJSON)."""
+    emit(msgspec.json.encode(document).decode() + "\n")
+
+
+def talk(sentence: str) -> None:
+    """A sentence to the person, on stderr."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def table(columns: Sequence[Column], rows: Rows, empty: str) -> None:
+    """Rows of cells in the order of `columns`; `empty` is said on stderr when there are none."""
+    safe = [[clean(cell) for cell in row] for row in rows]
+    if not safe:
+        talk(empty)
+    elif sys.stdout.isatty():
+        emit(_terminal().table(columns, safe))
+    else:
+        emit("".join("\t".join(cells) + "\n" for cells in ([column.title for column in columns], *safe)))
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values, one below the other; empty values are left out."""
+    known = [(name, clean(value)) for name, value in pairs if value]
+    if sys.stdout.isatty():
+        emit(_terminal().facts(known))
+    else:
+        emit("".join(f"{name}\t{value}\n" for name, value in known))
+
+
+def log_line(line: LogLine) -> str:
+    return f"{when(line.timestamp)}  {line.level:<7}  {clean(line.message)}"
+
+
+# Progress ----------------------------------------------------------------------------------------------------------------------
+
+
+class Lines:
+    """Progress without a terminal: a line for each state entered and for each further 10 %."""
+
+    def __init__(self, say: Callable[[str], None] = talk) -> None:
+        self._say = say
+        self._last: tuple[str, int] | None = None
+
+    def job(self, doc: Doc[Job]) -> None:
+        job = doc.value
+        step = (shown_status(job), job.progress_percent // 10)
+        if step != self._last:
+            self._last = step
+            self._say("  ".join(part for part in (f"{step[0]} {job.progress_percent} %", figures(job), doing(job)) if part))
+
+    def log(self, line: LogLine) -> None:
+        self._say(log_line(line))
+
+    def notice(self, sentence: str) -> None:
+        self._say(clean(sentence))
+
+
+class Documents:
+    """Progress for programs: the job's document on stdout whenever it has changed (NDJSON); the rest goes to stderr."""
+
+    def __init__(self) -> None:
+        self._last: Any = None
+
+    def job(self, doc: Doc[Job]) -> None:
+        if doc.raw != self._last:
+            self._last = doc.raw
+            emit_json(doc.raw)
+
+    def log(self, line: LogLine) -> None:
+        """Said by `logs --follow --json`."""
+
+    def notice(self, sentence: str) -> None:
+        talk(clean(sentence))
+
+
+@contextmanager
+def progress(*, as_json: bool = False) -> Iterator[View]:
+    """What to hand to `cli.watch.watch`: a live bar on stderr if that is a terminal, else lines; with `as_json` NDJSON on stdout."""
+    if as_json:
+        yield Documents()
+    elif sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}:
+        with _terminal().Bar() as bar:
+            yield bar
+    else:
+        yield Lines()
+
+
+def _terminal() -> Any:
+    from cli import terminal  # noqa: PLC0415 - rich costs 0.1 s, which piped output must not pay
+
+    return terminal

@@ -1,0 +1,96 @@
+"""The same, drawn with rich for a person at a terminal of any width."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cli import render
+from cli.client import Doc, Job, LogLine
+from shared.lifecycle import TERMINAL
+
+STYLE = {
+    "completed": "green",
+    "failed": "bold red",
+    "cancelled": "yellow",
+    "paused": "yellow",
+    "ERROR": "bold red",
+    "WARNING": "yellow",
+}
+
+
+def table(columns: Sequence[render.Column], rows: render.Rows) -> str:
+    """The table as text with colours; columns that do not fit this terminal are left out, long names go over several lines."""
+    width = shutil.get_terminal_size().columns
+    shown = [index for index, column in enumerate(columns) if column.from_width <= width]
+    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index in shown:
+        column = columns[index]
+        drawn.add_column(
+            Text(column.title), justify="right" if column.right else "left", no_wrap=column.fixed, overflow="fold", min_width=3
+        )
+    for row in rows:
+        drawn.add_row(*(Text(row[index], style=STYLE.get(row[index], "")) for index in shown))
+    return _text(drawn, width)
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
+    """Name and value, the values folded where they are too long."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(name), Text(value, style=STYLE.get(value, "")))
+    return _text(grid, shutil.get_terminal_size().columns)
+
+
+class Bar:
+    """A live bar of two lines on stderr: what happens with its figures, and the bar. Log lines scroll past above it."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=8, redirect_stdout=False, redirect_stderr=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def job(self, doc: Doc[Job]) -> None:
+        self._live.update(self._draw(doc.value))
+
+    def log(self, line: LogLine) -> None:
+        self._console.print(Text(render.log_line(line), style=STYLE.get(line.level, "dim")))
+
+    def notice(self, sentence: str) -> None:
+        self._console.print(Text(render.clean(sentence), style="yellow"))
+
+    def _draw(self, job: Job) -> RenderableType:
+        ended = job.status in TERMINAL
+        status = render.shown_status(job)
+        words = Text(no_wrap=True, overflow="ellipsis")
+        words.append(status, style=STYLE.get(status, "bold cyan"))
+        for part in () if ended else (render.figures(job), render.doing(job)):
+            words.append(f"  {part}" if part else "")
+        # A state without real figures (seed 001, 6.7) pulses instead of pretending to know.
+        pulse = not ended and not job.paused and job.stage_percent is None and job.bytes_done is None
+        row = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True, justify="right")
+        row.add_row(ProgressBar(total=100, completed=job.progress_percent, pulse=pulse), Text(f"{job.progress_percent} %"))
+        return Group(words, row)
+
+
+def _text(drawn: RenderableType, width: int) -> str:
+    # Drawn to text, not printed: one place writes to stdout (`render.emit`) and knows about closed pipes.
+    console = Console(width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(drawn)
+    return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
