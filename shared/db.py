@@ -11,12 +11,13 @@ import asyncpg
 import msgspec
 
 from shared import log
+from shared.errors import ConfigurationError
 
 logger = log.get(__name__)
 
 # All that a killed, stopped or starting server raises, measured (facts: InternalClientError is not a PostgresError).
 # Use it only around calls of the database: OSError and TimeoutError mean other things elsewhere.
-CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
+CONNECTION_ERRORS: tuple[type[Exception], ...] = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -26,6 +27,7 @@ CONNECTION_ERRORS: tuple[type[BaseException], ...] = (
     asyncpg.InternalClientError,
     TimeoutError,
 )
+_REFUSALS = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
 def is_database_away(error: BaseException) -> bool:
@@ -91,13 +93,18 @@ class Database:
 
     @classmethod
     async def connect(cls, url: str, *files: Path, size: int = 8) -> "Database":
-        """Open the pool; waits for a server that is not there yet and says so in the log."""
+        """Open the pool; waits for a server that is not there yet and says so in the log.
+
+        Raises ConfigurationError when the server is there but does not take this user, password or database.
+        """
         queries = load_queries(Path(__file__).with_name("queries.sql"), *files)
         delay = 0.1
         while True:
             try:
                 pool = await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=30, timeout=5, init=_prepare)
                 return cls(pool, queries, url)
+            except _REFUSALS as exc:
+                raise ConfigurationError(f"Postgres refuses DATABASE_URL: {exc}") from exc
             except CONNECTION_ERRORS as exc:
                 logger.warning("database_unreachable", message="Postgres does not answer yet; trying again.", error=repr(exc))
                 await asyncio.sleep(delay)

@@ -168,3 +168,7 @@ UPDATE outbox SET stream_seq = $2 WHERE payload ->> 'id' = $1 AND stream_seq IS 
 -- ping --
 -- Does the database answer?
 SELECT 1
+
+-- now --
+-- The database's time, the only one that counts.
+SELECT clock_timestamp()

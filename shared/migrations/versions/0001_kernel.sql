@@ -305,7 +305,8 @@ CREATE TABLE globus_tasks (                        -- every submission id, store
   task_id text,
   status text,                                     -- as last seen
   detail jsonb,                                    -- the task document as last seen
-  rejected text,                                   -- why a verification did not accept what this task did
+  rejected jsonb,                                  -- why a verification did not accept what this task did: {"reason", "remove_first"}
+  algorithm_refused boolean NOT NULL DEFAULT false, -- a collection does not know the checksum algorithm of this request
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   submitted_at timestamptz,
   ended_at timestamptz
