@@ -55,9 +55,10 @@ def _service(user: str) -> dict[str, object]:
 
 
 def _subscriber() -> dict[str, object]:
-    """A reader can make a consumer deliver to `live.nudge.<service>`: it wakes that service, which then finds no work; no more than that.
+    """A reader can make a consumer deliver to any subject that somebody listens on: permissions do not see a request's body.
 
-    What arrives so still has its event's own subject (`job.queued`), so a service that looks at a message's subject is not fooled.
+    What arrives there is a real event under its own subject (`job.queued`). A nudge only wakes a service, which finds no work; whoever
+    answers questions or shows live lines has to look at `message.subject` first, and drop what is not its own.
     """
     # Plain `_INBOX.>` serves clients that know no prefix; no user of ours uses it.
     subscribe = ["job.>", "live.progress.>", "live.log.>", f"{inbox_prefix(SUBSCRIBER)}.>", "_INBOX.>"]
