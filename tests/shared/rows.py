@@ -1,0 +1,70 @@
+"""Rows to start from, and what the database answers when a role tries something."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from tests.support.kernel import MANIFEST_SHA, SHA, Kernel
+
+ALL_KINDS = ("task", "remote", "content")
+DENIED = "42501"  # insufficient_privilege
+OWNER = "owner"
+
+EVIDENCE = """
+INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)
+VALUES ($1, $2, $3, $4, $5, $6, '{}')"""
+TASK = """
+INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, request)
+SELECT gen_random_uuid(), j.id, coalesce($3, j.attempt), $2, d.key, '{}' FROM jobs j JOIN destinations d ON d.job_id = j.id
+WHERE j.id = $1"""
+
+
+async def tried(kernel: Kernel, role: str, statement: str, *args: Any) -> str:
+    """Run a statement as that role and commit; the SQLSTATE of the refusal, or "ok"."""
+    try:
+        if role == OWNER:
+            await kernel.owner.execute(statement, *args)
+        else:
+            async with (await kernel.db(role)).transaction() as session:
+                await session.connection.execute(statement, *args)
+    except asyncpg.PostgresError as exc:
+        return str(exc.sqlstate)
+    return "ok"
+
+
+async def past_the_guard(kernel: Kernel, statement: str, *args: Any) -> None:
+    """Run a statement with no trigger looking: for what only a defect or an intruder could have made."""
+    async with kernel.owner.transaction():
+        await kernel.owner.execute("SET LOCAL session_replication_role = replica")
+        await kernel.owner.execute(statement, *args)
+
+
+async def evidence(
+    kernel: Kernel,
+    job: UUID,
+    kinds: tuple[str, ...] = ALL_KINDS,
+    attempt: int = 1,
+    archive_attempt: int = 1,
+    sha: str = SHA,
+    manifest_sha: str = MANIFEST_SHA,
+) -> None:
+    """Record evidence past the guard."""
+    for kind in kinds:
+        await past_the_guard(kernel, EVIDENCE, job, attempt, kind, archive_attempt, sha, manifest_sha)
+
+
+async def uploaded(kernel: Kernel, **columns: Any) -> UUID:
+    """A job of attempt 1 in upload_verifying, its archive recorded, no evidence yet."""
+    job = await kernel.job()
+    await kernel.archive(job)
+    await kernel.force(job, **{"status": "upload_verifying", "attempt": 1, **columns})
+    return job
+
+
+async def proven(kernel: Kernel, **columns: Any) -> UUID:
+    """A verified job with complete evidence."""
+    job = await uploaded(kernel, **{"status": "verified", "verified_attempt": 1, **columns})
+    await evidence(kernel, job)
+    await past_the_guard(kernel, "UPDATE destinations SET state = 'verified' WHERE job_id = $1", job)
+    return job
