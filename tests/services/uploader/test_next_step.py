@@ -154,6 +154,21 @@ TABLE: list[tuple[str, Claimed, Any]] = [
         claimed(sub("1", "SUCCEEDED", rejection=REJECT), recheck("2", "ACTIVE")),
         WaitForOldTasks(("t-2",), (), ""),
     ),
+    (
+        "second reading beside a transfer",
+        claimed(sub("0", "ACTIVE"), sub("1", "SUCCEEDED"), recheck("2", "ACTIVE")),
+        WaitForOldTasks(("t-0", "t-2"), (), ""),
+    ),
+    (
+        "second reading of another archive",
+        claimed(sub("1", "SUCCEEDED"), recheck("2", "ACTIVE", **OLD)),
+        WaitForOldTasks(("t-2",), (), ""),
+    ),
+    (
+        "another archive was read again, ours is missing",
+        claimed(sub("1", "SUCCEEDED"), recheck("2", "SUCCEEDED", **OLD), **MISSING),
+        BackToQueued(""),
+    ),
     # All over: what arrived.
     ("succeeded", claimed(sub("1", "SUCCEEDED")), GoVerify("1", "")),
     ("succeeded after failures", claimed(sub("1", "FAILED"), sub("2", "SUCCEEDED")), GoVerify("2", "")),

@@ -199,8 +199,9 @@ def without_recheck(proof: ContentProof) -> ContentProof:
             done(report(SIDECAR), view=task(files_transferred=1, files_skipped=1)),
         ],
         [GOOD, done(view=task(files_transferred=0, files_skipped=2, bytes_transferred=0))],
+        [done(report(ARCHIVE, size=None), report(SIDECAR, size=None))],
     ],
-    ids=["moved", "md5", "spelling", "in two tasks", "then all skipped"],
+    ids=["moved", "md5", "spelling", "in two tasks", "then all skipped", "without sizes"],
 )
 def test_reported_digests_and_a_quiet_second_reading_are_the_proof(transfers: list[CarriedOut]) -> None:
     """Globus's word about each file once, and the remote read again."""
@@ -234,7 +235,7 @@ def test_one_differing_report_rejects(lie: Transferred, place: str) -> None:
 
 def test_a_move_without_a_digest_stands_on_the_external_checksum() -> None:
     """An older server's word is the success of a task that carried our digest; it needs the second reading, even under `never`."""
-    transfers = [done(report(ARCHIVE, None), report(SIDECAR, None))]
+    transfers = [done(report(ARCHIVE, None), report(SIDECAR, checksum=None))]
 
     for policy in (ALWAYS, NEVER):
         assert decide.verify_content(EXPECTED, transfers, RECHECK, policy) == ContentProof(
@@ -337,10 +338,11 @@ def test_a_repair_is_read_again() -> None:
         request(sync_level=1),
         request(items=request().items[:1]),
         request(items=(request().items[0], request().items[0])),
+        request(items=(*request().items, request().items[0])),
         _other_source(request()),
         _no_digest(request()),
     ],
-    ids=["by size", "one file", "one file twice", "other source", "no digest"],
+    ids=["by size", "one file", "one file twice", "three", "other source", "no digest"],
 )
 def test_a_second_reading_of_something_else_does_not_count(req: TransferRequest) -> None:
     """It must compare both files, by checksum, under our digests (else a damaged source could overwrite a good remote)."""

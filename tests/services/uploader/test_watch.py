@@ -133,7 +133,8 @@ def test_a_short_interval_is_obeyed() -> None:
 def test_queued_and_notes_are_shown() -> None:
     """A waiting task says so; a complaint is passed on in Globus's words; quiet tasks have no note."""
     assert at(view(nice_status="Queued")) == KeepPolling(1.0, None, queued=True)
-    assert at(view(nice_status="OK")) == KeepPolling(1.0)
+    assert at(view(nice_status="OK")) == at(view(nice_status=None)) == KeepPolling(1.0)
+    assert at(view(nice_status="TIMEOUT")) == KeepPolling(1.0, "Globus reports TIMEOUT: TIMEOUT")
     note = at(view(nice_status="CONNECT_FAILED", nice_status_short_description="connect failed"))
     assert note == KeepPolling(1.0, "Globus reports CONNECT_FAILED: connect failed")
 
@@ -145,13 +146,18 @@ def test_queued_and_notes_are_shown() -> None:
         (view("FAILED", fatal_error=FatalError("EXTERNAL_CHECKSUM_MISMATCH", "checksum differs")), False),
         (view("FAILED", fatal_error=FatalError("VERIFY_CHECKSUM", "the checksum by algorithm SHA256 differs")), False),
         (view("FAILED", fatal_error=FatalError("ENDPOINT_ERROR", "not supported")), False),
+        (view("FAILED", fatal_error=FatalError("ENDPOINT_ERROR", "unsupported compression algorithm")), False),
+        (view("FAILED", fatal_error=FatalError("ENDPOINT_ERROR", "unknown checksum failure")), False),
+        (view("FAILED", fatal_error=FatalError("CANCELED", "canceled")), False),
+        (view("INACTIVE"), False),
+        (None, False),
     ],
 )
-def test_only_a_refused_algorithm_is_taken_for_one(task: TaskView, refused: bool) -> None:
+def test_only_a_refused_algorithm_is_taken_for_one(task: TaskView | None, refused: bool) -> None:
     """A mismatch must never look like a reason to try a weaker algorithm."""
     answer = at(task)
 
-    assert isinstance(answer, FailedAttempt)
+    assert isinstance(answer, FailedAttempt | CancelEarly)
     assert answer.algorithm_refused is refused
 
 

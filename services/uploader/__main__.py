@@ -1,0 +1,93 @@
+"""The uploader: everything that talks to Globus. `python -m services.uploader`."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from services.uploader import cleanup, globus, handlers, paths
+from services.uploader.decide import WatchLimits
+from services.uploader.model import RecheckPolicy
+from services.uploader.submissions import Route, Submissions, owns
+from shared import log
+from shared.db import Database
+from shared.errors import ArchiverError, Operation
+from shared.lifecycle import UPLOAD_LANE, Role
+from shared.questions import AskDestination, DestinationState, RecheckSize, SizeChecked
+from shared.runtime import Runtime, run_service
+from shared.settings import UploaderSettings
+
+logger = log.get(__name__)
+
+
+def build(settings: UploaderSettings, db: Database) -> handlers.Tools:
+    """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet."""
+    adapter = globus.Globus(globus.connection(settings))
+    route = Route(settings.globus_source_endpoint, settings.globus_destination_endpoint, settings.upload_task_timeout_hours)
+    paths.base_parts(settings.globus_destination_base_path, "GLOBUS_DESTINATION_BASE_PATH")
+    paths.base_parts(settings.globus_source_collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
+    return handlers.Tools(
+        globus=adapter,
+        submissions=Submissions(db, adapter, route),
+        archives=settings.archives,
+        source_root=settings.globus_source_local_root or settings.archives,
+        source_path=settings.globus_source_collection_path,
+        destination_base=settings.globus_destination_base_path,
+        limits=WatchLimits(
+            poll_interval_s=settings.upload_task_poll_interval_seconds, hard_fault_s=settings.hard_fault_minutes * 60
+        ),
+        policy=RecheckPolicy(settings.remote_recheck),
+    )
+
+
+class Answers:
+    """What the gateway, the compressor and the scanner ask about the destination."""
+
+    def __init__(self, db: Database, tools: handlers.Tools) -> None:
+        self._db = db
+        self._tools = tools
+
+    async def destination(self, question: bytes) -> DestinationState:
+        asked = msgspec.json.decode(question, type=AskDestination)
+        place = self._tools.destination(asked.path)
+        owned = False
+        if asked.job_id is not None:
+            owned = owns(await self._tools.submissions.load(paths.destination_key(asked.path), asked.job_id), asked.job_id)
+        verdict, detail = await self._tools.submissions.look_at(place, owned=owned)
+        return DestinationState(verdict.value, detail)
+
+    async def recheck_size(self, question: bytes) -> SizeChecked:
+        job_id = msgspec.json.decode(question, type=RecheckSize).job_id
+        job, archive = await self._db.row("job", job_id), await self._db.row("archive", job_id)
+        if job is None or archive is None:
+            return SizeChecked(ok=False, detail="No archive is recorded for this job.")
+        problem = await handlers.sizes_now(self._tools, archive, self._tools.destination(job["destination_path"]))
+        return SizeChecked(ok=problem is None, detail=problem or "")
+
+
+async def _probe(tools: handlers.Tools) -> None:
+    """Say early what an administrator has to put right; jobs would say it again."""
+    try:
+        for problem in (await tools.globus.probe(tools.source_path, tools.destination_base)).problems:
+            logger.error("globus_problem", message=problem)
+    except ArchiverError as exc:
+        logger.warning("globus_unreachable", message=str(exc))
+
+
+async def run(runtime: Runtime[UploaderSettings]) -> None:
+    tools = build(runtime.settings, runtime.db)
+    answers = Answers(runtime.db, tools)
+    worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD)
+    await runtime.bus.serve("destination", answers.destination)
+    await runtime.bus.serve("recheck_size", answers.recheck_size)
+    await runtime.listen(worker)
+    probe = asyncio.create_task(_probe(tools))
+    try:
+        await worker.run(lambda work: handlers.upload(work, tools), lambda job_id: cleanup.settle(runtime.db, tools, job_id))
+    finally:
+        probe.cancel()
+        await tools.globus.close()
+
+
+if __name__ == "__main__":
+    run_service(Role.UPLOADER, UploaderSettings, Path(__file__).with_name("queries.sql"), run)

@@ -1,0 +1,68 @@
+-- What only the uploader asks of the database.
+
+-- proven --
+-- The attempt whose evidence is complete, null while none is. $1 job.
+SELECT complete_evidence($1)
+
+-- archive --
+-- The archive that counts, with its sidecar's facts. $1 job.
+SELECT a.attempt, a.archive_path, a.size, a.sha256, a.md5, a.manifest_size, a.manifest_sha256, a.manifest_md5, a.total_bytes
+FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt WHERE j.id = $1
+
+-- submissions --
+-- Every stored submission id for a destination, oldest first. $1 destination key.
+SELECT t.*, a.sha256 AS archive_sha256, a.manifest_sha256
+FROM globus_tasks t LEFT JOIN archives a ON a.job_id = t.job_id AND a.attempt = t.archive_attempt
+WHERE t.destination_key = $1 ORDER BY t.seq
+
+-- store_submission --
+-- A submission id, stored before it is used. $1 id, $2 job, $3 attempt, $4 purpose, $5 destination key, $6 archive attempt, $7 request.
+INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, archive_attempt, request)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- store_task --
+-- What Globus made of a submission. $1 id, $2 task id.
+UPDATE globus_tasks SET task_id = $2, submitted_at = coalesce(submitted_at, clock_timestamp()) WHERE submission_id = $1
+
+-- show_task --
+-- The task people see on the job. $1 job, $2 attempt, $3 task id.
+UPDATE jobs SET globus_task_id = $3 WHERE id = $1 AND attempt = $2
+
+-- see_task --
+-- A task as last seen; $4: it is terminal. $1 id, $2 status, $3 document, $4 ended.
+UPDATE globus_tasks SET status = $2, detail = $3, ended_at = CASE WHEN $4 THEN coalesce(ended_at, clock_timestamp()) ELSE ended_at END
+WHERE submission_id = $1
+
+-- refuse_submission --
+-- Globus refused the document itself: no task will ever come of it. $1 id, $2 because of the checksum algorithm.
+UPDATE globus_tasks SET status = 'REFUSED', algorithm_refused = $2, ended_at = clock_timestamp() WHERE submission_id = $1
+
+-- refuse_algorithm --
+-- A task ended because a collection does not know the checksum algorithm. $1 id.
+UPDATE globus_tasks SET algorithm_refused = true WHERE submission_id = $1
+
+-- reject_submission --
+-- What a task did was not accepted. $1 id, $2 why.
+UPDATE globus_tasks SET rejected = $2 WHERE submission_id = $1
+
+-- record_evidence --
+-- One verification of the archive in hand. $1 job, $2 attempt, $3 kind, $4 archive attempt, $5 its digest, $6 the sidecar's, $7 evidence.
+INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- destination_of --
+-- What a job holds. $1 job.
+SELECT key, state FROM destinations WHERE job_id = $1
+
+-- begin_removal --
+-- From here on nothing is sent to this destination until it is empty. $1 key, $2 job.
+UPDATE destinations SET state = 'removing' WHERE key = $1 AND job_id = $2 AND state IN ('held', 'removing') RETURNING key
+
+-- end_removal --
+-- The destination is empty: held again by a job that lives, else free. $1 key, $2 job, $3 the job goes on.
+UPDATE destinations SET state = CASE WHEN $3 THEN 'held' ELSE 'released' END
+WHERE key = $1 AND job_id = $2 AND state IN ('held', 'removing') RETURNING state
+
+-- release_space --
+-- The files are gone. $1 job.
+DELETE FROM reservations WHERE job_id = $1

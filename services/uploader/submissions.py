@@ -1,0 +1,227 @@
+"""Submissions: stored before they are used, found again after any crash, and closed only when their task is terminal."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.uploader import paths
+from services.uploader.decide import Presence, Verdict, destination_verdict, presence
+from services.uploader.globus import ChecksumAlgorithmRefused, Globus
+from services.uploader.model import (
+    DeleteRequest,
+    Item,
+    NotFound,
+    Purpose,
+    Rejection,
+    Remote,
+    Submission,
+    TaskView,
+    TransferRequest,
+    deadline_text,
+    label_for,
+)
+from shared import faults
+from shared.db import Database
+from shared.errors import ArchiverError, PermanentError, Waiting
+
+Request = TransferRequest | DeleteRequest
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A stored submission: the document as it was or will be sent, and what is known of its task."""
+
+    view: Submission
+    job_id: UUID
+    attempt: int
+    request: Request
+    is_open: bool
+    algorithm_refused: bool
+
+    @property
+    def id(self) -> str:
+        return self.view.submission_id
+
+
+class Route(msgspec.Struct, frozen=True):
+    """From where to where: the two collections, and how long a task may take."""
+
+    source_endpoint: str
+    destination_endpoint: str
+    timeout_h: float
+
+    def deadline(self) -> datetime:
+        return datetime.now(UTC) + timedelta(hours=self.timeout_h)
+
+
+class Submissions:
+    """The stored submissions of all jobs, in Postgres and at Globus."""
+
+    def __init__(self, db: Database, globus: Globus, route: Route) -> None:
+        self._db = db
+        self._globus = globus
+        self._route = route
+
+    async def load(self, key: str, job_id: UUID) -> list[Stored]:
+        """Every submission for a destination, oldest first, each with its task as Globus shows it now."""
+        rows = await self._db.rows("submissions", key)
+        return [await self._look(row, job_id) for row in rows]
+
+    async def _look(self, row: Any, job_id: UUID) -> Stored:
+        stored = _stored(row, job_id)
+        if not stored.is_open:
+            return stored
+        task = await self.find(stored)
+        if task is not None:
+            await self.saw(stored, task)
+        return msgspec.structs.replace(
+            stored,
+            view=msgspec.structs.replace(stored.view, task=task),
+            is_open=task is None or not task.is_finished,
+        )
+
+    async def find(self, stored: Stored) -> TaskView | None:
+        """The task of a submission, by its id or, when the answer that held it was lost, by its label."""
+        known = stored.view.task
+        if known is not None:
+            return await self._globus.task(known.task_id)
+        found = await self._globus.find_tasks(stored.request.label)
+        if not found:
+            return None
+        await self._db.run("store_task", stored.id, found[0].task_id)
+        return found[0]
+
+    async def saw(self, stored: Stored, task: TaskView) -> None:
+        """Remember a task as it is now; a terminal one closes its submission."""
+        await self._db.run("see_task", stored.id, task.status, msgspec.to_builtins(task), task.is_finished)
+
+    async def send(self, stored: Stored) -> str:
+        """Send a stored document, for the first time or again; return its task id.
+
+        A document that Globus itself refuses is marked and never becomes a task; the error goes on to the caller.
+        """
+        try:
+            if isinstance(stored.request, TransferRequest):
+                task_id = await self._globus.submit_transfer(stored.request)
+            else:
+                task_id = await self._globus.submit_delete(stored.request)
+        except (ChecksumAlgorithmRefused, PermanentError) as exc:
+            if not await self._globus.find_tasks(stored.request.label):
+                await self._db.run("refuse_submission", stored.id, isinstance(exc, ChecksumAlgorithmRefused))
+            raise
+        faults.point(f"uploader.{stored.view.purpose}.sent")
+        await self._db.run("store_task", stored.id, task_id)
+        return task_id
+
+    async def transfer_request(self, job_id: UUID, attempt: int, purpose: Purpose, items: Sequence[Item]) -> TransferRequest:
+        """A new document for a transfer or a recheck, under an id that was not used yet."""
+        submission_id = await self._globus.submission_id()
+        return TransferRequest(
+            submission_id=submission_id,
+            label=label_for(str(job_id), attempt, purpose, submission_id),
+            source_endpoint=self._route.source_endpoint,
+            destination_endpoint=self._route.destination_endpoint,
+            items=tuple(items),
+            deadline=deadline_text(self._route.deadline()),
+        )
+
+    async def remove(self, key: str, job_id: UUID, attempt: int, destination: paths.Destination) -> Stored:
+        """Store a removal of both names (which voids older evidence); the caller sends it."""
+        submission_id = await self._globus.submission_id()
+        request = DeleteRequest(
+            submission_id=submission_id,
+            label=label_for(str(job_id), attempt, Purpose.REMOVAL, submission_id),
+            endpoint=self._route.destination_endpoint,
+            paths=(destination.archive, destination.sidecar),
+            deadline=deadline_text(self._route.deadline()),
+        )
+        async with self._db.transaction() as session:
+            if await session.row("begin_removal", key, job_id) is None:
+                raise PermanentError("This job does not hold its destination any more; nothing there is removed.")
+            await self.store(session, request, job_id, attempt, Purpose.REMOVAL, key, None)
+        return Stored(Submission(submission_id=submission_id, purpose=Purpose.REMOVAL), job_id, attempt, request, True, False)
+
+    async def store(
+        self, session: Any, request: Request, job_id: UUID, attempt: int, purpose: Purpose, key: str, archive_attempt: int | None
+    ) -> None:
+        """Store a submission id and its whole document; the database refuses it while an older task on the path is open."""
+        body = msgspec.to_builtins(request)
+        await session.run("store_submission", UUID(request.submission_id), job_id, attempt, purpose, key, archive_attempt, body)
+
+    async def end(self, stored: Stored) -> None:
+        """Bring a submission to its end: cancel its task, making one first where none is known. Raises Waiting while it lives."""
+        task = await self.find(stored)
+        if task is None:
+            # An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
+            try:
+                task = await self._globus.task(await self.send(stored))
+            except (ChecksumAlgorithmRefused, PermanentError):
+                return
+        if task is not None and not task.is_finished and stored.view.purpose is not Purpose.REMOVAL:
+            await self._globus.cancel(task.task_id)
+            task = await self._globus.task(task.task_id)
+        if task is None:
+            raise Waiting("Globus shows no task for what was submitted yet.", 5.0)
+        await self.saw(stored, task)
+        if not task.is_finished:
+            raise Waiting(f"Waiting for Globus task {task.task_id} to end.", 1.0)
+
+    async def look_at(self, destination: paths.Destination, *, owned: bool) -> tuple[Verdict, str]:
+        """Whose the destination is now, and what was seen there. Any answer but a clear one is `unknown`."""
+        archive, said = await self._presence(destination.archive)
+        sidecar, also = await self._presence(destination.sidecar)
+        detail = "; ".join(text for text in (said, also) if text)
+        return destination_verdict(archive, sidecar, owned_by_job=owned), detail
+
+    async def _presence(self, path: str) -> tuple[Presence, str]:
+        try:
+            found = await self._globus.stat(path)
+        except ArchiverError as exc:
+            return presence(exc), str(exc)
+        return presence(found), describe(path, found)
+
+
+def describe(path: str, found: Remote | NotFound) -> str:
+    if isinstance(found, NotFound):
+        return ""
+    return f"{path} is there ({found.type}, {found.size:,} bytes, {found.last_modified or 'time unknown'})"
+
+
+def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:
+    """Whether what is at the destination may be this job's: Globus took a transfer of it, and no removal emptied the place since."""
+    owned = False
+    for stored in submissions:
+        if stored.job_id != job_id or stored.view.refused:
+            continue
+        task = stored.view.task
+        if stored.view.purpose is Purpose.TRANSFER and task is not None:
+            owned = True
+        if stored.view.purpose is Purpose.REMOVAL and task is not None and task.status == "SUCCEEDED":
+            owned = False
+    return owned
+
+
+def _stored(row: Any, job_id: UUID) -> Stored:
+    purpose = Purpose(row["purpose"])
+    task = None
+    if row["task_id"] is not None:
+        seen = row["detail"] or {"task_id": row["task_id"], "status": "ACTIVE"}
+        task = msgspec.convert(seen, TaskView, strict=False)
+    rejected = row["rejected"]
+    view = Submission(
+        submission_id=str(row["submission_id"]),
+        purpose=purpose,
+        archive_sha256=row["archive_sha256"] or "",
+        manifest_sha256=row["manifest_sha256"] or "",
+        task=task,
+        refused=row["status"] == "REFUSED",
+        rejection=msgspec.convert(rejected, Rejection) if rejected else None,
+        own=row["job_id"] == job_id,
+    )
+    body = row["request"]
+    request: Request = (
+        msgspec.convert(body, DeleteRequest) if purpose is Purpose.REMOVAL else msgspec.convert(body, TransferRequest)
+    )
+    return Stored(view, row["job_id"], row["attempt"], request, row["ended_at"] is None, row["algorithm_refused"])
