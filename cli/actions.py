@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cli import render, session
-from cli.client import Client, Folder, Job, QueueJob
+from cli.client import Client, Folder, Job, QueueJob, Verification
 from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
@@ -231,12 +231,12 @@ class Actions:
                 else:
                     render.emit("".join(render.log_line(line) + "\n" for line in doc.value))
                 return
-            seen = 0
+            after = 0
             while True:
                 ended = client.job(job_id).value.status in TERMINAL  # looked at first: its last line is then there
-                doc = client.logs(job_id, level, offset=seen)
-                seen += len(doc.value)
+                doc = client.logs(job_id, level, after=after)
                 for line, raw in zip(doc.value, doc.raw, strict=True):
+                    after = line.id
                     if as_json:
                         render.emit_json(raw)
                     else:
@@ -275,7 +275,8 @@ class Actions:
                 f"{counts.total_jobs}: {counts.completed_jobs} completed, {counts.failed_jobs} failed, {counts.queued_jobs} queued"
             )
             free = f"{disk.free_gb:.1f} of {disk.total_gb:.1f} GB ({disk.percent_used:.0f} % used)"
-            render.facts((("server", client.server), ("disk free", free), *workers, ("jobs", jobs)))
+            destination = "the built-in emulator, not Globus" if doc.value.globus_emulated else "Globus"
+            render.facts((("server", client.server), ("destination", destination), ("disk free", free), *workers, ("jobs", jobs)))
 
     # Shared --------------------------------------------------------------------------------------------------------------------
 
@@ -347,7 +348,7 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
         ("folder size", render.size(job.folder_size_bytes)),
         ("files", "" if job.file_count is None else str(job.file_count)),
         ("archive size", render.size(job.archive_size_bytes)),
-        ("archive SHA-256", job.archive_sha256 or ""),
+        ("archive SHA-256", job.archive.sha256 if job.archive else ""),
         ("kept at source", f"{job.kept_count} entries" if job.kept_count else ("everything" if job.keep_source else "")),
         ("created", f"{render.when(job.created_at)} by {job.created_by}"),
         ("started", render.when(job.started_at)),
@@ -355,12 +356,14 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
         ("retries", str(job.retry_count) if job.retry_count else ""),
         ("Globus task", job.globus_task_id or ""),
         *((f"since {render.when(state.at)}", state.status) for state in job.state_times),
-        *((f"proof: {proof.kind}", _proof(proof.evidence, render.when(proof.at))) for proof in job.verifications),
+        *((f"proof: {proof.kind}", _proof(proof)) for proof in job.verifications),
+        *(("warning", sentence) for sentence in job.warnings),
     ]
 
 
-def _proof(evidence: dict[str, Any], at: str) -> str:
-    return "  ".join((at, *(f"{name}={value}" for name, value in evidence.items())))
+def _proof(proof: Verification) -> str:
+    void = (f"VOID since {render.when(proof.voided_at)}",) if proof.voided_at else ()
+    return "  ".join((*void, render.when(proof.at), *(f"{name}={value}" for name, value in proof.evidence.items())))
 
 
 def _folded(path: str) -> str:

@@ -56,11 +56,19 @@ class StateTime(msgspec.Struct, kw_only=True):
 
 
 class Verification(msgspec.Struct, kw_only=True):
-    """One of the three proofs of arrival: `task`, `remote`, `content`, and what was seen."""
+    """One of the three proofs of arrival: `task`, `remote`, `content`, and what was seen. `voided_at`: from when it counts no more."""
 
     kind: str
     at: datetime
     evidence: dict[str, Any] = {}
+    voided_at: datetime | None = None
+
+
+class ArchiveFacts(msgspec.Struct, kw_only=True):
+    """The archive that counts."""
+
+    size: int
+    sha256: str
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -81,24 +89,29 @@ class Job(msgspec.Struct, kw_only=True):
     globus_destination_path: str | None = None
     folder_size_bytes: int | None = None
     archive_size_bytes: int | None = None
-    archive_sha256: str | None = None
     file_count: int | None = None
     kept_count: int = 0
     retry_count: int = 0
     globus_task_id: str | None = None
     keep_source: bool = False
     paused: bool = False
+    cancelling: bool = False
     wait_reason: str | None = None
     stage_percent: float | None = None
     bytes_done: int | None = None
     bytes_total: int | None = None
     bytes_per_second: float | None = None
     eta_seconds: float | None = None
+    archive: ArchiveFacts | None = None
     state_times: list[StateTime] = []
     verifications: list[Verification] = []
+    warnings: list[str] = []
 
 
 class LogLine(msgspec.Struct, kw_only=True):
+    """`id` grows along the log."""
+
+    id: int
     timestamp: datetime
     level: str
     message: str
@@ -145,6 +158,7 @@ class SystemStatus(msgspec.Struct, kw_only=True):
     disk_space: DiskSpace
     workers: dict[str, WorkerState]
     statistics: Statistics
+    globus_emulated: bool = False
 
 
 class Problem(msgspec.Struct, kw_only=True):
@@ -227,9 +241,18 @@ class Client:
     def job(self, job_id: str) -> Doc[Job]:
         return self._parse(self._send("GET", _job_path(job_id)), Job)
 
-    def logs(self, job_id: str, level: str | None = None, offset: int = 0) -> Doc[list[LogLine]]:
-        """The job's log from line `offset` (0: its beginning) to its end, oldest first."""
-        return self._all(_job_path(job_id, "/logs"), {"level": level}, LogLine, offset=offset)
+    def logs(self, job_id: str, level: str | None = None, after: int = 0) -> Doc[list[LogLine]]:
+        """The job's log behind line `after` (0: from its beginning) to its end, oldest first."""
+        lines, raw = list[LogLine](), list[Any]()
+        while True:
+            answer = self._send("GET", _job_path(job_id, "/logs"), {"level": level, "after": after, "limit": _PAGE})
+            page = self._parse(answer, list[LogLine])
+            lines += page.value
+            raw += page.raw
+            # Until nothing follows: a server may give less at a time than it was asked for.
+            if not page.value or page.value[-1].id <= after:
+                return Doc(lines, raw)
+            after = page.value[-1].id
 
     def cancel(self, job_id: str) -> None:
         self._send("DELETE", _job_path(job_id))
@@ -244,16 +267,16 @@ class Client:
     def system_status(self) -> Doc[SystemStatus]:
         return self._parse(self._send("GET", "/api/system/status"), SystemStatus)
 
-    def _all(self, path: str, params: dict[str, Any], shape: type[T], limit: int | None = None, offset: int = 0) -> Doc[list[T]]:
+    def _all(self, path: str, params: dict[str, Any], shape: type[T], limit: int | None = None) -> Doc[list[T]]:
         """Page by page, until the total the server names is reached (without one: until a page is not full)."""
         rows: list[Any] = []
         while limit is None or len(rows) < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
-            answer = self._send("GET", path, {**params, "limit": size, "offset": offset + len(rows)})
+            answer = self._send("GET", path, {**params, "limit": size, "offset": len(rows)})
             page = self._convert(_decode(answer, self.server), list[Any])
             rows += page
             total = answer.headers.get("X-Total-Count", "")
-            if not page or (offset + len(rows) >= int(total) if total.isdigit() else len(page) < size):
+            if not page or (len(rows) >= int(total) if total.isdigit() else len(page) < size):
                 break
         return Doc(self._convert(rows, list[shape]), rows)  # type: ignore[valid-type] # a type made at run time
 

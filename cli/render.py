@@ -68,6 +68,8 @@ def when(moment: datetime | None) -> str:
 
 
 def shown_status(job: Job) -> str:
+    if job.cancelling:
+        return "cancelling"
     return "paused" if job.paused else job.status
 
 

@@ -64,7 +64,7 @@ class Bar:
         self._live.stop()
 
     def job(self, doc: Doc[Job]) -> None:
-        self._live.update(self._draw(doc.value))
+        self._live.update(self._draw(doc.value), refresh=True)
 
     def log(self, line: LogLine) -> None:
         self._console.print(Text(render.log_line(line), style=STYLE.get(line.level, "dim")))

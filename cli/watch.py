@@ -36,15 +36,15 @@ def watch(
     A server that is away (a restart, a network change) is waited for, `patience_s` seconds at most, then `Failure` is raised.
     Whatever ends the watching, the job is not touched by it.
     """
-    seen = 0
+    after = 0
     away_since: float | None = None
     while True:
         try:
             doc = client.job(job_id)
             render.job(doc)
             # After the job: the line that tells of its end is then already written.
-            for line in client.logs(job_id, offset=seen).value:
-                seen += 1
+            for line in client.logs(job_id, after=after).value:
+                after = line.id
                 render.log(line)
             if away_since is not None:
                 away_since = None

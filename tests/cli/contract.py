@@ -1,0 +1,117 @@
+"""What the command line and any gateway owe each other. A subclass gives the fixture `gateway`; the scripted one is the first.
+
+For the real gateway: `class TestRealGateway(GatewayContract)` with a `gateway` fixture of shape `Gateway`, whose NAS holds the three
+folders `ready` (archives well), `failing` (its job fails) and `endless` (still at work when it is cancelled).
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from cli.exits import Exit
+from tests.cli.runner import Cli, interrupt_once
+
+JOB_FIELDS = {
+    *("job_id", "folder_name", "status", "progress_percent", "current_operation", "created_by", "created_at", "started_at"),
+    *("completed_at", "error_message"),
+}
+# Seed 001, section 5: extra fields are welcome, missing ones are a defect.
+FIELDS = {
+    "folders": {"path", "name", "level1", "level2", "size_bytes", "size_human", "modified_at", "file_count", "is_archived"},
+    "jobs": JOB_FIELDS,
+    "job": JOB_FIELDS
+    | {"source_path", "globus_destination_path", "folder_size_bytes", "archive_size_bytes", "retry_count", "globus_task_id"},
+    "archive": {"job_id", "status", "folder_name", "created_at"},
+    "retry": {"job_id", "status", "retry_count"},
+    "logs": {"timestamp", "level", "message"},
+    "queue": {"current_copy_compress_job", "current_upload_job", "queued_jobs"},
+    "status": {"disk_space", "workers", "statistics"},
+}
+
+
+class Gateway(Protocol):
+    url: str
+    username: str
+    password: str
+    ready: str
+    failing: str
+    endless: str
+
+
+class GatewayContract:
+    @pytest.fixture
+    def cli(self, gateway: Gateway, tmp_path: Path) -> Cli:
+        """The program, logged in."""
+        cli = Cli(tmp_path, gateway.url)
+        done = cli.run("login", "--user", gateway.username, CS_ARCHIVER_PASSWORD=gateway.password)
+        assert done.code == Exit.OK, done
+        return cli
+
+    def test_every_reading_command_prints_the_servers_document(self, gateway: Gateway, cli: Cli) -> None:
+        """`--json` is one document with at least the seed's fields, and nothing else on stdout."""
+        job = cli.run("archive", gateway.endless, "--json").json()
+        assert job.keys() >= FIELDS["archive"]
+        job_id = job["job_id"]
+        assert cli.run("job", job_id, "--json").json().keys() >= FIELDS["job"]
+        for command in ("folders", "jobs"):
+            rows = cli.run(command, "--json").json()
+            assert rows, command
+            assert all(row.keys() >= FIELDS[command] for row in rows), command
+        assert all(line.keys() >= FIELDS["logs"] for line in cli.run("logs", job_id, "--json").json())
+        for command in ("queue", "status"):
+            assert cli.run(command, "--json").json().keys() >= FIELDS[command], command
+        assert cli.run("cancel", job_id).code == Exit.OK
+
+    def test_wait_follows_a_job_to_its_good_end(self, gateway: Gateway, cli: Cli) -> None:
+        """Exit 0; the id alone on stdout, the states, figures and log sentences on stderr."""
+        done = cli.run("archive", gateway.ready, "--wait")
+        assert done.code == Exit.OK, done
+        assert len(done.out.strip()) == 36, done.out
+        assert "100 %" in done.err
+        assert "Completed: " in done.err
+        facts = dict(line.split("\t", 1) for line in cli.run("job", done.out.strip()[:8]).out.splitlines())
+        assert facts["status"] == "completed"
+        assert facts["destination"].endswith(".tar.7z")
+
+    def test_wait_tells_of_a_failure_and_retry_queues_it_again(self, gateway: Gateway, cli: Cli) -> None:
+        """Exit 1 with the reason and the way on; NDJSON ends with the final state; `retry` answers as the seed says."""
+        done = cli.run("archive", gateway.failing, "--wait", "--json")
+        assert done.code == Exit.JOB
+        assert done.ndjson()[-1]["status"] == "failed"
+        assert "retry" in done.err
+        job_id = done.ndjson()[-1]["job_id"]
+        assert cli.run("cancel", job_id).code == Exit.CONFLICT
+        assert cli.run("retry", job_id[:8], "--json").json().keys() >= FIELDS["retry"]
+        assert cli.run("logs", job_id, "--level", "error", "--json").json()[0]["level"] == "ERROR"
+
+    def test_ctrl_c_leaves_the_job_running(self, gateway: Gateway, cli: Cli) -> None:
+        """Exit 130, and it says that the job goes on; cancelled afterwards, waiting for it ends with 1."""
+        done = interrupt_once(cli.start("archive", gateway.endless, "--wait"), "copying")
+        assert done.code == Exit.INTERRUPTED, done
+        assert "The job goes on." in done.err
+        job_id = done.out.strip()
+        assert cli.run("job", job_id, "--json").json()["status"] not in {"cancelled", "failed"}
+        assert cli.run("cancel", job_id).code == Exit.OK
+        done = cli.run("job", job_id[:8], "--wait")
+        assert done.code == Exit.JOB
+        assert "Cancelled" in done.err
+
+    def test_what_is_not_there(self, gateway: Gateway, cli: Cli) -> None:
+        """Exit 4 for an unknown job, prefix or folder; a folder misspelt gets a proposal."""
+        assert cli.run("job", "00000000-0000-4000-8000-000000000000").code == Exit.NOT_FOUND
+        assert cli.run("job", "00000000").code == Exit.NOT_FOUND
+        done = cli.run("archive", gateway.ready + "x")
+        assert done.code == Exit.NOT_FOUND
+        assert f"Did you mean {gateway.ready}" in done.err
+
+    def test_without_a_login(self, gateway: Gateway, cli: Cli) -> None:
+        """Exit 3 before and after a login, and for a wrong password; the sentence says what to do."""
+        wrong = cli.run("login", "--user", gateway.username, stdin="wrong\n")
+        assert wrong.code == Exit.REFUSED
+        assert cli.run("jobs").code == Exit.OK, "a failed login leaves the present one alone"
+        assert cli.run("logout").code == Exit.OK
+        assert not cli.session_file.exists()
+        done = cli.run("jobs")
+        assert done.code == Exit.REFUSED
+        assert "cs-archiver login" in done.err
