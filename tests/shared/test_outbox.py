@@ -1,0 +1,320 @@
+"""The relay: whatever happens to NATS or to the leader, the stream ends up as an exact copy of the outbox."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from shared import events, outbox
+from shared.bus import Bus
+from shared.lifecycle import Status
+from shared.nats_permissions import PROVISION, STREAM
+from shared.outbox import relay
+from shared.provision import provision
+from tests.shared.rows import past_the_guard, proven, tried
+from tests.support.engines import NatsEngine, nats_server
+from tests.support.kernel import Kernel, eventually
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "events"
+
+MANY = """
+INSERT INTO jobs (folder_name, source_path, destination_path, created_by)
+SELECT 'f' || n, '/nas/One/Two/' || $1 || n, '/x', 'ada' FROM generate_series(1, $2) AS n"""
+
+RELAY = """
+import asyncio, sys
+from shared import log
+from shared.bus import Bus
+from shared.db import Database
+from shared.outbox import relay
+log.configure("relay", sys.argv[1], "ERROR", "json", None)
+async def main():
+    await relay(await Database.connect(sys.argv[1]), await Bus.connect(sys.argv[2], sys.argv[3], sys.argv[4]))
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[NatsEngine]:
+    """A NATS server of this test's own, to be ill-treated."""
+    async with nats_server() as engine:
+        yield engine
+
+
+async def provisioner(engine: NatsEngine) -> Any:
+    return await engine.connect(PROVISION)
+
+
+async def in_stream(engine: NatsEngine) -> list[tuple[int, str, str, Any]]:
+    """(sequence, subject, event id, event) of everything the stream holds; empty while the server is away."""
+    try:
+        client = await provisioner(engine)
+        jetstream = client.jetstream(timeout=2)
+        state = (await jetstream.stream_info(STREAM)).state
+        found = []
+        for sequence in range(max(state.first_seq, 1), state.last_seq + 1):
+            try:
+                message = await jetstream.get_msg(STREAM, seq=sequence)
+            except NotFoundError:
+                continue
+            found.append(
+                (sequence, message.subject, (message.headers or {}).get("Nats-Msg-Id", ""), msgspec.json.decode(message.data))
+            )
+        await client.close()
+    except (NatsError, OSError):
+        return []
+    return found
+
+
+async def in_outbox(kernel: Kernel) -> list[tuple[int, str, str, Any]]:
+    rows = await kernel.owner.fetch("SELECT stream_seq, subject, payload FROM outbox ORDER BY id")
+    payloads = [msgspec.json.decode(row["payload"]) for row in rows]
+    return [(row["stream_seq"], row["subject"], payload["id"], payload) for row, payload in zip(rows, payloads, strict=True)]
+
+
+async def agree(kernel: Kernel, engine: NatsEngine, count: int) -> list[tuple[int, str, str, Any]]:
+    """Wait until every event is in the stream, in order, exactly once, and Postgres knows where."""
+
+    async def look() -> tuple[int, int, Any]:
+        todo = await kernel.owner.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NULL")
+        state = None
+        try:
+            client = await provisioner(engine)
+            state = (await client.jetstream(timeout=2).stream_info(STREAM)).state.messages
+            await client.close()
+        except (NatsError, OSError):
+            pass
+        return todo, count, state
+
+    await eventually(look, lambda seen: seen == (0, count, count), "outbox and stream to agree (todo, wanted, in stream)", 30)
+    found = await in_stream(engine)
+    assert found == await in_outbox(kernel)
+    return found
+
+
+@asynccontextmanager
+async def relaying(kernel: Kernel, engine: NatsEngine, role: str = "compressor") -> AsyncIterator[None]:
+    db = await kernel.db(role)
+    bus = await Bus.connect(engine.url, role, engine.passwords[role])
+    task = asyncio.create_task(relay(db, bus))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await bus.close()
+
+
+def start_relay(kernel: Kernel, engine: NatsEngine, role: str) -> "subprocess.Popen[bytes]":
+    """A relay as a process of its own, known to Postgres as `relay-<role>`."""
+    url = f"{kernel.url(role)}?application_name=relay-{role}"
+    return subprocess.Popen([sys.executable, "-c", RELAY, url, engine.url, role, engine.passwords[role]])
+
+
+async def test_events_pass_in_order_once_each_and_decode(kernel: Kernel, own: NatsEngine) -> None:
+    """What waited and what comes is published in the outbox's order; versions of a job have no gaps; all decode."""
+    await kernel.owner.execute(MANY, "a", 20)
+    async with relaying(kernel, own):
+        for job in await kernel.owner.fetch("SELECT id FROM jobs"):
+            assert await tried(kernel, "compressor", "UPDATE jobs SET status = 'copying' WHERE id = $1", job["id"]) == "ok"
+        found = await agree(kernel, own, 40)
+
+    assert [sequence for sequence, *_ in found] == list(range(1, 41))
+    versions: dict[UUID, list[int]] = {}
+    for _, subject, event_id, payload in found:
+        event = events.decode(msgspec.json.encode(payload))
+        versions.setdefault(event.data.job_id, []).append(event.data.version)
+        assert (event.id, event.type, subject) == (event_id, subject, events.subject(event.data.status))
+        assert event.id == f"{event.data.job_id}:{event.data.version}"
+    assert set(map(tuple, versions.values())) == {(1, 2)}
+
+
+async def test_nats_killed_in_the_middle(kernel: Kernel, own: NatsEngine) -> None:
+    """Killed by SIGKILL while 300 events are being published: after the restart each is there once, in order."""
+    await kernel.owner.execute(MANY, "a", 300)
+    async with relaying(kernel, own):
+
+        async def sent() -> int:
+            return int(await kernel.owner.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NOT NULL"))
+
+        await eventually(sent, lambda n: n >= 20, "some events to be published")
+        pid = own.server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await kernel.owner.execute(MANY, "b", 20)
+        await agree(kernel, own, 320)
+
+
+async def test_a_stream_that_was_wiped_is_rebuilt(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted and made anew while the relay idles: every event comes back, although nothing new happens."""
+    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
+    await kernel.owner.execute(MANY, "a", 30)
+    async with relaying(kernel, own):
+        before = await agree(kernel, own, 30)
+        client = await provisioner(own)
+        await client.jetstream().delete_stream(STREAM)
+        await provision(own.url, own.passwords[PROVISION])
+
+        assert await agree(kernel, own, 30) == before
+
+
+async def test_a_store_that_was_rolled_back_is_completed(kernel: Kernel, own: NatsEngine) -> None:
+    """The server comes back with an older copy of its store: what it lost is published again, at the same sequences."""
+    store = own.server._store
+    copy = store.with_name("older")
+    await kernel.owner.execute(MANY, "a", 10)
+    async with relaying(kernel, own):
+        await agree(kernel, own, 10)
+        await own.server.stop()
+        shutil.copytree(store, copy)
+        await own.server.start()
+        await kernel.owner.execute(MANY, "b", 10)
+        before = await agree(kernel, own, 20)
+
+        await own.server.stop()
+        shutil.rmtree(store)
+        copy.rename(store)
+        await own.server.start()
+        assert len(await in_stream(own)) < 20
+        await kernel.owner.execute(MANY, "c", 1)
+        after = await agree(kernel, own, 21)
+
+    assert after[:20] == before
+
+
+async def test_a_lost_answer_is_no_second_event(kernel: Kernel, own: NatsEngine) -> None:
+    """The stream has the event, Postgres does not know: adopted by its id, not sent again."""
+    await kernel.owner.execute(MANY, "a", 3)
+    client = await provisioner(own)
+    for _, subject, event_id, payload in (await in_outbox(kernel))[:2]:
+        await client.jetstream().publish(subject, msgspec.json.encode(payload), headers={"Nats-Msg-Id": event_id})
+
+    async with relaying(kernel, own):
+        await agree(kernel, own, 3)
+
+
+async def test_a_foreign_message_does_not_stop_the_relay(kernel: Kernel, own: NatsEngine) -> None:
+    """Somebody else wrote to the stream: the relay steps over it; our events are there once, in order."""
+    async with relaying(kernel, own):
+        await kernel.owner.execute(MANY, "a", 3)
+        await agree(kernel, own, 3)
+        client = await provisioner(own)
+        await client.jetstream().publish("job.queued", b'"not ours"')
+        await kernel.owner.execute(MANY, "b", 3)
+
+        async def todo() -> int:
+            return int(await kernel.owner.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NULL"))
+
+        await eventually(todo, lambda n: n == 0, "the outbox to be empty")
+        found = await in_stream(own)
+
+    assert [message for message in found if message[0] != 4] == await in_outbox(kernel)
+    assert found[3][3] == "not ours"
+
+
+async def test_a_killed_leader_is_followed_without_a_double(kernel: Kernel, own: NatsEngine) -> None:
+    """Two relay processes; the leader dies by kill -9 in the middle of 400 events; the other finishes, nothing doubled or lost."""
+    relays = {f"relay-{role}": start_relay(kernel, own, role) for role in ("compressor", "uploader")}
+    try:
+        leader_query = (
+            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+
+        async def leader() -> str | None:
+            name: str | None = await kernel.owner.fetchval(leader_query)
+            return name
+
+        first = await eventually(leader, bool, "a relay to lead")
+        await kernel.owner.execute(MANY, "a", 400)
+
+        async def sent() -> int:
+            return int(await kernel.owner.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NOT NULL"))
+
+        seen = await eventually(sent, lambda n: n >= 20, "some events to be published")
+        relays[first].kill()
+
+        assert seen < 400
+        assert await eventually(leader, lambda name: name not in {None, first}, "the other relay to lead") in relays
+        await agree(kernel, own, 400)
+    finally:
+        for process in relays.values():
+            process.kill()
+            process.wait()
+
+
+# The contract with readers -------------------------------------------------------------------------------------------------------
+
+
+async def golden_payloads(kernel: Kernel) -> dict[str, Any]:
+    """The events of three lives, as the trigger writes them."""
+    done = await proven(kernel)
+    failed, cancelled = await kernel.job(), await kernel.job()
+    await kernel.force(done, archive_size_bytes=100, kept_count=2)
+    await past_the_guard(
+        kernel, "UPDATE jobs SET version = 8, status = 'deleting_source', first_unlink_at = now() WHERE id = $1", done
+    )
+    names = {done: "Finished 2026", failed: "Broken 2026", cancelled: "Regretted 2026"}
+    for job, name in names.items():
+        await kernel.force(job, folder_name=name, source_path=f"/nas/One/Two/{name}", destination_path=f"/One/Two/{name}.tar.7z")
+    steps = (
+        ("scanner", done, "status = 'completed'"),
+        ("compressor", failed, "attempt = 1, status = 'copying'"),
+        ("compressor", failed, "status = 'queued', wait_reason = 'not enough space', retry_count = 1"),
+        ("compressor", failed, "status = 'failed', error_message = 'A socket lies in the folder.'"),
+        ("gateway", cancelled, "cancel_requested_by = 'bob', status = 'cancelled'"),
+    )
+    for role, job, change in steps:
+        assert await tried(kernel, role, f"UPDATE jobs SET {change} WHERE id = $1", job) == "ok", change
+    payloads = await kernel.owner.fetch("SELECT payload FROM outbox WHERE version > 1 ORDER BY id")
+    return {(decoded := msgspec.json.decode(row["payload"]))["type"]: decoded for row in payloads}
+
+
+def comparable(event: Any) -> Any:
+    """An event without what differs each time."""
+    return {**event, "id": "", "subject": "", "time": "", "data": {**event["data"], "job_id": ""}}
+
+
+async def test_the_trigger_writes_what_the_golden_samples_show(kernel: Kernel) -> None:
+    """Ids and times apart, today's events are those of version 1: nobody's reader breaks."""
+    payloads = await golden_payloads(kernel)
+
+    for name, payload in payloads.items():
+        sample = msgspec.json.decode((GOLDEN / f"{name}.v1.json").read_bytes())
+        assert comparable(payload) == comparable(sample), name
+
+
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.json")), ids=lambda file: file.name)
+def test_golden_samples_decode(file: Path) -> None:
+    """Every sample ever published is read by today's code, and says again what it said."""
+    raw = file.read_bytes()
+    event = events.decode(raw)
+
+    assert file.name == f"{event.type}.v{event.data.schema_version}.json"
+    assert event.data.status == Status(event.type.removeprefix("job."))
+    again = msgspec.json.decode(msgspec.json.encode(event))
+    sample = msgspec.json.decode(raw)
+    assert {name: again["data"][name] for name in sample["data"]} == sample["data"]
+
+
+def test_readers_ignore_fields_they_do_not_know() -> None:
+    """Additive evolution: a field of the future is no error; a missing or wrong one is."""
+    sample = msgspec.json.decode((GOLDEN / "job.completed.v1.json").read_bytes())
+    sample["data"]["mood"] = "fine"
+    assert events.decode(msgspec.json.encode(sample)).data.status is Status.COMPLETED
+
+    for broken in ({"status": "exploded"}, {"job_id": "x"}, {"version": "1"}):
+        with pytest.raises(msgspec.ValidationError):
+            events.decode(msgspec.json.encode({**sample, "data": {**sample["data"], **broken}}))
