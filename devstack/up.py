@@ -207,7 +207,7 @@ async def _start_emulator(environment: Mapping[str, str], data_dir: Path, stack:
         "control_secret": secrets.load_or_create(data_dir / "secrets", "globus_emulator_control"),
         "collections": {
             source: {"root": environment.get("STORAGE_ARCHIVES_PATH") or str(storage / "archives"), "display_name": "Staging"},
-            destination: {"root": str(data_dir / "remote"), "display_name": "Emulated remote archive"},
+            destination: {"root": str(data_dir / "destination"), "display_name": "Emulated destination"},
         },
     }
     file = data_dir / "run" / "globus_emulator.json"

@@ -164,7 +164,11 @@ class Bus:
                 problem = Problem(f"The {self.service} failed on this question ({type(exc).__name__}).", permanent=False)
             await self.connection.publish(message.reply, msgspec.json.encode(problem), headers={"Problem": "1"})
 
-        async def received(message: Any) -> None:
-            self._keep(asyncio.create_task(answer(message)))  # a slow answer must not hold up the next question
+        subject = f"rpc.{self.service}.{name}"
 
-        await self.connection.subscribe(f"rpc.{self.service}.{name}", queue=self.service, cb=received)
+        async def received(message: Any) -> None:
+            # A subscriber's consumer can be told to deliver events here; they come under their own subject.
+            if message.subject == subject:
+                self._keep(asyncio.create_task(answer(message)))  # a slow answer must not hold up the next question
+
+        await self.connection.subscribe(subject, queue=self.service, cb=received)

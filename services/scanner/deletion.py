@@ -39,9 +39,9 @@ from pathlib import Path
 
 import msgspec
 
-from services.scanner import discovery, marker, mount
+from services.scanner import discovery, marker
 from services.scanner.marker import Kept, MarkerFacts
-from shared import handles
+from shared import handles, mount
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.manifest import Entry, EntryType, Manifest, printable
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from services.scanner import marker, mount
-from shared import handles
+from services.scanner import marker
+from shared import handles, mount
 from shared.errors import Operation, PermanentError, TransientError
 from shared.manifest import printable
 

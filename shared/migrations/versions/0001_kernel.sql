@@ -454,6 +454,10 @@ BEGIN
     IF NEW.status = 'uploading' AND proven IS NOT NULL THEN
       RAISE EXCEPTION 'this job''s archive is proven at the destination: it is not sent again' USING ERRCODE = 'CS003';
     END IF;
+    IF NEW.status = 'verified' THEN
+      NEW.verified_attempt := coalesce(NEW.verified_attempt, proven);
+      NEW.archive_path := NULL;                    -- the local archive is gone
+    END IF;
     IF NEW.status IN ('verified', 'deleting_source')
        AND (proven IS NULL OR NEW.verified_attempt IS DISTINCT FROM proven
             OR NEW.archive_attempt IS DISTINCT FROM

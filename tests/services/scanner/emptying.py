@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.scanner import deletion, marker, mount
+from services.scanner import deletion, marker
 from services.scanner.marker import MarkerFacts
-from shared import handles
+from shared import handles, mount
 from shared.manifest import Entry, EntryType, Manifest
 
 JOB = "11111111-2222-3333-4444-555555555555"

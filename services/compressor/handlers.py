@@ -1,0 +1,261 @@
+"""The compressor's part of an archive job: queued -> copying -> compressing -> verifying -> compressed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.compressor import digests, sevenzip, staging
+from services.compressor.copying import Strategy, Tiers, copy_tree
+from services.compressor.ledger import Ledger
+from services.compressor.staging import Places, sidecar_of
+from services.compressor.walking import PreflightReport, SourceInUse, preflight
+from shared import faults, handles, mount
+from shared.children import Children
+from shared.db import Session
+from shared.errors import Operation, PermanentError, TransientError, Waiting
+from shared.lifecycle import Role, Status
+from shared.manifest import ArchiveFacts, Entry, FileFacts, Manifest, write_sidecar
+from shared.questions import AskDestination, DestinationState
+from shared.work import Work
+
+_COPY_PASSES = 3  # design 4.3: changes during the copy: copy again, three times, then fail
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What the handlers work with; built once per process."""
+
+    base: Path
+    places: Places
+    ledger: Ledger
+    sevenzip: Path
+    strategy: Strategy
+    tiers: Tiers
+
+
+async def archive(work: Work, tools: Tools) -> None:
+    """Take a claimed job as far as `compressed`."""
+    await _sweep_earlier(work, tools)
+    if await _use_earlier_archive(work, tools):
+        return
+    await _check_destination(work)
+    work.progress("Looking at the folder")
+    await work.report()
+    report = await work.in_thread(_preflight, work, tools, await _sentinel(work, tools))
+    if report.refusals:
+        raise PermanentError(" ".join(report.refusals))
+    await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
+    await tools.ledger.reserve(work, report.total_bytes)
+
+    await work.advance(Status.COPYING, "Copying from the NAS")
+    for warning in report.warnings:
+        await work.warn("preflight", warning)
+    entries = await _copy(work, tools, report)
+    manifest = Manifest(work.job["folder_name"], work.job["source_path"], entries, report.warnings)
+    faults.point("compressor.copied")
+
+    children = Children()
+    zipper = sevenzip.SevenZip(tools.sevenzip, children)
+    target = tools.places.archive(work.id, work.attempt, work.job["folder_name"])
+    target.parent.mkdir(mode=0o700, parents=True)
+    await work.advance(Status.COMPRESSING, "Compressing")
+    partial = await _compress(work, tools, zipper, target, manifest.total_bytes)
+    await work.info("compressed", f"Compression complete ({partial.stat().st_size:,} bytes).")
+    faults.point("compressor.packed")
+
+    await work.advance(Status.VERIFYING, "Testing the archive")
+    await _test(work, zipper, partial, manifest)
+    await _hand_over(work, tools, partial, target, manifest)
+
+
+# Before ----------------------------------------------------------------------------------------------------------------------------
+
+
+async def _sweep_earlier(work: Work, tools: Tools) -> None:
+    """Remove what earlier attempts left half done; archives that were recorded stay."""
+    recorded = {row["attempt"] for row in await work.patiently(lambda: work.db.rows("archives_of", work.id))}
+    for _, path in staging.attempts_in(tools.places.temp, work.id):
+        await work.in_thread(staging.remove, path, work.stop)
+    for attempt, path in staging.attempts_in(tools.places.archives, work.id):
+        if attempt not in recorded:
+            await work.in_thread(staging.remove, path, work.stop)
+
+
+async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
+    """Go straight to `compressed` where an earlier attempt's archive is proven, or is still exactly what was recorded."""
+    if await work.patiently(lambda: work.db.value("evidence", work.id)) is not None:
+        await work.info("evidence_complete", "The archive is proven to be at the destination already; nothing is copied again.")
+        await work.advance(Status.COMPRESSED, "Proven already", keep_lease=False)
+        return True
+    for row in await work.patiently(lambda: work.db.rows("archives_of", work.id)):
+        path = tools.places.archive(work.id, row["attempt"], work.job["folder_name"])
+        if not path.exists():
+            continue
+        work.progress("Checking the archive of an earlier attempt")
+        if await work.in_thread(_is_intact, path, row, work):
+            await work.info("archive_reused", f"The archive of attempt {row['attempt']} is intact and is used again.")
+            attempt = row["attempt"]
+
+            async def facts(session: Session, attempt: int = attempt) -> None:
+                await session.run("use_archive", work.id, attempt, work.attempt)
+
+            await work.advance(Status.COMPRESSED, "Waiting for upload", facts=facts, keep_lease=False)
+            return True
+        await work.warn("archive_damaged", f"The archive of attempt {row['attempt']} is not what was recorded; it is made again.")
+    return False
+
+
+def _is_intact(path: Path, row: Any, work: Work) -> bool:
+    try:
+        archive, sidecar = digests.digest_file(path, work.stop), digests.digest_file(sidecar_of(path), work.stop)
+    except (OSError, TransientError, PermanentError):
+        return False
+    return (archive.size, archive.sha256, sidecar.size, sidecar.sha256) == (
+        row["size"],
+        row["sha256"],
+        row["manifest_size"],
+        row["manifest_sha256"],
+    )
+
+
+async def _check_destination(work: Work) -> None:
+    """Custody 3: nothing is copied for a destination that is taken or whose state nobody knows."""
+    question = AskDestination(work.job["destination_path"], work.id)
+    try:
+        answer = await work.bus.ask(Role.UPLOADER, "destination", question, DestinationState, timeout=60)
+    except TransientError as exc:
+        raise Waiting(f"Waiting until the destination can be looked at: {exc}", 10.0) from exc
+    if answer.state == "foreign":
+        raise PermanentError(
+            f"{work.job['destination_path']} exists at the destination already and is not this job's: {answer.detail} "
+            "Rename the folder, or move that file away, then retry."
+        )
+    if answer.state == "unknown":
+        raise Waiting(f"Waiting until the destination can be looked at: {answer.detail}")
+
+
+async def _sentinel(work: Work, tools: Tools) -> str:
+    sentinel = await work.patiently(lambda: work.db.value("nas_sentinel", str(tools.base)))
+    if sentinel is None:
+        raise Waiting(f"The scanner has not seen the NAS at {tools.base} yet.", 10.0)
+    return str(sentinel)
+
+
+@contextmanager
+def _source(work: Work, tools: Tools, sentinel: str) -> Iterator[int]:
+    """The folder, opened part by part below the mounted base. Raises Waiting when the NAS is not there."""
+    relative = work.job["source_path"].removeprefix(str(tools.base).rstrip("/") + "/")
+    with mount.opened(tools.base) as base:
+        mount.check_mounted(base, tools.base, sentinel)
+        with handles.directory(base, relative.encode()) as folder:
+            if not mount.same_device(base, folder):
+                raise Waiting(f"{work.job['source_path']} is not on the file system that is mounted at {tools.base}.")
+            yield folder
+
+
+def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
+    with _source(work, tools, sentinel) as folder:
+        try:
+            return preflight(folder, work.job["folder_name"].encode(), work.stop)
+        except SourceInUse as exc:
+            raise TransientError(str(exc), Operation.COMPRESSION) from exc
+
+
+# Copy, compress, test ----------------------------------------------------------------------------------------------------------------
+
+
+async def _copy(work: Work, tools: Tools, report: PreflightReport) -> list[Entry]:
+    """Copy until a pass in which nothing changed. Raises PermanentError after the third that did."""
+    sentinel = await _sentinel(work, tools)
+    found: PreflightReport = report
+    children = Children()
+    written = 0
+
+    def progress(done: int) -> None:
+        nonlocal written
+        written = done
+        work.progress("Copying from the NAS", done, report.total_bytes)
+
+    target = tools.places.copy(work.id, work.attempt, work.job["folder_name"])
+    for number in range(1, _COPY_PASSES + 1):
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            async with tools.ledger.following(work, lambda: written):
+                if number > 1:  # the folder is another by now: look again
+                    found = await work.in_thread(_preflight, work, tools, sentinel)
+                if found.refusals:
+                    raise PermanentError(" ".join(found.refusals))
+                entries = await work.in_thread(_copy_once, work, tools, sentinel, found, target, progress, children)
+        except SourceInUse as exc:
+            await work.warn("source_changed", f"The folder changed while it was copied (pass {number} of {_COPY_PASSES}): {exc}")
+            await work.in_thread(staging.remove, target.parent, work.stop)
+        else:
+            await work.info("copied", f"Copy complete ({report.total_bytes:,} bytes, {report.file_count:,} files).")
+            return entries
+    raise PermanentError("The folder is in use: it changed during each of three copies. Retry when nobody writes to it.")
+
+
+def _copy_once(
+    work: Work, tools: Tools, sentinel: str, report: PreflightReport, target: Path, progress: Any, children: Children
+) -> list[Entry]:
+    with _source(work, tools, sentinel) as folder:
+        return copy_tree(
+            folder,
+            target,
+            report.entries,
+            progress=progress,
+            stop=work.stop,
+            strategy=tools.strategy,
+            tiers=tools.tiers,
+            children=children,
+        )
+
+
+async def _compress(work: Work, tools: Tools, zipper: sevenzip.SevenZip, target: Path, total_bytes: int) -> Path:
+    def progress(seen: sevenzip.Progress) -> None:
+        work.progress("Compressing", total_bytes * seen.percent // 100, total_bytes, seen.percent / 100)
+
+    source = tools.places.copy(work.id, work.attempt, work.job["folder_name"])
+    async with tools.ledger.following(work, lambda: total_bytes):
+        return await zipper.compress(source, target, progress)
+
+
+async def _test(work: Work, zipper: sevenzip.SevenZip, partial: Path, manifest: Manifest) -> None:
+    """An archive is good when 7-Zip can unpack it AND its listing is the manifest, entry by entry."""
+    await zipper.test(partial, lambda seen: work.progress("Testing the archive", fraction=seen.percent / 100))
+    work.progress("Comparing the archive with what was copied")
+    if found := await zipper.differences(partial, manifest.entries, manifest.folder_name):
+        raise TransientError(f"The archive is not what was copied: {'; '.join(found)}", Operation.COMPRESSION)
+    await work.info("tested", f"Archive integrity verified: {len(manifest.entries):,} entries equal to what was copied.")
+
+
+async def _hand_over(work: Work, tools: Tools, partial: Path, target: Path, manifest: Manifest) -> None:
+    """Digest, sidecar, durable names, no copy any more; then the archive belongs to the uploader."""
+    work.progress("Taking the archive's digest")
+    packed = await work.in_thread(digests.digest_file, partial, work.stop)
+    facts = ArchiveFacts(target.name, packed.size, packed.sha256, packed.md5)
+    sidecar, manifest_bytes = await work.in_thread(_publish, partial, target, manifest, facts, work)
+    faults.point("compressor.published")
+    await work.in_thread(staging.remove, tools.places.temp / str(work.id), work.stop)
+
+    async def record(session: Session) -> None:
+        archive = (str(target), facts.size, facts.sha256, facts.md5)
+        beside = (sidecar.size, sidecar.sha256, sidecar.md5, manifest_bytes)
+        await session.run("record_archive", work.id, work.attempt, *archive, *beside, manifest.file_count, manifest.total_bytes)
+        await session.run("use_archive", work.id, work.attempt, work.attempt)
+        await tools.ledger.keep_archive(session, work.id, facts.size + sidecar.size)
+
+    await work.advance(Status.COMPRESSED, "Waiting for upload", facts=record, keep_lease=False)
+
+
+def _publish(partial: Path, target: Path, manifest: Manifest, facts: ArchiveFacts, work: Work) -> tuple[FileFacts, bytes]:
+    sidecar = sidecar_of(target)
+    written = write_sidecar(sidecar, manifest, facts, str(work.id), work.attempt)
+    digests.sync_file(sidecar)
+    sevenzip.publish(partial, target)
+    # The directories' own names, up to the root: else a power cut could take what the database says is there.
+    digests.sync_directory(target.parent.parent)
+    digests.sync_directory(target.parent.parent.parent)
+    return written

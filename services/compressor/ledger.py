@@ -1,0 +1,95 @@
+"""The ledger of space: every job of any kind reserves what it will write, per file system, before it writes a byte."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from services.compressor import space
+from services.compressor.staging import Places
+from shared.db import CONNECTION_ERRORS, Session
+from shared.errors import PermanentError, Waiting
+from shared.work import Work
+
+_FOLLOW_SECONDS = 2.0
+_GIB = 1 << 30
+
+
+def filesystem_of(path: Path) -> str:
+    """Name of the file system a directory lies on, as this host sees it now."""
+    return f"{os.uname().nodename}:{path.stat().st_dev}"
+
+
+class Ledger:
+    """Space on the file systems of one node's staging. `recheck_s`: when a job that lacks space is looked at again, in seconds."""
+
+    def __init__(self, places: Places, min_free_gb: float, recheck_s: float) -> None:
+        self._places = places
+        self._min_free = int(min_free_gb * _GIB)
+        self._recheck_s = recheck_s
+
+    def _needs(self, total_bytes: int) -> dict[str, tuple[Path, int]]:
+        """What an archive job writes, per file system: the copy, and the archive with its sidecar."""
+        archive = space.required_bytes(total_bytes) - total_bytes
+        needs: dict[str, tuple[Path, int]] = {}
+        for path, size in ((self._places.temp, total_bytes), (self._places.archives, archive)):
+            name = filesystem_of(path)
+            needs[name] = (path, size + needs.get(name, (path, 0))[1])
+        return needs
+
+    async def reserve(self, work: Work, total_bytes: int) -> None:
+        """Reserve everything or nothing. Raises Waiting with the missing bytes, PermanentError when it can never fit."""
+        needs = self._needs(total_bytes)
+        missing = 0
+        async with work.transaction() as session:
+            await session.run("lock_ledger")
+            for name, (path, size) in needs.items():
+                missing += await self._missing(session, work, name, path, size)
+            if missing == 0:
+                for name, (_, size) in needs.items():
+                    await session.run("reserve", work.id, name, size, 0)
+        if missing:
+            await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
+            raise Waiting(
+                f"Waiting for disk space: {missing / _GIB:.2f} GB more are needed in {self._places.temp.parent}.",
+                self._recheck_s,
+                missing,
+            )
+
+    async def _missing(self, session: Session, work: Work, name: str, path: Path, size: int) -> int:
+        disk = os.statvfs(path)
+        unwritten = await session.value("unwritten", name, work.id)
+        free = space.available(disk.f_bavail * disk.f_frsize, unwritten, self._min_free)
+        most = space.available(disk.f_blocks * disk.f_frsize, 0, self._min_free)
+        (verdict,) = space.decide([space.Request(str(work.id), size)], free, most)
+        if verdict.kind == "never":
+            raise PermanentError(
+                f"This folder needs {size / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "
+                "give it more space or lower MIN_FREE_SPACE_GB."
+            )
+        return verdict.missing_bytes
+
+    @asynccontextmanager
+    async def following(self, work: Work, written: Callable[[], int]) -> AsyncIterator[None]:
+        """Keep the ledger's `written` near the truth while a stage writes: those bytes count as used already."""
+
+        async def follow() -> None:
+            name = filesystem_of(self._places.temp)
+            while True:
+                await asyncio.sleep(_FOLLOW_SECONDS)
+                with suppress(*CONNECTION_ERRORS):
+                    await work.db.run("written", work.id, name, written())
+
+        task = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def keep_archive(self, session: Session, job: object, size: int) -> None:
+        """From now on the job holds its archive only, and that is written."""
+        await session.run("release_space", job)
+        await session.run("reserve", job, filesystem_of(self._places.archives), size, size)

@@ -1,0 +1,64 @@
+-- What only the compressor asks of the database.
+
+-- nas_sentinel --
+-- The id of the NAS that belongs at a base. $1 base path.
+SELECT sentinel::text FROM nas_bases WHERE path = $1
+
+-- evidence --
+-- The attempt that proves this job's archive, null while none does. $1 job.
+SELECT complete_evidence($1)
+
+-- archives_of --
+-- What earlier attempts made, newest first. $1 job.
+SELECT attempt, archive_path, size, sha256, manifest_size, manifest_sha256 FROM archives WHERE job_id = $1 ORDER BY attempt DESC
+
+-- use_archive --
+-- The archive that counts from now on. $1 job, $2 its attempt, $3 worker's attempt.
+UPDATE jobs j SET archive_attempt = a.attempt, archive_path = a.archive_path, archive_size_bytes = a.size
+FROM archives a WHERE j.id = $1 AND j.attempt = $3 AND a.job_id = j.id AND a.attempt = $2
+
+-- record_archive --
+-- A tested archive and its sidecar. $1 job, $2 attempt, $3 path, $4-$6 size and digests, $7-$9 the sidecar's, $10 the sidecar packed,
+-- $11 files, $12 bytes.
+INSERT INTO archives (job_id, attempt, archive_path, size, sha256, md5, manifest_size, manifest_sha256, manifest_md5, manifest,
+  file_count, total_bytes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- record_folder --
+-- How big the folder really is. $1 job, $2 attempt, $3 bytes, $4 files.
+UPDATE jobs SET folder_size_bytes = $3, file_count = $4 WHERE id = $1 AND attempt = $2
+
+-- waits_for_space --
+-- Since when a job lacks space; the first refusal counts. $1 job, $2 attempt.
+UPDATE jobs SET waiting_for_space_since = coalesce(waiting_for_space_since, clock_timestamp()) WHERE id = $1 AND attempt = $2
+
+-- lock_ledger --
+-- One reservation at a time: two jobs never both take the last gigabyte.
+SELECT pg_advisory_xact_lock(hashtext('space'))
+
+-- unwritten --
+-- Reserved by other jobs and not on the disk yet. $1 file system, $2 job.
+SELECT coalesce(sum(bytes - least(written, bytes)), 0)::bigint FROM reservations WHERE filesystem = $1 AND job_id <> $2
+
+-- reserve --
+-- Put a job's need into the ledger. $1 job, $2 file system, $3 bytes, $4 written already.
+INSERT INTO reservations (job_id, filesystem, bytes, written) VALUES ($1, $2, $3, $4)
+ON CONFLICT (job_id, filesystem) DO UPDATE SET bytes = EXCLUDED.bytes, written = EXCLUDED.written
+
+-- written --
+-- How much of a reservation is on the disk. $1 job, $2 file system, $3 bytes.
+UPDATE reservations SET written = $3 WHERE job_id = $1 AND filesystem = $2
+
+-- release_space --
+-- The files are gone. $1 job.
+DELETE FROM reservations WHERE job_id = $1
+
+-- log_text --
+-- A job's log as text. $1 job.
+SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' ' || level || ' ' || message FROM job_logs WHERE job_id = $1 ORDER BY id
+
+-- endings --
+-- Which of these jobs have ended, how, and how many days ago; jobs that still owe a clean-up are left out. $1 jobs.
+SELECT id, status, extract(epoch FROM clock_timestamp() - completed_at)::float8 / 86400 AS days_ago FROM jobs
+WHERE id = ANY($1::uuid[]) AND status IN ('completed', 'failed', 'cancelled')
+  AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = jobs.id)

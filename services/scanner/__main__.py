@@ -1,0 +1,38 @@
+"""The scanner: everything that looks at source trees, and the only deletion on the NAS. `python -m services.scanner`."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from services.scanner import handlers
+from services.scanner.catalog import Catalog
+from shared.errors import Operation
+from shared.lifecycle import DELETE_LANE, Role
+from shared.questions import Inspect, Inspected, Refreshed
+from shared.runtime import Runtime, run_service
+from shared.settings import ScannerSettings
+
+
+async def run(runtime: Runtime[ScannerSettings]) -> None:
+    settings = runtime.settings
+    catalog = Catalog(runtime.db, settings.qnap_base_path, settings.scan_interval_seconds)
+    tools = handlers.Tools(settings.qnap_base_path, catalog, settings.evidence_fresh_seconds)
+
+    async def inspect(question: bytes) -> Inspected:
+        return await catalog.inspect(msgspec.json.decode(question, type=Inspect))
+
+    async def refresh(_: bytes) -> Refreshed:
+        return await catalog.refresh()
+
+    await runtime.bus.serve("inspect", inspect)
+    await runtime.bus.serve("refresh", refresh)
+    worker = runtime.worker(DELETE_LANE, settings.delete_limit, Operation.CONNECTION)
+    await runtime.listen(worker)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(catalog.keep_fresh())
+        tasks.create_task(worker.run(lambda work: handlers.finish(work, tools)))
+
+
+if __name__ == "__main__":
+    run_service(Role.SCANNER, ScannerSettings, Path(__file__).with_name("queries.sql"), run)

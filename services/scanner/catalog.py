@@ -1,0 +1,123 @@
+"""The catalog of folders: scans the NAS on a schedule and on request, and keeps what was seen in Postgres."""
+
+import asyncio
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from services.scanner import discovery
+from services.scanner.discovery import FolderFacts, Scan
+from shared import log, mount
+from shared.db import CONNECTION_ERRORS, Database
+from shared.errors import ArchiverError, Waiting
+from shared.questions import Inspect, Inspected, Refreshed
+
+logger = log.get(__name__)
+
+_FAILURES: tuple[type[Exception], ...] = (ArchiverError, *CONNECTION_ERRORS)
+_AGAIN_SECONDS = 10.0  # after a scan that could not be made
+
+
+class Catalog:
+    """One base directory and its folders."""
+
+    def __init__(self, db: Database, base: Path, interval_s: float) -> None:
+        self._db = db
+        self._base = base
+        self._interval_s = interval_s
+        self._running: asyncio.Task[Refreshed] | None = None
+
+    async def sentinel(self) -> str:
+        """The id the mounted NAS must show; made or adopted where that is safe. Raises Waiting when the NAS is not there."""
+        known = await self._db.value("nas_sentinel", str(self._base))
+        may_adopt = not await self._db.value("any_live_job")
+        found = await asyncio.to_thread(mount.ensure_sentinel, self._base, known, may_adopt)
+        if found != known:
+            await self._db.run("remember_nas", str(self._base), found)
+            logger.info("nas_adopted", message=f"The NAS at {self._base} is known by {found} from now on.")
+        return found
+
+    async def keep_fresh(self) -> None:
+        """Scan for ever, with pauses."""
+        while True:
+            pause = self._interval_s
+            try:
+                await self.refresh()
+            except _FAILURES as exc:
+                logger.warning("scan_failed", message=f"The scan could not be made: {exc}")
+                pause = min(_AGAIN_SECONDS, self._interval_s)
+            await asyncio.sleep(pause)
+
+    async def refresh(self) -> Refreshed:
+        """Scan now, or wait for the scan that is running. Raises Waiting when the NAS is not there."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._scan())
+        return await asyncio.shield(self._running)
+
+    async def _scan(self) -> Refreshed:
+        sentinel = await self.sentinel()
+        began = time.monotonic()
+        scan = await asyncio.to_thread(
+            discovery.scan, self._base, lambda: None, lambda handle: mount.check_mounted(handle, self._base, sentinel)
+        )
+        result = await self._record(scan, time.monotonic() - began)
+        logger.info("scanned", message=f"Saw {len(scan.folders)} folders.", seconds=round(time.monotonic() - began, 3))
+        return result
+
+    async def _record(self, scan: Scan, seconds: float) -> Refreshed:
+        async with self._db.transaction() as session:
+            unreadable = [{"path": u.path, "reason": u.reason} for u in scan.unreadable]
+            row = await session.row("record_scan", str(self._base), seconds, len(scan.folders), unreadable)
+            assert row is not None
+            await session.run("record_folders", *_columns(scan.folders), row["finished_at"])
+            await session.run("forget_folders", row["finished_at"])
+        return Refreshed(row["id"], row["finished_at"], len(scan.folders))
+
+    async def look_again(self, path: str) -> None:
+        """Look at one folder now: after a deletion, or before a job."""
+        level1, level2, name = discovery.levels(self._base, path)
+        facts = await asyncio.to_thread(discovery.scan_folder, self._base, level1, level2, name)
+        if facts is None:
+            await self._db.run("forget_folder", path)
+        else:
+            now: datetime = await self._db.value("now")
+            await self._db.run("record_folders", *_columns([facts]), now)
+
+    async def inspect(self, question: Inspect) -> Inspected:
+        """May this folder be archived? Raises PermanentError with the reason, Waiting when the NAS is not there."""
+        sentinel = await self._db.value("nas_sentinel", str(self._base))
+        if sentinel is None:
+            raise Waiting(f"The NAS at {self._base} has not been scanned yet.", 5.0)
+        identity = await asyncio.to_thread(self._inspect, question.path, str(sentinel))
+        known = await self._db.row("folder", identity.path)
+        return Inspected(
+            path=identity.path,
+            name=identity.name,
+            level1=identity.level1,
+            level2=identity.level2,
+            device=identity.device,
+            inode=identity.inode,
+            size_bytes=known["size_bytes"] if known else None,
+            file_count=known["file_count"] if known else None,
+        )
+
+    def _inspect(self, path: str, sentinel: str) -> discovery.FolderIdentity:
+        with mount.opened(self._base) as handle:
+            mount.check_mounted(handle, self._base, sentinel)
+        return discovery.inspect(self._base, path)
+
+
+def _columns(folders: list[FolderFacts]) -> tuple[list[Any], ...]:
+    return (
+        [f.path for f in folders],
+        [f.name for f in folders],
+        [f.level1 for f in folders],
+        [f.level2 for f in folders],
+        [f.size_bytes for f in folders],
+        [f.file_count for f in folders],
+        [f.modified_at_ns / 1e9 for f in folders],
+        [f.is_archived for f in folders],
+        [f.ignored for f in folders],
+        [f.unreadable for f in folders],
+    )

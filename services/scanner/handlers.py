@@ -1,0 +1,184 @@
+"""The scanner's part of an archive job: verified -> deleting_source -> completed, the only deletion on the NAS."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.scanner import deletion, marker
+from services.scanner.catalog import Catalog
+from services.scanner.deletion import Callbacks, Task, Verdict
+from services.scanner.marker import MarkerFacts
+from shared import faults, log, manifest
+from shared.errors import ArchiverError, Fenced, PermanentError
+from shared.lifecycle import Role, Status
+from shared.manifest import Manifest, printable
+from shared.questions import RecheckSize, SizeChecked
+from shared.work import Work
+
+logger = log.get(__name__)
+
+_LOG_BATCH = 500
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What the handlers work with; built once per process. `fresh_s`: how old evidence may be when it is used, in seconds."""
+
+    base: Path
+    catalog: Catalog
+    fresh_s: float
+
+
+async def finish(work: Work, tools: Tools) -> None:
+    """Take a claimed job from `verified`, or a deletion somebody else began, to `completed`."""
+    if work.job["keep_source"]:
+        await work.info("source_kept", "The archive is proven at the destination; the source stays, as the job asks.")
+        await work.advance(Status.COMPLETED, "Completed, source kept", keep_lease=False)
+        return
+    proof = await _proof(work, tools)
+    copied = await asyncio.to_thread(manifest.unpack, proof["manifest"])
+    started = work.job["first_unlink_at"] is not None
+    task = Task(
+        base=tools.base,
+        nas_id=await tools.catalog.sentinel(),
+        source=work.job["source_path"],
+        manifest=copied,
+        facts=_facts(work, proof),
+        started=started,
+    )
+    if work.status is Status.VERIFIED:
+        await _judge(work, task, copied)
+        await work.advance(Status.DELETING_SOURCE, "Emptying the source folder")
+    reporter = _Reporter(work)
+    try:
+        result = await work.in_thread(deletion.run, task, reporter.callbacks())
+    except PermanentError:
+        await work.in_thread(_take_marker_back, work, task)
+        raise
+    finally:
+        await reporter.flush()
+    if not result.marker_written:
+        await work.warn("marker_missing", "No marker was left: the folder is gone, or a file of a person's has the marker's name.")
+    for kept in result.kept[:_LOG_BATCH]:
+        await work.warn("source_kept", f"Kept {printable(kept.path)}: {kept.reason}.")
+
+    async def facts(session: Any) -> None:
+        await session.run("record_kept", work.id, work.attempt, len(result.kept))
+
+    await work.advance(Status.COMPLETED, _completed(len(result.kept)), facts=facts, keep_lease=False)
+    await _look_again(work, tools)
+
+
+def _completed(kept: int) -> str:
+    if not kept:
+        return "Completed"
+    return (
+        f"Completed; kept {kept} files that were changed or added after the copy: move the marker away and archive the folder again"
+    )
+
+
+def _facts(work: Work, proof: Any) -> MarkerFacts:
+    destination: str = work.job["destination_path"]
+    return MarkerFacts(
+        archived_on=proof["verified_at"],
+        archive_name=destination.rsplit("/", 1)[-1],
+        globus_path=destination,
+        job_id=str(work.id),
+        user=work.job["created_by"],
+        archive_size=proof["size"],
+        sha256=proof["sha256"],
+        file_count=proof["file_count"],
+    )
+
+
+async def _proof(work: Work, tools: Tools) -> Any:
+    """The complete evidence; when it is old, the destination is asked once more before anything goes (custody 4)."""
+    proof = await work.patiently(lambda: work.db.row("proof", work.id))
+    if proof is None:
+        raise PermanentError("The evidence is not complete; nothing is deleted.")
+    if proof["age_s"] > tools.fresh_s:
+        answer = await work.bus.ask(Role.UPLOADER, "recheck_size", RecheckSize(work.id), SizeChecked, timeout=60)
+        if not answer.ok:
+            raise PermanentError(f"The destination does not hold what was proven: {answer.detail} Nothing more is deleted.")
+        await work.info(
+            "evidence_rechecked", f"The evidence is {proof['age_s']:.0f} s old; sizes at the destination are still right."
+        )
+    return proof
+
+
+async def _judge(work: Work, task: Task, copied: Manifest) -> None:
+    """Refuse to begin when nothing may be deleted; say what will stay."""
+    verdict: Verdict = await work.in_thread(_deletable, task, copied, work)
+    if not verdict.deletable:
+        raise PermanentError(
+            f"Nothing in {task.source} may be deleted: all of it is gone or was changed after the copy. Nothing was deleted; "
+            "the archive at the destination stays."
+        )
+    await work.info(
+        "judged",
+        f"{len(verdict.deletable):,} entries are what was archived and may be deleted, {len(verdict.kept):,} stay, "
+        f"{len(verdict.vanished):,} are gone already.",
+    )
+
+
+def _deletable(task: Task, copied: Manifest, work: Work) -> Verdict:
+    with deletion.opened(task.base, task.nas_id, task.source) as (_, folder):
+        return deletion.deletable(folder, copied, work.stop)
+
+
+def _take_marker_back(work: Work, task: Task) -> None:
+    """A job that fails before its first unlink leaves no marker of its own."""
+    if task.started:
+        return
+    try:
+        with deletion.opened(task.base, task.nas_id, task.source) as (_, folder):
+            marker.remove_own(folder, marker.marker_name(work.job["folder_name"]), str(work.id))
+    except (ArchiverError, OSError) as exc:
+        logger.warning("marker_left", job_id=str(work.id), message=f"The unfinished marker could not be removed: {exc}")
+
+
+async def _look_again(work: Work, tools: Tools) -> None:
+    try:
+        await tools.catalog.look_again(work.job["source_path"])
+    except (ArchiverError, OSError) as exc:
+        logger.info("look_again_failed", job_id=str(work.id), message=f"The next scan will see the folder: {exc}")
+
+
+class _Reporter:
+    """The deletion engine's way to the database, out of its thread: each call waits until it is done."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._lines: list[tuple[str, str, str, dict[str, Any]]] = []
+
+    def callbacks(self) -> Callbacks:
+        return Callbacks(
+            before_first_unlink=self._begin, log=self._log, progress=self._progress, stop=self._work.stop, fault_point=faults.point
+        )
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _begin(self) -> None:
+        work = self._work
+        if self._wait(work.patiently(lambda: work.db.value("begin_deletion", work.id, work.attempt))) is None:
+            raise Fenced("Another worker has this job now.")
+
+    def _log(self, action: str, path: str, size: int, result: str) -> None:
+        level = "INFO" if result == "deleted" else "WARNING"
+        self._lines.append((level, action, f"{path}: {result}", {"path": path, "size": size, "result": result}))
+        if len(self._lines) >= _LOG_BATCH:
+            self._wait(self.flush())
+
+    async def flush(self) -> None:
+        """Write the lines that wait."""
+        lines, self._lines = self._lines, []
+        if lines:
+            columns = [list(column) for column in zip(*lines, strict=True)]
+            await self._work.patiently(lambda: self._work.db.run("log_many", self._work.id, *columns))
+
+    def _progress(self, done: int, total: int) -> None:
+        self._work.progress("Emptying the source folder", fraction=done / total if total else None)

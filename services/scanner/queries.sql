@@ -1,0 +1,65 @@
+-- What only the scanner asks of the database.
+
+-- nas_sentinel --
+-- The id of the NAS that belongs at a base. $1 base path.
+SELECT sentinel::text FROM nas_bases WHERE path = $1
+
+-- remember_nas --
+-- This NAS belongs at this base. $1 base path, $2 its id.
+INSERT INTO nas_bases (path, sentinel) VALUES ($1, $2::text::uuid)
+ON CONFLICT (path) DO UPDATE SET sentinel = EXCLUDED.sentinel, adopted_at = now()
+
+-- any_live_job --
+-- May another NAS be adopted? Only while no job depends on the one we know.
+SELECT EXISTS (SELECT FROM jobs WHERE kind = 'archive' AND status NOT IN ('completed', 'failed', 'cancelled'))
+
+-- record_scan --
+-- A scan that has ended. $1 base, $2 seconds it took, $3 folders, $4 what could not be looked into.
+INSERT INTO scans (base_path, started_at, finished_at, folder_count, unreadable)
+VALUES ($1, clock_timestamp() - make_interval(secs => $2), clock_timestamp(), $3, $4)
+RETURNING id, finished_at
+
+-- record_folders --
+-- What was seen, as arrays: one statement for any number of folders.
+INSERT INTO folders (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, unreadable, scanned_at)
+SELECT path, name, level1, level2, size_bytes, file_count, to_timestamp(modified_at), is_archived, ignored, unreadable, $11
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::float8[], $8::boolean[], $9::text[],
+  $10::text[]) AS seen (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, unreadable)
+ON CONFLICT (path) DO UPDATE SET size_bytes = EXCLUDED.size_bytes, file_count = EXCLUDED.file_count,
+  modified_at = EXCLUDED.modified_at, is_archived = EXCLUDED.is_archived, ignored = EXCLUDED.ignored,
+  unreadable = EXCLUDED.unreadable, scanned_at = EXCLUDED.scanned_at
+
+-- forget_folders --
+-- What a whole scan did not see any more. $1 the scan's time.
+DELETE FROM folders WHERE scanned_at < $1
+
+-- forget_folder --
+-- One folder that is gone. $1 path.
+DELETE FROM folders WHERE path = $1
+
+-- folder --
+-- One folder as last seen. $1 path.
+SELECT size_bytes, file_count FROM folders WHERE path = $1
+
+-- proof --
+-- What gives the right to delete: the manifest, the archive's facts and the age of the evidence. $1 job.
+SELECT a.manifest, a.size, a.sha256, a.file_count, v.at AS verified_at,
+  extract(epoch FROM clock_timestamp() - v.oldest)::float8 AS age_s
+FROM jobs j
+JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
+JOIN (SELECT attempt, max(at) AS at, min(at) AS oldest FROM verifications WHERE job_id = $1 AND voided_at IS NULL GROUP BY attempt) v
+  ON v.attempt = complete_evidence(j.id)
+WHERE j.id = $1
+
+-- begin_deletion --
+-- From here on the job cannot fail any more; an earlier beginning counts. $1 job, $2 attempt.
+UPDATE jobs SET first_unlink_at = coalesce(first_unlink_at, clock_timestamp()) WHERE id = $1 AND attempt = $2 RETURNING id
+
+-- log_many --
+-- Many lines of a job's log. $1 job, $2 levels, $3 actions, $4 messages, $5 data.
+INSERT INTO job_logs (job_id, level, action, message, data)
+SELECT $1, level, action, message, data FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS l (level, action, message, data)
+
+-- record_kept --
+-- How many source entries stayed. $1 job, $2 attempt, $3 count.
+UPDATE jobs SET kept_count = $3 WHERE id = $1 AND attempt = $2
