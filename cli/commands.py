@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.exits import LOCAL, SERVER, Exit, Failure, status_help
+from shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cli.actions import Actions
@@ -220,5 +221,8 @@ def _devstack(name: str, arguments: list[str]) -> None:
         sentence = f"The single-machine edition is not installed ({exc}): pip install 'cs-archiver[embedded]'."
         raise Failure(Exit.CONFIGURATION, sentence) from exc
     sys.argv = [f"cs-archiver {name}", *arguments]
-    code = module.main()
+    try:
+        code = module.main()
+    except ConfigurationError as exc:
+        raise Failure(Exit.CONFIGURATION, str(exc)) from exc
     raise typer.Exit(code if isinstance(code, int) else Exit.OK)

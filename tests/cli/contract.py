@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pytest
 
+from cli.client import Client
 from cli.exits import Exit
 from tests.cli.runner import Cli, interrupt_once
 
@@ -42,10 +43,10 @@ class Gateway(Protocol):
 class GatewayContract:
     @pytest.fixture
     def cli(self, gateway: Gateway, tmp_path: Path) -> Cli:
-        """The program, logged in."""
+        """The program, logged in (without a process of its own: `test_login_and_logout` does that for real)."""
         cli = Cli(tmp_path, gateway.url)
-        done = cli.run("login", "--user", gateway.username, CS_ARCHIVER_PASSWORD=gateway.password)
-        assert done.code == Exit.OK, done
+        with Client(gateway.url) as client:
+            cli.store_login(gateway.username, client.login(gateway.username, gateway.password).access_token)
         return cli
 
     def test_every_reading_command_prints_the_servers_document(self, gateway: Gateway, cli: Cli) -> None:
@@ -105,13 +106,14 @@ class GatewayContract:
         assert done.code == Exit.NOT_FOUND
         assert f"Did you mean {gateway.ready}" in done.err
 
-    def test_without_a_login(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 3 before and after a login, and for a wrong password; the sentence says what to do."""
+    def test_login_and_logout(self, gateway: Gateway, cli: Cli) -> None:
+        """Exit 3 for a wrong password (which leaves the present login alone) and after logout; the sentence says what to do."""
         wrong = cli.run("login", "--user", gateway.username, stdin="wrong\n")
-        assert wrong.code == Exit.REFUSED
-        assert cli.run("jobs").code == Exit.OK, "a failed login leaves the present one alone"
+        assert wrong.code == Exit.REFUSED, wrong
+        assert cli.run("jobs").code == Exit.OK
         assert cli.run("logout").code == Exit.OK
         assert not cli.session_file.exists()
         done = cli.run("jobs")
-        assert done.code == Exit.REFUSED
-        assert "cs-archiver login" in done.err
+        assert (done.code, "cs-archiver login" in done.err) == (Exit.REFUSED, True)
+        assert cli.run("login", "--user", gateway.username, CS_ARCHIVER_PASSWORD=gateway.password).code == Exit.OK
+        assert cli.run("jobs").code == Exit.OK

@@ -50,6 +50,12 @@ class Cli:
         }  # fmt: skip
         self.session_file = home / ".config" / "cs-archiver" / "session.json"
 
+    def store_login(self, username: str, token: str) -> None:
+        """A login as `login` leaves it behind."""
+        self.session_file.parent.mkdir(parents=True, exist_ok=True)
+        login = {"server": self.env["CS_ARCHIVER_URL"], "username": username, "token": token}
+        self.session_file.write_bytes(msgspec.json.encode(login))
+
     def command(self, *args: str) -> list[str]:
         return [sys.executable, "-m", "cli", *args]
 
