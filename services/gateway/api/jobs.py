@@ -1,0 +1,138 @@
+"""Archive jobs: request, list, look, cancel, retry, logs."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import Stream
+
+from services.gateway import decide, views
+from services.gateway.decide import Place
+from services.gateway.jobs import Jobs, no_such_job
+from services.gateway.problems import refusals
+from services.gateway.schemas import DeletedCount, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
+from services.gateway.security import Identity
+from services.gateway.store import Store
+from shared.lifecycle import Status
+
+JobsRequest = Request[Identity, Any, Any]
+_WARNINGS = 100
+_BATCH = 1000
+
+
+@post("/", operation_id="createJob", status_code=201, responses=refusals(404, 409, 413))
+async def create_job(data: JSONBody[JobRequest], request: JobsRequest, jobs: NamedDependency[Jobs]) -> Response[JobCreated]:
+    """Queue a folder for archiving.
+
+    400: not a folder that can be archived. 404: it does not exist. 409: archived already, in the queue already, or its place at the
+    destination is taken. 503: the scanner or the NAS is away.
+    """
+    row = await jobs.create(request.user, data.folder_path, keep_source=data.keep_source)
+    made = JobCreated(row["id"], Status(row["status"]), row["folder_name"], row["created_at"])
+    return Response(made, headers={"Location": f"/api/jobs/{row['id']}"})
+
+
+@get("/", operation_id="listJobs", responses=refusals())
+async def list_jobs(
+    store: NamedDependency[Store],
+    status: Annotated[list[str] | None, QueryParameter(description="Only these; repeat it, or separate by commas.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
+    cursor: Annotated[
+        str | None, QueryParameter(description="`X-Next-Cursor` of the page before; cheaper than an offset.", max_length=200)
+    ] = None,
+) -> Response[list[JobSummary]]:
+    """Archive jobs, newest first. `X-Total-Count`: how many match; `X-Next-Cursor`: where the next page begins, absent on the last."""
+    statuses = decide.statuses_of(status or [])
+    rows = await store.jobs(statuses, decide.place_of(cursor) if cursor else None, limit + 1, offset)
+    headers = {"X-Total-Count": str(await store.count_jobs(statuses))}
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        headers["X-Next-Cursor"] = decide.cursor_of(Place(last["created_at"], last["id"]))
+    return Response([views.job_summary(row) for row in rows[:limit]], headers=headers)
+
+
+@get("/{job_id:uuid}", operation_id="getJob", responses=refusals(404))
+async def get_job(job_id: FromPath[UUID], store: NamedDependency[Store]) -> JobDetail:
+    """Everything about one job: progress, archive, the three proofs of arrival, the states it went through."""
+    row = await store.job(job_id)
+    if row is None or row["destination_path"] is None:
+        raise no_such_job(job_id)
+    archive, proofs = await store.archive_of(job_id), await store.verifications_of(job_id)
+    return views.job_detail(row, archive, proofs, await store.transitions_of(job_id), await store.warnings_of(job_id, _WARNINGS))
+
+
+@delete("/{job_id:uuid}", operation_id="cancelJob", status_code=204, responses=refusals(404, 409))
+async def cancel_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> None:
+    """Cancel. The answer comes at once; running work stops at its next safe point. The source is not touched.
+
+    409: the job has ended, or its source is being deleted because the archive is proven to be at the destination.
+    """
+    await jobs.cancel(request.user, job_id)
+
+
+@post("/{job_id:uuid}/retry", operation_id="retryJob", status_code=200, responses=refusals(404, 409))
+async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobRetried:
+    """Queue a failed job again. 409: it has not failed, or its folder or destination is in the hands of another job."""
+    row = await jobs.retry(request.user, job_id)
+    return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
+
+
+@delete("/completed", operation_id="clearCompletedJobs", status_code=200, responses=refusals())
+async def clear_completed(store: NamedDependency[Store]) -> DeletedCount:
+    """Hide all completed jobs from the history. Jobs and their evidence are never erased: each can still be looked at by its id."""
+    return DeletedCount(await store.clear_completed())
+
+
+@get("/{job_id:uuid}/logs", operation_id="getJobLogs", responses=refusals(404))
+async def get_logs(
+    job_id: FromPath[UUID],
+    store: NamedDependency[Store],
+    limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1000,
+    level: Annotated[Literal["INFO", "WARNING", "ERROR"] | None, QueryParameter(description="Only lines of this level.")] = None,
+    after: Annotated[
+        int | None,
+        QueryParameter(ge=0, le=2**62, description="Only lines after this `id`; 0: from the beginning. Default: the last lines."),
+    ] = None,
+    format_: Annotated[
+        Literal["json", "txt", "ndjson"],
+        QueryParameter(name="format", description="txt and ndjson stream the whole log as a file."),
+    ] = "json",
+) -> Response[list[JobLogLine]] | Stream:
+    """A job's log, oldest line first: the last `limit` lines, or those after `after`. `X-Total-Count`: lines of this level in all."""
+    if await store.job(job_id) is None:
+        raise no_such_job(job_id)
+    if format_ != "json":
+        media = "text/plain; charset=utf-8" if format_ == "txt" else "application/x-ndjson"
+        disposition = f'attachment; filename="job-{job_id}.{"log.txt" if format_ == "txt" else "ndjson"}"'
+        lines = _whole_log(store, job_id, level, text=format_ == "txt")
+        return Stream(lines, media_type=media, headers={"Content-Disposition": disposition})
+    rows = await (store.logs_last(job_id, level, limit) if after is None else store.logs_after(job_id, after, level, limit))
+    headers = {"X-Total-Count": str(await store.count_logs(job_id, level))}
+    return Response([views.log_line(row) for row in rows], headers=headers)
+
+
+async def _whole_log(store: Store, job_id: UUID, level: str | None, *, text: bool) -> AsyncIterator[bytes]:
+    """In batches, so that neither memory nor a connection is held for as long as the client reads."""
+    after = 0
+    while rows := await store.logs_after(job_id, after, level, _BATCH):
+        lines = [views.log_line(row) for row in rows]
+        yield b"".join(_text_line(line) if text else msgspec.json.encode(line) + b"\n" for line in lines)
+        after = rows[-1]["id"]
+
+
+def _text_line(line: JobLogLine) -> bytes:
+    # One line per entry whatever a message holds, so that the file can be read by line.
+    message = line.message.replace("\r", " ").replace("\n", " ")
+    return f"{line.timestamp.isoformat(timespec='milliseconds')} {line.level:<7} {message}\n".encode()
+
+
+router = Router(
+    "/jobs",
+    route_handlers=[create_job, list_jobs, get_job, cancel_job, retry_job, clear_completed, get_logs],
+    tags=["Jobs"],
+)

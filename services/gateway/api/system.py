@@ -1,0 +1,83 @@
+"""How the system is."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from litestar import get
+from litestar.di import NamedDependency
+
+import shared
+from services.gateway import decide, views
+from services.gateway.problems import refusals
+from services.gateway.refusals import NATS_AWAY, unavailable
+from services.gateway.schemas import DiskSpace, Health, ServiceInstance, SystemStatus, Workers
+from services.gateway.store import Store
+from shared.bus import Bus
+
+_SILENT_SECONDS = 30.0  # three missed signs of life
+
+
+@dataclass(frozen=True)
+class System:
+    """What the status tells besides the database's figures."""
+
+    storage: Path
+    globus_emulated: bool
+
+
+def _migrations() -> tuple[str | None, frozenset[str]]:
+    config = Config()
+    config.set_main_option("script_location", str(Path(next(iter(shared.__path__))) / "migrations"))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+_HEAD, _KNOWN = _migrations()
+
+
+def _disk(storage: Path) -> DiskSpace:
+    """Of the storage; before its directory is made, of where it will be."""
+    place = next(path for path in (storage, *storage.parents) if path.exists())
+    usage = psutil.disk_usage(str(place))
+    return views.disk_space(usage.total, usage.used, usage.free)
+
+
+@get("/system/status", operation_id="getSystemStatus", responses=refusals(), tags=["System"])
+async def get_status(store: NamedDependency[Store], system: NamedDependency[System]) -> SystemStatus:
+    """Disk space of the storage, what the lanes do, how many jobs there are, which processes run."""
+    live = await store.live_jobs()
+    same = ("instance", "version", "started_at", "seen_at", "alive")
+    return SystemStatus(
+        disk_space=await asyncio.to_thread(_disk, system.storage),
+        workers=Workers(
+            copy_compress=views.lane_status(views.oldest(live, decide.COMPRESSING_STATES)),
+            upload=views.lane_status(views.oldest(live, decide.UPLOADING_STATES)),
+        ),
+        statistics=views.statistics(await store.job_counts()),
+        globus_emulated=system.globus_emulated,
+        services=[
+            ServiceInstance(service=row["role"], **{name: row[name] for name in same})
+            for row in await store.instances(_SILENT_SECONDS)
+        ],
+        last_scan=views.scan_facts(await store.last_scan()),
+        version=version("cs-archiver"),
+    )
+
+
+@get("/health", operation_id="getHealth", tags=["System"], security=[{}], responses=refusals(public=True))
+async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -> Health:
+    """200 while the gateway can do its work; 503 says what is missing: the database, its migrations, or NATS."""
+    done = await store.schema_version()
+    # A migration unknown to us is a newer one: the old gateway goes on while a new version is rolled out.
+    if done is None or (done != _HEAD and done in _KNOWN):
+        raise unavailable("The database is not migrated to this version yet: run `python -m shared.migrate`.")
+    if not bus.connected:
+        raise unavailable(NATS_AWAY)
+    return Health(datetime.now(UTC))

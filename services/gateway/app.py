@@ -1,0 +1,172 @@
+"""Where the gateway is put together: the one place that knows all its parts."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from services.gateway import chores, problems
+from services.gateway.api import auth, folders, jobs, live, queue, system
+from services.gateway.api.system import System
+from services.gateway.gate import Gate
+from services.gateway.jobs import Jobs
+from services.gateway.live import Hub
+from services.gateway.pages import Pages
+from services.gateway.peers import Peers
+from services.gateway.security import Security, Tokens
+from services.gateway.store import Store
+from shared import log
+from shared.bus import Bus
+from shared.errors import ConfigurationError
+from shared.runtime import Runtime
+from shared.settings import GatewaySettings
+
+logger = log.get(__name__)
+
+QUERIES = Path(__file__).with_name("queries.sql")
+_BODY_BYTES = 64 * 1024  # no request of this API is larger; file transfer will have a limit of its own
+_STOP_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes work with."""
+
+    store: Store
+    security: Security
+    peers: Peers
+    jobs: Jobs
+    hub: Hub
+    bus: Bus
+    system: System
+
+
+def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
+    """Build every part from the settings and the two connections."""
+    settings = runtime.settings
+    store, peers = Store(runtime.db), Peers(runtime.bus)
+    tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
+    return Parts(
+        store=store,
+        security=Security(store, tokens),
+        peers=peers,
+        jobs=Jobs(store, peers, str(settings.qnap_base_path)),
+        hub=Hub(store, runtime.bus),
+        bus=runtime.bus,
+        system=System(settings.storage_base_path, settings.globus_emulated),
+    )
+
+
+def routes(parts: Parts) -> Litestar:
+    """The API, without the gate before it."""
+    api = Router(
+        "/api",
+        route_handlers=[
+            auth.router,
+            folders.list_folders,
+            jobs.router,
+            queue.get_queue,
+            system.get_status,
+            system.get_health,
+        ],
+    )
+    return Litestar(
+        route_handlers=[api, live.follow],
+        dependencies={name: Provide(_given(getattr(parts, name)), sync_to_thread=False) for name in Parts.__dataclass_fields__},
+        exception_handlers={Exception: problems.answer},
+        request_max_body_size=_BODY_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="CS Archiver",
+            version=version("cs-archiver"),
+            description="Archives NAS folders to Globus and deletes no byte that is not proven to be at the destination.",
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}),
+            security=[{"bearer": []}],
+        ),
+        logging_config=None,
+    )
+
+
+def _given(part: Any) -> Any:
+    def provide() -> Any:
+        return part
+
+    return provide
+
+
+class _Server(uvicorn.Server):
+    """Stops when it is told to, not by signals: those belong to the runtime."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigurationError when the address cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as exc:
+        raise ConfigurationError(f"GATEWAY_HOST, GATEWAY_PORT: cannot listen on {host} port {port}: {exc.strerror}.") from exc
+
+
+async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
+    """Run the gateway on a listening socket until cancelled; then let running requests end."""
+    chores.check_initial_password(runtime.settings.admin_initial_password)
+    parts = assemble(runtime)
+    wake = asyncio.Event()
+    await runtime.bus.on_nudge(wake.set)
+    gate = Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security)
+    async with _http(gate, sock) as serving, asyncio.TaskGroup() as group:
+        group.create_task(_until_ended(serving))
+        group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
+        group.create_task(chores.serve_cancels(parts.store, wake))
+        group.create_task(chores.forget_expired_tokens(parts.store))
+        group.create_task(parts.hub.run())
+
+
+@contextlib.asynccontextmanager
+async def _http(gate: Gate, sock: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines show the token of a WebSocket's address
+    config = uvicorn.Config(
+        gate,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws_max_size=_BODY_BYTES,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    address = sock.getsockname()
+    logger.info("listening", message=f"Listening on http://{address[0]}:{address[1]}", port=address[1])
+    try:
+        yield serving
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def _until_ended(serving: "asyncio.Task[None]") -> None:
+    await asyncio.shield(serving)
+    raise RuntimeError("The HTTP server ended by itself.")
+
+
+async def body(runtime: Runtime[GatewaySettings]) -> None:
+    """What the runtime runs."""
+    await serve(runtime, listening(runtime.settings.gateway_host, runtime.settings.gateway_port))

@@ -1,0 +1,60 @@
+"""What the gateway does unasked: the first user, cancels that a worker left to it, forgotten revocations."""
+
+import asyncio
+from contextlib import suppress
+
+from services.gateway.refusals import ProblemError
+from services.gateway.security import PASSWORD_MAXIMUM_BYTES, Security
+from services.gateway.store import Store
+from shared import log
+from shared.errors import ConfigurationError
+
+logger = log.get(__name__)
+
+DEFAULT_PASSWORD = "changeme"  # noqa: S105 - seed 001, 7.2; nothing but changing it is possible with it
+_CANCEL_SECONDS = 2.0
+_FORGET_SECONDS = 3600.0
+
+
+def check_initial_password(password: str) -> None:
+    """Raises ConfigurationError for one that bcrypt would cut."""
+    if len(password.encode()) > PASSWORD_MAXIMUM_BYTES:
+        raise ConfigurationError(f"ADMIN_INITIAL_PASSWORD is longer than {PASSWORD_MAXIMUM_BYTES} bytes.")
+
+
+async def first_admin(store: Store, security: Security, initial_password: str) -> None:
+    """Make the user `admin` on the first run; waits for a database that is not migrated yet."""
+    while True:
+        try:
+            if await store.schema_version() is not None:
+                break
+        except ProblemError:
+            pass
+        await asyncio.sleep(0.5)
+    while True:
+        with suppress(ProblemError):
+            if await store.has_users():
+                return
+            hashed = await security.hash(initial_password or DEFAULT_PASSWORD)
+            if await store.first_admin(hashed, must_change=not initial_password):
+                logger.info("first_admin", message="The user `admin` was made.", must_change=not initial_password)
+            return
+        await asyncio.sleep(0.5)
+
+
+async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
+    """Cancel jobs that were held when somebody asked and are held by nobody now (the scanner lets go and nudges us)."""
+    while True:
+        wake.clear()
+        with suppress(ProblemError):
+            for job_id in await store.cancel_let_go():
+                logger.info("cancelled", job_id=str(job_id), message="A job was cancelled after its worker let go of it.")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), _CANCEL_SECONDS)
+
+
+async def forget_expired_tokens(store: Store) -> None:
+    while True:
+        with suppress(ProblemError):
+            await store.forget_expired_tokens()
+        await asyncio.sleep(_FORGET_SECONDS)

@@ -1,0 +1,200 @@
+"""Decisions of the gateway, without any I/O: what a path is, who may cancel now, what a row looks like to people."""
+
+import base64
+import binascii
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
+
+ARCHIVE_SUFFIX = ".tar.7z"
+
+
+# Folders -----------------------------------------------------------------------------------------------------------------------------
+
+
+def folder_path(base: str, path: str) -> str:
+    """The plain form of a requested path. Raises ProblemError 400 for what cannot be one of the folders on offer."""
+    root, text = base.rstrip("/"), path.removesuffix("/")
+    if not text.startswith("/") or "\0" in text:
+        raise bad_request(f"{path!r} is not an absolute path.")
+    if not text.startswith(f"{root}/"):
+        raise bad_request(f"{path!r} is not below {root or '/'}, where the folders to archive are.")
+    parts = text[len(root) + 1 :].split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise bad_request(f"{path!r} is not in its plain form: write it without '//', '.' and '..'.")
+    if len(parts) != 3:
+        raise bad_request(
+            f"Only folders exactly three levels below {root or '/'} can be archived; {path!r} is at level {len(parts)}."
+        )
+    return text
+
+
+def scanner_refusal(sentence: str) -> ProblemError:
+    """The status for a refusal of the scanner. Its answer carries only a sentence: these are the scanner's own words."""
+    if "is archived already" in sentence:
+        return conflict(sentence)
+    if sentence.endswith("does not exist."):
+        return not_found(sentence)
+    return bad_request(sentence)
+
+
+def destination(level1: str, level2: str, name: str) -> str:
+    """Where the archive goes, below the destination's base path."""
+    return f"/{level1}/{level2}/{name}{ARCHIVE_SUFFIX}"
+
+
+def destination_key(path: str) -> str:
+    """Equal for paths that some destination might not tell apart (custody 3)."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def size_human(size: int) -> str:
+    """1024-based, two decimals: "1.00 GB"; bytes without decimals."""
+    if size < 1024:
+        return f"{size} B"
+    value, units = size / 1024, ["KB", "MB", "GB", "TB", "PB"]
+    while round(value, 2) >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:.2f} {units[0]}"
+
+
+# Cancel ------------------------------------------------------------------------------------------------------------------------------
+
+
+class Cancel(StrEnum):
+    NOW = "now"
+    """Nobody works on it and the edge is the gateway's."""
+    REQUEST = "request"
+    """Whoever works on it (or whose edge it is) has to do it."""
+
+
+# States from which the gateway itself cancels while nobody holds a lease (the edges of shared/lifecycle.py).
+UNHELD = {Kind.ARCHIVE: frozenset({Status.QUEUED, Status.COMPRESSED, Status.VERIFIED})}
+_UNHELD_WORKSPACE = frozenset({Status.QUEUED})
+_ENDED = {Status.COMPLETED: "has completed", Status.FAILED: "has failed", Status.CANCELLED: "is cancelled already"}
+
+
+def cancel(kind: Kind, status: Status, *, held: bool) -> Cancel:
+    """How to cancel a job in this state. Raises ProblemError 409 with the reason when it is too late."""
+    if status in TERMINAL:
+        raise conflict(f"This job {_ENDED[status]}; there is nothing left to cancel.")
+    if status not in CANCELLABLE:
+        raise conflict(
+            "This job's archive is proven at the destination and its source is being deleted; that is finished, not cancelled half-way."
+        )
+    if not held and status in UNHELD.get(kind, _UNHELD_WORKSPACE):
+        return Cancel.NOW
+    return Cancel.REQUEST
+
+
+def owner(status: Status) -> Role:
+    """The service that works on a job in this state."""
+    for lane in (UPLOAD_LANE, DELETE_LANE):
+        if status == lane.ready or status in lane.working:
+            return lane.role
+    return Role.COMPRESSOR
+
+
+# Pages -------------------------------------------------------------------------------------------------------------------------------
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a page begins: after this job in the order newest first."""
+
+    created_at: datetime
+    id: UUID
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def cursor_of(place: Place) -> str:
+    """Opaque text for `place`."""
+    micros = (place.created_at - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(f"{micros}.{place.id}".encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str) -> Place:
+    """The inverse of `cursor_of`. Raises ProblemError 400."""
+    try:
+        micros, _, job = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")
+        return Place(_EPOCH + timedelta(microseconds=int(micros)), UUID(job))
+    except (ValueError, OverflowError, binascii.Error) as exc:
+        raise bad_request("The cursor is not one that this service gave out.") from exc
+
+
+def statuses_of(values: list[str]) -> list[Status]:
+    """`status=a,b&status=c` as a list. Raises ProblemError 400 naming what is unknown."""
+    words = [word.strip() for value in values for word in value.split(",") if word.strip()]
+    unknown = [word for word in words if word not in set(Status)]
+    if unknown:
+        raise bad_request(f"Unknown status {', '.join(map(repr, unknown))}. Known: {', '.join(sorted(Status))}.")
+    return [Status(word) for word in words]
+
+
+# Progress as people see it -----------------------------------------------------------------------------------------------------------
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """`name` for programs; `step` for people; the lane's bar goes from `low` to `high`, and rests at `unknown` without figures."""
+
+    name: str
+    step: str
+    low: int
+    high: int
+    unknown: int
+
+
+# Seed 001, 6.7.
+STAGES: dict[Status, Stage] = {
+    Status.COPYING: Stage("copy", "Step 1/3: Copying", 0, 33, 16),
+    Status.COMPRESSING: Stage("compress", "Step 2/3: Compressing", 33, 66, 50),
+    Status.VERIFYING: Stage("verify_archive", "Step 3/3: Verifying", 66, 100, 83),
+    Status.UPLOADING: Stage("upload", "Uploading", 0, 75, 0),
+    Status.UPLOAD_VERIFYING: Stage("verify_upload", "Verifying", 75, 90, 82),
+    Status.VERIFIED: Stage("delete_source", "Deleting source", 90, 90, 90),
+    Status.DELETING_SOURCE: Stage("delete_source", "Deleting source", 90, 100, 95),
+}
+_WAITING = {
+    Status.QUEUED: "Waiting to start",
+    Status.COMPRESSED: "Waiting for upload",
+    Status.VERIFIED: "Waiting for deletion of the source",
+    Status.COMPLETED: "Completed",
+    Status.FAILED: "Failed",
+    Status.CANCELLED: "Cancelled",
+}
+
+COMPRESSING_STATES = frozenset(COMPRESS_LANE.working)
+UPLOADING_STATES = frozenset({*UPLOAD_LANE.working, Status.DELETING_SOURCE})
+
+
+def lane_percent(status: Status, stage_percent: float | None) -> int | None:
+    """The lane's own bar, percent; None where no lane has the job."""
+    if status in {Status.COMPRESSED, Status.COMPLETED}:
+        return 100
+    stage = STAGES.get(status)
+    if stage is None:
+        return None
+    if stage_percent is None:
+        return stage.unknown
+    return stage.low + int((stage.high - stage.low) * min(max(stage_percent, 0.0), 100.0) / 100)
+
+
+def operation(status: Status, recorded: str | None, wait_reason: str | None, *, paused: bool, cancelling: bool) -> str:
+    """What is going on, in words."""
+    if cancelling and status not in TERMINAL and status != Status.DELETING_SOURCE:
+        return "Cancelling"
+    if paused:
+        return "Paused"
+    if status in TERMINAL:
+        return _WAITING[status]
+    if wait_reason:
+        return f"Waiting: {wait_reason}"
+    return recorded or _WAITING.get(status) or status.replace("_", " ").capitalize()

@@ -1,0 +1,127 @@
+"""The outermost layer: request id, security headers, and who may pass, before anybody looks at path, query or body.
+
+Everything below /api needs a login but what PUBLIC names; an unknown address below /api says 401 like any other. What is neither
+API nor schema is a page.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from services.gateway import problems
+from services.gateway.refusals import ProblemError, unauthorized
+from services.gateway.security import NOT_LOGGED_IN, Security
+from shared import log
+
+logger = log.get(__name__)
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+PUBLIC = {("POST", "/api/auth/login"), ("GET", "/api/health")}
+BEFORE_PASSWORD_CHANGE = {"/api/auth/password", "/api/auth/me", "/api/auth/logout"}
+CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then nothing else is possible."
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+]
+# For whatever sets no policy or caching of its own: the API's answers are data, never a page, and never kept.
+_DEFAULTS = {b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'", b"cache-control": b"no-store"}
+
+
+def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The token of `Authorization: Bearer <token>`."""
+    for name, value in headers:
+        if name.lower() == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else None
+    return None
+
+
+class Gate:
+    """ASGI application around the API and the pages."""
+
+    def __init__(self, api: Asgi, pages: Asgi, security: Security) -> None:
+        self._api = api
+        self._pages = pages
+        self._security = security
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._api(scope, receive, send)
+            return
+        request_id = _request_id(scope["headers"])
+        scope.setdefault("state", {})["request_id"] = request_id
+        guarded = _with_headers(send, request_id)
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._route(scope, receive, guarded)
+            except Exception as exc:  # the last place where a defect can become an answer
+                error = problems.from_exception(exc)
+                if error is None:
+                    logger.exception("request_failed", message="A request failed unexpectedly.", path=scope["path"])
+                    error = problems.internal_error()
+                await refuse(guarded, error, request_id)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if _below(path, "/api"):
+            if (scope["method"], path) not in PUBLIC:
+                await self._admit(scope, path)
+            await self._api(scope, receive, send)
+        elif _below(path, "/schema"):
+            await self._api(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    async def _admit(self, scope: Scope, path: str) -> None:
+        token = bearer(scope["headers"])
+        if token is None:
+            raise unauthorized(NOT_LOGGED_IN)
+        who = await self._security.identify(token)
+        if who.must_change_password and path not in BEFORE_PASSWORD_CHANGE:
+            raise ProblemError(403, "password-change-required", CHANGE_FIRST)
+        scope["user"], scope["auth"] = who, who.claims
+
+
+async def refuse(send: Send, error: ProblemError, request_id: str) -> None:
+    """Answer with a problem document."""
+    body = problems.encode(error, request_id)
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers.items()]
+    headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    """The caller's own id when it is a harmless one, so that a proxy's log and ours can be laid side by side."""
+    given = next((value for name, value in headers if name.lower() == b"x-request-id"), b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _with_headers(send: Send, request_id: str) -> Send:
+    async def add(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message.get("headers", [])}
+            more = [(name, value) for name, value in _DEFAULTS.items() if name not in given]
+            own = [*_HEADERS, *more, (b"x-request-id", request_id.encode())]
+            message = {**message, "headers": [*message.get("headers", []), *own]}
+        await send(message)
+
+    return add

@@ -1,0 +1,149 @@
+"""What people may do to jobs: request, cancel, retry. Each change is one transaction that the database's guard has the last word in."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway import decide
+from services.gateway.decide import Cancel
+from services.gateway.peers import Peers
+from services.gateway.refusals import ProblemError, conflict, not_found
+from services.gateway.security import Identity
+from services.gateway.store import Store
+from shared.db import Session
+from shared.events import LogLine
+from shared.lifecycle import Kind, Role, Status
+from shared.questions import Inspected
+
+_LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
+
+
+def no_such_job(job_id: UUID) -> ProblemError:
+    return not_found(f"There is no job {job_id}.")
+
+
+class Jobs:
+    """Every method raises ProblemError, and 503 while something it needs is away."""
+
+    def __init__(self, store: Store, peers: Peers, base: str) -> None:
+        self._store = store
+        self._peers = peers
+        self._base = base
+
+    async def create(self, who: Identity, path: str, *, keep_source: bool) -> Any:
+        """Queue an archive job for a folder; returns its row."""
+        folder = await self._peers.inspect(decide.folder_path(self._base, path))
+        await self._refuse_live_job(folder)
+        destination = decide.destination(folder.level1, folder.level2, folder.name)
+        await self._refuse_taken(destination, None)
+        try:
+            async with self._store.transaction() as session:
+                names = (folder.name, folder.path, folder.device, folder.inode, destination, keep_source)
+                job = await session.row("new_job", *names, who.username, who.id, folder.size_bytes, folder.file_count)
+                assert job is not None
+                await self._acquire(session, destination, job["id"])
+                return job
+        except asyncpg.UniqueViolationError as exc:
+            if exc.constraint_name not in _LIVE_JOB:
+                raise
+            await self._refuse_live_job(folder)
+            raise conflict("This folder was being archived a moment ago. Look at the queue and try again.") from exc
+
+    async def cancel(self, who: Identity, job_id: UUID) -> None:
+        """Cancel now, or ask whoever works on the job; returns at once."""
+        async with self._store.transaction() as session:
+            job = await session.row("lock_job", job_id)
+            if job is None:
+                raise no_such_job(job_id)
+            status = Status(job["status"])
+            how = decide.cancel(Kind(job["kind"]), status, held=job["held"])
+            await session.run("cancel_now" if how is Cancel.NOW else "request_cancel", job_id, who.username)
+            line = await _note(session, job_id, "cancel_requested", f"{who.username} cancelled the job.", who)
+        await self._peers.show_log(job_id, line)
+        if how is Cancel.REQUEST:
+            await self._peers.nudge(decide.owner(status))
+
+    async def retry(self, who: Identity, job_id: UUID) -> Any:
+        """Queue a failed job again; returns its row."""
+        job = await self._store.job(job_id)
+        if job is None:
+            raise no_such_job(job_id)
+        _refuse_unless_failed(job)
+        if job["kind"] == Kind.ARCHIVE:
+            await self._refuse_taken(job["destination_path"], job_id)
+        try:
+            async with self._store.transaction() as session:
+                locked = await session.row("lock_job", job_id)
+                assert locked is not None  # jobs are never deleted
+                _refuse_unless_failed(locked)
+                if locked["kind"] == Kind.ARCHIVE:
+                    await self._acquire(session, locked["destination_path"], job_id)
+                retried = await session.row("retry_job", job_id)
+                line = await _note(session, job_id, "retry_requested", f"{who.username} asked to try again.", who)
+        except asyncpg.UniqueViolationError as exc:
+            if exc.constraint_name not in _LIVE_JOB:
+                raise
+            other = await self._store.live_job_of_source(job["source_path"], job["source_device"], job["source_inode"])
+            raise _live_job_conflict(other, job["source_path"]) from exc
+        await self._peers.show_log(job_id, line)
+        await self._peers.nudge(Role.COMPRESSOR)
+        return retried
+
+    async def _refuse_live_job(self, folder: Inspected) -> None:
+        other = await self._store.live_job_of_source(folder.path, folder.device, folder.inode)
+        if other is not None:
+            raise _live_job_conflict(other, folder.path)
+
+    async def _refuse_taken(self, destination: str, job_id: UUID | None) -> None:
+        """409 when the destination belongs to another job, or something foreign stands there."""
+        holder = await self._store.destination_holder(decide.destination_key(destination))
+        if holder is not None and holder["state"] != "released":
+            if holder["job_id"] != job_id:
+                raise _holder_conflict(holder)
+            if holder["state"] == "verified":
+                return  # this job's own proven archive is there, and is kept
+        seen = await self._peers.destination(destination, job_id)
+        if seen.state == "foreign" or (seen.state == "own" and job_id is None):
+            reason = seen.detail or "something is there already"
+            raise conflict(
+                f"{destination} cannot be written at the destination: {reason}. Rename the folder, or move what is there."
+            )
+
+    async def _acquire(self, session: Session, destination: str, job_id: UUID) -> None:
+        key = decide.destination_key(destination)
+        if await session.row("acquire_destination", key, destination, job_id) is None:
+            holder = await session.row("destination_holder", key)
+            raise _holder_conflict(holder)
+
+
+def _refuse_unless_failed(job: Any) -> None:
+    if job["status"] != Status.FAILED:
+        raise conflict(f"Only a failed job can be tried again; this one is {job['status']}.")
+
+
+def _live_job_conflict(other: Any | None, path: str) -> ProblemError:
+    if other is None:
+        return conflict("This folder was being archived a moment ago. Look at the queue and try again.")
+    where = "" if other["source_path"] == path else f" under the path {other['source_path']}"
+    return conflict(
+        f"This folder is being archived already{where}: job {other['id']}, asked for by {other['created_by']}, is {other['status']}."
+    )
+
+
+def _holder_conflict(holder: Any) -> ProblemError:
+    who = f"job {holder['job_id']} ({holder['folder_name']}, asked for by {holder['created_by']}, {holder['status']})"
+    if holder["state"] == "verified":
+        return conflict(
+            f"{holder['path']} at the destination holds the proven archive of {who}, and such an archive is never replaced."
+            " Rename the folder to archive it again."
+        )
+    if holder["state"] == "removing":
+        return conflict(f"What {who} had sent to {holder['path']} is still being removed. Try again in a minute.")
+    return conflict(f"{holder['path']} at the destination is held by {who}. Wait until that job has ended and is cleaned up.")
+
+
+async def _note(session: Session, job_id: UUID, action: str, message: str, who: Identity) -> LogLine:
+    """Who did it, in the job's log."""
+    at = await session.value("log", job_id, "INFO", action, message, {"by": who.username, "user_id": str(who.id)})
+    return LogLine(job_id=job_id, timestamp=at, level="INFO", action=action, message=message)

@@ -1,0 +1,68 @@
+"""Questions to the other services, and what their silence means to the user."""
+
+import asyncio
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+
+from services.gateway import decide
+from services.gateway.refusals import NATS_AWAY, unavailable
+from shared import log
+from shared.bus import Bus
+from shared.errors import PermanentError, TransientError, Waiting
+from shared.lifecycle import Role
+from shared.questions import AskDestination, DestinationState, Inspect, Inspected, Refresh, Refreshed
+
+logger = log.get(__name__)
+A = TypeVar("A")
+
+_INSPECT_SECONDS = 10.0
+_DESTINATION_SECONDS = 5.0  # Globus is asked meanwhile; the compressor and the uploader look again before anything is sent
+REFRESH_SECONDS = 30.0
+
+
+class Peers:
+    """Asks over NATS."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def _ask(self, service: Role, name: str, question: msgspec.Struct, answer: type[A], timeout: float) -> A:
+        if not self._bus.connected:
+            raise unavailable(NATS_AWAY)
+        return await self._bus.ask(service, name, question, answer, timeout)
+
+    async def inspect(self, path: str) -> Inspected:
+        """The folder as it is now. Raises ProblemError 400, 404, 409 or 503, Waiting while the NAS is not mounted."""
+        try:
+            return await self._ask(Role.SCANNER, "inspect", Inspect(path), Inspected, _INSPECT_SECONDS)
+        except PermanentError as exc:
+            raise decide.scanner_refusal(str(exc)) from exc
+
+    async def destination(self, path: str, job_id: UUID | None) -> DestinationState:
+        """What stands under a destination path; `unknown` while nobody can say. Raises PermanentError for a name that cannot travel."""
+        question = AskDestination(path, job_id)
+        try:
+            return await self._ask(Role.UPLOADER, "destination", question, DestinationState, _DESTINATION_SECONDS)
+        except (TransientError, Waiting) as exc:
+            logger.info("destination_unknown", message="The destination will be looked at later.", path=path, error=str(exc))
+            return DestinationState("unknown", str(exc))
+
+    async def refresh(self) -> bool:
+        """Scan now and wait for the end, 30 s at most; False when the scan goes on after that."""
+        try:
+            # The scanner may take any time; the answer to the user may not.
+            await self._ask(Role.SCANNER, "refresh", Refresh(), Refreshed, REFRESH_SECONDS)
+        except TransientError as exc:
+            if isinstance(exc.__cause__, asyncio.TimeoutError):
+                return False
+            raise
+        return True
+
+    async def nudge(self, service: Role) -> None:
+        await self._bus.nudge(service)
+
+    async def show_log(self, job_id: UUID, line: msgspec.Struct) -> None:
+        """Show a log line live."""
+        await self._bus.publish_live(f"live.log.{job_id}", line)

@@ -1,0 +1,39 @@
+"""What the gateway refuses with: a status, a word for programs, a sentence for people. No I/O; problems.py turns it into an answer."""
+
+from collections.abc import Mapping
+
+from shared.errors import ArchiverError
+
+
+class ProblemError(ArchiverError):
+    """A refusal with its status; `str(error)` is the detail."""
+
+    def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.headers = dict(headers or {})
+
+
+def bad_request(detail: str) -> ProblemError:
+    return ProblemError(400, "bad-request", detail)
+
+
+def unauthorized(detail: str) -> ProblemError:
+    return ProblemError(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def not_found(detail: str) -> ProblemError:
+    return ProblemError(404, "not-found", detail)
+
+
+def conflict(detail: str) -> ProblemError:
+    return ProblemError(409, "conflict", detail)
+
+
+def unavailable(detail: str, retry_after_s: float = 5.0) -> ProblemError:
+    """503: something this request needs is away; `detail` says what."""
+    return ProblemError(503, "unavailable", detail, {"Retry-After": str(max(1, round(retry_after_s)))})
+
+
+NATS_AWAY = "The message server (NATS) does not answer, so the other services cannot be asked. Try again in a moment."

@@ -1,0 +1,348 @@
+"""What goes over the wire, as concrete msgspec Structs: field names of seed 001, section 5, and what we add to them.
+
+Sizes are bytes, percentages 0 to 100, times ISO 8601 in UTC. Fields are only ever added.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from shared.lifecycle import Kind, Status
+
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Level = Literal["INFO", "WARNING", "ERROR"]
+
+# Authentication ----------------------------------------------------------------------------------------------------------------------
+
+
+class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
+    username: Annotated[str, Meta(min_length=1, max_length=200)]
+    password: Annotated[str, Meta(max_length=1000)]
+
+
+class User(msgspec.Struct):
+    """`must_change_password`: everything but changing it answers 403 until then."""
+
+    id: UUID
+    username: str
+    is_admin: bool
+    must_change_password: bool
+
+
+class LoginResult(msgspec.Struct):
+    """Send `access_token` as `Authorization: Bearer <token>`."""
+
+    access_token: str
+    user: User
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - RFC 6750's word, not a secret
+
+
+class PasswordChange(msgspec.Struct, forbid_unknown_fields=True):
+    """At least 8 characters, at most 72 bytes, neither the old one nor the user's name."""
+
+    current_password: Annotated[str, Meta(max_length=1000)]
+    new_password: Annotated[str, Meta(max_length=1000)]
+
+
+# Folders -----------------------------------------------------------------------------------------------------------------------------
+
+
+class Folder(msgspec.Struct):
+    """`ignored`: why it is not offered (archived, single_text_file, empty); `unreadable`: what could not be read, sizes are then partial.
+
+    `job_id`, `job_status`: the live job on this folder.
+    """
+
+    path: str
+    name: str
+    level1: str
+    level2: str
+    size_bytes: int
+    size_human: str
+    modified_at: datetime
+    file_count: int
+    is_archived: bool
+    ignored: str | None
+    unreadable: str | None
+    scanned_at: datetime
+    job_id: UUID | None
+    job_status: Status | None
+
+
+# Jobs --------------------------------------------------------------------------------------------------------------------------------
+
+
+class JobRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`folder_path`: a folder exactly three levels below the base. `keep_source`: archive it, but do not empty it afterwards."""
+
+    folder_path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    keep_source: bool = False
+
+
+class JobCreated(msgspec.Struct):
+    job_id: UUID
+    status: Status
+    folder_name: str
+    created_at: datetime
+
+
+class JobRetried(msgspec.Struct):
+    job_id: UUID
+    status: Status
+    retry_count: int
+
+
+class JobSummary(msgspec.Struct, kw_only=True):
+    """A job in a list.
+
+    `progress_percent` is overall and 100 only with `completed`; `lane_percent` is the bar of the lane that works on it (seed 6.7),
+    `stage_percent` of the running step, null when unknown; `step` says which step that is.
+    """
+
+    job_id: UUID
+    kind: Kind
+    folder_name: str
+    source_path: str
+    status: Status
+    status_since: datetime
+    progress_percent: Percent
+    current_operation: str
+    stage: str | None
+    step: str | None
+    stage_percent: float | None
+    lane_percent: Percent | None
+    bytes_done: int | None
+    bytes_total: int | None
+    bytes_per_second: int | None
+    eta_seconds: int | None
+    wait_reason: str | None
+    missing_bytes: int | None
+    paused: bool
+    cancelling: bool
+    keep_source: bool
+    attempt: int
+    retry_count: int
+    folder_size_bytes: int | None
+    archive_size_bytes: int | None
+    kept_count: int
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    error_message: str | None
+
+
+class StateTime(msgspec.Struct):
+    """A state the job entered."""
+
+    status: Status
+    at: datetime
+    attempt: int
+
+
+class Verification(msgspec.Struct):
+    """One of the three proofs of arrival: `task`, `remote`, `content`. `voided_at`: from when it counts no more."""
+
+    kind: Literal["task", "remote", "content"]
+    attempt: int
+    at: datetime
+    evidence: dict[str, Any]
+    voided_at: datetime | None
+
+
+class ArchiveFacts(msgspec.Struct):
+    """The archive that counts."""
+
+    size: int
+    sha256: str
+    md5: str
+    manifest_size: int
+    manifest_sha256: str
+    attempt: int
+    created_at: datetime
+
+
+class JobDetail(JobSummary, kw_only=True):
+    """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base."""
+
+    globus_destination_path: str
+    globus_task_id: str | None
+    file_count: int | None
+    cancel_requested_by: str | None
+    archive: ArchiveFacts | None
+    verifications: list[Verification]
+    state_times: list[StateTime]
+    warnings: list[str]
+
+
+class JobLogLine(msgspec.Struct):
+    """`id` orders the lines; pass it as `after` for what came later. `action` is a stable word for programs."""
+
+    id: int
+    timestamp: datetime
+    level: Level
+    message: str
+    action: str
+    data: dict[str, Any] | None
+
+
+class DeletedCount(msgspec.Struct):
+    """How many completed jobs are now hidden from the history."""
+
+    deleted_count: int
+
+
+# Queue -------------------------------------------------------------------------------------------------------------------------------
+
+
+class CurrentJob(msgspec.Struct):
+    """The job a lane works on."""
+
+    job_id: UUID
+    folder_name: str
+    status: Status
+    progress_percent: Percent
+
+
+class QueuedJob(msgspec.Struct):
+    """A waiting job; `position` counts from 1."""
+
+    job_id: UUID
+    folder_name: str
+    position: int
+    created_by: str
+    created_at: datetime
+    folder_size_bytes: int | None
+    wait_reason: str | None
+    missing_bytes: int | None
+    paused: bool
+    cancelling: bool
+    keep_source: bool
+
+
+class Queue(msgspec.Struct):
+    """Seed 5.5; `active_jobs` are all that somebody works on or that wait for the source's deletion, in the order of the queue."""
+
+    current_copy_compress_job: CurrentJob | None
+    current_upload_job: CurrentJob | None
+    queued_jobs: list[QueuedJob]
+    active_jobs: list[JobSummary]
+    waiting_upload_jobs: list[JobSummary]
+
+
+# System ------------------------------------------------------------------------------------------------------------------------------
+
+
+class DiskSpace(msgspec.Struct):
+    """The storage's file system, in GB of 1024 cubed; `low`: less than 20 % is free."""
+
+    total_gb: float
+    used_gb: float
+    free_gb: float
+    percent_used: float
+    low: bool
+
+
+class LaneStatus(msgspec.Struct):
+    status: Literal["idle", "busy"]
+    current_job_id: UUID | None
+
+
+class Workers(msgspec.Struct):
+    copy_compress: LaneStatus
+    upload: LaneStatus
+
+
+class Statistics(msgspec.Struct):
+    total_jobs: int
+    completed_jobs: int
+    failed_jobs: int
+    queued_jobs: int
+    cancelled_jobs: int
+    active_jobs: int
+
+
+class ServiceInstance(msgspec.Struct):
+    """A process; `alive`: it gave a sign of life within the last 30 seconds."""
+
+    instance: str
+    service: str
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+
+
+class UnreadablePlace(msgspec.Struct):
+    path: str
+    reason: str
+
+
+class ScanFacts(msgspec.Struct):
+    """The newest scan, and what hid folders from it."""
+
+    finished_at: datetime
+    folder_count: int
+    unreadable: list[UnreadablePlace]
+
+
+class SystemStatus(msgspec.Struct):
+    """`globus_emulated`: archives go to the built-in emulator, not to Globus."""
+
+    disk_space: DiskSpace
+    workers: Workers
+    statistics: Statistics
+    globus_emulated: bool
+    services: list[ServiceInstance]
+    last_scan: ScanFacts | None
+    version: str
+
+
+class Health(msgspec.Struct):
+    timestamp: datetime
+    status: Literal["healthy"] = "healthy"
+
+
+# Live (WS /ws/jobs) ------------------------------------------------------------------------------------------------------------------
+
+
+class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True):
+    """Seed 5.7, and the figures a progress bar needs. `version` counts the job's states, so an older message is recognised."""
+
+    job_id: UUID
+    status: Status
+    progress_percent: Percent
+    current_operation: str
+    folder_name: str
+    version: int
+    attempt: int
+    stage: str | None
+    step: str | None
+    stage_percent: float | None
+    lane_percent: Percent | None
+    bytes_done: int | None
+    bytes_total: int | None
+    bytes_per_second: int | None
+    eta_seconds: int | None
+    wait_reason: str | None
+    paused: bool
+    error_message: str | None
+
+
+class QueueUpdate(msgspec.Struct, tag_field="type", tag="queue_update"):
+    queue_length: int
+    current_copy_compress_job: UUID | None
+    current_upload_job: UUID | None
+
+
+class LogMessage(msgspec.Struct, tag_field="type", tag="log"):
+    job_id: UUID
+    timestamp: datetime
+    level: Level
+    message: str
+
+
+LiveMessage = JobUpdate | QueueUpdate | LogMessage

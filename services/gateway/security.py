@@ -1,0 +1,144 @@
+"""Who is asking: passwords (bcrypt), access tokens (JWT), and whether a token still counts.
+
+A token carries `sub` (user id), `jti` (its own id) and `epoch`. Logout records the `jti`; raising a user's `token_epoch` ends every
+token of that user at once, except `kept_token`, the one in whose session the password was changed.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import bcrypt
+import jwt
+import msgspec
+
+from services.gateway.refusals import ProblemError, bad_request, unauthorized
+from services.gateway.store import Store
+
+BCRYPT_COST = 12
+PASSWORD_MINIMUM = 8
+PASSWORD_MAXIMUM_BYTES = 72  # bcrypt reads no further, so a longer one would not be what its owner believes
+_HASHES_AT_ONCE = 2  # a quarter of a second of CPU each: logins must not starve the rest
+
+BAD_LOGIN = "The name or the password is wrong."
+NOT_LOGGED_IN = "Log in first: send the header `Authorization: Bearer <token>`."
+LOGIN_OVER = "Your login has ended or is not valid. Log in again."
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a token says."""
+
+    sub: UUID
+    jti: UUID
+    epoch: int
+    exp: int
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The user behind a request, as the database has it now, and the token that was shown."""
+
+    id: UUID
+    username: str
+    is_admin: bool
+    must_change_password: bool
+    claims: Claims
+
+
+def hash_password(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
+
+
+_NOBODY = f"$2b${BCRYPT_COST}$" + "." * 53
+"""What the password of an unknown name is compared with, so that the answer takes as long; it equals no password's hash."""
+
+
+def check_password(password: str, hashed: str | None) -> bool:
+    """Compare; takes equally long when there is no such user (`hashed` None)."""
+    raw = password.encode("utf-8", "surrogatepass")
+    fits = len(raw) <= PASSWORD_MAXIMUM_BYTES
+    equal = bcrypt.checkpw(raw[:PASSWORD_MAXIMUM_BYTES], (hashed or _NOBODY).encode())
+    return equal and fits and hashed is not None
+
+
+def password_problem(new: str, username: str) -> str | None:
+    """Why this is no good password, or None. Pure."""
+    if len(new) < PASSWORD_MINIMUM:
+        return f"The new password is too short: at least {PASSWORD_MINIMUM} characters."
+    if len(new.encode("utf-8", "surrogatepass")) > PASSWORD_MAXIMUM_BYTES:
+        return f"The new password is too long: at most {PASSWORD_MAXIMUM_BYTES} bytes, and letters with accents take two or more."
+    if new.casefold() in {username.casefold(), "changeme"}:
+        return "The new password is too easy to guess: choose another one."
+    return None
+
+
+class Tokens:
+    """Makes and reads access tokens. Pure but for the clock."""
+
+    def __init__(self, key: str, algorithm: str, minutes: int) -> None:
+        self._key = key
+        self._algorithm = algorithm
+        self._lifetime = timedelta(minutes=minutes)
+
+    def issue(self, user_id: UUID, epoch: int) -> str:
+        now = datetime.now(UTC)
+        claims = {"sub": str(user_id), "jti": str(uuid4()), "epoch": epoch, "iat": now, "exp": now + self._lifetime}
+        return jwt.encode(claims, self._key, algorithm=self._algorithm)
+
+    def read(self, token: str) -> Claims:
+        """Raises ProblemError 401 for anything that is not a token of ours within its lifetime."""
+        try:
+            # Another gateway's clock may be a little ahead: when a token was made decides nothing.
+            options: Any = {"require": ["sub", "jti", "epoch", "exp"], "verify_iat": False}
+            payload = jwt.decode(token, self._key, algorithms=[self._algorithm], options=options)
+            return msgspec.convert(payload, Claims)
+        except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError) as exc:
+            raise unauthorized(LOGIN_OVER) from exc
+
+
+class Security:
+    """Logins and the tokens they lead to."""
+
+    def __init__(self, store: Store, tokens: Tokens) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+
+    async def hash(self, password: str) -> str:
+        async with self._hashing:
+            return await asyncio.to_thread(hash_password, password)
+
+    async def _check(self, password: str, hashed: str | None) -> bool:
+        async with self._hashing:
+            return await asyncio.to_thread(check_password, password, hashed)
+
+    async def identify(self, token: str) -> Identity:
+        """Raises ProblemError: 401 for a token that does not count (any more), 503 while the database is away."""
+        claims = self._tokens.read(token)
+        user = await self._store.session_user(claims.sub, claims.jti, claims.epoch)
+        if user is None:
+            raise unauthorized(LOGIN_OVER)
+        return Identity(user["id"], user["username"], user["is_admin"], user["must_change_password"], claims)
+
+    async def login(self, username: str, password: str) -> tuple[str, Any]:
+        """A new token and the user's row. Raises ProblemError 401."""
+        user = await self._store.user_by_name(username)
+        if not await self._check(password, user["password_hash"] if user else None) or user is None:
+            raise unauthorized(BAD_LOGIN)
+        await self._store.logged_in(user["id"])
+        return self._tokens.issue(user["id"], user["token_epoch"]), user
+
+    async def logout(self, who: Identity) -> None:
+        await self._store.revoke(who.claims.jti, datetime.fromtimestamp(who.claims.exp, UTC))
+
+    async def change_password(self, who: Identity, current: str, new: str) -> None:
+        """Set a new password; every other token of this user ends. Raises ProblemError 400, 403."""
+        user = await self._store.user_by_name(who.username)
+        if user is None or not await self._check(current, user["password_hash"]):
+            raise ProblemError(403, "wrong-password", "The current password is wrong.")
+        if new == current:
+            raise bad_request("The new password is the old one: choose another one.")
+        if problem := password_problem(new, who.username):
+            raise bad_request(problem)
+        if not await self._store.set_password(who.id, await self.hash(new), user["password_hash"], who.claims.jti):
+            raise ProblemError(409, "conflict", "The password was changed by somebody else at the same moment. Log in again.")

@@ -1,0 +1,185 @@
+"""The gateway's database: one method per question, and every failure of the connection told as what it is.
+
+A caller gets rows (asyncpg Records) or plain values; views.py makes them fit for people.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.gateway.decide import Place
+from services.gateway.problems import DATABASE_AWAY
+from services.gateway.refusals import unavailable
+from shared.db import CONNECTION_ERRORS, Database, Session
+from shared.lifecycle import Status
+
+
+@asynccontextmanager
+async def _told() -> AsyncIterator[None]:
+    try:
+        yield
+    except CONNECTION_ERRORS as exc:
+        raise unavailable(DATABASE_AWAY) from exc
+
+
+class FolderFilter:
+    """What of the folders is wanted; see `GET /api/folders`."""
+
+    def __init__(
+        self,
+        *,
+        archived: bool = False,
+        ignored: bool = False,
+        q: str | None = None,
+        level1: str | None = None,
+        level2: str | None = None,
+        sort: str = "path",
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> None:
+        self.arguments = (archived, ignored, q or None, level1, level2, sort, descending, limit, offset)
+
+
+class Store:
+    """All methods raise ProblemError 503 while the database is away."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        async with _told(), self._db.transaction() as session:
+            yield session
+
+    async def _rows(self, name: str, *args: Any) -> list[Any]:
+        async with _told():
+            return await self._db.rows(name, *args)
+
+    async def _row(self, name: str, *args: Any) -> Any | None:
+        async with _told():
+            return await self._db.row(name, *args)
+
+    async def _value(self, name: str, *args: Any) -> Any:
+        async with _told():
+            return await self._db.value(name, *args)
+
+    async def _run(self, name: str, *args: Any) -> None:
+        async with _told():
+            await self._db.run(name, *args)
+
+    # People
+
+    async def user_by_name(self, name: str) -> Any | None:
+        return await self._row("user_by_name", name)
+
+    async def session_user(self, user: UUID, token: UUID, epoch: int) -> Any | None:
+        """The user's row while the token counts, else None."""
+        return await self._row("session_user", user, token, epoch)
+
+    async def sessions_ended(self, sessions: list[tuple[UUID, UUID, int]]) -> set[UUID]:
+        """Of (user, token, epoch): the tokens that do not count any more."""
+        users, tokens, epochs = [list(column) for column in zip(*sessions, strict=True)] if sessions else ([], [], [])
+        return {row["jti"] for row in await self._rows("sessions_ended", users, tokens, epochs)}
+
+    async def logged_in(self, user: UUID) -> None:
+        await self._run("logged_in", user)
+
+    async def revoke(self, token: UUID, expires_at: datetime) -> None:
+        await self._run("revoke", token, expires_at)
+
+    async def forget_expired_tokens(self) -> None:
+        await self._run("forget_expired_tokens")
+
+    async def set_password(self, user: UUID, hashed: str, old_hash: str, kept_token: UUID) -> bool:
+        """False when the password is not `old_hash` any more."""
+        return await self._value("set_password", user, hashed, old_hash, kept_token) is not None
+
+    async def has_users(self) -> bool:
+        return bool(await self._value("has_users"))
+
+    async def first_admin(self, hashed: str, *, must_change: bool) -> bool:
+        """Make `admin` when there is no user at all; False when there is."""
+        return await self._value("first_admin", hashed, must_change) is not None
+
+    # Folders
+
+    async def folders(self, wanted: FolderFilter) -> list[Any]:
+        return await self._rows("folders", *wanted.arguments)
+
+    async def last_scan(self) -> Any | None:
+        return await self._row("last_scan")
+
+    # Jobs
+
+    async def job(self, job_id: UUID) -> Any | None:
+        return await self._row("job", job_id)
+
+    async def jobs(self, statuses: list[Status], after: Place | None, limit: int, offset: int) -> list[Any]:
+        place = (None, None) if after is None else (after.created_at, after.id)
+        return await self._rows("jobs", statuses or None, *place, limit, offset)
+
+    async def count_jobs(self, statuses: list[Status]) -> int:
+        return int(await self._value("count_jobs", statuses or None))
+
+    async def live_jobs(self) -> list[Any]:
+        return await self._rows("live_jobs")
+
+    async def some_jobs(self, jobs: list[UUID]) -> list[Any]:
+        return await self._rows("some_jobs", jobs)
+
+    async def live_job_of_source(self, path: str, device: int, inode: int) -> Any | None:
+        return await self._row("live_job_of_source", path, device, inode)
+
+    async def destination_holder(self, key: str) -> Any | None:
+        return await self._row("destination_holder", key)
+
+    async def clear_completed(self) -> int:
+        return int(await self._value("clear_completed"))
+
+    async def cancel_let_go(self) -> list[UUID]:
+        return [row["id"] for row in await self._rows("cancel_let_go")]
+
+    async def archive_of(self, job_id: UUID) -> Any | None:
+        return await self._row("archive_of", job_id)
+
+    async def verifications_of(self, job_id: UUID) -> list[Any]:
+        return await self._rows("verifications_of", job_id)
+
+    async def transitions_of(self, job_id: UUID) -> list[Any]:
+        return await self._rows("transitions_of", job_id)
+
+    async def warnings_of(self, job_id: UUID, limit: int) -> list[str]:
+        return [row["message"] for row in await self._rows("warnings_of", job_id, limit)]
+
+    async def transition_lines(self, events: list[tuple[UUID, int]]) -> list[Any]:
+        """Log lines of (job, version) pairs."""
+        return await self._rows("transition_lines", [job for job, _ in events], [version for _, version in events])
+
+    async def logs_after(self, job_id: UUID, after: int, level: str | None, limit: int) -> list[Any]:
+        return await self._rows("logs_after", job_id, after, level, limit)
+
+    async def logs_last(self, job_id: UUID, level: str | None, limit: int) -> list[Any]:
+        return await self._rows("logs_last", job_id, level, limit)
+
+    async def count_logs(self, job_id: UUID, level: str | None) -> int:
+        return int(await self._value("count_logs", job_id, level))
+
+    # System
+
+    async def job_counts(self) -> dict[str, int]:
+        return {row["status"]: row["n"] for row in await self._rows("job_counts")}
+
+    async def instances(self, silent_s: float) -> list[Any]:
+        return await self._rows("instances", silent_s)
+
+    async def schema_version(self) -> str | None:
+        """The newest migration that has run; None when none has."""
+        try:
+            return await self._value("schema_version")  # type: ignore[no-any-return] # a text column
+        except asyncpg.UndefinedTableError:
+            return None

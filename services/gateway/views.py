@@ -1,0 +1,170 @@
+"""Rows of the database as people see them. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.gateway import decide
+from services.gateway.schemas import (
+    ArchiveFacts,
+    CurrentJob,
+    DiskSpace,
+    Folder,
+    JobDetail,
+    JobLogLine,
+    JobSummary,
+    JobUpdate,
+    LaneStatus,
+    Queue,
+    QueuedJob,
+    QueueUpdate,
+    ScanFacts,
+    StateTime,
+    Statistics,
+    UnreadablePlace,
+    User,
+    Verification,
+)
+from shared.lifecycle import TERMINAL, Status
+
+_GB = 1 << 30
+_LOW_FREE_PERCENT = 20  # seed 001, 9.5
+
+
+def user(row: Any) -> User:
+    return User(row["id"], row["username"], row["is_admin"], row["must_change_password"])
+
+
+def folder(row: Any) -> Folder:
+    names = ("path", "name", "level1", "level2", "size_bytes", "modified_at", "file_count", "is_archived", "ignored", "unreadable")
+    facts = {name: row[name] for name in (*names, "scanned_at", "job_id")}
+    status = Status(row["job_status"]) if row["job_status"] else None
+    return Folder(**facts, size_human=decide.size_human(row["size_bytes"]), job_status=status)
+
+
+def _progress(row: Any) -> dict[str, Any]:
+    """What a list entry and a live message have in common."""
+    status = Status(row["status"])
+    stage = decide.STAGES.get(status)
+    cancelling = row["cancel_requested_by"] is not None and status not in TERMINAL
+    same = ("folder_name", "progress_percent", "attempt", "stage_percent", "bytes_done", "bytes_total", "bytes_per_second")
+    return {name: row[name] for name in (*same, "eta_seconds", "wait_reason", "paused", "error_message")} | {
+        "job_id": row["id"],
+        "status": status,
+        "current_operation": decide.operation(
+            status, row["current_operation"], row["wait_reason"], paused=row["paused"], cancelling=cancelling
+        ),
+        "stage": stage.name if stage else None,
+        "step": stage.step if stage else None,
+        "lane_percent": decide.lane_percent(status, row["stage_percent"]),
+    }
+
+
+def _summary(row: Any) -> dict[str, Any]:
+    same = ("kind", "source_path", "status_since", "missing_bytes", "keep_source", "folder_size_bytes", "archive_size_bytes")
+    times = ("kept_count", "created_by", "created_at", "started_at", "completed_at")
+    return (
+        _progress(row)
+        | {name: row[name] for name in (*same, *times)}
+        | {
+            "retry_count": row["retry_count"] + row["connection_retry_count"],
+            "cancelling": row["cancel_requested_by"] is not None and row["status"] not in TERMINAL,
+        }
+    )
+
+
+def job_summary(row: Any) -> JobSummary:
+    return JobSummary(**_summary(row))
+
+
+def job_update(row: Any) -> JobUpdate:
+    return JobUpdate(**_progress(row), version=row["version"])
+
+
+def job_detail(
+    row: Any, archive: Any | None, verifications: Sequence[Any], transitions: Sequence[Any], warnings: list[str]
+) -> JobDetail:
+    return JobDetail(
+        **_summary(row),
+        globus_destination_path=row["destination_path"],
+        globus_task_id=row["globus_task_id"],
+        file_count=row["file_count"],
+        cancel_requested_by=row["cancel_requested_by"],
+        archive=ArchiveFacts(**dict(archive)) if archive else None,
+        verifications=[Verification(v["kind"], v["attempt"], v["at"], v["evidence"], v["voided_at"]) for v in verifications],
+        state_times=[StateTime(Status(t["data"]["to"]), t["at"], t["data"]["attempt"]) for t in transitions],
+        warnings=warnings,
+    )
+
+
+def log_line(row: Any) -> JobLogLine:
+    return JobLogLine(row["id"], row["at"], row["level"], row["message"], row["action"], row["data"])
+
+
+def oldest(live: Sequence[Any], states: frozenset[Status]) -> Any | None:
+    """The oldest of the jobs in one of these states; seed 5.5 shows one per lane."""
+    return min((row for row in live if row["status"] in states), key=lambda row: row["seq"], default=None)
+
+
+def _current(row: Any | None) -> CurrentJob | None:
+    return None if row is None else CurrentJob(row["id"], row["folder_name"], Status(row["status"]), row["progress_percent"])
+
+
+def queue(live: Sequence[Any]) -> Queue:
+    """From all live jobs in the order of the queue."""
+    waiting = [row for row in live if row["status"] == Status.QUEUED]
+    same = ("folder_name", "created_by", "created_at", "folder_size_bytes", "wait_reason", "missing_bytes", "paused", "keep_source")
+    return Queue(
+        current_copy_compress_job=_current(oldest(live, decide.COMPRESSING_STATES)),
+        current_upload_job=_current(oldest(live, decide.UPLOADING_STATES)),
+        queued_jobs=[
+            QueuedJob(
+                job_id=row["id"],
+                position=position,
+                cancelling=row["cancel_requested_by"] is not None,
+                **{name: row[name] for name in same},
+            )
+            for position, row in enumerate(waiting, 1)
+        ],
+        active_jobs=[job_summary(row) for row in live if row["status"] not in {Status.QUEUED, Status.COMPRESSED}],
+        waiting_upload_jobs=[job_summary(row) for row in live if row["status"] == Status.COMPRESSED],
+    )
+
+
+def queue_update(live: Sequence[Any]) -> QueueUpdate:
+    compressing, uploading = oldest(live, decide.COMPRESSING_STATES), oldest(live, decide.UPLOADING_STATES)
+    return QueueUpdate(
+        sum(row["status"] == Status.QUEUED for row in live),
+        compressing["id"] if compressing else None,
+        uploading["id"] if uploading else None,
+    )
+
+
+def lane_status(row: Any | None) -> LaneStatus:
+    return LaneStatus("idle", None) if row is None else LaneStatus("busy", row["id"])
+
+
+def statistics(counts: dict[str, int]) -> Statistics:
+    ended = sum(counts.get(status, 0) for status in TERMINAL)
+    total, queued = sum(counts.values()), counts.get(Status.QUEUED, 0)
+    return Statistics(
+        total_jobs=total,
+        completed_jobs=counts.get(Status.COMPLETED, 0),
+        failed_jobs=counts.get(Status.FAILED, 0),
+        queued_jobs=queued,
+        cancelled_jobs=counts.get(Status.CANCELLED, 0),
+        active_jobs=total - ended - queued,
+    )
+
+
+def disk_space(total: int, used: int, free: int) -> DiskSpace:
+    """From bytes; `free` is what we may use, so total may be more than used + free."""
+    low = free < total * _LOW_FREE_PERCENT / 100
+    percent = round(100 * used / total, 1) if total else 0.0
+    return DiskSpace(round(total / _GB, 2), round(used / _GB, 2), round(free / _GB, 2), percent, low)
+
+
+def scan_facts(row: Any | None) -> ScanFacts | None:
+    if row is None:
+        return None
+    unreadable = [UnreadablePlace(place["path"], place["reason"]) for place in row["unreadable"]]
+    return ScanFacts(row["finished_at"], row["folder_count"], unreadable)

@@ -1,0 +1,167 @@
+"""The real gateway over HTTP: real Postgres, real NATS, its own HTTP server on a free port; the other services are peers on the bus.
+
+`gateway` is made once per module, because a login costs a quarter of a second of bcrypt on purpose; tests use folders of their own.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from services.gateway import app
+from shared.bus import Bus
+from shared.errors import PermanentError, Waiting
+from shared.lifecycle import Role
+from shared.outbox import relay
+from shared.questions import AskDestination, DestinationState, Inspect, Inspected, Refresh, Refreshed
+from shared.runtime import Runtime
+from shared.settings import GatewaySettings, load
+from tests.support.engines import NatsEngine, PostgresEngine
+from tests.support.kernel import Kernel, _migrate, eventually
+
+BASE = "/nas"
+PASSWORD = "correct horse battery"
+
+
+class Peers:
+    """The scanner and the uploader, as the gateway meets them: real bus, answers set by the test."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Inspected] = {}
+        self.refusals: dict[str, str] = {}
+        self.waiting: str | None = None
+        self.destinations: dict[str, DestinationState] = {}
+        self.asked: list[AskDestination] = []
+        self.scans = 0
+
+    async def serve(self, scanner: Bus, uploader: Bus) -> None:
+        await scanner.serve("inspect", self._inspect)
+        await scanner.serve("refresh", self._refresh)
+        await uploader.serve("destination", self._destination)
+
+    async def _inspect(self, payload: bytes) -> msgspec.Struct:
+        path = msgspec.json.decode(payload, type=Inspect).path
+        if self.waiting:
+            raise Waiting(self.waiting, 7)
+        if path in self.refusals:
+            raise PermanentError(self.refusals[path])
+        if path not in self.folders:
+            raise PermanentError(f"{path} does not exist.")
+        return self.folders[path]
+
+    async def _refresh(self, payload: bytes) -> msgspec.Struct:
+        msgspec.json.decode(payload, type=Refresh)
+        self.scans += 1
+        return Refreshed(self.scans, __import__("datetime").datetime.now(__import__("datetime").UTC), 0)
+
+    async def _destination(self, payload: bytes) -> msgspec.Struct:
+        question = msgspec.json.decode(payload, type=AskDestination)
+        self.asked.append(question)
+        return self.destinations.get(question.path, DestinationState("absent"))
+
+
+class Gateway:
+    """The running gateway and all around it."""
+
+    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus) -> None:
+        self.url, self.kernel, self.peers, self.bus = url, kernel, peers, bus
+        self.client = httpx.AsyncClient(base_url=url, timeout=10)
+        self.token = ""
+        self.made = 0
+
+    async def login(self, username: str = "admin", password: str = PASSWORD) -> str:
+        answer = await self.client.post("/api/auth/login", json={"username": username, "password": password})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def folder(self, name: str | None = None, **facts: Any) -> str:
+        """A folder that the scanner would let pass; its path."""
+        self.made += 1
+        name = name or f"Folder {uuid4().hex[:8]}"
+        path = f"{BASE}/Production/2024/{name}"
+        values = {"device": 5, "inode": 1000 + self.made, "size_bytes": 4096, "file_count": 3} | facts
+        self.peers.folders[path] = Inspected(path, name, "Production", "2024", **values)
+        return path
+
+    async def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx.Response:
+        """With the admin's token, or another; `token=""` sends none."""
+        token = self.token if token is None else token
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **more)
+
+    async def request(self, path: str | None = None, **more: Any) -> dict[str, Any]:
+        """Queue a job; the answer."""
+        answer = await self.ask("POST", "/api/jobs", json={"folder_path": path or self.folder(), **more})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+
+def problem(answer: httpx.Response, status: int, kind: str) -> str:
+    """Check that this is a whole problem document; its detail."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert (document["type"], document["status"]) == (kind, status)
+    assert document["title"] and document["request_id"] == answer.headers["x-request-id"]
+    assert document["detail"][-1] in ".!", "a sentence"
+    return str(document["detail"])
+
+
+@contextlib.asynccontextmanager
+async def running(pg: PostgresEngine, nats: NatsEngine, storage: Path, **environment: str) -> AsyncIterator[Gateway]:
+    """A gateway on a database of its own."""
+    dsn = await pg.create_database(await pg.template("migrated", _migrate))
+    await nats.reset()
+    kernel = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
+    variables = {
+        "DATABASE_URL": kernel.url("gateway"),
+        "NATS_URL": nats.url,
+        "NATS_PASSWORD": nats.passwords["gateway"],
+        "JWT_SECRET_KEY": "k" * 40,
+        "QNAP_BASE_PATH": BASE,
+        "STORAGE_BASE_PATH": str(storage),
+        "ADMIN_INITIAL_PASSWORD": PASSWORD,
+        "GATEWAY_PORT": "0",
+        **environment,
+    }
+    settings = load(GatewaySettings, variables)
+    bus = await kernel.bus("gateway")
+    runtime = Runtime(Role.GATEWAY, settings, await kernel.db("gateway"), bus, "gateway@test")
+    sock = app.listening("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    tasks = [asyncio.create_task(app.serve(runtime, sock)), asyncio.create_task(relay(runtime.db, bus))]
+    peers = Peers()
+    await peers.serve(await kernel.bus("scanner"), await kernel.bus("uploader"))
+    gateway = Gateway(url, kernel, peers, bus)
+
+    async def users() -> int:
+        for task in tasks:
+            if task.done():
+                await task
+        return int(await kernel.owner.fetchval("SELECT count(*) FROM users"))
+
+    try:
+        await eventually(users, lambda n: n == 1, "the first admin")
+        yield gateway
+    finally:
+        await gateway.client.aclose()
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        await kernel.close()
+        await pg.drop_database(dsn)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+
+
+@pytest.fixture(scope="module")
+async def gateway(pg: PostgresEngine, nats: NatsEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    async with running(pg, nats, tmp_path_factory.mktemp("storage")) as made:
+        made.token = await made.login()
+        yield made
