@@ -348,22 +348,22 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
         ("folder size", render.size(job.folder_size_bytes)),
         ("files", "" if job.file_count is None else str(job.file_count)),
         ("archive size", render.size(job.archive_size_bytes)),
-        ("archive SHA-256", job.archive.sha256 if job.archive else ""),
-        ("kept at source", f"{job.kept_count} entries" if job.kept_count else ("everything" if job.keep_source else "")),
+        ("SHA-256", job.archive.sha256 if job.archive else ""),
+        ("kept", f"{job.kept_count} entries" if job.kept_count else ("everything" if job.keep_source else "")),
         ("created", f"{render.when(job.created_at)} by {job.created_by}"),
         ("started", render.when(job.started_at)),
         ("ended", render.when(job.completed_at)),
         ("retries", str(job.retry_count) if job.retry_count else ""),
         ("Globus task", job.globus_task_id or ""),
-        *((f"since {render.when(state.at)}", state.status) for state in job.state_times),
-        *((f"proof: {proof.kind}", _proof(proof)) for proof in job.verifications),
+        *(("state", f"{render.when(state.at)}  {state.status}") for state in job.state_times),
+        *(("proof", _proof(proof)) for proof in job.verifications),
         *(("warning", sentence) for sentence in job.warnings),
     ]
 
 
 def _proof(proof: Verification) -> str:
     void = (f"VOID since {render.when(proof.voided_at)}",) if proof.voided_at else ()
-    return "  ".join((*void, render.when(proof.at), *(f"{name}={value}" for name, value in proof.evidence.items())))
+    return "  ".join((proof.kind, *void, render.when(proof.at), *(f"{name}={value}" for name, value in proof.evidence.items())))
 
 
 def _folded(path: str) -> str:

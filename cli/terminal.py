@@ -7,6 +7,7 @@ from typing import Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -54,6 +55,7 @@ class Bar:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
+        self._spinner = Spinner("dots" if self._console.encoding.startswith("utf") else "line", style="cyan")
         self._live = Live(console=self._console, refresh_per_second=8, redirect_stdout=False, redirect_stderr=False)
 
     def __enter__(self) -> Self:
@@ -79,13 +81,17 @@ class Bar:
         words.append(status, style=STYLE.get(status, "bold cyan"))
         for part in () if ended else (render.figures(job), render.doing(job)):
             words.append(f"  {part}" if part else "")
-        # A state without real figures (seed 001, 6.7) pulses instead of pretending to know.
-        pulse = not ended and not job.paused and job.stage_percent is None and job.bytes_done is None
-        row = Table.grid(padding=(0, 1, 0, 0), expand=True)
-        row.add_column(ratio=1)
-        row.add_column(no_wrap=True, justify="right")
-        row.add_row(ProgressBar(total=100, completed=job.progress_percent, pulse=pulse), Text(f"{job.progress_percent} %"))
-        return Group(words, row)
+        top = Table.grid(padding=(0, 1, 0, 0))
+        top.add_row(*(() if ended or job.paused else (self._spinner,)), words)
+        # The overall figure is always real; whether a state has figures of its own (seed 001, 6.7) is said by the words above it.
+        bar = ProgressBar(
+            total=100, completed=job.progress_percent, complete_style=STYLE.get(status, "cyan"), finished_style="green"
+        )
+        bottom = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        bottom.add_column(ratio=1)
+        bottom.add_column(no_wrap=True, justify="right")
+        bottom.add_row(bar, Text(f"{job.progress_percent} %"))
+        return Group(top, bottom)
 
 
 def _text(drawn: RenderableType, width: int) -> str:
