@@ -1,0 +1,56 @@
+"""docs/settings.md from shared/settings.py: `python -m tests.shared.settings_table` writes it, test_settings.py compares it."""
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from shared.settings import Common, CompressorSettings, GatewaySettings, ScannerSettings, Source, Storage, UploaderSettings
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+SERVICES = (ScannerSettings, CompressorSettings, UploaderSettings, GatewaySettings)
+HEAD = """# Settings
+
+Read once from the environment when a process starts; everything that is wrong is named at once and the process ends with exit
+code 78. An empty value counts as not set. Secrets are never shown or logged. This page is made from `shared/settings.py` by
+`python -m tests.shared.settings_table`; a test compares the two.
+
+Globus is real when `GLOBUS_CLIENT_ID`, `GLOBUS_CLIENT_SECRET`, `GLOBUS_SOURCE_ENDPOINT` and `GLOBUS_DESTINATION_ENDPOINT` are set;
+only a part of them is an error.
+"""
+
+
+def _default(value: object) -> str:
+    if value is MISSING:
+        return "**required**"
+    if value is None or value == "":
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _table(names: dict[str, tuple[object, str, bool]]) -> str:
+    rows = ["| name | default | meaning |", "|---|---|---|"]
+    for name, (default, doc, secret) in names.items():
+        rows.append(f"| `{name}` | {_default(default)} | {doc}{' *Secret.*' if secret else ''} |")
+    return "\n".join(rows) + "\n"
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    groups = [
+        ("Every service", Common, ()),
+        ("Storage (compressor, uploader, gateway)", Storage, ()),
+        ("NAS (scanner, compressor, gateway)", Source, ()),
+    ]
+    groups += [(shape.__name__.removesuffix("Settings"), shape, (Common, Storage, Source)) for shape in SERVICES]
+    for title, shape, without in groups:
+        known = {field.name for base in without for field in fields(base)}
+        own = [field for field in fields(shape) if field.name not in known]
+        names = {f.name.upper(): (f.default, f.metadata["doc"], f.metadata["secret"]) for f in own}
+        parts.append(f"\n## {title}\n\n{_table(names)}")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
