@@ -92,7 +92,9 @@ class Actions:
         if sort is not None and sort not in FOLDER_ORDER:
             raise Failure(Exit.USAGE, f"--sort is one of {', '.join(FOLDER_ORDER)}.")
         with self._client() as client:
-            doc = client.folders(q, refresh=refresh, archived=archived)
+            if refresh and not client.refresh():
+                render.talk("The scan is still running: these are the folders as of the last one.")
+            doc = client.folders(q, archived=archived)
         pairs = list(zip(doc.value, doc.raw, strict=True))
         if sort is not None:
             pairs.sort(key=lambda pair: FOLDER_ORDER[sort](pair[0]))

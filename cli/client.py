@@ -223,12 +223,14 @@ class Client:
         """Replace the logged-in user's password; tokens issued before may be void afterwards."""
         self._send("POST", "/api/auth/password", body={"current_password": current, "new_password": new})
 
-    def folders(self, q: str | None = None, *, refresh: bool = False, archived: bool = False) -> Doc[list[Folder]]:
-        """Every folder that can be archived; `refresh` scans first (the server answers within 30 s)."""
-        params = {"q": q, "include": "archived" if archived else None}
-        if refresh:
-            self._send("GET", "/api/folders", {"refresh": "true", "limit": 1}, timeout_s=60.0)
-        return self._all("/api/folders", params, Folder)
+    def refresh(self) -> bool:
+        """Scan the NAS now; False when the scan takes longer than the server waits for it (30 s) and still runs."""
+        answer = self._send("GET", "/api/folders", {"refresh": "true", "limit": 1}, timeout_s=60.0)
+        return answer.headers.get("X-Scan-Running") != "true"
+
+    def folders(self, q: str | None = None, *, archived: bool = False) -> Doc[list[Folder]]:
+        """Every folder that can be archived, as of the last scan; `archived`: and those that are already."""
+        return self._all("/api/folders", {"q": q, "include": "archived" if archived else None}, Folder)
 
     def create_job(self, folder_path: str, *, keep_source: bool = False) -> Doc[Job]:
         body = {"folder_path": folder_path, **({"keep_source": True} if keep_source else {})}

@@ -55,8 +55,8 @@ class GatewayContract:
         assert job.keys() >= FIELDS["archive"]
         job_id = job["job_id"]
         assert cli.run("job", job_id, "--json").json().keys() >= FIELDS["job"]
-        for command in ("folders", "jobs"):
-            rows = cli.run(command, "--json").json()
+        for command, option in (("folders", "--refresh"), ("jobs", "--limit=3")):
+            rows = cli.run(command, option, "--json").json()
             assert rows, command
             assert all(row.keys() >= FIELDS[command] for row in rows), command
         assert all(line.keys() >= FIELDS["logs"] for line in cli.run("logs", job_id, "--json").json())
