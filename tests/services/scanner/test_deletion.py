@@ -4,11 +4,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from services.scanner import deletion, marker, mount
+from services.scanner import deletion, marker
 from services.scanner.deletion import CHANGED, NEW, REPLACED, TOUCHED
 from services.scanner.marker import Kept
+from shared import mount
 from shared.errors import Fenced, PermanentError, Waiting
 from shared.manifest import Entry, Manifest
 
@@ -220,21 +222,94 @@ def test_a_file_changed_under_its_private_name_goes_back(case: Case, change: Cal
     assert target.exists()
 
 
-def test_a_file_swapped_between_check_and_rename_goes_back(case: Case) -> None:
-    """Another file takes the name just before the rename (here: before a run takes over what another renamed)."""
-    case.put("target")
+def stale(case: Case, path: str, token: str = "0" * 16) -> Path:
+    """The private name under which an interrupted run would have left the entry `path`."""
+    index = next(n for n, entry in enumerate(case.manifest.entries) if entry.path == path.encode())
+    return (case.folder / path).with_name(f".csa-{JOB.replace('-', '')}-{index}-{token}")
+
+
+def test_a_private_name_left_behind_is_judged_by_its_content(case: Case) -> None:
+    """What an interrupted run left goes if it is the archived content or link, and else gets its own name back."""
+    for name in ("proven", "changed"):
+        case.put(name)
+        (case.folder / f"{name} link").symlink_to("proven")
     case.archive()
-    index = next(n for n, entry in enumerate(case.manifest.entries) if entry.path == b"target")
-    stale = case.folder / f".csa-{JOB.replace('-', '')}-{index}-{'0' * 16}"
-    (case.folder / "target").rename(stale)
-    stale.unlink()
-    stale.write_bytes(b"another file of that name")
+    for name in ("proven", "changed", "proven link", "changed link"):
+        (case.folder / name).rename(stale(case, name))
+    same_size(stale(case, "changed"))
+    stale(case, "changed link").unlink()
+    stale(case, "changed link").symlink_to("notmine")
     case.committed.touch()
 
     result = case.run()
 
-    assert case.left() == {"target": b"another file of that name"}
-    assert result.kept == [Kept(b"target", CHANGED)]
+    assert case.left() == {"changed": b"CONTENT OF CHANGED", "changed link": b"notmine"}
+    assert [kept.path for kept in result.kept] == [b"changed", b"changed link"]
+    assert result.deleted_files == 2
+
+
+def test_two_leftovers_and_a_new_file_of_one_name_all_stay(case: Case) -> None:
+    """Neither of three different files that claim one name replaces another."""
+    target = case.put("target")
+    case.archive()
+    for token in ("1", "2"):
+        stale(case, "target", token * 16).write_bytes(token.encode())
+    target.write_bytes(b"3")
+    case.committed.touch()
+
+    result = case.run()
+
+    assert sorted(case.left().values()) == [b"1", b"2", b"3"]
+    assert len(result.kept) == 3
+
+
+def test_names_that_only_look_private_are_ordinary_files(case: Case) -> None:
+    """Another job's leftovers, an index outside the manifest, of a directory or of another directory: kept as they are."""
+    plain_tree(case)
+    looks = [
+        stale(case, "sub"),
+        stale(case, "sub/two").parent.parent / stale(case, "sub/two").name,
+        case.folder / f".csa-{JOB.replace('-', '')}-99-{'0' * 16}",
+        case.folder / f".csa-{JOB.replace('-', '')}-0-{'0' * 16}",
+        case.folder / f".csa-{'9' * 32}-1-{'0' * 16}",
+    ]
+    for path in looks:
+        path.write_bytes(path.name.encode())
+
+    result = case.run()
+
+    assert case.left() == {path.name: path.name.encode() for path in looks}
+    assert [kept.reason for kept in result.kept] == [NEW] * 5
+
+
+def test_what_an_older_run_leaves_late_is_found_at_the_end(case: Case) -> None:
+    """An older run renames a file and dies after this run has passed that directory: the last look settles it."""
+    file = case.put("one")
+    case.put("sub/two")
+    case.archive()
+    aside = case.root / "aside"
+
+    def late(point: str) -> None:
+        if point == "deletion.begun":
+            os.link(file, aside)
+            file.unlink()
+        elif point == "deletion.directory":
+            aside.rename(stale(case, "one"))
+
+    result = case.run(late)
+
+    assert case.left() == {}
+    assert result.kept == []
+
+
+def test_a_link_must_have_the_archived_text(case: Case) -> None:
+    """Should an inode with all its times come back as another link, its text still tells."""
+    (case.folder / "link").symlink_to("there")
+    case.archive()
+    root, link = case.manifest.entries
+    case.manifest = Manifest("Project", str(case.folder), [root, msgspec.structs.replace(link, link=b"THERE")])
+
+    assert case.verdict().kept == [Kept(b"link", CHANGED)]
 
 
 def test_new_files_and_their_directories_stay(case: Case) -> None:
@@ -452,7 +527,7 @@ def test_a_damaged_manifest_deletes_nothing(case: Case, damage: Callable[[list[E
 
 
 def _at(entry: Entry, path: bytes) -> Entry:
-    return Entry(**{f: getattr(entry, f) for f in entry.__struct_fields__} | {"path": path})
+    return msgspec.structs.replace(entry, path=path)
 
 
 # The NAS

@@ -2,6 +2,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.scanner import marker
@@ -64,7 +65,7 @@ def test_the_list_of_kept_files_is_bounded() -> None:
 
 def test_a_name_cannot_forge_a_line() -> None:
     """A line break in a user's or folder's name stays within its line."""
-    forged = MarkerFacts(**{f: getattr(FACTS, f) for f in FACTS.__struct_fields__} | {"user": f"eve\nJob ID: {OTHER_JOB}"})
+    forged = msgspec.structs.replace(FACTS, user=f"eve\nJob ID: {OTHER_JOB}")
 
     for text in (marker.final_text(forged, []), marker.in_progress_text(forged)):
         assert f"Job ID: {OTHER_JOB}" not in text.splitlines()
@@ -73,9 +74,7 @@ def test_a_name_cannot_forge_a_line() -> None:
 
 def test_the_time_is_utc() -> None:
     """A time without a zone would be shown as something it is not."""
-    naive = MarkerFacts(
-        **{f: getattr(FACTS, f) for f in FACTS.__struct_fields__} | {"archived_on": datetime(2024, 1, 1)}  # noqa: DTZ001 - the case
-    )
+    naive = msgspec.structs.replace(FACTS, archived_on=datetime(2024, 1, 1))  # noqa: DTZ001 - the case
 
     with pytest.raises(ValueError, match="UTC"):
         marker.final_text(naive, [])
