@@ -226,7 +226,7 @@ class Client:
     def refresh(self) -> bool:
         """Scan the NAS now; False when the scan takes longer than the server waits for it (30 s) and still runs."""
         answer = self._send("GET", "/api/folders", {"refresh": "true", "limit": 1}, timeout_s=60.0)
-        return answer.headers.get("X-Scan-Running") != "true"
+        return "X-Scan-Running" not in answer.headers
 
     def folders(self, q: str | None = None, *, archived: bool = False) -> Doc[list[Folder]]:
         """Every folder that can be archived, as of the last scan; `archived`: and those that are already."""
