@@ -46,7 +46,7 @@ types: setup ## Strict types.
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest $(T)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(T)
 
 bench: setup ## Measure speed beside its reference in the same run.
 	$(BIN)/python -m benchmarks

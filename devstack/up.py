@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from uuid import NAMESPACE_DNS, uuid5
@@ -23,6 +23,7 @@ from devstack.lock import data_dir_lock, leftovers
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import Child, Program, Report, report
+from shared.db import CONNECTION_ERRORS
 from shared.errors import ArchiverError, ConfigurationError
 from shared.lifecycle import Role
 from shared.migrate import set_passwords, upgrade
@@ -40,6 +41,7 @@ SHAPES: dict[Role, type[Common]] = {
 _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _START_S = 60.0
+_EXPIRE = "UPDATE {table} SET lease_until = clock_timestamp() WHERE lease_owner LIKE $1 AND lease_until > clock_timestamp()"
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,22 @@ def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Po
     async def healthy() -> bool:
         return await ports.answers_ok(health_port, "/health")
 
-    return Child(_python(f"services.{role}", role, [], service_environment(role, common, own), data_dir), ready=healthy, say=say)
+    async def let_go() -> None:
+        await _expire_leases(database, role)
+
+    program = _python(f"services.{role}", role, [], service_environment(role, common, own), data_dir)
+    return Child(program, ready=healthy, before=let_go, say=say)
+
+
+async def _expire_leases(database: Postgres, role: Role) -> None:
+    """The only process of this role is known to be dead: its jobs need not wait for their leases to run out."""
+    with suppress(*CONNECTION_ERRORS):
+        connection = await asyncpg.connect(database.dsn(DATABASE), timeout=2)
+        try:
+            for table in ("jobs", "cleanups"):
+                await connection.execute(_EXPIRE.format(table=table), f"{role}@%")
+        finally:
+            await connection.close()
 
 
 async def _start_emulator(environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report) -> dict[str, str]:
@@ -278,3 +295,21 @@ def _missing_tools() -> list[str]:
         except ArchiverError as exc:
             missing.append(str(exc))
     return missing
+
+
+def main() -> int:
+    """`cs-archiver up`: settings come from the environment. Returns the exit code; raises ConfigurationError."""
+
+    def on_ready(ready: Ready) -> None:
+        if ready.emulated:
+            report(f"Globus is EMULATED: archives go to {ready.data_dir / 'destination'}, not to a real collection.")
+        print(f"CS Archiver is ready: {ready.url}", flush=True)
+
+    try:
+        asyncio.run(up(os.environ, on_ready=on_ready))
+    except ConfigurationError:
+        raise
+    except ArchiverError as exc:
+        report(str(exc))
+        return 1
+    return 0

@@ -1,0 +1,19 @@
+"""`cs-archiver destroy --yes`: remove everything the embedded edition made, the emulated destination included."""
+
+import os
+
+from devstack.processes import report
+from devstack.up import data_dir_of, destroy
+from shared.errors import ArchiverError
+
+
+def main() -> int:
+    """Remove DATA_DIR and its database; the caller has asked for a `--yes`. Returns the exit code."""
+    data_dir = data_dir_of(os.environ)
+    try:
+        destroy(data_dir)
+    except ArchiverError as exc:
+        report(str(exc))
+        return 1
+    report(f"Removed {data_dir} and its database.")
+    return 0
