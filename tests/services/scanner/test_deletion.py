@@ -398,6 +398,22 @@ def test_a_directory_replaced_by_a_link_is_not_entered(case: Case) -> None:
     assert result.kept == [Kept(b"sub", NEW)]
 
 
+def test_an_empty_directory_that_took_a_name_stays(case: Case) -> None:
+    """A person moved the directory away and made a new one of its name: that one is not ours to remove."""
+    plain_tree(case)
+    moved = case.root / "moved"
+
+    def swap() -> None:
+        (case.folder / "sub").rename(moved)
+        (case.folder / "sub").mkdir()
+
+    result = case.run(at_first("deletion.begun", swap))
+
+    assert case.left() == {"sub": b""}
+    assert result.kept == []
+    assert ("delete_directory", "sub", 0, f"kept: {REPLACED}") in case.log
+
+
 # Before the first unlink
 
 
