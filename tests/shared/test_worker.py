@@ -151,6 +151,23 @@ async def test_waiting_keeps_the_job_queued_with_its_reason(kernel: Kernel) -> N
     assert await kernel.states(job) == ["queued"]
 
 
+async def test_a_delay_that_ends_during_a_round_is_not_missed(kernel: Kernel) -> None:
+    """Whenever a short delay ends, the next look is not a whole poll away."""
+    await kernel.job()
+    looks = 0
+
+    async def handle(work: Work) -> None:
+        nonlocal looks
+        looks += 1
+        raise Waiting("not yet", retry_after_s=(looks % 9) / 1000)
+
+    async def looked() -> int:
+        return looks
+
+    async with lane(kernel, handle, poll_seconds=600.0):
+        await eventually(looked, lambda n: n >= 100, "the handler to be asked a hundred times")
+
+
 async def test_cancel_stops_running_work(kernel: Kernel) -> None:
     """A cancel request reaches the worker with its next renewal and ends the job as cancelled."""
     job = await kernel.job()

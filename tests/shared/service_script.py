@@ -1,0 +1,28 @@
+"""A small service on the real runtime, for test_runtime.py: takes a job, holds it, and lets go when it is stopped."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from shared.errors import Operation
+from shared.lifecycle import COMPRESS_LANE, Role, Status
+from shared.runtime import Runtime, run_service
+from shared.settings import CompressorSettings
+from shared.work import Work
+
+
+async def hold(work: Work) -> None:
+    await work.advance(Status.COPYING, "Copying")
+    await asyncio.Event().wait()
+
+
+async def body(runtime: Runtime[CompressorSettings]) -> None:
+    if os.environ.get("BROKEN"):
+        raise RuntimeError("a defect")
+    worker = runtime.worker(COMPRESS_LANE, runtime.settings.compress_limit, Operation.COMPRESSION)
+    await runtime.listen(worker)
+    await worker.run(hold)
+
+
+if __name__ == "__main__":
+    run_service(Role.COMPRESSOR, CompressorSettings, Path(os.environ["QUERIES"]), body)
