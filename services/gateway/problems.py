@@ -83,7 +83,7 @@ def from_exception(exc: Exception) -> ProblemError | None:
         case HTTPException():
             status = exc.status_code
             kind = _KINDS.get(status, "refused")
-            return ProblemError(status, kind, _DETAILS.get(status, exc.detail), exc.headers)
+            return ProblemError(status, kind, _DETAILS.get(status) or _sentence(exc.detail), exc.headers)
         case asyncpg.DataError():
             return bad_request("A value holds characters or numbers that cannot be stored.")
         case asyncpg.LockNotAvailableError() | asyncpg.QueryCanceledError() | asyncpg.TooManyConnectionsError():
@@ -92,6 +92,11 @@ def from_exception(exc: Exception) -> ProblemError | None:
             return unavailable(DATABASE_AWAY)
         case _:
             return None
+
+
+def _sentence(text: str) -> str:
+    """The framework's messages end in nothing."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def internal_error() -> ProblemError:
@@ -119,7 +124,7 @@ def answer(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
         error = internal_error()
     fields = _field_problems(exc)
     if fields:
-        error = ProblemError(400, "validation-failed", "; ".join(f"{f.field}: {f.message}" for f in fields))
+        error = ProblemError(400, "validation-failed", _sentence("; ".join(f"{f.field}: {f.message}" for f in fields)))
     return Response(encode(error, request_id, fields), status_code=error.status, media_type=MEDIA_TYPE, headers=error.headers)
 
 

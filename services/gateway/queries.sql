@@ -78,11 +78,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'Waiting to start')
 RETURNING *
 
 -- acquire_destination --
--- Take a remote path for a job: a free one, or the one it holds already. $1 key, $2 path, $3 job.
+-- Take a remote path for a job: a free one, or its own (a clean-up of its own files ends first, and leaves it the place). $1 key, $2 path, $3 job.
 INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')
 ON CONFLICT (key) DO UPDATE SET job_id = $3, path = $2,
   state = CASE destinations.state WHEN 'released' THEN 'held' ELSE destinations.state END
-WHERE destinations.state = 'released' OR (destinations.job_id = $3 AND destinations.state IN ('held', 'verified'))
+WHERE destinations.state = 'released' OR destinations.job_id = $3
 RETURNING key
 
 -- destination_holder --

@@ -302,8 +302,8 @@ class SystemStatus(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
+    status: Literal["healthy"]
     timestamp: datetime
-    status: Literal["healthy"] = "healthy"
 
 
 # Live (WS /ws/jobs) ------------------------------------------------------------------------------------------------------------------

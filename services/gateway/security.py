@@ -6,7 +6,7 @@ token of that user at once, except `kept_token`, the one in whose session the pa
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import bcrypt
@@ -31,7 +31,7 @@ class Claims(msgspec.Struct, frozen=True):
 
     sub: UUID
     jti: UUID
-    epoch: int
+    epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     exp: int
 
 

@@ -108,8 +108,13 @@ class Store:
 
     # Folders
 
-    async def folders(self, wanted: FolderFilter) -> list[Any]:
-        return await self._rows("folders", *wanted.arguments)
+    async def folders(self, wanted: FolderFilter) -> tuple[list[Any], int]:
+        """One page, and how many match in all."""
+        rows = await self._rows("folders", *wanted.arguments)
+        if not rows and wanted.arguments[-1]:  # beyond the end, where no row tells the total
+            first = await self._row("folders", *wanted.arguments[:-2], 1, 0)
+            return rows, first["total"] if first else 0
+        return rows, rows[0]["total"] if rows else 0
 
     async def last_scan(self) -> Any | None:
         return await self._row("last_scan")

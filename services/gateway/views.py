@@ -157,9 +157,9 @@ def statistics(counts: dict[str, int]) -> Statistics:
 
 
 def disk_space(total: int, used: int, free: int) -> DiskSpace:
-    """From bytes; `free` is what we may use, so total may be more than used + free."""
-    low = free < total * _LOW_FREE_PERCENT / 100
-    percent = round(100 * used / total, 1) if total else 0.0
+    """From bytes. Like df: `free` is what we may use, so used + free may be less than total, and the percentage is of the two."""
+    low = free < (used + free) * _LOW_FREE_PERCENT / 100
+    percent = round(100 * used / (used + free), 1) if used + free else 0.0
     return DiskSpace(round(total / _GB, 2), round(used / _GB, 2), round(free / _GB, 2), percent, low)
 
 

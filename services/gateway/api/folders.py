@@ -61,8 +61,8 @@ async def list_folders(
         limit=limit,
         offset=offset,
     )
-    rows = await store.folders(wanted)
+    rows, total = await store.folders(wanted)
     if scan := await store.last_scan():
         headers["X-Scanned-At"] = scan["finished_at"].isoformat()
-    headers["X-Total-Count"] = str(rows[0]["total"] if rows else 0)
+    headers["X-Total-Count"] = str(total)
     return Response([views.folder(row) for row in rows], headers=headers)

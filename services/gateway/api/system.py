@@ -80,4 +80,4 @@ async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -
         raise unavailable("The database is not migrated to this version yet: run `python -m shared.migrate`.")
     if not bus.connected:
         raise unavailable(NATS_AWAY)
-    return Health(datetime.now(UTC))
+    return Health("healthy", datetime.now(UTC))

@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -40,6 +41,7 @@ class Peers:
         self.destinations: dict[str, DestinationState] = {}
         self.asked: list[AskDestination] = []
         self.scans = 0
+        self.scanning: asyncio.Event | None = None
 
     async def serve(self, scanner: Bus, uploader: Bus) -> None:
         await scanner.serve("inspect", self._inspect)
@@ -59,7 +61,9 @@ class Peers:
     async def _refresh(self, payload: bytes) -> msgspec.Struct:
         msgspec.json.decode(payload, type=Refresh)
         self.scans += 1
-        return Refreshed(self.scans, __import__("datetime").datetime.now(__import__("datetime").UTC), 0)
+        if self.scanning is not None:
+            await self.scanning.wait()
+        return Refreshed(self.scans, datetime.now(UTC), 0)
 
     async def _destination(self, payload: bytes) -> msgspec.Struct:
         question = msgspec.json.decode(payload, type=AskDestination)
@@ -109,7 +113,8 @@ def problem(answer: httpx.Response, status: int, kind: str) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
     assert (document["type"], document["status"]) == (kind, status)
-    assert document["title"] and document["request_id"] == answer.headers["x-request-id"]
+    assert document["title"]
+    assert document["request_id"] == answer.headers["x-request-id"]
     assert document["detail"][-1] in ".!", "a sentence"
     return str(document["detail"])
 

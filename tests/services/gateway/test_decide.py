@@ -1,0 +1,125 @@
+"""The gateway's decisions, as tables."""
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.gateway import decide
+from services.gateway.decide import Cancel, Place
+from services.gateway.refusals import ProblemError
+from shared.lifecycle import EDGES, Kind, Role, Status
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        ("/nas/a/b/c", "/nas/a/b/c"),
+        ("/nas/a/b/c/", "/nas/a/b/c"),
+        ("/nas/a/b/ c ", "/nas/a/b/ c "),
+        ("/nas/a/b/...", "/nas/a/b/..."),
+    ],
+)
+def test_folder_path(path: str, plain: str) -> None:
+    """A folder three levels down, with or without a trailing slash."""
+    assert decide.folder_path("/nas", path) == plain
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "nas/a/b/c", "/nas", "/nas/", "/nas/a/b", "/nas/a/b/c/d", "/nasty/a/b/c", "/etc/a/b/c"),
+        *("/nas/a/b/..", "/nas/a/../b/c", "/nas/./a/b", "/nas//a/b", "/nas/a/b/c//", "/nas/../nas/a/b/c", "/nas/a/b/c\0"),
+    ],
+)
+def test_folder_path_refused(path: str) -> None:
+    """Whatever is outside, not at level 3 or not in its plain form is 400, and never reaches another service."""
+    with pytest.raises(ProblemError) as caught:
+        decide.folder_path("/nas", path)
+
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KB"),
+        (2**30, "1.00 GB"),
+        (2**30 - 1, "1.00 GB"),
+        (1536 * 2**20, "1.50 GB"),
+        (5 * 2**60, "5120.00 PB"),
+    ],
+)
+def test_size_human(size: int, shown: str) -> None:
+    """1024-based, as the seed shows it; never "1024.00 MB"."""
+    assert decide.size_human(size) == shown
+
+
+def _outcome(kind: Kind, status: Status, *, held: bool) -> Cancel | int:
+    try:
+        return decide.cancel(kind, status, held=held)
+    except ProblemError as exc:
+        return exc.status
+
+
+def test_cancel_agrees_with_the_edges() -> None:
+    """The gateway cancels by itself exactly where the state machine gives it the edge, and then only what nobody holds."""
+    for kind, edges in EDGES.items():
+        own = {edge.source for edge in edges if edge.owner is Role.GATEWAY and edge.target is Status.CANCELLED}
+        for status in {edge.source for edge in edges} | {edge.target for edge in edges}:
+            now = _outcome(kind, status, held=False)
+            assert (now is Cancel.NOW) == (status in own), (kind, status)
+            assert _outcome(kind, status, held=True) is not Cancel.NOW
+            if status in {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.DELETING_SOURCE}:
+                assert now == 409
+
+
+def test_owner_agrees_with_the_edges() -> None:
+    """A nudge goes to the service that takes jobs out of this state."""
+    for edge in EDGES[Kind.ARCHIVE]:
+        if edge.owner is not Role.GATEWAY:
+            assert decide.owner(edge.source) is edge.owner
+
+
+def test_cursor_round_trip() -> None:
+    """A cursor says the very microsecond and job."""
+    place = Place(datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC), uuid4())
+
+    assert decide.place_of(decide.cursor_of(place)) == place
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "????", "MTIz", "é", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5LjA", decide.cursor_of(Place(datetime.now(UTC), UUID(int=1)))[:-3]],
+)
+def test_cursor_refused(cursor: str) -> None:
+    """A cursor nobody gave out is 400, never an accident."""
+    with pytest.raises(ProblemError) as caught:
+        decide.place_of(cursor)
+
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "stage_percent", "lane"),
+    [
+        (Status.QUEUED, None, None),
+        (Status.COPYING, None, 16),
+        (Status.COPYING, 50.0, 16),
+        (Status.COPYING, 100.0, 33),
+        (Status.COMPRESSING, None, 50),
+        (Status.COMPRESSING, 0.0, 33),
+        (Status.VERIFYING, None, 83),
+        (Status.COMPRESSED, None, 100),
+        (Status.UPLOADING, 50.0, 37),
+        (Status.UPLOAD_VERIFYING, None, 82),
+        (Status.DELETING_SOURCE, None, 95),
+        (Status.COMPLETED, None, 100),
+        (Status.FAILED, 40.0, None),
+    ],
+)
+def test_lane_percent(status: Status, stage_percent: float | None, lane: int | None) -> None:
+    """Seed 001, 6.7: bands of each step, and a fixed point of the band where nothing is known."""
+    assert decide.lane_percent(status, stage_percent) == lane

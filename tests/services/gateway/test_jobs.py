@@ -1,0 +1,308 @@
+"""Requesting, listing and looking at archive jobs."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+import pytest
+
+from services.gateway.schemas import JobDetail, JobSummary, Queue, SystemStatus
+from shared.questions import DestinationState
+from tests.services.gateway.conftest import BASE, Gateway, problem
+from tests.support.kernel import MD5, SHA
+
+_SUMMARY = {
+    *("job_id", "folder_name", "status", "progress_percent", "current_operation", "created_by"),
+    *("created_at", "started_at", "completed_at", "error_message"),
+}
+_DETAIL = {
+    *(_SUMMARY | {"source_path", "globus_destination_path", "folder_size_bytes", "archive_size_bytes"}),
+    *("retry_count", "globus_task_id"),
+}
+
+
+async def _ask_for(gateway: Gateway, path: str, **more: Any) -> httpx.Response:
+    return await gateway.ask("POST", "/api/jobs", json={"folder_path": path, **more})
+
+
+async def test_a_request(gateway: Gateway) -> None:
+    """201 with the seed's fields; the job is in list, detail and queue, its destination is held, its first event is written."""
+    path = gateway.folder("Project_Alpha", size_bytes=123456)
+
+    answer = await _ask_for(gateway, path + "/")
+
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert set(made) == {"job_id", "status", "folder_name", "created_at"}
+    assert (made["status"], made["folder_name"]) == ("queued", "Project_Alpha")
+    assert answer.headers["location"] == f"/api/jobs/{made['job_id']}"
+    detail = (await gateway.ask("GET", f"/api/jobs/{made['job_id']}")).json()
+    assert set(detail) >= _DETAIL
+    assert detail["source_path"] == path
+    assert detail["globus_destination_path"] == "/Production/2024/Project_Alpha.tar.7z"
+    assert (detail["folder_size_bytes"], detail["created_by"], detail["keep_source"]) == (123456, "admin", False)
+    assert [state["status"] for state in detail["state_times"]] == ["queued"]
+    listed = (await gateway.ask("GET", "/api/jobs", params={"limit": 1000})).json()
+    assert [set(job) >= _SUMMARY for job in listed if job["job_id"] == made["job_id"]] == [True]
+    queued = (await gateway.ask("GET", "/api/queue")).json()["queued_jobs"]
+    assert [job["position"] for job in queued] == list(range(1, len(queued) + 1))
+    assert made["job_id"] in [job["job_id"] for job in queued]
+    row = await gateway.kernel.owner.fetchrow("SELECT key, state FROM destinations WHERE job_id = $1", UUID(made["job_id"]))
+    assert (row["key"], row["state"]) == ("/production/2024/project_alpha.tar.7z", "held")
+    assert await gateway.kernel.states(UUID(made["job_id"])) == ["queued"]
+
+
+async def test_keep_source(gateway: Gateway) -> None:
+    """The wish to keep the source is part of the job; a misspelt wish is refused instead of deleting the source."""
+    kept = await gateway.request(keep_source=True)
+    misspelt = await _ask_for(gateway, gateway.folder(), keepsource=True)
+
+    assert (await gateway.kernel.row(UUID(kept["job_id"])))["keep_source"] is True
+    assert "keepsource" in problem(misspelt, 400, "validation-failed")
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/a/b/c", f"{BASE}/a/b", f"{BASE}/a/b/c/d", f"{BASE}/a/../b/c", f"{BASE}/a/b/..", "relative", f"{BASE}/a/b/c\0d"]
+)
+async def test_paths_refused(gateway: Gateway, path: str) -> None:
+    """Outside the base, not at level 3, or not plain: 400 with the reason."""
+    problem(await _ask_for(gateway, path), 400, "bad-request")
+
+
+async def test_the_scanner_refuses(gateway: Gateway) -> None:
+    """Its sentence reaches the user: 404 what is not there, 409 what is archived, 400 what cannot be, 503 while the NAS is away."""
+    for name, sentence, status, kind in (
+        ("Done", "{} is archived already: it holds the marker Done-ARCHIVED-TO-GLOBUS.txt.", 409, "conflict"),
+        ("Gone", "{} does not exist.", 404, "not-found"),
+        ("Empty", "{} is empty; there is nothing to archive.", 400, "bad-request"),
+    ):
+        path = f"{BASE}/Production/2024/{name}"
+        gateway.peers.refusals[path] = sentence.format(path)
+        assert problem(await _ask_for(gateway, path), status, kind) == sentence.format(path)
+
+    gateway.peers.waiting = "The NAS is not mounted."
+    try:
+        answer = await _ask_for(gateway, gateway.folder())
+        assert problem(answer, 503, "unavailable") == "The NAS is not mounted."
+        assert answer.headers["retry-after"] == "7"
+    finally:
+        gateway.peers.waiting = None
+
+
+async def test_bodies_refused(gateway: Gateway) -> None:
+    """A body that is no request says what is wrong with which field."""
+    for body in (b"", b"{", b"[]", b"null", b'{"folder_path": 7}', b'{"folder_path": "\\ud800"}', b"\xff"):
+        answer = await gateway.ask("POST", "/api/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, (body, answer.text)
+        problem(answer, 400, answer.json()["type"])
+    wrong = (await gateway.ask("POST", "/api/jobs", json={"folder_path": 7})).json()
+    assert wrong["errors"][0]["field"] == "folder_path"
+    large = await gateway.ask("POST", "/api/jobs", json={"folder_path": "x" * 100_000})
+    problem(large, 413, "too-large")
+
+
+async def test_one_live_job_per_folder(gateway: Gateway) -> None:
+    """By path and by (device, inode): a second request is 409 and names the first; ten at once make one job."""
+    path = gateway.folder(inode=77)
+    answers = await asyncio.gather(*(_ask_for(gateway, path) for _ in range(10)))
+    same_inode = gateway.folder(inode=77)
+
+    made = [answer.json()["job_id"] for answer in answers if answer.status_code == 201]
+    assert len(made) == 1
+    for answer in answers:
+        if answer.status_code != 201:
+            assert made[0] in problem(answer, 409, "conflict")
+    detail = problem(await _ask_for(gateway, same_inode), 409, "conflict")
+    assert made[0] in detail
+    assert path in detail
+
+
+async def test_destination_conflicts(gateway: Gateway) -> None:
+    """A place that another job holds or has proven is 409 and names that job, in any letter case; a released one is free."""
+    first = await gateway.request(gateway.folder("Summer"))
+    other = gateway.folder("SUMMER")
+    job_id = UUID(first["job_id"])
+
+    assert first["job_id"] in problem(await _ask_for(gateway, other), 409, "conflict")
+
+    await gateway.ask("DELETE", f"/api/jobs/{job_id}")
+    owner = gateway.kernel.owner
+    for state, word in (("verified", "never replaced"), ("removing", "removed"), ("held", "held")):
+        await _force_destination(owner, job_id, state)
+        assert word in problem(await _ask_for(gateway, other), 409, "conflict")
+    await _force_destination(owner, job_id, "released")
+    assert (await _ask_for(gateway, other)).status_code == 201
+
+
+async def _force_destination(owner: Any, job_id: UUID, state: str) -> None:
+    async with owner.transaction():
+        await owner.execute("SET LOCAL session_replication_role = replica")
+        await owner.execute("UPDATE destinations SET state = $2 WHERE job_id = $1", job_id, state)
+
+
+async def test_what_stands_at_the_destination(gateway: Gateway) -> None:
+    """Foreign files there are 409; no clear answer is no obstacle, because it is looked at again before anything is sent."""
+    for state, status in (("foreign", 409), ("own", 409), ("unknown", 201), ("absent", 201)):
+        path = gateway.folder()
+        place = f"{path.removeprefix(BASE)}.tar.7z"
+        gateway.peers.destinations[place] = DestinationState(state, "a file of that name is there")  # type: ignore[arg-type] # from a table
+
+        answer = await _ask_for(gateway, path)
+
+        assert answer.status_code == status
+        if status == 409:
+            assert "a file of that name is there" in problem(answer, 409, "conflict")
+            assert await gateway.kernel.owner.fetchval("SELECT count(*) FROM jobs WHERE source_path = $1", path) == 0
+
+
+async def test_pages_of_the_history(gateway: Gateway) -> None:
+    """Newest first; offset and cursor see the same rows; the total and the next cursor are headers; filters repeat or use commas."""
+    made = [(await gateway.request())["job_id"] for _ in range(7)]
+    for job_id in made[:3]:
+        await gateway.kernel.force(UUID(job_id), status="failed", error_message="x")
+    everything = (await gateway.ask("GET", "/api/jobs?limit=1000")).json()
+    ids = [job["job_id"] for job in everything]
+    assert ids[:7] == made[::-1]
+
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await gateway.ask("GET", "/api/jobs", params={"limit": 3, **cursor})
+        assert page.headers["x-total-count"] == str(len(ids))
+        seen += [job["job_id"] for job in page.json()]
+        if "x-next-cursor" not in page.headers:
+            break
+        cursor = {"cursor": page.headers["x-next-cursor"]}
+    assert seen == ids
+    offset = await gateway.ask("GET", "/api/jobs?limit=2&offset=4")
+    assert [job["job_id"] for job in offset.json()] == ids[4:6]
+
+    for query in ("status=failed,cancelled", "status=failed&status=cancelled"):
+        some = await gateway.ask("GET", f"/api/jobs?limit=1000&{query}")
+        expected = [job["job_id"] for job in everything if job["status"] in {"failed", "cancelled"}]
+        assert [job["job_id"] for job in some.json()] == expected
+        assert some.headers["x-total-count"] == str(len(expected))
+    for bad in (
+        "status=nonsense",
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "offset=-1",
+        "cursor=nonsense",
+        "offset=99999999999999999999",
+    ):
+        answer = await gateway.ask("GET", f"/api/jobs?{bad}")
+        problem(answer, 400, answer.json()["type"])
+
+
+async def test_detail_of_a_finished_job(gateway: Gateway) -> None:
+    """Archive, the three proofs, states with times, warnings, kept files: everything that was recorded."""
+    job_id = UUID((await gateway.request())["job_id"])
+    kernel = gateway.kernel
+    await kernel.archive(job_id, 2, size=1000)
+    async with kernel.owner.transaction():
+        await kernel.owner.execute("SET LOCAL session_replication_role = replica")
+        for kind in ("task", "remote", "content"):
+            await kernel.owner.execute(
+                "INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)"
+                " VALUES ($1, 3, $2, 2, $3, $3, $4)",
+                *(job_id, kind, SHA, json.dumps({"seen": kind})),
+            )
+        await kernel.owner.execute(
+            "INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'WARNING', 'acl', 'ACLs are in the sidecar.')",
+            job_id,
+        )
+    await kernel.force(job_id, status="completed", progress_percent=100, kept_count=2, archive_size_bytes=1000, attempt=3)
+
+    detail = (await gateway.ask("GET", f"/api/jobs/{job_id}")).json()
+
+    assert {k: detail["archive"][k] for k in ("size", "sha256", "md5")} == {"size": 1000, "sha256": SHA, "md5": MD5}
+    assert [(v["kind"], v["evidence"]["seen"], v["voided_at"]) for v in detail["verifications"]] == [
+        (kind, kind, None) for kind in ("task", "remote", "content")
+    ]
+    assert detail["warnings"] == ["ACLs are in the sidecar."]
+    assert (detail["kept_count"], detail["lane_percent"], detail["current_operation"]) == (2, 100, "Completed")
+
+
+async def test_no_such_job(gateway: Gateway) -> None:
+    """An unknown id, and what is no id, is 404 everywhere."""
+    for job_id in (str(uuid4()), "not-a-uuid"):
+        for method, rest in (("GET", ""), ("DELETE", ""), ("POST", "/retry"), ("GET", "/logs")):
+            problem(await gateway.ask(method, f"/api/jobs/{job_id}{rest}"), 404, "not-found")
+
+
+async def test_clearing_hides_and_erases_nothing(gateway: Gateway) -> None:
+    """Completed jobs leave the history, not the database: each can still be looked at."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.force(job_id, status="completed", completed_at=datetime.now(UTC))
+    hidden = int((await gateway.ask("GET", "/api/jobs?status=completed")).headers["x-total-count"])
+
+    answer = await gateway.ask("DELETE", "/api/jobs/completed")
+
+    assert (answer.status_code, answer.json()) == (200, {"deleted_count": hidden})
+    assert (await gateway.ask("GET", "/api/jobs?status=completed")).json() == []
+    assert (await gateway.ask("GET", f"/api/jobs/{job_id}")).json()["status"] == "completed"
+    assert (await gateway.ask("DELETE", "/api/jobs/completed")).json() == {"deleted_count": 0}
+
+
+async def test_logs(gateway: Gateway) -> None:
+    """The last lines by default, pages by `after`, one level on request, and the whole log as text or NDJSON."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.owner.executemany(
+        "INSERT INTO job_logs (job_id, level, action, message, data) VALUES ($1, $2, 'step', $3, NULL)",
+        [(job_id, ("INFO", "WARNING", "ERROR")[n % 3], f"line {n}\nsecond") for n in range(2500)],
+    )
+    address = f"/api/jobs/{job_id}/logs"
+
+    last = await gateway.ask("GET", address)
+    assert last.headers["x-total-count"] == "2501"
+    assert (len(last.json()), last.json()[-1]["message"]) == (1000, "line 2499\nsecond")
+    assert set(last.json()[0]) >= {"timestamp", "level", "message"}
+    walked: list[Any] = []
+    while page := (await gateway.ask("GET", address, params={"after": walked[-1]["id"] if walked else 0, "limit": 900})).json():
+        walked += page
+    assert [line["message"] for line in walked[1:]] == [f"line {n}\nsecond" for n in range(2500)]
+    errors = await gateway.ask("GET", address, params={"level": "ERROR", "limit": 5})
+    assert {line["level"] for line in errors.json()} == {"ERROR"}
+    text = await gateway.ask("GET", address, params={"format": "txt"})
+    assert text.headers["content-type"].startswith("text/plain")
+    assert len(text.text.splitlines()) == 2501
+    assert "attachment" in text.headers["content-disposition"]
+    ndjson = await gateway.ask("GET", address, params={"format": "ndjson", "level": "WARNING"})
+    assert [json.loads(line)["level"] for line in ndjson.text.splitlines()] == ["WARNING"] * 833
+    for bad in ("level=DEBUG", "format=xml", "limit=0", "after=-1"):
+        problem(await gateway.ask("GET", f"{address}?{bad}"), 400, "validation-failed")
+
+
+async def test_queue_and_status(gateway: Gateway) -> None:
+    """The oldest of each lane, who waits for upload, positions, and lanes that are busy with them."""
+    await gateway.kernel.owner.execute("SET session_replication_role = replica")
+    await gateway.kernel.owner.execute("UPDATE jobs SET status = 'cancelled'")
+    await gateway.kernel.owner.execute("SET session_replication_role = origin")
+    states = ("compressing", "copying", "compressed", "uploading", "deleting_source", "verified", "queued", "queued")
+    made = [UUID((await gateway.request())["job_id"]) for _ in states]
+    for job_id, status in zip(made, states, strict=True):
+        if status != "queued":
+            await gateway.kernel.force(job_id, status=status)
+
+    queue = msgspec.json.decode((await gateway.ask("GET", "/api/queue")).content, type=Queue)
+    status = msgspec.json.decode((await gateway.ask("GET", "/api/system/status")).content, type=SystemStatus)
+
+    assert queue.current_copy_compress_job is not None
+    assert queue.current_upload_job is not None
+    assert (queue.current_copy_compress_job.job_id, queue.current_upload_job.job_id) == (made[0], made[3])
+    assert [job.job_id for job in queue.active_jobs] == [made[n] for n in (0, 1, 3, 4, 5)]
+    assert [job.job_id for job in queue.waiting_upload_jobs] == [made[2]]
+    assert [(job.job_id, job.position) for job in queue.queued_jobs] == [(made[6], 1), (made[7], 2)]
+    assert (status.workers.copy_compress.status, status.workers.copy_compress.current_job_id) == ("busy", made[0])
+    assert (status.workers.upload.status, status.workers.upload.current_job_id) == ("busy", made[3])
+    assert (status.statistics.queued_jobs, status.statistics.active_jobs) == (2, 6)
+    assert status.disk_space.total_gb > 0
+    assert 0 <= status.disk_space.percent_used <= 100
+    for job_id in made:
+        msgspec.json.decode((await gateway.ask("GET", f"/api/jobs/{job_id}")).content, type=JobDetail)
+    msgspec.json.decode((await gateway.ask("GET", "/api/jobs")).content, type=list[JobSummary])
