@@ -158,7 +158,7 @@ class FaultBook:
                 re.compile(pattern)
         self._faults = faults
         # Seeded dice, not secrets: the same seed must give the same run.
-        self._dice = [random.Random(fault.seed) for fault in faults]  # noqa: S311
+        self._dice = [random.Random(fault.seed) for fault in faults]  # noqa: S311 - not secrets: a seed makes faults repeatable
 
     def replace(self, document: bytes) -> bytes:
         """Put another list in force; returns it as JSON. Raises ValueError."""

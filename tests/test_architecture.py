@@ -1,0 +1,286 @@
+"""Rules about the house that no reviewer should have to remember. Each names what breaks it and says why it is there."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SERVICES = ("compressor", "gateway", "scanner", "uploader")
+OURS = ("cli", "devstack", "services", "shared")
+
+
+def tracked() -> list[Path]:
+    """Every file of the project that still exists, new ones included; what .gitignore names is nobody's source."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False
+    )
+    if listed.returncode == 0:
+        files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    else:  # an unpacked archive of the sources
+        files = [path for path in ROOT.rglob("*") if not {".venv", "node_modules", ".state"} & set(path.parts)]
+    return [path for path in files if path.is_file()]
+
+
+FILES = tracked()
+PYTHON = [path for path in FILES if path.suffix == ".py"]
+
+
+def place(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def below(*folders: str) -> list[Path]:
+    return [path for path in PYTHON if path.relative_to(ROOT).parts[0] in folders]
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module a file imports, wherever in the file, as `package.module`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place(path, node.lineno)}: a relative import"
+            yield str(node.module), node.lineno
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def test_services_import_shared_and_never_each_other() -> None:
+    """A service is one process that can be deployed alone: what two of them need is in `shared`, what they ask goes over NATS."""
+    wrong = []
+    for path in below("services"):
+        parts = path.relative_to(ROOT).parts
+        own = f"services.{parts[1]}" if len(parts) > 2 else "services"
+        for module, line in imports(path):
+            foreign = within(module, "services") and module != "services" and not within(module, own)
+            if foreign or any(within(module, package) for package in ("cli", "devstack", "tests", "benchmarks")):
+                wrong.append(f"{place(path, line)} imports {module}")
+
+    assert wrong == []
+
+
+def test_shared_stands_on_nothing_of_ours_and_the_cli_knows_no_service() -> None:
+    """Arrows point one way: cli and services to shared; the command line talks HTTP to the gateway like anybody else."""
+    forbidden = {"shared": ("services", "cli", "devstack", "tests"), "cli": ("services", "tests"), "devstack": ("tests",)}
+    wrong = [
+        f"{place(path, line)} imports {module}"
+        for package, others in forbidden.items()
+        for path in below(package)
+        for module, line in imports(path)
+        if any(within(module, other) for other in others)
+    ]
+
+    assert wrong == []
+
+
+# Modules that reach outside the process. `datetime` and `time` are not here: now() is asked for by the caller and passed in.
+IO = {
+    *("asyncio", "concurrent", "ctypes", "http", "io", "multiprocessing", "os", "select", "shutil", "signal", "socket", "sqlite3"),
+    *("ssl", "subprocess", "sys", "tempfile", "threading", "urllib.request", "random", "secrets", "time", "glob", "logging"),
+    *(
+        "alembic",
+        "asyncpg",
+        "av",
+        "globus_sdk",
+        "httpx",
+        "litestar",
+        "nats",
+        "psutil",
+        "requests",
+        "sqlalchemy",
+        "structlog",
+        "uvicorn",
+    ),
+}
+CLOCK = re.compile(r"\b(datetime\.now|date\.today|datetime\.utcnow|Path\.(cwd|home))\(")
+
+
+def closure(path: Path, seen: dict[Path, None]) -> dict[Path, None]:
+    """A file and every file of ours that it imports, directly or not."""
+    if path not in seen:
+        seen[path] = None
+        for module, _ in imports(path):
+            base = ROOT.joinpath(*module.split("."))
+            for file in (base.with_suffix(".py"), base / "__init__.py"):
+                if module.split(".")[0] in OURS and file.is_file():
+                    closure(file, seen)
+    return seen
+
+
+@pytest.mark.parametrize("decide", sorted(ROOT.glob("services/*/decide.py")), ids=lambda path: path.parent.name)
+def test_decisions_do_no_io(decide: Path) -> None:
+    """decide.py, and whatever of ours it imports, can be tested by a table: no files, sockets, clocks or threads."""
+    wrong = [
+        f"{place(path, line)} imports {module}"
+        for path in closure(decide, {})
+        for module, line in imports(path)
+        if any(within(module, forbidden) for forbidden in IO)
+    ]
+    text = decide.read_text(encoding="utf-8")
+    wrong += [f"{place(decide, text.count(chr(10), 0, found.start()) + 1)} asks for the time" for found in CLOCK.finditer(text)]
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    wrong += [
+        f"{place(decide, call.lineno)} opens a file" for call in calls if isinstance(call.func, ast.Name) and call.func.id == "open"
+    ]
+
+    assert wrong == []
+
+
+def test_every_service_has_the_same_rooms() -> None:
+    """Who knows one service finds the way in the others: `__main__` starts it, `queries.sql` holds all SQL it may run."""
+    found = {path.name for path in (ROOT / "services").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert found == set(SERVICES)
+    missing = [
+        f"services/{service}/{room}"
+        for service in SERVICES
+        for room in ("__init__.py", "__main__.py", "queries.sql")
+        if not (ROOT / "services" / service / room).is_file()
+    ]
+    assert missing == []
+    for service in SERVICES:
+        main = (ROOT / "services" / service / "__main__.py").read_text(encoding="utf-8")
+        assert f"run_service(Role.{service.upper()}" in main, f"{service} does not start as the others do"
+
+
+SQL = re.compile(r"^\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s*\(|LISTEN\s|NOTIFY\s)")
+RAW = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "cursor", "copy_records_to_table"}
+
+
+def docstrings(tree: ast.Module) -> set[int]:
+    """The identities of the nodes that are documentation."""
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, owners)]
+    return {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+
+
+def test_services_keep_their_sql_in_sql_files() -> None:
+    """A service runs named statements only; so test_db can check each one's syntax and rights."""
+    wrong = []
+    for path in below("services", "cli"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documentation = docstrings(tree)
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in documentation
+                and SQL.match(node.value)
+            ):
+                wrong.append(f"{place(path, node.lineno)}: SQL in Python")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in RAW:
+                receiver = ast.unparse(node.func.value)
+                if re.search(r"connection|session|conn\b|\bdb\b|database|pool", receiver):
+                    wrong.append(f"{place(path, node.lineno)}: {receiver}.{node.func.attr}(...) instead of a named query")
+
+    assert wrong == []
+
+
+LONGEST_POLL_S = 0.1
+
+
+def test_tests_do_not_sleep() -> None:
+    """A test polls a condition with a deadline; a fixed pause is either too short on a busy machine or too long on all others."""
+    wrong = []
+    for path in below("tests"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        polling = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.While) for inner in ast.walk(node)}
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) in {"time.sleep", "asyncio.sleep", "sleep"}):
+                continue
+            pause = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+            short = isinstance(pause, int | float) and pause <= LONGEST_POLL_S
+            if pause != 0 and not (short and id(node) in polling):
+                wrong.append(f"{place(path, node.lineno)}: {ast.unparse(node)}")
+
+    assert wrong == []
+
+
+# Where a developer's machine or a package registry shows through. This file, which has to name them, is the only exception.
+MACHINE = re.compile(r"(?<![\w.])/(home|Users)/(?!user\b|you\b|\$)[a-z][\w.-]*/|[A-Z]:\\Users\\|(?<![\w/])/root/\w")
+REGISTRY = re.compile(
+    r"pypi\.org|pythonhosted\.org|registry\.(npmjs|yarnpkg)|npmjs\.(org|com)|proxy\.golang\.org|crates\.io|jfrog\.io|artifactory"
+    r"|(?<!emit-)(extra-)?index-url\b|^\s*registry\s*=",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    for path in FILES:
+        raw = path.read_bytes()
+        if path != Path(__file__).resolve() and b"\0" not in raw[:4096]:
+            yield path, raw.decode("utf-8", "replace")
+
+
+def test_no_file_names_a_developers_machine_or_a_registry() -> None:
+    """The sources work wherever they lie and whichever mirror serves the packages; lock files too."""
+    here = re.compile(re.escape(f"{ROOT}/")) if len(ROOT.parts) > 2 else re.compile(r"(?!)")
+    wrong = []
+    for path, text in texts():
+        found = [match for pattern in (here, MACHINE, REGISTRY) for match in pattern.finditer(text)]
+        wrong += [f"{place(path, text.count(chr(10), 0, match.start()) + 1)}: {match.group().strip()}" for match in found]
+
+    assert wrong == []
+
+
+def test_locks_carry_hashes() -> None:
+    """Every locked requirement is pinned and hashed, so any mirror must serve the very same bytes."""
+    for lock in sorted((ROOT / "requirements").glob("*.txt")):
+        requirement = ""
+        for line in [*lock.read_text(encoding="utf-8").splitlines(), "end"]:
+            if line and not line.startswith((" ", "#")):
+                assert not requirement or "--hash=sha256:" in requirement, f"{lock.name}: {requirement[:60]}"
+                requirement = line
+                assert line == "end" or re.match(r"[\w.\[\]-]+==\S+", line), f"{lock.name}: {line}"
+            else:
+                requirement += line
+
+
+def test_every_suppression_has_its_reason() -> None:
+    """`noqa` and `type: ignore` name the rule and say why."""
+    pattern = re.compile(r"#\s*(noqa|type:\s*ignore)(?P<rule>(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)|(\[[\w, -]+\]))?(?P<rest>[^\n]*)")
+    wrong = [
+        place(path, text.count("\n", 0, found.start()) + 1)
+        for path, text in texts()
+        if path.suffix == ".py"
+        for found in pattern.finditer(text)
+        if not found["rule"] or len(found["rest"].strip(" -#")) < 3
+    ]
+
+    assert wrong == []
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    """So that two tests of one name in different folders do not collide."""
+    folders = {path.parent for path in below("tests")}
+
+    assert [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+def test_no_test_is_skipped_without_a_condition_and_a_reason() -> None:
+    """A skipped test hides a gap; where a machine cannot show the behaviour, the condition and the reason stand there."""
+    wrong = []
+    for path in below("tests"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        conditional = {
+            id(node.func)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and ast.unparse(node.func) == "pytest.mark.skipif"
+            and any(keyword.arg == "reason" for keyword in node.keywords)
+        }
+        wrong += [
+            f"{place(path, node.lineno)}: {ast.unparse(node)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and re.fullmatch(r"pytest\.(skip|xfail|mark\.(skip|skipif|xfail))", ast.unparse(node))
+            and id(node) not in conditional
+        ]
+
+    assert wrong == []
