@@ -85,7 +85,8 @@ def lstat(parent: int, name: bytes) -> os.stat_result | None:
 def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
     """Rename within one file system and never replace: RENAME_NOREPLACE, else link and unlink where the file system lacks it.
 
-    Raises FileExistsError when `target` exists. A directory can't be linked: there the error of the first try is raised.
+    The substitute unlinks whatever has the name `source` by then: use it for names nobody else knows. Raises FileExistsError when
+    `target` exists. A directory can't be linked: there the error of the first try is raised.
     """
     error = _renameat2(source_dir, source, target_dir, target)
     if error == 0:

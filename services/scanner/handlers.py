@@ -55,7 +55,9 @@ async def finish(work: Work, tools: Tools) -> None:
     try:
         result = await work.in_thread(deletion.run, task, reporter.callbacks())
     except PermanentError:
-        await work.in_thread(_take_marker_back, work, task)
+        row = await work.patiently(lambda: work.db.row("job", work.id))
+        if row is not None and row["first_unlink_at"] is None:
+            await work.in_thread(_take_marker_back, work, task)
         raise
     finally:
         await reporter.flush()
@@ -130,8 +132,6 @@ def _deletable(task: Task, copied: Manifest, work: Work) -> Verdict:
 
 def _take_marker_back(work: Work, task: Task) -> None:
     """A job that fails before its first unlink leaves no marker of its own."""
-    if task.started:
-        return
     try:
         with deletion.opened(task.base, task.nas_id, task.source) as (_, folder):
             marker.remove_own(folder, marker.marker_name(work.job["folder_name"]), str(work.id))

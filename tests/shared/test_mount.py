@@ -8,8 +8,7 @@ import pytest
 
 from shared import handles, mount
 from shared.errors import Waiting
-
-from .conftest import Nas, names
+from tests.support.nas import Nas, names
 
 KNOWN = str(uuid.UUID(int=1))
 OTHER = str(uuid.UUID(int=2))

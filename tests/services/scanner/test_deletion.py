@@ -13,8 +13,8 @@ from services.scanner.marker import Kept
 from shared import mount
 from shared.errors import Fenced, PermanentError, Waiting
 from shared.manifest import Entry, Manifest
+from tests.support.nas import Nas, names
 
-from .conftest import Nas, names
 from .emptying import JOB, NAS_ID, OLD_NS, Case, contents, entry_of, walk
 
 

@@ -10,8 +10,7 @@ import pytest
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts
 from shared.errors import Cancelled, PermanentError, Waiting
-
-from .conftest import Nas
+from tests.support.nas import Nas
 
 YEAR_2100_NS = 4_102_444_800 * 10**9
 

@@ -9,8 +9,7 @@ from services.scanner import marker
 from services.scanner.marker import Kept, MarkerFacts
 from shared import handles
 from shared.errors import PermanentError
-
-from .conftest import names
+from tests.support.nas import names
 
 JOB = "11111111-2222-3333-4444-555555555555"
 OTHER_JOB = "99999999-2222-3333-4444-555555555555"

@@ -1,4 +1,4 @@
-"""What the scanner's tests share: ordinary users, and mounts that come and go."""
+"""A NAS that can be unmounted, and ordinary users: fixtures `nas`, `ordinary_user`, `public_path`."""
 
 import os
 import shutil
