@@ -1,0 +1,157 @@
+"""The whole product on a machine of its own: `cs-archiver up` on a sample NAS, driven over REST as any client would."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+from cli.client import Client, Job
+from cli.exits import Failure
+from devstack import up
+
+POLL_S = 1.0
+_PASSWORD = "measured in seconds"
+_START_S = 120.0
+_STOP_S = 30.0
+_ENDED = ("completed", "failed", "cancelled")
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A directory for everything, removed at the end. Passable, for Postgres' own account; TMPDIR says on which disk."""
+    with tempfile.TemporaryDirectory(prefix="cs-archiver-bench-") as name:
+        place = Path(name)
+        place.chmod(0o711)
+        yield place
+
+
+class Stack:
+    """One installation: `data` and `nas` below `place`. Use it in `with`; `start` and `stop` may follow each other."""
+
+    def __init__(self, place: Path) -> None:
+        self.data = place / "data"
+        self.nas = place / "nas"
+        self.nas.mkdir()
+        self.started_in_s = 0.0
+        self._said = place / "up.log"
+        self._port = _free_port()
+        self._process: subprocess.Popen[str] | None = None
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        up.destroy(self.data)
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None, "start comes first"
+        return self._client
+
+    def start(self) -> None:
+        """Start it, wait for its ready line and log in; `started_in_s` is the time to the line. Raises RuntimeError."""
+        settings = {
+            "DATA_DIR": str(self.data),
+            "QNAP_BASE_PATH": str(self.nas),
+            "GATEWAY_PORT": str(self._port),
+            "ADMIN_INITIAL_PASSWORD": _PASSWORD,
+            "MIN_FREE_SPACE_GB": "0.1",
+        }
+        passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        began = time.monotonic()
+        with self._said.open("w") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "up"],
+                env=passed_on | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                cwd=Path(__file__).parents[1],
+            )
+        assert self._process.stdout is not None
+        if not _ready_line(self._process.stdout):
+            raise RuntimeError(f"The stack did not start: {self._said.read_text()}")
+        self.started_in_s = time.monotonic() - began
+        self._client = Client(f"http://127.0.0.1:{self._port}")
+        _log_in(self._client)
+
+    def stop(self) -> None:
+        """Stop it as Ctrl-C does. Raises subprocess.TimeoutExpired when it does not."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.send_signal(signal.SIGINT)
+            process.wait(_STOP_S)
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def folder(self, tree: Path, name: str) -> Path:
+        """Put a copy of `tree` on the NAS, written out to the disk so that it disturbs nobody later."""
+        target = self.nas / "Bench" / "Runs" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", "--", tree, target], check=True)
+        os.sync()
+        return target
+
+    def archive(self, folder: Path) -> tuple[Job, float]:
+        """Archive a folder, asking for its state once per second; return the completed job and the seconds from POST to the answer.
+
+        Raises RuntimeError when it does not end well.
+        """
+        began = time.monotonic()
+        job = self.client.create_job(str(folder)).value
+        while job.status not in _ENDED:
+            time.sleep(POLL_S)
+            job = self.client.job(job.job_id).value
+        if job.status != "completed" or job.kept_count:
+            raise RuntimeError(f"Job {job.job_id} is {job.status}, kept {job.kept_count}: {job.error_message}")
+        return job, time.monotonic() - began
+
+    def forget(self, folder: Path) -> None:
+        """Remove what a run left, at source and destination, and let the disk come to rest."""
+        shutil.rmtree(folder)
+        shutil.rmtree(self.data / "destination")
+        (self.data / "destination").mkdir()
+        os.sync()
+
+
+def _ready_line(output: IO[str]) -> bool:
+    return any("is ready:" in text for text in output)
+
+
+def _log_in(client: Client) -> None:
+    """The first start makes the user `admin` a moment after the ready line. Raises Failure."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            client.login("admin", _PASSWORD)
+        except Failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,81 @@
+"""Memory and processor time of every process of a stack, seen from outside."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from devstack import proc
+
+_EVERY_S = 0.1
+_LOOK_S = 0.5  # how often new processes are looked for: it reads the environment of every process there is
+_MIB = 2**20
+
+
+def processes(data: Path) -> dict[str, list[psutil.Process]]:
+    """The stack's processes by name: those of the supervisor by their service, what these started as `service: program`."""
+    recorded = {msgspec.json.decode(file.read_bytes())["pid"]: file.stem for file in (data / "run").glob("*.pid")}
+    found: dict[str, list[psutil.Process]] = {}
+    for pid in proc.marked(str(data)):
+        try:
+            process = psutil.Process(pid)
+            known = recorded.get(pid)
+            if known is None:
+                mark = process.environ()[proc.MARK].rpartition(":")[2]
+                known = mark if mark == "postgres" else f"{mark}: {process.name()}"
+            found.setdefault(known, []).append(process)
+        except (psutil.Error, KeyError):
+            continue
+    return found
+
+
+def resident(data: Path) -> dict[str, float]:
+    """MiB in memory now, by name; Postgres' shared memory is counted in each of its processes."""
+    return {name: sum(map(_rss, each)) / _MIB for name, each in processes(data).items()}
+
+
+def processor_seconds(data: Path) -> dict[str, float]:
+    """Processor time used since the start, by name."""
+    return {name: sum(map(_cpu, each)) for name, each in processes(data).items()}
+
+
+@contextmanager
+def peaks(data: Path) -> Iterator[dict[str, float]]:
+    """Watch while the block runs; the dict holds the highest MiB of each name, filled as it is seen."""
+    highest: dict[str, float] = {}
+    over = threading.Event()
+
+    def watch() -> None:
+        known, looks = processes(data), 0
+        while not over.wait(_EVERY_S):
+            looks += 1
+            if looks % round(_LOOK_S / _EVERY_S) == 0:
+                known = processes(data)
+            for name, each in known.items():
+                highest[name] = max(highest.get(name, 0.0), sum(map(_rss, each)) / _MIB)
+
+    watcher = threading.Thread(target=watch, name="watcher")
+    watcher.start()
+    try:
+        yield highest
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _rss(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_info().rss)
+    except psutil.Error:
+        return 0.0
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        used = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(used.user + used.system)
