@@ -163,13 +163,23 @@ async def test_verified_and_deletion_need_three_rows_of_this_very_archive(kernel
         job = await proven(kernel, status=source)
         await past_the_guard(kernel, "UPDATE verifications SET voided_at = now() WHERE job_id = $1 AND kind = 'task'", job)
         answers["a voided row", target] = await tried(kernel, role, "UPDATE jobs SET status = $2 WHERE id = $1", job, target)
-        job = await proven(kernel, status=source, verified_attempt=None)
-        answers["verified_attempt unset", target] = await tried(
-            kernel, role, "UPDATE jobs SET status = $2 WHERE id = $1", job, target
-        )
+    job = await proven(kernel, verified_attempt=None)
+    deleting = S.DELETING_SOURCE
+    answers["no recorded attempt", deleting] = await tried(
+        kernel, "scanner", "UPDATE jobs SET status = $2 WHERE id = $1", job, deleting
+    )
 
     assert answers == dict.fromkeys(answers, "CS003")
-    assert len(answers) == 2 * (len(cases) + 2)
+    assert len(answers) == 2 * (len(cases) + 1) + 1
+
+
+async def test_verified_records_whose_evidence_counts(kernel: Kernel) -> None:
+    """The database notes the attempt of the evidence; that the local archive is gone is noted with it."""
+    job = await proven(kernel, status="upload_verifying", attempt=4, verified_attempt=None, archive_path="/archives/x")
+
+    assert await tried(kernel, "uploader", "UPDATE jobs SET status = 'verified' WHERE id = $1", job) == "ok"
+    row = await kernel.row(job)
+    assert (row["verified_attempt"], row["archive_path"]) == (1, None)
 
 
 async def test_the_proven_archive_is_not_exchanged(kernel: Kernel) -> None:
