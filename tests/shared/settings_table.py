@@ -38,12 +38,13 @@ def _table(names: dict[str, tuple[object, str, bool]]) -> str:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    groups = [
+    everybody: tuple[type, ...] = (Common, Storage, Source)
+    groups: list[tuple[str, type, tuple[type, ...]]] = [
         ("Every service", Common, ()),
         ("Storage (compressor, uploader, gateway)", Storage, ()),
         ("NAS (scanner, compressor, gateway)", Source, ()),
+        *((shape.__name__.removesuffix("Settings"), shape, everybody) for shape in SERVICES),
     ]
-    groups += [(shape.__name__.removesuffix("Settings"), shape, (Common, Storage, Source)) for shape in SERVICES]
     for title, shape, without in groups:
         known = {field.name for base in without for field in fields(base)}
         own = [field for field in fields(shape) if field.name not in known]

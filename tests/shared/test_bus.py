@@ -47,6 +47,7 @@ async def test_a_question_is_answered_as_a_struct(connect: Connect) -> None:
         return DestinationState("absent", question.path)
 
     await uploader.serve("destination", answer)
+    await uploader.connection.flush()
     slow = asyncio.create_task(gateway.ask("uploader", "destination", AskDestination("/slow"), DestinationState))
     assert await gateway.ask("uploader", "destination", QUESTION, DestinationState) == DestinationState("absent", QUESTION.path)
     assert not slow.done()
@@ -71,6 +72,7 @@ async def test_a_refusal_keeps_its_family(connect: Connect, raised: Exception, f
         raise raised
 
     await uploader.serve("destination", answer)
+    await uploader.connection.flush()
     with pytest.raises(family) as refused:
         await gateway.ask("uploader", "destination", QUESTION, DestinationState)
     assert str(refused.value) == words
@@ -88,6 +90,7 @@ async def test_a_question_that_is_none_is_refused_for_good(connect: Connect) -> 
         return DestinationState("absent")
 
     await uploader.serve("destination", answer)
+    await uploader.connection.flush()
     with pytest.raises(PermanentError, match="path"):
         await gateway.ask("uploader", "destination", DestinationState("absent"), DestinationState)
 
@@ -103,6 +106,7 @@ async def test_nobody_there_and_nobody_answering(connect: Connect) -> None:
         raise AssertionError
 
     await uploader.serve("destination", hang)
+    await uploader.connection.flush()
     with pytest.raises(TransientError, match=r"did not answer within 0\.2 s") as late:
         await gateway.ask("uploader", "destination", QUESTION, DestinationState, timeout=0.2)
     assert late.value.operation is Operation.CONNECTION
