@@ -95,6 +95,7 @@ def routes(parts: Parts) -> Litestar:
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
             components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}),
             security=[{"bearer": []}],
+            use_handler_docstrings=True,
         ),
         logging_config=None,
     )

@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 
 from services.gateway import problems
-from services.gateway.refusals import ProblemError, unauthorized
+from services.gateway.refusals import ProblemError, not_found, unauthorized
 from services.gateway.security import NOT_LOGGED_IN, Security
 from shared import log
 
@@ -26,6 +26,7 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 PUBLIC = {("POST", "/api/auth/login"), ("GET", "/api/health")}
 BEFORE_PASSWORD_CHANGE = {"/api/auth/password", "/api/auth/me", "/api/auth/logout"}
+SCHEMAS = {"/schema/openapi.json"}
 CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then nothing else is possible."
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -81,8 +82,10 @@ class Gate:
             if (scope["method"], path) not in PUBLIC:
                 await self._admit(scope, path)
             await self._api(scope, receive, send)
-        elif _below(path, "/schema"):
+        elif path in SCHEMAS:
             await self._api(scope, receive, send)
+        elif _below(path, "/schema"):
+            raise not_found("There is nothing at this address.")
         else:
             await self._pages(scope, receive, send)
 

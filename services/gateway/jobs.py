@@ -19,8 +19,11 @@ from shared.questions import Inspected
 _LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
 
 
-def no_such_job(job_id: UUID) -> ProblemError:
-    return not_found(f"There is no job {job_id}.")
+def _archive_job(job_id: UUID, row: Any | None) -> Any:
+    """Workspace jobs belong to their owners, and have addresses of their own."""
+    if row is None or row["kind"] != Kind.ARCHIVE:
+        raise not_found(f"There is no archive job {job_id}.")
+    return row
 
 
 class Jobs:
@@ -30,6 +33,10 @@ class Jobs:
         self._store = store
         self._peers = peers
         self._base = base
+
+    async def find(self, job_id: UUID) -> Any:
+        """An archive job's row. Raises ProblemError 404."""
+        return _archive_job(job_id, await self._store.job(job_id))
 
     async def create(self, who: Identity, path: str, *, keep_source: bool) -> Any:
         """Queue an archive job for a folder; returns its row."""
@@ -53,11 +60,9 @@ class Jobs:
     async def cancel(self, who: Identity, job_id: UUID) -> None:
         """Cancel now, or ask whoever works on the job; returns at once."""
         async with self._store.transaction() as session:
-            job = await session.row("lock_job", job_id)
-            if job is None:
-                raise no_such_job(job_id)
+            job = _archive_job(job_id, await session.row("lock_job", job_id))
             status = Status(job["status"])
-            how = decide.cancel(Kind(job["kind"]), status, held=job["held"])
+            how = decide.cancel(Kind.ARCHIVE, status, held=job["held"])
             await session.run("cancel_now" if how is Cancel.NOW else "request_cancel", job_id, who.username)
             line = await _note(session, job_id, "cancel_requested", f"{who.username} cancelled the job.", who)
         await self._peers.show_log(job_id, line)
@@ -66,19 +71,15 @@ class Jobs:
 
     async def retry(self, who: Identity, job_id: UUID) -> Any:
         """Queue a failed job again; returns its row."""
-        job = await self._store.job(job_id)
-        if job is None:
-            raise no_such_job(job_id)
+        job = await self.find(job_id)
         _refuse_unless_failed(job)
-        if job["kind"] == Kind.ARCHIVE:
-            await self._refuse_taken(job["destination_path"], job_id)
+        await self._refuse_taken(job["destination_path"], job_id)
         try:
             async with self._store.transaction() as session:
                 locked = await session.row("lock_job", job_id)
                 assert locked is not None  # jobs are never deleted
                 _refuse_unless_failed(locked)
-                if locked["kind"] == Kind.ARCHIVE:
-                    await self._acquire(session, locked["destination_path"], job_id)
+                await self._acquire(session, locked["destination_path"], job_id)
                 retried = await session.row("retry_job", job_id)
                 line = await _note(session, job_id, "retry_requested", f"{who.username} asked to try again.", who)
         except asyncpg.UniqueViolationError as exc:

@@ -38,7 +38,7 @@ TOO_SLOW = 4408
 """Close code: this client did not read what it was sent; connect again."""
 TRY_LATER = 1013
 
-_RESYNC_SECONDS = 3.0
+_RESYNC_SECONDS = 2.0
 _RECHECK_SECONDS = 0.5
 _SEND_SECONDS = 10.0
 _QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client; 2.5 MB at most
@@ -76,7 +76,8 @@ class Client:
             while self._waiting and self._close is None:
                 _, text = self._waiting.popitem(last=False)
                 try:
-                    await asyncio.wait_for(socket.send_text(text), _SEND_SECONDS)
+                    async with asyncio.timeout(_SEND_SECONDS):
+                        await socket.send_text(text)
                 except TimeoutError:
                     self.end(TOO_SLOW, "You did not read what was sent; connect again.")
             if self._close is not None:

@@ -133,12 +133,12 @@ class Security:
 
     async def change_password(self, who: Identity, current: str, new: str) -> None:
         """Set a new password; every other token of this user ends. Raises ProblemError 400, 403."""
-        user = await self._store.user_by_name(who.username)
-        if user is None or not await self._check(current, user["password_hash"]):
-            raise ProblemError(403, "wrong-password", "The current password is wrong.")
         if new == current:
             raise bad_request("The new password is the old one: choose another one.")
         if problem := password_problem(new, who.username):
             raise bad_request(problem)
+        user = await self._store.user_by_name(who.username)
+        if user is None or not await self._check(current, user["password_hash"]):
+            raise ProblemError(403, "wrong-password", "The current password is wrong.")
         if not await self._store.set_password(who.id, await self.hash(new), user["password_hash"], who.claims.jti):
             raise ProblemError(409, "conflict", "The password was changed by somebody else at the same moment. Log in again.")

@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from services.gateway import decide, views
 from services.gateway.decide import Place
-from services.gateway.jobs import Jobs, no_such_job
+from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
 from services.gateway.schemas import DeletedCount, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
 from services.gateway.security import Identity
@@ -57,11 +57,9 @@ async def list_jobs(
 
 
 @get("/{job_id:uuid}", operation_id="getJob", responses=refusals(404))
-async def get_job(job_id: FromPath[UUID], store: NamedDependency[Store]) -> JobDetail:
+async def get_job(job_id: FromPath[UUID], store: NamedDependency[Store], jobs: NamedDependency[Jobs]) -> JobDetail:
     """Everything about one job: progress, archive, the three proofs of arrival, the states it went through."""
-    row = await store.job(job_id)
-    if row is None or row["destination_path"] is None:
-        raise no_such_job(job_id)
+    row = await jobs.find(job_id)
     archive, proofs = await store.archive_of(job_id), await store.verifications_of(job_id)
     return views.job_detail(row, archive, proofs, await store.transitions_of(job_id), await store.warnings_of(job_id, _WARNINGS))
 
@@ -92,6 +90,7 @@ async def clear_completed(store: NamedDependency[Store]) -> DeletedCount:
 async def get_logs(
     job_id: FromPath[UUID],
     store: NamedDependency[Store],
+    jobs: NamedDependency[Jobs],
     limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1000,
     level: Annotated[Literal["INFO", "WARNING", "ERROR"] | None, QueryParameter(description="Only lines of this level.")] = None,
     after: Annotated[
@@ -104,8 +103,7 @@ async def get_logs(
     ] = "json",
 ) -> Response[list[JobLogLine]] | Stream:
     """A job's log, oldest line first: the last `limit` lines, or those after `after`. `X-Total-Count`: lines of this level in all."""
-    if await store.job(job_id) is None:
-        raise no_such_job(job_id)
+    await jobs.find(job_id)
     if format_ != "json":
         media = "text/plain; charset=utf-8" if format_ == "txt" else "application/x-ndjson"
         disposition = f'attachment; filename="job-{job_id}.{"log.txt" if format_ == "txt" else "ndjson"}"'

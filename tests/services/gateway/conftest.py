@@ -1,6 +1,6 @@
 """The real gateway over HTTP: real Postgres, real NATS, its own HTTP server on a free port; the other services are peers on the bus.
 
-`gateway` is made once per module, because a login costs a quarter of a second of bcrypt on purpose; tests use folders of their own.
+`gateway` is made once for all of them, because a login costs a quarter of a second of bcrypt on purpose; tests use folders of their own.
 """
 
 import asyncio
@@ -120,10 +120,13 @@ def problem(answer: httpx.Response, status: int, kind: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running(pg: PostgresEngine, nats: NatsEngine, storage: Path, **environment: str) -> AsyncIterator[Gateway]:
-    """A gateway on a database of its own."""
+async def running(
+    pg: PostgresEngine, nats: NatsEngine, storage: Path, *, events: bool = True, **environment: str
+) -> AsyncIterator[Gateway]:
+    """A gateway on a database of its own. `events`: with the stream, which only one database at a time can feed."""
     dsn = await pg.create_database(await pg.template("migrated", _migrate))
-    await nats.reset()
+    if events:
+        await nats.reset()
     kernel = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
     variables = {
         "DATABASE_URL": kernel.url("gateway"),
@@ -141,7 +144,9 @@ async def running(pg: PostgresEngine, nats: NatsEngine, storage: Path, **environ
     runtime = Runtime(Role.GATEWAY, settings, await kernel.db("gateway"), bus, "gateway@test")
     sock = app.listening("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    tasks = [asyncio.create_task(app.serve(runtime, sock)), asyncio.create_task(relay(runtime.db, bus))]
+    tasks = [asyncio.create_task(app.serve(runtime, sock))]
+    if events:
+        tasks.append(asyncio.create_task(relay(runtime.db, bus)))
     peers = Peers()
     await peers.serve(await kernel.bus("scanner"), await kernel.bus("uploader"))
     gateway = Gateway(url, kernel, peers, bus)
@@ -165,7 +170,7 @@ async def running(pg: PostgresEngine, nats: NatsEngine, storage: Path, **environ
     assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def gateway(pg: PostgresEngine, nats: NatsEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     async with running(pg, nats, tmp_path_factory.mktemp("storage")) as made:
         made.token = await made.login()

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import jwt
 import pytest
 
@@ -142,7 +143,7 @@ async def test_password_change(gateway: Gateway) -> None:
     user = await _user(gateway, "changer", must_change=True)
     token, other = _token(user), _token(user)
 
-    async def change(current: str, new: str) -> object:
+    async def change(current: str, new: str) -> httpx.Response:
         return await gateway.ask("POST", "/api/auth/password", token=token, json={"current_password": current, "new_password": new})
 
     problem(await change("wrong", "long enough"), 403, "wrong-password")
@@ -160,7 +161,7 @@ async def test_password_change(gateway: Gateway) -> None:
 
 async def test_forced_password_change(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
     """The first run makes admin/changeme, which opens nothing but the change of that password."""
-    async with running(pg, nats, tmp_path, ADMIN_INITIAL_PASSWORD="") as gateway:
+    async with running(pg, nats, tmp_path, events=False, ADMIN_INITIAL_PASSWORD="") as gateway:
         token = await gateway.login(password="changeme")
         gateway.token = token
         for method, address in (("GET", "/api/folders"), ("POST", "/api/jobs"), ("GET", "/api/nothing"), ("GET", "/api/jobs/x")):

@@ -1,7 +1,6 @@
 """The folder list: what is on offer, filters, order, pages, and a scan on request."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +19,7 @@ _FOLDERS = [  # level 1, level 2, name, size, files, archived, ignored
 
 
 @pytest.fixture(scope="module")
-async def scanned(gateway: Gateway) -> AsyncIterator[Gateway]:
+async def scanned(gateway: Gateway) -> Gateway:
     now = datetime.now(UTC)
     await gateway.kernel.owner.executemany(
         "INSERT INTO folders (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, scanned_at)"
@@ -35,7 +34,7 @@ async def scanned(gateway: Gateway) -> AsyncIterator[Gateway]:
         """ VALUES ($1, now(), now(), 5, '[{"path": "/nas/Secret", "reason": "permission denied"}]')""",
         BASE,
     )
-    yield gateway
+    return gateway
 
 
 async def _names(gateway: Gateway, **query: Any) -> list[str]:
@@ -83,11 +82,16 @@ async def test_filters_order_and_pages(scanned: Gateway) -> None:
 
 async def test_the_live_job_is_shown(scanned: Gateway) -> None:
     """A folder that is being archived says so, with the job."""
-    job = await scanned.request(scanned.folder("Project_Alpha"))
+    path = scanned.folder()
+    await scanned.kernel.owner.execute(
+        "INSERT INTO folders SELECT $1, 'Busy', level1, level2, 1, 1, now(), false, null, null, now() FROM folders LIMIT 1", path
+    )
+    job = await scanned.request(path)
 
-    (alpha,) = (await scanned.ask("GET", "/api/folders", params={"q": "alpha"})).json()
+    (busy,) = (await scanned.ask("GET", "/api/folders", params={"q": "busy"})).json()
 
-    assert (alpha["job_id"], alpha["job_status"]) == (job["job_id"], "queued")
+    assert (busy["job_id"], busy["job_status"]) == (job["job_id"], "queued")
+    await scanned.kernel.owner.execute("DELETE FROM folders WHERE path = $1", path)
 
 
 async def test_refresh(scanned: Gateway) -> None:

@@ -290,7 +290,7 @@ async def test_queue_and_status(gateway: Gateway) -> None:
             await gateway.kernel.force(job_id, status=status)
 
     queue = msgspec.json.decode((await gateway.ask("GET", "/api/queue")).content, type=Queue)
-    status = msgspec.json.decode((await gateway.ask("GET", "/api/system/status")).content, type=SystemStatus)
+    system = msgspec.json.decode((await gateway.ask("GET", "/api/system/status")).content, type=SystemStatus)
 
     assert queue.current_copy_compress_job is not None
     assert queue.current_upload_job is not None
@@ -298,11 +298,11 @@ async def test_queue_and_status(gateway: Gateway) -> None:
     assert [job.job_id for job in queue.active_jobs] == [made[n] for n in (0, 1, 3, 4, 5)]
     assert [job.job_id for job in queue.waiting_upload_jobs] == [made[2]]
     assert [(job.job_id, job.position) for job in queue.queued_jobs] == [(made[6], 1), (made[7], 2)]
-    assert (status.workers.copy_compress.status, status.workers.copy_compress.current_job_id) == ("busy", made[0])
-    assert (status.workers.upload.status, status.workers.upload.current_job_id) == ("busy", made[3])
-    assert (status.statistics.queued_jobs, status.statistics.active_jobs) == (2, 6)
-    assert status.disk_space.total_gb > 0
-    assert 0 <= status.disk_space.percent_used <= 100
+    assert (system.workers.copy_compress.status, system.workers.copy_compress.current_job_id) == ("busy", made[0])
+    assert (system.workers.upload.status, system.workers.upload.current_job_id) == ("busy", made[3])
+    assert (system.statistics.queued_jobs, system.statistics.active_jobs) == (2, 6)
+    assert system.disk_space.total_gb > 0
+    assert 0 <= system.disk_space.percent_used <= 100
     for job_id in made:
         msgspec.json.decode((await gateway.ask("GET", f"/api/jobs/{job_id}")).content, type=JobDetail)
     msgspec.json.decode((await gateway.ask("GET", "/api/jobs")).content, type=list[JobSummary])

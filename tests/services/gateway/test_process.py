@@ -1,0 +1,134 @@
+"""The gateway as a process of its own: it starts, tells what is away, recovers by itself, stops in order, and keeps secrets."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+from websockets.asyncio.client import connect
+
+from shared.lifecycle import Role
+from tests.services.gateway.conftest import BASE, PASSWORD, problem
+from tests.support.engines import NatsEngine, PostgresEngine, nats_server, postgres_server
+from tests.support.kernel import PASSWORDS, _migrate, eventually
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def _environment(pg: PostgresEngine, nats: NatsEngine, dsn: str, port: int, storage: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": pg.dsn_as(dsn, "cs_gateway", PASSWORDS[Role.GATEWAY]),
+        "NATS_URL": nats.url,
+        "NATS_PASSWORD": nats.passwords["gateway"],
+        "JWT_SECRET_KEY": "j" * 40,
+        "QNAP_BASE_PATH": BASE,
+        "STORAGE_BASE_PATH": str(storage),
+        "ADMIN_INITIAL_PASSWORD": PASSWORD,
+        "GATEWAY_PORT": str(port),
+        "LOG_LEVEL": "DEBUG",
+    }
+
+
+@contextlib.asynccontextmanager
+async def _process(environment: dict[str, str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.gateway"),
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+            cwd=Path(__file__).parents[3],
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_engines_come_and_go(tmp_path: Path) -> None:
+    """Postgres and NATS stop and start: 503 says which is away, the socket stays, and all is well again without a restart."""
+    port, log = _free_port(), tmp_path / "log"
+    async with postgres_server() as pg, nats_server() as nats, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        dsn = await pg.create_database()
+        await _migrate(dsn)
+        async with _process(_environment(pg, nats, dsn, port, tmp_path), log) as process:
+
+            async def health() -> int:
+                assert process.returncode is None, log.read_text()
+                try:
+                    return (await client.get("/api/health")).status_code
+                except httpx.TransportError:
+                    return 0
+
+            async def login() -> int:
+                answer = await client.post("/api/auth/login", json={"username": "admin", "password": PASSWORD})
+                if answer.status_code == 200:
+                    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+                return answer.status_code
+
+            await eventually(health, lambda seen: seen == 200, "health", 30)
+            await eventually(login, lambda seen: seen == 200, "the first login")
+            token = client.headers["Authorization"].removeprefix("Bearer ")
+            async with connect(f"ws://127.0.0.1:{port}/ws/jobs?token={token}", proxy=None) as watching:
+                assert json.loads(await asyncio.wait_for(watching.recv(), 5))["type"] == "queue_update"
+
+                await pg.server.stop()
+                for answer in (await client.get("/api/folders"), await client.get("/api/health")):
+                    assert "Postgres" in problem(answer, 503, "unavailable")
+                    assert int(answer.headers["retry-after"]) > 0
+                await pg.server.start()
+                await eventually(health, lambda seen: seen == 200, "health with Postgres back", 30)
+                assert (await client.get("/api/folders")).status_code == 200
+
+                await nats.server.stop()
+                await eventually(health, lambda seen: seen == 503, "health without NATS")
+                assert "NATS" in problem(await client.get("/api/health"), 503, "unavailable")
+                body = {"folder_path": f"{BASE}/a/b/c"}
+                assert "NATS" in problem(await client.post("/api/jobs", json=body), 503, "unavailable")
+                assert (await client.get("/api/queue")).status_code == 200
+                await nats.server.start()
+                await eventually(health, lambda seen: seen == 200, "health with NATS back", 30)
+                assert "scanner is not running" in problem(await client.post("/api/jobs", json=body), 503, "unavailable")
+
+                process.send_signal(signal.SIGTERM)
+                await asyncio.wait_for(watching.wait_closed(), 10)
+                assert watching.close_code == 1012, "the server restarts"
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+    written = log.read_text()
+    for defect in ("request_failed", "live_failed", "service_failed"):
+        assert defect not in written
+    for secret in (token, PASSWORD, "j" * 40, PASSWORDS[Role.GATEWAY]):
+        assert secret not in written
+
+
+async def test_wrong_settings(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
+    """A port in use and a password that bcrypt would cut end the process with a sentence instead of a stack."""
+    dsn = await pg.create_database(await pg.template("migrated", _migrate))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        cases: list[tuple[dict[str, str], str]] = [
+            ({}, f"port {port}"),
+            ({"ADMIN_INITIAL_PASSWORD": "x" * 73, "GATEWAY_PORT": "0"}, "ADMIN_INITIAL_PASSWORD"),
+        ]
+
+        async def run(n: int, change: dict[str, str], expected: str) -> None:
+            log = tmp_path / f"log{n}"
+            async with _process(_environment(pg, nats, dsn, port, tmp_path) | change, log) as process:
+                assert await asyncio.wait_for(process.wait(), 20) == 78
+            assert expected in log.read_text()
+            assert "Traceback" not in log.read_text()
+
+        await asyncio.gather(*(run(n, *case) for n, case in enumerate(cases)))
+    await pg.drop_database(dsn)
