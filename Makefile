@@ -17,12 +17,12 @@ help: ## List the targets.
 
 setup: .state/python .state/tools ## Install everything into this checkout (idempotent; instant when nothing changed).
 
-.state/python: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+.state/python: requirements/bootstrap.txt requirements/build.txt requirements/dev.txt pyproject.toml
 	@mkdir -p .state
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --build-constraints requirements/build.txt --editable .
 	touch $@
 
 .state/tools: devstack/install_tools.sh
@@ -31,10 +31,10 @@ setup: .state/python .state/tools ## Install everything into this checkout (idem
 	touch $@
 
 demo: setup ## Start a sample NAS with everything, archive one folder before your eyes, stay up until Ctrl-C.
-	$(BIN)/python -m devstack.demo
+	@$(BIN)/python -m devstack.demo
 
 run: setup ## Start everything on your own tree: make run QNAP_BASE_PATH=/mnt/nas DATA_DIR=./data
-	$(BIN)/cs-archiver up
+	@$(BIN)/cs-archiver up
 
 test: lint types unit ## All that a contributor must pass: lint, types, tests (T=path narrows).
 
@@ -60,6 +60,7 @@ lock: ## Rewrite requirements/*.txt from pyproject.toml.
 	$$lock --extra embedded --group dev pyproject.toml -o requirements/dev.txt
 	for name in $(LOCKS); do $$lock --extra $$name -c requirements/dev.txt pyproject.toml -o requirements/$$name.txt; done
 	echo uv | $$lock - -o requirements/bootstrap.txt
+	echo hatchling | $$lock - -o requirements/build.txt
 
 clean: ## Remove what make made (never a DATA_DIR).
 	rm -rf .venv .state

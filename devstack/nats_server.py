@@ -9,10 +9,10 @@ import bcrypt
 
 from devstack import ports, secrets
 from devstack.processes import Child, Program, Report, report
+from shared import nats_config
 from shared.errors import ArchiverError
-from shared.nats_permissions import MAPPINGS, SUBSCRIBER, USERS, inbox_prefix, permissions
+from shared.nats_permissions import SUBSCRIBER, USERS, inbox_prefix
 
-_MIB = 2**20
 # The passwords are 256 random bits: no hash has to slow a guesser down, so reconnecting costs 1 ms instead of 60.
 _BCRYPT_ROUNDS = 4
 
@@ -82,32 +82,10 @@ class NatsServer:
 
 
 def configuration(port: int, monitoring_port: int, store: Path, passwords: Mapping[str, str], *, durable: bool = True) -> str:
-    """The server's configuration as JSON, which its own format includes. Holds only bcrypt hashes of the passwords."""
-    return json.dumps(
-        {
-            "listen": f"127.0.0.1:{port}",
-            "http": f"127.0.0.1:{monitoring_port}",
-            "max_payload": 4 * _MIB,
-            "jetstream": {
-                "store_dir": str(store),
-                # The default syncs every two minutes: a power cut would lose that much of what was acknowledged.
-                "sync_interval": "always" if durable else "2m",
-                "max_file_store": 1024 * _MIB,
-                "max_memory_store": 32 * _MIB,
-                "strict": True,
-            },
-            "mappings": MAPPINGS,
-            "authorization": {
-                "timeout": 5,
-                "default_permissions": {"publish": {"deny": ">"}, "subscribe": {"deny": ">"}},
-                "users": [
-                    {"user": user, "password": _hashed(password), "permissions": permissions(user)}
-                    for user, password in passwords.items()
-                ],
-            },
-        },
-        indent=1,
-    )
+    """The server's configuration as JSON. Holds only bcrypt hashes of the passwords."""
+    hashed = {user: _hashed(password) for user, password in passwords.items()}
+    addresses = (f"127.0.0.1:{port}", f"127.0.0.1:{monitoring_port}")
+    return json.dumps(nats_config.document(*addresses, str(store), hashed, durable=durable), indent=1)
 
 
 def binary() -> Path:

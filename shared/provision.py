@@ -1,4 +1,11 @@
-"""Create the stream and its durable consumers, or bring existing ones up to date. Idempotent; run by `up` and by compose."""
+"""Create the stream and its durable consumers, or bring existing ones up to date. Idempotent; run by `up` and by compose.
+
+`python -m shared.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`).
+"""
+
+import asyncio
+import os
+import sys
 
 import msgspec
 import nats
@@ -78,3 +85,14 @@ async def _stream(stream: JetStreamContext, config: StreamConfig) -> None:
         await stream.add_stream(config)
     else:
         await stream.update_stream(config)
+
+
+def main() -> None:
+    missing = [name for name in ("NATS_URL", "NATS_PASSWORD") if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"Set {', '.join(missing)}.")
+    asyncio.run(provision(os.environ["NATS_URL"], os.environ["NATS_PASSWORD"]))
+
+
+if __name__ == "__main__":
+    main()

