@@ -47,6 +47,8 @@ class Peers:
         await scanner.serve("inspect", self._inspect)
         await scanner.serve("refresh", self._refresh)
         await uploader.serve("destination", self._destination)
+        for bus in (scanner, uploader):
+            await bus.connection.flush()  # the server knows who answers before anybody asks
 
     async def _inspect(self, payload: bytes) -> msgspec.Struct:
         path = msgspec.json.decode(payload, type=Inspect).path

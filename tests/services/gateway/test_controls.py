@@ -52,7 +52,9 @@ async def test_cancel_of_held_work_is_a_request(gateway: Gateway, status: str, s
     await gateway.kernel.force(job_id, status=status)
     await _lease(gateway, job_id)
     nudged = asyncio.Event()
-    await (await gateway.kernel.bus(service)).on_nudge(nudged.set)
+    bus = await gateway.kernel.bus(service)
+    await bus.on_nudge(nudged.set)
+    await bus.connection.flush()
 
     assert (await _cancel(gateway, job_id)).status_code == 204
     assert (await _cancel(gateway, job_id)).status_code == 204, "asking twice is no mistake"
