@@ -21,14 +21,14 @@ def is_free(port: int) -> bool:
     return True
 
 
-async def answers_ok(port: int, path: str) -> bool:
-    """True when an HTTP server on 127.0.0.1 answers this path with 200 within 5 s."""
+async def answers_ok(port: int, path: str, host: str = "127.0.0.1") -> bool:
+    """True when an HTTP server on this machine answers this path with 200 within 5 s."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(host, port)
     except OSError:
         return False
     try:
-        writer.write(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         status = await asyncio.wait_for(reader.readline(), 5)
     except (OSError, TimeoutError):
         return False

@@ -20,7 +20,7 @@ from shared.errors import ArchiverError
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 10.0
-_SETTLED_S = 30.0
+SETTLED_S = 30.0
 _LOG_LIMIT_BYTES = 10 * 2**20
 _LOG_CHECK_S = 60.0
 
@@ -69,9 +69,9 @@ def report(line: str) -> None:
         structlog.get_logger("devstack").warning(line, action="supervisor_report")
 
 
-def next_delay(previous_s: float, lived_s: float) -> float:
-    """Seconds to wait before a restart: 0.2, doubling to 10; a child that lived for 30 s starts over. Pure."""
-    if previous_s == 0 or lived_s >= _SETTLED_S:
+def next_delay(previous_s: float, lived_s: float, settled_s: float = SETTLED_S) -> float:
+    """Seconds to wait before a restart: 0.2, doubling to 10; a child that lived for `settled_s` starts over. Pure."""
+    if previous_s == 0 or lived_s >= settled_s:
         return _FIRST_DELAY_S
     return min(previous_s * 2, _LONGEST_DELAY_S)
 
@@ -113,7 +113,8 @@ async def run(command: list[str], *, account: Account | None = None, environment
 class Child:
     """One supervised process. `start` it once; it is kept alive until `stop`.
 
-    `ready` answers whether it serves; `before` runs before each start (clean-up after a crash).
+    `ready` answers whether it serves; `before` runs before each start (clean-up after a crash). `settled_s`: how long it must
+    have lived, in seconds, for its next restart to be quick again.
     """
 
     def __init__(
@@ -123,12 +124,14 @@ class Child:
         ready: Callable[[], Awaitable[bool]] | None = None,
         before: Callable[[], Awaitable[None]] | None = None,
         say: Report = report,
+        settled_s: float = SETTLED_S,
     ) -> None:
         self.program = program
         self.deaths = 0
         self._ready = ready
         self._before = before
         self._say = say
+        self._settled_s = settled_s
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._log_start = 0
@@ -208,7 +211,7 @@ class Child:
         while True:
             code = await self._watch()
             lived_s = time.monotonic() - self._started_at
-            delay_s = next_delay(delay_s, lived_s)
+            delay_s = next_delay(delay_s, lived_s, self._settled_s)
             self.deaths += 1
             self._say(
                 f"{self.program.name} died ({describe_exit(code)}) after {lived_s:.1f} s; starting it again in {delay_s:.1f} s."

@@ -22,7 +22,7 @@ from devstack import nats_server, ports, postgres, secrets
 from devstack.lock import data_dir_lock, leftovers
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
-from devstack.processes import Child, Program, Report, report
+from devstack.processes import SETTLED_S, Child, Program, Report, report
 from shared.db import CONNECTION_ERRORS
 from shared.errors import ArchiverError, ConfigurationError
 from shared.lifecycle import Role
@@ -40,6 +40,7 @@ SHAPES: dict[Role, type[Common]] = {
 }
 _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+_FAULTS = "CS_ARCHIVER_CRASH_"  # what tests break services with: shared/faults.py
 _START_S = 60.0
 _EXPIRE = "UPDATE {table} SET lease_until = clock_timestamp() WHERE lease_owner LIKE $1 AND lease_until > clock_timestamp()"
 
@@ -150,7 +151,8 @@ def destroy(data_dir: Path) -> None:
 def service_environment(role: Role, common: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """What one service sees: its own settings and nobody else's secrets. Pure."""
     known = {setting.name.upper() for setting in fields(SHAPES[role])}
-    return {name: value for name, value in common.items() if name in known or name in _PASSED_ON} | dict(own)
+    passed_on = {name: value for name, value in common.items() if name in known or name in _PASSED_ON or name.startswith(_FAULTS)}
+    return passed_on | dict(own)
 
 
 async def together(work: list[Awaitable[None]]) -> None:
@@ -191,13 +193,17 @@ def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Po
         own["JWT_SECRET_KEY"] = common.get("JWT_SECRET_KEY") or secrets.load_or_create(data_dir / "secrets", "jwt")
 
     async def healthy() -> bool:
+        # The gateway's own answer says more than that its process lives: what people are about to use works.
+        if role is Role.GATEWAY:
+            return await ports.answers_ok(_gateway_port(common), "/api/health", _reachable(common.get("GATEWAY_HOST", "")))
         return await ports.answers_ok(health_port, "/health")
 
     async def let_go() -> None:
         await _expire_leases(database, role)
 
     program = _python(f"services.{role}", role, [], service_environment(role, common, own), data_dir)
-    return Child(program, ready=healthy, before=let_go, say=say)
+    settled_s = float(common.get(f"{_FAULTS}SETTLED_S", SETTLED_S))
+    return Child(program, ready=healthy, before=let_go, say=say, settled_s=settled_s)
 
 
 async def _expire_leases(database: Postgres, role: Role) -> None:
@@ -277,6 +283,11 @@ def _wrong_source(environment: Mapping[str, str]) -> list[str]:
 
 def _gateway_port(environment: Mapping[str, str]) -> int:
     return int(environment.get("GATEWAY_PORT") or GatewaySettings.gateway_port)
+
+
+def _reachable(host: str) -> str:
+    """Where a server listens that listens on `host`."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _wrong_port(environment: Mapping[str, str]) -> list[str]:

@@ -78,6 +78,8 @@ async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -
     # A migration unknown to us is a newer one: the old gateway goes on while a new version is rolled out.
     if done is None or (done != _HEAD and done in _KNOWN):
         raise unavailable("The database is not migrated to this version yet: run `python -m shared.migrate`.")
+    if not await store.has_users():
+        raise unavailable("The first user is being made.")
     if not bus.connected:
         raise unavailable(NATS_AWAY)
     return Health("healthy", datetime.now(UTC))

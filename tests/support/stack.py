@@ -1,0 +1,497 @@
+"""The whole product as its users run it: `cs-archiver up` as a process, its REST interface, its emulated Globus, its event stream.
+
+`with running_stack() as stack:` gives a stack in directories of its own, removed at the end. `stack.folder({...})` makes a folder on
+the NAS, `stack.archive(folder)` asks for a job, `stack.wait(job, "completed")` waits for a state. Every failure tells the job's log.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+import msgspec
+import nats
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from devstack import ports, postgres, proc
+from devstack.globus_emulator.client import EmulatorControl
+from services.compressor.sevenzip import find_binary
+from shared.manifest import SIDECAR_SUFFIX
+from shared.nats_permissions import STREAM
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "correct horse battery"
+FAST = {
+    "LEASE_SECONDS": "3",
+    "RETRY_DELAY_SECONDS": "0.2",
+    "POLL_SECONDS": "1",
+    "UPLOAD_TASK_POLL_INTERVAL_SECONDS": "1",
+    "MIN_FREE_SPACE_GB": "0.1",
+}
+SERVICES = ("scanner", "compressor", "uploader", "gateway")
+ENGINES = ("postgres", "nats", "globus_emulator")
+ENDED = frozenset({"completed", "failed", "cancelled"})
+Job = dict[str, Any]
+Seen = TypeVar("Seen")
+Tree = Mapping[str | bytes, "bytes | Link | None"]
+
+
+class Link(NamedTuple):
+    """A symbolic link in a tree; `bytes` is a file, None an empty directory."""
+
+    target: str
+
+
+def until(look: Callable[[], Seen], what: str, timeout_s: float = 30.0, tell: Callable[[], str] = lambda: "") -> Seen:
+    """Look until the answer is true, and return it. A failure says what was awaited, what was seen last, and what `tell` adds."""
+    end = time.monotonic() + timeout_s
+    while not (seen := look()):
+        assert time.monotonic() < end, f"not within {timeout_s} s: {what}; last seen: {seen!r}\n{tell()}"
+        time.sleep(0.05)
+    return seen
+
+
+class Fact(NamedTuple):
+    """What restoring must bring back of one path. Times in whole microseconds: the archive keeps 100 ns."""
+
+    kind: str
+    content: str
+    mode: int
+    mtime_us: int
+
+
+def snapshot(folder: Path) -> dict[bytes, Fact]:
+    """Everything below a folder, by relative path as bytes, links not followed."""
+    return {os.fsencode(path.relative_to(folder)): _fact(path) for path in folder.rglob("*")}
+
+
+def _fact(path: Path) -> Fact:
+    facts = path.lstat()
+    if path.is_symlink():
+        return Fact("link", str(path.readlink()), 0, 0)
+    if path.is_dir():
+        return Fact("directory", "", 0, 0)  # its time moves with every entry that is deleted or restored
+    return Fact("file", hashlib.sha256(path.read_bytes()).hexdigest(), facts.st_mode & 0o777, facts.st_mtime_ns // 1000)
+
+
+def extract(archive: Path, into: Path) -> Path:
+    """Unpack with 7-Zip itself, as a user without us would; returns the folder that was archived."""
+    shutil.rmtree(into, ignore_errors=True)
+    command = [str(find_binary(None)), "x", "-y", "-snld20", f"-o{into}", "--", str(archive)]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, umask=0)
+    assert done.returncode == 0, done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
+    (top,) = into.iterdir()
+    return top
+
+
+class Stack:
+    """One `up`, which may be stopped, killed and started again on the same directories."""
+
+    def __init__(self, root: Path, **environment: str) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.nas = root / "nas"
+        self.plan = root / "crash-plan"
+        self.port = ports.fresh()
+        self.output = root / "up.log"
+        self.jobs: list[str] = []  # of the running test, for its failure
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+            "DATA_DIR": str(self.data),
+            "QNAP_BASE_PATH": str(self.nas),
+            "GATEWAY_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "ADMIN_INITIAL_PASSWORD": PASSWORD,
+            "CS_ARCHIVER_CRASH_FILE": str(self.plan),
+            "CS_ARCHIVER_CRASH_SETTLED_S": "0.1",  # every restart after 0.2 s
+            **FAST,
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._http: httpx.Client | None = None
+        self._control: EmulatorControl | None = None
+        self._numbers = itertools.count(1)
+        self.nas.mkdir(parents=True, exist_ok=True)
+        (self.nas / "Team").mkdir(exist_ok=True)  # a mounted NAS holds a directory at least
+
+    # Running ----------------------------------------------------------------------------------------------------------------------
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start `cs-archiver up` without waiting for anything."""
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "up"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return self._process
+
+    def start(self) -> float:
+        """Start and wait for the ready line; returns the seconds that took."""
+        began, offset = time.monotonic(), self.output.stat().st_size if self.output.exists() else 0
+        process = self.launch()
+
+        def ready() -> bool:
+            assert process.poll() is None, f"up ended with {process.returncode}:\n{self.said(offset)}"
+            return "CS Archiver is ready: " in self.said(offset)
+
+        until(ready, "the ready line", 60.0, lambda: self.said(offset))
+        return time.monotonic() - began
+
+    def said(self, offset: int = 0) -> str:
+        """What `up` printed, from a byte on."""
+        return self.output.read_bytes()[offset:].decode(errors="replace")
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Ask `up` to end; returns the seconds that took."""
+        began = time.monotonic()
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+        self._close_clients()
+        return time.monotonic() - began
+
+    def kill9(self, *, everything: bool = False) -> None:
+        """Kill the supervisor, or every process of the stack at once."""
+        victims = proc.marked(str(self.data)) if everything else {}
+        self.process.kill()
+        for pid, identity in victims.items():
+            proc.send(pid, identity, signal.SIGKILL)
+        self.process.wait(30)
+        self._process = None
+        self._close_clients()
+
+    def remove(self) -> None:
+        """End whatever is left and remove every directory."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.stop()
+        if self._process is not None:
+            self.kill9()
+        self._close_clients()
+        left = self.alive()
+        if left:
+            proc.end(left, ((signal.SIGKILL, 5.0),))
+        postgres.destroy(self.data)
+        shutil.rmtree(self.root)
+
+    def alive(self) -> dict[int, str]:
+        """Every living process of this stack, by pid, Postgres' among them."""
+        found = proc.marked(str(self.data))
+        for name in ENGINES + SERVICES:
+            with suppress(OSError, msgspec.MsgspecError):
+                record = json.loads((self.data / "run" / f"{name}.pid").read_bytes())
+                if proc.identity(record["pid"]) == record["identity"]:
+                    found[record["pid"]] = record["identity"]
+        return found
+
+    def pid(self, name: str) -> int:
+        """The pid of a service or engine that is alive."""
+
+        def look() -> int:
+            with suppress(OSError, msgspec.MsgspecError, ValueError):
+                record = json.loads((self.data / "run" / f"{name}.pid").read_bytes())
+                if proc.identity(record["pid"]) == record["identity"]:
+                    return int(record["pid"])
+            return 0
+
+        return until(look, f"a living {name}")
+
+    def signal(self, name: str, number: signal.Signals) -> int:
+        """Send a signal to a service or engine; returns its pid."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A service that does nothing, for as long as the block runs (its lease lives for a second or two)."""
+        pid = self.signal(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def holding(self, name: str) -> Iterator[None]:
+        """Run the block while a service stands still at the point that `stops_at` named."""
+        try:
+            until(lambda: self.is_planned() is False, f"{name} at its point", tell=self.stories)
+            until(lambda: self._is_stopped(name), f"{name} standing still", tell=self.stories)
+            yield
+        finally:
+            self.plan.unlink(missing_ok=True)
+            os.kill(self.pid(name), signal.SIGCONT)
+
+    def _is_stopped(self, name: str) -> bool:
+        return Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def crash_at(self, *points: str) -> None:
+        """Kill (`point stop`: stop) whatever process comes to these fault points, one after the other."""
+        new = self.plan.with_suffix(".new")
+        new.write_text("".join(f"{point}\n" for point in points))
+        new.replace(self.plan)
+
+    def stops_at(self, point: str) -> None:
+        self.crash_at(f"{point} stop")
+
+    def is_planned(self) -> bool:
+        """Whether a fault point is still waiting for somebody."""
+        return self.plan.exists() and bool(self.plan.read_text())
+
+    # Talking ----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def http(self) -> httpx.Client:
+        """A client that is logged in."""
+        if self._http is None:
+            client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+            try:
+                answer = client.post("/api/auth/login", json={"username": "admin", "password": PASSWORD})
+                assert answer.status_code == 200, answer.text
+            except BaseException:
+                client.close()
+                raise
+            client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            self._http = client
+        return self._http
+
+    @property
+    def control(self) -> EmulatorControl:
+        """The emulator's control plane."""
+        if self._control is None:
+            config = json.loads((self.data / "run" / "globus_emulator.json").read_bytes())
+            port = json.loads((self.data / "run" / "ports.json").read_bytes())["globus_emulator"]
+            self._control = EmulatorControl(f"http://127.0.0.1:{port}", config["control_secret"])
+        return self._control
+
+    def _close_clients(self) -> None:
+        for client in (self._http, self._control):
+            if client is not None:
+                client.close()
+        self._http = self._control = None
+
+    def _patient(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request that survives a restart of the gateway or of an engine (idempotent ones only)."""
+
+        def ask() -> httpx.Response | None:
+            try:
+                answer = self.http.request(method, path, **options)
+            except httpx.TransportError:
+                return None
+            return answer if answer.status_code not in {502, 503} else None
+
+        found = until(ask, f"an answer to {method} {path}", tell=self.said)
+        assert found is not None
+        return found
+
+    def archive(self, folder: Path, **options: Any) -> str:
+        """Ask for an archive job; returns its id."""
+        answer = self.ask(folder, **options)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["job_id"])
+
+    def ask(self, folder: Path, **options: Any) -> httpx.Response:
+        """Ask for an archive job, whatever the answer; a scanner that is not ready yet is asked again."""
+        answer = self._patient("POST", "/api/jobs", json={"folder_path": str(folder), **options})
+        if answer.status_code == 201:
+            self.jobs.append(answer.json()["job_id"])
+        return answer
+
+    def cancel(self, job: str) -> httpx.Response:
+        return self.http.delete(f"/api/jobs/{job}")
+
+    def retry(self, job: str) -> None:
+        answer = self.http.post(f"/api/jobs/{job}/retry")
+        assert answer.status_code == 200, answer.text
+
+    def job(self, job: str) -> Job:
+        answer = self._patient("GET", f"/api/jobs/{job}")
+        assert answer.status_code == 200, answer.text
+        found: Job = answer.json()
+        return found
+
+    def wait(self, job: str, *states: str, timeout_s: float = 40.0) -> Job:
+        """Wait for one of these states, at once failing when the job has ended in another; returns the job."""
+
+        def look() -> Job | None:
+            found = self.job(job)
+            if found["status"] in states:
+                return found
+            assert found["status"] not in ENDED, f"{found['status']}, not {states}: {found['error_message']}\n{self.story(job)}"
+            return None
+
+        found = until(look, f"job {job} {' or '.join(states)}", timeout_s, lambda: self.story(job))
+        assert found is not None
+        return found
+
+    def wait_for(self, job: str, condition: Callable[[Job], object], what: str, timeout_s: float = 30.0) -> Job:
+        """Wait until something is true of a job; returns it."""
+
+        def look() -> Job | None:
+            found = self.job(job)
+            return found if condition(found) else None
+
+        found = until(look, what, timeout_s, lambda: self.story(job))
+        assert found is not None
+        return found
+
+    def log(self, job: str) -> str:
+        return self._patient("GET", f"/api/jobs/{job}/logs", params={"format": "txt"}).text
+
+    def states(self, job: str) -> list[str]:
+        """The states a job entered, in order."""
+        return [str(state["status"]) for state in self.job(job)["state_times"]]
+
+    def story(self, job: str) -> str:
+        """A job and its log, for a failure."""
+        try:
+            return f"--- {json.dumps(self.http.get(f'/api/jobs/{job}').json(), indent=1)}\n{self.log(job)}"
+        except Exception as exc:  # noqa: BLE001 - it must not hide the failure it is to explain
+            return f"--- no story of job {job}: {exc!r}"
+
+    def stories(self) -> str:
+        """Every job of the running test, and what the supervisor said."""
+        return "\n".join(self.story(job) for job in self.jobs) + f"\n--- up said:\n{self.said()[-3000:]}"
+
+    # Files ------------------------------------------------------------------------------------------------------------------------
+
+    def folder(self, tree: Tree | None = None, name: str | None = None, level1: str = "Team", level2: str = "Projects") -> Path:
+        """Make a folder on the NAS; without a tree: two small files and a sub-folder."""
+        path = self.nas / level1 / level2 / (name or f"Folder {next(self._numbers)}")
+        path.mkdir(parents=True)
+        default: Tree = {"one.txt": b"one\n" * 100, "sub/two.bin": bytes(range(256)) * 40, "sub/empty": b""}
+        for relative, content in (default if tree is None else tree).items():
+            self._make(path / os.fsdecode(relative), content)
+        return path
+
+    def _make(self, path: Path, content: "bytes | Link | None") -> None:
+        (path if content is None else path.parent).mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Link):
+            path.symlink_to(content.target)
+        elif content is not None:
+            path.write_bytes(content)
+
+    def remote(self, folder: Path) -> Path:
+        """Where the archive of a folder belongs at the destination."""
+        level1, level2, name = folder.relative_to(self.nas).parts
+        return self.data / "destination" / level1 / level2 / f"{name}.tar.7z"
+
+    def sidecar(self, folder: Path) -> Path:
+        remote = self.remote(folder)
+        return remote.with_name(remote.name + SIDECAR_SUFFIX)
+
+    def marker(self, folder: Path) -> Path:
+        return folder / f"{folder.name}-ARCHIVED-TO-GLOBUS.txt"
+
+    def restored(self, folder: Path) -> dict[bytes, Fact]:
+        """What the archive at the destination holds, after extracting it."""
+        return snapshot(extract(self.remote(folder), self.root / "restored"))
+
+    def staged(self) -> list[str]:
+        """Everything below temp and archives."""
+        storage = self.data / "storage"
+        return sorted(str(path.relative_to(storage)) for name in ("temp", "archives") for path in (storage / name).rglob("*"))
+
+    def arrived(self, folder: Path) -> list[str]:
+        """The names at the destination that belong to a folder's archive."""
+        directory = self.remote(folder).parent
+        found = directory.iterdir() if directory.is_dir() else ()
+        return sorted(path.name for path in found if path.name.startswith(f"{folder.name}.tar.7z"))
+
+    def assert_archived(self, folder: Path, before: dict[bytes, Fact], kept: set[str] | None = None) -> None:
+        """The oracle: the archive holds what the source held, the source holds its marker (and what had to stay), nothing else."""
+        remote = self.remote(folder)
+        assert self.arrived(folder) == [remote.name, remote.name + SIDECAR_SUFFIX]
+        assert self.restored(folder) == before
+        left = {os.fsdecode(path) for path in snapshot(folder)}
+        assert left == {self.marker(folder).name, *(kept or set())}
+        assert self.marker(folder).read_text().startswith("Archived on: ")
+
+    # Events -----------------------------------------------------------------------------------------------------------------------
+
+    def subscriber(self) -> dict[str, str]:
+        """The read-only subscriber's credentials, as they are published."""
+        lines = (self.data / "run" / "subscriber.env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    async def connect(self, **options: Any) -> nats.NATS:
+        """Log in to NATS with the published credentials."""
+        known = self.subscriber()
+        return await nats.connect(
+            known["NATS_URL"],
+            user=known["NATS_USER"],
+            password=known["NATS_PASSWORD"],
+            inbox_prefix=known["NATS_INBOX_PREFIX"],
+            **options,
+        )
+
+    def events(self, job: str) -> list[dict[str, Any]]:
+        """Every event of a job that the stream holds, in the stream's order; waits for the one the job is at."""
+        return asyncio.run(self._events(job, len(self.job(job)["state_times"])))
+
+    async def _events(self, job: str, versions: int) -> list[dict[str, Any]]:
+        client = await self.connect()
+        try:
+            stream = client.jetstream()
+            everything = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+            heard = await stream.subscribe("job.>", stream=STREAM, ordered_consumer=True, config=everything)
+            found: list[dict[str, Any]] = []
+            while True:
+                try:
+                    message = await heard.next_msg(timeout=10 if len({e["data"]["version"] for e in found}) < versions else 0.2)
+                except nats.errors.TimeoutError:
+                    return found
+                event = json.loads(message.data)
+                if event["data"]["job_id"] == job:
+                    found.append(event)
+        finally:
+            await client.close()
+
+    def assert_events(self, job: str) -> None:
+        """Once each, without a gap, in the order of the versions, and the last one says how it ended."""
+        found = self.events(job)
+        assert [event["data"]["version"] for event in found] == list(range(1, len(found) + 1)), found
+        assert [event["data"]["status"] for event in found] == self.states(job)
+
+
+@contextmanager
+def running_stack(**environment: str) -> Iterator[Stack]:
+    """A stack that runs, in a directory that Postgres' own account can reach (pytest's are private)."""
+    with prepared_stack(**environment) as stack:
+        stack.start()
+        yield stack
+
+
+@contextmanager
+def prepared_stack(**environment: str) -> Iterator[Stack]:
+    """A stack that is not started yet."""
+    root = Path(tempfile.mkdtemp(prefix="cs-archiver-e2e-"))
+    root.chmod(0o711)
+    stack = Stack(root, **environment)
+    try:
+        yield stack
+    finally:
+        stack.remove()
