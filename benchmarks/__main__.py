@@ -7,12 +7,13 @@ from pathlib import Path
 
 from benchmarks import hundred_thousand, idle, pipeline, scan
 from benchmarks.figures import Figure, Options, line, machine
+from benchmarks.stack import Stack, workplace
 
-ALL: dict[str, Callable[[Options], Iterator[Figure]]] = {
+ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "scan": scan.run,
-    "idle": idle.run,
-    "pipeline": pipeline.run,
+    "idle": idle.run,  # leaves fresh processes to the next
     "hundred_thousand": hundred_thousand.run,
+    "pipeline": pipeline.run,
 }
 
 
@@ -37,12 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     where = machine()
     print(", ".join(f"{name}: {value}" for name, value in where.items()), flush=True)
-    for name in given.names or ALL:
-        for figure in ALL[name](options):
-            print(figure.text(), flush=True)
-            if given.json is not None:
-                with given.json.open("ab") as file:
-                    file.write(line(name, options, machine(), figure))
+    with workplace() as place, Stack(place) as stack:
+        for name in given.names or ALL:
+            for figure in ALL[name](options, place, stack):
+                print(figure.text(), flush=True)
+                if given.json is not None:
+                    with given.json.open("ab") as file:
+                        file.write(line(name, options, machine(), figure))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ _LINES = (
 def mixed(directory: Path, size: int) -> None:
     """Write `size` bytes: 80 % of what cannot be compressed (as footage), in clips of 64 MiB at most; 20 % in 200 text files."""
     source = random.Random(20)
-    text = _text(source, min(_TEXT, max(size, 4096)))
+    text = _text(source, min(_TEXT, size) + _MIB)
     clips = max(2, round(size * 0.8 / _CLIP))
     for number in range(clips):
         with _new(directory, number, f"clip_{number:03}.{('mov', 'mp4')[number % 2]}").open("wb") as file:
@@ -65,7 +65,7 @@ def _parts(size: int) -> list[int]:
 
 def _text(source: random.Random, size: int) -> bytes:
     lines, length = list[str](), 0
-    while length < size + _MIB:
+    while length < size:
         number = source.getrandbits(32)
         line = _LINES[number % 3].format(
             a=number, b=source.randrange(12), c=source.randrange(10**6), d=source.randrange(400), e=source.random()

@@ -1,6 +1,7 @@
 """POST to `completed` of a tree of footage and text, beside the same commands in a shell."""
 
 import os
+import resource
 import shutil
 import subprocess
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.figures import Beside, Figure, Options, parts
-from benchmarks.stack import Stack, workplace
+from benchmarks.stack import Stack
+from benchmarks.watching import processor_seconds
 from cli.client import Job
 from services.compressor.sevenzip import find_binary
 
@@ -19,24 +21,51 @@ SCRIPT = Path(__file__).with_name("seed_pipeline.sh")
 AGAINST = "the same commands in a shell"
 
 
-def run(options: Options) -> Iterator[Figure]:
-    """Yield the ratio by the job's own times, by an outside poller, and where the product's time went."""
-    recorded, polled, shell, states = list[float](), list[float](), list[float](), list[dict[str, float]]()
-    with workplace() as place:
-        tree = place / "tree"
-        data.mixed(tree, int(options.size * 2**20))
-        with Stack(place) as stack:
-            for number in range(options.rounds):
-                shell.append(in_shell(tree, place / "shell"))
-                folder = stack.folder(tree, f"Run {number}")
-                job, seconds = stack.archive(folder)
-                polled.append(seconds)
-                recorded.append(took(job))
-                states.append(state_times(job))
-                stack.forget(folder)
-    yield Beside("pipeline, by the job's recorded times (created to completed)", recorded, shell, AGAINST, TARGET)
-    yield Beside("pipeline, by a client that asks once per second", polled, shell, AGAINST, TARGET)
-    yield parts("pipeline, time in each state", "s", states)
+class Runs:
+    """What several rounds of product and shell took, gathered round by round."""
+
+    def __init__(self, stack: Stack, place: Path) -> None:
+        self._stack = stack
+        self._place = place
+        self.recorded: list[float] = []
+        self.polled: list[float] = []
+        self.processor: list[float] = []
+        self.shell: list[float] = []
+        self.shell_processor: list[float] = []
+        self.states: list[dict[str, float]] = []
+
+    def round(self, tree: Path) -> None:
+        """Archive one copy of `tree` in the shell, then one with the product."""
+        used, seconds = children_processor_seconds(), in_shell(tree, self._place / "shell")
+        self.shell.append(seconds)
+        self.shell_processor.append(children_processor_seconds() - used)
+        folder = self._stack.folder(tree, f"{tree.name} {len(self.shell)}")
+        before = sum(processor_seconds(self._stack.data).values())
+        job, seconds = self._stack.archive(folder)
+        self.processor.append(sum(processor_seconds(self._stack.data).values()) - before)
+        self.polled.append(seconds)
+        self.recorded.append(took(job))
+        self.states.append(state_times(job))
+        self._stack.forget(folder)
+
+    def figures(self, what: str, target: float | None) -> Iterator[Figure]:
+        """Yield the ratios by three clocks, and where the product's time went."""
+        yield Beside(f"{what}, by the job's recorded times (created to completed)", self.recorded, self.shell, AGAINST, target)
+        yield Beside(f"{what}, by a client that asks once per second", self.polled, self.shell, AGAINST, target)
+        yield Beside(f"{what}, processor time of all processes", self.processor, self.shell_processor, AGAINST)
+        yield parts(f"{what}, time in each state", "s", self.states)
+
+
+def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
+    """Yield the ratios of product to shell."""
+    tree = place / "mixed"
+    data.mixed(tree, int(options.size * 2**20))
+    stack.start()
+    runs = Runs(stack, place)
+    for _ in range(options.rounds):
+        runs.round(tree)
+    shutil.rmtree(tree)
+    yield from runs.figures(f"pipeline of {options.size:g} MiB", TARGET)
 
 
 def in_shell(tree: Path, work: Path) -> float:
@@ -45,10 +74,16 @@ def in_shell(tree: Path, work: Path) -> float:
     os.sync()
     began = time.monotonic()
     subprocess.run(["sh", SCRIPT, tree, work, find_binary(None)], check=True, stdin=subprocess.DEVNULL)
-    took_s = time.monotonic() - began
+    seconds = time.monotonic() - began
     shutil.rmtree(work)
     os.sync()
-    return took_s
+    return seconds
+
+
+def children_processor_seconds() -> float:
+    """Processor time of every child of ours that has ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def took(job: Job) -> float:

@@ -1,37 +1,40 @@
 """Walking a NAS of many folders, without the database, beside `find -printf`."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from benchmarks import data
 from benchmarks.figures import Beside, Figure, Options
-from benchmarks.stack import workplace
+from benchmarks.stack import Stack
 from services.scanner import discovery
 
 TARGET = 2.0
 FILES = 20
 
 
-def run(options: Options) -> Iterator[Figure]:
+def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
     """Yield the ratio; both read warm directories, each once per round after one that does not count."""
     walked, found = list[float](), list[float]()
-    with workplace() as place:
-        data.folders(place / "nas", options.folders, FILES)
+    base = place / "folders"
+    data.folders(base, options.folders, FILES)
 
-        def walk() -> None:
-            scan = discovery.scan(place / "nas", lambda: None)
-            assert sum(folder.file_count for folder in scan.folders) == options.folders * FILES
+    def walk() -> None:
+        scan = discovery.scan(base, lambda: None)
+        assert sum(folder.file_count for folder in scan.folders) == options.folders * FILES
 
-        def find() -> None:
-            command = ["find", str(place / "nas"), "-printf", "%p %y %s %T@\n"]
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    def find() -> None:
+        command = ["find", str(base), "-printf", "%p %y %s %T@\n"]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
-        for number in range(options.rounds + 1):
-            times = seconds(find), seconds(walk)
-            if number:
-                found.append(times[0])
-                walked.append(times[1])
+    for number in range(options.rounds + 1):
+        times = seconds(find), seconds(walk)
+        if number:
+            found.append(times[0])
+            walked.append(times[1])
+    shutil.rmtree(base)
     yield Beside(f"scan, {options.folders:,} folders of {FILES} files", walked, found, "find -printf", TARGET)
 
 

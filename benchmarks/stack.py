@@ -34,7 +34,7 @@ def workplace() -> Iterator[Path]:
 
 
 class Stack:
-    """One installation: `data` and `nas` below `place`. Use it in `with`; `start` and `stop` may follow each other."""
+    """One installation, `data` and `nas` below `place`. `start` and `stop` may follow each other; leaving `with` removes it."""
 
     def __init__(self, place: Path) -> None:
         self.data = place / "data"
@@ -47,16 +47,12 @@ class Stack:
         self._client: Client | None = None
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        up.destroy(self.data)
+        if self.data.exists():
+            up.destroy(self.data)
 
     @property
     def client(self) -> Client:
@@ -64,7 +60,9 @@ class Stack:
         return self._client
 
     def start(self) -> None:
-        """Start it, wait for its ready line and log in; `started_in_s` is the time to the line. Raises RuntimeError."""
+        """Start it unless it runs, wait for its ready line and log in; `started_in_s` is the time to the line. Raises RuntimeError."""
+        if self._process is not None:
+            return
         settings = {
             "DATA_DIR": str(self.data),
             "QNAP_BASE_PATH": str(self.nas),

@@ -2,33 +2,27 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from devstack import proc
-
 _EVERY_S = 0.1
-_LOOK_S = 0.5  # how often new processes are looked for: it reads the environment of every process there is
+_LOOK_S = 0.5  # how often new processes are looked for, which costs more
 _MIB = 2**20
 
 
 def processes(data: Path) -> dict[str, list[psutil.Process]]:
     """The stack's processes by name: those of the supervisor by their service, what these started as `service: program`."""
-    recorded = {msgspec.json.decode(file.read_bytes())["pid"]: file.stem for file in (data / "run").glob("*.pid")}
     found: dict[str, list[psutil.Process]] = {}
-    for pid in proc.marked(str(data)):
-        try:
-            process = psutil.Process(pid)
-            known = recorded.get(pid)
-            if known is None:
-                mark = process.environ()[proc.MARK].rpartition(":")[2]
-                known = mark if mark == "postgres" else f"{mark}: {process.name()}"
-            found.setdefault(known, []).append(process)
-        except (psutil.Error, KeyError):
-            continue
+    for file in (data / "run").glob("*.pid"):
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(msgspec.json.decode(file.read_bytes())["pid"])
+            found[file.stem] = [process]
+            for child in process.children(recursive=True):
+                name = file.stem if file.stem == "postgres" else f"{file.stem}: {child.name()}"
+                found.setdefault(name, []).append(child)
     return found
 
 
@@ -38,7 +32,7 @@ def resident(data: Path) -> dict[str, float]:
 
 
 def processor_seconds(data: Path) -> dict[str, float]:
-    """Processor time used since the start, by name."""
+    """Processor time used since the start, by name; a parent's includes that of children that have ended."""
     return {name: sum(map(_cpu, each)) for name, each in processes(data).items()}
 
 
@@ -78,4 +72,4 @@ def _cpu(process: psutil.Process) -> float:
         used = process.cpu_times()
     except psutil.Error:
         return 0.0
-    return float(used.user + used.system)
+    return float(used.user + used.system + used.children_user + used.children_system)
