@@ -52,6 +52,10 @@ HARD_FAULTS = frozenset(
 QUIET = frozenset({"OK", "Queued"})
 _REFUSED_ALGORITHM = re.compile(r"unsupported|not support|unknown|invalid|not available|not implemented", re.IGNORECASE)
 
+# Half of a transfer of 450 MB to the emulator was waiting for the second look; from 0.25 s the overshoot is a third of the task's time.
+SMALL_TASK_BYTES = 4 << 30
+SMALL_FIRST_POLL_S = 0.25
+
 
 class WatchLimits(msgspec.Struct, frozen=True):
     """Times in seconds. poll_interval_s: UPLOAD_TASK_POLL_INTERVAL_SECONDS, reached from `first_poll_s` in steps of `poll_growth`.
@@ -158,8 +162,13 @@ def watch(task: TaskView | None, seen: Seen, now: datetime, deadline: datetime, 
     return KeepPolling(delay, trouble(task), queued=task.nice_status == "Queued")
 
 
+def limits_for(total: int, limits: WatchLimits) -> WatchLimits:
+    """How a task over `total` bytes is watched: one that may end within seconds is looked at sooner, for a few looks more."""
+    return msgspec.structs.replace(limits, first_poll_s=SMALL_FIRST_POLL_S) if total <= SMALL_TASK_BYTES else limits
+
+
 def poll_delay(polls: int, limits: WatchLimits) -> float:
-    """Seconds until the next look, after the `polls`-th one: 1, 1.5, 2.25 ... up to the setting; short tasks are seen at once."""
+    """Seconds until the next look, after the `polls`-th one: 1, 1.5, 2.25 ... up to the setting."""
     # The exponent is bounded: a float to the power of a week's polls overflows.
     grown = limits.first_poll_s * limits.poll_growth ** min(max(polls - 1, 0), 40)
     return min(limits.poll_interval_s, grown)

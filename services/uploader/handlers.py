@@ -276,11 +276,12 @@ async def _watch(case: Case, stored: Stored, operation: str, total: int) -> deci
     assert stored.view.task is not None, "only submissions with a task are watched"
     task_id = stored.view.task.task_id
     deadline = datetime.fromisoformat(stored.request.deadline)
+    limits = decide.limits_for(total, case.tools.limits)
     seen, said, faults_seen = Seen(), "", 0
     while True:
         task = await globus.task(task_id)
         seen = decide.observe(seen, task, datetime.now(UTC))
-        decision = decide.watch(task, seen, datetime.now(UTC), deadline, case.tools.limits)
+        decision = decide.watch(task, seen, datetime.now(UTC), deadline, limits)
         if task is not None:
             work.progress(operation, decide.sent_bytes(task, total), total)
             if (task.faults or 0) > faults_seen:

@@ -130,6 +130,15 @@ def test_a_short_interval_is_obeyed() -> None:
     assert decide.poll_delay(1, WatchLimits(poll_interval_s=0.2)) == 0.2
 
 
+@pytest.mark.parametrize(("total", "first"), [(0, 0.25), (4 << 30, 0.25), ((4 << 30) + 1, 1.0)])
+def test_a_small_task_is_looked_at_sooner(total: int, first: float) -> None:
+    """Up to 4 GiB the first looks are closer together; the setting stays the longest pause."""
+    limits = decide.limits_for(total, LIMITS)
+
+    assert decide.poll_delay(1, limits) == first
+    assert decide.poll_delay(10_000, limits) == LIMITS.poll_interval_s
+
+
 def test_queued_and_notes_are_shown() -> None:
     """A waiting task says so; a complaint is passed on in Globus's words; quiet tasks have no note."""
     assert at(view(nice_status="Queued")) == KeepPolling(1.0, None, queued=True)
