@@ -48,6 +48,7 @@ WHERE j.id = (
       SELECT FROM jobs h
       WHERE h.kind = 'archive' AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
         AND (h.priority, -h.seq) > (c.priority, -c.seq)
+        AND h.missing_bytes IS NOT NULL              -- lacks space now: whoever waits for something else blocks nobody
         AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => $4 * 3600))
   ORDER BY (c.status = $6) DESC, c.priority DESC, c.seq
   LIMIT 1

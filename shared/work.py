@@ -68,6 +68,11 @@ class Work:
     def stopped(self) -> ArchiverError | None:
         return self._stopped
 
+    @property
+    def is_handed_over(self) -> bool:
+        """The job has left this worker: nothing of it is ours to settle any more."""
+        return self._handed_over
+
     async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run blocking work that calls `stop` itself. When cancelled, waits until the thread has really ended."""
         context = contextvars.copy_context()
@@ -106,7 +111,8 @@ class Work:
                 sent = loop.time()
                 try:
                     row = await self.db.row("renew", self.id, self.attempt, self._owner, self._lease_seconds)
-                except CONNECTION_ERRORS:
+                except Exception as exc:  # noqa: BLE001 - whatever it is, only the watchdog may end the lease, never silence
+                    logger.warning("renewal_failed", job_id=str(self.id), error=repr(exc), message="The lease was not renewed.")
                     continue
                 if row is None:
                     if not self._handed_over:
@@ -115,7 +121,10 @@ class Work:
                 watchdog.cancel()
                 watchdog = loop.call_at(sent + self._lease_seconds * STOP_AT, lost)
                 self._obey(row)
-                await self._report()
+                try:
+                    await self._report()
+                except Exception as exc:  # noqa: BLE001 - figures for people; the lease matters more
+                    logger.warning("report_failed", job_id=str(self.id), error=repr(exc), message="Progress was not written.")
         finally:
             watchdog.cancel()
 

@@ -16,7 +16,7 @@ from shared import log, retry
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, is_database_away
 from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused, from_os_error
-from shared.lifecycle import PROGRESS_FLOOR, Lane, Status
+from shared.lifecycle import PROGRESS_FLOOR, Lane, Role, Status
 from shared.work import RENEW_AT, Work
 
 logger = log.get(__name__)
@@ -139,6 +139,7 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _attend(self, work: Work, handle: Handle) -> None:
+        await self._warn_of_crashes(work)
         task = asyncio.ensure_future(handle(work))
         work.attach(task)
         keeper = asyncio.create_task(work.keep())
@@ -155,13 +156,30 @@ class Worker:
             try:
                 with suppress(Fenced):
                     await self._settle(work, error)
+            except Exception:
+                # The lease ends by itself, and the job is taken up again.
+                logger.exception("settle_failed", job_id=str(work.id), message="What follows is left to the next round.")
             finally:
                 keeper.cancel()
                 self.running.pop(work.id, None)
                 self.wake()
 
+    async def _warn_of_crashes(self, work: Work) -> None:
+        """A deletion is taken over however often its workers die; somebody should know (custody 1)."""
+        crashes = work.job["crash_count"]
+        if self._takes_over and crashes >= self.rules.max_crashes:
+            text = f"Its worker crashed {crashes} times in a row; it is tried again. See the service's log."
+            with suppress(*CONNECTION_ERRORS):
+                await self.db.value("log", work.id, "ERROR", "crashing", text, None)
+
     async def _settle(self, work: Work, error: Exception | None) -> None:
         """Decide what follows from how the work ended."""
+        if work.is_handed_over:
+            if error is not None and not isinstance(error, ArchiverError):
+                logger.error("after_hand_over", job_id=str(work.id), exc_info=error)
+            return  # the job is another's, whatever went wrong afterwards
+        if error is not None and await self._is_cancelled(work, error):
+            error = Cancelled("Cancelled.")
         match error:
             case None:
                 return
@@ -179,6 +197,13 @@ class Worker:
                 await work.advance(Status.CANCELLED, "Cancelled", keep_lease=False)
             case _:
                 await self._settle_failure(work, error)
+
+    async def _is_cancelled(self, work: Work, error: Exception) -> bool:
+        """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed` (design 4.10)."""
+        if isinstance(error, Fenced | Paused | Cancelled) or work.status is Status.DELETING_SOURCE:
+            return False
+        row = await work.patiently(lambda: self.db.row("job", work.id))
+        return row is not None and row["attempt"] == work.attempt and row["cancel_requested_by"] is not None
 
     async def _settle_failure(self, work: Work, error: Exception) -> None:
         if is_database_away(error):
@@ -201,6 +226,9 @@ class Worker:
             await work.advance(Status.FAILED, "Failed", keep_lease=False, error=decision.reason)
 
     async def _retry(self, work: Work, decision: retry.Retry) -> None:
+        if decision.spends is None and decision.missing_bytes is None:
+            # What is not there yet is looked for as often as work is; only space has a rhythm of its own (SPACE_CHECK_SECONDS).
+            decision = msgspec.structs.replace(decision, delay_s=min(decision.delay_s, self.rules.poll_seconds))
         if decision.spends is not None or work.job["wait_reason"] != decision.reason:
             await work.warn("retry" if decision.spends else "waiting", decision.reason, delay_s=decision.delay_s)
         if work.status == self.lane.ready or self._takes_over:
@@ -239,6 +267,7 @@ class Worker:
         try:
             await task
             await self.db.run("finish_cleanup", job_id, role, instance)
+            await self.bus.nudge(Role.COMPRESSOR)  # a retry may wait for this
             logger.info("cleaned_up", job_id=str(job_id), message="What the job left behind is gone.")
         except asyncio.CancelledError:
             task.cancel()
@@ -249,7 +278,7 @@ class Worker:
         except Exception as exc:
             if not isinstance(exc, (ArchiverError, *CONNECTION_ERRORS)):
                 logger.exception("cleanup_failed", job_id=str(job_id))
-            delay = getattr(exc, "retry_after_s", self.rules.retries.delay_s)
+            delay = min(getattr(exc, "retry_after_s", self.rules.retries.delay_s), self.rules.poll_seconds)
             with suppress(*CONNECTION_ERRORS):
                 await self.db.run("postpone_cleanup", job_id, role, instance, float(delay), str(exc) or repr(exc))
         finally:

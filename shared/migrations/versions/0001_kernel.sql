@@ -289,7 +289,8 @@ CREATE TABLE destinations (                        -- who may write to a remote 
   path text NOT NULL,
   job_id uuid NOT NULL REFERENCES jobs,
   state text NOT NULL CHECK (state IN ('held', 'removing', 'released', 'verified')),
-  since timestamptz NOT NULL DEFAULT now()
+  since timestamptz NOT NULL DEFAULT now(),
+  clean_since timestamptz                          -- when nothing of this job's was there: what is found later without a newer transfer is another's
 );
 CREATE INDEX destinations_of_job ON destinations (job_id);
 
@@ -511,6 +512,9 @@ BEGIN
     NEW.completed_at := NULL;
     NEW.cancel_requested_by := NULL;
     NEW.waiting_for_space_since := NULL;
+    IF EXISTS (SELECT FROM cleanups c WHERE c.job_id = OLD.id) THEN
+      NEW.wait_reason := 'what the last try left behind is being cleaned up';
+    END IF;
   END IF;
   RETURN NEW;
 END $$;
@@ -688,6 +692,10 @@ BEGIN
     END IF;
     NEW.since := clock_timestamp();
   END IF;
+  IF NEW.clean_since IS DISTINCT FROM OLD.clean_since
+     AND EXISTS (SELECT FROM globus_tasks t WHERE t.destination_key = OLD.key AND t.ended_at IS NULL) THEN
+    RAISE EXCEPTION 'a task on this destination has not ended' USING ERRCODE = 'CS003';
+  END IF;
   RETURN NEW;
 END $$;
 CREATE TRIGGER destinations_guard BEFORE INSERT OR UPDATE OR DELETE ON destinations
@@ -749,7 +757,7 @@ GRANT UPDATE, DELETE ON cleanups TO cs_compressor, cs_uploader;
 GRANT UPDATE (verified_attempt, globus_task_id, archive_path) ON jobs TO cs_uploader;
 GRANT INSERT ON verifications TO cs_uploader;
 GRANT INSERT, UPDATE ON globus_tasks TO cs_uploader;
-GRANT UPDATE (state, since) ON destinations TO cs_uploader;
+GRANT UPDATE (state, since, clean_since) ON destinations TO cs_uploader;
 GRANT UPDATE, DELETE ON reservations TO cs_uploader;
 
 GRANT INSERT ON jobs TO cs_gateway;
