@@ -1,0 +1,195 @@
+"""The pages tell the truth: links lead somewhere, commands exist, pictures and tables are what the code says."""
+
+import re
+import subprocess
+from itertools import pairwise, product
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.main import get_command
+
+from cli.commands import app
+from shared import events
+from shared.lifecycle import ARCHIVE_EDGES, TERMINAL, Role, Status
+from shared.settings import CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+README = (ROOT / "README.md").read_text()
+COMMANDS = set(getattr(get_command(app), "commands", {}))
+YOURS = {"deploy/settings.env"}  # made by an operator
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def _section(text: str, title: str) -> str:
+    """From a heading to the next one of its level."""
+    found = re.search(rf"^(#+) {re.escape(title)}$(.*?)(?=^\1 |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no section {title!r}"
+    return found[2]
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The cells of every table row below a head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    heads = {index for index, row in enumerate(cells) if set("".join(row)) <= {"-"} and "".join(row)}
+    return [row for index, row in enumerate(cells) if index not in heads and index + 1 not in heads]
+
+
+def _anchors(text: str) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file, and every fragment a heading of it."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, fragment = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if fragment:
+            assert fragment in _anchors(file.read_text()), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_named_exists(page: Path) -> None:
+    """Make targets, commands of cs-archiver, modules and files of ours that a page names."""
+    text = page.read_text()
+    for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+        assert target in TARGETS, f"{page.name}: make {target}"
+    for command in re.findall(r"cs-archiver ([a-z]+)", text):
+        assert command in COMMANDS | {"runs", "is"}, f"{page.name}: cs-archiver {command}"
+    for module in re.findall(r"python -m ([a-z_.]+[a-z_])", text):
+        path = ROOT / module.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), f"{page.name}: {module}"
+    for name in re.findall(r"`((?:shared|services|cli|devstack|tests|docs|deploy|requirements)/[\w./-]+)`", text):
+        assert name in YOURS or (ROOT / name.rstrip("/")).exists(), f"{page.name}: {name}"
+
+
+def test_the_lifecycle_pictures_are_the_state_machine() -> None:
+    """Arrows are the forward edges, the table below is every other edge, with the service that may take each; nothing is left out."""
+    section = _section(ARCHITECTURE, "The life of a job")
+    drawn = {tuple(arrow) for arrow in re.findall(r"^ +(\w+) --> (\w+): (\w+)$", section, re.MULTILINE)}
+    listed = {
+        (source, target, row[2]) for row in _rows(section) for source, target in product(row[0].split(", "), row[1].split(", "))
+    }
+
+    assert drawn == {(edge.source, edge.target, edge.owner) for edge in ARCHIVE_EDGES if edge.forward}
+    assert listed == {(edge.source, edge.target, edge.owner) for edge in ARCHIVE_EDGES if not edge.forward}
+
+
+def test_the_readme_shows_the_way_of_an_undisturbed_job() -> None:
+    """Every arrow of the picture is a forward edge, and no state is missing."""
+    line = next(line for line in README.splitlines() if "→" in line)
+    states = [Status(state.strip()) for state in line.split("→")]
+    forward = {(edge.source, edge.target) for edge in ARCHIVE_EDGES if edge.forward}
+    assert all(pair in forward for pair in pairwise(states))
+    assert set(states) | TERMINAL | {Status.RUNNING} == set(Status)
+
+
+def test_the_quick_start_is_two_commands() -> None:
+    block = re.search(r"```\n(.*?)```", _section(README, "Quick start"), re.DOTALL)
+    assert block
+    assert block[1].splitlines() == ["make demo", "make test"]
+
+
+def test_the_readme_lists_every_target_and_command() -> None:
+    """No more and no less than there are; `unit` is a part of `test` and has no help."""
+    cells = [row[0] for row in _rows(README)]
+    named = {target for cell in cells for target in re.findall(r"`make ([a-z]+)`", cell)}
+    explained = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = {name for cell in cells if "make" not in cell for name in re.findall(r"`([a-z]+)`", cell)}
+    assert named == explained
+    assert commands == COMMANDS
+
+
+def test_the_map_shows_every_directory() -> None:
+    """Each directory with a file in it has a line, below tests only what is no mirror of the tree; each line a directory."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False, text=True)
+    if listed.returncode == 0:
+        files = [Path(name) for name in listed.stdout.split("\0") if name]
+    else:  # an unpacked archive of the sources
+        hidden = {".venv", ".state", "node_modules", "__pycache__", "data", "demo"}
+        files = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
+        files = [path for path in files if not hidden & set(path.parts) and not re.match(r"\.\w+_cache", path.parts[0])]
+    mapped = set(re.findall(r"^([\w./]+)/ +\S", _section(ARCHITECTURE, "Map of the tree"), re.MULTILINE))
+    present = {str(path.parent) for path in files if path.parent != Path()}
+    mirrors = {f"tests/{directory}" for directory in present}
+    depth_of_ui = {directory for directory in present if directory.startswith("ui/")}
+
+    assert present - mirrors - depth_of_ui - mapped == set()
+    assert {name for name in mapped if not (ROOT / name).is_dir()} == set()
+
+
+def test_the_failure_matrix_names_tests_that_exist() -> None:
+    rows = _rows(_section(ARCHITECTURE, "What happens when it breaks"))
+    assert len(rows) >= 15
+    for _, _, named in rows:
+        file, _, test = named.strip("`").partition("::")
+        assert re.search(rf"def {test}\(", (ROOT / file).read_text()), named
+
+
+def test_the_table_of_decisions_is_the_files() -> None:
+    """Number, title and status of each record stand in the list as in the file."""
+    listed = [tuple(row) for row in _rows((ROOT / "docs/decisions/README.md").read_text())]
+    found = []
+    for file in sorted((ROOT / "docs/decisions").glob("[0-9]*.md")):
+        head = re.match(r"# (\d{4}): (.+)\n\nStatus: (accepted|replaced by \d{4})\n", file.read_text())
+        assert head, f"{file.name}: begins with `# NNNN: Title` and a status"
+        assert file.name.startswith(head[1])
+        found.append((f"[{head[1]}]({file.name})", head[2], head[3]))
+    assert listed == found
+
+
+def test_the_page_of_events_is_the_code() -> None:
+    """Its subjects are the states, its fields the struct's, its subscriber the program that tests/devstack/test_demo.py runs."""
+    page = (ROOT / "docs/events.md").read_text()
+    subjects = [row[0].strip("`") for row in _rows(_section(page, "Subjects"))]
+    fields = [name for row in _rows(_section(page, "Fields")) for name in re.findall(r"`(\w+)`", row[0])]
+    program = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+
+    assert set(subjects) == {events.subject(status) for status in Status}
+    assert len(subjects) == len(set(subjects))
+    assert set(fields) == set(msgspec.structs.asdict(_sample().data))
+    assert program
+    assert program[1] == (ROOT / "devstack/subscribe.py").read_text()
+
+
+def _sample() -> events.JobEvent:
+    return events.decode(next((ROOT / "tests/golden/events").glob("*.json")).read_bytes())
+
+
+def test_every_waiting_reason_is_explained() -> None:
+    """The first words of each reason in the code stand in the table of operations.md; each row begins a reason of the code."""
+    page = (ROOT / "docs/operations.md").read_text()
+    explained = {row[0].strip("`") for row in _rows(_section(page, "When a job waits"))}
+    sources = [path.read_text() for folder in ("shared", "services") for path in (ROOT / folder).rglob("*.py")]
+    said = "\n".join(sources)
+    for beginning in explained:
+        # The words may be put together from parts: `The scanner {reason}` and `may not write`.
+        assert all(part in said for part in re.split(r"(?<=scanner) |(?<=Globus) ", beginning)), beginning
+    reasons = re.findall(r'Waiting\(\s*f?"([^"{]+)', said)
+    assert len(reasons) > 15
+    for reason in reasons:
+        assert any(reason.startswith(known) or known.startswith(reason.strip()) for known in explained), f"not explained: {reason}"
+
+
+def test_settings_that_pages_name_exist() -> None:
+    """Words in capitals with an underscore, on the pages about running it, are settings or variables of the files beside."""
+    shapes = (ScannerSettings, CompressorSettings, UploaderSettings, GatewaySettings)
+    known = {name.upper() for shape in shapes for name in shape.__dataclass_fields__} | {"DATA_DIR"}
+    known |= set(re.findall(r"[A-Z]+_[A-Z_]+", (ROOT / "compose.yaml").read_text()))
+    for page in (ROOT / "docs/operations.md", ROOT / "README.md", ROOT / "ARCHITECTURE.md"):
+        named = set(re.findall(r"`([A-Z]+_[A-Z_]+)", page.read_text()))
+        assert named <= known, f"{page.name}: {named - known}"
+
+
+def test_each_role_is_in_the_table_of_who_touches_what() -> None:
+    rows = _rows(_section(ARCHITECTURE, "Who touches what"))
+    assert [row[0] for row in rows] == [Role.SCANNER, Role.COMPRESSOR, Role.UPLOADER, Role.GATEWAY]
