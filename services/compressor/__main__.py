@@ -37,7 +37,10 @@ async def run(runtime: Runtime[CompressorSettings]) -> None:
     cleaner = Cleaner(runtime.db, tools.places, tools.ledger, settings.failed_retention_days)
     worker = runtime.worker(COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours)
     await runtime.listen(worker)
-    await worker.run(lambda work: handlers.archive(work, tools), cleaner.settle, cleaner.sweep)
+    try:
+        await worker.run(lambda work: handlers.archive(work, tools), cleaner.settle, cleaner.sweep)
+    finally:
+        cleaner.stop()
 
 
 if __name__ == "__main__":

@@ -1,65 +1,80 @@
 """What a job that ended still owes on the staging disks, and what is kept for how long."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from services.compressor import staging
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
 from shared import log
-from shared.db import Database
+from shared.db import CONNECTION_ERRORS, Database
+from shared.errors import ArchiverError, Fenced
 from shared.lifecycle import Status
 
 logger = log.get(__name__)
 
-_SWEEP_SECONDS = 3600.0
-
-
-def _go_on() -> None:
-    """Removal of what nobody needs is not interrupted."""
+_SWEEP_SECONDS = 60.0
+_FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError, *CONNECTION_ERRORS)
 
 
 class Cleaner:
-    """Settles clean-ups at once and, once an hour, removes what outlived its retention."""
+    """Settles clean-ups, and once a minute removes what outlived its retention or its attempt.
+
+    Every removal is bound to the attempts that were known when it was decided: a job that is retried meanwhile works in a directory
+    of its own.
+    """
 
     def __init__(self, db: Database, places: Places, ledger: Ledger, retention_days: float) -> None:
         self._db = db
         self._places = places
         self._ledger = ledger
         self._retention_days = retention_days
-        self._swept_at = 0.0
+        self._stopping = threading.Event()
+        self._sweeping: asyncio.Task[None] | None = None
+        self._next_sweep = 0.0
+
+    def stop(self) -> None:
+        """End running removals soon; what they leave is removed later."""
+        self._stopping.set()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise Fenced("The service is stopping.")
 
     async def settle(self, job_id: UUID) -> None:
         """Remove the job's copy and half-made archives; a failed job's go to `failed/` with its log, its tested archive stays."""
         job = await self._db.row("job", job_id)
         assert job is not None, "jobs are never deleted"
         recorded = {row["attempt"]: row for row in await self._db.rows("archives_of", job_id)}
-        failed = job["status"] == Status.FAILED
-        await asyncio.to_thread(staging.remove, self._places.temp / str(job_id), _go_on)
-        for attempt, path in staging.attempts_in(self._places.archives, job_id):
-            if attempt in recorded:
-                continue  # the uploader's to remove, or kept for a retry
-            if failed:
-                target = self._places.failed / str(job_id)
-                target.mkdir(mode=0o700, exist_ok=True)
-                path.rename(target / str(attempt))
-            else:
-                await asyncio.to_thread(staging.remove, path, _go_on)
-        if failed:
+        await asyncio.to_thread(self._remove_unfinished, job, recorded)
+        if job["status"] == Status.FAILED:
             await self._write_log(job_id)
-        staging.remove_if_empty(self._places.archives / str(job_id))
-        await self._settle_space(job_id, recorded.get(job["archive_attempt"]))
+        await self._settle_space(job, recorded.get(job["archive_attempt"]))
 
-    async def _settle_space(self, job_id: UUID, kept: dict[str, int] | None) -> None:
-        """The reservation ends when the files are gone; a kept archive stays in the ledger."""
+    def _remove_unfinished(self, job: Any, recorded: dict[int, Any]) -> None:
+        job_id, last = job["id"], job["attempt"]
+        staging.remove_attempts(self._places.temp, job_id, last, self._go_on)
+        for attempt, path in staging.attempts_in(self._places.archives, job_id, last):
+            if attempt not in recorded and job["status"] == Status.FAILED:
+                staging.put_aside(path, self._places.failed / str(job_id) / str(attempt), self._go_on)
+        # What is recorded is the uploader's to remove, or kept for a retry.
+        staging.remove_attempts(self._places.archives, job_id, last, self._go_on, recorded)
+
+    async def _settle_space(self, job: Any, kept: Any | None) -> None:
+        """The reservation ends when the files are gone; an archive that is kept for a retry stays in the ledger."""
+        is_kept = kept is not None and job["status"] != Status.CANCELLED and Path(kept["archive_path"]).exists()
         async with self._db.transaction() as session:
-            if kept is not None and (self._places.archives / str(job_id)).exists():
-                await self._ledger.keep_archive(session, job_id, kept["size"] + kept["manifest_size"])
+            if is_kept and kept is not None:
+                await self._ledger.keep_archive(session, job["id"], kept["size"] + kept["manifest_size"])
             else:
-                await session.run("release_space", job_id)
+                await session.run("release_space", job["id"])
 
     async def _write_log(self, job_id: UUID) -> None:
         lines = [row[0] for row in await self._db.rows("log_text", job_id)]
@@ -67,22 +82,66 @@ class Cleaner:
         directory.mkdir(mode=0o700, exist_ok=True)
         (directory / "error.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    async def sweep(self) -> None:
-        """Once an hour: remove leftovers of ended jobs, and of failed ones what is older than the retention."""
-        if time.monotonic() - self._swept_at < _SWEEP_SECONDS and self._swept_at:
-            return
-        self._swept_at = time.monotonic()
-        failed_too_old: Callable[[str, float], bool] = lambda status, days: (  # noqa: E731 - two rules side by side
-            status != Status.FAILED or days > self._retention_days
-        )
-        await self._sweep_root(self._places.temp, lambda _status, _days: True)
-        await self._sweep_root(self._places.archives, failed_too_old)
-        await self._sweep_root(self._places.failed, failed_too_old)
+    # Leftovers -------------------------------------------------------------------------------------------------------------------
 
-    async def _sweep_root(self, root: Path, is_due: Callable[[str, float], bool]) -> None:
-        for row in await self._db.rows("endings", staging.jobs_in(root)):
-            if is_due(row["status"], row["days_ago"]):
-                await asyncio.to_thread(staging.remove, root / str(row["id"]), _go_on)
-                if not (self._places.archives / str(row["id"])).exists():
-                    await self._db.run("release_space", row["id"])
-                logger.info("swept", job_id=str(row["id"]), message=f"Removed what was left in {root}.")
+    async def sweep(self) -> None:
+        """Once a minute, beside the lane's own work: a big removal must not delay a cancel."""
+        if time.monotonic() < self._next_sweep or (self._sweeping is not None and not self._sweeping.done()):
+            return
+        self._next_sweep = time.monotonic() + _SWEEP_SECONDS
+        self._sweeping = asyncio.create_task(self._sweep_and_say())
+
+    async def _sweep_and_say(self) -> None:
+        try:
+            await self.sweep_now()
+        except _FAILURES as exc:
+            logger.warning("sweep_failed", message=f"Leftovers could not be removed; later again: {exc!r}")
+
+    async def sweep_now(self) -> None:
+        """Remove leftovers of ended and of waiting jobs, and what failed jobs left longer ago than the retention."""
+
+        def outlived(status: str, days: float) -> bool:
+            return status != Status.FAILED or days > self._retention_days
+
+        await self._sweep_idle()
+        await self._sweep_ended(self._places.temp, lambda _status, _days: True)
+        await self._sweep_ended(self._places.archives, outlived)
+        await self._sweep_ended(self._places.failed, outlived)
+
+    async def _sweep_idle(self) -> None:
+        """A queued job that nobody works on needs nothing of its attempts so far, and holds back space others wait for."""
+        jobs = {*staging.jobs_in(self._places.temp), *staging.jobs_in(self._places.archives)}
+        for row in await self._db.rows("idle", list(jobs)) if jobs else []:
+            recorded = [known["attempt"] for known in await self._db.rows("archives_of", row["id"])]
+            removed = await asyncio.to_thread(self._remove_idle, row["id"], row["attempt"], recorded)
+            await self._release(row)
+            if removed:
+                logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted attempt left.")
+
+    def _remove_idle(self, job_id: UUID, attempt: int, recorded: list[int]) -> list[Path]:
+        return [
+            *staging.remove_attempts(self._places.temp, job_id, attempt, self._go_on),
+            *staging.remove_attempts(self._places.archives, job_id, attempt, self._go_on, recorded),
+        ]
+
+    async def _sweep_ended(self, root: Path, is_due: Callable[[str, float], bool]) -> None:
+        jobs = staging.jobs_in(root)
+        for row in await self._db.rows("endings", jobs) if jobs else []:
+            if not is_due(row["status"], row["days_ago"]):
+                continue
+            await asyncio.to_thread(self._remove_ended, root, row["id"], row["attempt"])
+            if root == self._places.archives:
+                message = f"Removed the archive of this {row['status']} job from staging."
+                await self._db.value("log", row["id"], "INFO", "delete_archive", message, {"path": str(root / str(row["id"]))})
+                await self._release(row)
+            logger.info("swept", job_id=str(row["id"]), message=f"Removed what was left in {root}.")
+
+    async def _release(self, row: Any) -> None:
+        async with self._db.transaction() as session:
+            await session.run("lock_ledger")
+            await session.run("release_idle_space", row["id"], row["attempt"])
+
+    def _remove_ended(self, root: Path, job_id: UUID, attempt: int) -> None:
+        staging.remove_attempts(root, job_id, attempt, self._go_on)
+        if root == self._places.failed:
+            staging.remove(root / str(job_id), self._go_on)  # with its log

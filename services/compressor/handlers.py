@@ -1,7 +1,9 @@
 """The compressor's part of an archive job: queued -> copying -> compressing -> verifying -> compressed."""
 
+import errno
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +45,13 @@ async def archive(work: Work, tools: Tools) -> None:
     await _check_destination(work)
     work.progress("Looking at the folder")
     await work.report()
-    report = await work.in_thread(_preflight, work, tools, await _sentinel(work, tools))
-    if report.refusals:
-        raise PermanentError(" ".join(report.refusals))
-    await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
-    await tools.ledger.reserve(work, report.total_bytes)
+    sentinel = await _sentinel(work, tools)
+    report = await _look(work, tools, sentinel)
 
     await work.advance(Status.COPYING, "Copying from the NAS")
     for warning in report.warnings:
         await work.warn("preflight", warning)
-    entries = await _copy(work, tools, report)
-    manifest = Manifest(work.job["folder_name"], work.job["source_path"], entries, report.warnings)
+    manifest = await _copy(work, tools, sentinel, report)
     faults.point("compressor.copied")
 
     children = Children()
@@ -76,11 +74,11 @@ async def archive(work: Work, tools: Tools) -> None:
 async def _sweep_earlier(work: Work, tools: Tools) -> None:
     """Remove what earlier attempts left half done; archives that were recorded stay."""
     recorded = {row["attempt"] for row in await work.patiently(lambda: work.db.rows("archives_of", work.id))}
-    for _, path in staging.attempts_in(tools.places.temp, work.id):
-        await work.in_thread(staging.remove, path, work.stop)
-    for attempt, path in staging.attempts_in(tools.places.archives, work.id):
-        if attempt not in recorded:
-            await work.in_thread(staging.remove, path, work.stop)
+    earlier = work.attempt - 1
+    await work.in_thread(staging.remove_attempts, tools.places.temp, work.id, earlier, work.stop)
+    await work.in_thread(staging.remove_attempts, tools.places.archives, work.id, earlier, work.stop, recorded)
+    # Nothing that is still to be written is promised to this job now; a kept archive is on the disk, where everybody sees it.
+    await work.patiently(lambda: work.db.run("release_space", work.id))
 
 
 async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
@@ -90,27 +88,33 @@ async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
         await work.advance(Status.COMPRESSED, "Proven already", keep_lease=False)
         return True
     for row in await work.patiently(lambda: work.db.rows("archives_of", work.id)):
-        path = tools.places.archive(work.id, row["attempt"], work.job["folder_name"])
+        path = Path(row["archive_path"])
         if not path.exists():
             continue
         work.progress("Checking the archive of an earlier attempt")
         if await work.in_thread(_is_intact, path, row, work):
             await work.info("archive_reused", f"The archive of attempt {row['attempt']} is intact and is used again.")
-            attempt = row["attempt"]
 
-            async def facts(session: Session, attempt: int = attempt) -> None:
-                await session.run("use_archive", work.id, attempt, work.attempt)
+            async def facts(session: Session, row: Any = row) -> None:
+                await session.run("use_archive", work.id, row["attempt"], work.attempt)
+                await tools.ledger.keep_archive(session, work.id, row["size"] + row["manifest_size"])
 
             await work.advance(Status.COMPRESSED, "Waiting for upload", facts=facts, keep_lease=False)
             return True
-        await work.warn("archive_damaged", f"The archive of attempt {row['attempt']} is not what was recorded; it is made again.")
+        await work.warn(
+            "archive_damaged",
+            f"The archive of attempt {row['attempt']} is not what was recorded; it is removed and made again.",
+            path=str(path),
+            size=row["size"],
+        )
+        await work.in_thread(staging.remove, path.parent, work.stop)
     return False
 
 
 def _is_intact(path: Path, row: Any, work: Work) -> bool:
     try:
         archive, sidecar = digests.digest_file(path, work.stop), digests.digest_file(sidecar_of(path), work.stop)
-    except (OSError, TransientError, PermanentError):
+    except (FileNotFoundError, NotADirectoryError, PermanentError):
         return False
     return (archive.size, archive.sha256, sidecar.size, sidecar.sha256) == (
         row["size"],
@@ -149,10 +153,32 @@ def _source(work: Work, tools: Tools, sentinel: str) -> Iterator[int]:
     relative = work.job["source_path"].removeprefix(str(tools.base).rstrip("/") + "/")
     with mount.opened(tools.base) as base:
         mount.check_mounted(base, tools.base, sentinel)
-        with handles.directory(base, relative.encode()) as folder:
+        with _opened(base, relative, work.job["source_path"]) as folder:
             if not mount.same_device(base, folder):
                 raise Waiting(f"{work.job['source_path']} is not on the file system that is mounted at {tools.base}.")
             yield folder
+
+
+@contextmanager
+def _opened(base: int, relative: str, shown: str) -> Iterator[int]:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(handles.directory(base, os.fsencode(relative)))
+        except OSError as exc:
+            if exc.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                raise PermanentError(f"{shown} is gone, or is no plain folder any more.") from exc
+            raise
+        yield folder
+
+
+async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
+    """See what the folder holds now, and reserve space for it. Raises PermanentError when it cannot be archived as it is."""
+    report = await work.in_thread(_preflight, work, tools, sentinel)
+    if report.refusals:
+        raise PermanentError(" ".join(report.refusals))
+    await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
+    await tools.ledger.reserve(work, report.total_bytes)
+    return report
 
 
 def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
@@ -166,34 +192,30 @@ def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
 # Copy, compress, test ----------------------------------------------------------------------------------------------------------------
 
 
-async def _copy(work: Work, tools: Tools, report: PreflightReport) -> list[Entry]:
+async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport) -> Manifest:
     """Copy until a pass in which nothing changed. Raises PermanentError after the third that did."""
-    sentinel = await _sentinel(work, tools)
-    found: PreflightReport = report
     children = Children()
-    written = 0
+    written = [0]
 
     def progress(done: int) -> None:
-        nonlocal written
-        written = done
+        written[0] = done
         work.progress("Copying from the NAS", done, report.total_bytes)
 
     target = tools.places.copy(work.id, work.attempt, work.job["folder_name"])
     for number in range(1, _COPY_PASSES + 1):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            async with tools.ledger.following(work, lambda: written):
-                if number > 1:  # the folder is another by now: look again
-                    found = await work.in_thread(_preflight, work, tools, sentinel)
-                if found.refusals:
-                    raise PermanentError(" ".join(found.refusals))
-                entries = await work.in_thread(_copy_once, work, tools, sentinel, found, target, progress, children)
+            if number > 1:  # the folder is another by now, and perhaps a bigger one
+                report = await _look(work, tools, sentinel)
+            async with tools.ledger.following(work, lambda: written[0]):
+                entries = await work.in_thread(_copy_once, work, tools, sentinel, report, target, progress, children)
         except SourceInUse as exc:
             await work.warn("source_changed", f"The folder changed while it was copied (pass {number} of {_COPY_PASSES}): {exc}")
             await work.in_thread(staging.remove, target.parent, work.stop)
+            written[0] = 0
         else:
             await work.info("copied", f"Copy complete ({report.total_bytes:,} bytes, {report.file_count:,} files).")
-            return entries
+            return Manifest(work.job["folder_name"], work.job["source_path"], entries, report.warnings)
     raise PermanentError("The folder is in use: it changed during each of three copies. Retry when nobody writes to it.")
 
 
@@ -238,7 +260,7 @@ async def _hand_over(work: Work, tools: Tools, partial: Path, target: Path, mani
     facts = ArchiveFacts(target.name, packed.size, packed.sha256, packed.md5)
     sidecar, manifest_bytes = await work.in_thread(_publish, partial, target, manifest, facts, work)
     faults.point("compressor.published")
-    await work.in_thread(staging.remove, tools.places.temp / str(work.id), work.stop)
+    await work.in_thread(staging.remove_attempts, tools.places.temp, work.id, work.attempt, work.stop)
 
     async def record(session: Session) -> None:
         archive = (str(target), facts.size, facts.sha256, facts.md5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,9 +17,28 @@ _FOLLOW_SECONDS = 2.0
 _GIB = 1 << 30
 
 
-def filesystem_of(path: Path) -> str:
-    """Name of the file system a directory lies on, as this host sees it now."""
-    return f"{os.uname().nodename}:{path.stat().st_dev}"
+DISK_ID = ".cs-archiver-disk-id"
+
+
+def filesystems(places: Places) -> tuple[str, str]:
+    """Names of the file systems of temp and archives: the same one when both lie on one.
+
+    A file on the disk itself tells, because host names and device numbers differ between containers that share a disk.
+    """
+    archives = _disk_id(places.archives)
+    same = places.temp.stat().st_dev == places.archives.stat().st_dev
+    return archives if same else _disk_id(places.temp), archives
+
+
+def _disk_id(root: Path) -> str:
+    file = root / DISK_ID
+    if not file.exists():
+        new = root / f"{DISK_ID}.{uuid.uuid4()}"
+        new.write_text(f"{uuid.uuid4()}\n")
+        with suppress(FileExistsError):
+            file.hardlink_to(new)  # whole or not at all; the first one counts
+        new.unlink()
+    return file.read_text().strip()
 
 
 class Ledger:
@@ -28,13 +48,13 @@ class Ledger:
         self._places = places
         self._min_free = int(min_free_gb * _GIB)
         self._recheck_s = recheck_s
+        self._temp, self._archives = filesystems(places)
 
     def _needs(self, total_bytes: int) -> dict[str, tuple[Path, int]]:
         """What an archive job writes, per file system: the copy, and the archive with its sidecar."""
         archive = space.required_bytes(total_bytes) - total_bytes
         needs: dict[str, tuple[Path, int]] = {}
-        for path, size in ((self._places.temp, total_bytes), (self._places.archives, archive)):
-            name = filesystem_of(path)
+        for name, path, size in ((self._temp, self._places.temp, total_bytes), (self._archives, self._places.archives, archive)):
             needs[name] = (path, size + needs.get(name, (path, 0))[1])
         return needs
 
@@ -75,11 +95,10 @@ class Ledger:
         """Keep the ledger's `written` near the truth while a stage writes: those bytes count as used already."""
 
         async def follow() -> None:
-            name = filesystem_of(self._places.temp)
             while True:
                 await asyncio.sleep(_FOLLOW_SECONDS)
                 with suppress(*CONNECTION_ERRORS):
-                    await work.db.run("written", work.id, name, written())
+                    await work.db.run("written", work.id, self._temp, written())
 
         task = asyncio.create_task(follow())
         try:
@@ -92,4 +111,4 @@ class Ledger:
     async def keep_archive(self, session: Session, job: object, size: int) -> None:
         """From now on the job holds its archive only, and that is written."""
         await session.run("release_space", job)
-        await session.run("reserve", job, filesystem_of(self._places.archives), size, size)
+        await session.run("reserve", job, self._archives, size, size)

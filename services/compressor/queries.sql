@@ -53,12 +53,25 @@ UPDATE reservations SET written = $3 WHERE job_id = $1 AND filesystem = $2
 -- The files are gone. $1 job.
 DELETE FROM reservations WHERE job_id = $1
 
+-- release_idle_space --
+-- A job that ended, or waits with nobody at work, has no files. $1 job, $2 its last attempt. Under `lock_ledger`: a new attempt may be
+-- reserving.
+DELETE FROM reservations r USING jobs j
+WHERE j.id = $1 AND r.job_id = j.id AND j.attempt = $2 AND j.status IN ('queued', 'completed', 'failed', 'cancelled')
+  AND (j.lease_until IS NULL OR j.lease_until < clock_timestamp())
+
 -- log_text --
 -- A job's log as text. $1 job.
 SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' ' || level || ' ' || message FROM job_logs WHERE job_id = $1 ORDER BY id
 
 -- endings --
 -- Which of these jobs have ended, how, and how many days ago; jobs that still owe a clean-up are left out. $1 jobs.
-SELECT id, status, extract(epoch FROM clock_timestamp() - completed_at)::float8 / 86400 AS days_ago FROM jobs
+SELECT id, status, attempt, extract(epoch FROM clock_timestamp() - completed_at)::float8 / 86400 AS days_ago FROM jobs
 WHERE id = ANY($1::uuid[]) AND status IN ('completed', 'failed', 'cancelled')
+  AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = jobs.id)
+
+-- idle --
+-- Which of these jobs wait in the queue with nobody at work: nothing up to their last attempt is needed. $1 jobs.
+SELECT id, attempt FROM jobs
+WHERE id = ANY($1::uuid[]) AND status = 'queued' AND (lease_until IS NULL OR lease_until < clock_timestamp())
   AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = jobs.id)

@@ -3,6 +3,9 @@
 Two attempts never share a path, so a worker that lost its job can spoil nothing of the next one.
 """
 
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -10,9 +13,13 @@ import msgspec
 
 from services.compressor.copying import remove_tree
 from services.compressor.walking import Stop
+from shared import log
 from shared.manifest import SIDECAR_SUFFIX
 
+logger = log.get(__name__)
+
 ARCHIVE_SUFFIX = ".tar.7z"
+_TRIES = 5  # to remove what somebody else is removing at the same time
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -38,12 +45,13 @@ def sidecar_of(archive: Path) -> Path:
     return archive.with_name(archive.name + SIDECAR_SUFFIX)
 
 
-def attempts_in(root: Path, job: UUID) -> list[tuple[int, Path]]:
-    """The attempt directories of a job below one root."""
+def attempts_in(root: Path, job: UUID, up_to: int | None = None) -> list[tuple[int, Path]]:
+    """The attempt directories of a job below one root, at most those up to an attempt."""
     below = root / str(job)
     if not below.is_dir():
         return []
-    return [(int(path.name), path) for path in below.iterdir() if path.name.isdigit()]
+    found = [(int(path.name), path) for path in below.iterdir() if path.name.isdigit()]
+    return [(attempt, path) for attempt, path in found if up_to is None or attempt <= up_to]
 
 
 def jobs_in(root: Path) -> list[UUID]:
@@ -58,9 +66,25 @@ def jobs_in(root: Path) -> list[UUID]:
 
 
 def remove(path: Path, stop: Stop) -> None:
-    """Remove a directory tree of ours, links not followed; what is not there is removed already."""
-    if path.is_symlink() or path.exists():
-        remove_tree(path, stop)
+    """Remove a directory tree of ours, links not followed; what is not there is removed already, by whomever."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            if path.is_symlink() or path.exists():
+                remove_tree(path, stop)
+            return
+    remove_tree(path, stop)
+
+
+def remove_attempts(root: Path, job: UUID, up_to: int, stop: Stop, keep: Collection[int] = ()) -> list[Path]:
+    """Remove what a job's attempts up to `up_to` left below a root, except those in `keep`; returns what went.
+
+    A newer attempt's directory is never touched: it may be at work.
+    """
+    removed = [path for attempt, path in attempts_in(root, job, up_to) if attempt not in keep]
+    for path in removed:
+        remove(path, stop)
+    remove_if_empty(root / str(job))
+    return removed
 
 
 def remove_if_empty(path: Path) -> None:
@@ -69,3 +93,15 @@ def remove_if_empty(path: Path) -> None:
         path.rmdir()
     except OSError:  # not empty, or gone: both are fine
         return
+
+
+def put_aside(path: Path, target: Path, stop: Stop) -> None:
+    """Move a failed attempt's directory to `target`, also to another disk; what cannot be kept there is removed."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove(target, stop)  # half a move to another disk
+    try:
+        shutil.move(path, target)
+    except OSError as exc:
+        logger.warning("not_kept", message=f"{path} could not be kept in {target} and is removed: {exc}")
+        remove(target, stop)
+        remove(path, stop)
