@@ -17,23 +17,23 @@ _FOLLOW_SECONDS = 2.0
 _GIB = 1 << 30
 
 
-DISK_ID = ".cs-archiver-disk-id"
+STAGING_ID = ".cs-archiver-staging-id"
 
 
 def filesystems(places: Places) -> tuple[str, str]:
     """Names of the file systems of temp and archives: the same one when both lie on one.
 
-    A file on the disk itself tells, because host names and device numbers differ between containers that share a disk.
+    A file beside what failed tells, because host names and device numbers differ between containers that share the staging.
     """
-    archives = _disk_id(places.archives)
+    staging = _staging_id(places.failed)
     same = places.temp.stat().st_dev == places.archives.stat().st_dev
-    return archives if same else _disk_id(places.temp), archives
+    return f"{staging}:{'archives' if same else 'temp'}", f"{staging}:archives"
 
 
-def _disk_id(root: Path) -> str:
-    file = root / DISK_ID
+def _staging_id(root: Path) -> str:
+    file = root / STAGING_ID
     if not file.exists():
-        new = root / f"{DISK_ID}.{uuid.uuid4()}"
+        new = root / f"{STAGING_ID}.{uuid.uuid4()}"
         new.write_text(f"{uuid.uuid4()}\n")
         with suppress(FileExistsError):
             file.hardlink_to(new)  # whole or not at all; the first one counts
