@@ -1,4 +1,4 @@
-"""`make demo` as people meet it: without a terminal and to its end, and in a terminal until Ctrl-C."""
+"""`make demo` as people meet it: interrupted, without a terminal and to its end, and in a terminal until Ctrl-C."""
 
 import os
 import subprocess
@@ -39,7 +39,17 @@ def _nothing_left(directory: Path) -> bool:
     return not proc.marked(str(directory / "data"))
 
 
-def test_without_a_terminal_it_archives_one_folder_and_ends(directory: Path) -> None:
+def test_ctrl_c_in_the_middle_ends_everything_in_order(directory: Path) -> None:
+    """The job is left where it is, nothing stays running, and the exit code is 0."""
+    with closing(_Terminal(_command(directory))) as terminal:
+        terminal.read_until("queued -> copying")
+        terminal.press_ctrl_c()
+        terminal.read_until("Stopped.")
+        assert terminal.exit_code() == 0
+    assert _nothing_left(directory)
+
+
+def test_without_a_terminal_it_goes_on_with_that_folder_and_ends(directory: Path) -> None:
     """Plain lines tell every state; source, archive and marker are what the last lines say; nothing stays running."""
     environment = {**os.environ, "DEMO_EXIT": "1", "GLOBUS_CLIENT_ID": "somebody's real account"}
     done = subprocess.run(
@@ -56,6 +66,7 @@ def test_without_a_terminal_it_archives_one_folder_and_ends(directory: Path) -> 
     for step in ("queued -> copying", "copying -> compressing", "verifying -> compressed", "upload_verifying -> verified"):
         assert step in done.stderr
     assert "\x1b" not in done.stderr
+    assert "Going on with Kampagne Frühjahr" in done.stderr
     assert "Completed: Kampagne Frühjahr" in done.stderr
     folder = directory / "nas/Marketing/2024/Kampagne Frühjahr"
     assert [path.name for path in folder.iterdir()] == ["Kampagne Frühjahr-ARCHIVED-TO-GLOBUS.txt"]
