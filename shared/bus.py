@@ -22,11 +22,12 @@ Handler = Callable[[bytes], Awaitable[msgspec.Struct]]
 
 
 class Problem(msgspec.Struct, tag_field="problem", tag="error"):
-    """A refusal as an answer: `permanent` tells the asker whether trying again can help."""
+    """A refusal as an answer: `permanent` tells the asker whether trying again can help, `code` which refusal it is."""
 
     message: str
     permanent: bool
     retry_after_s: float = 0.0
+    code: str | None = None
 
 
 class Bus:
@@ -142,7 +143,7 @@ class Bus:
         if (reply.headers or {}).get("Problem"):
             problem = msgspec.json.decode(reply.data, type=Problem)
             if problem.permanent:
-                raise PermanentError(problem.message)
+                raise PermanentError(problem.message, problem.code)
             raise Waiting(problem.message, problem.retry_after_s or 60.0)
         return msgspec.json.decode(reply.data, type=answer)
 
@@ -156,7 +157,7 @@ class Bus:
             except Waiting as exc:
                 problem = Problem(str(exc), permanent=False, retry_after_s=exc.retry_after_s)
             except (PermanentError, msgspec.ValidationError) as exc:
-                problem = Problem(str(exc), permanent=True)
+                problem = Problem(str(exc), permanent=True, code=getattr(exc, "code", None))
             except ArchiverError as exc:
                 problem = Problem(str(exc), permanent=False)
             except Exception as exc:  # a defect of ours: say so instead of letting the asker wait

@@ -21,7 +21,20 @@ class ArchiverError(Exception):
 
 
 class PermanentError(ArchiverError):
-    """Trying again cannot help: bad input, a refused name, no permission. The job fails at once."""
+    """Trying again cannot help: bad input, a refused name, no permission. The job fails at once.
+
+    `code`: a stable word, where a program has to tell this refusal from others; None where nobody has to.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+NOT_FOUND = "not-found"
+"""Code of a refusal: what was asked about does not exist."""
+ARCHIVED_ALREADY = "archived-already"
+"""Code of a refusal: the folder holds a marker."""
 
 
 class TransientError(ArchiverError):

@@ -166,6 +166,11 @@ SELECT coalesce(max(stream_seq), 0) FROM outbox
 -- The stream has it although the answer was lost. $1 event id, $2 sequence.
 UPDATE outbox SET stream_seq = $2 WHERE payload ->> 'id' = $1 AND stream_seq IS NULL
 
+-- is_migrated --
+-- Have the first tables and this role's rights been made?
+SELECT to_regclass('public.service_instances') IS NOT NULL
+  AND has_table_privilege(to_regclass('public.service_instances'), 'INSERT')
+
 -- ping --
 -- Does the database answer?
 SELECT 1

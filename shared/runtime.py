@@ -13,6 +13,7 @@ from os import getpid
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import asyncpg
 import msgspec
 
 from shared import log
@@ -113,15 +114,31 @@ async def _start(
     db = await Database.connect(settings.database_url, queries)
     bus = await Bus.connect(settings.nats_url, role, settings.nats_password, settings.nats_user)
     runtime = Runtime(role, settings, db, bus, instance)
-    coroutines: list[Any] = [body(runtime), relay(db, bus), _sign_of_life(runtime)]
+    # The gateway says by itself what is missing; the others have nothing to do before the tables are there.
+    work = body(runtime) if role is Role.GATEWAY else _once_migrated(db, lambda: body(runtime))
+    coroutines: list[Any] = [work, _once_migrated(db, lambda: relay(db, bus)), _sign_of_life(runtime)]
     if settings.health_port:
         coroutines.append(_serve_health(runtime, settings.health_port))
     return runtime, [asyncio.create_task(coroutine) for coroutine in coroutines]
 
 
-async def _sign_of_life(runtime: Runtime[S]) -> None:
+async def _once_migrated(db: Database, work: Callable[[], Awaitable[None]]) -> None:
+    said = False
     while True:
         with contextlib.suppress(*CONNECTION_ERRORS):
+            if await db.value("is_migrated"):
+                break
+            if not said:
+                said = True
+                logger.warning("not_migrated", message="The database has no tables yet; waiting for `python -m shared.migrate`.")
+        await asyncio.sleep(0.5)
+    await work()
+
+
+async def _sign_of_life(runtime: Runtime[S]) -> None:
+    while True:
+        # Missing tables, roles or grants: the migrations have not run yet, and this service waits for them.
+        with contextlib.suppress(*CONNECTION_ERRORS, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
             await runtime.db.run("seen", runtime.instance, runtime.role, version("cs-archiver"))
         await asyncio.sleep(_SEEN_SECONDS)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 
 ARCHIVE_SUFFIX = ".tar.7z"
@@ -35,13 +36,10 @@ def folder_path(base: str, path: str) -> str:
     return text
 
 
-def scanner_refusal(sentence: str) -> ProblemError:
-    """The status for a refusal of the scanner. Its answer carries only a sentence: these are the scanner's own words."""
-    if "is archived already" in sentence:
-        return conflict(sentence)
-    if sentence.endswith("does not exist."):
-        return not_found(sentence)
-    return bad_request(sentence)
+def scanner_refusal(refusal: PermanentError) -> ProblemError:
+    """The status for a refusal of the scanner."""
+    by_code = {ARCHIVED_ALREADY: conflict, NOT_FOUND: not_found}
+    return by_code.get(refusal.code or "", bad_request)(str(refusal))
 
 
 def destination(level1: str, level2: str, name: str) -> str:

@@ -38,7 +38,7 @@ class Peers:
         try:
             return await self._ask(Role.SCANNER, "inspect", Inspect(path), Inspected, _INSPECT_SECONDS)
         except PermanentError as exc:
-            raise decide.scanner_refusal(str(exc)) from exc
+            raise decide.scanner_refusal(exc) from exc
 
     async def destination(self, path: str, job_id: UUID | None) -> DestinationState:
         """What stands under a destination path; `unknown` while nobody can say. Raises PermanentError for a name that cannot travel."""

@@ -16,7 +16,7 @@ import msgspec
 
 from services.scanner import marker
 from shared import handles, mount
-from shared.errors import Operation, PermanentError, TransientError
+from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, Operation, PermanentError, TransientError
 from shared.manifest import printable
 
 Ignored = Literal["archived", "single_text_file", "empty"]
@@ -173,7 +173,7 @@ def inspect(base: Path, path: str) -> FolderIdentity:
 
 def _refusal(base_handle: int, parts: tuple[str, str, str], plain: str, exc: OSError) -> PermanentError | TransientError:
     if exc.errno == errno.ENOENT:
-        return PermanentError(f"{plain} does not exist.")
+        return PermanentError(f"{plain} does not exist.", NOT_FOUND)
     if exc.errno in _NOT_A_FOLDER:
         part = _first_link(base_handle, parts)
         return PermanentError(
@@ -197,7 +197,7 @@ def _refuse_ignored(folder: int, plain: str) -> None:
     names = os.listdir(folder)
     found = next((name for name in names if marker.is_marker(name)), None)
     if found is not None:
-        raise PermanentError(f"{plain} is archived already: it holds the marker {printable(os.fsencode(found))}.")
+        raise PermanentError(f"{plain} is archived already: it holds the marker {printable(os.fsencode(found))}.", ARCHIVED_ALREADY)
     if len(names) == 1 and _is_single_text(folder, names):
         raise PermanentError(f"{plain} holds only one .txt file; such folders are not archived.")
     if not _holds_a_file(folder):

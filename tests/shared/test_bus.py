@@ -58,7 +58,7 @@ async def test_a_question_is_answered_as_a_struct(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("raised", "family", "words"),
     [
-        (PermanentError("No such folder."), PermanentError, "No such folder."),
+        (PermanentError("No such folder.", "not-found"), PermanentError, "No such folder."),
         (Waiting("The NAS is not mounted.", 7.0), Waiting, "The NAS is not mounted."),
         (TransientError("Try later.", Operation.UPLOAD), Waiting, "Try later."),
         (ZeroDivisionError("secret detail"), Waiting, "The uploader failed on this question (ZeroDivisionError)."),
@@ -76,6 +76,9 @@ async def test_a_refusal_keeps_its_family(connect: Connect, raised: Exception, f
     with pytest.raises(family) as refused:
         await gateway.ask("uploader", "destination", QUESTION, DestinationState)
     assert str(refused.value) == words
+    if isinstance(raised, PermanentError):
+        assert isinstance(refused.value, PermanentError)
+        assert refused.value.code == "not-found"
     if isinstance(raised, Waiting):
         assert isinstance(refused.value, Waiting)
         assert refused.value.retry_after_s == 7.0

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from devstack import ports
 from shared.runtime import EXIT_CONFIGURATION, EXIT_FAILED
-from tests.support.engines import nats_server
-from tests.support.kernel import Kernel, eventually
+from tests.support.engines import NatsEngine, PostgresEngine, nats_server
+from tests.support.kernel import Kernel, _migrate, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,6 +146,29 @@ async def _through(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
             target.close()
 
     await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+
+async def test_a_database_without_tables_is_waited_for(
+    pg: PostgresEngine, nats: NatsEngine, tmp_path: Path, started: list[Service]
+) -> None:
+    """Not migrated yet: the service says so and waits; the migrations run, and it goes to work without a restart."""
+    await pg.template("migrated", _migrate)  # the roles are the server's, the tables the database's
+    dsn = await pg.create_database()
+    kernel = Kernel(pg, nats, dsn, None)
+    service = Service(tmp_path, **environment(kernel))
+    started.append(service)
+    await eventually(service.said, lambda seen: "not_migrated" in seen, "the wait to be logged", 30)
+
+    await _migrate(dsn)
+    kernel.owner = await asyncpg.connect(dsn)
+    job = await kernel.job()
+    await eventually(lambda: kernel.row(job), lambda seen: seen["status"] == "copying", "the job to be taken", 30)
+
+    assert service.process.poll() is None
+    service.process.terminate()
+    assert await service.ended() == 0
+    await kernel.close()
+    await pg.drop_database(dsn)
 
 
 async def test_stopping_while_still_waiting_for_an_engine(tmp_path: Path, started: list[Service]) -> None:

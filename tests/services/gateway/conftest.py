@@ -18,7 +18,7 @@ import pytest
 
 from services.gateway import app
 from shared.bus import Bus
-from shared.errors import PermanentError, Waiting
+from shared.errors import NOT_FOUND, PermanentError, Waiting
 from shared.lifecycle import Role
 from shared.outbox import relay
 from shared.questions import AskDestination, DestinationState, Inspect, Inspected, Refresh, Refreshed
@@ -36,7 +36,7 @@ class Peers:
 
     def __init__(self) -> None:
         self.folders: dict[str, Inspected] = {}
-        self.refusals: dict[str, str] = {}
+        self.refusals: dict[str, tuple[str, str | None]] = {}
         self.waiting: str | None = None
         self.destinations: dict[str, DestinationState] = {}
         self.asked: list[AskDestination] = []
@@ -55,9 +55,9 @@ class Peers:
         if self.waiting:
             raise Waiting(self.waiting, 7)
         if path in self.refusals:
-            raise PermanentError(self.refusals[path])
+            raise PermanentError(*self.refusals[path])
         if path not in self.folders:
-            raise PermanentError(f"{path} does not exist.")
+            raise PermanentError(f"{path} does not exist.", NOT_FOUND)
         return self.folders[path]
 
     async def _refresh(self, payload: bytes) -> msgspec.Struct:

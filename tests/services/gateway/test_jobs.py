@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from services.gateway.schemas import JobDetail, JobSummary, Queue, SystemStatus
+from shared.errors import ARCHIVED_ALREADY, NOT_FOUND
 from shared.questions import DestinationState
 from tests.services.gateway.conftest import BASE, Gateway, problem
 from tests.support.kernel import MD5, SHA
@@ -75,13 +76,13 @@ async def test_paths_refused(gateway: Gateway, path: str) -> None:
 
 async def test_the_scanner_refuses(gateway: Gateway) -> None:
     """Its sentence reaches the user: 404 what is not there, 409 what is archived, 400 what cannot be, 503 while the NAS is away."""
-    for name, sentence, status, kind in (
-        ("Done", "{} is archived already: it holds the marker Done-ARCHIVED-TO-GLOBUS.txt.", 409, "conflict"),
-        ("Gone", "{} does not exist.", 404, "not-found"),
-        ("Empty", "{} is empty; there is nothing to archive.", 400, "bad-request"),
+    for name, sentence, code, status, kind in (
+        ("Done", "{} holds a marker.", ARCHIVED_ALREADY, 409, "conflict"),
+        ("Gone", "{} is nowhere to be seen.", NOT_FOUND, 404, "not-found"),
+        ("Empty", "{} does not exist.", None, 400, "bad-request"),  # the code decides, never the words
     ):
         path = f"{BASE}/Production/2024/{name}"
-        gateway.peers.refusals[path] = sentence.format(path)
+        gateway.peers.refusals[path] = sentence.format(path), code
         assert problem(await _ask_for(gateway, path), status, kind) == sentence.format(path)
 
     gateway.peers.waiting = "The NAS is not mounted."
