@@ -410,10 +410,11 @@ class Stack:
         """What the archive at the destination holds, after extracting it."""
         return snapshot(extract(self.remote(folder), self.root / "restored"))
 
-    def staged(self) -> list[str]:
-        """Everything below temp and archives."""
+    def staged(self, job: str = "") -> list[str]:
+        """Everything below temp and archives, of one job or of all (a failed job keeps its tested archive for a retry)."""
         storage = self.data / "storage"
-        return sorted(str(path.relative_to(storage)) for name in ("temp", "archives") for path in (storage / name).rglob("*"))
+        found = [path.relative_to(storage) for name in ("temp", "archives") for path in (storage / name).rglob("*")]
+        return sorted(str(path) for path in found if not job or job in path.parts)
 
     def arrived(self, folder: Path) -> list[str]:
         """The names at the destination that belong to a folder's archive."""

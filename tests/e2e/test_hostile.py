@@ -1,0 +1,537 @@
+"""What can go wrong on the way, one by one: no byte is lost, and the job says what happened."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.lifecycle import Status
+from tests.support.stack import Stack, Tree, snapshot, until
+
+BIG: Tree = {"a.txt": b"a\n" * 50, "sub/b.bin": bytes(range(256)) * 100, "sub/deep/c.txt": b"c", "empty": None}
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return {"HARD_FAULT_MINUTES": "0.01", "MAX_UPLOAD_RETRIES": "2", "SCAN_INTERVAL_SECONDS": "600"}
+
+
+def stall(**more: Any) -> dict[str, Any]:
+    """Transfers stand still until the list of faults is emptied: the window between copy and arrival."""
+    return {"kind": "task", "action": "stall", "label": r"\.transfer\.", **more}
+
+
+@contextmanager
+def uploading(stack: Stack, folder: Path, **options: Any) -> Iterator[str]:
+    """A job whose transfer stands still while the block runs; the source was copied by then."""
+    stack.control.set_faults(stall())
+    job = stack.archive(folder, **options)
+    stack.wait(job, "uploading")
+    until(lambda: len(transfers(stack, job)) == 1, "one transfer under way", tell=stack.stories)
+    yield job
+    stack.control.set_faults()
+
+
+def transfers(stack: Stack, job: str, purpose: str = "transfer") -> list[dict[str, Any]]:
+    """The tasks of a job at Globus."""
+    return [task for task in stack.control.tasks() if job in task["label"] and f".{purpose}." in task["label"]]
+
+
+def assert_untouched(stack: Stack, folder: Path, before: object) -> None:
+    assert snapshot(folder) == before
+    assert not stack.marker(folder).exists()
+
+
+def settled(stack: Stack, job: str, folder: Path) -> None:
+    """Wait until a job that ended has cleaned up: nothing staged, nothing at the destination."""
+    until(lambda: stack.staged(job) == [], "staging empty", tell=lambda: f"{stack.staged(job)}\n{stack.stories()}")
+    until(lambda: stack.arrived(folder) == [], "destination empty", tell=stack.stories)
+
+
+# Damage at the destination ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["truncate", "flip", "delete", "grow"])
+def test_damage_after_globus_verified_is_found_and_repaired(stack: Stack, action: str) -> None:
+    """Half a percent missing, one byte flipped, a file gone, a file grown: the task says SUCCEEDED, the proof says no."""
+    folder = stack.folder({"data.bin": os.urandom(200_000)})
+    before = snapshot(folder)
+    stack.control.set_faults({"kind": "data", "action": action, "when": "after_verify", "path": r"\.7z$", "times": 1})
+
+    job = stack.archive(folder)
+    stack.wait(job, "completed")
+
+    stack.assert_archived(folder, before)
+    assert stack.job(job)["warnings"], "it says what happened"
+    stack.assert_events(job)
+
+
+@pytest.mark.parametrize("action", ["truncate", "flip"])
+def test_damage_that_comes_back_every_time_fails_the_job(stack: Stack, action: str) -> None:
+    """The budget ends, the reason is told, the source is whole; the damaged remote file, never proven, is removed."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.control.set_faults({"kind": "data", "action": action, "when": "after_verify", "path": r"\.7z$"})
+
+    job = stack.archive(folder)
+    stack.wait(job, "failed", timeout_s=60)
+
+    assert_untouched(stack, folder, before)
+    assert "gave up after 2 retries" in stack.job(job)["error_message"]
+    until(lambda: stack.arrived(folder) == [], "destination empty", tell=stack.stories)
+
+
+# The source after the copy ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_changed_or_came_after_the_copy_stays(stack: Stack) -> None:
+    """Added, rewritten and replaced files are kept and counted; the rest, which is proven, goes."""
+    folder = stack.folder({"same": b"same", "changed": b"old", "replaced": b"12345", "sub/same too": b"x", "sub/gone": b"y"})
+    before = snapshot(folder)
+
+    with uploading(stack, folder) as job:
+        (folder / "changed").write_bytes(b"new")
+        times = (folder / "replaced").stat()
+        (folder / "other").write_bytes(b"54321")
+        os.utime(folder / "other", ns=(times.st_atime_ns, times.st_mtime_ns))
+        (folder / "other").rename(folder / "replaced")  # same name, size and time; only the inode tells
+        (folder / "added").write_bytes(b"added")
+        (folder / "sub" / "gone").unlink()
+    done = stack.wait(job, "completed")
+
+    stack.assert_archived(folder, before, {"changed", "replaced", "added"})
+    assert done["kept_count"] == 3
+    assert [(folder / name).read_bytes() for name in ("changed", "replaced", "added")] == [b"new", b"54321", b"added"]
+    assert "kept 3 files" in stack.log(job) or any("Kept" in line for line in done["warnings"])
+    assert "Kept in this folder: 3 files" in stack.marker(folder).read_text()
+
+
+def test_a_source_that_is_another_by_now_is_left_alone(stack: Stack) -> None:
+    """When nothing of what was copied is there any more, the job fails before it deletes a byte, and leaves no marker."""
+    folder = stack.folder({"one": b"1", "two": b"2"})
+
+    with uploading(stack, folder) as job:
+        for name in ("one", "two"):
+            (folder / name).write_bytes(b"rewritten")
+        before = snapshot(folder)
+    stack.wait(job, "failed")
+
+    assert_untouched(stack, folder, before)
+    assert "Nothing was deleted" in stack.job(job)["error_message"]
+    assert len(stack.arrived(folder)) == 2, "a proven archive stays"
+
+
+def test_a_file_that_changes_during_the_copy_is_copied_again(stack: Stack) -> None:
+    """The archive holds the folder as it was at one moment, never half old and half new."""
+    folder = stack.folder(BIG)
+    stack.stops_at("transition.copying.after")
+
+    job = stack.archive(folder)
+    with stack.holding("compressor"):  # it has looked at the folder and copied nothing yet
+        (folder / "a.txt").write_bytes(b"changed under its hands")
+        (folder / "new.txt").write_bytes(b"new")
+        before = snapshot(folder)
+    stack.wait(job, "completed")
+
+    stack.assert_archived(folder, before)
+    assert "changed while it was copied" in stack.log(job)
+
+
+def test_a_folder_that_never_rests_fails(stack: Stack) -> None:
+    """Three copies, each of something that was written meanwhile: the job says that the folder is in use."""
+    folder = stack.folder({**{f"{n}.bin": bytes(100) for n in range(300)}, "log.txt": b""})
+    ended = threading.Event()
+
+    def write() -> None:
+        with (folder / "log.txt").open("ab", buffering=0) as log:
+            while not ended.wait(0.0005):
+                log.write(b"line\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        job = stack.archive(folder)
+        stack.wait(job, "failed", timeout_s=60)
+    finally:
+        ended.set()
+        writer.join()
+
+    assert "in use" in stack.job(job)["error_message"]
+    assert len(snapshot(folder)) == 301
+    settled(stack, job, folder)
+
+
+# Names and places at the destination ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", ".manifest.json"])
+def test_an_existing_remote_path_is_refused_at_request(stack: Stack, suffix: str) -> None:
+    """Archive or sidecar: whoever put it there keeps it."""
+    folder = stack.folder()
+    taken = stack.remote(folder).with_name(stack.remote(folder).name + suffix)
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    taken.write_bytes(b"somebody else's")
+
+    answer = stack.ask(folder)
+
+    assert answer.status_code == 409, answer.text
+    assert taken.read_bytes() == b"somebody else's"
+
+
+def test_a_remote_file_that_appears_meanwhile_is_never_touched(stack: Stack) -> None:
+    """Between request and upload somebody else puts a file there: the job fails and says so; nobody's file is harmed."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at("compressor.packed")
+
+    job = stack.archive(folder)
+    with stack.holding("compressor"):
+        stack.remote(folder).parent.mkdir(parents=True, exist_ok=True)
+        stack.remote(folder).write_bytes(b"somebody else's")
+    stack.wait(job, "failed")
+
+    assert_untouched(stack, folder, before)
+    assert stack.remote(folder).read_bytes() == b"somebody else's"
+    assert stack.arrived(folder) == [stack.remote(folder).name]
+    assert "not this job's" in stack.job(job)["error_message"]
+
+
+def test_two_folders_of_one_name_do_not_meet(stack: Stack) -> None:
+    """Same name in two level 2 folders, archived at once: two archives, each its own."""
+    folders = [stack.folder({"which": level2.encode()}, name="Twin", level2=level2) for level2 in ("North", "South")]
+    before = [snapshot(folder) for folder in folders]
+
+    jobs = [stack.archive(folder) for folder in folders]
+
+    for job, folder, was in zip(jobs, folders, before, strict=True):
+        stack.wait(job, "completed")
+        stack.assert_archived(folder, was)
+
+
+def test_one_folder_has_one_job_and_one_name_one_place(stack: Stack) -> None:
+    """A second request for the folder, and one for a twin that a destination might not tell apart, are 409 that name the job."""
+    folder, twin = stack.folder(name="Straße"), stack.folder(name="STRASSE")
+
+    with uploading(stack, folder) as job:
+        again, other = stack.ask(folder), stack.ask(twin)
+    stack.wait(job, "completed")
+    late = stack.ask(twin)
+
+    assert [answer.status_code for answer in (again, other, late)] == [409, 409, 409]
+    assert all(job in answer.json()["detail"] for answer in (again, other, late))
+    assert twin.exists()
+
+
+# The NAS goes away ---------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def unmounted(stack: Stack) -> Iterator[None]:
+    """An empty directory where the NAS was, as an unmounted one looks."""
+    aside = stack.root / "aside"
+    stack.nas.rename(aside)
+    stack.nas.mkdir()
+    try:
+        yield
+    finally:
+        stack.nas.rmdir()  # fails when anything was written there
+        aside.rename(stack.nas)
+
+
+def test_an_unmounted_nas_is_waited_for_before_the_copy(stack: Stack) -> None:
+    """The job stays queued and says why; when the NAS is back it goes on by itself."""
+    folder = stack.folder()
+    before = snapshot(folder)
+
+    with stack.frozen("compressor"):
+        job = stack.archive(folder)
+        aside = unmounted(stack)
+        aside.__enter__()
+    waits = stack.wait_for(job, lambda seen: seen["wait_reason"], "a reason to wait")
+    aside.__exit__(None, None, None)
+    stack.wait(job, "completed")
+
+    assert "NAS" in waits["wait_reason"]
+    assert waits["status"] == "queued"
+    assert waits["retry_count"] == 0, "waiting costs no budget"
+    stack.assert_archived(folder, before)
+
+
+def test_an_unmounted_nas_is_waited_for_before_the_deletion(stack: Stack) -> None:
+    """An empty directory is no emptied source: the job waits in `verified`, then empties the real one."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at("transition.verified.before")
+
+    job = stack.archive(folder)
+    with stack.holding("uploader"):
+        aside = unmounted(stack)
+        aside.__enter__()
+    waits = stack.wait_for(job, lambda seen: seen["status"] == "verified" and seen["wait_reason"], "a reason to wait")
+    aside.__exit__(None, None, None)
+    stack.wait(job, "completed")
+
+    assert "NAS" in waits["wait_reason"]
+    stack.assert_archived(folder, before)
+
+
+# Cancel --------------------------------------------------------------------------------------------------------------------------------
+
+
+def cancelled(stack: Stack, job: str, folder: Path, before: object) -> None:
+    """The job ends cancelled, the source is whole, and soon nothing is left of it anywhere; its place is free again."""
+    stack.wait(job, "cancelled")
+    assert_untouched(stack, folder, before)
+    settled(stack, job, folder)
+    until(lambda: stack.ask(folder).status_code == 201, "the destination free again", tell=stack.stories)
+    stack.wait(stack.jobs[-1], "completed")
+    stack.assert_archived(folder, before)  # type: ignore[arg-type]  # a snapshot
+    stack.assert_events(job)
+
+
+def test_cancel_while_queued(stack: Stack) -> None:
+    folder = stack.folder()
+    before = snapshot(folder)
+
+    with stack.frozen("compressor"):
+        job = stack.archive(folder)
+        assert stack.cancel(job).status_code == 204
+        assert stack.job(job)["status"] == "cancelled", "nobody worked on it: at once"
+
+    cancelled(stack, job, folder, before)
+
+
+@pytest.mark.parametrize("state", [Status.COPYING, Status.COMPRESSING, Status.VERIFYING])
+def test_cancel_while_it_is_packed(stack: Stack, state: Status) -> None:
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at(f"transition.{state}.after")
+
+    job = stack.archive(folder)
+    with stack.holding("compressor"):
+        assert stack.job(job)["status"] == state
+        assert stack.cancel(job).status_code == 204
+
+    cancelled(stack, job, folder, before)
+
+
+def test_cancel_while_it_waits_for_its_upload(stack: Stack) -> None:
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at("transition.compressed.before")
+
+    job = stack.archive(folder)
+    with stack.holding("compressor"):
+        uploader = stack.signal("uploader", signal.SIGSTOP)
+    stack.wait(job, "compressed")
+    try:
+        assert stack.cancel(job).status_code == 204
+        assert stack.job(job)["status"] == "cancelled", "nobody worked on it: at once"
+    finally:
+        os.kill(uploader, signal.SIGCONT)
+
+    cancelled(stack, job, folder, before)
+
+
+@pytest.mark.parametrize("moved", [0, 300_000])
+def test_cancel_while_it_is_uploaded(stack: Stack, moved: int) -> None:
+    """Before the first byte and half-way: the task at Globus is cancelled too, and what it had written is removed."""
+    folder = stack.folder({"data.bin": os.urandom(2_000_000)})
+    before = snapshot(folder)
+    if moved:
+        stack.control.configure(bytes_per_second=500_000)
+
+    with uploading(stack, folder) if not moved else slow_upload(stack, folder, moved) as job:
+        assert stack.cancel(job).status_code == 204
+        stack.wait(job, "cancelled")
+    until(lambda: all(task["status"] == "FAILED" for task in transfers(stack, job)), "the task cancelled", tell=stack.stories)
+    stack.control.configure(bytes_per_second=None)
+
+    cancelled(stack, job, folder, before)
+
+
+@contextmanager
+def slow_upload(stack: Stack, folder: Path, moved: int) -> Iterator[str]:
+    job = stack.archive(folder)
+    until(lambda: any(task["bytes_transferred"] >= moved for task in transfers(stack, job)), "some bytes", tell=stack.stories)
+    yield job
+
+
+def test_cancel_while_the_upload_is_verified(stack: Stack) -> None:
+    """Amid the second reading: its task ends, and what arrived but was never proven is removed."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.control.set_faults({"kind": "task", "action": "stall", "label": r"\.recheck\."})
+
+    job = stack.archive(folder)
+    until(lambda: transfers(stack, job, "recheck"), "the second reading under way", tell=stack.stories)
+    assert stack.job(job)["status"] == "upload_verifying"
+    assert stack.cancel(job).status_code == 204
+    stack.wait(job, "cancelled")
+    stack.control.set_faults()
+
+    cancelled(stack, job, folder, before)
+
+
+def test_cancel_of_a_verified_job_keeps_the_source_and_the_proven_archive(stack: Stack) -> None:
+    """What is proven at the destination is never removed; the source stays, because that is what was asked for."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at("transition.verified.before")
+
+    job = stack.archive(folder)
+    with stack.holding("uploader"):
+        scanner = stack.signal("scanner", signal.SIGSTOP)
+    stack.wait(job, "verified")
+    try:
+        assert stack.cancel(job).status_code == 204
+        stack.wait(job, "cancelled")
+    finally:
+        os.kill(scanner, signal.SIGCONT)
+
+    assert_untouched(stack, folder, before)
+    until(lambda: stack.staged(job) == [], "staging empty", tell=stack.stories)
+    assert stack.restored(folder) == before
+    assert stack.ask(folder).status_code == 409, "a proven archive keeps its place"
+
+
+def test_a_deletion_that_has_begun_is_not_cancelled(stack: Stack) -> None:
+    """409 with the reason, and the job completes."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at("deletion.renamed")
+
+    job = stack.archive(folder)
+    with stack.holding("scanner"):
+        answer = stack.cancel(job)
+    stack.wait(job, "completed")
+
+    assert answer.status_code == 409
+    assert "being deleted" in answer.json()["detail"]
+    stack.assert_archived(folder, before)
+    assert stack.cancel(job).status_code == 409
+
+
+# Retry, refusals -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_uses_the_tested_archive_again(stack: Stack) -> None:
+    """A job that failed on the way up keeps its archive; tried again, it copies and packs nothing."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.control.set_faults({"kind": "task", "action": "fail", "code": "PERMISSION_DENIED", "label": r"\.transfer\."})
+
+    job = stack.archive(folder)
+    stack.wait(job, "failed", timeout_s=60)
+    first = stack.job(job)["archive"]
+    assert_untouched(stack, folder, before)
+    assert "PERMISSION_DENIED" in stack.job(job)["error_message"]
+    stack.control.set_faults()
+    stack.retry(job)
+    stack.wait(job, "completed")
+
+    assert stack.job(job)["archive"] == first
+    assert stack.states(job).count("copying") == 1
+    stack.assert_archived(folder, before)
+    assert stack.staged(job) == []
+    stack.assert_events(job)
+
+
+def test_what_an_archive_cannot_hold_refuses_before_copying(stack: Stack) -> None:
+    """A named pipe is named in the refusal; nothing was copied."""
+    folder = stack.folder()
+    os.mkfifo(folder / "sub" / "pipe")
+
+    job = stack.archive(folder)
+    stack.wait(job, "failed")
+
+    assert stack.states(job) == ["queued", "failed"]
+    assert "sub/pipe" in stack.job(job)["error_message"]
+    assert (folder / "one.txt").exists()
+
+
+def test_a_foreign_file_with_the_markers_name_fails_before_any_deletion(stack: Stack) -> None:
+    """Somebody's file stands where the marker belongs: the job fails, both stay as they are, the proven archive too."""
+    folder = stack.folder()
+
+    with uploading(stack, folder) as job:
+        stack.marker(folder).write_bytes(b"not a marker of ours")
+        before = snapshot(folder)
+    stack.wait(job, "failed")
+
+    assert snapshot(folder) == before
+    assert "marker" in stack.job(job)["error_message"]
+
+
+# Globus misbehaves ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["fail", "fault", "reject"])
+def test_md5_is_used_where_sha256_is_refused(stack: Stack, how: str) -> None:
+    """However an endpoint says that it does not know SHA-256: the next algorithm both sides know proves the arrival."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    config = stack.control._call("GET", "config")
+    (destination,) = [name for name, c in config["collections"].items() if c["root"].endswith("/destination")]
+    known = config["collections"][destination]
+    only_md5 = {"checksum_algorithms": ["MD5"], "unsupported_algorithm": how}
+    stack.control.configure(collections={destination: only_md5})
+    try:
+        job = stack.archive(folder)
+        stack.wait(job, "completed")
+    finally:
+        usual = {name: known[name] for name in only_md5}
+        stack.control.configure(collections={destination: usual})
+
+    stack.assert_archived(folder, before)
+    assert "MD5" in stack.log(job)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "auth", "action": "revoke_tokens", "times": 1},
+        {"kind": "http", "action": "lost_response", "method": "POST", "path": "/transfer$", "times": 1},
+        {"kind": "http", "action": "cut_body", "path": "/task/", "times": 2},
+        {"kind": "http", "action": "status", "status": 503, "path": "/(stat|ls|task)", "times": 3},
+        {"kind": "task", "action": "fail", "code": "ENDPOINT_ERROR", "label": r"\.transfer\.", "times": 1},
+        {"kind": "task", "action": "inactive", "label": r"\.transfer\.", "times": 1},
+        {"kind": "task", "action": "faulting", "code": "PERMISSION_DENIED", "label": r"\.transfer\.", "times": 1},
+        {"kind": "task", "action": "history_deleted", "label": r"\.transfer\.", "times": 1},
+    ],
+    ids=lambda fault: fault["action"],
+)
+def test_trouble_at_globus_that_passes(stack: Stack, fault: dict[str, Any]) -> None:
+    """Token gone, answer lost, answer cut, service away, task failed, suspended, stuck or forgotten: the job still ends right."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.control.set_faults(fault)
+
+    job = stack.archive(folder)
+    stack.wait(job, "completed", timeout_s=60)
+
+    assert stack.control.faults()[0]["fired"], "the fault was met"
+    stack.assert_archived(folder, before)
+    if fault["action"] == "lost_response":
+        assert len(transfers(stack, job)) == 1, "sent again under its own id, it is no second task"
+    stack.assert_events(job)
+
+
+def test_globus_is_away_for_a_while(stack: Stack) -> None:
+    """The job waits and says so; when Globus answers again it goes on by itself."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.control.set_faults({"kind": "http", "action": "status", "status": 503, "path": "^/v0|^/(transfer|task|operation)"})
+
+    job = stack.archive(folder)
+    waits = stack.wait_for(job, lambda seen: seen["wait_reason"], "a reason to wait")
+    stack.control.set_faults()
+    stack.wait(job, "completed", timeout_s=60)
+
+    assert waits["wait_reason"]
+    stack.assert_archived(folder, before)
