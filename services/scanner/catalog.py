@@ -1,6 +1,7 @@
 """The catalog of folders: scans the NAS on a schedule and on request, and keeps what was seen in Postgres."""
 
 import asyncio
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
 from shared import log, mount
 from shared.db import CONNECTION_ERRORS, Database
-from shared.errors import ArchiverError, Waiting
+from shared.errors import ArchiverError, Fenced, Waiting
 from shared.questions import Inspect, Inspected, Refreshed
 
 logger = log.get(__name__)
@@ -27,6 +28,14 @@ class Catalog:
         self._base = base
         self._interval_s = interval_s
         self._running: asyncio.Task[Refreshed] | None = None
+        self._stopping = threading.Event()
+
+    async def known(self) -> str:
+        """The id of the NAS we know; for a deletion none is made or adopted. Raises Waiting when no scan has seen it."""
+        sentinel = await self._db.value("nas_sentinel", str(self._base))
+        if sentinel is None:
+            raise Waiting(f"The NAS at {self._base} has not been scanned yet.", 5.0)
+        return str(sentinel)
 
     async def sentinel(self) -> str:
         """The id the mounted NAS must show; made or adopted where that is safe. Raises Waiting when the NAS is not there."""
@@ -40,14 +49,24 @@ class Catalog:
 
     async def keep_fresh(self) -> None:
         """Scan for ever, with pauses."""
-        while True:
-            pause = self._interval_s
-            try:
-                await self.refresh()
-            except _FAILURES as exc:
-                logger.warning("scan_failed", message=f"The scan could not be made: {exc}")
-                pause = min(_AGAIN_SECONDS, self._interval_s)
-            await asyncio.sleep(pause)
+        try:
+            while True:
+                pause = self._interval_s
+                try:
+                    await self.refresh()
+                except _FAILURES as exc:
+                    logger.warning("scan_failed", message=f"The scan could not be made: {exc}")
+                    pause = min(_AGAIN_SECONDS, self._interval_s)
+                except Exception:
+                    # A folder nobody foresaw must not end the service that deletes, too.
+                    logger.exception("scan_failed", message="The scan could not be made.")
+                await asyncio.sleep(pause)
+        finally:
+            self._stopping.set()
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise Fenced("The service is stopping.")
 
     async def refresh(self) -> Refreshed:
         """Scan now, or wait for the scan that is running. Raises Waiting when the NAS is not there."""
@@ -57,21 +76,23 @@ class Catalog:
 
     async def _scan(self) -> Refreshed:
         sentinel = await self.sentinel()
+        since: datetime = await self._db.value("now")
         began = time.monotonic()
         scan = await asyncio.to_thread(
-            discovery.scan, self._base, lambda: None, lambda handle: mount.check_mounted(handle, self._base, sentinel)
+            discovery.scan, self._base, self._go_on, lambda handle: mount.check_mounted(handle, self._base, sentinel)
         )
-        result = await self._record(scan, time.monotonic() - began)
+        result = await self._record(scan, since, time.monotonic() - began)
         logger.info("scanned", message=f"Saw {len(scan.folders)} folders.", seconds=round(time.monotonic() - began, 3))
         return result
 
-    async def _record(self, scan: Scan, seconds: float) -> Refreshed:
+    async def _record(self, scan: Scan, since: datetime, seconds: float) -> Refreshed:
         async with self._db.transaction() as session:
             unreadable = [{"path": u.path, "reason": u.reason} for u in scan.unreadable]
             row = await session.row("record_scan", str(self._base), seconds, len(scan.folders), unreadable)
             assert row is not None
-            await session.run("record_folders", *_columns(scan.folders), row["finished_at"])
-            await session.run("forget_folders", row["finished_at"])
+            # What was looked at again after the scan began (a folder just emptied) is newer than what the scan saw of it.
+            await session.run("record_folders", *_columns(scan.folders), row["finished_at"], since)
+            await session.run("forget_folders", since)
         return Refreshed(row["id"], row["finished_at"], len(scan.folders))
 
     async def look_again(self, path: str) -> None:
@@ -82,14 +103,11 @@ class Catalog:
             await self._db.run("forget_folder", path)
         else:
             now: datetime = await self._db.value("now")
-            await self._db.run("record_folders", *_columns([facts]), now)
+            await self._db.run("record_folders", *_columns([facts]), now, now)
 
     async def inspect(self, question: Inspect) -> Inspected:
         """May this folder be archived? Raises PermanentError with the reason, Waiting when the NAS is not there."""
-        sentinel = await self._db.value("nas_sentinel", str(self._base))
-        if sentinel is None:
-            raise Waiting(f"The NAS at {self._base} has not been scanned yet.", 5.0)
-        identity = await asyncio.to_thread(self._inspect, question.path, str(sentinel))
+        identity = await asyncio.to_thread(self._inspect, question.path, await self.known())
         known = await self._db.row("folder", identity.path)
         return Inspected(
             path=identity.path,

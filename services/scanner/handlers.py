@@ -12,7 +12,8 @@ from services.scanner.catalog import Catalog
 from services.scanner.deletion import Callbacks, Task, Verdict
 from services.scanner.marker import MarkerFacts
 from shared import faults, log, manifest
-from shared.errors import ArchiverError, Fenced, PermanentError
+from shared.db import CONNECTION_ERRORS
+from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import Manifest, printable
 from shared.questions import RecheckSize, SizeChecked
@@ -21,6 +22,7 @@ from shared.work import Work
 logger = log.get(__name__)
 
 _LOG_BATCH = 500
+_FAILURES: tuple[type[Exception], ...] = (ArchiverError, *CONNECTION_ERRORS)
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -39,10 +41,12 @@ async def finish(work: Work, tools: Tools) -> None:
         return
     proof = await _proof(work, tools)
     copied = await asyncio.to_thread(manifest.unpack, proof["manifest"])
+    if (copied.source_path, copied.folder_name) != (work.job["source_path"], work.job["folder_name"]):
+        raise PermanentError(f"The recorded manifest is of {copied.source_path}, not of this job's folder; nothing is deleted.")
     started = work.job["first_unlink_at"] is not None
     task = Task(
         base=tools.base,
-        nas_id=await tools.catalog.sentinel(),
+        nas_id=await tools.catalog.known(),
         source=work.job["source_path"],
         manifest=copied,
         facts=_facts(work, proof),
@@ -54,7 +58,7 @@ async def finish(work: Work, tools: Tools) -> None:
     reporter = _Reporter(work)
     try:
         result = await work.in_thread(deletion.run, task, reporter.callbacks())
-    except PermanentError:
+    except (PermanentError, TransientError):  # after either the job may fail
         row = await work.patiently(lambda: work.db.row("job", work.id))
         if row is not None and row["first_unlink_at"] is None:
             await work.in_thread(_take_marker_back, work, task)
@@ -77,7 +81,7 @@ def _completed(kept: int) -> str:
     if not kept:
         return "Completed"
     return (
-        f"Completed; kept {kept} files that were changed or added after the copy: move the marker away and archive the folder again"
+        f"Completed; kept {kept} files that were changed or added after the copy: move them into a new folder and archive that one"
     )
 
 
@@ -101,7 +105,10 @@ async def _proof(work: Work, tools: Tools) -> Any:
     if proof is None:
         raise PermanentError("The evidence is not complete; nothing is deleted.")
     if proof["age_s"] > tools.fresh_s:
-        answer = await work.bus.ask(Role.UPLOADER, "recheck_size", RecheckSize(work.id), SizeChecked, timeout=60)
+        try:
+            answer = await work.bus.ask(Role.UPLOADER, "recheck_size", RecheckSize(work.id), SizeChecked, timeout=60)
+        except TransientError as exc:
+            raise Waiting(f"Waiting until the destination can be looked at once more: {exc}", 10.0) from exc
         if not answer.ok:
             raise PermanentError(f"The destination does not hold what was proven: {answer.detail} Nothing more is deleted.")
         await work.info(
@@ -131,18 +138,20 @@ def _deletable(task: Task, copied: Manifest, work: Work) -> Verdict:
 
 
 def _take_marker_back(work: Work, task: Task) -> None:
-    """A job that fails before its first unlink leaves no marker of its own."""
+    """A job that fails before its first unlink leaves no marker of its own. Raises Waiting while it cannot be removed."""
     try:
         with deletion.opened(task.base, task.nas_id, task.source) as (_, folder):
             marker.remove_own(folder, marker.marker_name(work.job["folder_name"]), str(work.id))
+    except deletion.SourceGone:
+        return  # and the marker with it
     except (ArchiverError, OSError) as exc:
-        logger.warning("marker_left", job_id=str(work.id), message=f"The unfinished marker could not be removed: {exc}")
+        raise Waiting(f"Nothing was deleted, but the unfinished marker cannot be removed: {exc}", 15.0) from exc
 
 
 async def _look_again(work: Work, tools: Tools) -> None:
     try:
         await tools.catalog.look_again(work.job["source_path"])
-    except (ArchiverError, OSError) as exc:
+    except _FAILURES as exc:
         logger.info("look_again_failed", job_id=str(work.id), message=f"The next scan will see the folder: {exc}")
 
 

@@ -20,7 +20,7 @@ VALUES ($1, clock_timestamp() - make_interval(secs => $2), clock_timestamp(), $3
 RETURNING id, finished_at
 
 -- record_folders --
--- What was seen, as arrays: one statement for any number of folders.
+-- What was seen, as arrays: one statement for any number of folders. $11 when, $12 rows newer than this know better.
 INSERT INTO folders (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, unreadable, scanned_at)
 SELECT path, name, level1, level2, size_bytes, file_count, to_timestamp(modified_at), is_archived, ignored, unreadable, $11
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::float8[], $8::boolean[], $9::text[],
@@ -28,9 +28,10 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bi
 ON CONFLICT (path) DO UPDATE SET size_bytes = EXCLUDED.size_bytes, file_count = EXCLUDED.file_count,
   modified_at = EXCLUDED.modified_at, is_archived = EXCLUDED.is_archived, ignored = EXCLUDED.ignored,
   unreadable = EXCLUDED.unreadable, scanned_at = EXCLUDED.scanned_at
+WHERE folders.scanned_at <= $12
 
 -- forget_folders --
--- What a whole scan did not see any more. $1 the scan's time.
+-- What a whole scan did not see any more. $1 when it began.
 DELETE FROM folders WHERE scanned_at < $1
 
 -- forget_folder --

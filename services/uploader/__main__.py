@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from services.uploader import cleanup, globus, handlers, paths
+from services.uploader import cleanup, globus, handlers, paths, pausing
 from services.uploader.decide import WatchLimits
 from services.uploader.model import RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
 from shared import log
 from shared.db import Database
-from shared.errors import ArchiverError, Operation
+from shared.errors import ArchiverError, Operation, Waiting
 from shared.lifecycle import UPLOAD_LANE, Role
 from shared.questions import AskDestination, DestinationState, RecheckSize, SizeChecked
 from shared.runtime import Runtime, run_service
@@ -52,7 +52,10 @@ class Answers:
         place = self._tools.destination(asked.path)
         owned = False
         if asked.job_id is not None:
-            owned = owns(await self._tools.submissions.load(paths.destination_key(asked.path), asked.job_id), asked.job_id)
+            try:
+                owned = owns(await self._tools.submissions.load(paths.destination_key(asked.path), asked.job_id), asked.job_id)
+            except ArchiverError as exc:
+                return DestinationState("unknown", str(exc))
         verdict, detail = await self._tools.submissions.look_at(place, owned=owned)
         return DestinationState(verdict.value, detail)
 
@@ -61,7 +64,10 @@ class Answers:
         job, archive = await self._db.row("job", job_id), await self._db.row("archive", job_id)
         if job is None or archive is None:
             return SizeChecked(ok=False, detail="No archive is recorded for this job.")
-        problem = await handlers.sizes_now(self._tools, archive, self._tools.destination(job["destination_path"]))
+        try:
+            problem = await handlers.sizes_now(self._tools, archive, self._tools.destination(job["destination_path"]))
+        except ArchiverError as exc:  # no answer is neither a yes nor a no
+            raise Waiting(f"The destination gives no clear answer: {exc}", 15.0) from exc
         return SizeChecked(ok=problem is None, detail=problem or "")
 
 
@@ -82,9 +88,13 @@ async def run(runtime: Runtime[UploaderSettings]) -> None:
     await runtime.bus.serve("recheck_size", answers.recheck_size)
     await runtime.listen(worker)
     probe = asyncio.create_task(_probe(tools))
+    sweep = pausing.Sweep(runtime.db, tools.submissions)
     try:
-        await worker.run(lambda work: handlers.upload(work, tools), lambda job_id: cleanup.settle(runtime.db, tools, job_id))
+        await worker.run(
+            lambda work: handlers.upload(work, tools), lambda job_id: cleanup.settle(runtime.db, tools, job_id), sweep.begin
+        )
     finally:
+        sweep.stop()
         probe.cancel()
         await tools.globus.close()
 

@@ -2,18 +2,20 @@
 
 import asyncio
 import shutil
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from services.uploader import paths
 from services.uploader.decide import Verdict
+from services.uploader.globus import ChecksumAlgorithmRefused
 from services.uploader.handlers import Tools
 from services.uploader.model import Purpose
 from services.uploader.submissions import Stored, owns
 from shared import faults, log
 from shared.db import Database
-from shared.errors import Waiting
-from shared.lifecycle import TERMINAL, Status
+from shared.errors import PermanentError, Waiting
+from shared.lifecycle import Status
 
 logger = log.get(__name__)
 
@@ -27,28 +29,57 @@ async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
     assert job is not None, "jobs are never deleted"
     held = await db.row("destination_of", job_id)
     if await db.value("proven", job_id) is None and held is not None and held["state"] in {"held", "removing"}:
-        await _give_back(db, tools, job, held)
+        await _give_back(tools, job, held)
     if job["status"] == Status.CANCELLED:
-        await asyncio.to_thread(shutil.rmtree, tools.archives / str(job_id), ignore_errors=True)
-        await db.run("release_space", job_id)
+        await _remove_local(db, tools, job)
 
 
-async def _give_back(db: Database, tools: Tools, job: Any, held: Any) -> None:
+async def _remove_local(db: Database, tools: Tools, job: Any) -> None:
+    directory = tools.archives / str(job["id"])
+    if directory.exists():
+        await asyncio.to_thread(shutil.rmtree, directory)
+        facts = {"path": str(directory), "size": job["archive_size_bytes"], "result": "deleted"}
+        await db.value("log", job["id"], "INFO", "delete_archive", "Local archive of the cancelled job deleted.", facts)
+    await db.run("release_space", job["id"])
+
+
+async def _give_back(tools: Tools, job: Any, held: Any) -> None:
     job_id, key = job["id"], held["key"]
-    stored = [s for s in await tools.submissions.load(key, job_id) if s.view.own]
+    stored = await _own(tools, key, job_id)
     for submission in stored:
+        if submission.is_open and submission.view.is_unknown:
+            await _settle_unknown(tools, job, stored, submission)
+    for submission in await _own(tools, key, job_id):
         if submission.is_open:
             await tools.submissions.end(submission)
-    stored = [s for s in await tools.submissions.load(key, job_id) if s.view.own]
+    stored = await _own(tools, key, job_id)
     if _may_have_written(stored):
         await _empty(tools, job, key, stored)
-    goes_on = job["status"] not in TERMINAL  # retried meanwhile: it keeps the place
-    await db.run("end_removal", key, job_id, goes_on)
+    await tools.submissions.clean(key, job_id, job["attempt"])  # a job that was retried meanwhile keeps the place
     logger.info("destination_settled", job_id=str(job_id), message=f"{job['destination_path']} is free of this job's files.")
 
 
+async def _own(tools: Tools, key: str, job_id: UUID) -> list[Stored]:
+    return [s for s in await tools.submissions.load(key, job_id) if s.view.own]
+
+
+async def _settle_unknown(tools: Tools, job: Any, stored: list[Stored], submission: Stored) -> None:
+    """An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
+
+    Sent again it may run for a moment, so never onto what might be somebody else's: there it ends by its own deadline.
+    """
+    verdict, detail = await tools.submissions.look_at(tools.destination(job["destination_path"]), owned=owns(stored, job["id"]))
+    if verdict in {Verdict.ABSENT, Verdict.OWN}:
+        with suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and never was a task
+            await tools.submissions.send(submission)
+    elif submission.is_hopeless:
+        await tools.submissions.give_up(submission)
+    else:
+        raise Waiting(f"A transfer that may still begin ends at {submission.request.deadline}; until then: {detail}", 60.0)
+
+
 def _may_have_written(stored: list[Stored]) -> bool:
-    return any(s.view.purpose is not Purpose.RECHECK and not s.view.refused for s in stored)
+    return any(s.counts and not s.view.refused for s in stored)
 
 
 async def _empty(tools: Tools, job: Any, key: str, stored: list[Stored]) -> None:
@@ -63,4 +94,6 @@ async def _empty(tools: Tools, job: Any, key: str, stored: list[Stored]) -> None
     faults.point("uploader.cleanup_removal_stored")
     task_id = await tools.submissions.send(removal)
     logger.info("removing_remote", job_id=str(job["id"]), task_id=task_id, message="Removing the job's unverified files.")
-    raise Waiting("The job's unverified files are being removed at the destination.", 1.0)
+    failed = sum(s.counts and s.view.purpose is Purpose.REMOVAL for s in stored)
+    delay = min(2.0**failed, 300.0)  # a destination that refuses removals is not asked every second
+    raise Waiting("The job's unverified files are being removed at the destination.", delay)

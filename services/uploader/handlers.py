@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.uploader import decide, paths
+from services.uploader import decide, paths, pausing
 from services.uploader.decide import (
     CarriedOut,
     Claimed,
@@ -91,7 +91,7 @@ async def upload(work: Work, tools: Tools) -> None:
         await _until_verified(case)
     except asyncio.CancelledError:
         if isinstance(work.stopped, Paused):
-            await _cancel_running(case)
+            await pausing.take_off(case.tools.submissions, case.key, work.id)
         raise
 
 
@@ -121,7 +121,7 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
         local=local,
         evidence_complete=proven,
         destination=verdict,
-        submissions=tuple(s.view for s in stored),
+        submissions=tuple(s.view for s in stored if s.counts),
         policy=case.tools.policy,
     )
     step = decide.next_step(claimed)
@@ -135,9 +135,11 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
             await work.info("task_adopted", f"Globus task {step.task_id} is still at work; it goes on.")
             await _carry(case, by_id[submission_id])
         case decide.SubmitAgain(submission_id):
-            with contextlib.suppress(ChecksumAlgorithmRefused):
+            with contextlib.suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and decided anew
                 await submissions.send(by_id[submission_id])
         case decide.NewSubmission():
+            if verdict is Verdict.ABSENT and not _has_arrived(stored):
+                await submissions.clean(case.key, work.id, work.attempt)
             await _send_new(case, stored)
         case decide.NewRemoval(reason):
             await _remove_own(case, reason)
@@ -148,9 +150,20 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
         case decide.DestinationTaken(reason):
             raise PermanentError(f"{reason} Seen: {detail}")
         case decide.BackToQueued(reason):
-            await work.advance(Status.QUEUED, "Waiting to be archived again", keep_lease=False, reason=reason)
+            await work.advance(Status.QUEUED, "Waiting to be archived again", keep_lease=False, reason=reason, delay_s=1.0)
             return True
     return False
+
+
+def _has_arrived(stored: Sequence[Stored]) -> bool:
+    """Whether a transfer of ours says that it put something there: then "not found" may be an answer from before it."""
+    arrived = False
+    for view in (s.view for s in stored if s.counts and s.view.own and not s.view.refused):
+        if view.purpose is Purpose.REMOVAL:
+            arrived = False
+        elif view.purpose is Purpose.TRANSFER and view.task is not None and view.task.status == "SUCCEEDED":
+            arrived = True
+    return arrived
 
 
 # The archive in hand -----------------------------------------------------------------------------------------------------------------
@@ -297,7 +310,10 @@ async def _watch(case: Case, stored: Stored, operation: str, total: int) -> deci
                 await _until_ended(case, stored)
                 return decide.FailedAttempt(decision.reason, decision.operation, decision.algorithm_refused)
             case decide.ShowPaused(text):
-                said = await _say(work, said, f"Globus paused the task: {text} {await globus.pause_info(task_id)}".strip())
+                why = ""
+                with contextlib.suppress(ArchiverError):
+                    why = await globus.pause_info(task_id)
+                said = await _say(work, said, f"Globus paused the task: {text} {why}".strip())
             case decide.KeepPolling(note=note) if note:
                 said = await _say(work, said, note)
             case decide.KeepPolling(queued=True):
@@ -337,14 +353,6 @@ async def _end_old(case: Case, by_id: dict[str, Stored], step: decide.WaitForOld
         await _until_ended(case, by_task[task_id])
 
 
-async def _cancel_running(case: Case) -> None:
-    """A pause takes the transfer off Globus; what happens next is decided on resume, from what is stored."""
-    with contextlib.suppress(ArchiverError):
-        for stored in await case.tools.submissions.load(case.key, case.work.id):
-            if stored.view.own and stored.is_open and stored.view.task is not None:
-                await case.tools.globus.cancel(stored.view.task.task_id)
-
-
 async def _remove_own(case: Case, reason: str) -> None:
     """Remove this job's own unverified files, so that only a fresh copy is there to be proven."""
     work, submissions = case.work, case.tools.submissions
@@ -355,9 +363,11 @@ async def _remove_own(case: Case, reason: str) -> None:
     view = msgspec.structs.replace(stored.view, task=TaskView(task_id=task_id, status="ACTIVE", type="DELETE"))
     await _until_ended(case, msgspec.structs.replace(stored, view=view))
     verdict, detail = await submissions.look_at(case.destination, owned=True)
+    if verdict is Verdict.UNKNOWN:
+        raise Waiting(f"Waiting to see that the destination is empty: {detail}", 15.0)
     if verdict is not Verdict.ABSENT:
         raise TransientError(f"The removal did not empty the destination: {detail}", Operation.UPLOAD)
-    await work.patiently(lambda: work.db.run("end_removal", case.key, work.id, True))
+    await submissions.clean(case.key, work.id, work.attempt)
 
 
 # Proving ----------------------------------------------------------------------------------------------------------------------------
@@ -403,9 +413,10 @@ async def _prove(case: Case) -> None:
         recheck = await _recheck(case, transfers[-1].request)
     remote = await _sizes(case, last)
     await work.info("verified_remote", "Verification 2 of 3: archive and manifest are at the destination with their exact sizes.")
-    said = "the digests are ours" + (
-        ", read a second time and equal" if recheck else "; REMOTE_RECHECK is off, so they were read once"
-    )
+    assert isinstance(content, decide.ContentProof), "the loop ends with a proof, or raises"
+    if content.recheck_task_id is None:
+        await work.warn("recheck_off", "REMOTE_RECHECK is off: the remote files were not read a second time.")
+    said = "the digests are ours" + (", read a second time and equal" if content.recheck_task_id else "")
     await work.info("verified_content", f"Verification 3 of 3: {said}.")
     await _record(case, {"task": task, "remote": remote, "content": content})
 
@@ -415,7 +426,7 @@ async def _carried_out(case: Case) -> tuple[Stored, list[CarriedOut], CarriedOut
     stored = await case.tools.submissions.load(case.key, case.work.id)
     removals = [i for i, s in enumerate(stored) if s.view.purpose is Purpose.REMOVAL and not s.view.refused]
     since = stored[removals[-1] + 1 :] if removals else stored
-    ours = [s for s in since if s.view.own and not s.view.refused and s.view.archive_sha256 == case.archive["sha256"]]
+    ours = [s for s in since if s.counts and s.view.own and not s.view.refused and s.view.archive_sha256 == case.archive["sha256"]]
     transfers = [s for s in ours if s.view.purpose is Purpose.TRANSFER and not s.is_open]
     if not transfers:
         raise TransientError("There is no finished transfer to verify.", Operation.UPLOAD)
@@ -487,12 +498,11 @@ async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
 async def _remove_local(case: Case) -> None:
     """The archive is proven: its local copy goes, with every attempt's directory of this job."""
     directory = case.tools.archives / str(case.work.id)
+    size, path = case.archive["size"], case.archive["archive_path"]
+    result = "deleted" if directory.exists() else "gone already"
     if directory.exists():
         await case.work.in_thread(shutil.rmtree, directory)
-        size = case.archive["size"]
-        path = case.archive["archive_path"]
-        message = f"Local archive deleted: {path} ({size:,} bytes)."
-        await case.work.info("delete_archive", message, path=path, size=size, result="deleted")
+    await case.work.info("delete_archive", f"Local archive {result}: {path} ({size:,} bytes).", path=path, size=size, result=result)
 
 
 # Answers ----------------------------------------------------------------------------------------------------------------------------
@@ -501,5 +511,10 @@ async def _remove_local(case: Case) -> None:
 async def sizes_now(tools: Tools, archive: Any, destination: paths.Destination) -> str | None:
     """What is wrong with the sizes at the destination now; None when both are right. Raises what the adapter raises."""
     found = [await tools.globus.stat(path) for path in (destination.archive, destination.sidecar)]
-    proof = decide.verify_remote(found[0], found[1], _expected(tools, archive, destination))
+    # What is there is compared; where the local files were does not matter any more.
+    sizes = Expected(
+        ExpectedFile(source_path="", destination_path=destination.archive, size=archive["size"], sha256="", md5=""),
+        ExpectedFile(source_path="", destination_path=destination.sidecar, size=archive["manifest_size"], sha256="", md5=""),
+    )
+    proof = decide.verify_remote(found[0], found[1], sizes)
     return proof.reason if isinstance(proof, Rejection) else None

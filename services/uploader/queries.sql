@@ -11,8 +11,11 @@ FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
 
 -- submissions --
 -- Every stored submission id for a destination, oldest first. $1 destination key.
-SELECT t.*, a.sha256 AS archive_sha256, a.manifest_sha256
-FROM globus_tasks t LEFT JOIN archives a ON a.job_id = t.job_id AND a.attempt = t.archive_attempt
+SELECT t.*, a.sha256 AS archive_sha256, a.manifest_sha256,
+  t.ended_at IS NULL OR t.created_at > coalesce(d.clean_since, '-infinity') AS counts
+FROM globus_tasks t
+JOIN destinations d ON d.key = t.destination_key
+LEFT JOIN archives a ON a.job_id = t.job_id AND a.attempt = t.archive_attempt
 WHERE t.destination_key = $1 ORDER BY t.seq
 
 -- store_submission --
@@ -55,13 +58,26 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 SELECT key, state FROM destinations WHERE job_id = $1
 
 -- begin_removal --
--- From here on nothing is sent to this destination until it is empty. $1 key, $2 job.
-UPDATE destinations SET state = 'removing' WHERE key = $1 AND job_id = $2 AND state IN ('held', 'removing') RETURNING key
+-- From here on nothing is sent to this destination until it is empty. $1 key, $2 job, $3 attempt.
+UPDATE destinations SET state = 'removing'
+WHERE key = $1 AND job_id = $2 AND state IN ('held', 'removing') AND EXISTS (SELECT FROM jobs j WHERE j.id = $2 AND j.attempt = $3)
+RETURNING key
 
--- end_removal --
--- The destination is empty: held again by a job that lives, else free. $1 key, $2 job, $3 the job goes on.
-UPDATE destinations SET state = CASE WHEN $3 THEN 'held' ELSE 'released' END
-WHERE key = $1 AND job_id = $2 AND state IN ('held', 'removing') RETURNING state
+-- lock_destination --
+-- A retry takes its destination back under this lock: whoever comes second sees what the first made of it. $1 key.
+SELECT state FROM destinations WHERE key = $1 FOR UPDATE
+
+-- clean_destination --
+-- Nothing of this job is at the destination: held by a job that lives, else free. $1 key, $2 job, $3 attempt. After the lock.
+UPDATE destinations SET clean_since = clock_timestamp(), state = CASE
+  WHEN (SELECT j.status FROM jobs j WHERE j.id = $2) IN ('completed', 'failed', 'cancelled') THEN 'released' ELSE 'held' END
+WHERE key = $1 AND job_id = $2 AND state IN ('held', 'removing') AND EXISTS (SELECT FROM jobs j WHERE j.id = $2 AND j.attempt = $3)
+RETURNING state
+
+-- paused_at_globus --
+-- Paused jobs nobody holds whose transfer may still run.
+SELECT DISTINCT t.destination_key, t.job_id FROM globus_tasks t JOIN jobs j ON j.id = t.job_id
+WHERE j.paused AND t.ended_at IS NULL AND t.purpose <> 'removal' AND (j.lease_until IS NULL OR j.lease_until < clock_timestamp())
 
 -- release_space --
 -- The files are gone. $1 job.

@@ -12,6 +12,7 @@ from services.uploader.decide import Presence, Verdict, destination_verdict, pre
 from services.uploader.globus import ChecksumAlgorithmRefused, Globus
 from services.uploader.model import (
     DeleteRequest,
+    FatalError,
     Item,
     NotFound,
     Purpose,
@@ -25,13 +26,18 @@ from services.uploader.model import (
 )
 from shared import faults
 from shared.db import Database
-from shared.errors import ArchiverError, PermanentError, Waiting
+from shared.errors import ArchiverError, Fenced, PermanentError, Waiting
 
 Request = TransferRequest | DeleteRequest
 
+_PAST_DEADLINE = timedelta(minutes=10)  # what Globus gets to act on a deadline, before we count on it
+
 
 class Stored(msgspec.Struct, frozen=True):
-    """A stored submission: the document as it was or will be sent, and what is known of its task."""
+    """A stored submission: the document as it was or will be sent, and what is known of its task.
+
+    counts: it may be the reason why something is at the destination; False once nothing of this job's was there after it.
+    """
 
     view: Submission
     job_id: UUID
@@ -39,6 +45,12 @@ class Stored(msgspec.Struct, frozen=True):
     request: Request
     is_open: bool
     algorithm_refused: bool
+    counts: bool = True
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Its own deadline has passed: Globus has ended whatever came of it, and refuses to begin it."""
+        return datetime.now(UTC) > datetime.fromisoformat(self.request.deadline) + _PAST_DEADLINE
 
     @property
     def id(self) -> str:
@@ -86,7 +98,7 @@ class Submissions:
         """The task of a submission, by its id or, when the answer that held it was lost, by its label."""
         known = stored.view.task
         if known is not None:
-            return await self._globus.task(known.task_id)
+            return await self._globus.task(known.task_id) or _vanished(stored, known)
         found = await self._globus.find_tasks(stored.request.label)
         if not found:
             return None
@@ -138,8 +150,8 @@ class Submissions:
             deadline=deadline_text(self._route.deadline()),
         )
         async with self._db.transaction() as session:
-            if await session.row("begin_removal", key, job_id) is None:
-                raise PermanentError("This job does not hold its destination any more; nothing there is removed.")
+            if await session.row("begin_removal", key, job_id, attempt) is None:
+                raise Fenced("This attempt does not hold its destination any more; nothing there is removed.")
             await self.store(session, request, job_id, attempt, Purpose.REMOVAL, key, None)
         return Stored(Submission(submission_id=submission_id, purpose=Purpose.REMOVAL), job_id, attempt, request, True, False)
 
@@ -150,18 +162,22 @@ class Submissions:
         body = msgspec.to_builtins(request)
         await session.run("store_submission", UUID(request.submission_id), job_id, attempt, purpose, key, archive_attempt, body)
 
+    async def clean(self, key: str, job_id: UUID, attempt: int) -> None:
+        """Note that nothing of this job is at its destination, which from now on is free if the job has ended."""
+        async with self._db.transaction() as session:
+            await session.run("lock_destination", key)
+            await session.run("clean_destination", key, job_id, attempt)
+
+    async def give_up(self, stored: Stored) -> None:
+        """Close a submission that never became a task and, past its deadline, never will."""
+        await self._db.run("refuse_submission", stored.id, False)
+
     async def end(self, stored: Stored) -> None:
-        """Bring a submission to its end: cancel its task, making one first where none is known. Raises Waiting while it lives."""
+        """Bring a submission's task to its end: cancel it (a removal is let finish). Raises Waiting while it lives."""
         task = await self.find(stored)
-        if task is None:
-            # An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
-            try:
-                task = await self._globus.task(await self.send(stored))
-            except (ChecksumAlgorithmRefused, PermanentError):
-                return
         if task is not None and not task.is_finished and stored.view.purpose is not Purpose.REMOVAL:
             await self._globus.cancel(task.task_id)
-            task = await self._globus.task(task.task_id)
+            task = await self.find(stored)
         if task is None:
             raise Waiting("Globus shows no task for what was submitted yet.", 5.0)
         await self.saw(stored, task)
@@ -193,7 +209,7 @@ def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:
     """Whether what is at the destination may be this job's: Globus took a transfer of it, and no removal emptied the place since."""
     owned = False
     for stored in submissions:
-        if stored.job_id != job_id or stored.view.refused:
+        if stored.job_id != job_id or stored.view.refused or not stored.counts:
             continue
         task = stored.view.task
         if stored.view.purpose is Purpose.TRANSFER and task is not None:
@@ -224,4 +240,13 @@ def _stored(row: Any, job_id: UUID) -> Stored:
     request: Request = (
         msgspec.convert(body, DeleteRequest) if purpose is Purpose.REMOVAL else msgspec.convert(body, TransferRequest)
     )
-    return Stored(view, row["job_id"], row["attempt"], request, row["ended_at"] is None, row["algorithm_refused"])
+    is_open, refused = row["ended_at"] is None, row["algorithm_refused"]
+    return Stored(view, row["job_id"], row["attempt"], request, is_open, refused, row["counts"])
+
+
+def _vanished(stored: Stored, known: TaskView) -> TaskView:
+    """A task that Globus does not know any more: as last seen until its deadline has passed, from then on over, and no success."""
+    if not stored.is_hopeless:
+        return known
+    gone = FatalError("GONE", "Globus does not know this task any more, and its deadline has passed.")
+    return msgspec.structs.replace(known, status="FAILED", fatal_error=gone)

@@ -1,0 +1,59 @@
+"""A pause takes a job's transfers off Globus (design 5). What follows on resume is decided anew, from what is stored."""
+
+import asyncio
+import time
+from uuid import UUID
+
+from services.uploader.model import Purpose
+from services.uploader.submissions import Submissions
+from shared import log
+from shared.db import CONNECTION_ERRORS, Database
+from shared.errors import ArchiverError, Waiting
+
+logger = log.get(__name__)
+
+_PATIENCE_S = 20.0  # then the sweep goes on with it, every round, for as long as the job is paused
+
+
+async def take_off(submissions: Submissions, key: str, job_id: UUID, patience_s: float = _PATIENCE_S) -> None:
+    """Cancel this job's running transfers and wait until they have ended. Removals are let finish. Raises nothing of Globus."""
+    until = time.monotonic() + patience_s
+    try:
+        for stored in await submissions.load(key, job_id):
+            if not (stored.view.own and stored.is_open) or stored.view.purpose is Purpose.REMOVAL:
+                continue
+            while True:
+                try:
+                    await submissions.end(stored)
+                    break
+                except Waiting as exc:  # it ends soon, or was on its way when the pause came and is seen soon
+                    if time.monotonic() > until:
+                        raise
+                    await asyncio.sleep(min(exc.retry_after_s, 0.5))
+    except ArchiverError as exc:
+        logger.warning("pause_incomplete", job_id=str(job_id), error=str(exc), message="A transfer of a paused job may still run.")
+
+
+class Sweep:
+    """Takes off what a pause could not: the uploader was down, or Globus did not answer."""
+
+    def __init__(self, db: Database, submissions: Submissions) -> None:
+        self._db = db
+        self._submissions = submissions
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Look once, beside the worker's rounds: a Globus that does not answer must not hold them up."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look())
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _look(self) -> None:
+        try:
+            for row in await self._db.rows("paused_at_globus"):
+                await take_off(self._submissions, row["destination_key"], row["job_id"], 0)
+        except CONNECTION_ERRORS as exc:
+            logger.info("sweep_later", error=repr(exc), message="Postgres is away; paused transfers are looked at again.")
