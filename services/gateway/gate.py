@@ -7,8 +7,10 @@ API nor schema is a page.
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import msgspec
 import structlog
 
 from services.gateway import problems
@@ -26,8 +28,14 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 PUBLIC = {("POST", "/api/auth/login"), ("GET", "/api/health")}
 BEFORE_PASSWORD_CHANGE = {"/api/auth/password", "/api/auth/me", "/api/auth/logout"}
+READING = {"GET", "HEAD", "OPTIONS"}
+SESSION_COOKIE = "cs_archiver_session"
 SCHEMAS = {"/schema/openapi.json"}
 CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then nothing else is possible."
+
+WRONG_ORIGIN = (
+    "With a cookie, changes are accepted only from this server's own pages. Programs send `Authorization: Bearer <token>`."
+)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HEADERS = [
@@ -49,6 +57,28 @@ def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
             scheme, _, token = value.decode("latin-1").partition(" ")
             return token.strip() if scheme.lower() == "bearer" else None
     return None
+
+
+def session_cookie(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The login of a browser: the cookie that POST /api/auth/login sets when it is asked to."""
+    for name, value in headers:
+        if name.lower() == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, _, content = pair.strip().partition("=")
+                if key == SESSION_COOKIE and content:
+                    return content
+    return None
+
+
+def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a browser says that the request comes from a page of ours; a cookie alone proves nothing.
+
+    The scheme is left out: behind a proxy that speaks HTTPS ours is another.
+    """
+    values = {name.lower(): value.decode("latin-1") for name, value in headers}
+    if b"origin" in values:
+        return urlsplit(values[b"origin"]).netloc == values.get(b"host") != ""
+    return values.get(b"sec-fetch-site") == "same-origin"
 
 
 class Gate:
@@ -90,13 +120,26 @@ class Gate:
             await self._pages(scope, receive, send)
 
     async def _admit(self, scope: Scope, path: str) -> None:
-        token = bearer(scope["headers"])
-        if token is None:
+        headers, is_change = scope["headers"], scope["method"] not in READING
+        token, cookie = bearer(headers), session_cookie(headers)
+        if token is None and cookie is None:
             raise unauthorized(NOT_LOGGED_IN)
-        who = await self._security.identify(token)
+        who = await self._security.identify(token if token is not None else str(cookie))
+        if token is None:
+            if is_change and not is_own_origin(headers):
+                raise ProblemError(403, "wrong-origin", WRONG_ORIGIN)
+            who = msgspec.structs.replace(who, via="cookie")
+        if is_change and who.scope == "read":
+            raise ProblemError(403, "scope", "This personal token may only read.")
         if who.must_change_password and path not in BEFORE_PASSWORD_CHANGE:
             raise ProblemError(403, "password-change-required", CHANGE_FIRST)
+        who = msgspec.structs.replace(who, address=address_of(scope), request_id=scope["state"]["request_id"])
         scope["user"], scope["auth"] = who, who.claims
+
+
+def address_of(scope: Any) -> str:
+    """Where a request comes from; behind a proxy of this machine (or of FORWARDED_ALLOW_IPS) what that says."""
+    return str((scope.get("client") or ("",))[0])
 
 
 async def refuse(send: Send, error: ProblemError, request_id: str) -> None:

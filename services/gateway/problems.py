@@ -48,6 +48,7 @@ _KINDS = {
     400: "bad-request",
     404: "not-found",
     405: "method-not-allowed",
+    408: "too-slow",
     413: "too-large",
     415: "unsupported-media-type",
 }
@@ -135,6 +136,7 @@ _MEANINGS = {
     404: "There is no such thing.",
     409: "Not possible in the present state; `detail` says why.",
     413: "The request is too large.",
+    429: "Too many failed logins; `Retry-After` says how many seconds to wait.",
     503: "Something this needs is away; `detail` says what.",
 }
 

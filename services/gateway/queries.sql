@@ -9,14 +9,51 @@ SELECT * FROM users WHERE lower(username) = lower($1)
 -- session_user --
 -- The user behind a token, while the token counts. $1 user, $2 token id, $3 epoch.
 SELECT u.* FROM users u
-WHERE u.id = $1 AND (u.token_epoch = $3 OR u.kept_token = $2)
+WHERE u.id = $1 AND u.disabled_at IS NULL AND (u.token_epoch = $3 OR u.kept_token = $2)
   AND NOT EXISTS (SELECT FROM revoked_tokens r WHERE r.jti = $2)
 
 -- sessions_ended --
--- Which of these tokens do not count any more. $1 users, $2 token ids, $3 epochs.
+-- Which of these tokens do not count any more; epoch -1: a personal token. $1 users, $2 token ids, $3 epochs.
 SELECT s.jti FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS s(sub, jti, epoch)
-LEFT JOIN users u ON u.id = s.sub AND (u.token_epoch = s.epoch OR u.kept_token = s.jti)
-WHERE u.id IS NULL OR EXISTS (SELECT FROM revoked_tokens r WHERE r.jti = s.jti)
+LEFT JOIN users u ON u.id = s.sub AND u.disabled_at IS NULL
+LEFT JOIN api_tokens t ON t.id = s.jti AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
+WHERE u.id IS NULL
+  OR CASE WHEN s.epoch = -1 THEN t.id IS NULL
+     ELSE (u.token_epoch <> s.epoch AND u.kept_token IS DISTINCT FROM s.jti)
+       OR EXISTS (SELECT FROM revoked_tokens r WHERE r.jti = s.jti) END
+
+-- token_user --
+-- The user behind a personal token, while it counts, and whether its last use is to be noted. $1 digest.
+SELECT u.*, t.id AS token_id, t.name AS token_name, t.scope, t.expires_at,
+  t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 minute' AS is_stale
+FROM api_tokens t JOIN users u ON u.id = t.user_id AND u.disabled_at IS NULL
+WHERE t.digest = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
+
+-- token_used --
+-- Note the use of a personal token. $1 token.
+UPDATE api_tokens SET last_used_at = clock_timestamp() WHERE id = $1
+
+-- login_wait --
+-- Seconds until a login may be tried again, 0: now. $1 keys, $2 failures allowed, $3 window seconds.
+SELECT coalesce(max(extract(epoch FROM f.since - clock_timestamp()) + $3), 0)::float8
+FROM unnest($1::text[], $2::int[]) AS k(key, allowed) JOIN login_failures f ON f.key = k.key AND f.failures >= k.allowed
+WHERE f.since > clock_timestamp() - make_interval(secs => $3)
+
+-- count_login_failure --
+-- A login failed. $1 keys, sorted so that two of these never wait for each other; $2 window seconds.
+INSERT INTO login_failures AS f (key, failures, since)
+SELECT k, 1, clock_timestamp() FROM unnest($1::text[]) AS k
+ON CONFLICT (key) DO UPDATE SET
+  failures = CASE WHEN f.since < clock_timestamp() - make_interval(secs => $2) THEN 1 ELSE f.failures + 1 END,
+  since = CASE WHEN f.since < clock_timestamp() - make_interval(secs => $2) THEN clock_timestamp() ELSE f.since END
+
+-- forgive_logins --
+-- The right password was given. $1 key.
+DELETE FROM login_failures WHERE key = $1
+
+-- forget_login_failures --
+-- Failures that count no more.
+DELETE FROM login_failures WHERE since < clock_timestamp() - interval '1 hour'
 
 -- logged_in --
 -- Note a login. $1 user.
@@ -44,6 +81,106 @@ SELECT EXISTS (SELECT FROM users)
 INSERT INTO users (username, password_hash, is_admin, must_change_password)
 SELECT 'admin', $1, true, $2 WHERE NOT EXISTS (SELECT FROM users)
 ON CONFLICT (lower(username)) DO NOTHING RETURNING id
+
+-- lock_people --
+-- One change of users at a time: who is the last admin must not change while somebody looks.
+SELECT pg_advisory_xact_lock(hashtext('people'))
+
+-- users --
+-- Everybody. $1 limit (null: all), $2 offset.
+SELECT *, count(*) OVER () AS total FROM users ORDER BY lower(username) LIMIT $1 OFFSET $2
+
+-- user --
+-- One user. $1 id.
+SELECT * FROM users WHERE id = $1
+
+-- count_users --
+-- How many there are.
+SELECT count(*) FROM users
+
+-- other_admins --
+-- Admins that can log in, but for one. $1 whom not to count.
+SELECT count(*) FROM users WHERE is_admin AND disabled_at IS NULL AND id <> $1
+
+-- new_user --
+-- A user made by an admin. $1 name, $2 hash, $3 admin, $4 must the password be changed.
+INSERT INTO users (username, password_hash, is_admin, must_change_password) VALUES ($1, $2, $3, $4)
+ON CONFLICT (lower(username)) DO NOTHING RETURNING *
+
+-- change_user --
+-- An admin's change; null: as it is. A new password or a disabling ends every login. $1 user, $2 admin, $3 disabled, $4 hash,
+-- $5 must the password be changed.
+UPDATE users SET
+  is_admin = coalesce($2, is_admin),
+  disabled_at = CASE WHEN $3::boolean IS NULL THEN disabled_at WHEN $3 THEN coalesce(disabled_at, clock_timestamp()) END,
+  password_hash = coalesce($4, password_hash),
+  must_change_password = coalesce($5, must_change_password),
+  token_epoch = token_epoch + CASE WHEN $3 IS TRUE OR $4::text IS NOT NULL THEN 1 ELSE 0 END,
+  kept_token = CASE WHEN $3 IS TRUE OR $4::text IS NOT NULL THEN NULL ELSE kept_token END
+WHERE id = $1 RETURNING *
+
+-- delete_user --
+-- Gone, and their personal tokens with them. $1 user.
+DELETE FROM users WHERE id = $1
+
+-- revoke_tokens_of --
+-- All personal tokens of a user. $1 user.
+UPDATE api_tokens SET revoked_at = clock_timestamp() WHERE user_id = $1 AND revoked_at IS NULL
+
+-- tokens_of --
+-- The personal tokens of a user that are not revoked. $1 user.
+SELECT * FROM api_tokens WHERE user_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC, id
+
+-- new_token --
+-- A personal token. $1 user, $2 name, $3 scope, $4 digest, $5 days it lasts (null: until revoked).
+INSERT INTO api_tokens (user_id, name, scope, digest, expires_at)
+VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(days => $5))
+ON CONFLICT (user_id, lower(name)) WHERE revoked_at IS NULL DO NOTHING RETURNING *
+
+-- revoke_token --
+-- One personal token. $1 token, $2 whose (null: anybody's).
+UPDATE api_tokens SET revoked_at = clock_timestamp()
+WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2) AND revoked_at IS NULL RETURNING *
+
+-- Settings, audit -------------------------------------------------------------------------------------------------------------------
+
+-- set_setting --
+-- An admin's value. $1 name, $2 value, $3 who.
+INSERT INTO runtime_settings (name, value, set_by) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET value = $2, set_by = $3, set_at = clock_timestamp()
+
+-- reset_settings --
+-- Back to the environment's values. $1 names.
+DELETE FROM runtime_settings WHERE name = ANY($1::text[])
+
+-- lock_settings --
+-- One change at a time.
+SELECT pg_advisory_xact_lock(hashtext('runtime_settings'))
+
+-- note_audit --
+-- One deed. $1 name, $2 user, $3 via, $4 address, $5 request id, $6 action, $7 target, $8 sentence, $9 data.
+INSERT INTO audit (actor, actor_id, via, address, request_id, action, target, message, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+
+-- audit --
+-- One page, newest first. $1 actor, $2 actions, $3 target, $4 address, $5 text in the sentence, $6 from, $7 before, $8 below this id,
+-- $9 limit, $10 offset.
+SELECT * FROM audit
+WHERE ($1::text IS NULL OR lower(actor) = lower($1)) AND ($2::text[] IS NULL OR action = ANY($2))
+  AND ($3::text IS NULL OR target = $3) AND ($4::text IS NULL OR address = $4)
+  AND ($5::text IS NULL OR position(lower($5) IN lower(message)) > 0)
+  AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7) AND ($8::bigint IS NULL OR id < $8)
+ORDER BY id DESC LIMIT $9 OFFSET $10
+
+-- count_audit --
+-- How many match, counted up to a limit. $1 to $7 as in `audit`, $8 limit.
+SELECT count(*) FROM (
+  SELECT FROM audit
+  WHERE ($1::text IS NULL OR lower(actor) = lower($1)) AND ($2::text[] IS NULL OR action = ANY($2))
+    AND ($3::text IS NULL OR target = $3) AND ($4::text IS NULL OR address = $4)
+    AND ($5::text IS NULL OR position(lower($5) IN lower(message)) > 0)
+    AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
+  LIMIT $8) AS c
 
 -- Folders ---------------------------------------------------------------------------------------------------------------------------
 
@@ -116,6 +253,28 @@ WHERE cancel_requested_by IS NOT NULL
   AND (status = 'queued' OR (kind = 'archive' AND status IN ('compressed', 'verified')))
   AND (lease_until IS NULL OR lease_until < clock_timestamp())
 RETURNING id
+
+-- pause --
+-- Whoever works on it stops and lets go; nobody takes it up before it is resumed. $1 job.
+UPDATE jobs SET paused = true WHERE id = $1
+
+-- resume --
+-- It is taken up again like any interrupted work, at no cost. $1 job.
+UPDATE jobs SET paused = false WHERE id = $1
+
+-- tasks --
+-- Jobs of every kind that a user may see. $1 sees all kinds (admin), $2 user, $3 only what has not ended, $4 limit, $5 offset.
+SELECT * FROM jobs
+WHERE cleared_at IS NULL AND (kind = 'archive' OR $1 OR created_by_id = $2)
+  AND (NOT $3 OR status NOT IN ('completed', 'failed', 'cancelled'))
+ORDER BY created_at DESC, id DESC
+LIMIT $4 OFFSET $5
+
+-- count_tasks --
+-- How many `tasks` has. $1 sees all kinds, $2 user, $3 only what has not ended.
+SELECT count(*) FROM jobs
+WHERE cleared_at IS NULL AND (kind = 'archive' OR $1 OR created_by_id = $2)
+  AND (NOT $3 OR status NOT IN ('completed', 'failed', 'cancelled'))
 
 -- retry_job --
 -- Queue a failed job again; the guard resets its budgets. $1 job.

@@ -23,6 +23,10 @@ def unauthorized(detail: str) -> ProblemError:
     return ProblemError(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
 
 
+def forbidden(detail: str) -> ProblemError:
+    return ProblemError(403, "forbidden", detail)
+
+
 def not_found(detail: str) -> ProblemError:
     return ProblemError(404, "not-found", detail)
 

@@ -19,8 +19,11 @@ Level = Literal["INFO", "WARNING", "ERROR"]
 
 
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`cookie`: for browsers, keep the login in an httpOnly cookie instead of giving out a token."""
+
     username: Annotated[str, Meta(min_length=1, max_length=200)]
     password: Annotated[str, Meta(max_length=1000)]
+    cookie: bool = False
 
 
 class User(msgspec.Struct):
@@ -33,7 +36,7 @@ class User(msgspec.Struct):
 
 
 class LoginResult(msgspec.Struct):
-    """Send `access_token` as `Authorization: Bearer <token>`."""
+    """Send `access_token` as `Authorization: Bearer <token>`; empty when the login is in a cookie."""
 
     access_token: str
     user: User
@@ -231,6 +234,44 @@ class Queue(msgspec.Struct):
     queued_jobs: list[QueuedJob]
     active_jobs: list[JobSummary]
     waiting_upload_jobs: list[JobSummary]
+
+
+# Tasks (seed 002) --------------------------------------------------------------------------------------------------------------------
+
+
+class TaskControl(msgspec.Struct, forbid_unknown_fields=True):
+    action: Literal["pause", "resume", "cancel"]
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """A job of any kind as the dashboard shows it.
+
+    `status`: the job's state, or `paused`; `job_status` is the state in either case. `progress` is overall percent, `speed` bytes per
+    second (0: unknown or at rest), `eta` seconds. `current_size`, `total_size`: bytes of the running step. `actions`: what its control
+    takes now.
+    """
+
+    task_id: UUID
+    kind: Kind
+    name: str
+    status: Status | Literal["paused"]
+    job_status: Status
+    progress: Percent
+    speed: int
+    eta: int | None
+    current_size: int | None
+    total_size: int | None
+    message: str
+    paused: bool
+    cancelling: bool
+    actions: list[Literal["pause", "resume", "cancel"]]
+    attempt: int
+    source_path: str
+    error_message: str | None
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
 
 
 # System ------------------------------------------------------------------------------------------------------------------------------

@@ -1,28 +1,39 @@
 """Who is asking: passwords (bcrypt), access tokens (JWT), and whether a token still counts.
 
-A token carries `sub` (user id), `jti` (its own id) and `epoch`. Logout records the `jti`; raising a user's `token_epoch` ends every
-token of that user at once, except `kept_token`, the one in whose session the password was changed.
+A login's token carries `sub` (user id), `jti` (its own id) and `epoch`. Logout records the `jti`; raising a user's `token_epoch` ends
+every login of that user at once, except `kept_token`, the one in whose session the password was changed. A personal token is random
+text of which the database keeps a digest.
 """
 
 import asyncio
+import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import bcrypt
 import jwt
 import msgspec
 
-from services.gateway.refusals import ProblemError, bad_request, unauthorized
+from services.gateway import audit
+from services.gateway.audit import Actor, Deed
+from services.gateway.refusals import ProblemError, bad_request, forbidden, unauthorized
 from services.gateway.store import Store
+from services.gateway.throttle import Throttle
 
 BCRYPT_COST = 12
 PASSWORD_MINIMUM = 8
 PASSWORD_MAXIMUM_BYTES = 72  # bcrypt reads no further, so a longer one would not be what its owner believes
 _HASHES_AT_ONCE = 2  # a quarter of a second of CPU each: logins must not starve the rest
 
+TOKEN_PREFIX = "csa_"  # noqa: S105 - what a personal token begins with, so that people and scanners recognise one
+PERSONAL = -1
+"""In place of an epoch: this is a personal token."""
+Scope = Literal["read", "operate", "admin"]
+
 BAD_LOGIN = "The name or the password is wrong."
 NOT_LOGGED_IN = "Log in first: send the header `Authorization: Bearer <token>`."
+TOKEN_OVER = "This personal token is not valid, or not any more."  # noqa: S105 - a sentence
 LOGIN_OVER = "Your login has ended or is not valid. Log in again."
 
 
@@ -36,13 +47,33 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The user behind a request, as the database has it now, and the token that was shown."""
+    """The user behind a request, as the database has it now, and the token that was shown.
+
+    `is_admin`: what this request may do; a personal token of a lesser scope takes it away.
+    """
 
     id: UUID
     username: str
     is_admin: bool
     must_change_password: bool
     claims: Claims
+    scope: Scope = "admin"
+    via: str = "login"
+    address: str = ""
+    request_id: str = ""
+
+    @property
+    def is_person(self) -> bool:
+        """A login, not a script with a personal token."""
+        return self.claims.epoch != PERSONAL
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.username, self.id, self.via, self.address, self.request_id)
+
+
+def digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def hash_password(password: str) -> str:
@@ -80,6 +111,10 @@ class Tokens:
         self._algorithm = algorithm
         self._lifetime = timedelta(minutes=minutes)
 
+    @property
+    def seconds(self) -> int:
+        return int(self._lifetime.total_seconds())
+
     def issue(self, user_id: UUID, epoch: int) -> str:
         now = datetime.now(UTC)
         claims = {"sub": str(user_id), "jti": str(uuid4()), "epoch": epoch, "iat": now, "exp": now + self._lifetime}
@@ -102,7 +137,13 @@ class Security:
     def __init__(self, store: Store, tokens: Tokens) -> None:
         self._store = store
         self._tokens = tokens
+        self._throttle = Throttle(store)
         self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+
+    @property
+    def login_seconds(self) -> int:
+        """How long a login counts."""
+        return self._tokens.seconds
 
     async def hash(self, password: str) -> str:
         async with self._hashing:
@@ -114,25 +155,67 @@ class Security:
 
     async def identify(self, token: str) -> Identity:
         """Raises ProblemError: 401 for a token that does not count (any more), 503 while the database is away."""
+        if token.startswith(TOKEN_PREFIX):
+            return await self._identify_script(token)
         claims = self._tokens.read(token)
         user = await self._store.session_user(claims.sub, claims.jti, claims.epoch)
         if user is None:
             raise unauthorized(LOGIN_OVER)
         return Identity(user["id"], user["username"], user["is_admin"], user["must_change_password"], claims)
 
-    async def login(self, username: str, password: str) -> tuple[str, Any]:
-        """A new token and the user's row. Raises ProblemError 401."""
+    async def _identify_script(self, token: str) -> Identity:
+        found = await self._store.token_user(digest_of(token))
+        if found is None:
+            raise unauthorized(TOKEN_OVER)
+        if found["is_stale"]:
+            await self._store.token_used(found["token_id"])
+        ends = int(found["expires_at"].timestamp()) if found["expires_at"] else 2**62
+        return Identity(
+            found["id"],
+            found["username"],
+            found["is_admin"] and found["scope"] == "admin",
+            found["must_change_password"],
+            Claims(found["id"], found["token_id"], PERSONAL, ends),
+            scope=found["scope"],
+            via=f"token:{found['token_name']}",
+        )
+
+    async def login(self, username: str, password: str, origin: Actor) -> tuple[str, Any]:
+        """A new token and the user's row. `origin`: address and request. Raises ProblemError 401, 403 (disabled), 429."""
         user = await self._store.user_by_name(username)
-        if not await self._check(password, user["password_hash"] if user else None) or user is None:
+        async with self._hashing:
+            await self._throttle.check(username, origin.address)
+            good = await asyncio.to_thread(check_password, password, user["password_hash"] if user else None)
+            if not good:
+                await self._throttle.failed(username, origin.address)
+        if user is None or not good:
+            # An unknown name is not written down: people type passwords into the wrong field.
+            deed = Deed("login_failed", "A login failed." if user is None else f"A login as {user['username']} failed.")
+            async with self._store.transaction() as session:
+                await audit.note(session, msgspec.structs.replace(origin, name=user["username"] if user else ""), deed)
             raise unauthorized(BAD_LOGIN)
-        await self._store.logged_in(user["id"])
+        if user["disabled_at"] is not None:
+            raise ProblemError(403, "account-disabled", "This account is disabled. Ask an admin.")
+        actor = msgspec.structs.replace(origin, name=user["username"], id=user["id"])
+        async with self._store.transaction() as session:
+            await session.run("logged_in", user["id"])
+            await audit.note(session, actor, Deed("login", f"{user['username']} logged in."))
+        await self._throttle.succeeded(username)
         return self._tokens.issue(user["id"], user["token_epoch"]), user
 
     async def logout(self, who: Identity) -> None:
-        await self._store.revoke(who.claims.jti, datetime.fromtimestamp(who.claims.exp, UTC))
+        """End this login, or revoke this personal token."""
+        async with self._store.transaction() as session:
+            if who.is_person:
+                await session.run("revoke", who.claims.jti, datetime.fromtimestamp(who.claims.exp, UTC))
+            else:
+                await session.run("revoke_token", who.claims.jti, who.id)
+            await audit.note(session, who.actor, Deed("logout", f"{who.username} logged out."))
 
     async def change_password(self, who: Identity, current: str, new: str) -> None:
         """Set a new password; every other token of this user ends. Raises ProblemError 400, 403."""
+        if not who.is_person:
+            raise forbidden("A personal token changes no password. Log in to do that.")
         if new == current:
             raise bad_request("The new password is the old one: choose another one.")
         if problem := password_problem(new, who.username):
@@ -140,5 +223,8 @@ class Security:
         user = await self._store.user_by_name(who.username)
         if user is None or not await self._check(current, user["password_hash"]):
             raise ProblemError(403, "wrong-password", "The current password is wrong.")
-        if not await self._store.set_password(who.id, await self.hash(new), user["password_hash"], who.claims.jti):
-            raise ProblemError(409, "conflict", "The password was changed by somebody else at the same moment. Log in again.")
+        hashed = await self.hash(new)
+        async with self._store.transaction() as session:
+            if await session.value("set_password", who.id, hashed, user["password_hash"], who.claims.jti) is None:
+                raise ProblemError(409, "conflict", "The password was changed by somebody else at the same moment. Log in again.")
+            await audit.note(session, who.actor, Deed("password_changed", f"{who.username} changed their password."))

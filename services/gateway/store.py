@@ -5,7 +5,6 @@ A caller gets rows (asyncpg Records) or plain values; views.py makes them fit fo
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -86,18 +85,28 @@ class Store:
         users, tokens, epochs = [list(column) for column in zip(*sessions, strict=True)] if sessions else ([], [], [])
         return {row["jti"] for row in await self._rows("sessions_ended", users, tokens, epochs)}
 
-    async def logged_in(self, user: UUID) -> None:
-        await self._run("logged_in", user)
+    async def token_user(self, digest: bytes) -> Any | None:
+        """The user's row and the personal token's facts while it counts, else None."""
+        return await self._row("token_user", digest)
 
-    async def revoke(self, token: UUID, expires_at: datetime) -> None:
-        await self._run("revoke", token, expires_at)
+    async def token_used(self, token: UUID) -> None:
+        await self._run("token_used", token)
+
+    async def login_wait(self, keys: list[str], allowed: list[int], window_s: float) -> float:
+        """Seconds until a login may be tried again; 0: now."""
+        return float(await self._value("login_wait", keys, allowed, window_s))
+
+    async def count_login_failure(self, keys: list[str], window_s: float) -> None:
+        await self._run("count_login_failure", keys, window_s)
+
+    async def forgive_logins(self, key: str) -> None:
+        await self._run("forgive_logins", key)
+
+    async def forget_login_failures(self) -> None:
+        await self._run("forget_login_failures")
 
     async def forget_expired_tokens(self) -> None:
         await self._run("forget_expired_tokens")
-
-    async def set_password(self, user: UUID, hashed: str, old_hash: str, kept_token: UUID) -> bool:
-        """False when the password is not `old_hash` any more."""
-        return await self._value("set_password", user, hashed, old_hash, kept_token) is not None
 
     async def has_users(self) -> bool:
         return bool(await self._value("has_users"))
@@ -142,6 +151,11 @@ class Store:
 
     async def destination_holder(self, key: str) -> Any | None:
         return await self._row("destination_holder", key)
+
+    async def tasks(self, user: UUID, *, everything: bool, active: bool, limit: int, offset: int) -> tuple[list[Any], int]:
+        """One page of the jobs this user may see, and how many there are."""
+        wanted = (everything, user, active)
+        return await self._rows("tasks", *wanted, limit, offset), int(await self._value("count_tasks", *wanted))
 
     async def clear_completed(self) -> int:
         return int(await self._value("clear_completed"))

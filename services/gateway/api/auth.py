@@ -2,34 +2,56 @@
 
 from typing import Any
 
-from litestar import Request, Router, get, post
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from services.gateway import views
+from services.gateway.audit import Actor
+from services.gateway.gate import SESSION_COOKIE, WRONG_ORIGIN, address_of, is_own_origin
 from services.gateway.live import Hub
 from services.gateway.problems import refusals
+from services.gateway.refusals import ProblemError
 from services.gateway.schemas import LoginRequest, LoginResult, PasswordChange, User
 from services.gateway.security import Identity, Security
 
 AuthRequest = Request[Identity, Any, Any]
 
 
-@post("/login", operation_id="login", status_code=200, security=[{}], responses=refusals(401, 413, public=True))
-async def login(data: JSONBody[LoginRequest], security: NamedDependency[Security]) -> LoginResult:
+def _cookie(request: Request[Any, Any, Any], value: str, seconds: int) -> Cookie:
+    """Out of reach of scripts, sent to our own pages only, and never unencrypted once it came encrypted."""
+    secure = request.scope["scheme"] == "https"
+    return Cookie(SESSION_COOKIE, value=value, max_age=seconds, path="/", httponly=True, samesite="strict", secure=secure)
+
+
+@post("/login", operation_id="login", status_code=200, security=[{}], responses=refusals(401, 403, 413, 429, public=True))
+async def login(
+    data: JSONBody[LoginRequest], request: Request[Any, Any, Any], security: NamedDependency[Security]
+) -> Response[LoginResult]:
     """Log in.
 
-    The token counts for 24 hours, or until logout. A wrong name and a wrong password are answered alike, and take equally long.
+    The token counts for 24 hours, or until logout. A wrong name and a wrong password are answered alike, and take equally long; after
+    ten failures for an account (fifty from an address) within five minutes the answer is 429. With `cookie` the login lives in a
+    cookie that scripts cannot read, and `access_token` is empty. 403: the account is disabled, or a page of another site asked for
+    a cookie.
     """
-    token, row = await security.login(data.username, data.password)
-    return LoginResult(token, views.user(row))
+    if data.cookie and request.headers.get("origin") and not is_own_origin(request.scope["headers"]):
+        raise ProblemError(403, "wrong-origin", WRONG_ORIGIN)
+    via, request_id = ("cookie" if data.cookie else "login"), request.scope["state"]["request_id"]
+    origin = Actor(via=via, address=address_of(request.scope), request_id=request_id)
+    token, row = await security.login(data.username, data.password, origin)
+    if not data.cookie:
+        return Response(LoginResult(token, views.user(row)))
+    return Response(LoginResult("", views.user(row)), cookies=[_cookie(request, token, security.login_seconds)])
 
 
 @post("/logout", operation_id="logout", status_code=204, responses=refusals())
-async def logout(request: AuthRequest, security: NamedDependency[Security], hub: NamedDependency[Hub]) -> None:
-    """End this login: the token counts no more, and live connections made with it are closed."""
+async def logout(request: AuthRequest, security: NamedDependency[Security], hub: NamedDependency[Hub]) -> Response[None]:
+    """End this login: the token counts no more, and live connections made with it are closed. A personal token is revoked."""
     await security.logout(request.user)
     hub.recheck()
+    return Response(None, cookies=[_cookie(request, "", 0)] if request.user.via == "cookie" else [])
 
 
 @get("/me", operation_id="me", responses=refusals())
@@ -45,7 +67,7 @@ async def change_password(
 ) -> None:
     """Change your own password.
 
-    Every other login of yours ends; the one that asked goes on.
+    Every other login of yours ends; the one that asked goes on, and so do personal tokens.
     """
     await security.change_password(request.user, data.current_password, data.new_password)
     hub.recheck()
