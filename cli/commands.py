@@ -90,12 +90,15 @@ def destroy(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Really do it.")] = False,
 ) -> None:
-    """Delete what `up` made on this machine: database, staging, logs.
+    """Delete what `up` made on this machine: DATA_DIR with database, staging, logs and the EMULATED destination.
 
-    Neither the NAS nor the destination is touched.
+    The NAS and a real Globus destination are not touched.
     """
     if not yes:
-        raise Failure(Exit.USAGE, "This deletes the database with every job and its evidence: say --yes.")
+        raise Failure(
+            Exit.USAGE,
+            "This deletes every job with its evidence, and an emulated destination's archives: say --yes.",
+        )
     _devstack("destroy", ["--yes", *context.args])
 
 

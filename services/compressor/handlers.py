@@ -130,7 +130,7 @@ async def _check_destination(work: Work) -> None:
     try:
         answer = await work.bus.ask(Role.UPLOADER, "destination", question, DestinationState, timeout=60)
     except TransientError as exc:
-        raise Waiting(f"Waiting until the destination can be looked at: {exc}", 10.0) from exc
+        raise Waiting(f"Waiting until the destination can be looked at: {exc}", 2.0) from exc
     if answer.state == "foreign":
         raise PermanentError(
             f"{work.job['destination_path']} exists at the destination already and is not this job's: {answer.detail} "
@@ -143,7 +143,7 @@ async def _check_destination(work: Work) -> None:
 async def _sentinel(work: Work, tools: Tools) -> str:
     sentinel = await work.patiently(lambda: work.db.value("nas_sentinel", str(tools.base)))
     if sentinel is None:
-        raise Waiting(f"The scanner has not seen the NAS at {tools.base} yet.", 10.0)
+        raise Waiting(f"The scanner has not seen the NAS at {tools.base} yet.", 2.0)
     return str(sentinel)
 
 
