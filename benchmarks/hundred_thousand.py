@@ -13,17 +13,17 @@ LIMIT_MIB = 300.0
 
 
 def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
-    """Yield peak memory per process, then what `pipeline` yields; the shell leaves the source alone, the product empties it."""
+    """Yield peak memory per process, then what `pipeline` yields, beside a shell that removes the source as well."""
     memory = list[dict[str, float]]()
     what = f"{options.files:,} small files"
     tree = place / "small"
     data.small_files(tree, options.files)
     stack.start()
-    runs = pipeline.Runs(stack, place)
+    runs = pipeline.Runs(stack, place, empty=True)
     for _ in range(options.rounds):
         with peaks(stack.data) as highest:
             runs.round(tree)
         memory.append(dict(sorted(highest.items())))
     shutil.rmtree(tree)
     yield parts(f"{what}, peak memory (RSS)", "MiB", memory, LIMIT_MIB)
-    yield from runs.figures(what, None)
+    yield from runs.figures(what)

@@ -19,14 +19,17 @@ from services.compressor.sevenzip import find_binary
 TARGET = 1.15
 SCRIPT = Path(__file__).with_name("seed_pipeline.sh")
 AGAINST = "the same commands in a shell"
+EMPTYING = f"{AGAINST}, rm -rf of the source included"
 
 
 class Runs:
     """What several rounds of product and shell took, gathered round by round."""
 
-    def __init__(self, stack: Stack, place: Path) -> None:
+    def __init__(self, stack: Stack, place: Path, *, empty: bool = False) -> None:
+        """`empty`: the shell, too, removes its source (a copy)."""
         self._stack = stack
         self._place = place
+        self._empty = empty
         self.recorded: list[float] = []
         self.polled: list[float] = []
         self.processor: list[float] = []
@@ -36,8 +39,9 @@ class Runs:
 
     def round(self, tree: Path) -> None:
         """Archive one copy of `tree` in the shell, then one with the product."""
-        used, seconds = children_processor_seconds(), in_shell(tree, self._place / "shell")
-        self.shell.append(seconds)
+        source = self._stack.folder(tree, "shell") if self._empty else tree
+        used = children_processor_seconds()
+        self.shell.append(in_shell(source, self._place / "shell", empty=self._empty))
         self.shell_processor.append(children_processor_seconds() - used)
         folder = self._stack.folder(tree, f"{tree.name} {len(self.shell)}")
         before = sum(processor_seconds(self._stack.data).values())
@@ -48,11 +52,12 @@ class Runs:
         self.states.append(state_times(job))
         self._stack.forget(folder)
 
-    def figures(self, what: str, target: float | None) -> Iterator[Figure]:
+    def figures(self, what: str, target: float | None = None) -> Iterator[Figure]:
         """Yield the ratios by three clocks, and where the product's time went."""
-        yield Beside(f"{what}, by the job's recorded times (created to completed)", self.recorded, self.shell, AGAINST, target)
-        yield Beside(f"{what}, by a client that asks once per second", self.polled, self.shell, AGAINST, target)
-        yield Beside(f"{what}, processor time of all processes", self.processor, self.shell_processor, AGAINST)
+        against = EMPTYING if self._empty else AGAINST
+        yield Beside(f"{what}, by the job's recorded times (created to completed)", self.recorded, self.shell, against, target)
+        yield Beside(f"{what}, by a client that asks once per second", self.polled, self.shell, against, target)
+        yield Beside(f"{what}, processor time of all processes", self.processor, self.shell_processor, against)
         yield parts(f"{what}, time in each state", "s", self.states)
 
 
@@ -68,12 +73,13 @@ def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
     yield from runs.figures(f"pipeline of {options.size:g} MiB", TARGET)
 
 
-def in_shell(tree: Path, work: Path) -> float:
-    """Seconds the shell takes; `work` is made and removed."""
+def in_shell(tree: Path, work: Path, *, empty: bool) -> float:
+    """Seconds the shell takes; `work` is made and removed, `tree` removed with `empty`."""
     work.mkdir()
     os.sync()
     began = time.monotonic()
-    subprocess.run(["sh", SCRIPT, tree, work, find_binary(None)], check=True, stdin=subprocess.DEVNULL)
+    command: list[str | Path] = ["sh", SCRIPT, tree, work, find_binary(None), "empty" if empty else ""]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     seconds = time.monotonic() - began
     shutil.rmtree(work)
     os.sync()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the seed asks for, as the commands a person would type: copy to staging, pack, test, send, compare digests, tidy up.
-# usage: seed_pipeline.sh FOLDER WORK SEVENZIP      WORK/remote/FOLDER.7z is what arrived.
+# usage: seed_pipeline.sh FOLDER WORK SEVENZIP [empty]      WORK/remote/FOLDER.7z is what arrived; empty: the source goes, too.
 set -eu
 folder=$(realpath "$1") work=$(realpath "$2") sevenzip=$3
 name=$(basename "$folder") archive=$work/$(basename "$folder").7z
@@ -17,3 +17,4 @@ here=$(sha256sum < "$archive")
 there=$(sha256sum < "$work/remote/$name.7z")
 [ "$here" = "$there" ] || { echo "the copy differs from the archive" >&2; exit 1; }
 rm "$archive"
+[ "${4:-}" != empty ] || rm -rf "$folder"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Self
 
 from cli.client import Client, Job
-from cli.exits import Failure
 from devstack import up
 
 POLL_S = 1.0
@@ -87,7 +86,7 @@ class Stack:
             raise RuntimeError(f"The stack did not start: {self._said.read_text()}")
         self.started_in_s = time.monotonic() - began
         self._client = Client(f"http://127.0.0.1:{self._port}")
-        _log_in(self._client)
+        self._client.login("admin", _PASSWORD)
 
     def stop(self) -> None:
         """Stop it as Ctrl-C does. Raises subprocess.TimeoutExpired when it does not."""
@@ -133,20 +132,6 @@ class Stack:
 
 def _ready_line(output: IO[str]) -> bool:
     return any("is ready:" in text for text in output)
-
-
-def _log_in(client: Client) -> None:
-    """The first start makes the user `admin` a moment after the ready line. Raises Failure."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            client.login("admin", _PASSWORD)
-        except Failure:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 def _free_port() -> int:
