@@ -77,6 +77,12 @@ class LogLine(msgspec.Struct, kw_only=True):
     message: str
 
 
+class JobChanged(msgspec.Struct):
+    """`live.control.<job>` on core NATS, among gateways: read this job again, somebody paused, resumed or asked to cancel it."""
+
+    job_id: UUID
+
+
 _decoder = msgspec.json.Decoder(JobEvent)
 
 

@@ -119,6 +119,8 @@ TERMINAL = frozenset({S.COMPLETED, S.FAILED, S.CANCELLED})
 CANCELLABLE = frozenset(
     {S.QUEUED, S.COPYING, S.COMPRESSING, S.VERIFYING, S.COMPRESSED, S.UPLOADING, S.UPLOAD_VERIFYING, S.VERIFIED, S.RUNNING}
 )
+# Pause is possible until the archive is proven; from there on a job runs to its end.
+PAUSABLE = CANCELLABLE - {S.VERIFIED}
 
 
 class Lane(NamedTuple):

@@ -18,7 +18,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import chores, problems
-from services.gateway.api import auth, folders, jobs, live, queue, system
+from services.gateway.api import auth, folders, jobs, live, queue, system, tasks
 from services.gateway.api.system import System
 from services.gateway.gate import Gate
 from services.gateway.jobs import Jobs
@@ -77,6 +77,7 @@ def routes(parts: Parts) -> Litestar:
             auth.router,
             folders.list_folders,
             jobs.router,
+            tasks.router,
             queue.get_queue,
             system.get_status,
             system.get_health,

@@ -11,7 +11,7 @@ import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, PermanentError
-from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
+from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 
 ARCHIVE_SUFFIX = ".tar.7z"
 
@@ -66,6 +66,14 @@ def size_human(size: int) -> str:
 # Cancel ------------------------------------------------------------------------------------------------------------------------------
 
 
+class Action(StrEnum):
+    """What people ask of a running job."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
 class Cancel(StrEnum):
     NOW = "now"
     """Nobody works on it and the edge is the gateway's."""
@@ -90,6 +98,31 @@ def cancel(kind: Kind, status: Status, *, held: bool) -> Cancel:
     if not held and status in UNHELD.get(kind, _UNHELD_WORKSPACE):
         return Cancel.NOW
     return Cancel.REQUEST
+
+
+def pause(status: Status, *, cancelling: bool) -> None:
+    """Raises ProblemError 409 with the reason where a job cannot be paused (design 5)."""
+    if status in TERMINAL:
+        raise conflict(f"This job {_ENDED[status]}; there is nothing left to pause.")
+    if status not in PAUSABLE:
+        raise conflict("This job's archive is proven at the destination; from there on it runs to its end and is not paused.")
+    if cancelling:
+        raise conflict("This job is being cancelled, so it cannot be paused.")
+
+
+def resume(status: Status) -> None:
+    """Raises ProblemError 409 where there is nothing to go on with."""
+    if status in TERMINAL:
+        raise conflict(f"This job {_ENDED[status]}; it cannot go on.")
+
+
+def actions(status: Status, *, paused: bool, cancelling: bool) -> list[Action]:
+    """What may be asked of a job now; the routes refuse everything else with 409."""
+    if cancelling or status not in CANCELLABLE:
+        return []
+    if status not in PAUSABLE:
+        return [Action.CANCEL]
+    return [Action.RESUME if paused else Action.PAUSE, Action.CANCEL]
 
 
 def owner(status: Status) -> Role:

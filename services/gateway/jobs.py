@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway import decide
-from services.gateway.decide import Cancel
+from services.gateway.decide import Action, Cancel
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, conflict, not_found
 from services.gateway.security import Identity
@@ -23,6 +23,16 @@ def _archive_job(job_id: UUID, row: Any | None) -> Any:
     """Workspace jobs belong to their owners, and have addresses of their own."""
     if row is None or row["kind"] != Kind.ARCHIVE:
         raise not_found(f"There is no archive job {job_id}.")
+    return row
+
+
+def visible(who: Identity, job_id: UUID, row: Any | None) -> Any:
+    """A job of any kind that this user may see and control: archive jobs are the team's, others their owner's and the admins'.
+
+    Raises ProblemError 404, also for what is somebody else's: that it exists is theirs to know.
+    """
+    if row is None or (row["kind"] != Kind.ARCHIVE and row["created_by_id"] != who.id and not who.is_admin):
+        raise not_found(f"There is no job {job_id}.")
     return row
 
 
@@ -58,16 +68,37 @@ class Jobs:
             raise conflict("This folder was being archived a moment ago. Look at the queue and try again.") from exc
 
     async def cancel(self, who: Identity, job_id: UUID) -> None:
-        """Cancel now, or ask whoever works on the job; returns at once."""
+        """Cancel an archive job now, or ask whoever works on it; returns at once."""
+        await self.find(job_id)
+        await self.control(who, job_id, Action.CANCEL)
+
+    async def control(self, who: Identity, job_id: UUID, action: Action) -> Any:
+        """Pause, resume or cancel a job of any kind; returns its row as it is afterwards. Asking twice is no mistake."""
         async with self._store.transaction() as session:
-            job = _archive_job(job_id, await session.row("lock_job", job_id))
+            job = visible(who, job_id, await session.row("lock_job", job_id))
             status = Status(job["status"])
-            how = decide.cancel(Kind.ARCHIVE, status, held=job["held"])
-            await session.run("cancel_now" if how is Cancel.NOW else "request_cancel", job_id, who.username)
-            line = await _note(session, job_id, "cancel_requested", f"{who.username} cancelled the job.", who)
-        await self._peers.show_log(job_id, line)
-        if how is Cancel.REQUEST:
+            cancelling = job["cancel_requested_by"] is not None
+            line = None
+            if action is Action.CANCEL:
+                how = decide.cancel(Kind(job["kind"]), status, held=job["held"])
+                await session.run("cancel_now" if how is Cancel.NOW else "request_cancel", job_id, who.username)
+                line = await _note(session, job_id, "cancel_requested", f"{who.username} cancelled the job.", who)
+            elif action is Action.PAUSE:
+                decide.pause(status, cancelling=cancelling)
+                if not job["paused"]:
+                    await session.run("pause", job_id)
+                    line = await _note(session, job_id, "pause_requested", f"{who.username} paused the job.", who)
+            else:
+                decide.resume(status)
+                if job["paused"]:
+                    await session.run("resume", job_id)
+                    line = await _note(session, job_id, "resume_requested", f"{who.username} let the job go on.", who)
+            after = await session.row("job", job_id)
+        if line is not None:
+            await self._peers.show_log(job_id, line)
+            await self._peers.show_control(job_id)
             await self._peers.nudge(decide.owner(status))
+        return after
 
     async def retry(self, who: Identity, job_id: UUID) -> Any:
         """Queue a failed job again; returns its row."""

@@ -11,6 +11,7 @@ from services.gateway.refusals import NATS_AWAY, unavailable
 from shared import log
 from shared.bus import Bus
 from shared.errors import PermanentError, TransientError, Waiting
+from shared.events import JobChanged
 from shared.lifecycle import Role
 from shared.questions import AskDestination, DestinationState, Inspect, Inspected, Refresh, Refreshed
 
@@ -62,6 +63,10 @@ class Peers:
 
     async def nudge(self, service: Role) -> None:
         await self._bus.nudge(service)
+
+    async def show_control(self, job_id: UUID) -> None:
+        """Tell every gateway that a control changed this job, which no event does; it is read again."""
+        await self._bus.publish_live(f"live.control.{job_id}", JobChanged(job_id))
 
     async def show_log(self, job_id: UUID, line: msgspec.Struct) -> None:
         """Show a log line live."""

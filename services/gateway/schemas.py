@@ -239,6 +239,25 @@ class Queue(msgspec.Struct):
 # Tasks (seed 002) --------------------------------------------------------------------------------------------------------------------
 
 
+# A job's state, or `paused`. (msgspec takes no union of an enum and a word.)
+TaskStatus = Literal[
+    "paused",
+    "queued",
+    "copying",
+    "compressing",
+    "verifying",
+    "compressed",
+    "uploading",
+    "upload_verifying",
+    "verified",
+    "deleting_source",
+    "completed",
+    "failed",
+    "cancelled",
+    "running",
+]
+
+
 class TaskControl(msgspec.Struct, forbid_unknown_fields=True):
     action: Literal["pause", "resume", "cancel"]
 
@@ -254,7 +273,7 @@ class Task(msgspec.Struct, kw_only=True):
     task_id: UUID
     kind: Kind
     name: str
-    status: Status | Literal["paused"]
+    status: TaskStatus
     job_status: Status
     progress: Percent
     speed: int

@@ -20,6 +20,7 @@ from services.gateway.schemas import (
     ScanFacts,
     StateTime,
     Statistics,
+    Task,
     UnreadablePlace,
     User,
     Verification,
@@ -93,6 +94,30 @@ def job_detail(
         verifications=[Verification(v["kind"], v["attempt"], v["at"], v["evidence"], v["voided_at"]) for v in verifications],
         state_times=[StateTime(Status(t["data"]["to"]), t["at"], t["data"]["attempt"]) for t in transitions],
         warnings=warnings,
+    )
+
+
+def task(row: Any) -> Task:
+    """A job as seed 002's dashboard knows it."""
+    shown = _progress(row)
+    status, at_work = shown["status"], row["bytes_per_second"] or 0
+    cancelling = row["cancel_requested_by"] is not None and status not in TERMINAL
+    same = ("kind", "attempt", "source_path", "error_message", "created_by", "created_at", "started_at", "completed_at")
+    return Task(
+        task_id=row["id"],
+        name=row["folder_name"],
+        status="paused" if row["paused"] else status,
+        job_status=status,
+        progress=row["progress_percent"],
+        speed=0 if row["paused"] else at_work,
+        eta=None if row["paused"] else row["eta_seconds"],
+        current_size=row["bytes_done"],
+        total_size=row["bytes_total"],
+        message=shown["current_operation"],
+        paused=row["paused"],
+        cancelling=cancelling,
+        actions=[a.value for a in decide.actions(status, paused=row["paused"], cancelling=cancelling)],
+        **{name: row[name] for name in same},
     )
 
 

@@ -1,0 +1,54 @@
+"""The dashboard's view of jobs (seed 002): tasks of every kind, and their controls."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request, Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from services.gateway import views
+from services.gateway.decide import Action
+from services.gateway.jobs import Jobs, visible
+from services.gateway.problems import refusals
+from services.gateway.schemas import Task, TaskControl
+from services.gateway.security import Identity
+from services.gateway.store import Store
+
+TasksRequest = Request[Identity, Any, Any]
+
+
+@get("/", operation_id="listTasks", responses=refusals())
+async def list_tasks(
+    request: TasksRequest,
+    store: NamedDependency[Store],
+    active: Annotated[bool, QueryParameter(description="Only what has not ended.")] = False,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
+) -> Response[list[Task]]:
+    """Jobs of every kind that you may see, newest first. `X-Total-Count`: how many there are."""
+    who = request.user
+    rows, total = await store.tasks(who.id, everything=who.is_admin, active=active, limit=limit, offset=offset)
+    return Response([views.task(row) for row in rows], headers={"X-Total-Count": str(total)})
+
+
+@get("/{task_id:uuid}", operation_id="getTask", responses=refusals(404))
+async def get_task(task_id: FromPath[UUID], request: TasksRequest, store: NamedDependency[Store]) -> Task:
+    """One task."""
+    return views.task(visible(request.user, task_id, await store.job(task_id)))
+
+
+@post("/{task_id:uuid}/control", operation_id="controlTask", status_code=200, responses=refusals(404, 409, 413))
+async def control_task(
+    task_id: FromPath[UUID], data: JSONBody[TaskControl], request: TasksRequest, jobs: NamedDependency[Jobs]
+) -> Task:
+    """Pause, resume or cancel; answers with the task as it is now. Asking for what is so already changes nothing.
+
+    A paused task keeps its state, its place in the queue and its space; its lane is free for others, and an upload in flight is taken
+    off Globus until it is resumed. 409: it has ended, its archive is proven already (from there on it runs to its end), or it is being
+    cancelled.
+    """
+    return views.task(await jobs.control(request.user, task_id, Action(data.action)))
+
+
+router = Router("/tasks", route_handlers=[list_tasks, get_task, control_task], tags=["Tasks"])

@@ -1,0 +1,84 @@
+"""Pause and resume of real work: while compressing, while uploading, across a restart of everything."""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.support.stack import Stack, snapshot, until
+
+
+def _control(stack: Stack, job: str, action: str) -> dict[str, Any]:
+    answer = stack.http.post(f"/api/tasks/{job}/control", json={"action": action})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def _running_tasks(stack: Stack) -> list[str]:
+    return [task["task_id"] for task in stack.control.tasks() if task["status"] == "ACTIVE"]
+
+
+def _children(stack: Stack, job: str) -> list[str]:
+    """The command lines of living 7-Zip processes that work for a job."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if "7zz" in line and job in line:
+                found.append(line)
+    return found
+
+
+def test_a_paused_upload_leaves_globus_and_goes_on_after_a_restart(stack: Stack) -> None:
+    """Its task is cancelled within 2 s and the lane is free; after a restart of everything it is still paused; resumed, it arrives."""
+    folder = stack.folder({"big.bin": os.urandom(2 << 20)})
+    before = snapshot(folder)
+    stack.control.configure(bytes_per_second=50_000)
+    job = stack.archive(folder)
+    stack.wait(job, "uploading")
+    stack.wait_for(job, lambda seen: seen["globus_task_id"] and (seen["bytes_done"] or 0) > 0, "bytes on their way")
+    budget = stack.job(job)["retry_count"]
+
+    _control(stack, job, "pause")
+    began = time.monotonic()
+    until(lambda: not _running_tasks(stack), "the task to be off Globus", 5)
+    assert time.monotonic() - began < 2.0
+    stack.control.configure(bytes_per_second=None)
+    other = stack.archive(stack.folder())
+    stack.wait(other, "completed")  # the lane is free
+
+    stack.stop()
+    stack.start()
+    paused = stack.job(job)
+    assert (paused["paused"], paused["status"], paused["current_operation"]) == (True, "uploading", "Paused")
+    third = stack.archive(stack.folder())
+    stack.wait(third, "completed")
+    assert stack.job(job)["status"] == "uploading"
+
+    _control(stack, job, "resume")
+    done = stack.wait(job, "completed")
+    assert done["retry_count"] == budget
+    stack.assert_archived(folder, before)
+
+
+def test_a_paused_compression_stops_and_begins_again(stack: Stack) -> None:
+    """The children stop within 2 s, the state stays, another job passes; resumed, it completes at no cost."""
+    folder = stack.folder({"notes.log": os.urandom(24 << 20).hex().encode()})  # packs for seconds
+    before = snapshot(folder)
+    job = stack.archive(folder)
+    until(lambda: _children(stack, job), "7-Zip at work")
+
+    _control(stack, job, "pause")
+    until(lambda: not _children(stack, job), "7-Zip gone", 2)
+    other = stack.archive(stack.folder())
+    stack.wait(other, "completed")
+    paused = stack.job(job)
+    assert (paused["status"], paused["paused"]) == ("compressing", True)
+    answer = stack.http.post(f"/api/tasks/{other}/control", json={"action": "pause"})
+    assert answer.status_code == 409
+
+    _control(stack, job, "resume")
+    done = stack.wait(job, "completed")
+    assert done["retry_count"] == 0
+    stack.assert_archived(folder, before)

@@ -1,0 +1,158 @@
+"""Tasks: every kind of job as the dashboard shows it, and pause, resume, cancel with their rules."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from services.gateway import schemas
+from shared.lifecycle import PAUSABLE, TERMINAL, Kind, Role, Status
+from tests.services.gateway.conftest import Gateway, problem
+from tests.services.gateway.test_auth import _token, _user
+
+_FIELDS = {"task_id", "kind", "name", "status", "progress", "speed", "eta", "current_size", "total_size", "actions", "paused"}
+
+
+async def _control(gateway: Gateway, job_id: UUID, action: str, token: str | None = None) -> httpx.Response:
+    return await gateway.ask("POST", f"/api/tasks/{job_id}/control", token, json={"action": action})
+
+
+async def _workspace_job(gateway: Gateway, owner: UUID, kind: Kind = Kind.PACK) -> UUID:
+    """As the interface for packs will make it."""
+    statement = (
+        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id) VALUES ($1, 'thing', '/w/thing', 'x', $2)"
+        " RETURNING id"
+    )
+    return UUID(str(await gateway.kernel.owner.fetchval(statement, kind, owner)))
+
+
+async def _lease(gateway: Gateway, job_id: UUID, **more: Any) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=60)
+    await gateway.kernel.force(job_id, lease_owner="somebody", lease_until=until, attempt=1, **more)
+
+
+async def test_a_task(gateway: Gateway) -> None:
+    """The seed's figures, from the job's own; a list with its total; one that is not there is 404."""
+    job_id = UUID((await gateway.request())["job_id"])
+    figures = {"bytes_per_second": 5_242_880, "eta_seconds": 120, "bytes_done": 500, "bytes_total": 1000, "progress_percent": 16}
+    await _lease(gateway, job_id, status="copying", **figures)
+
+    task = (await gateway.ask("GET", f"/api/tasks/{job_id}")).json()
+
+    assert set(task) >= _FIELDS
+    assert (task["status"], task["progress"], task["speed"], task["eta"]) == ("copying", 16, 5_242_880, 120)
+    assert (task["current_size"], task["total_size"], task["actions"]) == (500, 1000, ["pause", "cancel"])
+    listed = await gateway.ask("GET", "/api/tasks?active=true&limit=1000")
+    assert task in listed.json()
+    assert int(listed.headers["x-total-count"]) == len(listed.json())
+    assert len((await gateway.ask("GET", "/api/tasks?limit=1")).json()) == 1
+    problem(await gateway.ask("GET", f"/api/tasks/{uuid4()}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("status", "service"), [("queued", Role.COMPRESSOR), ("compressing", Role.COMPRESSOR), ("uploading", Role.UPLOADER)]
+)
+async def test_pause_and_resume(gateway: Gateway, status: str, service: Role) -> None:
+    """The state stays; the task says `paused`; who works on it is nudged; both are in the log by name; twice is no mistake."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await _lease(gateway, job_id, status=status, bytes_per_second=1000)
+    nudged = asyncio.Event()
+    bus = await gateway.kernel.bus(service)
+    await bus.on_nudge(nudged.set)
+    await bus.connection.flush()
+
+    for _ in range(2):
+        paused = await _control(gateway, job_id, "pause")
+        assert paused.status_code == 200, paused.text
+    task = paused.json()
+    assert (task["status"], task["job_status"], task["speed"], task["message"]) == ("paused", status, 0, "Paused")
+    assert task["actions"] == ["resume", "cancel"]
+    await asyncio.wait_for(nudged.wait(), 5)
+    row = await gateway.kernel.row(job_id)
+    assert (row["paused"], row["status"]) == (True, status)
+
+    resumed = (await _control(gateway, job_id, "resume")).json()
+    assert (resumed["status"], resumed["paused"]) == (status, False)
+    assert (await _control(gateway, job_id, "resume")).status_code == 200
+    lines = [line["message"] for line in (await gateway.ask("GET", f"/api/jobs/{job_id}/logs")).json()]
+    assert [line for line in lines if line.startswith("admin")] == ["admin paused the job.", "admin let the job go on."]
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - PAUSABLE))
+async def test_too_late_to_pause(gateway: Gateway, status: str) -> None:
+    """From the proof on 409, in the database too, which has the last word when the job moves on meanwhile."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.force(job_id, status=status)
+
+    problem(await _control(gateway, job_id, "pause"), 409, "conflict")
+
+    db = await gateway.kernel.db("gateway")
+    with pytest.raises(asyncpg.PostgresError, match="is not paused"):
+        await db.run("pause", job_id)
+    if status in TERMINAL:
+        problem(await _control(gateway, job_id, "resume"), 409, "conflict")
+        problem(await _control(gateway, job_id, "cancel"), 409, "conflict")
+
+
+async def test_a_pause_that_comes_with_the_proof_ends_there(gateway: Gateway) -> None:
+    """Asked for while the evidence is being recorded: the job does not stay behind, unseen, in `verified`."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.force(job_id, status="upload_verifying", attempt=1, paused=True)
+    async with gateway.kernel.owner.transaction():
+        # Only this guard, not the evidence it is not about.
+        for trigger in ("jobs_guard", "jobs_follow"):
+            await gateway.kernel.owner.execute(f"ALTER TABLE jobs DISABLE TRIGGER {trigger}")
+        await gateway.kernel.owner.execute("UPDATE jobs SET status = 'verified' WHERE id = $1", job_id)
+        for trigger in ("jobs_guard", "jobs_follow"):
+            await gateway.kernel.owner.execute(f"ALTER TABLE jobs ENABLE TRIGGER {trigger}")
+
+    assert (await gateway.kernel.row(job_id))["paused"] is False
+
+
+async def test_cancel_of_a_paused_task(gateway: Gateway) -> None:
+    """A job that is paused between two states is cancelled; while that is under way it takes no pause."""
+    waiting = UUID((await gateway.request())["job_id"])
+    assert (await _control(gateway, waiting, "pause")).status_code == 200
+    assert (await _control(gateway, waiting, "cancel")).json()["status"] == "cancelled"
+
+    held = UUID((await gateway.request())["job_id"])
+    await _lease(gateway, held, status="copying")
+    task = (await _control(gateway, held, "cancel")).json()
+    assert (task["cancelling"], task["actions"]) == (True, [])
+    problem(await _control(gateway, held, "pause"), 409, "conflict")
+
+
+@pytest.mark.parametrize("kind", [Kind.PACK, Kind.COMPRESS, Kind.EXTRACT])
+async def test_workspace_tasks_belong_to_their_owner(gateway: Gateway, kind: Kind) -> None:
+    """Owner and admin see and control them; for anybody else they are not there."""
+    owner, other = await _user(gateway, f"owner-{kind}"), await _user(gateway, f"other-{kind}")
+    job_id = await _workspace_job(gateway, owner, kind)
+    mine, theirs = _token(owner), _token(other)
+
+    assert (await gateway.ask("GET", f"/api/tasks/{job_id}", mine)).json()["kind"] == kind
+    assert (await _control(gateway, job_id, "pause", mine)).json()["status"] == "paused"
+    assert (await _control(gateway, job_id, "resume", gateway.token)).json()["status"] == "queued"
+    problem(await gateway.ask("GET", f"/api/tasks/{job_id}", theirs), 404, "not-found")
+    for action in ("pause", "resume", "cancel"):
+        problem(await _control(gateway, job_id, action, theirs), 404, "not-found")
+    listed = {token: (await gateway.ask("GET", "/api/tasks?limit=1000", token)).json() for token in (mine, theirs)}
+    assert [str(job_id) in {task["task_id"] for task in listed[token]} for token in (mine, theirs)] == [True, False]
+    assert (await _control(gateway, job_id, "cancel", mine)).json()["status"] == "cancelled"
+
+
+def test_the_states_a_task_can_show() -> None:
+    """All of the life cycle's, and `paused`."""
+    assert sorted(get_args(schemas.TaskStatus)) == sorted([*Status, "paused"])
+
+
+async def test_what_is_no_action(gateway: Gateway) -> None:
+    """400 that names the field; nothing is changed."""
+    job_id = UUID((await gateway.request())["job_id"])
+    assert "action" in problem(await _control(gateway, job_id, "explode"), 400, "validation-failed")
+    answer = await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "pause", "more": 1})
+    problem(answer, 400, "validation-failed")
+    assert (await gateway.kernel.row(job_id))["paused"] is False
