@@ -92,7 +92,14 @@ def test_cursor_round_trip() -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "????", "MTIz", "é", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5LjA", decide.cursor_of(Place(datetime(2026, 1, 1, tzinfo=UTC), UUID(int=1)))[:-3]],
+    [
+        "x",
+        "????",
+        "MTIz",
+        "é",
+        "OTk5OTk5OTk5OTk5OTk5OTk5OTk5LjA",
+        decide.cursor_of(Place(datetime(2026, 1, 1, tzinfo=UTC), UUID(int=1)))[:-3],
+    ],
 )
 def test_cursor_refused(cursor: str) -> None:
     """A cursor nobody gave out is 400, never an accident."""
