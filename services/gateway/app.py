@@ -18,13 +18,14 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import chores, problems
-from services.gateway.api import auth, folders, jobs, live, queue, system, tasks
+from services.gateway.api import auth, folders, jobs, live, queue, system, tasks, users
 from services.gateway.api.system import System
 from services.gateway.gate import Gate
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
 from services.gateway.pages import Pages
 from services.gateway.peers import Peers
+from services.gateway.people import People
 from services.gateway.security import Security, Tokens
 from services.gateway.store import Store
 from shared import log
@@ -51,6 +52,7 @@ class Parts:
     hub: Hub
     bus: Bus
     system: System
+    people: People
 
 
 def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
@@ -58,14 +60,16 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     settings = runtime.settings
     store, peers = Store(runtime.db), Peers(runtime.bus)
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
+    security = Security(store, tokens)
     return Parts(
         store=store,
-        security=Security(store, tokens),
+        security=security,
         peers=peers,
         jobs=Jobs(store, peers, str(settings.qnap_base_path)),
         hub=Hub(store, runtime.bus),
         bus=runtime.bus,
         system=System(settings.storage_base_path, settings.globus_emulated),
+        people=People(store, security),
     )
 
 
@@ -75,6 +79,8 @@ def routes(parts: Parts) -> Litestar:
         "/api",
         route_handlers=[
             auth.router,
+            users.users,
+            users.tokens,
             folders.list_folders,
             jobs.router,
             tasks.router,

@@ -1,9 +1,10 @@
-"""The outermost layer: request id, security headers, and who may pass, before anybody looks at path, query or body.
+"""The outermost layer: request id, security headers, time limits, and who may pass, before anybody looks at path, query or body.
 
 Everything below /api needs a login but what PUBLIC names; an unknown address below /api says 401 like any other. What is neither
 API nor schema is a page.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 import structlog
 
 from services.gateway import problems
-from services.gateway.refusals import ProblemError, not_found, unauthorized
+from services.gateway.refusals import ProblemError, not_found, unauthorized, unavailable
 from services.gateway.security import NOT_LOGGED_IN, Security
 from shared import log
 
@@ -33,6 +34,8 @@ SESSION_COOKIE = "cs_archiver_session"
 SCHEMAS = {"/schema/openapi.json"}
 CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then nothing else is possible."
 
+BODY_SECONDS = 30.0
+ANSWER_SECONDS = 60.0  # a scan is waited for half of it
 WRONG_ORIGIN = (
     "With a cookie, changes are accepted only from this server's own pages. Programs send `Authorization: Bearer <token>`."
 )
@@ -46,6 +49,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
+_STAY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
 # For whatever sets no policy or caching of its own: the API's answers are data, never a page, and never kept.
 _DEFAULTS = {b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'", b"cache-control": b"no-store"}
 
@@ -95,10 +99,10 @@ class Gate:
             return
         request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
-        guarded = _with_headers(send, request_id)
+        guarded = _with_headers(send, request_id, encrypted=scope["scheme"] == "https")
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._route(scope, receive, guarded)
+                await _in_time(self._route, scope, receive, guarded)
             except Exception as exc:  # the last place where a defect can become an answer
                 error = problems.from_exception(exc)
                 if error is None:
@@ -161,13 +165,47 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     return given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def _with_headers(send: Send, request_id: str) -> Send:
+async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> None:
+    """Nobody holds a place here by sending slowly, and no answer that has not begun is waited for without end.
+
+    An answer that has begun may take as long as its reader: streams last.
+    """
+    loop = asyncio.get_running_loop()
+    sent_by = loop.time() + BODY_SECONDS
+
+    async def timely() -> Message:
+        nonlocal sent_by
+        try:
+            async with asyncio.timeout_at(sent_by):
+                message = await receive()
+        except TimeoutError as exc:
+            raise ProblemError(408, "too-slow", f"The request did not arrive within {BODY_SECONDS:g} seconds.") from exc
+        if not message.get("more_body"):
+            sent_by = float("inf")  # what comes now is only that the client has gone
+        return message
+
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS) as limit:
+
+            async def begin(message: Message) -> None:
+                limit.reschedule(None)
+                await send(message)
+
+            await route(scope, timely, begin)
+    except TimeoutError as exc:
+        if not limit.expired():
+            raise
+        raise unavailable(f"This took longer than {ANSWER_SECONDS:g} seconds and was given up. Try again in a moment.") from exc
+
+
+def _with_headers(send: Send, request_id: str, *, encrypted: bool) -> Send:
+    own = [*_HEADERS, (b"x-request-id", request_id.encode()), *([_STAY_ENCRYPTED] if encrypted else [])]
+
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = {name.lower() for name, _ in message.get("headers", [])}
             more = [(name, value) for name, value in _DEFAULTS.items() if name not in given]
-            own = [*_HEADERS, *more, (b"x-request-id", request_id.encode())]
-            message = {**message, "headers": [*message.get("headers", []), *own]}
+            message = {**message, "headers": [*message.get("headers", []), *own, *more]}
         await send(message)
 
     return add

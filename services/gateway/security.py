@@ -17,7 +17,7 @@ import msgspec
 
 from services.gateway import audit
 from services.gateway.audit import Actor, Deed
-from services.gateway.refusals import ProblemError, bad_request, forbidden, unauthorized
+from services.gateway.refusals import ProblemError, bad_request, unauthorized
 from services.gateway.store import Store
 from services.gateway.throttle import Throttle
 
@@ -214,8 +214,6 @@ class Security:
 
     async def change_password(self, who: Identity, current: str, new: str) -> None:
         """Set a new password; every other token of this user ends. Raises ProblemError 400, 403."""
-        if not who.is_person:
-            raise forbidden("A personal token changes no password. Log in to do that.")
         if new == current:
             raise bad_request("The new password is the old one: choose another one.")
         if problem := password_problem(new, who.username):

@@ -13,6 +13,7 @@ from services.gateway.gate import SESSION_COOKIE, WRONG_ORIGIN, address_of, is_o
 from services.gateway.live import Hub
 from services.gateway.problems import refusals
 from services.gateway.refusals import ProblemError
+from services.gateway.rights import persons_only
 from services.gateway.schemas import LoginRequest, LoginResult, PasswordChange, User
 from services.gateway.security import Identity, Security
 
@@ -61,7 +62,7 @@ async def me(request: AuthRequest) -> User:
     return User(who.id, who.username, who.is_admin, who.must_change_password)
 
 
-@post("/password", operation_id="changePassword", status_code=204, responses=refusals(409, 413))
+@post("/password", operation_id="changePassword", status_code=204, guards=[persons_only], responses=refusals(409, 413))
 async def change_password(
     data: JSONBody[PasswordChange], request: AuthRequest, security: NamedDependency[Security], hub: NamedDependency[Hub]
 ) -> None:

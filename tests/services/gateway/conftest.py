@@ -139,6 +139,7 @@ async def running(
         "STORAGE_BASE_PATH": str(storage),
         "ADMIN_INITIAL_PASSWORD": PASSWORD,
         "GATEWAY_PORT": "0",
+        "UI_PATH": str(storage / "no-ui"),  # the small page, whether a UI was built here or not
         **environment,
     }
     settings = load(GatewaySettings, variables)

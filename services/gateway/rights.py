@@ -1,0 +1,23 @@
+"""Who may use an address beyond being logged in (design 5); looked at before path, query or body."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from services.gateway.refusals import forbidden
+
+
+def admins_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteHandler) -> None:
+    """A guard of Litestar's. Raises ProblemError 403."""
+    who = connection.scope.get("user")
+    if who is None or not who.is_admin:
+        scoped = who is not None and not who.is_person and who.scope != "admin"
+        raise forbidden("This personal token has not the scope admin." if scoped else "Only admins may do this.")
+
+
+def persons_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteHandler) -> None:
+    """A guard: what would let a stolen personal token outlive its revocation needs a login. Raises ProblemError 403."""
+    who = connection.scope.get("user")
+    if who is None or not who.is_person:
+        raise forbidden("A personal token cannot do this. Log in with name and password.")

@@ -1,0 +1,80 @@
+"""Bodies too large or too slow, answers that take too long, and other sites' pages."""
+
+import asyncio
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from services.gateway import gate
+from services.gateway.gate import Gate
+from tests.services.gateway.conftest import Gateway, problem
+
+
+async def test_a_body_too_large(gateway: Gateway) -> None:
+    """413, whether its length was announced or not."""
+
+    async def drip() -> Any:
+        for _ in range(200):
+            yield b" " * 1024
+
+    for body in (b" " * 200_000, drip()):
+        problem(
+            await gateway.ask("POST", "/api/jobs", content=body, headers={"Content-Type": "application/json"}), 413, "too-large"
+        )
+
+
+async def test_a_body_too_slow(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """408 when the body does not arrive in time; the place is free again."""
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.3)
+    where = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    head = f"POST /api/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+    assert answer == b"HTTP/1.1 408 Request Timeout\r\n"
+
+
+async def test_an_answer_that_takes_too_long(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with a sentence; once an answer has begun, it may take as long as it likes."""
+    monkeypatch.setattr(gate, "ANSWER_SECONDS", 0.3)
+    gateway.peers.scanning = asyncio.Event()
+    try:
+        answer = await gateway.ask("GET", "/api/folders?refresh=true")
+    finally:
+        gateway.peers.scanning.set()
+        gateway.peers.scanning = None
+    assert "given up" in problem(answer, 503, "unavailable")
+
+    async def slow(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        loop = asyncio.get_running_loop()
+        later = loop.create_future()
+        loop.call_later(0.5, later.set_result, None)
+        await later
+        await send({"type": "http.response.body", "body": b"whole"})
+
+    front: Any = Gate(slow, slow, None)  # type: ignore[arg-type] # pages need nobody's identity
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://t") as client:
+        assert (await client.get("/page")).text == "whole"
+
+
+async def test_other_sites_are_told_nothing(gateway: Gateway) -> None:
+    """No CORS: no header lets another site read an answer or send more than a form could."""
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "DELETE"}
+    for method, address in (("OPTIONS", "/api/jobs"), ("GET", "/api/jobs"), ("OPTIONS", "/api/auth/login"), ("GET", "/")):
+        answer = await gateway.ask(method, address, headers=headers)
+        assert not [name for name in answer.headers if name.startswith("access-control-")], address
+
+
+def test_nothing_listens_elsewhere(gateway: Gateway) -> None:
+    """The gateway of these tests listens where it was told to, and nowhere else."""
+    port = urlsplit(gateway.url).port
+    assert port is not None
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.2", port)) != 0

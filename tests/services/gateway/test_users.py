@@ -1,0 +1,383 @@
+"""Users and what admins may do to them, personal tokens, browser sessions, throttling, and the matrix of rights."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from services.gateway import throttle
+from services.gateway.gate import PUBLIC, SESSION_COOKIE
+from services.gateway.security import TOKEN_PREFIX, Tokens
+from tests.services.gateway.conftest import PASSWORD, Gateway, problem
+from tests.support.kernel import eventually
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+async def user(gateway: Gateway, name: str | None = None, *, admin: bool = False) -> tuple[UUID, str]:
+    """A user with the admin's password (no bcrypt is spent), and a login's token."""
+    made: UUID = await gateway.kernel.owner.fetchval(
+        "INSERT INTO users (username, password_hash, is_admin) SELECT $1, password_hash, $2 FROM users"
+        " WHERE username = 'admin' RETURNING id",
+        name or f"user-{uuid4().hex[:8]}",
+        admin,
+    )
+    return made, login_token(made)
+
+
+def login_token(made: UUID, epoch: int = 0) -> str:
+    return Tokens("k" * 40, "HS256", 60).issue(made, epoch)
+
+
+async def personal(gateway: Gateway, token: str, scope: str, **more: Any) -> dict[str, Any]:
+    body = {"name": f"script {uuid4().hex[:6]}", "scope": scope, **more}
+    answer = await gateway.ask("POST", "/api/tokens", token=token, json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def audited(gateway: Gateway, target: object) -> list[str]:
+    rows = await gateway.kernel.owner.fetch("SELECT action FROM audit WHERE target = $1 ORDER BY id", str(target))
+    return [row["action"] for row in rows]
+
+
+# Users -------------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_admin_makes_a_user(gateway: Gateway) -> None:
+    """The seed's fields; the password needs no change unless the admin ticks it; a name is taken in any letter case."""
+    body = {"username": "Carol", "password": "carols password", "is_admin": False}
+    answer = await gateway.ask("POST", "/api/users", json=body)
+
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert answer.headers["location"] == f"/api/users/{made['id']}"
+    assert (made["username"], made["is_admin"], made["must_change_password"], made["last_login"]) == ("Carol", False, False, None)
+    await gateway.login("carol", "carols password")
+    listed = await gateway.ask("GET", "/api/users")
+    mine = next(row for row in listed.json() if row["id"] == made["id"])
+    assert set(mine) >= {"id", "username", "is_admin", "created_at", "last_login"}
+    assert mine["last_login"]
+    assert int(listed.headers["x-total-count"]) == len(listed.json())
+    assert (await gateway.ask("GET", f"/api/users/{made['id']}")).json() == mine
+    assert "already" in problem(await gateway.ask("POST", "/api/users", json=body | {"username": "CAROL"}), 409, "conflict")
+    ticked = await gateway.ask("POST", "/api/users", json=body | {"username": "dora", "must_change_password": True})
+    assert ticked.json()["must_change_password"] is True
+    for wrong in ({"username": " x"}, {"username": "a\u200bb"}, {"password": "short"}, {"password": "carol"}):
+        problem(await gateway.ask("POST", "/api/users", json=body | {"username": "new"} | wrong), 400, "bad-request")
+    assert await audited(gateway, made["id"]) == ["user_created"]
+
+
+async def test_nobody_removes_themselves_or_the_last_admin(gateway: Gateway) -> None:
+    """409 with a sentence: oneself, by any of three ways; and the last admin, even when two act at once."""
+    admin_id = await gateway.kernel.owner.fetchval("SELECT id FROM users WHERE username = 'admin'")
+    address = f"/api/users/{admin_id}"
+    for change in ({"is_admin": False}, {"disabled": True}, {"password": "another password"}):
+        problem(await gateway.ask("PATCH", address, json=change), 409, "conflict")
+    assert "yourself" in problem(await gateway.ask("DELETE", address), 409, "conflict")
+
+    first, first_token = await user(gateway, admin=True)
+    second, second_token = await user(gateway, admin=True)
+    await gateway.kernel.owner.execute("UPDATE users SET is_admin = false WHERE id <> ALL($1::uuid[])", [first, second])
+    try:
+        answers = await asyncio.gather(
+            gateway.ask("PATCH", f"/api/users/{second}", token=first_token, json={"is_admin": False}),
+            gateway.ask("DELETE", f"/api/users/{first}", token=second_token),
+        )
+        left = await gateway.kernel.owner.fetchval("SELECT count(*) FROM users WHERE is_admin")
+    finally:
+        await gateway.kernel.owner.execute("UPDATE users SET is_admin = true WHERE username = 'admin'")
+    assert left == 1, [answer.text for answer in answers]
+    assert sum(answer.is_success for answer in answers) == 1, [answer.text for answer in answers]
+    for gone in (first, second):
+        await gateway.kernel.owner.execute("DELETE FROM users WHERE id = $1", gone)
+
+
+@pytest.mark.parametrize("how", ["disable", "delete", "reset", "logout"])
+async def test_an_end_is_at_once(gateway: Gateway, how: str) -> None:
+    """Disabled, deleted, a new password, logged out: the next request is 401, and open WebSockets end within a second."""
+    made, token = await user(gateway)
+    script = (await personal(gateway, token, "operate"))["token"]
+    url = gateway.url.replace("http", "ws")
+    watched = [token] if how == "logout" else [token, script]
+    sockets = [await connect(f"{url}/ws/jobs?token={text}", proxy=None) for text in watched]
+    for socket in sockets:
+        await asyncio.wait_for(socket.recv(), 5)
+
+    if how == "logout":
+        done = await gateway.ask("POST", "/api/auth/logout", token=token)
+    elif how == "delete":
+        done = await gateway.ask("DELETE", f"/api/users/{made}")
+    else:
+        change: dict[str, Any] = {"disabled": True} if how == "disable" else {"password": "set by the admin"}
+        done = await gateway.ask("PATCH", f"/api/users/{made}", json=change)
+    assert done.is_success, done.text
+    began = time.monotonic()
+    for text in watched:
+        problem(await gateway.ask("GET", "/api/auth/me", token=text), 401, "unauthorized")
+    for socket in sockets:
+        async with asyncio.timeout(5):
+            await drained(socket)
+        assert socket.close_code == 4401
+    assert time.monotonic() - began < 1
+    if how == "disable":
+        answer = await gateway.client.post("/api/auth/login", json={"username": await name_of(gateway, made), "password": PASSWORD})
+        problem(answer, 403, "account-disabled")
+        back = await gateway.ask("PATCH", f"/api/users/{made}", json={"disabled": False})
+        assert back.json()["disabled_at"] is None
+        problem(await gateway.ask("GET", "/api/auth/me", token=token), 401, "unauthorized")
+        await gateway.login(await name_of(gateway, made))
+        assert await audited(gateway, made) == ["user_disabled", "user_enabled"]
+
+
+async def drained(socket: ClientConnection) -> None:
+    """Read until the other side closes."""
+    with contextlib.suppress(ConnectionClosed):
+        async for _ in socket:
+            pass
+
+
+async def name_of(gateway: Gateway, made: UUID) -> str:
+    return str(await gateway.kernel.owner.fetchval("SELECT username FROM users WHERE id = $1", made))
+
+
+async def test_role_and_reset(gateway: Gateway) -> None:
+    """A role counts from the next request on; a reset demands a change only when ticked."""
+    made, token = await user(gateway)
+    assert (await gateway.ask("GET", "/api/users", token=token)).status_code == 403
+    assert (await gateway.ask("PATCH", f"/api/users/{made}", json={"is_admin": True})).json()["is_admin"] is True
+    assert (await gateway.ask("GET", "/api/users", token=token)).status_code == 200
+    assert (await gateway.ask("PATCH", f"/api/users/{made}", json={"is_admin": False})).json()["is_admin"] is False
+    assert (await gateway.ask("GET", "/api/users", token=token)).status_code == 403
+
+    plain = await gateway.ask("PATCH", f"/api/users/{made}", json={"password": "set by the admin"})
+    assert plain.json()["must_change_password"] is False
+    ticked = await gateway.ask("PATCH", f"/api/users/{made}", json={"password": "set again by admin", "must_change_password": True})
+    assert ticked.json()["must_change_password"] is True
+    fresh = await gateway.login(await name_of(gateway, made), "set again by admin")
+    problem(await gateway.ask("GET", "/api/queue", token=fresh), 403, "password-change-required")
+    problem(await gateway.ask("PATCH", f"/api/users/{NOBODY}", json={"disabled": True}), 404, "not-found")
+    assert await audited(gateway, made) == ["user_role", "user_role", "password_reset", "password_reset"]
+
+
+# Personal tokens ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_personal_tokens(gateway: Gateway) -> None:
+    """Named, scoped, shown once, last use shown, revocable; the database keeps a digest."""
+    made, login = await user(gateway)
+    token = await personal(gateway, login, "read", name="backup script", expires_in_days=7)
+    assert token["token"].startswith(TOKEN_PREFIX)
+    stored = await gateway.kernel.owner.fetchval("SELECT row_to_json(t)::text FROM api_tokens t WHERE id = $1", UUID(token["id"]))
+    assert token["token"] not in stored
+
+    assert (await gateway.ask("GET", "/api/tokens", token=login)).json()[0]["last_used_at"] is None
+    assert (await gateway.ask("GET", "/api/queue", token=token["token"])).status_code == 200
+    (listed,) = (await gateway.ask("GET", "/api/tokens", token=login)).json()
+    assert "token" not in listed
+    assert listed["last_used_at"]
+    problem(await gateway.ask("POST", "/api/jobs", token=token["token"], json={"folder_path": "/x"}), 403, "scope")
+    taken = await gateway.ask("POST", "/api/tokens", token=login, json={"name": "Backup Script"})
+    problem(taken, 409, "conflict")
+    _, other = await user(gateway)
+    problem(await gateway.ask("DELETE", f"/api/tokens/{token['id']}", token=other), 404, "not-found")
+    problem(await gateway.ask("GET", f"/api/tokens?user_id={made}", token=other), 403, "forbidden")
+    assert (await gateway.ask("GET", f"/api/tokens?user_id={made}")).json()[0]["id"] == token["id"]
+
+    assert (await gateway.ask("DELETE", f"/api/tokens/{token['id']}", token=login)).status_code == 204
+    problem(await gateway.ask("GET", "/api/queue", token=token["token"]), 401, "unauthorized")
+    assert (await gateway.ask("GET", "/api/tokens", token=login)).json() == []
+    await personal(gateway, login, "read", name="backup script")
+    assert await audited(gateway, token["id"]) == ["token_created", "token_revoked"]
+
+
+async def test_what_a_token_cannot_become(gateway: Gateway) -> None:
+    """No admin token for others than admins, none made by a token, no password changed by one; expired and demoted ones open nothing."""
+    made, login = await user(gateway)
+    problem(await gateway.ask("POST", "/api/tokens", token=login, json={"name": "x", "scope": "admin"}), 403, "forbidden")
+    operate = (await personal(gateway, login, "operate"))["token"]
+    problem(await gateway.ask("POST", "/api/tokens", token=operate, json={"name": "y"}), 403, "forbidden")
+    change = {"current_password": PASSWORD, "new_password": "a new password"}
+    problem(await gateway.ask("POST", "/api/auth/password", token=operate, json=change), 403, "forbidden")
+
+    lesser = (await personal(gateway, gateway.token, "operate"))["token"]
+    assert "scope admin" in problem(await gateway.ask("GET", "/api/users", token=lesser), 403, "forbidden")
+    assert (await gateway.ask("GET", "/api/auth/me", token=lesser)).json()["is_admin"] is False
+    await gateway.ask("PATCH", f"/api/users/{made}", json={"is_admin": True})
+    greater = (await personal(gateway, login, "admin"))["token"]
+    assert (await gateway.ask("GET", "/api/users", token=greater)).status_code == 200
+    await gateway.ask("PATCH", f"/api/users/{made}", json={"is_admin": False})
+    problem(await gateway.ask("GET", "/api/users", token=greater), 403, "forbidden")
+
+    ending = await personal(gateway, login, "read", expires_in_days=1)
+    await gateway.kernel.owner.execute("UPDATE api_tokens SET expires_at = now() WHERE id = $1", UUID(ending["id"]))
+    problem(await gateway.ask("GET", "/api/queue", token=ending["token"]), 401, "unauthorized")
+
+
+# Browser sessions --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_browser_session(gateway: Gateway) -> None:
+    """The login lives in a cookie that scripts cannot read; changes with it come from our own pages only; logout takes it away."""
+    made, _ = await user(gateway)
+    own = {"Origin": gateway.url}
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=10) as browser:
+        body = {"username": await name_of(gateway, made), "password": PASSWORD, "cookie": True}
+        foreign = await browser.post("/api/auth/login", json=body, headers={"Origin": "https://evil.example"})
+        problem(foreign, 403, "wrong-origin")
+        answer = await browser.post("/api/auth/login", json=body, headers=own)
+        assert answer.json()["access_token"] == ""
+        flags = answer.headers["set-cookie"].lower()
+        assert all(flag in flags for flag in ("httponly", "samesite=strict", "path=/", f"max-age={24 * 3600}"))
+        assert "secure" not in flags
+        claims = jwt.decode(browser.cookies[SESSION_COOKIE], options={"verify_signature": False})
+        assert claims["sub"] == str(made)
+
+        assert (await browser.get("/api/auth/me")).json()["id"] == str(made)
+        clear = ("DELETE", "/api/jobs/00000000-0000-4000-8000-000000000000")
+        for headers in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+            problem(await browser.request(*clear, headers=headers), 403, "wrong-origin")
+        for headers in (own, {"Sec-Fetch-Site": "same-origin"}):
+            problem(await browser.request(*clear, headers=headers), 404, "not-found")
+        assert (await browser.post("/api/auth/logout", headers=own)).status_code == 204
+        assert SESSION_COOKIE not in browser.cookies
+        browser.cookies.set(SESSION_COOKIE, answer.cookies[SESSION_COOKIE])
+        problem(await browser.get("/api/auth/me"), 401, "unauthorized")
+
+
+async def test_the_cookie_is_secure_behind_https(gateway: Gateway) -> None:
+    """A proxy of this machine that says HTTPS makes the cookie Secure, and the answer asks for HTTPS from then on."""
+    made, _ = await user(gateway)
+    body = {"username": await name_of(gateway, made), "password": PASSWORD, "cookie": True}
+    answer = await gateway.client.post("/api/auth/login", json=body, headers={"X-Forwarded-Proto": "https"})
+    gateway.client.cookies.clear()
+
+    assert "secure" in answer.headers["set-cookie"].lower()
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
+
+
+# Throttling --------------------------------------------------------------------------------------------------------------------------
+
+
+async def _fail(gateway: Gateway, name: str, address: str, password: str = "wrong") -> httpx.Response:
+    headers = {"X-Forwarded-For": address}
+    return await gateway.client.post("/api/auth/login", json={"username": name, "password": password}, headers=headers)
+
+
+async def _failures(gateway: Gateway, key: str, count: int) -> None:
+    """As if that many had failed just now: ten real ones would cost three seconds of bcrypt."""
+    await gateway.kernel.owner.execute(
+        "INSERT INTO login_failures VALUES ($1, $2, now()) ON CONFLICT (key) DO UPDATE SET failures = $2, since = now()", key, count
+    )
+
+
+async def test_login_throttling(gateway: Gateway) -> None:
+    """Too many failures of an account or from an address: 429 with Retry-After, for unknown names alike; time and success forgive."""
+    made, _ = await user(gateway)
+    name = await name_of(gateway, made)
+    account = throttle.account_key(name)
+    await _failures(gateway, account, throttle.ACCOUNT_FAILURES - 1)
+    assert (await _fail(gateway, name, "192.0.2.1", PASSWORD)).status_code == 200
+    assert await gateway.kernel.owner.fetchval("SELECT count(*) FROM login_failures WHERE key = $1", account) == 0
+
+    await _failures(gateway, account, throttle.ACCOUNT_FAILURES - 1)
+    assert (await _fail(gateway, name.upper(), "192.0.2.2")).status_code == 401
+    blocked = await _fail(gateway, name, "192.0.2.3", PASSWORD)
+    problem(blocked, 429, "too-many-failures")
+    assert 0 < int(blocked.headers["retry-after"]) <= throttle.WINDOW_SECONDS
+    await gateway.kernel.owner.execute("UPDATE login_failures SET since = now() - interval '10 minutes' WHERE key = $1", account)
+    assert (await _fail(gateway, name, "192.0.2.3", PASSWORD)).status_code == 200
+
+    await _failures(gateway, throttle.account_key("nobody at all"), throttle.ACCOUNT_FAILURES)
+    problem(await _fail(gateway, "Nobody at all", "192.0.2.4"), 429, "too-many-failures")
+    await _failures(gateway, throttle.address_key("2001:db8::1"), throttle.ADDRESS_FAILURES)
+    problem(await _fail(gateway, name, "2001:db8::ffff", PASSWORD), 429, "too-many-failures")
+    assert (await _fail(gateway, name, "2001:db8:1::1", PASSWORD)).status_code == 200
+
+
+async def test_parallel_guesses(gateway: Gateway) -> None:
+    """Guesses sent all at once get no further than those sent one by one, but for the two that are hashed at the same time."""
+    name = f"target-{uuid4().hex[:6]}"
+    await _failures(gateway, throttle.account_key(name), throttle.ACCOUNT_FAILURES - 2)
+    answers = await asyncio.gather(*(_fail(gateway, name, "198.51.100.1") for _ in range(8)))
+
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(401) <= 3, statuses
+    assert statuses.count(429) >= 5, statuses
+
+
+def test_what_counts_as_one_address() -> None:
+    """An IPv6 customer has a whole /64; a name is kept as a digest in one letter case."""
+    assert throttle.address_key("2001:db8::1") == throttle.address_key("2001:db8::2") != throttle.address_key("2001:db8:0:1::1")
+    assert throttle.address_key("192.0.2.1") != throttle.address_key("192.0.2.2")
+    assert throttle.address_key("") == "address:"
+    assert throttle.account_key("Straße") == throttle.account_key("STRASSE")
+    assert "stra" not in throttle.account_key("Straße")
+
+
+# The matrix --------------------------------------------------------------------------------------------------------------------------
+
+ADMIN_ONLY = {
+    *("listUsers", "createUser", "getUser", "changeUser", "deleteUser"),
+    # MORE
+}
+PERSONS_ONLY = {"createToken", "changePassword"}
+ENDS_LOGIN = {"logout"}
+STREAMS = "text/event-stream"
+
+
+def _rights(operation: dict[str, Any], method: str) -> dict[str, bool]:
+    """Who gets past the door, by role; design 5 and docs/gateway.md."""
+    name, reads = operation["operationId"], method == "GET"
+    admin, person = name in ADMIN_ONLY, name in PERSONS_ONLY
+    return {
+        "nobody": False,
+        "user": not admin,
+        "admin": True,
+        "user's read token": reads and not admin,
+        "user's operate token": not admin and not person,
+        "admin's read token": reads and not admin,
+        "admin's operate token": not admin and not person,
+        "admin's admin token": not person,
+    }
+
+
+async def test_the_matrix_of_rights(gateway: Gateway) -> None:
+    """Every documented address against every role: 401 or 403 exactly where the table says, whatever else the answer is."""
+    document = (await gateway.ask("GET", "/schema/openapi.json")).json()
+    made, login = await user(gateway)
+    _, admin_login = await user(gateway, admin=True)
+    tokens = {"nobody": "", "user": login, "admin": admin_login}
+    for role, owner, scopes in (("user", login, ("read", "operate")), ("admin", admin_login, ("read", "operate", "admin"))):
+        tokens |= {f"{role}'s {scope} token": (await personal(gateway, owner, scope))["token"] for scope in scopes}
+    wrong, known = [], set()
+    for path, item in document["paths"].items():
+        for verb, operation in item.items():
+            method, name = verb.upper(), operation["operationId"]
+            known.add(name)
+            streams = any(STREAMS in answer.get("content", {}) for answer in operation["responses"].values())
+            if (method, path) in PUBLIC or name in ENDS_LOGIN or streams or "/api" not in path:
+                continue
+            address = path
+            for parameter in operation.get("parameters", []):
+                address = address.replace("{" + parameter["name"] + "}", NOBODY)
+            for role, expected in _rights(operation, method).items():
+                # No body: what gets past the door is refused as incomplete, and changes nothing.
+                answer = await gateway.ask(method, address, token=tokens[role])
+                passed = answer.status_code not in {401, 403}
+                if passed != expected:
+                    wrong.append(f"{name} as {role}: {answer.status_code} {answer.text[:100]}")
+
+    assert wrong == []
+    assert known >= ADMIN_ONLY | PERSONS_ONLY
+    assert made
+    await eventually(
+        lambda: gateway.ask("GET", "/api/auth/me", token=login), lambda seen: seen.status_code == 200, "still logged in"
+    )
