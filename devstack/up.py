@@ -23,13 +23,23 @@ from devstack.lock import data_dir_lock, leftovers
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
+from services.compressor.sevenzip import find_binary
 from shared.db import CONNECTION_ERRORS
 from shared.errors import ArchiverError, ConfigurationError
 from shared.lifecycle import Role
 from shared.migrate import set_passwords, upgrade
 from shared.nats_permissions import PROVISION
 from shared.provision import provision
-from shared.settings import Common, CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings, globus_is_real
+from shared.settings import (
+    GLOBUS_SET,
+    Common,
+    CompressorSettings,
+    GatewaySettings,
+    ScannerSettings,
+    UploaderSettings,
+    globus_is_real,
+    load,
+)
 
 DATABASE = "cs_archiver"
 SHAPES: dict[Role, type[Common]] = {
@@ -88,11 +98,7 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
 
 def check(environment: Mapping[str, str], data_dir: Path) -> None:
     """All that would stop the start later, named at once. Raises ConfigurationError."""
-    wrong = [*_wrong_source(environment), *_wrong_port(environment), *_missing_tools()]
-    try:
-        globus_is_real(environment)
-    except ConfigurationError as exc:
-        wrong.append(str(exc))
+    wrong = [*_wrong_source(environment), *_wrong_port(environment), *_wrong_settings(environment), *_missing_tools(environment)]
     existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
     if shutil.disk_usage(existing).free < _LEAST_FREE_BYTES:
         wrong.append(f"DATA_DIR: less than {_LEAST_FREE_BYTES >> 20} MiB are free on the disk of {data_dir}.")
@@ -298,9 +304,24 @@ def _wrong_port(environment: Mapping[str, str]) -> list[str]:
     return [] if ports.is_free(port) else [f"GATEWAY_PORT: port {port} is in use on this machine. Choose another one."]
 
 
-def _missing_tools() -> list[str]:
+def _wrong_settings(environment: Mapping[str, str]) -> list[str]:
+    """What the services would refuse, said before anything runs; what we will give them ourselves has a stand-in."""
+    ours = {"DATABASE_URL": "postgresql://", "NATS_URL": "nats://"}
+    with suppress(ConfigurationError):
+        if not globus_is_real(environment):
+            ours |= dict.fromkeys(GLOBUS_SET, "-")
+    wrong: dict[str, None] = {}  # in order, each once: most settings belong to several services
+    for role, shape in SHAPES.items():
+        try:
+            load(shape, {"JWT_SECRET_KEY": "-" * 32} | service_environment(role, environment, ours))
+        except ConfigurationError as exc:
+            wrong |= dict.fromkeys(line.strip() for line in str(exc).splitlines()[1:])
+    return [line for line in wrong if not line.startswith("GATEWAY_PORT")]  # looked at by itself
+
+
+def _missing_tools(environment: Mapping[str, str]) -> list[str]:
     missing = []
-    for find in (nats_server.binary, postgres.installed):
+    for find in (nats_server.binary, postgres.installed, lambda: find_binary(environment.get("SEVENZIP_PATH"))):
         try:
             find()
         except ArchiverError as exc:

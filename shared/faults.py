@@ -52,6 +52,7 @@ def _by_file(name: str, file: Path) -> None:
     wanted, _, action = (lines[0] if lines else "").partition(" ")
     if not wanted or not _is_due(name, wanted):
         return
+    _plan.clear()  # were this process to go on, the same plan could come again
     new = file.with_name(f"{file.name}.{os.getpid()}")
     new.write_text("".join(f"{line}\n" for line in lines[1:]))
     new.replace(file)

@@ -231,14 +231,14 @@ def load(shape: type[T], environment: Mapping[str, str] | None = None) -> T:
     return shape(**values)
 
 
-_GLOBUS_SET = ("GLOBUS_CLIENT_ID", "GLOBUS_CLIENT_SECRET", "GLOBUS_SOURCE_ENDPOINT", "GLOBUS_DESTINATION_ENDPOINT")
+GLOBUS_SET = ("GLOBUS_CLIENT_ID", "GLOBUS_CLIENT_SECRET", "GLOBUS_SOURCE_ENDPOINT", "GLOBUS_DESTINATION_ENDPOINT")
 
 
 def globus_is_real(environment: Mapping[str, str]) -> bool:
     """True when the environment names a Globus service account. Raises ConfigurationError when it names only a part of one."""
-    present = [name for name in _GLOBUS_SET if environment.get(name)]
-    if present and len(present) < len(_GLOBUS_SET):
-        missing = [name for name in _GLOBUS_SET if name not in present]
+    present = [name for name in GLOBUS_SET if environment.get(name)]
+    if present and len(present) < len(GLOBUS_SET):
+        missing = [name for name in GLOBUS_SET if name not in present]
         raise ConfigurationError(f"Globus is set up only in part: {', '.join(missing)} missing. Set all of them, or none.")
     return bool(present)
 
@@ -249,7 +249,7 @@ def _wrong_together(shape: type[Common], environment: Mapping[str, str]) -> list
     if issubclass(shape, UploaderSettings):
         try:
             if not globus_is_real(environment):
-                wrong.append(f"{', '.join(_GLOBUS_SET)} are missing: where archives go.")
+                wrong.append(f"{', '.join(GLOBUS_SET)} are missing: where archives go.")
         except ConfigurationError as exc:
             wrong.append(str(exc))
     if issubclass(shape, GatewaySettings) and 0 < len(environment.get("JWT_SECRET_KEY", "")) < 32:

@@ -53,7 +53,7 @@ def settled(stack: Stack, job: str, folder: Path) -> None:
     until(lambda: stack.arrived(folder) == [], "destination empty", tell=stack.stories)
 
 
-# Damage at the destination ------------------------------------------------------------------------------------------------------------
+# Damage at the destination --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("action", ["truncate", "flip", "delete", "grow"])
@@ -86,7 +86,7 @@ def test_damage_that_comes_back_every_time_fails_the_job(stack: Stack, action: s
     until(lambda: stack.arrived(folder) == [], "destination empty", tell=stack.stories)
 
 
-# The source after the copy ------------------------------------------------------------------------------------------------------------
+# The source after the copy --------------------------------------------------------------------------------------------------------
 
 
 def test_what_changed_or_came_after_the_copy_stays(stack: Stack) -> None:
@@ -166,7 +166,7 @@ def test_a_folder_that_never_rests_fails(stack: Stack) -> None:
     settled(stack, job, folder)
 
 
-# Names and places at the destination ---------------------------------------------------------------------------------------------------
+# Names and places at the destination ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["", ".manifest.json"])
@@ -227,7 +227,7 @@ def test_one_folder_has_one_job_and_one_name_one_place(stack: Stack) -> None:
     assert twin.exists()
 
 
-# The NAS goes away ---------------------------------------------------------------------------------------------------------------------
+# The NAS goes away ----------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -280,7 +280,7 @@ def test_an_unmounted_nas_is_waited_for_before_the_deletion(stack: Stack) -> Non
     stack.assert_archived(folder, before)
 
 
-# Cancel --------------------------------------------------------------------------------------------------------------------------------
+# Cancel ---------------------------------------------------------------------------------------------------------------------------
 
 
 def cancelled(stack: Stack, job: str, folder: Path, before: object) -> None:
@@ -417,7 +417,7 @@ def test_a_deletion_that_has_begun_is_not_cancelled(stack: Stack) -> None:
     assert stack.cancel(job).status_code == 409
 
 
-# Retry, refusals -----------------------------------------------------------------------------------------------------------------------
+# Retry, refusals ------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_retry_uses_the_tested_archive_again(stack: Stack) -> None:
@@ -468,7 +468,7 @@ def test_a_foreign_file_with_the_markers_name_fails_before_any_deletion(stack: S
     assert "marker" in stack.job(job)["error_message"]
 
 
-# Globus misbehaves ---------------------------------------------------------------------------------------------------------------------
+# Globus misbehaves ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["fail", "fault", "reject"])
@@ -502,12 +502,11 @@ def test_md5_is_used_where_sha256_is_refused(stack: Stack, how: str) -> None:
         {"kind": "task", "action": "fail", "code": "ENDPOINT_ERROR", "label": r"\.transfer\.", "times": 1},
         {"kind": "task", "action": "inactive", "label": r"\.transfer\.", "times": 1},
         {"kind": "task", "action": "faulting", "code": "PERMISSION_DENIED", "label": r"\.transfer\.", "times": 1},
-        {"kind": "task", "action": "history_deleted", "label": r"\.transfer\.", "times": 1},
     ],
     ids=lambda fault: fault["action"],
 )
 def test_trouble_at_globus_that_passes(stack: Stack, fault: dict[str, Any]) -> None:
-    """Token gone, answer lost, answer cut, service away, task failed, suspended, stuck or forgotten: the job still ends right."""
+    """Token gone, answer lost, answer cut, service away, task failed, suspended or stuck: the job still ends right."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults(fault)
@@ -520,6 +519,23 @@ def test_trouble_at_globus_that_passes(stack: Stack, fault: dict[str, Any]) -> N
     if fault["action"] == "lost_response":
         assert len(transfers(stack, job)) == 1, "sent again under its own id, it is no second task"
     stack.assert_events(job)
+
+
+def test_a_transfer_that_nobody_vouches_for_is_sent_again(stack: Stack) -> None:
+    """The history of the task is gone, so its digest is nobody's word: the file, which is our own, is removed and sent afresh."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.stops_at("transition.compressed.before")
+
+    job = stack.archive(folder)
+    with stack.holding("compressor"):
+        # Of its first task only: the history of older jobs is looked at too, and must not use the fault up.
+        fault = {"kind": "task", "action": "history_deleted", "label": rf"{job}\.\d+\.transfer\.", "times": 1}
+        stack.control.set_faults(fault)
+    stack.wait(job, "completed")
+
+    stack.assert_archived(folder, before)
+    assert (len(transfers(stack, job)), len(transfers(stack, job, "removal"))) == (2, 1)
 
 
 def test_globus_is_away_for_a_while(stack: Stack) -> None:

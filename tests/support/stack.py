@@ -307,6 +307,10 @@ class Stack:
         assert found is not None
         return found
 
+    def job_count(self) -> int:
+        """How many jobs there are, as soon as the gateway answers."""
+        return int(self._patient("GET", "/api/jobs").headers["X-Total-Count"])
+
     def archive(self, folder: Path, **options: Any) -> str:
         """Ask for an archive job; returns its id."""
         answer = self.ask(folder, **options)

@@ -1,0 +1,200 @@
+"""`cs-archiver up` as a program: one per directory, orderly down, up again whatever happened, clear words when it can't."""
+
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.exits import Exit
+from devstack import proc
+from tests.support.stack import ENGINES, PASSWORD, ROOT, SERVICES, Stack, prepared_stack, snapshot, until
+
+
+@pytest.fixture
+def fresh() -> Iterator[Stack]:
+    """A stack of this test's own, not started."""
+    with prepared_stack() as stack:
+        yield stack
+
+
+def refused(stack: Stack, code: int) -> str:
+    """What `up` says when it ends by itself with this exit code."""
+    offset = stack.output.stat().st_size if stack.output.exists() else 0
+    process = stack.launch()
+    assert process.wait(60) == code, stack.said(offset)
+    return stack.said(offset)
+
+
+# On one running stack -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_up_is_refused_with_the_pid_of_the_first(stack: Stack) -> None:
+    """One `up` per DATA_DIR, also on another port; the first one does not notice."""
+    again = Stack(stack.root)
+
+    said = refused(again, 1)
+
+    assert f"pid {stack.process.pid}" in said
+    assert len(said.strip().splitlines()) == 1
+    assert stack.http.get("/api/health").json()["status"] == "healthy"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_dead_service_is_started_again_and_reported(stack: Stack, name: str) -> None:
+    offset = len(stack.said())
+
+    pid = stack.signal(name, signal.SIGKILL)
+
+    until(lambda: stack.pid(name) != pid, f"another {name}")
+    assert f"{name} died (killed by SIGKILL)" in stack.said(offset)
+    assert stack.job_count() >= 0, "and everything answers"
+
+
+def test_secrets_stay_where_they_belong(stack: Stack) -> None:
+    """After a job, none of what was generated, nor the password, is in a log, a process's arguments or what `up` says."""
+    folder = stack.folder()
+    before = snapshot(folder)
+    stack.wait(stack.archive(folder), "completed")
+    stack.assert_archived(folder, before)
+    secrets = {PASSWORD} | {path.read_text().strip() for path in (stack.data / "secrets").iterdir()}
+    assert len(secrets) > 8
+
+    places = {str(path): path.read_text(errors="replace") for path in (stack.data / "logs").rglob("*") if path.is_file()}
+    places |= {f"arguments of {pid}": Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in stack.alive()}
+    places |= {"up": stack.said(), "settings": stack.http.get("/api/system/status").text}
+
+    assert {(place, len(secret)) for place, text in places.items() for secret in secrets if secret in text} == set()
+    assert any("uploader.log" in place for place in places)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (stack.data / "secrets").iterdir()} == {0o600}
+    assert stat.S_IMODE((stack.data / "run" / "subscriber.env").stat().st_mode) == 0o600
+
+
+# Down and up ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_down_within_ten_seconds_and_up_again(fresh: Stack) -> None:
+    """SIGTERM and SIGINT leave nothing running; a second start is quick; killed, the next start ends what was left and says so."""
+    fresh.start()
+    job = fresh.archive(fresh.folder())
+    fresh.wait(job, "completed")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        living = fresh.alive()
+        assert len(living) >= len(ENGINES) + len(SERVICES)
+        process = fresh.process
+
+        took = fresh.stop(number)
+
+        sys.stdout.write(f"{number.name}: down in {took:.1f} s\n")
+        assert took < 10
+        assert process.returncode == 0
+        assert [pid for pid, identity in living.items() if proc.identity(pid) == identity] == []
+        assert list((fresh.data / "run").glob("*.pid")) == []
+        took = fresh.start()
+        sys.stdout.write(f"second start: healthy in {took:.1f} s\n")
+        assert took < 20  # 5 s on a machine with nothing else to do
+        assert fresh.job(job)["status"] == "completed"
+
+    offset = len(fresh.said())
+    living = fresh.alive()
+    fresh.kill9()
+    fresh.start()
+
+    assert [pid for pid, identity in living.items() if proc.identity(pid) == identity] == []
+    assert fresh.job(job)["status"] == "completed"
+    assert "CS Archiver is ready" in fresh.said(offset)
+
+
+def test_a_term_while_starting_leaves_nothing(fresh: Stack) -> None:
+    """Stopped before it was ready, it ends as orderly."""
+    process = fresh.launch()
+    until((fresh.data / "run" / "up.lock").exists, "the beginning of a start")
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(20) == 0, fresh.said()
+    assert fresh.alive() == {}
+
+
+def destroy(stack: Stack) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", "destroy", "--yes"]
+    return subprocess.run(command, cwd=ROOT, env=stack.environment, capture_output=True, text=True, check=False)
+
+
+def test_a_private_parent_is_left_as_it_is_and_destroy_removes_the_rest(fresh: Stack) -> None:
+    """Below a directory of mode 0700 it works, and no directory that was there before has another mode afterwards.
+
+    `destroy --yes` is refused while `up` runs; then it removes DATA_DIR and the database, wherever that lies, and nothing else.
+    """
+    private = fresh.root / "private"
+    private.mkdir(mode=0o700)
+    fresh.data = private / "deep" / "data"
+    fresh.environment["DATA_DIR"] = str(fresh.data)
+    fresh.data.parent.mkdir(mode=0o700)
+    parents = [fresh.data.parent, private, fresh.root, fresh.nas]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in parents]
+
+    fresh.start()
+    folder = fresh.folder()
+    before = snapshot(folder)
+    fresh.wait(fresh.archive(folder), "completed")
+
+    fresh.assert_archived(folder, before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in parents] == modes
+    server = Path(f"/proc/{fresh.pid('postgres')}")
+    database = (server / "cwd").resolve()
+    assert (server.stat().st_uid == 0) is False
+
+    busy = destroy(fresh)
+    fresh.stop()
+    done = destroy(fresh)
+
+    assert (busy.returncode, done.returncode) == (1, 0), busy.stderr + done.stderr
+    assert "already runs" in busy.stderr
+    assert not fresh.data.exists()
+    assert not database.exists()
+    assert list(parents[0].iterdir()) == []
+    assert snapshot(folder)
+
+
+# When it cannot start -------------------------------------------------------------------------------------------------------------
+
+
+def one_line(said: str, *words: str) -> None:
+    """A heading and one clear line, no traceback."""
+    assert "Traceback" not in said
+    assert all(word in said for word in words), said
+    assert len(said.strip().splitlines()) <= 2, said
+
+
+def test_a_port_in_use(fresh: Stack) -> None:
+    with socket.create_server(("127.0.0.1", fresh.port)):
+        said = refused(fresh, Exit.CONFIGURATION)
+
+    one_line(said, "GATEWAY_PORT", str(fresh.port), "in use")
+    assert fresh.alive() == {}
+
+
+def test_a_source_that_is_not_there(fresh: Stack) -> None:
+    fresh.environment["QNAP_BASE_PATH"] = str(fresh.root / "nothing here")
+
+    said = refused(fresh, Exit.CONFIGURATION)
+
+    one_line(said, "QNAP_BASE_PATH", "nothing here")
+
+
+def test_a_missing_tool_and_wrong_settings(fresh: Stack) -> None:
+    """Named together before anything is started, each on a line of its own."""
+    fresh.environment |= {"SEVENZIP_PATH": str(fresh.root / "no-7zz"), "LEASE_SECONDS": "soon", "UPLOAD_LIMIT": "0"}
+
+    said = refused(fresh, Exit.CONFIGURATION)
+
+    assert "Traceback" not in said
+    for words in (r"SEVENZIP_PATH.*no-7zz", "LEASE_SECONDS.*soon", "UPLOAD_LIMIT"):
+        assert len([line for line in said.splitlines() if re.search(words, line)]) == 1, said
+    assert not fresh.data.exists()
