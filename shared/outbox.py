@@ -59,7 +59,8 @@ async def _lead(session: Session, bus: Bus) -> None:
         if session.connection.is_closed():
             raise _OutOfStepError
         try:
-            await asyncio.wait_for(wake.wait(), _LOOK_SECONDS)
+            async with asyncio.timeout(_LOOK_SECONDS):  # not wait_for: before Python 3.12 it may lose a cancellation
+                await wake.wait()
         except TimeoutError:  # a stream that was lost or rolled back is rebuilt even when nothing happens
             if (await jetstream.stream_info(STREAM)).state.last_seq != last:
                 raise _OutOfStepError from None

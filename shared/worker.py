@@ -75,8 +75,10 @@ class Worker:
                 except CONNECTION_ERRORS as exc:
                     logger.warning("round_failed", error=repr(exc), message="Postgres is away; looking for work again soon.")
                     pause = 0.5
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
         finally:
             self._stopping = True
             for work in list(self.running.values()):

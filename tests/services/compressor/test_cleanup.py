@@ -1,0 +1,178 @@
+"""What ended jobs leave on the staging disks: what is kept, what goes, when, and that a retry in between loses nothing."""
+
+import errno
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.compressor.cleanup import Cleaner
+from tests.services.compressor.station import Station
+from tests.services.lanes import EXPIRED, lines, reserved
+from tests.support.kernel import Kernel
+
+NOW = EXPIRED["lease_until"]
+
+
+async def _left(kernel: Kernel, station: Station, status: str, recorded: bool = False, **columns: Any) -> UUID:
+    """A job of two attempts: a copy and a half-made archive of the second, and an archive of the first."""
+    path = columns.pop("source_path", f"/nas/One/Two/{status}")
+    job = await kernel.job(source_path=path, destination_path=f"{path}.tar.7z", folder_name="Scans")
+    first = station.places.archive(job, 1, "Scans")
+    for file in (first, station.places.archive(job, 2, "Scans"), station.places.copy(job, 2, "Scans") / "a"):
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    if recorded:
+        await kernel.archive(job, archive_path=str(first))
+    await kernel.owner.execute("INSERT INTO reservations VALUES ($1, 'x', 5000, 0)", job)
+    await kernel.force(job, **{"status": status, "attempt": 2, "completed_at": NOW, **columns})
+    return job
+
+
+def _files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.name.startswith(".cs-"))
+
+
+async def test_a_failed_jobs_artefacts_go_to_failed_with_its_log(kernel: Kernel, station: Station) -> None:
+    """Untested artefacts of every attempt are put aside under the job's name, the copy goes, error.log tells the story."""
+    job = await _left(kernel, station, "failed")
+    await kernel.owner.execute("INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'ERROR', 'x', 'it broke')", job)
+
+    await station.cleaner.settle(job)
+
+    assert station.staged() == []
+    assert _files(station.places.failed) == [f"{job}/{name}" for name in ("1/Scans.tar.7z", "2/Scans.tar.7z", "error.log")]
+    assert "ERROR it broke" in (station.places.failed / str(job) / "error.log").read_text()
+    assert await reserved(kernel, job) == 0
+
+
+async def test_a_tested_archive_survives_failure_and_stays_reserved(kernel: Kernel, station: Station) -> None:
+    """It is kept for a retry; only the untested one is put aside."""
+    job = await _left(kernel, station, "failed", recorded=True)
+
+    await station.cleaner.settle(job)
+
+    assert station.staged() == [f"archives/{job}/1/Scans.tar.7z"]
+    assert await reserved(kernel, job) == 110  # the archive's and the sidecar's recorded sizes
+
+
+async def test_a_cancelled_job_keeps_nothing(kernel: Kernel, station: Station) -> None:
+    """Nothing goes to failed/; a recorded archive is left to the uploader, whose task may still read it; no space is held."""
+    job = await _left(kernel, station, "cancelled", recorded=True)
+
+    await station.cleaner.settle(job)
+
+    assert station.staged() == [f"archives/{job}/1/Scans.tar.7z"]
+    assert _files(station.places.failed) == []
+    assert await reserved(kernel, job) == 0
+
+
+async def test_a_newer_attempt_is_never_touched(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clean-up or a sweep that was decided before a retry: what attempt 3 writes stays, in temp and in archives."""
+    job = await _left(kernel, station, "failed", completed_at=NOW - timedelta(days=40))
+    newer = [station.places.archive(job, 3, "Scans"), station.places.copy(job, 3, "Scans") / "a"]
+    for file in newer:
+        file.parent.mkdir(parents=True)
+        file.write_text("new")
+
+    await station.cleaner.settle(job)
+    await kernel.owner.execute("DELETE FROM cleanups")
+    await station.cleaner.sweep_now()
+
+    assert station.staged() == [f"archives/{job}/3/Scans.tar.7z", f"temp/{job}/3/Scans/a"]
+
+
+async def test_failed_on_another_disk_and_failed_that_is_full(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Artefacts are moved across disks; where even that is impossible they are removed, and the clean-up still ends."""
+    job = await _left(kernel, station, "failed")
+
+    def other_disk(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", other_disk)
+    await station.cleaner.settle(job)
+    assert f"{job}/2/Scans.tar.7z" in _files(station.places.failed)
+
+    again = await _left(kernel, station, "failed", source_path="/nas/One/Two/again")
+    station.places.failed.joinpath(str(again)).mkdir()
+    station.places.failed.joinpath(str(again), "2").write_text("in the way")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("shutil.copytree", lambda *_, **__: (_ for _ in ()).throw(full))
+    await station.cleaner.settle(again)
+    assert station.staged() == []
+    assert _files(station.places.failed / str(again)) == ["error.log"]
+
+
+async def test_retention(kernel: Kernel, station: Station) -> None:
+    """After FAILED_RETENTION_DAYS a failed job's archive and log go, its reservation too, and the job's log says so; not before."""
+    young = await _left(kernel, station, "failed", recorded=True, completed_at=NOW - timedelta(days=29))
+    old = await _left(
+        kernel, station, "failed", recorded=True, completed_at=NOW - timedelta(days=31), source_path="/nas/One/Two/old"
+    )
+    for job in (young, old):
+        await station.cleaner.settle(job)
+    await kernel.owner.execute("DELETE FROM cleanups")
+
+    await station.cleaner.sweep_now()
+
+    assert station.staged() == [f"archives/{young}/1/Scans.tar.7z"]
+    assert not (station.places.failed / str(old)).exists()
+    assert (station.places.failed / str(young) / "error.log").exists()
+    assert (await reserved(kernel, old), await reserved(kernel, young)) == (0, 110)
+    assert await lines(kernel, old, "delete_archive") == ["Removed the archive of this failed job from staging."]
+
+
+async def test_leftovers_of_other_endings_go_at_once(kernel: Kernel, station: Station) -> None:
+    """What a completed or cancelled job left (a kill amid its own removal) does not wait for any retention."""
+    for status in ("completed", "cancelled"):
+        await _left(kernel, station, status, recorded=status == "completed")
+    await kernel.owner.execute("DELETE FROM cleanups")
+
+    await station.cleaner.sweep_now()
+
+    assert station.staged() == []
+
+
+async def test_a_job_back_in_the_queue_holds_back_nothing(kernel: Kernel, station: Station) -> None:
+    """Files and promise of an interrupted attempt go while the job waits; its recorded archive and a job at work are left alone."""
+    waiting = await _left(kernel, station, "queued", recorded=True)
+    at_work = await _left(
+        kernel, station, "queued", lease_owner="x", lease_until=NOW.replace(year=2100), source_path="/nas/One/Two/busy"
+    )
+
+    await station.cleaner.sweep_now()
+
+    assert [file for file in station.staged() if str(waiting) in file] == [f"archives/{waiting}/1/Scans.tar.7z"]
+    assert len([file for file in station.staged() if str(at_work) in file]) == 3
+    assert (await reserved(kernel, waiting), await reserved(kernel, at_work)) == (0, 5000)
+
+
+async def test_what_is_not_ours_stays(kernel: Kernel, station: Station) -> None:
+    """Names that are no job's, and jobs that still owe a clean-up, are not swept."""
+    (station.places.temp / "notes").write_text("mine")
+    (station.places.temp / "00000000-0000-4000-8000-000000000000").mkdir()
+    owing = await _left(kernel, station, "completed")
+    await kernel.owner.execute("INSERT INTO cleanups (job_id, role) VALUES ($1, 'compressor')", owing)
+
+    await station.cleaner.sweep_now()
+
+    assert "temp/notes" in station.staged()
+    assert any(str(owing) in file for file in station.staged())
+    assert (station.places.temp / "00000000-0000-4000-8000-000000000000").exists()
+
+
+async def test_a_sweep_that_fails_stops_no_lane(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs beside the lane, says what went wrong in the service's log, and is tried again later."""
+
+    async def broken(_: Cleaner) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Cleaner, "sweep_now", broken)
+    await station.cleaner.sweep()
+    assert station.cleaner._sweeping is not None
+    await station.cleaner._sweeping

@@ -1,0 +1,284 @@
+"""The compressor's lane on the real engines, file system and 7-Zip: queued -> compressed, every other ending, and every crash."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.compressor import handlers
+from shared import manifest
+from shared.errors import PermanentError, Waiting
+from shared.questions import DestinationState
+from tests.services.compressor.station import Station
+from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
+from tests.shared.rows import evidence
+from tests.support.kernel import Kernel, eventually
+
+
+async def test_a_folder_becomes_a_tested_recorded_archive(kernel: Kernel, station: Station) -> None:
+    """All states once; archive and sidecar are what is recorded; the copy is gone; only the archive stays reserved."""
+    folder = station.folder("Ä b*[x]'")
+    job = await station.job(folder)
+
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+
+    assert await kernel.states(job) == ["queued", "copying", "compressing", "verifying", "compressed"]
+    archive = Path(row["archive_path"])
+    recorded = await kernel.owner.fetchrow("SELECT * FROM archives WHERE job_id = $1", job)
+    assert (recorded["attempt"], row["archive_attempt"], row["lease_owner"]) == (1, 1, None)
+    assert recorded["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    sidecar = archive.with_name(archive.name + ".manifest.json")
+    assert recorded["manifest_sha256"] == hashlib.sha256(sidecar.read_bytes()).hexdigest()
+    assert [e.path for e in manifest.unpack(recorded["manifest"]).entries] == [b"", b"a.txt", b"deep", b"deep/b.bin"]
+    assert len(station.staged()) == 2
+    assert await reserved(kernel, job) == recorded["size"] + recorded["manifest_size"]
+
+
+@pytest.mark.parametrize("point", ["compressor.copied", "compressor.packed", "compressor.published", "transition.compressed.after"])
+async def test_a_killed_compressor_is_followed_by_another(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """The next attempt begins anew and leaves one recorded archive, nothing of the dead one; a commit that was made counts."""
+    job = await station.job(station.folder())
+    await dies_at(monkeypatch, point, station.lane())
+    await kernel.force(job, **EXPIRED)
+
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+
+    attempt = 1 if point == "transition.compressed.after" else 2
+    archive = f"archives/{job}/{attempt}/Scans.tar.7z"
+    assert row["archive_attempt"] == attempt
+    assert station.staged() == [archive, f"{archive}.manifest.json"]
+    assert await kernel.owner.fetchval("SELECT count(*) FROM archives WHERE job_id = $1", job) == 1
+
+
+async def test_a_folder_in_use_three_times_fails(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass is warned of; after the third the job fails with the sentence, and its space is free again."""
+    folder = station.folder()
+    real, passes = handlers.copy_tree, 0
+
+    def disturbed(*args: Any, **kwargs: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        (folder / f"new {passes}").write_text("written meanwhile")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(handlers, "copy_tree", disturbed)
+    job = await station.job(folder)
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert passes == 3
+    assert "in use" in row["error_message"]
+    assert len(await lines(kernel, job, "source_changed")) == 3
+    assert (station.staged(), await reserved(kernel, job)) == ([], 0)
+    assert row["retry_count"] == 0
+
+
+async def test_a_folder_that_changes_once_is_copied_as_it_became(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second pass looks and reserves again: its bytes and files are the ones recorded."""
+    folder = station.folder()
+    real, sums = handlers.copy_tree, []
+
+    def disturbed(*args: Any, **kwargs: Any) -> Any:
+        if not sums:
+            (folder / "grown").write_bytes(b"x" * 5000)
+        sums.append(None)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(handlers, "copy_tree", disturbed)
+    job = await station.job(folder)
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+
+    recorded = await kernel.owner.fetchrow("SELECT file_count, total_bytes FROM archives WHERE job_id = $1", job)
+    assert (
+        (row["file_count"], row["folder_size_bytes"])
+        == (recorded["file_count"], recorded["total_bytes"])
+        == (3, 600 + 10240 + 5000)
+    )
+
+
+async def _compressed_once(kernel: Kernel, station: Station) -> tuple[Any, Path]:
+    job = await station.job(station.folder())
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+    await kernel.force(job, status="queued")
+    return job, Path(row["archive_path"])
+
+
+async def test_an_intact_archive_of_an_earlier_attempt_is_used_again(kernel: Kernel, station: Station) -> None:
+    """Hashed again, not made again: queued goes straight to compressed, and what it keeps is in the ledger."""
+    job, archive = await _compressed_once(kernel, station)
+    await kernel.owner.execute("DELETE FROM reservations")
+
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+
+    assert (row["attempt"], row["archive_attempt"]) == (2, 1)
+    assert (await kernel.states(job))[-2:] == ["compressed", "compressed"]
+    assert await reserved(kernel, job) > archive.stat().st_size
+
+
+@pytest.mark.parametrize("damage", ["archive", "sidecar", "gone"])
+async def test_a_damaged_archive_is_made_again(kernel: Kernel, station: Station, damage: str) -> None:
+    """One flipped byte in either file, or no file: the earlier archive goes, and the folder is archived once more."""
+    job, archive = await _compressed_once(kernel, station)
+    broken = archive.with_name(archive.name + ".manifest.json") if damage == "sidecar" else archive
+    if damage == "gone":
+        broken.unlink()
+    else:
+        content = bytearray(broken.read_bytes())
+        content[len(content) // 2] ^= 1
+        broken.write_bytes(content)
+
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+
+    assert row["archive_attempt"] == 2
+    assert not broken.exists()
+    assert Path(row["archive_path"]).exists()
+
+
+async def test_complete_evidence_never_copies(kernel: Kernel, station: Station) -> None:
+    """Nothing local is needed: no source is read, none has to exist, and the uploader is not asked."""
+    station.answer = PermanentError("nobody should ask")
+    job = await kernel.job(source_path=str(station.base / "One" / "Two" / "gone"))
+    await kernel.archive(job)
+    await evidence(kernel, job)
+    await kernel.force(job, attempt=1)
+
+    async with station.lane():
+        await state_is(kernel, job, "compressed")
+
+    assert await kernel.states(job) == ["queued", "compressed"]
+    assert await lines(kernel, job, "evidence_complete")
+
+
+async def test_the_destination_is_asked_before_copying(kernel: Kernel, station: Station) -> None:
+    """Unknown waits, and so does no answer; a foreign file fails the job; its own file is no obstacle. Nothing is copied meanwhile."""
+    station.answer = DestinationState("unknown", "Globus is away.")
+    job = await station.job(station.folder())
+    async with station.lane():
+        row = await waits(kernel, job, "Globus is away")
+        assert (row["status"], row["retry_count"], station.staged()) == ("queued", 0, [])
+        station.answer = DestinationState("foreign", "a file of 3 bytes.")
+        await kernel.force(job, not_before=EXPIRED["lease_until"])
+        row = await state_is(kernel, job, "failed")
+        assert "a file of 3 bytes" in row["error_message"]
+
+        station.answer = DestinationState("own")
+        await state_is(kernel, await station.job(station.folder("Other")), "compressed")
+
+
+async def test_without_the_uploader_the_job_waits(kernel: Kernel, tmp_path: Path) -> None:
+    """Nobody answers: no budget pays, the reason is shown."""
+    station = Station(kernel, tmp_path)
+    await station.open()
+    job = await station.job(station.folder())
+    async with station.lane():
+        row = await waits(kernel, job, "uploader is not running")
+
+    assert (row["status"], row["retry_count"], row["connection_retry_count"]) == ("queued", 0, 0)
+
+
+async def test_an_unmounted_nas_waits_and_a_gone_folder_fails(kernel: Kernel, station: Station) -> None:
+    """Without its sentinel the NAS is not there: an empty folder is never archived. A folder that is gone fails with a sentence."""
+    folder = station.folder()
+    job = await station.job(folder)
+    sentinel = station.base / ".cs-archiver-nas-id"
+    sentinel.rename(station.base.parent / "aside")
+    async with station.lane():
+        assert (await waits(kernel, job, "NAS"))["status"] == "queued"
+        (station.base.parent / "aside").rename(sentinel)
+        folder.rename(folder.with_name("moved"))
+        await kernel.force(job, not_before=EXPIRED["lease_until"])
+        row = await state_is(kernel, job, "failed")
+
+    assert row["error_message"] == f"{folder} is gone, or is no plain folder any more."
+
+
+async def test_what_the_format_cannot_hold_is_refused_before_copying(kernel: Kernel, station: Station) -> None:
+    """A FIFO refuses the job; nothing is reserved and nothing copied."""
+    folder = station.folder()
+    os.mkfifo(folder / "pipe")
+    job = await station.job(folder)
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "pipe" in row["error_message"]
+    assert await kernel.states(job) == ["queued", "failed"]
+    assert (station.staged(), await reserved(kernel, job)) == ([], 0)
+
+
+async def test_an_archive_that_is_not_what_was_copied_is_never_handed_over(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file added behind the copy's back: 7-Zip is content, the comparison is not; after the budget the artefact is in failed/."""
+    real = handlers.copy_tree
+
+    def with_more(folder: int, target: Path, *args: Any, **kwargs: Any) -> Any:
+        entries = real(folder, target, *args, **kwargs)
+        target.chmod(0o700)
+        (target / "smuggled").write_text("x")
+        return entries
+
+    monkeypatch.setattr(handlers, "copy_tree", with_more)
+    job = await station.job(station.folder())
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert "smuggled" in row["error_message"]
+    assert row["retry_count"] == 2
+    assert await kernel.owner.fetchval("SELECT count(*) FROM archives WHERE job_id = $1", job) == 0
+    kept = station.places.failed / str(job)
+    assert sorted(path.name for path in kept.iterdir()) == ["3", "error.log"]
+
+
+async def test_cancel_while_copying_leaves_nothing(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy stops at its next step; files and reservation are gone; the source is untouched."""
+    folder = station.folder()
+    real = handlers.copy_tree
+
+    def endless(*args: Any, **kwargs: Any) -> Any:
+        real(*args, **kwargs)
+        while True:
+            kwargs["stop"]()
+
+    monkeypatch.setattr(handlers, "copy_tree", endless)
+    job = await station.job(folder)
+    async with station.lane():
+        await eventually(lambda: _count(station), lambda n: n == 2, "a copy")
+        await kernel.owner.execute("UPDATE jobs SET cancel_requested_by = 'eve' WHERE id = $1", job)
+        await state_is(kernel, job, "cancelled")
+        await cleaned(kernel, job, "compressor")
+
+    assert (station.staged(), await reserved(kernel, job)) == ([], 0)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "deep"]
+
+
+async def _count(station: Station) -> int:
+    return len(station.staged())
+
+
+async def test_a_full_disk_waits(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC while copying is no failure of the job: back to queued with the reason, no budget pays."""
+
+    def full(*_args: Any, **_kwargs: Any) -> Any:
+        raise Waiting("Copying stopped: no space left.")
+
+    monkeypatch.setattr(handlers, "copy_tree", full)
+    job = await station.job(station.folder())
+    async with station.lane():
+        row = await waits(kernel, job, "no space left")
+
+    assert (row["status"], row["retry_count"]) == ("queued", 0)
+    assert await kernel.states(job) == ["queued", "copying", "queued"]

@@ -1,0 +1,109 @@
+"""One service's lane inside the test: the real worker on the real engines, neighbours as tiny peers, and death at a named point."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from shared import faults
+from shared.errors import Operation
+from shared.lifecycle import Lane
+from shared.retry import Limits
+from shared.work import Work
+from shared.worker import Rules, Worker
+from tests.support.kernel import Kernel, eventually
+
+Handle = Callable[[Work], Awaitable[None]]
+# After a lane has ended nobody holds its jobs any more, whatever their leases say.
+EXPIRED = {"lease_until": datetime.now(UTC) - timedelta(hours=1)}
+
+
+class Killed(BaseException):
+    """What kill -9 is to a handler: nothing of ours catches it, so nothing is settled and the lease stays."""
+
+
+def rules(**changes: Any) -> Rules:
+    values: dict[str, Any] = {
+        "limit": 1,
+        "lease_seconds": 5.0,
+        "poll_seconds": 0.2,
+        "max_crashes": 5,
+        "retries": Limits(compression=2, upload=3, connection=2, delay_s=0.02),
+        "operation": Operation.CONNECTION,
+    }
+    return Rules(**(values | changes))
+
+
+@asynccontextmanager
+async def running(
+    kernel: Kernel, lane: Lane, handle: Handle, cleanup: Any = None, each_round: Any = None, **changes: Any
+) -> AsyncIterator[Worker]:
+    """Run a lane of the service it belongs to until the block ends."""
+    bus = await kernel.bus(lane.role)
+    worker = Worker(await kernel.db(lane.role), bus, lane, rules(**changes), f"{lane.role}-test")
+    await bus.on_nudge(worker.wake)
+    task = asyncio.create_task(worker.run(handle, cleanup, each_round))
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def peer(kernel: Kernel, role: str, name: str, answer: Callable[[bytes], msgspec.Struct]) -> None:
+    """Answer one question of another service, until the test ends; what `answer` raises is the refusal."""
+    bus = await kernel.bus(role)
+
+    async def served(question: bytes) -> msgspec.Struct:
+        return answer(question)
+
+    await bus.serve(name, served)
+    await bus.connection.flush()
+
+
+async def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, lane: Any, visit: int = 1) -> None:
+    """Run `lane` until its work reaches that fault point for the n-th time, and end it there as kill -9 does."""
+    loop, hit, seen = asyncio.get_running_loop(), asyncio.Event(), 0
+
+    def reached(name: str) -> None:
+        nonlocal seen
+        seen += name == point
+        if name == point and seen >= visit:
+            loop.call_soon_threadsafe(hit.set)
+            raise Killed(point)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(faults, "point", reached)
+        async with lane, asyncio.timeout(20):
+            await hit.wait()
+
+
+async def state_is(kernel: Kernel, job: UUID, status: str, timeout: float = 20.0) -> Any:
+    return await eventually(lambda: kernel.row(job), lambda row: row["status"] == status, f"job to become {status}", timeout)
+
+
+async def waits(kernel: Kernel, job: UUID, words: str) -> Any:
+    """The job's row once it waits for a reason with these words, held by nobody."""
+    return await eventually(
+        lambda: kernel.row(job), lambda row: row["lease_owner"] is None and words in (row["wait_reason"] or ""), f"to wait: {words}"
+    )
+
+
+async def cleaned(kernel: Kernel, job: UUID, role: str) -> None:
+    """Wait until nothing is owed by this role."""
+    count = "SELECT count(*) FROM cleanups WHERE job_id = $1 AND role = $2"
+    await eventually(lambda: kernel.owner.fetchval(count, job, role), lambda n: n == 0, f"{role} to clean up")
+
+
+async def lines(kernel: Kernel, job: UUID, action: str) -> list[str]:
+    rows = await kernel.owner.fetch("SELECT message FROM job_logs WHERE job_id = $1 AND action = $2 ORDER BY id", job, action)
+    return [row["message"] for row in rows]
+
+
+async def reserved(kernel: Kernel, job: UUID) -> int:
+    return int(await kernel.owner.fetchval("SELECT coalesce(sum(bytes), 0) FROM reservations WHERE job_id = $1", job))
