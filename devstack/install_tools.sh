@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Programs that no Python wheel carries. Only rsync so far (COPY_STRATEGY=tiered); installed where we may, else said plainly.
-# Ends with 1 when something is missing: `make setup` goes on, and says so again the next time.
+# Programs that no Python wheel carries: rsync (COPY_STRATEGY=tiered), and Chromium with one set of fonts (the browser tests).
+# Installed where we may, else said plainly.
 set -euo pipefail
-command -v rsync >/dev/null && exit 0
+missing=()
+command -v rsync >/dev/null || missing+=(rsync)
+command -v chromium >/dev/null || missing+=(chromium fonts-liberation)
+[ ${#missing[@]} = 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get -qq update && apt-get -qq install -y --no-install-recommends rsync; } >/dev/null 2>&1 && exit 0
+  { apt-get -qq update && apt-get -qq install -y --no-install-recommends "${missing[@]}"; } >/dev/null && exit 0
 fi
-echo "rsync is missing: COPY_STRATEGY=tiered and its tests need it. Install the package 'rsync'; everything else works without." >&2
-exit 1
+echo "Missing: ${missing[*]}. COPY_STRATEGY=tiered and its tests need rsync; the browser tests need chromium. Install these packages." >&2

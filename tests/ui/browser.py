@@ -1,0 +1,88 @@
+"""Chromium as the browser tests and the screenshots use it, and what no page may ever do: complain, fail a request, ask elsewhere."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
+WIDE = {"width": 1360, "height": 860}
+PHONE = {"width": 390, "height": 844}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; `make setup` installs it where it may."""
+    program = shutil.which("chromium")
+    assert program, "The browser tests need Debian's chromium: install the packages that devstack/install_tools.sh names."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """Collects everything a page should not do. `expect` names texts that a test causes on purpose."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        self._origin = origin
+        self._expected: list[str] = []
+        self._seen: list[str] = []
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self._seen.append(f"error: {error.error}"))
+        context.on("request", self._request)
+        context.on("requestfailed", self._failed)
+        context.on("response", self._response)
+
+    def expect(self, *texts: str) -> None:
+        """These parts of complaints are what the test is about."""
+        self._expected += texts
+
+    @property
+    def complaints(self) -> list[str]:
+        return [seen for seen in self._seen if not any(text in seen for text in self._expected)]
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self._seen.append(f"console {message.type}: {message.text} ({message.location.get('url', '')})")
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((self._origin, "blob:", "data:")):
+            self._seen.append(f"foreign request: {request.url}")
+
+    def _failed(self, request: Request) -> None:
+        # A page that is left cancels what it was asking for.
+        if request.failure != "net::ERR_ABORTED":
+            self._seen.append(f"failed request: {request.method} {request.url}: {request.failure}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self._seen.append(f"failed request: {response.request.method} {response.url}: {response.status}")
+
+
+def new_context(browser: Browser, url: str, **options: Any) -> tuple[BrowserContext, Watch]:
+    """A fresh browser, as of one person, on `url`."""
+    context = browser.new_context(**{"base_url": url, "viewport": WIDE, "reduced_motion": "reduce", **options})
+    context.set_default_timeout(15_000)
+    return context, Watch(context, url)
+
+
+def login(page: Page, username: str, password: str) -> None:
+    """Fill in the form of the login page that is shown."""
+    page.get_by_label("User name").fill(username)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Log in").click()

@@ -1,0 +1,35 @@
+"""What the browser's code takes for granted about the rest, compared with the rest. No browser needed."""
+
+import json
+from pathlib import Path
+
+from shared.lifecycle import ARCHIVE_EDGES, CANCELLABLE, TERMINAL, Role, Status
+from tests.ui.apischema import digest
+
+UI = Path(__file__).parents[2] / "ui"
+
+
+def test_the_types_are_those_of_the_gateway() -> None:
+    """generated.ts was made from the API as it is now."""
+    first = (UI / "src" / "api" / "generated.ts").read_text().splitlines()[0]
+
+    assert first.endswith(f"Digest: {digest()}"), "ui/src/api/generated.ts is stale: run `make ui-types`, then `make ui-check`."
+
+
+def test_actions_are_offered_in_the_states_that_allow_them() -> None:
+    """jobCan.json against the one state machine."""
+    table = json.loads((UI / "src" / "api" / "jobCan.json").read_text())
+    retries = {edge.source for edge in ARCHIVE_EDGES if edge.owner is Role.GATEWAY and edge.target is Status.QUEUED}
+
+    assert set(table["cancel"]) == CANCELLABLE
+    assert set(table["retry"]) == retries
+    assert set(table["ended"]) == TERMINAL
+
+
+def test_the_lock_names_no_registry() -> None:
+    """`npm ci` asks whatever registry its machine is set up for."""
+    for lock in (UI / "package-lock.json", UI / "tools" / "apigen" / "package-lock.json"):
+        packages = json.loads(lock.read_text())["packages"]
+
+        assert [name for name, package in packages.items() if "resolved" in package] == []
+        assert all("integrity" in package for name, package in packages.items() if name)

@@ -1,0 +1,21 @@
+/**
+ * Which action is possible in which state. The gateway decides; this only keeps buttons from promising what it would refuse.
+ * tests/ui/test_contract.py compares the table with shared/lifecycle.py (cancel: CANCELLABLE, retry: the edge failed -> queued).
+ */
+import type { JobSummary, Status } from "./generated";
+import table from "./jobCan.json";
+
+type Facts = Pick<JobSummary, "status"> & Partial<Pick<JobSummary, "cancelling">>;
+
+const within = (states: string[], status: Status) => states.includes(status);
+
+export const jobCan = {
+  cancel: (job: Facts) => within(table.cancel, job.status) && !job.cancelling,
+  retry: (job: Facts) => within(table.retry, job.status),
+  /** A new job for the same folder: after a cancel nothing is left to retry. */
+  archiveAgain: (job: Facts) => job.status === "cancelled",
+};
+
+export function hasEnded(status: Status): boolean {
+  return within(table.ended, status);
+}

@@ -1,0 +1,72 @@
+import { expect, it } from "vitest";
+
+import { patchFolders, patchJob, patchQueue } from "./patch";
+import { folder, queued, summary, update } from "../test/samples";
+
+it("takes the figures and keeps the rest", () => {
+  const job = summary({ created_by: "jane" });
+
+  const patched = patchJob(job, update({ progress_percent: 40, stage_percent: 12 }));
+
+  expect(patched).toMatchObject({ progress_percent: 40, stage_percent: 12, created_by: "jane" });
+});
+
+it("gives the same object when nothing changed, so that nothing renders", () => {
+  const job = summary();
+
+  expect(patchJob(job, update())).toBe(job);
+  expect(patchJob(job, update({ job_id: "other", progress_percent: 99 }))).toBe(job);
+});
+
+it("ignores an older attempt", () => {
+  const job = summary({ attempt: 2 });
+
+  expect(patchJob(job, update({ attempt: 1, progress_percent: 99 }))).toBe(job);
+});
+
+const QUEUE = {
+  current_copy_compress_job: null,
+  current_upload_job: null,
+  queued_jobs: [queued({ job_id: "waits" })],
+  active_jobs: [summary()],
+  waiting_upload_jobs: [],
+};
+
+it("patches a job where it is", () => {
+  const { queue, moved } = patchQueue(QUEUE, update({ progress_percent: 21 }));
+
+  expect(moved).toBe(false);
+  expect(queue.active_jobs[0]?.progress_percent).toBe(21);
+  expect(queue.queued_jobs).toBe(QUEUE.queued_jobs);
+});
+
+it.each([
+  ["a job starts", update({ job_id: "waits", status: "copying" })],
+  ["a job goes over to the upload", update({ status: "compressed" })],
+  ["a job ends", update({ status: "completed" })],
+  ["a new job comes", update({ job_id: "new", status: "queued" })],
+])("asks for the queue again when %s", (_, message) => {
+  expect(patchQueue(QUEUE, message).moved).toBe(true);
+});
+
+it("leaves the queue alone when a job that it does not have has ended", () => {
+  const { queue, moved } = patchQueue(QUEUE, update({ job_id: "gone", status: "failed" }));
+
+  expect([queue, moved]).toEqual([QUEUE, false]);
+  expect(queue).toBe(QUEUE);
+});
+
+it("shows why a job waits", () => {
+  const { queue } = patchQueue(QUEUE, update({ job_id: "waits", status: "queued", wait_reason: "space" }));
+
+  expect(queue.queued_jobs[0]?.wait_reason).toBe("space");
+});
+
+it("shows a folder's job", () => {
+  const folders = [folder({ job_id: "job", job_status: "queued" }), folder({ path: "/b" })];
+
+  const patched = patchFolders(folders, update());
+
+  expect(patched[0]?.job_status).toBe("copying");
+  expect(patched[1]).toBe(folders[1]);
+});

@@ -1,0 +1,86 @@
+/** What a live message changes in data already read. Pure: old data in, new data out; the same object when nothing changed. */
+import type { Folder, JobSummary, JobUpdate, Queue, Status } from "./types";
+
+const FIGURES = [
+  "status",
+  "progress_percent",
+  "current_operation",
+  "attempt",
+  "stage",
+  "step",
+  "stage_percent",
+  "lane_percent",
+  "bytes_done",
+  "bytes_total",
+  "bytes_per_second",
+  "eta_seconds",
+  "wait_reason",
+  "paused",
+  "error_message",
+] as const satisfies readonly (keyof JobSummary & keyof JobUpdate)[];
+
+/** The job with the message's figures. A message of an older attempt changes nothing. */
+export function patchJob<T extends JobSummary>(job: T, update: JobUpdate): T {
+  if (job.job_id !== update.job_id || update.attempt < job.attempt) return job;
+  if (FIGURES.every((name) => job[name] === update[name])) return job;
+  const figures = Object.fromEntries(FIGURES.map((name) => [name, update[name]]));
+  return { ...job, ...figures };
+}
+
+function patchAll<T>(items: T[], patch: (item: T) => T): T[] {
+  let changed = false;
+  const patched = items.map((item) => {
+    const next = patch(item);
+    changed ||= next !== item;
+    return next;
+  });
+  return changed ? patched : items;
+}
+
+export function patchJobs<T extends JobSummary>(jobs: T[], update: JobUpdate): T[] {
+  return patchAll(jobs, (job) => patchJob(job, update));
+}
+
+export type Place = "waiting" | "active" | "upload" | "gone";
+
+/** Which list of the queue a job belongs to. */
+export function placeOf(status: Status): Place {
+  if (status === "queued") return "waiting";
+  if (status === "compressed") return "upload";
+  return status === "completed" || status === "failed" || status === "cancelled" ? "gone" : "active";
+}
+
+/** `moved`: the job belongs to another list now, so the queue must be read again. */
+export function patchQueue(queue: Queue, update: JobUpdate): { queue: Queue; moved: boolean } {
+  const waiting = queue.queued_jobs.find((job) => job.job_id === update.job_id);
+  const known = waiting ? "waiting" : findPlace(queue, update.job_id);
+  const place = placeOf(update.status);
+  const next = {
+    ...queue,
+    queued_jobs: waiting && place === "waiting" ? patchAll(queue.queued_jobs, (job) => patchWaiting(job, update)) : queue.queued_jobs,
+    active_jobs: patchJobs(queue.active_jobs, update),
+    waiting_upload_jobs: patchJobs(queue.waiting_upload_jobs, update),
+  };
+  const same =
+    next.queued_jobs === queue.queued_jobs &&
+    next.active_jobs === queue.active_jobs &&
+    next.waiting_upload_jobs === queue.waiting_upload_jobs;
+  return { queue: same ? queue : next, moved: known !== place };
+}
+
+function findPlace(queue: Queue, id: string): Place {
+  if (queue.active_jobs.some((job) => job.job_id === id)) return "active";
+  return queue.waiting_upload_jobs.some((job) => job.job_id === id) ? "upload" : "gone";
+}
+
+function patchWaiting(job: Queue["queued_jobs"][number], update: JobUpdate): Queue["queued_jobs"][number] {
+  if (job.job_id !== update.job_id) return job;
+  if (job.wait_reason === update.wait_reason && job.paused === update.paused) return job;
+  return { ...job, wait_reason: update.wait_reason, paused: update.paused };
+}
+
+export function patchFolders(folders: Folder[], update: JobUpdate): Folder[] {
+  return patchAll(folders, (folder) =>
+    folder.job_id === update.job_id && folder.job_status !== update.status ? { ...folder, job_status: update.status } : folder,
+  );
+}

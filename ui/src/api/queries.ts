@@ -1,0 +1,88 @@
+/** What the app reads: one key and one call per thing, so that live messages know what to patch. */
+import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
+
+import { answer, api, ask, total } from "./client";
+import { useLogin } from "./session";
+import type { Folder, JobDetail, JobLogLine, JobSummary, Queue, Status } from "./types";
+
+export interface FolderQuery {
+  q?: string;
+  level1?: string;
+  level2?: string;
+  sort: "path" | "name" | "size" | "modified" | "files";
+  order: "asc" | "desc";
+  include?: string[];
+  limit: number;
+  offset: number;
+}
+
+export interface FolderPage {
+  items: Folder[];
+  total: number;
+  scannedAt: string | null;
+  scanRunning: boolean;
+}
+
+export interface JobQuery {
+  status: Status[];
+  limit: number;
+  offset: number;
+}
+
+export interface JobPage {
+  items: JobSummary[];
+  total: number;
+}
+
+export const keys = {
+  me: ["me"] as const,
+  folders: ["folders"] as const,
+  queue: ["queue"] as const,
+  jobs: ["jobs"] as const,
+  job: (id: string) => ["job", id] as const,
+  logs: (id: string) => ["logs", id] as const,
+  system: ["system"] as const,
+};
+
+export async function readFolders(query: FolderQuery, refresh = false): Promise<FolderPage> {
+  const { data, headers } = await answer(api.GET("/api/folders", { params: { query: { ...query, refresh } } }));
+  return {
+    items: data,
+    total: total(headers, data.length),
+    scannedAt: headers.get("x-scanned-at"),
+    scanRunning: headers.get("x-scan-running") === "true",
+  };
+}
+
+export async function readJobs(query: JobQuery): Promise<JobPage> {
+  const { data, headers } = await answer(api.GET("/api/jobs", { params: { query } }));
+  return { items: data, total: total(headers, data.length) };
+}
+
+export const queries = {
+  me: () => queryOptions({ queryKey: keys.me, queryFn: () => ask(api.GET("/api/auth/me")), staleTime: 300_000 }),
+  folders: (query: FolderQuery) =>
+    queryOptions({ queryKey: [...keys.folders, query], queryFn: () => readFolders(query), placeholderData: keepPreviousData }),
+  queue: () => queryOptions<Queue>({ queryKey: keys.queue, queryFn: () => ask(api.GET("/api/queue")) }),
+  jobs: (query: JobQuery) =>
+    queryOptions({ queryKey: [...keys.jobs, query], queryFn: () => readJobs(query), placeholderData: keepPreviousData }),
+  job: (id: string) =>
+    queryOptions<JobDetail>({
+      queryKey: keys.job(id),
+      queryFn: () => ask(api.GET("/api/jobs/{job_id}", { params: { path: { job_id: id } } })),
+    }),
+  system: () =>
+    queryOptions({ queryKey: keys.system, queryFn: () => ask(api.GET("/api/system/status")), refetchInterval: 30_000, staleTime: 5000 }),
+};
+
+/** Lines after `after`; null: the last `limit`. */
+export async function readLogs(id: string, after: number | null, limit: number): Promise<{ lines: JobLogLine[]; total: number }> {
+  const query = after === null ? { limit } : { limit, after };
+  const { data, headers } = await answer(api.GET("/api/jobs/{job_id}/logs", { params: { path: { job_id: id }, query } }));
+  const lines = data as JobLogLine[]; // the document cannot say it, because the route also streams files
+  return { lines, total: total(headers, lines.length) };
+}
+
+export function useMe() {
+  return useQuery({ ...queries.me(), enabled: useLogin() !== null });
+}

@@ -1,0 +1,143 @@
+/** Where live messages meet the query cache: the only place that writes into it from outside a request. */
+import { QueryClient } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+
+import { ApiError, isPassing } from "./errors";
+import { hasEnded } from "./jobCan";
+import { Live, type Connection } from "./live";
+import { patchFolders, patchJob, patchJobs, patchQueue } from "./patch";
+import { keys, type FolderPage, type JobPage } from "./queries";
+import { session } from "./session";
+import type { JobDetail, JobUpdate, LiveMessage, Queue } from "./types";
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 2000,
+      retry: (failures, error) => isPassing(error) && failures < 2,
+      retryDelay: (failures) => Math.min(1000 * 2 ** failures, 10_000),
+      networkMode: "always", // the gateway may be on this very machine
+    },
+    mutations: { networkMode: "always" },
+  },
+});
+
+const REREAD_MS = 250;
+const newest = new Map<string, { attempt: number; version: number; status: string }>();
+const logListeners = new Map<string, Set<() => void>>();
+let dirty = new Map<string, readonly unknown[]>();
+let timer: number | undefined;
+
+/** Read again soon, once, however many messages ask for it. */
+function reread(key: readonly unknown[]) {
+  dirty.set(JSON.stringify(key), key);
+  timer ??= window.setTimeout(() => {
+    const asked = dirty;
+    dirty = new Map();
+    timer = undefined;
+    for (const queryKey of asked.values()) void queryClient.invalidateQueries({ queryKey });
+  }, REREAD_MS);
+}
+
+/** Apply one frame's messages. Exported for its test. */
+export function apply(messages: LiveMessage[]) {
+  const updates = new Map<string, JobUpdate>();
+  for (const message of messages) {
+    if (message.type === "job_update") updates.set(message.job_id, message);
+    else if (message.type === "queue_update") checkQueue(message.queue_length);
+    else if (message.type === "log") for (const listener of logListeners.get(message.job_id) ?? []) listener();
+  }
+  for (const update of updates.values()) applyUpdate(update);
+}
+
+function applyUpdate(update: JobUpdate) {
+  const before = newest.get(update.job_id);
+  if (before && (update.version < before.version || update.attempt < before.attempt)) return;
+  newest.set(update.job_id, { attempt: update.attempt, version: update.version, status: update.status });
+  const entered = before?.status !== update.status || before.attempt !== update.attempt;
+
+  queryClient.setQueryData<Queue>(keys.queue, (queue) => {
+    if (!queue) return queue;
+    const patched = patchQueue(queue, update);
+    if (patched.moved) reread(keys.queue);
+    return patched.queue;
+  });
+  const known = queryClient.getQueryData<JobDetail>(keys.job(update.job_id));
+  if (known) {
+    const patched = patchJob(known, update);
+    if (known.status !== update.status || known.attempt !== update.attempt) reread(keys.job(update.job_id));
+    if (patched !== known) queryClient.setQueryData(keys.job(update.job_id), patched);
+  }
+  queryClient.setQueriesData<JobPage>({ queryKey: keys.jobs }, (page) => {
+    const items = page && patchJobs(page.items, update);
+    return page && items && items !== page.items ? { ...page, items } : page;
+  });
+  queryClient.setQueriesData<FolderPage>({ queryKey: keys.folders }, (page) => {
+    const items = page && patchFolders(page.items, update);
+    return page && items && items !== page.items ? { ...page, items } : page;
+  });
+  if (entered && before) {
+    for (const listener of logListeners.get(update.job_id) ?? []) listener();
+  }
+  // The first message about a job after connecting repeats what was just read.
+  if (entered && (before || update.status === "queued" || hasEnded(update.status))) {
+    reread(keys.system);
+    if (hasEnded(update.status) || update.status === "queued") {
+      reread(keys.jobs);
+      reread(keys.folders);
+    }
+  }
+}
+
+function checkQueue(length: number) {
+  const queue = queryClient.getQueryData<Queue>(keys.queue);
+  if (queue && queue.queued_jobs.length !== length) reread(keys.queue);
+}
+
+/** Call `listener` when the job's log has grown. Returns how to stop. */
+export function onLog(jobId: string, listener: () => void): () => void {
+  const listeners = logListeners.get(jobId) ?? new Set();
+  listeners.add(listener);
+  logListeners.set(jobId, listeners);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size === 0) logListeners.delete(jobId);
+  };
+}
+
+function resumed() {
+  newest.clear();
+  void queryClient.invalidateQueries();
+  for (const listeners of logListeners.values()) for (const listener of listeners) listener();
+}
+
+const live = new Live({
+  messages: apply,
+  resumed,
+  refused: (reason) => {
+    if (reason === "login") session.end();
+    else void queryClient.invalidateQueries({ queryKey: keys.me });
+  },
+});
+
+/** Follow the login: connect while there is one, forget everything when it ends. */
+export function follow(login: string | null) {
+  live.use(login);
+  if (login === null) {
+    newest.clear();
+    queryClient.clear();
+  }
+}
+
+export function useConnection(): Connection {
+  return useSyncExternalStore(live.subscribe, live.connection);
+}
+
+const POLL_MS = 10_000;
+
+/** Read again every 10 s while the socket does not come through (a proxy without WebSockets, for example); else not. */
+export function usePolling(): number | false {
+  return useConnection().failures >= 3 ? POLL_MS : false;
+}
+
+export { ApiError };

@@ -1,0 +1,60 @@
+import Box from "@mui/material/Box";
+import Divider from "@mui/material/Divider";
+import ListItemIcon from "@mui/material/ListItemIcon";
+import Menu from "@mui/material/Menu";
+import MenuItem from "@mui/material/MenuItem";
+import Typography from "@mui/material/Typography";
+import { Keyboard, LogOut, Settings } from "lucide-react";
+import { Link } from "react-router";
+
+import { logOut } from "../api/logOut";
+import type { User } from "../api/types";
+import { text } from "../text/en";
+import { paths } from "../util/paths";
+
+interface Props {
+  user: User;
+  anchor: HTMLElement;
+  onKeys: () => void;
+  onClose: () => void;
+}
+
+/** Fetched when it is opened: menus are a tenth of what a first visit would weigh. */
+export default function AccountMenu({ user, anchor, onKeys, onClose }: Props) {
+  return (
+    <Menu anchorEl={anchor} open onClose={onClose} anchorOrigin={{ vertical: "bottom", horizontal: "right" }} transformOrigin={{ vertical: "top", horizontal: "right" }}>
+      <Box component="li" role="presentation" sx={{ px: 2, py: 1, maxWidth: 260 }}>
+        <Typography noWrap sx={{ fontWeight: 600 }}>
+          {user.username}
+        </Typography>
+        <Typography variant="caption" sx={{ color: "text.secondary" }}>
+          {user.is_admin ? text.settings.admin : text.settings.member}
+        </Typography>
+      </Box>
+      <Divider component="li" role="presentation" sx={{ mb: 1 }} />
+      <MenuItem component={Link} to={paths.settings()} onClick={onClose}>
+        <ListItemIcon>
+          <Settings size={17} aria-hidden />
+        </ListItemIcon>
+        {text.nav.settings}
+      </MenuItem>
+      <MenuItem
+        onClick={() => {
+          onClose();
+          onKeys();
+        }}
+      >
+        <ListItemIcon>
+          <Keyboard size={17} aria-hidden />
+        </ListItemIcon>
+        {text.nav.shortcuts}
+      </MenuItem>
+      <MenuItem onClick={() => void logOut()}>
+        <ListItemIcon>
+          <LogOut size={17} aria-hidden />
+        </ListItemIcon>
+        {text.nav.logout}
+      </MenuItem>
+    </Menu>
+  );
+}

@@ -1,0 +1,46 @@
+/** Short messages at the edge of the page. One store; `toast(...)` may be called from anywhere. */
+import type { AlertColor } from "@mui/material/Alert";
+import { useSyncExternalStore } from "react";
+
+export interface Toast {
+  id: number;
+  message: string;
+  severity: AlertColor;
+}
+
+const SHOWN_MS = 6000;
+const SHOWN_ERROR_MS = 12_000;
+let toasts: Toast[] = [];
+let last = 0;
+const listeners = new Set<() => void>();
+
+function set(next: Toast[]) {
+  toasts = next;
+  for (const listener of listeners) listener();
+}
+
+export function dismiss(id: number) {
+  set(toasts.filter((shown) => shown.id !== id));
+}
+
+export function toast(message: string, severity: AlertColor = "success") {
+  last += 1;
+  const id = last;
+  set([...toasts.slice(-3), { id, message, severity }]);
+  window.setTimeout(() => dismiss(id), severity === "error" ? SHOWN_ERROR_MS : SHOWN_MS);
+}
+
+function subscribe(listener: () => void) {
+  listeners.add(listener);
+  return () => {
+    listeners.delete(listener);
+  };
+}
+
+function current() {
+  return toasts;
+}
+
+export function useToasts(): Toast[] {
+  return useSyncExternalStore(subscribe, current);
+}

@@ -1,0 +1,64 @@
+import "@fontsource-variable/inter/wght.css";
+import createCache from "@emotion/cache";
+import { CacheProvider } from "@emotion/react";
+import CssBaseline from "@mui/material/CssBaseline";
+import { ThemeProvider, useColorScheme } from "@mui/material/styles";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { lazy, StrictMode, Suspense, useEffect, useMemo } from "react";
+import { createRoot } from "react-dom/client";
+import { createBrowserRouter } from "react-router";
+import { RouterProvider } from "react-router/dom";
+
+import { session } from "./api/session";
+import { follow, queryClient } from "./api/sync";
+import { routes } from "./routes";
+import { usePreferences } from "./theme/preferences";
+import { makeTheme } from "./theme/theme";
+
+const ToastList = lazy(() => import("./components/ToastList"));
+
+// The policy lets only styles with this answer's nonce in; Vite wrote it into the page, the gateway filled it in.
+const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce;
+const styles = createCache({ key: "cs", nonce: nonce || undefined });
+const router = createBrowserRouter(routes);
+
+/** One place decides the scheme: the preference. MUI and the class on <html> follow. */
+function SchemeFollower() {
+  const { scheme } = usePreferences();
+  const { mode, setMode } = useColorScheme();
+  useEffect(() => {
+    if (mode !== scheme) setMode(scheme);
+  }, [mode, scheme, setMode]);
+  return null;
+}
+
+function App() {
+  const { density, scheme } = usePreferences();
+  const theme = useMemo(() => makeTheme(density), [density]);
+  return (
+    <CacheProvider value={styles}>
+      <ThemeProvider theme={theme} defaultMode={scheme} modeStorageKey="cs-archiver.scheme" disableTransitionOnChange noSsr>
+        <CssBaseline enableColorScheme />
+        <SchemeFollower />
+        <QueryClientProvider client={queryClient}>
+          <RouterProvider router={router} />
+          <Suspense fallback={null}>
+            <ToastList />
+          </Suspense>
+        </QueryClientProvider>
+      </ThemeProvider>
+    </CacheProvider>
+  );
+}
+
+follow(session.id());
+session.subscribe(() => follow(session.id()));
+
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  );
+}

@@ -1,0 +1,190 @@
+import Alert, { type AlertColor } from "@mui/material/Alert";
+import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import Card from "@mui/material/Card";
+import Typography from "@mui/material/Typography";
+import { useQuery } from "@tanstack/react-query";
+import { Link as RouterLink } from "react-router";
+
+import { queries } from "../../api/queries";
+import { usePolling } from "../../api/sync";
+import type { Queue, SystemStatus } from "../../api/types";
+import { PageHeader } from "../../components/PageHeader";
+import { ProgressBar } from "../../components/ProgressBar";
+import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
+import { toneVar, type Tone } from "../../components/status";
+import { useCancel } from "../../components/useCancel";
+import { text } from "../../text/en";
+import { paths } from "../../util/paths";
+import { ago } from "../../util/time";
+import { bytes, count, GB, percent } from "../../util/units";
+import { useNow } from "../../util/useNow";
+import { EndedList } from "../history/EndedList";
+import { COPYING, Lane } from "../queue/Lane";
+
+export function Dashboard() {
+  const polling = usePolling();
+  const system = useQuery(queries.system());
+  const queue = useQuery({ ...queries.queue(), refetchInterval: polling });
+  const recent = useQuery({ ...queries.jobs({ status: ["completed", "failed", "cancelled"], limit: 5, offset: 0 }), refetchInterval: polling });
+  const cancel = useCancel();
+  const status = system.data;
+  const active = queue.data?.active_jobs ?? [];
+  return (
+    <>
+      <PageHeader title={text.dashboard.title} />
+      <StaleNote query={system} />
+      {system.error && !status && <ErrorPanel error={system.error} onRetry={() => system.refetch()} />}
+      {!system.error && !status && <SkeletonRows rows={6} height={72} />}
+      {status && (
+        <Box sx={{ display: "grid", gap: 3, gridTemplateColumns: "minmax(0, 1fr)" }}>
+          <Attention system={status} queue={queue.data} />
+          <Numbers system={status} />
+          <Box component="section" aria-label={text.dashboard.lanes} sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
+            <Lane title={text.queue.copyLane} idle={text.queue.idleCopy} jobs={active.filter((job) => COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
+            <Lane title={text.queue.uploadLane} idle={text.queue.idleUpload} jobs={active.filter((job) => !COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
+          </Box>
+          <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
+            <Storage system={status} />
+            <Services system={status} />
+          </Box>
+          <section>
+            <Box sx={{ display: "flex", alignItems: "center", justifyContent: "space-between", mb: 1 }}>
+              <Typography variant="h2">{text.dashboard.recent}</Typography>
+              <Button size="small" component={RouterLink} to={paths.history()}>
+                {text.queue.viewHistory}
+              </Button>
+            </Box>
+            {recent.data && recent.data.items.length > 0 ? (
+              <EndedList jobs={recent.data.items} />
+            ) : (
+              <Typography variant="body2" sx={{ color: "text.secondary" }}>
+                {text.dashboard.recentNone}
+              </Typography>
+            )}
+          </section>
+        </Box>
+      )}
+      {cancel.dialog}
+    </>
+  );
+}
+
+/** What a person should look at, worst first; nothing when all is well. Pure. */
+export function attention(system: SystemStatus, queue: Queue | undefined): { text: string; severity: AlertColor; to: string | null }[] {
+  const silent = silentServices(system);
+  const short = queue?.queued_jobs.filter((job) => job.missing_bytes).length ?? 0;
+  const told = text.dashboard;
+  return [
+    ...silent.map((name) => ({ text: told.attentionService(name), severity: "error" as const, to: null })),
+    ...(system.statistics.failed_jobs > 0
+      ? [{ text: told.attentionFailed(system.statistics.failed_jobs), severity: "error" as const, to: paths.history({ status: "failed" }) }]
+      : []),
+    ...(system.disk_space.low ? [{ text: told.attentionDisk(bytes(system.disk_space.free_gb * GB)), severity: "warning" as const, to: null }] : []),
+    ...(short > 0 ? [{ text: told.attentionSpace(short), severity: "warning" as const, to: paths.queue() }] : []),
+  ];
+}
+
+/** A service none of whose processes is alive; an old process beside a living one is only history. */
+function silentServices(system: SystemStatus): string[] {
+  const names = [...new Set(system.services.map((service) => service.service))];
+  return names.filter((name) => !system.services.some((service) => service.service === name && service.alive));
+}
+
+function Attention({ system, queue }: { system: SystemStatus; queue: Queue | undefined }) {
+  const items = attention(system, queue);
+  if (items.length === 0) return null;
+  return (
+    <Box component="section" aria-label={text.dashboard.attention} sx={{ display: "grid", gap: 1 }}>
+      {items.map((item) => (
+        <Alert
+          key={item.text}
+          severity={item.severity}
+          action={
+            item.to && (
+              <Button color="inherit" size="small" component={RouterLink} to={item.to}>
+                {text.dashboard.show}
+              </Button>
+            )
+          }
+        >
+          {item.text}
+        </Alert>
+      ))}
+    </Box>
+  );
+}
+
+function Numbers({ system }: { system: SystemStatus }) {
+  const { statistics } = system;
+  const cards: [string, number, Tone, string][] = [
+    [text.dashboard.active, statistics.active_jobs, "info", paths.queue()],
+    [text.dashboard.queued, statistics.queued_jobs, "neutral", paths.queue()],
+    [text.dashboard.completed, statistics.completed_jobs, "success", paths.history({ status: "completed" })],
+    [text.dashboard.failed, statistics.failed_jobs, "error", paths.history({ status: "failed" })],
+  ];
+  return (
+    <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "repeat(2, minmax(0, 1fr))", lg: "repeat(4, minmax(0, 1fr))" } }}>
+      {cards.map(([label, value, tone, to]) => (
+        <Card
+          key={label}
+          component={RouterLink}
+          to={to}
+          sx={{ display: "block", p: 2, textDecoration: "none", color: "text.primary", borderTop: `3px solid ${value > 0 ? toneVar(tone) : "var(--mui-palette-divider)"}`, "&:hover": { backgroundColor: "action.hover" } }}
+        >
+          <Typography component="p" sx={{ fontSize: "1.75rem", fontWeight: 680, letterSpacing: "-0.02em", lineHeight: 1.15 }}>
+            {count(value)}
+          </Typography>
+          <Typography component="p" variant="body2" sx={{ color: "text.secondary" }}>
+            {label}
+          </Typography>
+        </Card>
+      ))}
+    </Box>
+  );
+}
+
+function Storage({ system }: { system: SystemStatus }) {
+  const disk = system.disk_space;
+  return (
+    <Card component="section" sx={{ p: 2.5 }}>
+      <Typography variant="h2" sx={{ mb: 1.5 }}>
+        {text.dashboard.storage}
+      </Typography>
+      <Typography sx={{ fontSize: "1.375rem", fontWeight: 660, mb: 1, color: disk.low ? "warning.main" : "text.primary" }}>{text.disk.free(bytes(disk.free_gb * GB))}</Typography>
+      <ProgressBar bar={{ kind: "determinate", value: disk.percent_used }} label={text.dashboard.storage} />
+      <Typography variant="caption" component="p" sx={{ color: "text.secondary", mt: 1 }}>
+        {text.disk.hint(bytes(disk.used_gb * GB), bytes(disk.total_gb * GB), percent(disk.percent_used / 100))}
+      </Typography>
+    </Card>
+  );
+}
+
+function Services({ system }: { system: SystemStatus }) {
+  const now = useNow(30_000);
+  const silent = new Set(silentServices(system));
+  const shown = system.services.filter((service) => service.alive || silent.has(service.service));
+  return (
+    <Card component="section" sx={{ p: 2.5 }}>
+      <Box sx={{ display: "flex", justifyContent: "space-between", alignItems: "baseline", mb: 1 }}>
+        <Typography variant="h2">{text.dashboard.services}</Typography>
+        <Typography variant="caption" sx={{ color: "text.secondary" }}>
+          {text.dashboard.version(system.version)}
+        </Typography>
+      </Box>
+      <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0 }}>
+        {shown.map((service) => (
+          <Box component="li" key={service.instance} title={service.instance} sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1, py: 0.75, "& + &": { borderTop: 1, borderColor: "divider" } }}>
+            <Box aria-hidden sx={{ width: 8, height: 8, borderRadius: 99, backgroundColor: service.alive ? "success.main" : "error.main" }} />
+            <Typography variant="body2" sx={{ fontWeight: 560, textTransform: "capitalize", flex: 1 }}>
+              {service.service}
+            </Typography>
+            <Typography variant="caption" sx={{ color: service.alive ? "text.secondary" : "error.main" }}>
+              {service.alive ? text.dashboard.alive : text.dashboard.silent} · {text.dashboard.since(ago(service.started_at, now))}
+            </Typography>
+          </Box>
+        ))}
+      </Box>
+    </Card>
+  );
+}

@@ -1,0 +1,148 @@
+import Alert from "@mui/material/Alert";
+import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import Link from "@mui/material/Link";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Archive, ChevronLeft, CircleX, RotateCcw, SearchX } from "lucide-react";
+import { lazy, type ReactNode, Suspense } from "react";
+import { Link as RouterLink, useNavigate, useParams } from "react-router";
+
+import { api, ApiError, ask } from "../../api/client";
+import { hasEnded, jobCan } from "../../api/jobCan";
+import { keys, queries } from "../../api/queries";
+import { usePolling } from "../../api/sync";
+import type { JobDetail } from "../../api/types";
+import { PageHeader } from "../../components/PageHeader";
+import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
+import { toast } from "../../components/toasts";
+import { useCancel } from "../../components/useCancel";
+import { text } from "../../text/en";
+import { paths } from "../../util/paths";
+import { Facts } from "./Facts";
+import { Outcome } from "./Outcome";
+import { Proofs } from "./Proofs";
+import { Timeline } from "./Timeline";
+
+const LogViewer = lazy(() => import("./LogViewer"));
+
+export function Job() {
+  const { jobId = "" } = useParams();
+  const job = useQuery({ ...queries.job(jobId), refetchInterval: usePolling() });
+  if (job.data) return <Detail job={job.data} stale={<StaleNote query={job} />} />;
+  if (job.error instanceof ApiError && (job.error.status === 404 || job.error.status === 400)) return <NoSuchJob message={job.error.message} />;
+  return (
+    <>
+      <PageHeader title={text.job.title} />
+      {job.error ? <ErrorPanel error={job.error} onRetry={() => job.refetch()} /> : <SkeletonRows rows={8} height={56} />}
+    </>
+  );
+}
+
+function NoSuchJob({ message }: { message: string }) {
+  return (
+    <>
+      <PageHeader title={text.error.jobNotFound} />
+      <EmptyState
+        icon={SearchX}
+        title={message}
+        action={
+          <Button component={RouterLink} to={paths.history()} variant="outlined">
+            {text.queue.viewHistory}
+          </Button>
+        }
+      />
+    </>
+  );
+}
+
+function Detail({ job, stale }: { job: JobDetail; stale: ReactNode }) {
+  const ended = hasEnded(job.status);
+  return (
+    <>
+      <PageHeader
+        title={job.folder_name}
+        trail={
+          <Box component="nav" aria-label={text.job.trail} sx={{ mb: 0.75, fontSize: "0.8125rem" }}>
+            <Link component={RouterLink} to={ended ? paths.history() : paths.queue()} color="text.secondary" sx={{ minHeight: 24, display: "inline-flex", alignItems: "center", gap: 0.5 }}>
+              <ChevronLeft size={15} aria-hidden />
+              {ended ? text.job.toHistory : text.job.toQueue}
+            </Link>
+          </Box>
+        }
+        actions={<Actions job={job} />}
+      />
+      {stale}
+      <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: "minmax(0, 1fr)" }}>
+        <Outcome job={job} />
+        {job.warnings.length > 0 && (
+          <Alert severity="warning">
+            <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, maxHeight: 220, overflowY: "auto", display: "grid", gap: 0.5 }}>
+              {[...new Set(job.warnings)].map((warning) => (
+                <li key={warning}>{warning}</li>
+              ))}
+            </Box>
+          </Alert>
+        )}
+        <Timeline job={job} />
+        <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
+          <Proofs job={job} />
+          <Facts job={job} />
+        </Box>
+        <Suspense fallback={<SkeletonRows rows={6} height={28} />}>
+          <LogViewer jobId={job.job_id} folder={job.folder_name} />
+        </Suspense>
+      </Box>
+    </>
+  );
+}
+
+function Actions({ job }: { job: JobDetail }) {
+  const client = useQueryClient();
+  const navigate = useNavigate();
+  const cancel = useCancel();
+  const refresh = () => {
+    for (const queryKey of [keys.job(job.job_id), keys.jobs, keys.queue, keys.folders]) void client.invalidateQueries({ queryKey });
+  };
+  const retry = useMutation({
+    mutationFn: () => ask(api.POST("/api/jobs/{job_id}/retry", { params: { path: { job_id: job.job_id } } })),
+    onSuccess: () => toast(text.job.retried(job.folder_name)),
+    onError: (error) => toast(error.message, "error"),
+    onSettled: refresh,
+  });
+  const again = useMutation({
+    mutationFn: () => ask(api.POST("/api/jobs", { body: { folder_path: job.source_path, keep_source: job.keep_source } })),
+    onSuccess: (made) => {
+      toast(text.job.again(job.folder_name));
+      void navigate(paths.job(made.job_id));
+    },
+    onError: (error) => toast(error.message, "error"),
+    onSettled: refresh,
+  });
+  return (
+    <>
+      {jobCan.retry(job) && (
+        <Button variant="contained" startIcon={<RotateCcw size={16} aria-hidden />} loading={retry.isPending} onClick={() => retry.mutate()}>
+          {text.job.retry}
+        </Button>
+      )}
+      {jobCan.archiveAgain(job) && (
+        <Button variant="outlined" startIcon={<Archive size={16} aria-hidden />} loading={again.isPending} onClick={() => again.mutate()}>
+          {text.job.archiveAgain}
+        </Button>
+      )}
+      {!hasEnded(job.status) && (
+        <Button
+          variant="outlined"
+          color="error"
+          startIcon={<CircleX size={16} aria-hidden />}
+          disabled={!jobCan.cancel(job)}
+          title={jobCan.cancel(job) || job.cancelling ? undefined : text.cancel.notNow}
+          onClick={() => cancel.ask([job])}
+        >
+          {job.cancelling ? text.job.cancelling : text.job.cancel}
+        </Button>
+      )}
+      {cancel.dialog}
+    </>
+  );
+}

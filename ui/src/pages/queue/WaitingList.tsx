@@ -1,0 +1,141 @@
+import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import Card from "@mui/material/Card";
+import Checkbox from "@mui/material/Checkbox";
+import Link from "@mui/material/Link";
+import Table from "@mui/material/Table";
+import TableBody from "@mui/material/TableBody";
+import TableCell from "@mui/material/TableCell";
+import TableHead from "@mui/material/TableHead";
+import TableRow from "@mui/material/TableRow";
+import Typography from "@mui/material/Typography";
+import { Link as RouterLink } from "react-router";
+
+import type { QueuedJob } from "../../api/types";
+import { text } from "../../text/en";
+import { paths } from "../../util/paths";
+import { ago, exactTime } from "../../util/time";
+import { bytes } from "../../util/units";
+import { useNow } from "../../util/useNow";
+import { useWide } from "../../util/useWide";
+
+interface Props {
+  jobs: QueuedJob[];
+  selected: ReadonlySet<string>;
+  onToggle: (ids: string[], on: boolean) => void;
+  onCancel: (job: QueuedJob) => void;
+}
+
+function reason(job: QueuedJob): string {
+  if (job.cancelling) return text.status.cancelling;
+  if (job.paused) return text.queue.paused;
+  if (job.missing_bytes) return text.queue.missing(job.missing_bytes);
+  return job.wait_reason ?? text.queue.turn;
+}
+
+export function WaitingList(props: Props) {
+  return useWide() ? <WaitingTable {...props} /> : <WaitingCards {...props} />;
+}
+
+function WaitingTable({ jobs, selected, onToggle, onCancel }: Props) {
+  const now = useNow(30_000);
+  const chosen = jobs.filter((job) => selected.has(job.job_id)).length;
+  return (
+    <Card>
+      <Table aria-label={text.queue.waiting(jobs.length)} sx={{ tableLayout: "fixed" }}>
+        <TableHead>
+          <TableRow>
+            <TableCell padding="checkbox">
+              <Checkbox
+                checked={chosen === jobs.length}
+                indeterminate={chosen > 0 && chosen < jobs.length}
+                onChange={(_, on) => onToggle(jobs.map((job) => job.job_id), on)}
+                slotProps={{ input: { "aria-label": text.queue.selectAll } }}
+              />
+            </TableCell>
+            <TableCell sx={{ width: 56 }}>{text.queue.position}</TableCell>
+            <TableCell>{text.queue.folder}</TableCell>
+            <TableCell align="right" sx={{ width: 104 }}>
+              {text.queue.size}
+            </TableCell>
+            <TableCell sx={{ width: "22%" }}>{text.queue.reason}</TableCell>
+            <TableCell sx={{ width: 170 }}>{text.queue.by}</TableCell>
+            <TableCell sx={{ width: 116 }}>{text.folders.action}</TableCell>
+          </TableRow>
+        </TableHead>
+        <TableBody>
+          {jobs.map((job) => (
+            <TableRow key={job.job_id} hover selected={selected.has(job.job_id)} tabIndex={-1} data-row={job.job_id}>
+              <TableCell padding="checkbox">
+                <Checkbox
+                  checked={selected.has(job.job_id)}
+                  onChange={(_, on) => onToggle([job.job_id], on)}
+                  slotProps={{ input: { "aria-label": text.folders.selectOne(job.folder_name) } }}
+                />
+              </TableCell>
+              <TableCell>{job.position}</TableCell>
+              <TableCell>
+                <Link component={RouterLink} to={paths.job(job.job_id)} sx={{ fontWeight: 560, color: "text.primary" }}>
+                  {job.folder_name}
+                </Link>
+                {job.keep_source && (
+                  <Typography component="span" variant="caption" sx={{ color: "text.secondary", ml: 1 }}>
+                    {text.queue.keepsSource}
+                  </Typography>
+                )}
+              </TableCell>
+              <TableCell align="right">{job.folder_size_bytes === null ? "–" : bytes(job.folder_size_bytes)}</TableCell>
+              <TableCell sx={{ color: "text.secondary" }}>{reason(job)}</TableCell>
+              <TableCell title={exactTime(job.created_at)}>
+                {job.created_by}
+                <Typography component="span" variant="caption" sx={{ display: "block", color: "text.secondary" }}>
+                  {ago(job.created_at, now)}
+                </Typography>
+              </TableCell>
+              <TableCell>
+                <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
+                  {text.queue.cancel}
+                </Button>
+              </TableCell>
+            </TableRow>
+          ))}
+        </TableBody>
+      </Table>
+    </Card>
+  );
+}
+
+function WaitingCards({ jobs, selected, onToggle, onCancel }: Props) {
+  const now = useNow(30_000);
+  return (
+    <Box component="ol" sx={{ listStyle: "none", p: 0, m: 0, display: "grid", gap: 1 }}>
+      {jobs.map((job) => (
+        <Card component="li" key={job.job_id} data-row={job.job_id} sx={{ display: "grid", gridTemplateColumns: "44px minmax(0, 1fr)", p: 1, pr: 1.5 }}>
+          <Checkbox
+            checked={selected.has(job.job_id)}
+            onChange={(_, on) => onToggle([job.job_id], on)}
+            slotProps={{ input: { "aria-label": text.folders.selectOne(job.folder_name) } }}
+            sx={{ alignSelf: "start", width: 44, height: 44 }}
+          />
+          <Box sx={{ minWidth: 0, pt: 1.1 }}>
+            <Link component={RouterLink} to={paths.job(job.job_id)} sx={{ fontWeight: 580, color: "text.primary" }}>
+              {job.position}. {job.folder_name}
+            </Link>
+            <Typography variant="caption" component="p" sx={{ color: "text.secondary" }}>
+              {job.folder_size_bytes === null ? "" : `${bytes(job.folder_size_bytes)} · `}
+              {text.job.requestedBy(ago(job.created_at, now), job.created_by)}
+            </Typography>
+            <Box sx={{ display: "flex", alignItems: "center", justifyContent: "space-between", gap: 1, mt: 0.5 }}>
+              <Typography variant="caption" sx={{ color: "text.secondary" }}>
+                {text.queue.reason} {reason(job)}
+              </Typography>
+              <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
+                {text.queue.cancel}
+              </Button>
+            </Box>
+          </Box>
+        </Card>
+      ))}
+    </Box>
+  );
+}

@@ -1,0 +1,45 @@
+import { expect, it } from "vitest";
+
+import { paths, safeNext } from "./paths";
+
+it("shows every address of the app", () => {
+  const all = {
+    home: paths.home(),
+    login: paths.login("/jobs/1?x=y"),
+    changePassword: paths.changePassword(),
+    dashboard: paths.dashboard(),
+    folders: paths.folders({ q: "a b", level1: undefined }),
+    queue: paths.queue(),
+    history: paths.history({ status: "failed" }),
+    job: paths.job("../x"),
+    settings: paths.settings(),
+    adminUsers: paths.adminUsers(),
+  };
+
+  expect(all).toMatchInlineSnapshot(`
+    {
+      "adminUsers": "/admin/users",
+      "changePassword": "/change-password",
+      "dashboard": "/dashboard",
+      "folders": "/folders?q=a+b",
+      "history": "/history?status=failed",
+      "home": "/",
+      "job": "/jobs/..%2Fx",
+      "login": "/login?next=%2Fjobs%2F1%3Fx%3Dy",
+      "queue": "/queue",
+      "settings": "/settings",
+    }
+  `);
+});
+
+it.each([
+  ["/queue", "/queue"],
+  ["/history?status=failed", "/history?status=failed"],
+  [null, "/"],
+  ["https://evil.example", "/"],
+  ["//evil.example", "/"],
+  ["/\\evil.example", "/"],
+  ["/login?next=/queue", "/"],
+])("after a login, next=%s leads to %s", (next, expected) => {
+  expect(safeNext(next)).toBe(expected);
+});

@@ -1,0 +1,27 @@
+/** Every address of the app is made here; paths.test.ts shows them all. */
+export type Query = Record<string, string | undefined>;
+
+function withQuery(path: string, query: Query): string {
+  const given = Object.entries(query).filter((entry): entry is [string, string] => Boolean(entry[1]));
+  const text = new URLSearchParams(given).toString();
+  return text ? `${path}?${text}` : path;
+}
+
+export const paths = {
+  home: () => "/",
+  login: (next?: string) => withQuery("/login", { next }),
+  changePassword: () => "/change-password",
+  dashboard: () => "/dashboard",
+  folders: (query: Query = {}) => withQuery("/folders", query),
+  queue: () => "/queue",
+  history: (query: Query = {}) => withQuery("/history", query),
+  job: (id: string) => `/jobs/${encodeURIComponent(id)}`,
+  settings: () => "/settings",
+  adminUsers: () => "/admin/users",
+} as const;
+
+/** Where a login leads back to: an address of this app, or home. Anything else (another site, the login itself) is not followed. */
+export function safeNext(next: string | null): string {
+  if (!next?.startsWith("/") || next.startsWith("//") || next.includes("\\")) return paths.home();
+  return next.startsWith(paths.login()) ? paths.home() : next;
+}

@@ -1,0 +1,65 @@
+/** Times and durations as text; nothing else in the app formats them. */
+import { preferences } from "../theme/preferences";
+
+function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat(undefined, { ...options, timeZone: preferences().zone === "utc" ? "UTC" : undefined });
+}
+
+/** "21 Nov 2026, 09:30" in the order of the reader's language. */
+export function dateTime(iso: string): string {
+  return format({ dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
+}
+
+export function exactTime(iso: string): string {
+  return format({ dateStyle: "medium", timeStyle: "long" }).format(new Date(iso));
+}
+
+export function day(iso: string): string {
+  return format({ dateStyle: "medium" }).format(new Date(iso));
+}
+
+/** "09:30:05.123", for a log. */
+export function clock(iso: string): string {
+  return format({ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" }).format(new Date(iso));
+}
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 31_557_600],
+  ["month", 2_629_800],
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+
+/** "3 minutes ago". `now` in milliseconds. */
+export function ago(iso: string, now: number): string {
+  const seconds = (now - new Date(iso).getTime()) / 1000;
+  for (const [unit, length] of STEPS) {
+    if (Math.abs(seconds) >= length) return relative.format(-Math.round(seconds / length), unit);
+  }
+  return "just now";
+}
+
+/** 3723 -> "1h 2m"; two units are enough. Seconds below one count as one: something did happen. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const parts: [number, string][] = [
+    [Math.floor(whole / 86_400), "d"],
+    [Math.floor((whole % 86_400) / 3600), "h"],
+    [Math.floor((whole % 3600) / 60), "m"],
+    [whole % 60, "s"],
+  ];
+  const first = parts.findIndex(([value]) => value > 0);
+  if (first < 0) return seconds > 0 ? "<1s" : "0s";
+  return parts
+    .slice(first, first + 2)
+    .filter(([value]) => value > 0)
+    .map(([value, unit]) => `${value}${unit}`)
+    .join(" ");
+}
+
+/** Seconds from one moment to another, or to `now` while there is no end. */
+export function secondsBetween(start: string, end: string | null, now: number): number {
+  return ((end ? new Date(end).getTime() : now) - new Date(start).getTime()) / 1000;
+}

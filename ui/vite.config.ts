@@ -1,0 +1,47 @@
+/// <reference types="vitest/config" />
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { constants, gzipSync } from "node:zlib";
+
+import react from "@vitejs/plugin-react";
+import { defineConfig, type Plugin } from "vite";
+
+/** A .gz beside each text asset, so that the gateway compresses nothing at run time. */
+function precompress(): Plugin {
+  return {
+    name: "precompress",
+    apply: "build",
+    closeBundle() {
+      const folder = join(import.meta.dirname, "dist", "assets");
+      for (const name of readdirSync(folder)) {
+        if (!/\.(js|css|svg)$/.test(name)) continue;
+        writeFileSync(join(folder, `${name}.gz`), gzipSync(readFileSync(join(folder, name)), { level: constants.Z_BEST_COMPRESSION }));
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [react(), precompress()],
+  // The gateway puts a fresh nonce in its place for every answer (services/gateway/pages.py).
+  html: { cspNonce: "__CSP_NONCE__" },
+  build: {
+    target: "es2023",
+    assetsInlineLimit: 0, // the policy allows no data: fonts, and one way to serve is enough
+    modulePreload: { polyfill: false },
+    manifest: "manifest.json", // tests/ui/test_budget.py weighs each route by it
+    reportCompressedSize: false,
+  },
+  server: {
+    proxy: {
+      "/api": "http://127.0.0.1:8000",
+      "/ws": { target: "ws://127.0.0.1:8000", ws: true },
+    },
+  },
+  test: {
+    environment: "jsdom",
+    setupFiles: ["src/test/setup.ts"],
+    restoreMocks: true,
+    isolate: false, // one jsdom per worker instead of one per file: a third of the time
+  },
+});
