@@ -173,3 +173,10 @@ class Bus:
                 self._keep(asyncio.create_task(answer(message)))  # a slow answer must not hold up the next question
 
         await self.connection.subscribe(subject, queue=self.service, cb=received)
+        await self._known()
+
+    async def _known(self) -> None:
+        """Wait until the server knows our subscriptions. Twice: nats-py sends a flush's PING before what is still buffered."""
+        with suppress(NatsError, OSError, TimeoutError):
+            await self.connection.flush(timeout=2)
+            await self.connection.flush(timeout=2)
