@@ -23,6 +23,7 @@ from services.gateway.api.system import System
 from services.gateway.gate import Gate
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
+from services.gateway.machine import Machine
 from services.gateway.pages import Pages
 from services.gateway.peers import Peers
 from services.gateway.people import People
@@ -50,6 +51,7 @@ class Parts:
     peers: Peers
     jobs: Jobs
     hub: Hub
+    machine: Machine
     bus: Bus
     system: System
     people: People
@@ -61,12 +63,14 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     store, peers = Store(runtime.db), Peers(runtime.bus)
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
     security = Security(store, tokens)
+    machine = Machine(store, settings.storage_base_path)
     return Parts(
         store=store,
         security=security,
         peers=peers,
         jobs=Jobs(store, peers, str(settings.qnap_base_path)),
-        hub=Hub(store, runtime.bus),
+        hub=Hub(store, runtime.bus, machine),
+        machine=machine,
         bus=runtime.bus,
         system=System(settings.storage_base_path, settings.globus_emulated),
         people=People(store, security),
@@ -83,6 +87,7 @@ def routes(parts: Parts) -> Litestar:
             users.tokens,
             folders.list_folders,
             jobs.router,
+            *live.routes,
             tasks.router,
             queue.get_queue,
             system.get_status,
@@ -90,7 +95,7 @@ def routes(parts: Parts) -> Litestar:
         ],
     )
     return Litestar(
-        route_handlers=[api, live.follow],
+        route_handlers=[api, live.follow, live.follow_dashboard],
         dependencies={name: Provide(_given(getattr(parts, name)), sync_to_thread=False) for name in Parts.__dataclass_fields__},
         exception_handlers={Exception: problems.answer},
         request_max_body_size=_BODY_BYTES,
@@ -157,6 +162,7 @@ async def _http(gate: Gate, sock: socket.socket) -> AsyncIterator["asyncio.Task[
         lifespan="off",
         server_header=False,
         ws_max_size=_BODY_BYTES,
+        ws_per_message_deflate=False,  # small messages to many: compressing each once per client costs more than it saves
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     server = _Server(config)

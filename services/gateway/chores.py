@@ -57,5 +57,6 @@ async def forget_expired_tokens(store: Store) -> None:
     while True:
         with suppress(ProblemError):
             await store.forget_expired_tokens()
+            await store.forget_expired_tickets()
             await store.forget_login_failures()
         await asyncio.sleep(_FORGET_SECONDS)

@@ -1,17 +1,21 @@
-"""What happens to jobs, to everybody who watches: one ordered consumer, one set of encoded messages, one bounded queue per client.
+"""What happens to jobs, to everybody who watches: one ordered consumer, each message encoded once, one bounded queue per client.
 
 The hub knows every live job. An event says which job to read again; figures of the running stage come as they are; every few
 seconds the whole set is read again, which also shows what has no event (a reason to wait, a pause) and heals whatever got lost.
 A client's queue holds at most one message per job, so a slow client sees fewer steps and never an older state; one that does
-not read at all is dropped.
+not read at all is dropped, and nobody else notices.
+
+`seq` is the sequence that JetStream gave the newest event which what is shown includes: the same number on every gateway, so a
+client may come back to another one and ask there what it missed (`GET /api/events?after=`).
 """
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
 from contextlib import suppress
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,13 +24,14 @@ from nats.errors import Error as NatsError
 from nats.js.api import DeliverPolicy
 
 from services.gateway import views
+from services.gateway.machine import Machine
 from services.gateway.refusals import ProblemError
-from services.gateway.schemas import LiveMessage, LogMessage
+from services.gateway.schemas import Heartbeat, JobUpdate, LogMessage, Snapshot
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared import events, log
 from shared.bus import Bus
-from shared.lifecycle import TERMINAL
+from shared.lifecycle import TERMINAL, Kind
 
 logger = log.get(__name__)
 
@@ -38,34 +43,90 @@ TOO_SLOW = 4408
 """Close code: this client did not read what it was sent; connect again."""
 TRY_LATER = 1013
 
+HEARTBEAT_SECONDS = 10.0
+"""Who hears nothing for longer than twice this has lost its connection (browsers do not see the protocol's own pings)."""
+
+Channel = Literal["jobs", "dashboard"]
+CHANNELS: tuple[Channel, ...] = ("jobs", "dashboard")
+
 _RESYNC_SECONDS = 2.0
 _RECHECK_SECONDS = 0.5
 _SEND_SECONDS = 10.0
-_QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client; 2.5 MB at most
+_STATS_SECONDS = 2.0
+_QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client beyond its snapshot; the texts are everybody's
+_CLIENTS = 5000
+_ENDED_JOBS = 10_000  # of which it is remembered whose they were: their last lines come after them
 _FIGURES_SECONDS = 5.0  # figures just heard are newer than those just read
 _FIGURES = ("progress_percent", "stage_percent", "bytes_done", "bytes_total", "bytes_per_second", "eta_seconds")
-_QUEUE = "queue"
+_QUEUE, _HEARTBEAT, _STATS, _SNAPSHOT = "queue", "heartbeat", "stats", "snapshot"
+
+
+class Message:
+    """Encoded once, however many hear it."""
+
+    __slots__ = ("_frame", "seq", "text")
+
+    def __init__(self, message: msgspec.Struct, seq: int = 0) -> None:
+        self.text = msgspec.json.encode(message).decode()
+        self.seq = seq
+        self._frame: bytes | None = None
+
+    @property
+    def frame(self) -> bytes:
+        """As a server-sent event; without a name, so that `onmessage` gets all of them and looks at `type`."""
+        if self._frame is None:
+            self._frame = (f"id: {self.seq}\n" if self.seq else "").encode() + f"data: {self.text}\n\n".encode()
+        return self._frame
+
+
+class Audience:
+    """Whose a job is: archive jobs are the team's, others their owner's and the admins'."""
+
+    __slots__ = ("_owner", "_team")
+
+    def __init__(self, kind: str, owner: UUID | None) -> None:
+        self._team = kind == Kind.ARCHIVE
+        self._owner = owner
+
+    def holds(self, who: Identity) -> bool:
+        return self._team or who.is_admin or self._owner == who.id
 
 
 class Client:
-    """One watching browser or program."""
+    """One watching browser or program. `job_id`: it follows this job alone."""
 
-    def __init__(self, who: Identity) -> None:
+    def __init__(self, who: Identity, channel: Channel = "jobs", job_id: UUID | None = None) -> None:
         self.who = who
-        self._waiting: OrderedDict[Hashable, str] = OrderedDict()
+        self.channel = channel
+        self.job_id = job_id
+        self.sent = 0
+        self._room = _QUEUE_LENGTH
+        self._waiting: OrderedDict[Hashable, Message] = OrderedDict()
         self._ready = asyncio.Event()
         self._close: tuple[int, str] | None = None
+        self._finishing = False
 
-    def offer(self, key: Hashable, text: str) -> None:
-        """Queue a message; it takes the place of an unsent one with the same key."""
-        self._waiting[key] = text
+    def begin(self, snapshot: Iterable[tuple[Hashable, Message]]) -> None:
+        """Queue what is there now; however much that is, the client has room for it."""
+        self._waiting.update(snapshot)
+        self._room = _QUEUE_LENGTH + len(self._waiting)
         self._ready.set()
-        if len(self._waiting) > _QUEUE_LENGTH:
+
+    def offer(self, key: Hashable, message: Message) -> None:
+        """Queue a message; it takes the place of an unsent one with the same key."""
+        self._waiting[key] = message
+        self._ready.set()
+        if len(self._waiting) > self._room:
             self.end(TOO_SLOW, "You did not read what was sent; connect again.")
 
     def end(self, code: int, reason: str) -> None:
         self._close = self._close or (code, reason)
         self._waiting.clear()
+        self._ready.set()
+
+    def finish(self) -> None:
+        """Nothing more will come: end when all is sent."""
+        self._finishing = True
         self._ready.set()
 
     async def pump(self, socket: "WebSocket[Any, Any, Any]") -> None:
@@ -74,31 +135,51 @@ class Client:
             await self._ready.wait()
             self._ready.clear()
             while self._waiting and self._close is None:
-                _, text = self._waiting.popitem(last=False)
+                _, message = self._waiting.popitem(last=False)
                 try:
                     async with asyncio.timeout(_SEND_SECONDS):
-                        await socket.send_text(text)
+                        await socket.send_text(message.text)
                 except TimeoutError:
                     self.end(TOO_SLOW, "You did not read what was sent; connect again.")
+                self.sent += 1
             if self._close is not None:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(socket.close(*self._close), 1)
                 return
 
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Server-sent events until the end; the framework stops asking when the client does not read."""
+        while self._close is None:
+            await self._ready.wait()
+            self._ready.clear()
+            while self._waiting and self._close is None:
+                _, message = self._waiting.popitem(last=False)
+                self.sent += 1
+                yield message.frame
+            if self._finishing:
+                return
+
 
 class Hub:
-    """Fans out what happens. `run` does the work; `attend` serves one client."""
+    """Fans out what happens. `run` does the work; `attend` and `stream` serve one client."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, machine: Machine) -> None:
         self._store = store
         self._bus = bus
+        self._machine = machine
         self.clients: set[Client] = set()
+        self.seq = 0
+        self.sent = 0
+        self.dropped = 0
         self._known: dict[UUID, dict[str, Any]] = {}
-        self._texts: dict[UUID, str] = {}
-        self._queue_text = ""
+        self._shown: dict[UUID, JobUpdate] = {}
+        self._messages: dict[tuple[Channel, Hashable], Message] = {}
+        self._audiences: OrderedDict[UUID, Audience] = OrderedDict()
+        self._queue: msgspec.Struct | None = None
         self._heard_at: dict[UUID, float] = {}
         self._dirty: set[UUID] = set()
         self._entered: list[tuple[UUID, int]] = []
+        self._heard_seq = 0
         self._lines = 0
         self._wake = asyncio.Event()
         self._recheck = asyncio.Event()
@@ -107,30 +188,67 @@ class Hub:
     async def run(self) -> None:
         """Follow the events until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._consume())
-            group.create_task(self._refresh())
-            group.create_task(self._watch_logins())
+            for work in (self._consume, self._refresh, self._watch_logins, self._beat, self._tell_stats):
+                group.create_task(work())
 
-    async def attend(self, socket: "WebSocket[Any, Any, Any]", who: Identity) -> None:
+    @property
+    def is_following(self) -> bool:
+        """Whether what is shown was read within the last seconds."""
+        return time.monotonic() - self._synced_at < 5 * _RESYNC_SECONDS
+
+    async def attend(self, socket: "WebSocket[Any, Any, Any]", who: Identity, channel: Channel = "jobs") -> None:
         """Serve an accepted socket until it ends."""
-        client = Client(who)
-        for job_id, text in self._texts.items():
-            client.offer(job_id, text)
-        if self._queue_text:
-            client.offer(_QUEUE, self._queue_text)
-        self.clients.add(client)
+        if len(self.clients) >= _CLIENTS:
+            await socket.close(TRY_LATER, "Too many are watching here already.")
+            return
+        client = Client(who, channel)
+        self._begin(client)
         tasks = [asyncio.create_task(client.pump(socket)), asyncio.create_task(_until_gone(socket))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.clients.discard(client)
+            self._forget(client)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def stream(self, client: Client, missed: Iterable[Message]) -> AsyncIterator[bytes]:
+        """Server-sent events for a client: what it missed, what is there now, then what happens."""
+        for message in missed:
+            yield message.frame
+        self._begin(client)
+        try:
+            async for frame in client.frames():
+                yield frame
+        finally:
+            self._forget(client)
+
     def recheck(self) -> None:
         """Look now whether the watchers' logins still count."""
         self._recheck.set()
+
+    def _begin(self, client: Client) -> None:
+        mine = [job_id for job_id in self._shown if self._hears(client, job_id)]
+        snapshot: list[tuple[Hashable, Message]] = []
+        if client.channel == "jobs":
+            snapshot.append((_SNAPSHOT, Message(Snapshot(seq=self.seq, job_ids=mine), self.seq)))
+        snapshot += [(job_id, self._message(client.channel, job_id)) for job_id in mine]
+        if client.job_id is None:
+            last = (client.channel, _QUEUE if client.channel == "jobs" else _STATS)
+            snapshot += [(last[1], self._messages[last])] if last in self._messages else []
+        client.begin(snapshot)
+        self.clients.add(client)
+
+    def _forget(self, client: Client) -> None:
+        self.clients.discard(client)
+        self.sent += client.sent
+        self.dropped += client._close is not None and client._close[0] == TOO_SLOW  # noqa: SLF001 - the two belong together
+
+    def _hears(self, client: Client, job_id: UUID) -> bool:
+        if client.job_id is not None and client.job_id != job_id:
+            return False
+        audience = self._audiences.get(job_id)
+        return client.who.is_admin if audience is None else audience.holds(client.who)
 
     # Events ------------------------------------------------------------------------------------------------------------------------
 
@@ -139,6 +257,7 @@ class Hub:
         connection = self._bus.connection
         await connection.subscribe("live.progress.>", cb=_quietly(self._on_progress))
         await connection.subscribe("live.log.>", cb=_quietly(self._on_log))
+        await connection.subscribe("live.control.>", cb=_quietly(self._on_control))
         while True:
             try:
                 await connection.jetstream().subscribe(
@@ -154,16 +273,21 @@ class Hub:
                 logger.warning("no_events", message="No events for now; jobs are read again every few seconds.", error=repr(exc))
                 await asyncio.sleep(1)
 
-    def _on_event(self, payload: bytes) -> None:
-        event = events.decode(payload)
+    def _on_event(self, message: Any) -> None:
+        event = events.decode(message.data)
+        self._heard_seq = max(self._heard_seq, message.metadata.sequence.stream)
         self._dirty.add(event.data.job_id)
         self._entered.append((event.data.job_id, event.data.version))
         self._wake.set()
 
-    def _on_progress(self, payload: bytes) -> None:
-        figures = msgspec.json.decode(payload, type=events.Progress)
+    def _on_control(self, message: Any) -> None:
+        self._dirty.add(msgspec.json.decode(message.data, type=events.JobChanged).job_id)
+        self._wake.set()
+
+    def _on_progress(self, message: Any) -> None:
+        figures = msgspec.json.decode(message.data, type=events.Progress)
         job = self._known.get(figures.job_id)
-        if job is None or (job["attempt"], job["status"]) != (figures.attempt, figures.status):
+        if job is None or job["paused"] or (job["attempt"], job["status"]) != (figures.attempt, figures.status):
             return  # of a state that is over, or whose event is on its way
         job |= {name: getattr(figures, name) for name in _FIGURES}
         if figures.current_operation:
@@ -171,8 +295,8 @@ class Hub:
         self._heard_at[figures.job_id] = time.monotonic()
         self._show(figures.job_id)
 
-    def _on_log(self, payload: bytes) -> None:
-        line = msgspec.json.decode(payload, type=events.LogLine)
+    def _on_log(self, message: Any) -> None:
+        line = msgspec.json.decode(message.data, type=events.LogLine)
         self._say_line(LogMessage(line.job_id, line.timestamp, line.level, line.message))
 
     # What is known -------------------------------------------------------------------------------------------------------------------
@@ -196,22 +320,29 @@ class Hub:
                 await asyncio.sleep(1)
 
     async def _read(self, dirty: set[UUID], entered: list[tuple[UUID, int]]) -> None:
+        seq = self._heard_seq  # before the rows: they include all that was heard
+        rows: list[Any] = []
         if time.monotonic() - self._synced_at >= _RESYNC_SECONDS:
-            live = await self._store.live_jobs()
+            seq = max(seq, await self._store.last_seq())
+            rows = await self._store.live_of_all_kinds()
             self._synced_at = time.monotonic()
-            dirty = (dirty | self._known.keys()) - {row["id"] for row in live}
-            for row in live:
-                self._take(row)
+            dirty = (dirty | self._known.keys()) - {row["id"] for row in rows}
         if dirty:
-            for row in await self._store.some_jobs(list(dirty)):
-                self._take(row)
-        if entered and self.clients:
-            for row in await self._store.transition_lines(entered):
-                self._say_line(LogMessage(row["job_id"], row["at"], row["level"], row["message"]))
-        text = _encode(views.queue_update(list(self._known.values())))
-        if text != self._queue_text:
-            self._queue_text = text
-            self._broadcast(_QUEUE, text)
+            rows += await self._store.some_jobs(list(dirty))
+        lines = await self._store.transition_lines(entered) if entered and self.clients else []
+        self.seq = max(self.seq, seq)
+        for row in rows:
+            self._take(row)
+        for row in lines:
+            self._say_line(LogMessage(row["job_id"], row["at"], row["level"], row["message"]))
+        ended = {row["id"] for row in rows if row["status"] in TERMINAL}
+        for client in self.clients:
+            if client.job_id in ended:
+                client.finish()
+        queue = views.queue_update([job for job in self._known.values() if job["kind"] == Kind.ARCHIVE])
+        if queue != self._queue:
+            self._queue = queue
+            self._broadcast("jobs", _QUEUE, Message(queue))
 
     def _take(self, row: Any) -> None:
         """Learn a job's row as just read."""
@@ -223,24 +354,74 @@ class Hub:
         if known is not None and same and time.monotonic() - self._heard_at.get(job_id, float("-inf")) < _FIGURES_SECONDS:
             job |= {name: known[name] for name in (*_FIGURES, "current_operation")}
         self._known[job_id] = job
+        if job_id not in self._audiences:
+            self._audiences[job_id] = Audience(job["kind"], job["created_by_id"])
+            while len(self._audiences) > len(self._known) + _ENDED_JOBS:
+                oldest = next(iter(self._audiences))
+                if oldest in self._known:
+                    self._audiences.move_to_end(oldest)
+                else:
+                    del self._audiences[oldest]
         self._show(job_id)
         if job["status"] in TERMINAL:
-            for memory in (self._known, self._texts, self._heard_at):
+            for memory in (self._known, self._shown, self._heard_at):
                 memory.pop(job_id, None)
+            for channel in CHANNELS:
+                self._messages.pop((channel, job_id), None)
 
     def _show(self, job_id: UUID) -> None:
-        text = _encode(views.job_update(self._known[job_id]))
-        if self._texts.get(job_id) != text:
-            self._texts[job_id] = text
-            self._broadcast(job_id, text)
+        update = views.job_update(self._known[job_id])
+        if self._shown.get(job_id) == update:
+            return
+        self._shown[job_id] = update
+        for channel in CHANNELS:
+            self._messages.pop((channel, job_id), None)
+            hearers = [c for c in self.clients if c.channel == channel and self._hears(c, job_id)]
+            if hearers:
+                message = self._message(channel, job_id)
+                for client in hearers:
+                    client.offer(job_id, message)
+
+    def _message(self, channel: Channel, job_id: UUID) -> Message:
+        """What a channel says of a job now; made when somebody first hears it."""
+        if (channel, job_id) not in self._messages:
+            if channel == "jobs":
+                shown: msgspec.Struct = msgspec.structs.replace(self._shown[job_id], seq=self.seq)
+            else:
+                shown = views.task_status(self._known[job_id], datetime.now(UTC))
+            self._messages[channel, job_id] = Message(shown, self.seq)
+        return self._messages[channel, job_id]
 
     def _say_line(self, line: LogMessage) -> None:
-        self._lines += 1
-        self._broadcast(("log", self._lines), _encode(line))
+        hearers = [c for c in self.clients if c.channel == "jobs" and self._hears(c, line.job_id)]
+        if hearers:
+            self._lines += 1
+            message = Message(line)
+            for client in hearers:
+                client.offer(("log", self._lines), message)
 
-    def _broadcast(self, key: Hashable, text: str) -> None:
+    def _broadcast(self, channel: Channel, key: Hashable, message: Message) -> None:
+        self._messages[channel, key] = message
         for client in self.clients:
-            client.offer(key, text)
+            if client.channel == channel and client.job_id is None:
+                client.offer(key, message)
+
+    # By the clock ---------------------------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            message = Message(Heartbeat(seq=self.seq, timestamp=datetime.now(UTC)), self.seq)
+            for client in self.clients:
+                client.offer(_HEARTBEAT, message)
+
+    async def _tell_stats(self) -> None:
+        """The dashboard's figures, read only while somebody looks at them."""
+        while True:
+            if any(client.channel == "dashboard" for client in self.clients):
+                with suppress(ProblemError):  # Postgres is away
+                    self._broadcast("dashboard", _STATS, Message(views.dashboard_stats(await self._machine.stats())))
+            await asyncio.sleep(_STATS_SECONDS)
 
     # Logins --------------------------------------------------------------------------------------------------------------------------
 
@@ -262,16 +443,12 @@ class Hub:
                 client.end(LOGIN_ENDED, "Your login has ended. Log in again.")
 
 
-def _encode(message: LiveMessage) -> str:
-    return msgspec.json.encode(message).decode()
-
-
-def _quietly(handle: Callable[[bytes], None]) -> Callable[[Any], Coroutine[Any, Any, None]]:
+def _quietly(handle: Callable[[Any], None]) -> Callable[[Any], Coroutine[Any, Any, None]]:
     """A subscription's callback that survives what is not one of our messages."""
 
     async def received(message: Any) -> None:
         try:
-            handle(message.data)
+            handle(message)
         except msgspec.DecodeError as exc:
             logger.warning("strange_message", message="A message could not be read.", subject=message.subject, error=str(exc))
 

@@ -135,6 +135,7 @@ _MEANINGS = {
     403: "Not allowed; `password-change-required` until the first password is changed.",
     404: "There is no such thing.",
     409: "Not possible in the present state; `detail` says why.",
+    410: "What was asked for is not kept any more; read the lists again.",
     413: "The request is too large.",
     429: "Too many failed logins; `Retry-After` says how many seconds to wait.",
     503: "Something this needs is away; `detail` says what.",

@@ -348,6 +348,43 @@ ORDER BY id
 -- How many lines a job's log has. $1 job, $2 level (null: all).
 SELECT count(*) FROM job_logs WHERE job_id = $1 AND ($2::text IS NULL OR level = $2)
 
+-- Live ------------------------------------------------------------------------------------------------------------------------------
+
+-- live_of_all_kinds --
+-- All that has not ended, of every kind, in the order of the queue.
+SELECT * FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER BY priority DESC, seq
+
+-- events_after --
+-- Events in the stream's order. $1 after this sequence, $2 user, $3 sees all kinds (admin), $4 limit.
+SELECT o.stream_seq, o.payload FROM outbox o JOIN jobs j ON j.id = o.job_id
+WHERE o.stream_seq > $1 AND (j.kind = 'archive' OR $3 OR j.created_by_id = $2)
+ORDER BY o.stream_seq LIMIT $4
+
+-- add_ticket --
+-- Opens one live connection. $1 digest, $2 identity, $3 seconds.
+INSERT INTO ws_tickets (digest, claims, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+
+-- take_ticket --
+-- Used up, whoever comes first. $1 digest.
+DELETE FROM ws_tickets WHERE digest = $1 AND expires_at > clock_timestamp() RETURNING claims
+
+-- forget_expired_tickets --
+-- Tickets nobody came with.
+DELETE FROM ws_tickets WHERE expires_at < clock_timestamp()
+
+-- stats --
+-- The dashboard's counts and speeds.
+SELECT
+  count(*) FILTER (WHERE status <> 'queued' AND NOT paused AND lease_until >= clock_timestamp()) AS active,
+  count(*) FILTER (WHERE status = 'queued' AND NOT paused) AS queued,
+  count(*) FILTER (WHERE paused) AS paused,
+  coalesce(sum(bytes_per_second) FILTER (WHERE status IN ('uploading', 'upload_verifying') AND NOT paused), 0)::bigint AS upload_speed,
+  coalesce(sum(bytes_per_second) FILTER (WHERE status NOT IN ('uploading', 'upload_verifying') AND NOT paused), 0)::bigint AS staging_speed,
+  (SELECT count(*) FROM jobs WHERE kind = 'archive' AND status = 'completed') AS uploads,
+  (SELECT count(*) FROM jobs WHERE fetched_at IS NOT NULL) AS downloads,
+  (SELECT count(*) FROM jobs WHERE status = 'failed' AND cleared_at IS NULL) AS failed
+FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
+
 -- System ----------------------------------------------------------------------------------------------------------------------------
 
 -- job_counts --

@@ -370,7 +370,10 @@ class Health(msgspec.Struct):
 
 
 class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True):
-    """Seed 5.7, and the figures a progress bar needs. `version` counts the job's states, so an older message is recognised."""
+    """Seed 5.7, and the figures a progress bar needs.
+
+    `version` counts the job's states, so an older message is recognised; `seq`: the newest event that this includes.
+    """
 
     job_id: UUID
     status: Status
@@ -390,6 +393,7 @@ class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True
     wait_reason: str | None
     paused: bool
     error_message: str | None
+    seq: int = 0
 
 
 class QueueUpdate(msgspec.Struct, tag_field="type", tag="queue_update"):
@@ -405,4 +409,109 @@ class LogMessage(msgspec.Struct, tag_field="type", tag="log"):
     message: str
 
 
-LiveMessage = JobUpdate | QueueUpdate | LogMessage
+class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot", kw_only=True):
+    """First of all: what follows is the whole of what is live now, as of event `seq`. A job not named here has ended.
+
+    One `job_update` per job follows, then a `queue_update`, then what happens. Ask `GET /api/events?after=` with the highest `seq`
+    you saw before for what you missed.
+    """
+
+    seq: int
+    job_ids: list[UUID]
+
+
+class JobEntered(msgspec.Struct, tag_field="type", tag="job_event", kw_only=True):
+    """A job entered a state: one event of stream JOBS, `seq` its place there, `version` its place among the job's own."""
+
+    seq: int
+    job_id: UUID
+    version: int
+    kind: Kind
+    status: Status
+    previous_status: Status | None
+    attempt: int
+    time: datetime
+    folder_name: str
+    progress_percent: Percent
+    reason: str | None
+
+
+class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat", kw_only=True):
+    """Every ten seconds, so that silence means a dead connection. `seq`: the newest event that what you were shown includes."""
+
+    seq: int
+    timestamp: datetime
+
+
+LiveMessage = Snapshot | JobUpdate | QueueUpdate | LogMessage | JobEntered | Heartbeat
+
+
+class TaskFigures(msgspec.Struct, kw_only=True):
+    """Seed 002's `data`, and what a task card needs besides; see Task."""
+
+    status: TaskStatus
+    progress: Percent
+    speed: int
+    eta: int | None
+    current_size: int | None
+    total_size: int | None
+    name: str
+    kind: Kind
+    job_status: Status
+    message: str
+    paused: bool
+    cancelling: bool
+    actions: list[Literal["pause", "resume", "cancel"]]
+
+
+class TaskStatusMessage(msgspec.Struct, tag_field="type", tag="task_status", kw_only=True):
+    task_id: UUID
+    data: TaskFigures
+    timestamp: datetime
+
+
+class Stats(msgspec.Struct, kw_only=True):
+    """Figures of the dashboard: jobs, bytes per second, percent of this machine, seconds.
+
+    `active_tasks` are worked on now; `total_uploads`: archive jobs that completed; `total_downloads`: packs that were fetched.
+    `uptime` is the machine's, `disk_*` the storage's file system.
+    """
+
+    active_tasks: int
+    queued_tasks: int
+    paused_tasks: int
+    failed_tasks: int
+    total_downloads: int
+    total_uploads: int
+    total_speed: int
+    upload_speed: int
+    staging_speed: int
+    cpu_usage: float
+    memory_usage: float
+    disk_usage: float
+    disk_free_bytes: int
+    disk_total_bytes: int
+    uptime: int
+
+
+class DashboardStatsMessage(msgspec.Struct, tag_field="type", tag="dashboard_stats", kw_only=True):
+    data: Stats
+    timestamp: datetime
+
+
+DashboardMessage = TaskStatusMessage | DashboardStatsMessage | Heartbeat
+
+
+class EventPage(msgspec.Struct, kw_only=True):
+    """What happened after `after`, oldest first. Go on with `after=last` while `more`. `last`: of what is here, or `after` itself."""
+
+    events: list[LiveMessage]
+    last: int
+    more: bool
+
+
+class Ticket(msgspec.Struct):
+    """Opens one live connection with `?ticket=`, within `expires_in` seconds, once."""
+
+    ticket: str
+    expires_in: int

@@ -188,6 +188,31 @@ class Store:
     async def count_logs(self, job_id: UUID, level: str | None) -> int:
         return int(await self._value("count_logs", job_id, level))
 
+    # Live
+
+    async def live_of_all_kinds(self) -> list[Any]:
+        return await self._rows("live_of_all_kinds")
+
+    async def last_seq(self) -> int:
+        """The sequence of the newest event that the stream has."""
+        return int(await self._value("outbox_last"))
+
+    async def events_after(self, seq: int, user: UUID, *, everything: bool, limit: int) -> list[Any]:
+        return await self._rows("events_after", seq, user, everything, limit)
+
+    async def add_ticket(self, digest: bytes, identity: Any, seconds: float) -> None:
+        await self._run("add_ticket", digest, identity, seconds)
+
+    async def take_ticket(self, digest: bytes) -> Any | None:
+        """Whose it is, once; None when it is unknown, used or too old."""
+        return await self._value("take_ticket", digest)
+
+    async def forget_expired_tickets(self) -> None:
+        await self._run("forget_expired_tickets")
+
+    async def stats(self) -> Any:
+        return await self._row("stats")
+
     # System
 
     async def job_counts(self) -> dict[str, int]:

@@ -1,15 +1,20 @@
 """Rows of the database as people see them. Pure."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from services.gateway import decide
 from services.gateway.schemas import (
     ArchiveFacts,
     CurrentJob,
+    DashboardStatsMessage,
     DiskSpace,
     Folder,
     JobDetail,
+    JobEntered,
     JobLogLine,
     JobSummary,
     JobUpdate,
@@ -20,11 +25,15 @@ from services.gateway.schemas import (
     ScanFacts,
     StateTime,
     Statistics,
+    Stats,
     Task,
+    TaskFigures,
+    TaskStatusMessage,
     UnreadablePlace,
     User,
     Verification,
 )
+from shared.events import JobEvent
 from shared.lifecycle import TERMINAL, Status
 
 _GB = 1 << 30
@@ -119,6 +128,26 @@ def task(row: Any) -> Task:
         actions=[a.value for a in decide.actions(status, paused=row["paused"], cancelling=cancelling)],
         **{name: row[name] for name in same},
     )
+
+
+def task_status(row: Any, now: datetime) -> TaskStatusMessage:
+    shown = task(row)
+    return TaskStatusMessage(
+        task_id=shown.task_id,
+        data=TaskFigures(**{name: getattr(shown, name) for name in TaskFigures.__struct_fields__}),
+        timestamp=now,
+    )
+
+
+def dashboard_stats(stats: Stats) -> DashboardStatsMessage:
+    return DashboardStatsMessage(data=stats, timestamp=datetime.now(UTC))
+
+
+def job_entered(seq: int, payload: dict[str, Any]) -> JobEntered:
+    """An event of the outbox as seen by people."""
+    event = msgspec.convert(payload, JobEvent)
+    same = ("job_id", "version", "kind", "status", "previous_status", "attempt", "folder_name", "progress_percent", "reason")
+    return JobEntered(seq=seq, time=event.time, **{name: getattr(event.data, name) for name in same})
 
 
 def log_line(row: Any) -> JobLogLine:

@@ -1,33 +1,192 @@
-"""WS /ws/jobs: what happens, as it happens."""
+"""What happens, as it happens: WebSockets, server-sent events, tickets for them, and what somebody missed."""
 
+import hashlib
+import secrets
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
-from litestar import WebSocket, websocket
+import msgspec
+from litestar import Request, Response, WebSocket, get, post, websocket
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Stream
 
-from services.gateway.gate import CHANGE_FIRST, bearer
-from services.gateway.live import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Hub
-from services.gateway.refusals import ProblemError
-from services.gateway.security import Security
+from services.gateway import views
+from services.gateway.gate import CHANGE_FIRST, WRONG_ORIGIN, bearer, is_own_origin, session_cookie
+from services.gateway.jobs import visible
+from services.gateway.live import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Channel, Client, Hub, Message
+from services.gateway.machine import Machine
+from services.gateway.problems import refusals
+from services.gateway.refusals import ProblemError, unauthorized
+from services.gateway.schemas import EventPage, Stats, Ticket
+from services.gateway.security import Identity, Security
+from services.gateway.store import Store
+from shared.lifecycle import TERMINAL
+
+LiveRequest = Request[Identity, Any, Any]
+
+TICKET_SECONDS = 30
+OLDEST = 10_000
+"""Who missed more events than this reads everything again."""
+_PAGE = 1000
+TOO_OLD = (
+    "Too much has happened since, or the numbers began anew: read the lists again, then follow from `last` of an empty request."
+)
 
 
-@websocket("/ws/jobs")
-async def follow(socket: WebSocket[Any, Any, Any], security: NamedDependency[Security], hub: NamedDependency[Hub]) -> None:
-    """Send all live jobs and the queue, then every change, until the client goes or its login ends.
+async def _identify(socket: "WebSocket[Any, Any, Any]", security: Security, store: Store) -> Identity:
+    """By ticket, token, header or cookie. Raises ProblemError."""
+    headers, query = socket.scope["headers"], socket.query_params
+    if ticket := query.get("ticket"):
+        return await _redeem(store, ticket)
+    token = query.get("token") or bearer(headers)
+    if token is None and (cookie := session_cookie(headers)):
+        if not is_own_origin(headers):  # a foreign page's script must not listen with somebody's cookie
+            raise unauthorized(WRONG_ORIGIN)
+        token = cookie
+    return await security.identify(token or "")
 
-    `?token=` or the Authorization header. A browser sees a close code only after the connection was accepted, so refusals come then.
-    """
-    token = socket.query_params.get("token") or bearer(socket.scope["headers"]) or ""
-    await socket.accept()
+
+def _digest(ticket: str) -> bytes:
+    return hashlib.sha256(ticket.encode()).digest()
+
+
+async def _redeem(store: Store, ticket: str) -> Identity:
+    claims = await store.take_ticket(_digest(ticket))
+    if claims is None:
+        raise unauthorized("This ticket was used, is older than 30 seconds, or never was one. Ask for another.")
+    who = msgspec.convert(claims, Identity)
+    if await store.sessions_ended([(who.claims.sub, who.claims.jti, who.claims.epoch)]):
+        raise unauthorized("The login that asked for this ticket has ended. Log in again.")
+    return who
+
+
+async def _serve(socket: "WebSocket[Any, Any, Any]", security: Security, store: Store, hub: Hub, channel: Channel) -> None:
+    await socket.accept()  # a browser sees a close code only after that
     with suppress(WebSocketException):  # gone in the middle of it
         try:
-            who = await security.identify(token)
+            who = await _identify(socket, security, store)
         except ProblemError as exc:
             await socket.close(LOGIN_ENDED if exc.status == 401 else TRY_LATER, str(exc)[:120])
             return
         if who.must_change_password:
             await socket.close(PASSWORD_CHANGE, CHANGE_FIRST[:120])
             return
-        await hub.attend(socket, who)
+        await hub.attend(socket, who, channel)
+
+
+@websocket("/ws/jobs")
+async def follow(
+    socket: WebSocket[Any, Any, Any], security: NamedDependency[Security], store: NamedDependency[Store], hub: NamedDependency[Hub]
+) -> None:
+    """A snapshot of all live jobs and the queue, then every change, until the client goes or its login ends (close code 4401)."""
+    await _serve(socket, security, store, hub, "jobs")
+
+
+@websocket("/ws/dashboard")
+async def follow_dashboard(
+    socket: WebSocket[Any, Any, Any], security: NamedDependency[Security], store: NamedDependency[Store], hub: NamedDependency[Hub]
+) -> None:
+    """The same in seed 002's words: `task_status` per task and `dashboard_stats` every two seconds."""
+    await _serve(socket, security, store, hub, "dashboard")
+
+
+@post("/ws-ticket", operation_id="createTicket", status_code=201, responses=refusals(), tags=["Live"])
+async def create_ticket(request: LiveRequest, store: NamedDependency[Store]) -> Ticket:
+    """A ticket for one live connection (`/ws/jobs?ticket=`), so that no token stands in an address that logs keep.
+
+    It counts for 30 seconds and once, on any gateway; the connection it opens ends with the login that asked.
+    """
+    ticket = secrets.token_urlsafe(32)
+    await store.add_ticket(_digest(ticket), msgspec.to_builtins(request.user), TICKET_SECONDS)
+    return Ticket(ticket, TICKET_SECONDS)
+
+
+async def _missed(store: Store, who: Identity, after: int, limit: int) -> EventPage:
+    """Raises ProblemError 410."""
+    newest = await store.last_seq()
+    if after > newest or newest - after > OLDEST:
+        raise ProblemError(410, "too-old", TOO_OLD)
+    rows = await store.events_after(after, who.id, everything=who.is_admin, limit=limit + 1)
+    shown = [views.job_entered(row["stream_seq"], row["payload"]) for row in rows[:limit]]
+    return EventPage(events=list(shown), last=shown[-1].seq if shown else max(after, newest), more=len(rows) > limit)
+
+
+@get("/events", operation_id="listEvents", responses=refusals(410), tags=["Live"])
+async def list_events(
+    request: LiveRequest,
+    store: NamedDependency[Store],
+    after: Annotated[
+        int | None,
+        QueryParameter(ge=0, le=2**62, description="The highest `seq` you saw. Without it: where to begin, and no events."),
+    ] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=_PAGE)] = _PAGE,
+) -> EventPage:
+    """What happened while you were not connected, oldest first. 410: too much; read the lists again.
+
+    Numbers are the stream's own, the same on every gateway. `events` names every kind of message that `/ws/jobs` sends; here come
+    `job_event`s.
+    """
+    if after is None:
+        return EventPage(events=[], last=await store.last_seq(), more=False)
+    return await _missed(store, request.user, after, limit)
+
+
+def _last_event_id(request: LiveRequest) -> int | None:
+    text = request.headers.get("last-event-id", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+async def _stream(request: LiveRequest, store: Store, hub: Hub, job_id: UUID | None) -> Stream:
+    after, missed = _last_event_id(request), list[Message]()
+    if after is not None:
+        # Too old a place needs no refusal here (a browser would give up): the snapshot that follows is the whole of it.
+        with suppress(ProblemError):
+            page = await _missed(store, request.user, after, _PAGE)
+            missed = [Message(e, e.seq) for e in page.events if hasattr(e, "seq") and job_id in {None, getattr(e, "job_id", None)}]
+    client = Client(request.user, "jobs", job_id)
+    return Stream(hub.stream(client, missed), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+_STREAM: dict[int, ResponseSpec] = {
+    200: ResponseSpec(str, generate_examples=False, media_type="text/event-stream", description="Endless.")
+}
+
+
+@get("/stream", operation_id="streamJobs", responses={**refusals(), **_STREAM}, tags=["Live"], media_type="text/event-stream")
+async def stream_all(request: LiveRequest, store: NamedDependency[Store], hub: NamedDependency[Hub]) -> Stream:
+    """The messages of `/ws/jobs` as server-sent events. `Last-Event-ID`: what happened since comes first, as `job_event`s."""
+    return await _stream(request, store, hub, None)
+
+
+@get(
+    "/stream/{task_id:uuid}",
+    operation_id="streamJob",
+    responses={**refusals(404), **_STREAM},
+    tags=["Live"],
+    media_type="text/event-stream",
+)
+async def stream_one(
+    task_id: FromPath[UUID], request: LiveRequest, store: NamedDependency[Store], hub: NamedDependency[Hub]
+) -> Stream | Response[None]:
+    """One job's messages as server-sent events. 204, which tells a browser to stop asking: the job has ended, and you know that."""
+    row = visible(request.user, task_id, await store.job(task_id))
+    if row["status"] in TERMINAL:
+        if _last_event_id(request) is not None:
+            return Response(None, status_code=204)
+        seq = await store.last_seq()
+        last = Message(msgspec.structs.replace(views.job_update(row), seq=seq), seq)
+        return Stream(iter([last.frame]), media_type="text/event-stream")
+    return await _stream(request, store, hub, task_id)
+
+
+@get("/stats", operation_id="getStats", responses=refusals(), tags=["Tasks"])
+async def get_stats(machine: NamedDependency[Machine]) -> Stats:
+    """Counts, speeds, and how busy the gateway's machine is."""
+    return await machine.stats()
+
+
+routes = [create_ticket, list_events, stream_all, stream_one, get_stats]

@@ -21,3 +21,9 @@ BEGIN
 END $$;
 -- After jobs_guard: triggers run in the order of their names.
 CREATE TRIGGER jobs_pause_guard BEFORE UPDATE OF paused, status ON jobs FOR EACH ROW EXECUTE FUNCTION jobs_pause_guard();
+
+-- What the dashboard counts.
+ALTER TABLE jobs ADD COLUMN fetched_at timestamptz;  -- when somebody first fetched what a pack made; null: nobody did
+GRANT UPDATE (fetched_at) ON jobs TO cs_gateway;
+CREATE INDEX jobs_fetched ON jobs (fetched_at) WHERE fetched_at IS NOT NULL;
+CREATE INDEX jobs_counted ON jobs (kind, status);

@@ -18,6 +18,7 @@ import pytest
 
 from services.gateway import app
 from shared.bus import Bus
+from shared.db import Database
 from shared.errors import NOT_FOUND, PermanentError, Waiting
 from shared.lifecycle import Role
 from shared.outbox import relay
@@ -171,6 +172,29 @@ async def running(
         await kernel.close()
         await pg.drop_database(dsn)
     assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
+
+
+@contextlib.asynccontextmanager
+async def second(first: Gateway, storage: Path) -> AsyncIterator[str]:
+    """Another gateway on the same engines; its address."""
+    variables = {
+        "DATABASE_URL": first.kernel.url("gateway"),
+        "NATS_URL": first.kernel.nats.url,
+        "JWT_SECRET_KEY": "k" * 40,
+        "QNAP_BASE_PATH": BASE,
+        "STORAGE_BASE_PATH": str(storage),
+    }
+    settings = load(GatewaySettings, variables)
+    database = await Database.connect(settings.database_url, app.QUERIES, size=4)
+    runtime = Runtime(Role.GATEWAY, settings, database, await first.kernel.bus("gateway"), "gateway@second")
+    sock = app.listening("127.0.0.1", 0)
+    task = asyncio.create_task(app.serve(runtime, sock))
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await database.close()
 
 
 @pytest.fixture(scope="package")

@@ -1,10 +1,12 @@
 """WS /ws/jobs: the three messages of the seed, for whoever is logged in, for as long as the login counts."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,12 +15,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from services.gateway import live
-from services.gateway.live import Client
+from services.gateway.api import live as live_api
+from services.gateway.live import Client, Message
+from services.gateway.schemas import LogMessage
 from services.gateway.security import Claims, Identity
 from shared import events
 from shared.lifecycle import Status
-from tests.services.gateway.conftest import Gateway
+from tests.services.gateway.conftest import Gateway, problem, second
 from tests.services.gateway.test_auth import _token, _user
+from tests.support.engines import NatsEngine, PostgresEngine
 from tests.support.kernel import eventually
 
 
@@ -38,6 +43,16 @@ async def _until(socket: ClientConnection, wanted: Callable[[dict[str, Any]], bo
                 seen.append(json.loads(await socket.recv()))
     except TimeoutError:
         pytest.fail(f"never came; last seen: {seen[-5:]}")
+    return seen
+
+
+async def _all(socket: ClientConnection, *wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Messages until each of these was among them, in whatever order they come."""
+    seen: list[dict[str, Any]] = []
+    missing = list(wanted)
+    while missing:
+        seen += await _until(socket, lambda m, missing=missing: any(is_it(m) for is_it in missing))
+        missing = [is_it for is_it in missing if not is_it(seen[-1])]
     return seen
 
 
@@ -65,13 +80,18 @@ async def test_snapshot_then_changes(gateway: Gateway) -> None:
         made = await gateway.request()
         await _until(socket, _about(made["job_id"], "queued"))
         assert (await gateway.ask("DELETE", f"/api/jobs/{made['job_id']}")).status_code == 204
-        seen = await _until(socket, _about(made["job_id"], "cancelled"))
-        seen += await _until(socket, lambda m: m["type"] == "queue_update")
+        seen = await _all(
+            socket,
+            _about(made["job_id"], "cancelled"),
+            lambda m: m["type"] == "queue_update",
+            lambda m: m.get("message") == "Cancelled by admin.",
+            lambda m: m.get("message") == "admin cancelled the job.",
+        )
+        queue = next(m for m in seen if m["type"] == "queue_update")
 
     logs = [m for m in seen if m["type"] == "log" and m["job_id"] == made["job_id"]]
     assert {m["message"] for m in logs} >= {"Cancelled by admin.", "admin cancelled the job."}
     assert all(set(m) == {"type", "job_id", "timestamp", "level", "message"} for m in logs)
-    queue = seen[-1]
     assert set(queue) == {"type", "queue_length", "current_copy_compress_job", "current_upload_job"}
     async with _watch(gateway) as socket:
         snapshot = await _until(socket, lambda m: m["type"] == "queue_update")
@@ -165,6 +185,10 @@ class _Stalled:
         self.code = code
 
 
+def _said(text: str) -> Message:
+    return Message(LogMessage(UUID(int=0), datetime(2026, 1, 1, tzinfo=UTC), "INFO", text))
+
+
 def _client() -> Client:
     return Client(Identity(uuid4(), "x", False, False, Claims(uuid4(), uuid4(), 0, 2**40)))
 
@@ -174,8 +198,8 @@ async def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
     client, socket = _client(), _Stalled()
     pump = asyncio.create_task(client.pump(socket))  # type: ignore[arg-type] # the two methods that pump uses
     for step in range(1000):
-        client.offer("job a", f"a{step}")
-        client.offer("job b", f"b{step}")
+        client.offer("job a", _said(f"a{step}"))
+        client.offer("job b", _said(f"b{step}"))
         if step == 0:
             await asyncio.sleep(0)  # the first is on its way and stays there
     socket.open.set()
@@ -183,9 +207,9 @@ async def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
     async def sent() -> list[str]:
         return socket.sent
 
-    await eventually(sent, lambda seen: "b999" in seen, "the last message")
+    await eventually(sent, lambda seen: _said("b999").text in seen, "the last message")
     assert len(socket.sent) <= 4
-    assert {"a999", "b999"} <= set(socket.sent)
+    assert {_said("a999").text, _said("b999").text} <= set(socket.sent)
     pump.cancel()
 
 
@@ -193,13 +217,242 @@ async def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPa
     """By time, or by too much waiting for it; its memory is given back."""
     monkeypatch.setattr(live, "_SEND_SECONDS", 0.05)
     stalled, socket = _client(), _Stalled()
-    stalled.offer("a", "a")
+    stalled.offer("a", _said("a"))
     await asyncio.wait_for(stalled.pump(socket), 5)  # type: ignore[arg-type] # the two methods that pump uses
     assert socket.code == live.TOO_SLOW
 
     flooded, other = _client(), _Stalled()
     for n in range(live._QUEUE_LENGTH + 1):
-        flooded.offer(("log", n), "x")
+        flooded.offer(("log", n), _said("x"))
     await asyncio.wait_for(flooded.pump(other), 5)  # type: ignore[arg-type] # the two methods that pump uses
     assert other.code == live.TOO_SLOW
     assert not flooded._waiting
+
+
+# Snapshot, tickets, gaps, streams ----------------------------------------------------------------------------------------------------
+
+
+def _ws(gateway: Gateway, path: str, query: str = "") -> str:
+    return gateway.url.replace("http", "ws") + path + (f"?{query}" if query else "")
+
+
+async def test_the_snapshot_says_as_of_when_and_what_there_is(gateway: Gateway) -> None:
+    """First its `seq`, then one update per job it names; nothing that has ended; the same number as the database's newest event."""
+    job_id = (await gateway.request())["job_id"]
+    newest = await _relayed(gateway)
+
+    async def snapshot() -> dict[str, Any]:
+        async with _watch(gateway) as socket:
+            first = json.loads(await socket.recv())
+            updates = await _until(socket, lambda m: m["type"] == "queue_update")
+        assert {m["job_id"] for m in updates if m["type"] == "job_update"} >= set(first["job_ids"])
+        assert all(m["seq"] <= first["seq"] for m in updates if m["type"] == "job_update")
+        return dict(first)
+
+    seen = await eventually(snapshot, lambda first: first["seq"] >= newest, "a snapshot with all events")
+    assert seen["type"] == "snapshot"
+    assert job_id in seen["job_ids"]
+
+
+async def _relayed(gateway: Gateway) -> int:
+    """The newest event's number, once the stream has all of them."""
+    query = "SELECT CASE WHEN bool_and(stream_seq IS NOT NULL) THEN max(stream_seq) END FROM outbox"
+
+    async def look() -> int | None:
+        return await gateway.kernel.owner.fetchval(query)  # type: ignore[no-any-return] # a number or null
+
+    return int(await eventually(look, lambda seen: seen is not None, "all events in the stream"))
+
+
+async def test_missed_events(gateway: Gateway) -> None:
+    """`after` gives every state entered since, gap-free and in order, page by page; a number that is not the stream's is 410."""
+    start = (await gateway.ask("GET", "/api/events")).json()
+    assert (start["events"], start["more"]) == ([], False)
+    made = await gateway.request()
+    await gateway.ask("DELETE", f"/api/jobs/{made['job_id']}")
+    newest = await _relayed(gateway)
+
+    page = (await gateway.ask("GET", f"/api/events?after={start['last']}")).json()
+    assert [e["seq"] for e in page["events"]] == list(range(start["last"] + 1, newest + 1))
+    mine = [e for e in page["events"] if e["job_id"] == made["job_id"]]
+    assert [(e["type"], e["status"], e["version"]) for e in mine] == [("job_event", "queued", 1), ("job_event", "cancelled", 2)]
+    assert (page["last"], page["more"]) == (newest, False)
+    first = (await gateway.ask("GET", f"/api/events?after={start['last']}&limit=1")).json()
+    assert (len(first["events"]), first["last"], first["more"]) == (1, start["last"] + 1, newest > start["last"] + 1)
+    problem(await gateway.ask("GET", f"/api/events?after={newest + 1000}"), 410, "too-old")
+    problem(await gateway.ask("GET", "/api/events?after=-1"), 400, "validation-failed")
+
+
+async def test_a_gap_that_is_too_long(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """410 with what to do; nothing is left out in silence."""
+    await gateway.request()
+    await _relayed(gateway)
+    monkeypatch.setattr(live_api, "OLDEST", 0)
+    assert "read the lists again" in problem(await gateway.ask("GET", "/api/events?after=0"), 410, "too-old")
+
+
+async def test_a_ticket_opens_one_connection(gateway: Gateway) -> None:
+    """Once, within its time; it dies with the login that asked; a token stands in no address."""
+    user = await _user(gateway, "ticketed")
+    token = _token(user)
+    answer = await gateway.ask("POST", "/api/ws-ticket", token)
+    assert answer.status_code == 201
+    ticket = answer.json()["ticket"]
+    assert answer.json()["expires_in"] == 30
+    async with connect(_ws(gateway, "/ws/jobs", f"ticket={ticket}"), proxy=None) as socket:
+        await _until(socket, lambda m: m["type"] == "snapshot")
+        async with connect(_ws(gateway, "/ws/jobs", f"ticket={ticket}"), proxy=None) as again:
+            assert await _closed(again) == 4401
+        unused, old = [(await gateway.ask("POST", "/api/ws-ticket", token)).json()["ticket"] for _ in range(2)]
+        await gateway.kernel.owner.execute(
+            "UPDATE ws_tickets SET expires_at = clock_timestamp() WHERE digest = $1", hashlib.sha256(old.encode()).digest()
+        )
+        assert (await gateway.ask("POST", "/api/auth/logout", token)).status_code == 204
+        assert await _closed(socket, within=1.5) == 4401
+    for late in (unused, old, "nonsense"):
+        async with connect(_ws(gateway, "/ws/dashboard", f"ticket={late}"), proxy=None) as socket:
+            assert await _closed(socket) == 4401
+
+
+async def test_a_cookie_opens_a_connection_for_our_own_pages_only(gateway: Gateway) -> None:
+    """A foreign page's script cannot listen with somebody's cookie."""
+    own = {"Cookie": f"cs_archiver_session={gateway.token}"}
+    async with connect(_ws(gateway, "/ws/jobs"), proxy=None, additional_headers=own, origin=gateway.url) as socket:  # type: ignore[arg-type] # a new type of str
+        await _until(socket, lambda m: m["type"] == "snapshot")
+    async with connect(_ws(gateway, "/ws/jobs"), proxy=None, additional_headers=own, origin="https://evil.example") as socket:  # type: ignore[arg-type] # a new type of str
+        assert await _closed(socket) == 4401
+
+
+async def test_the_dashboards_words(gateway: Gateway) -> None:
+    """Seed 002's two messages with all their fields; a pause is seen at once, although no event says it."""
+    job_id = (await gateway.request())["job_id"]
+
+    def about(status: str) -> Callable[[dict[str, Any]], bool]:
+        return lambda m: m["type"] == "task_status" and m["task_id"] == job_id and m["data"]["status"] == status
+
+    async with connect(_ws(gateway, "/ws/dashboard", f"token={gateway.token}"), proxy=None) as socket:
+        (*_, task) = await _until(socket, about("queued"))
+        (*_, stats) = await _until(socket, lambda m: m["type"] == "dashboard_stats")
+        await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "pause"})
+        async with asyncio.timeout(1):
+            await _until(socket, about("paused"))
+    assert set(task) == {"type", "task_id", "data", "timestamp"}
+    assert set(task["data"]) >= {"status", "progress", "speed", "eta", "current_size", "total_size", "name"}
+    seed = {"active_tasks", "total_downloads", "total_uploads", "total_speed", "cpu_usage", "memory_usage", "disk_usage", "uptime"}
+    assert set(stats["data"]) >= seed
+    assert set((await gateway.ask("GET", "/api/stats")).json()) == set(stats["data"])
+
+
+async def test_workspace_jobs_are_shown_to_their_owner_only(gateway: Gateway) -> None:
+    """Neither their updates, nor their lines, nor their events reach another user."""
+    owner, other = await _user(gateway, "live-owner"), await _user(gateway, "live-other")
+    statement = (
+        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id) VALUES ('pack', 'secret', '/w/s', 'x', $1)"
+    )
+    async with _watch(gateway, _token(owner)) as mine, _watch(gateway, _token(other)) as theirs:
+        for socket in (mine, theirs):
+            await _until(socket, lambda m: m["type"] == "queue_update")
+        await gateway.kernel.owner.execute(statement, owner)
+        (*_, shown) = await _until(mine, lambda m: m["type"] == "job_update" and m["folder_name"] == "secret")
+        made = await gateway.request()
+        seen = await _until(theirs, _about(made["job_id"], "queued"))
+    assert shown["job_id"] not in json.dumps(seen)
+    await _relayed(gateway)
+    for user, sees in ((owner, True), (other, False)):
+        page = (await gateway.ask("GET", "/api/events?after=0", _token(user))).json()
+        assert (shown["job_id"] in json.dumps(page)) == sees
+    problem(await gateway.ask("GET", f"/api/stream/{shown['job_id']}", _token(other)), 404, "not-found")
+
+
+async def test_heartbeats(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence means a dead connection: something comes every ten seconds, with the newest number."""
+    assert live.HEARTBEAT_SECONDS == 10.0
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    hub = live.Hub(None, None, None)  # type: ignore[arg-type] # only its clock is looked at
+    hub.seq = 7
+    client, socket = _client(), _Stalled()
+    socket.open.set()
+    hub.clients.add(client)
+    tasks = [asyncio.create_task(hub._beat()), asyncio.create_task(client.pump(socket))]  # type: ignore[arg-type] # as above
+
+    async def sent() -> list[str]:
+        return socket.sent
+
+    await eventually(sent, lambda seen: len(seen) >= 2, "two heartbeats", 5)
+    for task in tasks:
+        task.cancel()
+    assert json.loads(socket.sent[0])["type"] == "heartbeat"
+    assert json.loads(socket.sent[0])["seq"] == 7
+
+
+async def _events(gateway: Gateway, path: str, wanted: Callable[[dict[str, Any]], bool], **headers: str) -> list[tuple[str, Any]]:
+    """(id, message) of a server-sent stream up to the wanted one."""
+    found: list[tuple[str, Any]] = []
+    headers = {"Authorization": f"Bearer {gateway.token}", **headers}
+    async with asyncio.timeout(10), gateway.client.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        number = ""
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                number = line[4:]
+            elif line.startswith("data: "):
+                found.append((number, json.loads(line[6:])))
+                if wanted(found[-1][1]):
+                    return found
+    return found
+
+
+async def test_server_sent_events(gateway: Gateway) -> None:
+    """The socket's messages; with `Last-Event-ID` first what was missed; one job's stream ends with the job."""
+    job_id = (await gateway.request())["job_id"]
+    await _relayed(gateway)
+    found = await _events(gateway, "/api/stream", lambda m: m["type"] == "queue_update")
+    assert found[0][1]["type"] == "snapshot"
+    assert any(m["type"] == "job_update" and m["job_id"] == job_id for _, m in found)
+
+    seq = int(found[0][0])
+    later = (await gateway.request())["job_id"]
+    await _relayed(gateway)
+    resumed = await _events(gateway, "/api/stream", lambda m: m["type"] == "snapshot", **{"Last-Event-ID": str(seq)})
+    assert [m["job_id"] for _, m in resumed if m["type"] == "job_event"][-1] == later
+    assert int(resumed[0][0]) > seq
+
+    one = asyncio.create_task(_events(gateway, f"/api/stream/{later}", lambda _: False))
+    await asyncio.sleep(0)
+    await gateway.ask("DELETE", f"/api/jobs/{later}")
+    ended = await asyncio.wait_for(one, 10)
+    assert [m["status"] for _, m in ended if m["type"] == "job_update"][-1] == "cancelled"
+    assert {m["job_id"] for _, m in ended if "job_id" in m} == {later}
+    done = await gateway.ask("GET", f"/api/stream/{later}", headers={"Last-Event-ID": "1"})
+    assert done.status_code == 204
+    problem(await gateway.ask("GET", f"/api/stream/{uuid4()}"), 404, "not-found")
+
+
+async def test_two_gateways_say_the_same(gateway: Gateway, pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
+    """Behind one address: the same numbers, a ticket of one opens the other, what happens through one is seen at the other."""
+    async with second(gateway, tmp_path) as url:
+        ticket = (await gateway.ask("POST", "/api/ws-ticket")).json()["ticket"]
+        address = url.replace("http", "ws") + f"/ws/jobs?ticket={ticket}"
+        async with _watch(gateway) as one, connect(address, proxy=None) as two:
+            for socket in (one, two):
+                await _until(socket, lambda m: m["type"] == "queue_update")
+            made = await gateway.request()
+            seqs = []
+            for socket in (one, two):
+                (*_, update) = await _until(socket, _about(made["job_id"], "queued"))
+                if not update["seq"]:
+                    (*_, update) = await _until(socket, _about(made["job_id"], "queued"))
+                seqs.append(update["seq"])
+            await gateway.ask("POST", f"/api/tasks/{made['job_id']}/control", json={"action": "pause"})
+            for socket in (one, two):
+                await _until(socket, lambda m: m["type"] == "job_update" and m["job_id"] == made["job_id"] and m["paused"])
+        newest = await _relayed(gateway)
+        assert max(seqs) <= newest
+        headers = {"Authorization": f"Bearer {gateway.token}"}
+        pages = [
+            (await gateway.client.get(f"{base}/api/events?after={newest - 1}", headers=headers)).json()
+            for base in (gateway.url, url)
+        ]
+        assert pages[0] == pages[1]
+        assert [e["seq"] for e in pages[0]["events"]] == [newest]

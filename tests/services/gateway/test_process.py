@@ -82,7 +82,7 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
             await eventually(login, lambda seen: seen == 200, "the first login")
             token = client.headers["Authorization"].removeprefix("Bearer ")
             async with connect(f"ws://127.0.0.1:{port}/ws/jobs?token={token}", proxy=None) as watching:
-                assert json.loads(await asyncio.wait_for(watching.recv(), 5))["type"] == "queue_update"
+                assert json.loads(await asyncio.wait_for(watching.recv(), 5))["type"] == "snapshot"
 
                 await pg.server.stop()
                 for answer in (await client.get("/api/folders"), await client.get("/api/health")):

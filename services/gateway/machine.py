@@ -1,0 +1,58 @@
+"""How busy jobs and machine are: what the dashboard shows."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import psutil
+
+from services.gateway.schemas import Stats
+from services.gateway.store import Store
+
+_FRESH_SECONDS = 1.0
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or before it is made the nearest directory above it."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+class Machine:
+    """Counts, speeds, CPU, memory, disk. However many ask, the database is asked once a second."""
+
+    def __init__(self, store: Store, storage: Path) -> None:
+        self._store = store
+        self._storage = storage
+        self._read_at = float("-inf")
+        self._last: Stats | None = None
+        self._reading = asyncio.Lock()
+        psutil.cpu_percent(None)  # the first answer of all means nothing
+
+    async def stats(self) -> Stats:
+        """Raises ProblemError 503 while the database is away."""
+        async with self._reading:
+            if self._last is None or time.monotonic() - self._read_at >= _FRESH_SECONDS:
+                self._last = await self._read()
+                self._read_at = time.monotonic()
+            return self._last
+
+    async def _read(self) -> Stats:
+        row = await self._store.stats()
+        disk = await asyncio.to_thread(lambda: psutil.disk_usage(str(existing(self._storage))))
+        return Stats(
+            active_tasks=row["active"],
+            queued_tasks=row["queued"],
+            paused_tasks=row["paused"],
+            failed_tasks=row["failed"],
+            total_downloads=row["downloads"],
+            total_uploads=row["uploads"],
+            total_speed=row["upload_speed"] + row["staging_speed"],
+            upload_speed=row["upload_speed"],
+            staging_speed=row["staging_speed"],
+            cpu_usage=psutil.cpu_percent(None),
+            memory_usage=psutil.virtual_memory().percent,
+            disk_usage=disk.percent,
+            disk_free_bytes=disk.free,
+            disk_total_bytes=disk.total,
+            uptime=int(time.time() - psutil.boot_time()),
+        )
