@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -248,12 +248,11 @@ def test_an_unmounted_nas_is_waited_for_before_the_copy(stack: Stack) -> None:
     folder = stack.folder()
     before = snapshot(folder)
 
-    with stack.frozen("compressor"):
-        job = stack.archive(folder)
-        aside = unmounted(stack)
-        aside.__enter__()
-    waits = stack.wait_for(job, lambda seen: seen["wait_reason"], "a reason to wait")
-    aside.__exit__(None, None, None)
+    with ExitStack() as away:
+        with stack.frozen("compressor"):
+            job = stack.archive(folder)
+            away.enter_context(unmounted(stack))
+        waits = stack.wait_for(job, lambda seen: seen["wait_reason"], "a reason to wait")
     stack.wait(job, "completed")
 
     assert "NAS" in waits["wait_reason"]
@@ -269,11 +268,10 @@ def test_an_unmounted_nas_is_waited_for_before_the_deletion(stack: Stack) -> Non
     stack.stops_at("transition.verified.before")
 
     job = stack.archive(folder)
-    with stack.holding("uploader"):
-        aside = unmounted(stack)
-        aside.__enter__()
-    waits = stack.wait_for(job, lambda seen: seen["status"] == "verified" and seen["wait_reason"], "a reason to wait")
-    aside.__exit__(None, None, None)
+    with ExitStack() as away:
+        with stack.holding("uploader"):
+            away.enter_context(unmounted(stack))
+        waits = stack.wait_for(job, lambda seen: seen["status"] == "verified" and seen["wait_reason"], "a reason to wait")
     stack.wait(job, "completed")
 
     assert "NAS" in waits["wait_reason"]
@@ -349,7 +347,7 @@ def test_cancel_while_it_is_uploaded(stack: Stack, moved: int) -> None:
     with uploading(stack, folder) if not moved else slow_upload(stack, folder, moved) as job:
         assert stack.cancel(job).status_code == 204
         stack.wait(job, "cancelled")
-    until(lambda: all(task["status"] == "FAILED" for task in transfers(stack, job)), "the task cancelled", tell=stack.stories)
+        until(lambda: all(task["status"] == "FAILED" for task in transfers(stack, job)), "the task cancelled", tell=stack.stories)
     stack.control.configure(bytes_per_second=None)
 
     cancelled(stack, job, folder, before)
