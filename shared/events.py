@@ -6,7 +6,7 @@ sample of each version and is never edited. Readers ignore fields they do not kn
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -81,6 +81,14 @@ class JobChanged(msgspec.Struct):
     """`live.control.<job>` on core NATS, among gateways: read this job again, somebody paused, resumed or asked to cancel it."""
 
     job_id: UUID
+
+
+class ConfigChanged(msgspec.Struct, kw_only=True):
+    """`live.config` on core NATS: an admin changed settings. Lossy like all live subjects; `GET /api/config` has what counts."""
+
+    changed_at: datetime
+    changed_by: str
+    values: dict[str, Any]
 
 
 _decoder = msgspec.json.Decoder(JobEvent)

@@ -61,7 +61,7 @@ def _subscriber() -> dict[str, object]:
     answers questions or shows live lines has to look at `message.subject` first, and drop what is not its own.
     """
     # Plain `_INBOX.>` serves clients that know no prefix; no user of ours uses it.
-    subscribe = ["job.>", "live.progress.>", "live.log.>", f"{inbox_prefix(SUBSCRIBER)}.>", "_INBOX.>"]
+    subscribe = ["job.>", "live.progress.>", "live.log.>", "live.config", f"{inbox_prefix(SUBSCRIBER)}.>", "_INBOX.>"]
     publish = [f"$JS.API.STREAM.INFO.{STREAM}", "$JS.API.STREAM.NAMES", "$JS.API.INFO", *_reading()]
     return {"publish": {"allow": publish, "deny": _protected()}, "subscribe": {"allow": subscribe}}
 

@@ -171,6 +171,10 @@ UPDATE outbox SET stream_seq = $2 WHERE payload ->> 'id' = $1 AND stream_seq IS 
 SELECT to_regclass('public.service_instances') IS NOT NULL
   AND has_table_privilege(to_regclass('public.service_instances'), 'INSERT')
 
+-- runtime_settings --
+-- What an admin set.
+SELECT name, value, set_by, set_at FROM runtime_settings ORDER BY name
+
 -- ping --
 -- Does the database answer?
 SELECT 1

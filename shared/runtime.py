@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from os import getpid
 from pathlib import Path
@@ -22,6 +22,8 @@ from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, ConfigurationError
 from shared.lifecycle import Lane, Role
 from shared.outbox import relay
+from shared.retry import Limits
+from shared.runtime_settings import Tuned
 from shared.settings import Common, load, retry_limits
 from shared.worker import Rules, Worker
 
@@ -30,6 +32,7 @@ S = TypeVar("S", bound=Common)
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+_LIMIT_NAMES = {Role.COMPRESSOR: "compress_limit", Role.UPLOADER: "upload_limit", Role.SCANNER: "delete_limit"}
 _SEEN_SECONDS = 10.0
 _STOP_SECONDS = 8.0
 
@@ -43,19 +46,31 @@ class Runtime(Generic[S]):
     db: Database
     bus: Bus
     instance: str
+    tuned: Tuned = field(default_factory=Tuned)
 
     def worker(self, lane: Lane, limit: int, operation: Any, pass_hours: float | None = None) -> Worker:
-        """A worker for one lane that follows this process's settings and wakes on its events and nudges."""
-        rules = Rules(
-            limit=limit,
-            lease_seconds=self.settings.lease_seconds,
-            poll_seconds=self.settings.poll_seconds,
-            max_crashes=self.settings.max_crashes,
-            retries=retry_limits(self.settings),
-            operation=operation,
-            pass_hours=pass_hours,
-        )
-        return Worker(self.db, self.bus, lane, rules, self.instance)
+        """A worker for one lane that follows this process's settings, and what an admin changes of them, and wakes on its nudges."""
+        settings, tuned, base = self.settings, self.tuned, retry_limits(self.settings)
+
+        def rules() -> Rules:
+            return Rules(
+                limit=tuned.get(_LIMIT_NAMES[lane.role], limit),
+                lease_seconds=settings.lease_seconds,
+                poll_seconds=settings.poll_seconds,
+                max_crashes=settings.max_crashes,
+                retries=Limits(
+                    compression=tuned.get("max_compression_retries", base.compression),
+                    upload=tuned.get("max_upload_retries", base.upload),
+                    connection=tuned.get("max_connection_error_retries", base.connection),
+                    delay_s=tuned.get("retry_delay_seconds", base.delay_s),
+                ),
+                operation=operation,
+                pass_hours=None if pass_hours is None else tuned.get("space_pass_hours", pass_hours),
+            )
+
+        worker = Worker(self.db, self.bus, lane, rules, self.instance)
+        tuned.on_change(worker.wake)
+        return worker
 
     async def listen(self, worker: Worker) -> None:
         """Connect the worker to its wake-ups."""

@@ -45,16 +45,21 @@ class Rules(msgspec.Struct, frozen=True):
 class Worker:
     """Runs one lane of one service."""
 
-    def __init__(self, db: Database, bus: Bus, lane: Lane, rules: Rules, instance: str) -> None:
+    def __init__(self, db: Database, bus: Bus, lane: Lane, rules: Rules | Callable[[], Rules], instance: str) -> None:
         self.db = db
         self.bus = bus
         self.lane = lane
-        self.rules = rules
+        self._rules = rules
         self.instance = instance
         self.running: dict[UUID, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
+
+    @property
+    def rules(self) -> Rules:
+        """As they are now: an admin may change them while we run."""
+        return self._rules() if callable(self._rules) else self._rules
 
     def wake(self) -> None:
         """Look for work now."""

@@ -36,6 +36,14 @@ async def run(runtime: Runtime[CompressorSettings]) -> None:
     tools = build(settings)
     cleaner = Cleaner(runtime.db, tools.places, tools.ledger, settings.failed_retention_days)
     worker = runtime.worker(COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours)
+
+    def tune() -> None:
+        tuned = runtime.tuned
+        free = tuned.get("min_free_disk", int(settings.min_free_space_gb * (1 << 30)))
+        tools.ledger.tune(free, tuned.get("space_check_seconds", settings.space_check_seconds))
+        cleaner.retention_days = tuned.get("failed_retention_days", settings.failed_retention_days)
+
+    runtime.tuned.on_change(tune)
     await runtime.listen(worker)
     try:
         await worker.run(lambda work: handlers.archive(work, tools), cleaner.settle, cleaner.sweep)

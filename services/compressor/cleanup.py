@@ -33,7 +33,7 @@ class Cleaner:
         self._db = db
         self._places = places
         self._ledger = ledger
-        self._retention_days = retention_days
+        self.retention_days = retention_days
         self._stopping = threading.Event()
         self._sweeping: asyncio.Task[None] | None = None
         self._next_sweep = 0.0
@@ -101,7 +101,7 @@ class Cleaner:
         """Remove leftovers of ended and of waiting jobs, and what failed jobs left longer ago than the retention."""
 
         def outlived(status: str, days: float) -> bool:
-            return status != Status.FAILED or days > self._retention_days
+            return status != Status.FAILED or days > self.retention_days
 
         await self._sweep_idle()
         await self._sweep_ended(self._places.temp, lambda _status, _days: True)

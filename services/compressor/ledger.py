@@ -50,6 +50,10 @@ class Ledger:
         self._recheck_s = recheck_s
         self._temp, self._archives = filesystems(places)
 
+    def tune(self, min_free_bytes: int, recheck_s: float) -> None:
+        """Change both while it runs; what is reserved stays."""
+        self._min_free, self._recheck_s = min_free_bytes, recheck_s
+
     def _needs(self, total_bytes: int) -> dict[str, tuple[Path, int]]:
         """What an archive job writes, per file system: the copy, and the archive with its sidecar."""
         archive = space.required_bytes(total_bytes) - total_bytes

@@ -18,9 +18,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import chores, problems
-from services.gateway.api import auth, folders, jobs, live, queue, system, tasks, users
+from services.gateway.api import auth, config, folders, history, jobs, live, queue, system, tasks, users
 from services.gateway.api.system import System
+from services.gateway.audit import AuditLog
+from services.gateway.config import Configuration
 from services.gateway.gate import Gate
+from services.gateway.history import History
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
 from services.gateway.machine import Machine
@@ -55,6 +58,9 @@ class Parts:
     bus: Bus
     system: System
     people: People
+    history: History
+    log: AuditLog
+    configuration: Configuration
 
 
 def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
@@ -74,6 +80,9 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         bus=runtime.bus,
         system=System(settings.storage_base_path, settings.globus_emulated),
         people=People(store, security),
+        history=History(store),
+        log=AuditLog(store),
+        configuration=Configuration(store, runtime.bus),
     )
 
 
@@ -88,6 +97,8 @@ def routes(parts: Parts) -> Litestar:
             folders.list_folders,
             jobs.router,
             *live.routes,
+            history.list_audit,
+            config.router,
             tasks.router,
             queue.get_queue,
             system.get_status,

@@ -1,11 +1,17 @@
 """The audit log: who did what, when and from where. Written in the transaction of the deed; the database refuses to change a row."""
 
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from services.gateway.store import Store
 from shared.db import Session
+
+EXACT_TOTAL = 10_000
+_BATCH = 1000
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -31,3 +37,46 @@ async def note(session: Session, actor: Actor, deed: Deed) -> None:
     """Write one line, in the caller's transaction: the deed and its record stand or fall together."""
     who = (actor.name, actor.id, actor.via, actor.address, actor.request_id)
     await session.run("note_audit", *who, deed.action, deed.target, deed.message, deed.data)
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the log is wanted; None or empty: whatever."""
+
+    actor: str | None = None
+    actions: tuple[str, ...] = ()
+    target: str | None = None
+    address: str | None = None
+    words: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """$1 to $7 of the log's queries; a time without a zone is UTC."""
+        times = [t.replace(tzinfo=UTC) if t is not None and t.tzinfo is None else t for t in (self.since, self.before)]
+        return (self.actor, list(self.actions) or None, self.target, self.address, self.words, *times)
+
+
+class AuditLog:
+    """Reading the log. Every method raises ProblemError 503 while the database is away."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def page(self, wanted: AuditFilter, below: int | None, limit: int, offset: int) -> list[Any]:
+        """Rows, newest first, older than the line `below`."""
+        async with self._store.transaction() as session:
+            return await session.rows("audit", *wanted.arguments, below, limit, offset)
+
+    async def total(self, wanted: AuditFilter) -> tuple[int, bool]:
+        """How many match, and whether that is exact; counted up to a limit."""
+        async with self._store.transaction() as session:
+            counted = int(await session.value("count_audit", *wanted.arguments, EXACT_TOTAL + 1))
+        return counted, counted <= EXACT_TOTAL
+
+    async def all(self, wanted: AuditFilter) -> AsyncIterator[list[Any]]:
+        """Everything, in batches."""
+        below: int | None = None
+        while rows := await self.page(wanted, below, _BATCH, 0):
+            yield rows
+            below = rows[-1]["id"]

@@ -161,6 +161,19 @@ def place_of(cursor: str) -> Place:
         raise bad_request("The cursor is not one that this service gave out.") from exc
 
 
+def cursor_of_number(number: int) -> str:
+    """Opaque text for a place in a list ordered by number."""
+    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
+
+
+def number_of(cursor: str) -> int:
+    """The inverse of `cursor_of_number`. Raises ProblemError 400."""
+    try:
+        return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+    except (ValueError, binascii.Error) as exc:
+        raise bad_request("The cursor is not one that this service gave out.") from exc
+
+
 def statuses_of(values: list[str]) -> list[Status]:
     """`status=a,b&status=c` as a list. Raises ProblemError 400 naming what is unknown."""
     words = [word.strip() for value in values for word in value.split(",") if word.strip()]

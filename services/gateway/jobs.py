@@ -5,7 +5,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway import decide
+from services.gateway import audit, decide
+from services.gateway.audit import Deed
 from services.gateway.decide import Action, Cancel
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, conflict, not_found
@@ -60,6 +61,9 @@ class Jobs:
                 job = await session.row("new_job", *names, who.username, who.id, folder.size_bytes, folder.file_count)
                 assert job is not None
                 await self._acquire(session, destination, job["id"])
+                sentence = f"{who.username} asked for {folder.path} to be archived."
+                deed = Deed("job_create", sentence, str(job["id"]), {"path": folder.path, "keep_source": keep_source})
+                await audit.note(session, who.actor, deed)
                 return job
         except asyncpg.UniqueViolationError as exc:
             if exc.constraint_name not in _LIVE_JOB:
@@ -176,6 +180,7 @@ def _holder_conflict(holder: Any) -> ProblemError:
 
 
 async def _note(session: Session, job_id: UUID, action: str, message: str, who: Identity) -> LogLine:
-    """Who did it, in the job's log."""
+    """Who did it, in the job's log and in the audit log."""
     at = await session.value("log", job_id, "INFO", action, message, {"by": who.username, "user_id": str(who.id)})
+    await audit.note(session, who.actor, Deed(f"job_{action.removesuffix('_requested')}", message, str(job_id)))
     return LogLine(job_id=job_id, timestamp=at, level="INFO", action=action, message=message)

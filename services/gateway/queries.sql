@@ -282,23 +282,59 @@ UPDATE jobs SET status = 'queued', current_operation = 'Waiting to start', wait_
 WHERE id = $1 AND status = 'failed' RETURNING *
 
 -- clear_completed --
--- Hide completed jobs from the history; nothing is erased.
-WITH cleared AS (
-  UPDATE jobs SET cleared_at = clock_timestamp()
-  WHERE kind = 'archive' AND status = 'completed' AND cleared_at IS NULL RETURNING 1)
+-- Hide some completed archive jobs from the history; nothing is erased. $1 asked for by, $2 asked for before, $3 how many at most.
+WITH chosen AS (
+  SELECT id FROM jobs
+  WHERE kind = 'archive' AND status = 'completed' AND cleared_at IS NULL
+    AND ($1::text IS NULL OR lower(created_by) = lower($1)) AND ($2::timestamptz IS NULL OR created_at < $2)
+  LIMIT $3 FOR UPDATE SKIP LOCKED
+), cleared AS (UPDATE jobs j SET cleared_at = clock_timestamp() FROM chosen c WHERE j.id = c.id RETURNING 1)
 SELECT count(*) FROM cleared
 
--- jobs --
--- One page of the history, newest first. $1 statuses (null: all), $2 after created_at, $3 after id, $4 limit, $5 offset.
-SELECT * FROM jobs
-WHERE kind = 'archive' AND cleared_at IS NULL AND ($1::text[] IS NULL OR status = ANY($1))
-  AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-ORDER BY created_at DESC, id DESC
-LIMIT $4 OFFSET $5
+-- history --
+-- One page, newest first: each kind gives its newest from an index, and only the page's own rows are read whole. $1 kinds, $2 states,
+-- $3 asked for by, $4 whose workspace jobs (null: all), $5 words, $6 from, $7 before, $8 after created_at, $9 after id, $10 limit, $11 offset.
+SELECT j.* FROM (
+  SELECT p.id, p.created_at FROM unnest($1::text[]) AS k(kind) CROSS JOIN LATERAL (
+    SELECT h.id, h.created_at FROM jobs h
+    WHERE h.kind = k.kind AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
+      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR k.kind = 'archive' OR h.created_by_id = $4)
+      AND ($5::text IS NULL OR (pieces(job_words(h.source_path)) @> pieces(lower($5)) AND position(lower($5) IN job_words(h.source_path)) > 0))
+      AND ($6::timestamptz IS NULL OR h.created_at >= $6) AND ($7::timestamptz IS NULL OR h.created_at < $7)
+      AND ($8::timestamptz IS NULL OR (h.created_at, h.id) < ($8, $9::uuid))
+    ORDER BY h.created_at DESC, h.id DESC LIMIT $10::bigint + $11::bigint) AS p
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $10 OFFSET $11) AS page
+JOIN jobs j ON j.id = page.id
+ORDER BY page.created_at DESC, page.id DESC
 
--- count_jobs --
--- How many the history has. $1 statuses (null: all).
-SELECT count(*) FROM jobs WHERE kind = 'archive' AND cleared_at IS NULL AND ($1::text[] IS NULL OR status = ANY($1))
+-- history_by_state --
+-- As `history`, where each state of each kind gives its newest. $1 to $11 as there, $2 not null.
+SELECT j.* FROM (
+  SELECT p.id, p.created_at FROM unnest($1::text[]) AS k(kind) CROSS JOIN unnest($2::text[]) AS s(status) CROSS JOIN LATERAL (
+    SELECT h.id, h.created_at FROM jobs h
+    WHERE h.kind = k.kind AND h.status = s.status AND h.cleared_at IS NULL
+      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR k.kind = 'archive' OR h.created_by_id = $4)
+      AND ($5::text IS NULL OR (pieces(job_words(h.source_path)) @> pieces(lower($5)) AND position(lower($5) IN job_words(h.source_path)) > 0))
+      AND ($6::timestamptz IS NULL OR h.created_at >= $6) AND ($7::timestamptz IS NULL OR h.created_at < $7)
+      AND ($8::timestamptz IS NULL OR (h.created_at, h.id) < ($8, $9::uuid))
+    ORDER BY h.created_at DESC, h.id DESC LIMIT $10::bigint + $11::bigint) AS p
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $10 OFFSET $11) AS page
+JOIN jobs j ON j.id = page.id
+ORDER BY page.created_at DESC, page.id DESC
+
+-- count_history --
+-- How many match, counted up to a limit. $1 to $7 as in `history`, $8 limit.
+SELECT count(*) FROM (
+  SELECT FROM jobs h
+  WHERE h.kind = ANY($1::text[]) AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
+    AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR h.kind = 'archive' OR h.created_by_id = $4)
+    AND ($5::text IS NULL OR (pieces(job_words(h.source_path)) @> pieces(lower($5)) AND position(lower($5) IN job_words(h.source_path)) > 0))
+    AND ($6::timestamptz IS NULL OR h.created_at >= $6) AND ($7::timestamptz IS NULL OR h.created_at < $7)
+  LIMIT $8) AS c
+
+-- expect_history --
+-- How many the planner expects to match. $1 to $7 as in `history`.
+SELECT expected_jobs($1, $2, $3, $4, $5, $6, $7)
 
 -- live_jobs --
 -- All that has not ended, in the order of the queue.

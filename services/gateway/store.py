@@ -10,11 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
-from services.gateway.decide import Place
 from services.gateway.problems import DATABASE_AWAY
 from services.gateway.refusals import unavailable
 from shared.db import CONNECTION_ERRORS, Database, Session
-from shared.lifecycle import Status
 
 
 @asynccontextmanager
@@ -133,13 +131,6 @@ class Store:
     async def job(self, job_id: UUID) -> Any | None:
         return await self._row("job", job_id)
 
-    async def jobs(self, statuses: list[Status], after: Place | None, limit: int, offset: int) -> list[Any]:
-        place = (None, None) if after is None else (after.created_at, after.id)
-        return await self._rows("jobs", statuses or None, *place, limit, offset)
-
-    async def count_jobs(self, statuses: list[Status]) -> int:
-        return int(await self._value("count_jobs", statuses or None))
-
     async def live_jobs(self) -> list[Any]:
         return await self._rows("live_jobs")
 
@@ -156,9 +147,6 @@ class Store:
         """One page of the jobs this user may see, and how many there are."""
         wanted = (everything, user, active)
         return await self._rows("tasks", *wanted, limit, offset), int(await self._value("count_tasks", *wanted))
-
-    async def clear_completed(self) -> int:
-        return int(await self._value("clear_completed"))
 
     async def cancel_let_go(self) -> list[UUID]:
         return [row["id"] for row in await self._rows("cancel_let_go")]

@@ -28,6 +28,11 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
     await runtime.bus.serve("inspect", inspect)
     await runtime.bus.serve("refresh", refresh)
     worker = runtime.worker(DELETE_LANE, settings.delete_limit, Operation.CONNECTION)
+
+    def tune() -> None:
+        catalog.tune(runtime.tuned.get("scan_interval_seconds", settings.scan_interval_seconds))
+
+    runtime.tuned.on_change(tune)
     await runtime.listen(worker)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(catalog.keep_fresh())

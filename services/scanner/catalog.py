@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Catalog:
         self._interval_s = interval_s
         self._running: asyncio.Task[Refreshed] | None = None
         self._stopping = threading.Event()
+        self._tuned = asyncio.Event()
 
     async def known(self) -> str:
         """The id of the NAS we know; for a deletion none is made or adopted. Raises Waiting when no scan has seen it."""
@@ -51,18 +53,31 @@ class Catalog:
         """Scan for ever, with pauses."""
         try:
             while True:
-                pause = self._interval_s
+                failed = False
                 try:
                     await self.refresh()
                 except _FAILURES as exc:
                     logger.warning("scan_failed", message=f"The scan could not be made: {exc}")
-                    pause = min(_AGAIN_SECONDS, self._interval_s)
+                    failed = True
                 except Exception:
                     # A folder nobody foresaw must not end the service that deletes, too.
                     logger.exception("scan_failed", message="The scan could not be made.")
-                await asyncio.sleep(pause)
+                await self._pause(failed=failed)
         finally:
             self._stopping.set()
+
+    def tune(self, interval_s: float) -> None:
+        """Change the pause between scans, the running one too."""
+        self._interval_s = interval_s
+        self._tuned.set()
+
+    async def _pause(self, *, failed: bool) -> None:
+        """Until the next scan is due, by the interval as it is then."""
+        began = time.monotonic()
+        while (left := began + (min(_AGAIN_SECONDS, self._interval_s) if failed else self._interval_s) - time.monotonic()) > 0:
+            self._tuned.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._tuned.wait(), left)
 
     def _go_on(self) -> None:
         if self._stopping.is_set():

@@ -124,6 +124,7 @@ SUBSCRIBE: list[tuple[str, set[str]]] = [
     ("job.>", set(READERS)),
     ("live.progress.>", set(READERS)),
     ("live.log.>", set(READERS)),
+    ("live.config", set(READERS)),
     ("live.>", {"gateway"}),
     *((f"live.nudge.{user}", {user, "gateway"}) for user in SERVICES),
     *((f"rpc.{user}.>", {user}) for user in SERVICES),

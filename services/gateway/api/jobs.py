@@ -1,4 +1,4 @@
-"""Archive jobs: request, list, look, cancel, retry, logs."""
+"""Archive jobs: request, look, cancel, retry, logs; the list is in history.py."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -10,11 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from services.gateway import decide, views
-from services.gateway.decide import Place
+from services.gateway import views
+from services.gateway.api.history import clear_completed, list_jobs
 from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
-from services.gateway.schemas import DeletedCount, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
+from services.gateway.schemas import JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.lifecycle import Status
@@ -34,26 +34,6 @@ async def create_job(data: JSONBody[JobRequest], request: JobsRequest, jobs: Nam
     row = await jobs.create(request.user, data.folder_path, keep_source=data.keep_source)
     made = JobCreated(row["id"], Status(row["status"]), row["folder_name"], row["created_at"])
     return Response(made, headers={"Location": f"/api/jobs/{row['id']}"})
-
-
-@get("/", operation_id="listJobs", responses=refusals())
-async def list_jobs(
-    store: NamedDependency[Store],
-    status: Annotated[list[str] | None, QueryParameter(description="Only these; repeat it, or separate by commas.")] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-    offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
-    cursor: Annotated[
-        str | None, QueryParameter(description="`X-Next-Cursor` of the page before; cheaper than an offset.", max_length=200)
-    ] = None,
-) -> Response[list[JobSummary]]:
-    """Archive jobs, newest first. `X-Total-Count`: how many match; `X-Next-Cursor`: where the next page begins, absent on the last."""
-    statuses = decide.statuses_of(status or [])
-    rows = await store.jobs(statuses, decide.place_of(cursor) if cursor else None, limit + 1, offset)
-    headers = {"X-Total-Count": str(await store.count_jobs(statuses))}
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        headers["X-Next-Cursor"] = decide.cursor_of(Place(last["created_at"], last["id"]))
-    return Response([views.job_summary(row) for row in rows[:limit]], headers=headers)
 
 
 @get("/{job_id:uuid}", operation_id="getJob", responses=refusals(404))
@@ -78,12 +58,6 @@ async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
     """Queue a failed job again. 409: it has not failed, or its folder or destination is in the hands of another job."""
     row = await jobs.retry(request.user, job_id)
     return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
-
-
-@delete("/completed", operation_id="clearCompletedJobs", status_code=200, responses=refusals())
-async def clear_completed(store: NamedDependency[Store]) -> DeletedCount:
-    """Hide all completed jobs from the history. Jobs and their evidence are never erased: each can still be looked at by its id."""
-    return DeletedCount(await store.clear_completed())
 
 
 @get("/{job_id:uuid}/logs", operation_id="getJobLogs", responses=refusals(404))

@@ -1,0 +1,34 @@
+"""Settings that change while everything runs; admins only."""
+
+from typing import Any
+
+from litestar import Request, Router, get, put
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from services.gateway.config import Configuration
+from services.gateway.problems import refusals
+from services.gateway.rights import admins_only
+from services.gateway.schemas_admin import Config, ConfigUpdate
+from services.gateway.security import Identity
+
+
+@get("/", operation_id="getConfig", responses=refusals())
+async def get_config(configuration: NamedDependency[Configuration]) -> Config:
+    """What counts now."""
+    return await configuration.read()
+
+
+@put("/", operation_id="changeConfig", status_code=200, responses=refusals(413))
+async def change_config(
+    data: JSONBody[ConfigUpdate], request: Request[Identity, Any, Any], configuration: NamedDependency[Configuration]
+) -> Config:
+    """Change some settings, or give them back to the environment.
+
+    They take effect within a second in every service, without a restart, and running work goes on. 400 names everything that is wrong;
+    nothing is changed then.
+    """
+    return await configuration.change(request.user, data)
+
+
+router = Router("/config", route_handlers=[get_config, change_config], guards=[admins_only], tags=["Settings"])

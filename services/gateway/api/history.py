@@ -1,0 +1,169 @@
+"""The history of jobs and the audit log: lists with filters, pages, and files."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from litestar import Request, Response, delete, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from litestar.response import Stream
+
+from services.gateway import decide, exports, views
+from services.gateway.audit import AuditFilter, AuditLog
+from services.gateway.decide import Place
+from services.gateway.history import Filter, History
+from services.gateway.problems import refusals
+from services.gateway.refusals import bad_request
+from services.gateway.rights import admins_only
+from services.gateway.schemas import DeletedCount, JobSummary
+from services.gateway.schemas_admin import AuditEntry
+from services.gateway.security import Identity
+from shared.lifecycle import Kind
+
+HistoryRequest = Request[Identity, Any, Any]
+
+Since = Annotated[datetime | None, QueryParameter(name="from", description="Not older than this.")]
+Before = Annotated[datetime | None, QueryParameter(name="to", description="Older than this.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
+Offset = Annotated[int, QueryParameter(ge=0, le=2**31)]
+Cursor = Annotated[
+    str | None, QueryParameter(description="`X-Next-Cursor` of the page before; cheaper than an offset.", max_length=200)
+]
+
+
+def _kinds(values: list[str] | None) -> tuple[Kind, ...]:
+    words = [word.strip() for value in values or [] for word in value.split(",") if word.strip()]
+    if unknown := [word for word in words if word not in set(Kind)]:
+        raise bad_request(f"Unknown kind {', '.join(map(repr, unknown))}. Known: {', '.join(sorted(Kind))}.")
+    return tuple(dict.fromkeys(Kind(word) for word in words)) or (Kind.ARCHIVE,)
+
+
+@get("/", operation_id="listJobs", responses=refusals())
+async def list_jobs(
+    request: HistoryRequest,
+    history: NamedDependency[History],
+    status: Annotated[list[str] | None, QueryParameter(description="Only these; repeat it, or separate by commas.")] = None,
+    kind: Annotated[
+        list[str] | None, QueryParameter(description="archive (the default), pack, compress, extract; repeat it, or use commas.")
+    ] = None,
+    user: Annotated[str | None, QueryParameter(description="Only jobs that this user asked for.", max_length=200)] = None,
+    q: Annotated[
+        str | None, QueryParameter(description="Part of level 1, level 2 or name, in any letter case.", max_length=500)
+    ] = None,
+    since: Since = None,
+    before: Before = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+    cursor: Cursor = None,
+    format_: Annotated[
+        Literal["json", "csv", "ndjson"],
+        QueryParameter(name="format", description="csv and ndjson stream everything that matches as a file."),
+    ] = "json",
+) -> Response[list[JobSummary]] | Stream:
+    """Jobs, newest first: archive jobs of the team, other kinds of your own (of everybody for admins).
+
+    `X-Total-Count`: how many match, counted up to 10,000; above that it is an estimate, and `X-Total-Estimated: true` says so.
+    `X-Next-Cursor`: where the next page begins, absent on the last.
+    """
+    wanted = Filter(
+        kinds=_kinds(kind),
+        statuses=tuple(dict.fromkeys(decide.statuses_of(status or []))),
+        user=user or None,
+        owner=None if request.user.is_admin else request.user.id,
+        words=q or None,
+        since=since,
+        before=before,
+    )
+    if format_ != "json":
+        return _file(_all_jobs(history, wanted, as_csv=format_ == "csv"), "jobs", format_)
+    rows = await history.page(wanted, decide.place_of(cursor) if cursor else None, limit + 1, offset)
+    total, exact = await history.total(wanted)
+    headers = {"X-Total-Count": str(total)} | ({} if exact else {"X-Total-Estimated": "true"})
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        headers["X-Next-Cursor"] = decide.cursor_of(Place(last["created_at"], last["id"]))
+    return Response([views.job_summary(row) for row in rows[:limit]], headers=headers)
+
+
+async def _all_jobs(history: History, wanted: Filter, *, as_csv: bool) -> AsyncIterator[bytes]:
+    if as_csv:
+        yield exports.csv_lines([JobSummary.__struct_fields__])
+    async for rows in history.all(wanted):
+        jobs = [views.job_summary(row) for row in rows]
+        yield exports.struct_lines(jobs) if as_csv else exports.ndjson_lines(jobs)
+
+
+def _file(lines: AsyncIterator[bytes], name: str, kind: str) -> Stream:
+    media = exports.CSV if kind == "csv" else exports.NDJSON
+    return Stream(lines, media_type=media, headers=exports.disposition(f"{name}.{kind}"))
+
+
+@delete("/completed", operation_id="clearCompletedJobs", status_code=200, responses=refusals())
+async def clear_completed(
+    request: HistoryRequest,
+    history: NamedDependency[History],
+    user: Annotated[str | None, QueryParameter(description="Only jobs that this user asked for.", max_length=200)] = None,
+    before: Before = None,
+) -> DeletedCount:
+    """Hide completed jobs (asked for before `to`) from the history.
+
+    Jobs and their evidence are never erased: each can still be looked at by its id.
+    """
+    return DeletedCount(await history.clear_completed(request.user, user or None, before))
+
+
+@get("/audit", operation_id="listAudit", guards=[admins_only], responses=refusals(), tags=["Audit"])
+async def list_audit(
+    log: NamedDependency[AuditLog],
+    actor: Annotated[str | None, QueryParameter(description="Only what this user did.", max_length=200)] = None,
+    action: Annotated[
+        list[str] | None, QueryParameter(description="login, login_failed, job_cancel, ...; repeat it, or use commas.")
+    ] = None,
+    target: Annotated[str | None, QueryParameter(description="An id, or a name.", max_length=200)] = None,
+    address: Annotated[str | None, QueryParameter(description="Where it came from.", max_length=200)] = None,
+    q: Annotated[str | None, QueryParameter(description="Part of the sentence.", max_length=500)] = None,
+    since: Since = None,
+    before: Before = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
+    cursor: Cursor = None,
+    format_: Annotated[
+        Literal["json", "csv", "ndjson"],
+        QueryParameter(name="format", description="csv and ndjson stream everything that matches as a file."),
+    ] = "json",
+) -> Response[list[AuditEntry]] | Stream:
+    """Who did what, when and from where; newest first. Nothing is ever changed or removed here, by nobody.
+
+    `X-Total-Count`: how many match, counted up to 10,000; `X-Total-Estimated: true` says that there are more.
+    """
+    actions = tuple(word.strip() for value in action or [] for word in value.split(",") if word.strip())
+    wanted = AuditFilter(
+        actor=actor or None,
+        actions=actions,
+        target=target or None,
+        address=address or None,
+        words=q or None,
+        since=since,
+        before=before,
+    )
+    if format_ != "json":
+        return _file(_all_audit(log, wanted, as_csv=format_ == "csv"), "audit", format_)
+    rows = await log.page(wanted, decide.number_of(cursor) if cursor else None, limit + 1, offset)
+    total, exact = await log.total(wanted)
+    headers = {"X-Total-Count": str(total)} | ({} if exact else {"X-Total-Estimated": "true"})
+    if len(rows) > limit:
+        headers["X-Next-Cursor"] = decide.cursor_of_number(rows[limit - 1]["id"])
+    return Response([_entry(row) for row in rows[:limit]], headers=headers)
+
+
+def _entry(row: Any) -> AuditEntry:
+    return AuditEntry(**dict(row))
+
+
+async def _all_audit(log: AuditLog, wanted: AuditFilter, *, as_csv: bool) -> AsyncIterator[bytes]:
+    if as_csv:
+        yield exports.csv_lines([AuditEntry.__struct_fields__])
+    async for rows in log.all(wanted):
+        entries = [_entry(row) for row in rows]
+        yield exports.struct_lines(entries) if as_csv else exports.ndjson_lines(entries)

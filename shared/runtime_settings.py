@@ -1,0 +1,140 @@
+"""What an admin may change while everything runs: the names, what each may be, and a process's own up-to-date view.
+
+The environment says how a process starts; a row of `runtime_settings` wins over it from the moment it is written. A process reads the
+rows at its start, on every nudge and once a minute, so a lost message costs a minute at most.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+
+from shared import log
+from shared.bus import Bus
+from shared.db import CONNECTION_ERRORS, Database
+from shared.settings import CompressorSettings, ScannerSettings, UploaderSettings
+
+logger = log.get(__name__)
+T = TypeVar("T")
+
+_REFRESH_SECONDS = 60.0
+_GIB = 1 << 30
+_MOST_BYTES = 1 << 60
+PACK_FORMATS = ("zip", "7z")
+
+
+class Tunable(NamedTuple):
+    """`check` brings a value into its plain form or raises ValueError with what it must be; `default` reads an environment."""
+
+    check: Callable[[Any], Any]
+    default: Callable[[Mapping[str, str]], Any]
+
+
+def _format(value: Any) -> str:
+    if value not in PACK_FORMATS:
+        raise ValueError(f"must be one of: {', '.join(PACK_FORMATS)}")
+    return str(value)
+
+
+def _level(value: Any) -> int:
+    return max(1, min(9, int(value)))
+
+
+def _bytes(value: Any) -> int:
+    if not 0 <= int(value) <= _MOST_BYTES:
+        raise ValueError(f"must be a number of bytes from 0 to {_MOST_BYTES}")
+    return int(value)
+
+
+def _extensions(value: Any) -> list[str]:
+    """Small letters, with their dot, each once."""
+    plain = dict.fromkeys(f".{str(item).strip().lower().removeprefix('.')}" for item in value)
+    if len(plain) > 200 or any(not 2 <= len(item) <= 32 or not item[1:].isprintable() or "/" in item for item in plain):
+        raise ValueError("must be at most 200 endings such as .tmp, each of 1 to 31 characters without '/'")
+    return sorted(plain)
+
+
+_FIELDS = {field.name: field for shape in (ScannerSettings, CompressorSettings, UploaderSettings) for field in fields(shape)}
+
+
+def _environment(name: str) -> Tunable:
+    """A setting that processes also take from their environment: same name, same limits."""
+    field = _FIELDS[name]
+    parse = field.metadata["parse"]
+    assert field.default is not MISSING, "only what has a default is changed at run time"
+
+    def default(environment: Mapping[str, str]) -> Any:
+        raw = environment.get(name.upper(), "")
+        return parse(raw) if raw else field.default
+
+    return Tunable(lambda value: parse(str(value)), default)
+
+
+def _min_free(environment: Mapping[str, str]) -> int:
+    return int(_FIELDS["min_free_space_gb"].metadata["parse"](environment.get("MIN_FREE_SPACE_GB") or "10") * _GIB)
+
+
+TUNABLES: dict[str, Tunable] = {
+    "pack_format": Tunable(_format, lambda _: "zip"),
+    "pack_compression_level": Tunable(_level, lambda _: 5),
+    "max_task_size": Tunable(_bytes, lambda _: 0),
+    "min_free_disk": Tunable(_bytes, _min_free),
+    "hidden_file_extensions": Tunable(_extensions, lambda _: []),
+    **{
+        name: _environment(name)
+        for name in (
+            *("compress_limit", "upload_limit", "delete_limit"),
+            *("max_compression_retries", "max_upload_retries", "max_connection_error_retries", "retry_delay_seconds"),
+            *("scan_interval_seconds", "space_check_seconds", "space_pass_hours", "failed_retention_days"),
+        )
+    },
+}
+"""Seed 000, 2.3, and what design 5 leaves to admins. Bytes, seconds, hours, days; `max_task_size` 0: no limit."""
+
+
+class Tuned:
+    """The values an admin set, as this process knows them. Empty until the first `load`."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def get(self, name: str, default: T) -> T:
+        """What counts now; `default` is the process's own setting. Raises KeyError for a name that nobody can set."""
+        assert name in TUNABLES, name
+        value: T = self._values.get(name, default)
+        return value
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` now, and whenever a value has changed."""
+        self._listeners.append(listener)
+        listener()
+
+    async def load(self, db: Database) -> None:
+        """Read the rows. Raises what the database raises."""
+        values = {}
+        for row in await db.rows("runtime_settings"):
+            try:
+                values[row["name"]] = TUNABLES[row["name"]].check(row["value"])
+            except (KeyError, ValueError, TypeError) as exc:  # written by another version
+                logger.warning("setting_ignored", message=f"{row['name']} is not known here.", error=str(exc))
+        if values != self._values:
+            self._values = values
+            logger.info("settings_changed", message="Settings were changed while running.", values=values)
+            for listener in self._listeners:
+                listener()
+
+    async def keep(self, db: Database, bus: Bus) -> None:
+        """Stay up to date until cancelled."""
+        wake = asyncio.Event()
+        await bus.on_nudge(wake.set)
+        while True:
+            wake.clear()
+            # Before the first migration there is no table.
+            with suppress(*CONNECTION_ERRORS, asyncpg.UndefinedTableError):
+                await self.load(db)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), _REFRESH_SECONDS)
