@@ -253,6 +253,18 @@ class Actions:
             client.cancel(job_id)
         render.talk(f"Cancelled: {job_id[:8]}. The source folder is not touched.")
 
+    def pause(self, given: str) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            client.control(job_id, "pause")
+        render.talk(f"Paused: {job_id[:8]}. It goes on with `cs-archiver resume {job_id[:8]}`.")
+
+    def resume(self, given: str) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            client.control(job_id, "resume")
+        render.talk(f"Goes on: {job_id[:8]}.")
+
     def retry(self, given: str, as_json: bool) -> None:
         with self._client() as client:
             job_id = resolve(client, given)

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -258,6 +258,10 @@ class Client:
 
     def cancel(self, job_id: str) -> None:
         self._send("DELETE", _job_path(job_id))
+
+    def control(self, job_id: str, action: Literal["pause", "resume"]) -> None:
+        """Pause a job, or let it go on."""
+        self._send("POST", f"/api/tasks/{quote(job_id, safe='')}/control", body={"action": action})
 
     def retry(self, job_id: str) -> Any:
         """Queue a failed job again; the server's document."""

@@ -196,6 +196,18 @@ def cancel(job_id: JobId, server: Server = None) -> None:
 
 
 @app.command(epilog=_CHANGE)
+def pause(job_id: JobId, server: Server = None) -> None:
+    """Pause a job; it keeps its state, its place and its space, and survives restarts."""
+    _actions(server).pause(job_id)
+
+
+@app.command(epilog=_CHANGE)
+def resume(job_id: JobId, server: Server = None) -> None:
+    """Let a paused job go on."""
+    _actions(server).resume(job_id)
+
+
+@app.command(epilog=_CHANGE)
 def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
     """Queue a failed job again."""
     _actions(server).retry(job_id, as_json)

@@ -66,3 +66,30 @@ class RecheckSize(msgspec.Struct):
 class SizeChecked(msgspec.Struct):
     ok: bool
     detail: str = ""
+
+
+class GlobusCheck(msgspec.Struct):
+    """`rpc.uploader.globus_check`: say whether the connection to Globus works now."""
+
+
+class CollectionState(msgspec.Struct):
+    """A collection as Globus describes it. `connected`: only of those on a personal machine."""
+
+    id: str
+    display_name: str | None = None
+    entity_type: str | None = None
+    high_assurance: bool | None = None
+    connected: bool | None = None
+
+
+class GlobusChecked(msgspec.Struct):
+    """`problems`: sentences for the administrator (a missing consent, a directory that cannot be listed); none: all is well.
+
+    A side is None when Globus does not show it to us.
+    """
+
+    emulated: bool
+    transfer_url: str
+    problems: list[str]
+    source: CollectionState | None = None
+    destination: CollectionState | None = None

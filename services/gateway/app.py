@@ -102,7 +102,9 @@ def routes(parts: Parts) -> Litestar:
             tasks.router,
             queue.get_queue,
             system.get_status,
+            system.check_globus,
             system.get_health,
+            system.get_ready,
         ],
     )
     return Litestar(

@@ -3,17 +3,29 @@
 import base64
 import binascii
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from services.gateway.schemas import Alert, SystemStatus
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 
 ARCHIVE_SUFFIX = ".tar.7z"
+
+
+class FailedJob(NamedTuple):
+    """A job that failed and was neither cleared nor tried again."""
+
+    id: UUID
+    folder_name: str
+    reason: str
+    at: datetime | None
 
 
 # Folders -----------------------------------------------------------------------------------------------------------------------------
@@ -131,6 +143,34 @@ def owner(status: Status) -> Role:
         if status == lane.ready or status in lane.working:
             return lane.role
     return Role.COMPRESSOR
+
+
+# System ------------------------------------------------------------------------------------------------------------------------------
+
+_EVENTS_LATE_SECONDS = 30.0
+
+
+def alerts(status: SystemStatus, failed: Sequence[FailedJob]) -> list[Alert]:
+    """What somebody should look at, most urgent first."""
+    found = []
+    if status.disk_space.low:
+        free = 100 - status.disk_space.percent_used
+        found.append(Alert("disk_low", f"Only {free:.0f} % of the storage is free ({status.disk_space.free_gb} GB).", None, None))
+    alive = {instance.service for instance in status.services if instance.alive}
+    found += [Alert("service_missing", f"No {role} is running.", None, None) for role in Role if role not in alive]
+    found += [
+        Alert("service_silent", f"{instance.instance} has given no sign of life lately.", instance.seen_at, None)
+        for instance in status.services
+        if not instance.alive and instance.service in alive
+    ]
+    if status.nats == "away":
+        found.append(
+            Alert("nats_away", "The message server (NATS) does not answer; work goes on, events follow later.", None, None)
+        )
+    if (status.relay.oldest_seconds or 0) > _EVENTS_LATE_SECONDS:
+        found.append(Alert("events_late", f"{status.relay.waiting} events wait to be published.", None, None))
+    found += [Alert("job_failed", f"{job.folder_name} failed: {job.reason}", job.at, job.id) for job in failed]
+    return found
 
 
 # Pages -------------------------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
-PUBLIC = {("POST", "/api/auth/login"), ("GET", "/api/health")}
+PUBLIC = {("POST", "/api/auth/login"), ("GET", "/api/health"), ("GET", "/api/health/ready")}
 BEFORE_PASSWORD_CHANGE = {"/api/auth/password", "/api/auth/me", "/api/auth/logout"}
 READING = {"GET", "HEAD", "OPTIONS"}
 SESSION_COOKIE = "cs_archiver_session"

@@ -13,13 +13,14 @@ from shared.bus import Bus
 from shared.errors import PermanentError, TransientError, Waiting
 from shared.events import JobChanged
 from shared.lifecycle import Role
-from shared.questions import AskDestination, DestinationState, Inspect, Inspected, Refresh, Refreshed
+from shared.questions import AskDestination, DestinationState, GlobusCheck, GlobusChecked, Inspect, Inspected, Refresh, Refreshed
 
 logger = log.get(__name__)
 A = TypeVar("A")
 
 _INSPECT_SECONDS = 10.0
 _DESTINATION_SECONDS = 5.0  # Globus is asked meanwhile; the compressor and the uploader look again before anything is sent
+_GLOBUS_SECONDS = 25.0  # four requests to a service far away
 REFRESH_SECONDS = 30.0
 
 
@@ -49,6 +50,10 @@ class Peers:
         except (TransientError, Waiting) as exc:
             logger.info("destination_unknown", message="The destination will be looked at later.", path=path, error=str(exc))
             return DestinationState("unknown", str(exc))
+
+    async def globus(self) -> GlobusChecked:
+        """Whether Globus works, as the uploader sees it now. Raises ProblemError 503 and TransientError while nobody can say."""
+        return await self._ask(Role.UPLOADER, "globus_check", GlobusCheck(), GlobusChecked, _GLOBUS_SECONDS)
 
     async def refresh(self) -> bool:
         """Scan now and wait for the end, 30 s at most; False when the scan goes on after that."""

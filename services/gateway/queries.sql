@@ -431,6 +431,21 @@ SELECT status, count(*) AS n FROM jobs WHERE kind = 'archive' GROUP BY status
 -- The processes that have shown a sign of life. $1 seconds after which one counts as gone.
 SELECT *, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive FROM service_instances ORDER BY role, instance
 
+-- leases --
+-- Who holds which job until when.
+SELECT lease_owner, id, folder_name, status, lease_until FROM jobs
+WHERE status NOT IN ('completed', 'failed', 'cancelled') AND lease_until >= clock_timestamp() ORDER BY seq
+
+-- relay_lag --
+-- What the stream does not have yet.
+SELECT count(*) AS waiting, extract(epoch FROM clock_timestamp() - min((payload ->> 'time')::timestamptz))::float8 AS oldest_seconds
+FROM outbox WHERE stream_seq IS NULL
+
+-- failed_lately --
+-- Failed archive jobs that nobody has cleared or tried again. $1 how many.
+SELECT id, folder_name, error_message, completed_at FROM jobs
+WHERE kind = 'archive' AND status = 'failed' AND cleared_at IS NULL ORDER BY created_at DESC, id DESC LIMIT $1
+
 -- schema_version --
 -- The newest migration that has run.
 SELECT version_num FROM alembic_version

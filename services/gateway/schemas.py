@@ -325,8 +325,17 @@ class Statistics(msgspec.Struct):
     active_jobs: int
 
 
+class HeldJob(msgspec.Struct):
+    """A job in a process's hands; unless it renews its lease, somebody else takes the job up after `lease_until`."""
+
+    job_id: UUID
+    folder_name: str
+    status: Status
+    lease_until: datetime
+
+
 class ServiceInstance(msgspec.Struct):
-    """A process; `alive`: it gave a sign of life within the last 30 seconds."""
+    """A process; `alive`: it gave a sign of life within the last 30 seconds, the last at `seen_at`."""
 
     instance: str
     service: str
@@ -334,6 +343,7 @@ class ServiceInstance(msgspec.Struct):
     started_at: datetime
     seen_at: datetime
     alive: bool
+    jobs: list[HeldJob]
 
 
 class UnreadablePlace(msgspec.Struct):
@@ -349,8 +359,48 @@ class ScanFacts(msgspec.Struct):
     unreadable: list[UnreadablePlace]
 
 
+class Alert(msgspec.Struct):
+    """What somebody should look at. `kind` is a stable word; `job_id` where it is about one."""
+
+    kind: Literal["disk_low", "job_failed", "service_silent", "service_missing", "nats_away", "events_late"]
+    message: str
+    since: datetime | None
+    job_id: UUID | None
+
+
+class RelayState(msgspec.Struct):
+    """Events that the stream does not have yet, and the age of the oldest in seconds; 0 and null when all is said."""
+
+    waiting: int
+    oldest_seconds: float | None
+
+
+class Collection(msgspec.Struct):
+    """A Globus collection; `connected` only of those on a personal machine."""
+
+    id: str
+    display_name: str | None
+    entity_type: str | None
+    high_assurance: bool | None
+    connected: bool | None
+
+
+class GlobusStatus(msgspec.Struct):
+    """`ok`: Globus answers, both collections can be used and listed. `problems` say what to put right (a missing consent, for one).
+
+    `emulated`: archives go to the built-in emulator.
+    """
+
+    ok: bool
+    emulated: bool
+    transfer_url: str
+    problems: list[str]
+    source: Collection | None
+    destination: Collection | None
+
+
 class SystemStatus(msgspec.Struct):
-    """`globus_emulated`: archives go to the built-in emulator, not to Globus."""
+    """`globus_emulated`: archives go to the built-in emulator, not to Globus. `alerts`: what needs somebody, newest failures first."""
 
     disk_space: DiskSpace
     workers: Workers
@@ -359,11 +409,19 @@ class SystemStatus(msgspec.Struct):
     services: list[ServiceInstance]
     last_scan: ScanFacts | None
     version: str
+    postgres: Literal["ok"]
+    nats: Literal["ok", "away"]
+    relay: RelayState
+    alerts: list[Alert]
 
 
 class Health(msgspec.Struct):
     status: Literal["healthy"]
     timestamp: datetime
+
+
+class Ready(msgspec.Struct):
+    status: Literal["ready"]
 
 
 # Live (WS /ws/jobs) ------------------------------------------------------------------------------------------------------------------

@@ -209,6 +209,15 @@ class Store:
     async def instances(self, silent_s: float) -> list[Any]:
         return await self._rows("instances", silent_s)
 
+    async def leases(self) -> list[Any]:
+        return await self._rows("leases")
+
+    async def relay_lag(self) -> Any:
+        return await self._row("relay_lag")
+
+    async def failed_lately(self, limit: int) -> list[Any]:
+        return await self._rows("failed_lately", limit)
+
     async def schema_version(self) -> str | None:
         """The newest migration that has run; None when none has."""
         try:

@@ -13,6 +13,7 @@ from services.gateway.schemas import (
     DashboardStatsMessage,
     DiskSpace,
     Folder,
+    HeldJob,
     JobDetail,
     JobEntered,
     JobLogLine,
@@ -215,6 +216,14 @@ def disk_space(total: int, used: int, free: int) -> DiskSpace:
     low = free < (used + free) * _LOW_FREE_PERCENT / 100
     percent = round(100 * used / (used + free), 1) if used + free else 0.0
     return DiskSpace(round(total / _GB, 2), round(used / _GB, 2), round(free / _GB, 2), percent, low)
+
+
+def held_jobs(leases: Sequence[Any], instance: str) -> list[HeldJob]:
+    return [
+        HeldJob(row["id"], row["folder_name"], Status(row["status"]), row["lease_until"])
+        for row in leases
+        if row["lease_owner"] == instance
+    ]
 
 
 def scan_facts(row: Any | None) -> ScanFacts | None:

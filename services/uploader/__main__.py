@@ -7,13 +7,21 @@ import msgspec
 
 from services.uploader import cleanup, globus, handlers, paths, pausing
 from services.uploader.decide import WatchLimits
-from services.uploader.model import RecheckPolicy
+from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
 from shared import log
 from shared.db import Database
 from shared.errors import ArchiverError, Operation, Waiting
 from shared.lifecycle import UPLOAD_LANE, Role
-from shared.questions import AskDestination, DestinationState, RecheckSize, SizeChecked
+from shared.questions import (
+    AskDestination,
+    CollectionState,
+    DestinationState,
+    GlobusCheck,
+    GlobusChecked,
+    RecheckSize,
+    SizeChecked,
+)
 from shared.runtime import Runtime, run_service
 from shared.settings import UploaderSettings
 
@@ -59,6 +67,18 @@ class Answers:
         verdict, detail = await self._tools.submissions.look_at(place, owned=owned)
         return DestinationState(verdict.value, detail)
 
+    async def globus_check(self, question: bytes) -> GlobusChecked:
+        """Reach Globus, look at both collections, list both directories. Nothing is sent; a destination base is made when missing."""
+        msgspec.json.decode(question, type=GlobusCheck)
+        globus = self._tools.globus
+        answer = GlobusChecked(emulated=globus.is_emulated, transfer_url=globus.transfer_url, problems=[])
+        try:
+            probe = await globus.probe(self._tools.source_path, self._tools.destination_base)
+        except ArchiverError as exc:
+            return msgspec.structs.replace(answer, problems=[str(exc)])
+        ends = {"source": _collection(probe.source), "destination": _collection(probe.destination)}
+        return msgspec.structs.replace(answer, problems=list(probe.problems), **ends)
+
     async def recheck_size(self, question: bytes) -> SizeChecked:
         job_id = msgspec.json.decode(question, type=RecheckSize).job_id
         job, archive = await self._db.row("job", job_id), await self._db.row("archive", job_id)
@@ -69,6 +89,12 @@ class Answers:
         except ArchiverError as exc:  # no answer is neither a yes nor a no
             raise Waiting(f"The destination gives no clear answer: {exc}", 15.0) from exc
         return SizeChecked(ok=problem is None, detail=problem or "")
+
+
+def _collection(end: Endpoint | None) -> CollectionState | None:
+    if end is None:
+        return None
+    return CollectionState(end.id, end.display_name, end.entity_type, end.high_assurance, end.gcp_connected)
 
 
 async def _probe(tools: handlers.Tools) -> None:
@@ -85,6 +111,7 @@ async def run(runtime: Runtime[UploaderSettings]) -> None:
     answers = Answers(runtime.db, tools)
     worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD)
     await runtime.bus.serve("destination", answers.destination)
+    await runtime.bus.serve("globus_check", answers.globus_check)
     await runtime.bus.serve("recheck_size", answers.recheck_size)
     await runtime.listen(worker)
     probe = asyncio.create_task(_probe(tools))

@@ -202,6 +202,14 @@ class ScriptedGateway:
                 raise RefusalError(409, f"This job is {found.document['status']}: it cannot be cancelled.")
             found.enter({"status": "cancelled", "completed_at": NOW})
 
+        @post("/api/tasks/{job_id:str}/control", status_code=200)
+        async def control(job_id: FromPath[str], data: JSONBody[dict[str, str]]) -> dict[str, Any]:
+            found = self.find(job_id)
+            if found.document["status"] in {"completed", "failed", "cancelled", "verified", "deleting_source"}:
+                raise RefusalError(409, f"This job is {found.document['status']}: it cannot be paused.")
+            found.document["paused"] = data["action"] == "pause"
+            return {"task_id": job_id, "paused": found.document["paused"]}
+
         @post("/api/jobs/{job_id:str}/retry", status_code=200)
         async def retry(job_id: FromPath[str]) -> dict[str, Any]:
             found = self.find(job_id)
@@ -241,7 +249,7 @@ class ScriptedGateway:
                 "statistics": {"total_jobs": 3, "completed_jobs": 1, "failed_jobs": 1, "queued_jobs": 1},
             }
 
-        return [login, logout, change, folders, create, jobs, job, cancel, retry, logs, queue, status]
+        return [login, logout, change, folders, create, jobs, job, cancel, control, retry, logs, queue, status]
 
 
 class _Delegate:

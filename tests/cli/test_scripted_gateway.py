@@ -136,6 +136,19 @@ def test_a_prefix_must_be_long_and_unique(gateway: ScriptedGateway, cli: Cli) ->
     assert [job.document["status"] for job in gateway.jobs.values()] == ["queued"] * 3 + ["cancelled"]
 
 
+def test_pause_and_resume(gateway: ScriptedGateway, cli: Cli) -> None:
+    """The job says so; what cannot be paused any more is refused with 5."""
+    gateway.add_job("Alpha", "dddddddd" + str(uuid4())[8:])
+    (job,) = gateway.jobs.values()
+    assert cli.run("pause", "dddddd").code == Exit.OK
+    assert job.document["paused"] is True
+    assert "paused" in cli.run("jobs").out
+    assert cli.run("resume", "dddddd").code == Exit.OK
+    assert job.document["paused"] is False
+    assert cli.run("cancel", "dddddd").code == Exit.OK
+    assert cli.run("pause", "dddddd").code == Exit.CONFLICT
+
+
 def test_piped_output_is_plain_and_whole(gateway: ScriptedGateway, cli: Cli) -> None:
     """Tab-separated, no escapes, nothing shortened, whatever COLUMNS says; hostile names cannot steer a terminal."""
     name = "Long " * 30 + "\x1b[31m\nred\u202e"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import psutil
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -14,13 +15,16 @@ from litestar.di import NamedDependency
 
 import shared
 from services.gateway import decide, views
+from services.gateway.live import Hub
+from services.gateway.peers import Peers
 from services.gateway.problems import refusals
 from services.gateway.refusals import NATS_AWAY, unavailable
-from services.gateway.schemas import DiskSpace, Health, ServiceInstance, SystemStatus, Workers
+from services.gateway.schemas import DiskSpace, GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
 from services.gateway.store import Store
 from shared.bus import Bus
 
 _SILENT_SECONDS = 30.0  # three missed signs of life
+_ALERTS = 20
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,11 @@ def _disk(storage: Path) -> DiskSpace:
 
 
 @get("/system/status", operation_id="getSystemStatus", responses=refusals(), tags=["System"])
-async def get_status(store: NamedDependency[Store], system: NamedDependency[System]) -> SystemStatus:
-    """Disk space of the storage, what the lanes do, how many jobs there are, which processes run."""
-    live = await store.live_jobs()
+async def get_status(store: NamedDependency[Store], system: NamedDependency[System], bus: NamedDependency[Bus]) -> SystemStatus:
+    """Disk space of the storage, what the lanes do, how many jobs there are, which processes run and what they hold, what needs you."""
+    live, leases, lag = await store.live_jobs(), await store.leases(), await store.relay_lag()
     same = ("instance", "version", "started_at", "seen_at", "alive")
-    return SystemStatus(
+    status = SystemStatus(
         disk_space=await asyncio.to_thread(_disk, system.storage),
         workers=Workers(
             copy_compress=views.lane_status(views.oldest(live, decide.COMPRESSING_STATES)),
@@ -63,12 +67,34 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
         statistics=views.statistics(await store.job_counts()),
         globus_emulated=system.globus_emulated,
         services=[
-            ServiceInstance(service=row["role"], **{name: row[name] for name in same})
+            ServiceInstance(
+                service=row["role"], jobs=views.held_jobs(leases, row["instance"]), **{name: row[name] for name in same}
+            )
             for row in await store.instances(_SILENT_SECONDS)
         ],
         last_scan=views.scan_facts(await store.last_scan()),
         version=version("cs-archiver"),
+        postgres="ok",
+        nats="ok" if bus.connected else "away",
+        relay=RelayState(lag["waiting"], lag["oldest_seconds"]),
+        alerts=[],
     )
+    failed = [
+        decide.FailedJob(row["id"], row["folder_name"], row["error_message"] or "no reason recorded", row["completed_at"])
+        for row in await store.failed_lately(_ALERTS)
+    ]
+    return msgspec.structs.replace(status, alerts=decide.alerts(status, failed))
+
+
+@get("/system/globus", operation_id="checkGlobus", responses=refusals(), tags=["System"])
+async def check_globus(peers: NamedDependency[Peers]) -> GlobusStatus:
+    """Ask the uploader whether Globus works now: real or emulated, both collections, consents, can both directories be listed.
+
+    503: nobody can say, because the uploader or NATS is away.
+    """
+    seen = await peers.globus()
+    facts = msgspec.to_builtins(seen)
+    return msgspec.convert({**facts, "ok": not seen.problems}, GlobusStatus)
 
 
 @get("/health", operation_id="getHealth", tags=["System"], security=[{}], responses=refusals(public=True))
@@ -83,3 +109,12 @@ async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -
     if not bus.connected:
         raise unavailable(NATS_AWAY)
     return Health("healthy", datetime.now(UTC))
+
+
+@get("/health/ready", operation_id="getReady", tags=["System"], security=[{}], responses=refusals(public=True))
+async def get_ready(store: NamedDependency[Store], bus: NamedDependency[Bus], hub: NamedDependency[Hub]) -> Ready:
+    """For a load balancer: 200 when this gateway is healthy and its live view is fresh, else 503."""
+    await get_health.fn(store, bus)
+    if not hub.is_following:
+        raise unavailable("This gateway is still reading what is live.")
+    return Ready("ready")

@@ -1,0 +1,108 @@
+"""The state of the system: who runs and holds what, what needs somebody, whether Globus works, whether this gateway is ready."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.gateway import decide
+from services.gateway.schemas import DiskSpace, LaneStatus, RelayState, Statistics, SystemStatus, Workers
+from shared.lifecycle import Role
+from shared.questions import CollectionState, GlobusChecked
+from tests.services.gateway.conftest import Gateway, problem
+
+_EMPTY = SystemStatus(
+    disk_space=DiskSpace(100.0, 50.0, 50.0, 50.0, low=False),
+    workers=Workers(LaneStatus("idle", None), LaneStatus("idle", None)),
+    statistics=Statistics(0, 0, 0, 0, 0, 0),
+    globus_emulated=True,
+    services=[],
+    last_scan=None,
+    version="1",
+    postgres="ok",
+    nats="ok",
+    relay=RelayState(0, None),
+    alerts=[],
+)
+
+
+async def _status(gateway: Gateway) -> dict[str, Any]:
+    return dict((await gateway.ask("GET", "/api/system/status")).json())
+
+
+async def test_instances_and_what_they_hold(gateway: Gateway) -> None:
+    """Each process with version, last sign of life and the jobs in its hands with their leases; a silent one is an alert."""
+    job_id = UUID((await gateway.request())["job_id"])
+    until = datetime.now(UTC) + timedelta(seconds=60)
+    await gateway.kernel.force(job_id, status="copying", attempt=1, lease_owner="compressor@here", lease_until=until)
+    statement = (
+        "INSERT INTO service_instances (instance, role, version, started_at, seen_at)"
+        " VALUES ($1, 'compressor', '0.1', now(), now() - make_interval(secs => $2))"
+    )
+    await gateway.kernel.owner.execute(statement, "compressor@here", 1.0)
+    await gateway.kernel.owner.execute(statement, "compressor@gone", 100.0)
+    try:
+        status = await _status(gateway)
+    finally:
+        await gateway.kernel.owner.execute("DELETE FROM service_instances")
+        await gateway.kernel.force(job_id, lease_owner=None, lease_until=None)
+
+    here, gone = [next(s for s in status["services"] if s["instance"] == f"compressor@{name}") for name in ("here", "gone")]
+    assert (here["version"], here["alive"], gone["alive"]) == ("0.1", True, False)
+    assert [(job["job_id"], job["status"]) for job in here["jobs"]] == [(str(job_id), "copying")]
+    assert datetime.fromisoformat(here["jobs"][0]["lease_until"]) == until
+    assert (status["postgres"], status["nats"]) == ("ok", "ok")
+    assert status["relay"]["waiting"] >= 0
+    kinds = {alert["kind"]: alert["message"] for alert in status["alerts"]}
+    assert "compressor@gone" in kinds["service_silent"]
+    assert "service_missing" in kinds
+
+
+async def test_failed_jobs_are_alerts_until_somebody_cares(gateway: Gateway) -> None:
+    """Named with the reason; gone when tried again."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.force(job_id, status="failed", error_message="The disk broke.")
+
+    failed = [a for a in (await _status(gateway))["alerts"] if a["job_id"] == str(job_id)]
+    assert (failed[0]["kind"], "The disk broke." in failed[0]["message"]) == ("job_failed", True)
+    assert (await gateway.ask("POST", f"/api/jobs/{job_id}/retry")).status_code == 200
+    assert not [a for a in (await _status(gateway))["alerts"] if a["job_id"] == str(job_id)]
+
+
+def test_alerts() -> None:
+    """A disk with less than 20 % free, NATS away, late events; nothing where all is well but that nobody runs."""
+    quiet = decide.alerts(_EMPTY, [])
+    assert [alert.kind for alert in quiet] == ["service_missing"] * len(Role)
+    bad = msgspec.structs.replace(
+        _EMPTY, disk_space=DiskSpace(100.0, 90.0, 10.0, 90.0, low=True), nats="away", relay=RelayState(3, 31.0)
+    )
+    assert {alert.kind for alert in decide.alerts(bad, [])} == {"disk_low", "nats_away", "events_late", "service_missing"}
+    fine = msgspec.structs.replace(_EMPTY, relay=RelayState(3, 5.0))
+    assert decide.alerts(fine, []) == quiet
+
+
+async def test_globus(gateway: Gateway) -> None:
+    """What the uploader sees: emulated or real, both collections, what to put right. 503 while it is not there."""
+    assert "uploader is not running" in problem(await gateway.ask("GET", "/api/system/globus"), 503, "unavailable")
+    uploader = await gateway.kernel.bus("uploader")
+    checked = GlobusChecked(
+        emulated=True, transfer_url="http://127.0.0.1:1/v0.10", problems=[], source=CollectionState("a", "NAS"), destination=None
+    )
+
+    async def answer(_: bytes) -> msgspec.Struct:
+        return checked
+
+    await uploader.serve("globus_check", answer)
+    await uploader.connection.flush()
+    seen = (await gateway.ask("GET", "/api/system/globus")).json()
+    assert (seen["ok"], seen["emulated"], seen["source"]["display_name"], seen["destination"]) == (True, True, "NAS", None)
+    checked = msgspec.structs.replace(checked, problems=["Consent is missing."])
+    seen = (await gateway.ask("GET", "/api/system/globus")).json()
+    assert (seen["ok"], seen["problems"]) == (False, ["Consent is missing."])
+
+
+async def test_ready(gateway: Gateway) -> None:
+    """Public and without detail: one word."""
+    answer = await gateway.ask("GET", "/api/health/ready", token="")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
