@@ -20,7 +20,7 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 README = (ROOT / "README.md").read_text()
 COMMANDS = set(getattr(get_command(app), "commands", {}))
 YOURS = {"deploy/settings.env"}  # made by an operator
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def _section(text: str, title: str) -> str:
@@ -61,7 +61,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_what_is_named_exists(page: Path) -> None:
     """Make targets, commands of cs-archiver, modules and files of ours that a page names."""
     text = page.read_text()
-    for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
         assert target in TARGETS, f"{page.name}: make {target}"
     for command in re.findall(r"cs-archiver ([a-z]+)", text):
         assert command in COMMANDS | {"runs", "is"}, f"{page.name}: cs-archiver {command}"
@@ -102,9 +102,9 @@ def test_the_quick_start_is_two_commands() -> None:
 def test_the_readme_lists_every_target_and_command() -> None:
     """No more and no less than there are; `unit` is a part of `test` and has no help."""
     cells = [row[0] for row in _rows(README)]
-    named = {target for cell in cells for target in re.findall(r"`make ([a-z]+)`", cell)}
-    explained = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    commands = {name for cell in cells if "make" not in cell for name in re.findall(r"`([a-z]+)`", cell)}
+    named = {target for cell in cells for target in re.findall(r"`make ([a-z-]+)`", cell)}
+    explained = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = {name for cell in cells if "make" not in cell for name in re.findall(r"`([a-z-]+)`", cell)}
     assert named == explained
     assert commands == COMMANDS
 
