@@ -1,0 +1,336 @@
+"""The uploader's lane with the real SDK against the emulator: proof or no proof, every lie, every wait, every ending."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.uploader.__main__ import Answers
+from services.uploader.model import RecheckPolicy
+from shared.errors import Waiting
+from shared.questions import AskDestination, RecheckSize
+from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
+from tests.services.uploader.station import CONTENT, SIDECAR, Station
+from tests.support.emulator import eventually as at_last
+from tests.support.kernel import Kernel, eventually
+
+FOR_EVER = -1
+
+
+def fault(kind: str, action: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "action": action, **more}
+
+
+async def test_an_archive_is_sent_proven_and_only_then_removed_locally(kernel: Kernel, station: Station) -> None:
+    """Three rows about this very archive, made by the attempt that verified; then the local files and the reservation are gone."""
+    job = await station.job()
+    async with station.lane():
+        row = await state_is(kernel, job, "verified")
+
+    assert await kernel.states(job) == ["queued", "uploading", "upload_verifying", "verified"]
+    rows = await kernel.owner.fetch("SELECT * FROM verifications WHERE job_id = $1", job)
+    assert {r["kind"] for r in rows} == {"task", "remote", "content"}
+    assert {r["archive_sha256"] for r in rows} == {hashlib.sha256(CONTENT).hexdigest()}
+    assert {r["attempt"] for r in rows} == {row["verified_attempt"]} == {2}
+    assert station.remote().read_bytes() == CONTENT
+    assert station.remote().with_name("Scans.tar.7z.manifest.json").read_bytes() == SIDECAR
+    assert (await station.destination(job), await reserved(kernel, job), list(station.archives.iterdir())) == ("verified", 0, [])
+    assert await station.purposes(job) == ["transfer", "recheck"]
+    assert (row["globus_task_id"], row["archive_path"]) == ((await station.tasks(job))[0]["task_id"], None)
+    assert "deleted" in (await lines(kernel, job, "delete_archive"))[0]
+
+
+@pytest.mark.parametrize("point", ["uploader.proven", "uploader.evidence", "uploader.local_removed", "transition.verified.before"])
+async def test_the_evidence_is_complete_before_the_local_archive_goes(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """Killed at each step: all three rows or none; the archive is there while there are none; the next attempt ends it."""
+    job = await station.job()
+    await dies_at(monkeypatch, point, station.lane())
+    rows = await kernel.owner.fetchval("SELECT count(*) FROM verifications WHERE job_id = $1", job)
+    local = [path for path in station.archives.rglob("*") if path.is_file()]
+    assert (rows, len(local)) == {"uploader.proven": (0, 2), "uploader.evidence": (3, 2)}.get(point, (3, 0))
+    await kernel.force(job, **EXPIRED)
+
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+
+    assert await station.purposes(job) == ["transfer", "recheck"]
+    assert list(station.archives.iterdir()) == []
+
+
+LIES = {
+    "truncated": fault("data", "truncate", fraction=0.005, when="after_verify", times=1, path="7z$"),
+    "one byte": fault("data", "flip", when="after_verify", times=1, path="7z$"),
+    "empty": fault("data", "empty", when="after_verify", times=1, path="7z$"),
+    "sidecar gone": fault("data", "delete", when="after_verify", times=1, path="json$"),
+    "transit": fault("data", "flip", when="before_verify", times=1, path="7z$"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_did_not_arrive_is_found_and_put_right(kernel: Kernel, station: Station, lie: str) -> None:
+    """Task SUCCEEDED, file wrong: refused or repaired and read once more; in the end the remote is what was recorded."""
+    station.emulator.control.set_faults(LIES[lie])
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+
+    assert station.remote().read_bytes() == CONTENT
+    assert station.remote().with_name("Scans.tar.7z.manifest.json").read_bytes() == SIDECAR
+
+
+async def test_a_flip_that_is_repaired_is_read_once_more(kernel: Kernel, station: Station) -> None:
+    """The second reading moved bytes: that proves nothing yet, a third one moves nothing."""
+    station.emulator.control.set_faults(LIES["one byte"])
+    job = await station.job()
+    async with station.lane():
+        row = await state_is(kernel, job, "verified")
+
+    assert await station.purposes(job) == ["transfer", "recheck", "recheck"]
+    assert len(await lines(kernel, job, "recheck_repaired")) == 1
+    assert row["retry_count"] == 0
+
+
+async def test_a_destination_that_goes_on_lying_fails_the_job(kernel: Kernel, station: Station) -> None:
+    """Every file written is damaged behind the checksum: no proof, budget spent, nothing remote left, the local archive stays."""
+    station.emulator.control.set_faults(fault("data", "flip", when="after_verify", times=FOR_EVER, path="7z$"))
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "uploader")
+
+    assert await kernel.owner.fetchval("SELECT count(*) FROM verifications WHERE job_id = $1 AND voided_at IS NULL", job) == 0
+    assert (station.remote().exists(), await station.destination(job)) == (False, "released")
+    assert len([path for path in station.archives.rglob("*") if path.is_file()]) == 2
+
+
+async def test_a_directory_of_the_archives_name_is_no_archive(kernel: Kernel, station: Station) -> None:
+    """What is not a file is never ours: the job fails, the directory and what is in it stay."""
+    station.remote().mkdir(parents=True)
+    (station.remote() / "inside").write_text("x")
+    job = await station.job()
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "uploader")
+
+    assert "not this job's" in row["error_message"]
+    assert (station.remote() / "inside").exists()
+    assert await station.tasks(job) == []
+
+
+async def test_a_foreign_file_is_never_replaced(kernel: Kernel, station: Station) -> None:
+    """It is there before the first submit: nothing is sent, the job fails and says what it saw."""
+    foreign = station.foreign()
+    job = await station.job()
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "uploader")
+
+    assert "15 bytes" in row["error_message"]
+    assert (foreign.read_bytes(), await station.tasks(job)) == (b"somebody else's", [])
+
+
+async def test_no_clear_answer_means_waiting(kernel: Kernel, station: Station) -> None:
+    """The destination refuses to say: nothing is sent, no budget pays, and it goes on by itself when the answer is clear."""
+    station.emulator.control.set_faults(fault("fs", "disconnected", operation="stat", times=FOR_EVER))
+    job = await station.job()
+    async with station.lane():
+        row = await waits(kernel, job, "no clear answer")
+        assert (row["status"], row["retry_count"], await station.tasks(job)) == ("compressed", 0, [])
+        station.emulator.control.set_faults()
+        await kernel.force(job, not_before=EXPIRED["lease_until"])
+        await state_is(kernel, job, "verified")
+
+
+async def test_without_a_second_reading_the_job_says_so(kernel: Kernel, station: Station) -> None:
+    """REMOTE_RECHECK=never: one task only, and a warning on the job."""
+    station.change(policy=RecheckPolicy.NEVER)
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+
+    assert await station.purposes(job) == ["transfer"]
+    assert "REMOTE_RECHECK is off" in (await lines(kernel, job, "recheck_off"))[0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "different"])
+async def test_a_local_archive_that_is_not_the_recorded_one_is_not_sent(kernel: Kernel, station: Station, damage: str) -> None:
+    """Hashed again before anything is sent: the job goes back to be archived again, nothing reaches Globus."""
+    job = await station.job()
+    archive = station.archives / str(job) / "1" / "Scans.tar.7z"
+    if damage == "missing":
+        archive.unlink()
+    else:
+        archive.write_bytes(CONTENT[:-1] + b"!")
+    async with station.lane():
+        row = await state_is(kernel, job, "queued")
+
+    assert "archived again" in row["wait_reason"]
+    assert (await station.tasks(job), station.remote().exists()) == ([], False)
+
+
+async def test_complete_evidence_needs_nothing_local_and_no_globus(kernel: Kernel, station: Station) -> None:
+    """A proven job that was tried again goes straight through."""
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+        before = await station.tasks(job)
+        await kernel.force(job, status="compressed")
+        await state_is(kernel, job, "verified")
+
+    assert await station.tasks(job) == before
+
+
+# A running task ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_hard_fault_is_cancelled_and_the_try_costs(kernel: Kernel, station: Station) -> None:
+    """PERMISSION_DENIED for ever: the task is ended by us, a new one only then; mended, the next one arrives."""
+    station.emulator.control.set_faults(fault("task", "faulting", code="PERMISSION_DENIED", type="TRANSFER", times=1))
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+
+    first, second = [row for row in await station.tasks(job) if row["purpose"] == "transfer"]
+    assert (first["status"], second["status"]) == ("FAILED", "SUCCEEDED")
+    assert first["ended_at"] <= second["created_at"]
+    assert "PERMISSION_DENIED" in (await lines(kernel, job, "task_cancelled"))[0]
+
+
+async def test_an_inactive_task_is_cancelled(kernel: Kernel, station: Station) -> None:
+    """INACTIVE never ends by itself: the reason names what to renew."""
+    station.emulator.control.set_faults(fault("task", "inactive", type="TRANSFER", times=1))
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+
+    assert "credentials" in (await lines(kernel, job, "task_cancelled"))[0]
+
+
+async def test_the_deadline_and_our_own_timer(kernel: Kernel, station: Station) -> None:
+    """Globus stalls past the deadline we set: our timer ends the task although Globus does not."""
+    station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
+    station.change(submissions=_with_timeout(station, hours=0.6 / 3600))
+    job = await station.job()
+    async with station.lane():
+        await eventually(lambda: station.tasks(job), lambda rows: rows and rows[0]["ended_at"], "the first task to end")
+        station.change(submissions=_with_timeout(station, hours=12))
+        station.emulator.control.set_faults()
+        await state_is(kernel, job, "verified")
+
+    assert (await station.tasks(job))[0]["status"] == "FAILED"
+
+
+def _with_timeout(station: Station, hours: float) -> Any:
+    old = station.tools.submissions
+    return type(old)(old._db, old._globus, msgspec.structs.replace(old._route, timeout_h=hours))
+
+
+async def test_a_paused_task_is_shown_and_waited_for(kernel: Kernel, station: Station) -> None:
+    """An administrator's pause is no failure: the reason is on the job, nothing is cancelled, it goes on afterwards."""
+    station.emulator.control.set_faults(fault("task", "pause", details="Maintenance until noon", type="TRANSFER"))
+    job = await station.job()
+    async with station.lane():
+        await eventually(lambda: lines(kernel, job, "globus_says"), lambda said: any("noon" in text for text in said), "the pause")
+        station.emulator.control.set_faults()
+        row = await state_is(kernel, job, "verified")
+
+    assert (row["retry_count"], await station.purposes(job)) == (0, ["transfer", "recheck"])
+
+
+@pytest.mark.parametrize("refusal", ["fail", "reject"])
+async def test_an_algorithm_that_is_refused_is_followed_by_the_next(kernel: Kernel, station: Station, refusal: str) -> None:
+    """SHA-256 is not known to the collection: MD5 proves it, no budget pays."""
+    limited = station.emulator.collections(destination={"checksum_algorithms": ["MD5"], "unsupported_algorithm": refusal})
+    station.emulator.control.configure(collections=limited)
+    try:
+        job = await station.job()
+        async with station.lane():
+            row = await state_is(kernel, job, "verified")
+    finally:
+        every = station.emulator.collections(destination={"checksum_algorithms": ["SHA256", "MD5"]})
+        station.emulator.control.configure(collections=every)
+
+    assert row["retry_count"] == 0
+    assert (await station.tasks(job))[0]["algorithm_refused"]
+
+
+async def test_a_pause_takes_the_transfer_off_globus(kernel: Kernel, station: Station) -> None:
+    """Status unchanged, nobody holds it, the task is cancelled; after resume another one arrives, and no budget pays."""
+    station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
+    job = await station.job()
+    async with station.lane():
+        await eventually(lambda: kernel.row(job), lambda row: row["globus_task_id"] is not None, "a task")
+        await kernel.owner.execute("UPDATE jobs SET paused = true WHERE id = $1", job)
+        row = await eventually(lambda: kernel.row(job), lambda row: row["lease_owner"] is None, "to be let go")
+        assert row["status"] == "uploading"
+        at_last(station.emulator.control.tasks, lambda tasks: tasks[0]["status"] == "FAILED")
+        station.emulator.control.set_faults()
+        await kernel.owner.execute("UPDATE jobs SET paused = false WHERE id = $1", job)
+        row = await state_is(kernel, job, "verified")
+
+    assert (row["retry_count"], row["crash_count"]) == (0, 0)
+    assert await station.purposes(job) == ["transfer", "transfer", "recheck"]
+
+
+# What others ask ---------------------------------------------------------------------------------------------------------------------
+
+
+async def test_others_are_told_whose_the_destination_is(kernel: Kernel, station: Station) -> None:
+    """absent, foreign, own, unknown: a file is a job's own only after Globus took a transfer of it."""
+    answers = Answers(await kernel.db("uploader"), station.tools)
+    job = await station.job()
+
+    async def asked(**more: Any) -> str:
+        question = AskDestination("/One/Two/Scans.tar.7z", **more)
+        return str((await answers.destination(msgspec.json.encode(question))).state)
+
+    assert await asked(job_id=job) == "absent"
+    station.foreign()
+    assert (await asked(), await asked(job_id=job)) == ("foreign", "foreign")
+    station.remote().unlink()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+    assert (await asked(), await asked(job_id=job)) == ("foreign", "own")
+    station.emulator.control.set_faults(fault("fs", "disconnected", times=FOR_EVER))
+    assert await asked(job_id=job) == "unknown"
+
+
+async def test_sizes_are_checked_again_on_request(kernel: Kernel, station: Station) -> None:
+    """Right, wrong, gone; no clear answer is a wait, neither yes nor no. Where the local files were does not matter."""
+    answers = Answers(await kernel.db("uploader"), station.tools)
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+    await kernel.owner.execute("ALTER TABLE archives DISABLE TRIGGER USER")
+    await kernel.owner.execute("UPDATE archives SET archive_path = '/elsewhere/x.tar.7z'")
+    question = msgspec.json.encode(RecheckSize(job))
+    assert (await answers.recheck_size(question)).ok
+
+    station.remote().write_bytes(CONTENT[:-1])
+    wrong = await answers.recheck_size(question)
+    assert (wrong.ok, f"{len(CONTENT) - 1} bytes" in wrong.detail) == (False, True)
+    station.remote().unlink()
+    assert not (await answers.recheck_size(question)).ok
+
+    station.emulator.control.set_faults(fault("fs", "denied", operation="stat", times=FOR_EVER))
+    with pytest.raises(Waiting):
+        await answers.recheck_size(question)
+
+
+async def test_evidence_is_immutable(kernel: Kernel, station: Station) -> None:
+    """Recorded rows cannot be changed, deleted or voided by anybody who works here."""
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+    db = await kernel.db("uploader")
+    for statement in (
+        "UPDATE verifications SET archive_sha256 = 'x' WHERE job_id = $1",
+        "UPDATE verifications SET voided_at = now() WHERE job_id = $1",
+        "DELETE FROM verifications WHERE job_id = $1",
+    ):
+        with pytest.raises(Exception, match=r"permission denied|never"):
+            async with db.transaction() as session:
+                await session.connection.execute(statement, job)
