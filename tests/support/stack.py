@@ -27,6 +27,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from devstack import ports, postgres, proc
 from devstack.globus_emulator.client import EmulatorControl
+from devstack.processes import launcher
 from services.compressor.sevenzip import find_binary
 from shared.manifest import SIDECAR_SUFFIX
 from shared.nats_permissions import STREAM
@@ -132,7 +133,7 @@ class Stack:
         """Start `cs-archiver up` without waiting for anything."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "up"],
+                launcher([sys.executable, "-m", "cli", "up"], None),  # told to end when the tests are killed
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
