@@ -36,18 +36,21 @@ class Bus:
     def __init__(self, connection: Any, service: str) -> None:
         self.connection = connection
         self.service = service
+        self.closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def connect(cls, url: str, service: str, password: str, user: str = "") -> "Bus":
         """Connect; waits for a server that is not there yet."""
+        made: list[Bus] = []
 
         async def on_error(exc: Exception) -> None:
             # The only place where a missing permission shows up.
             logger.error("nats_error", message="NATS reported an error.", error=str(exc))
 
         async def on_disconnect() -> None:
-            logger.warning("nats_disconnected", message="NATS is gone; work goes on, events follow later.")
+            if not made or not made[0].closing:  # our own close is no news
+                logger.warning("nats_disconnected", message="NATS is gone; work goes on, events follow later.")
 
         async def on_reconnect() -> None:
             logger.info("nats_reconnected", message="NATS is back.")
@@ -71,7 +74,8 @@ class Bus:
                     reconnected_cb=on_reconnect,
                 )
                 # A bad certificate makes nats-py hang instead of failing.
-                return cls(await asyncio.wait_for(connect, 10), service)
+                made.append(cls(await asyncio.wait_for(connect, 10), service))
+                return made[0]
             except (NatsError, OSError, TimeoutError) as exc:
                 logger.warning("nats_unreachable", message="NATS does not answer yet; trying again.", error=repr(exc))
                 await asyncio.sleep(delay)
@@ -82,6 +86,7 @@ class Bus:
         return bool(self.connection.is_connected)
 
     async def close(self) -> None:
+        self.closing = True
         for task in self._tasks:
             task.cancel()
         with suppress(NatsError, OSError, TimeoutError):
