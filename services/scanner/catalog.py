@@ -77,7 +77,8 @@ class Catalog:
         while (left := began + (min(_AGAIN_SECONDS, self._interval_s) if failed else self._interval_s) - time.monotonic()) > 0:
             self._tuned.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._tuned.wait(), left)
+                async with asyncio.timeout(left):  # not wait_for: before Python 3.12 it may lose a cancellation
+                    await self._tuned.wait()
 
     def _go_on(self) -> None:
         if self._stopping.is_set():

@@ -1,0 +1,353 @@
+"""The scanner's lane: the only deletion on the NAS, with everything that must hold before it, and every crash in between."""
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.scanner import deletion, handlers, marker
+from shared.errors import Waiting
+from shared.questions import SizeChecked
+from tests.services.lanes import EXPIRED, dies_at, lines, state_is, waits
+from tests.services.scanner.station import OLD, Station
+from tests.shared.rows import past_the_guard
+from tests.support.kernel import Kernel, eventually
+
+MARKER = "Project-ARCHIVED-TO-GLOBUS.txt"
+ALL = ["deep/two", "one"]
+
+
+async def test_a_proven_folder_is_emptied_and_only_its_marker_stays(kernel: Kernel, station: Station) -> None:
+    """Every deletion is a line of the job's log with path, size and result; the catalog knows at once."""
+    job = await station.job()
+    async with station.lane():
+        row = await state_is(kernel, job, "completed")
+        listed = "SELECT is_archived FROM folders WHERE path = $1"
+        await eventually(lambda: kernel.owner.fetchval(listed, str(station.folder)), bool, "the catalog to know")
+
+    assert station.names() == [MARKER]
+    assert await kernel.states(job) == ["queued", "deleting_source", "completed"]
+    assert (row["kept_count"], row["progress_percent"], row["first_unlink_at"] is not None) == (0, 100, True)
+    assert sorted(await lines(kernel, job, "delete_file")) == ["deep/two: deleted", "one: deleted"]
+    assert await lines(kernel, job, "delete_directory") == ["deep: deleted"]
+    assert station.asked == 0
+
+
+async def test_kept_files_are_counted_and_logged(kernel: Kernel, station: Station) -> None:
+    """Changed and new files stay, each with its reason; the job completes and says what to do."""
+    job = await station.job()
+    station.put("one", b"written after the copy")
+    station.put("new", b"came later")
+    async with station.lane():
+        row = await state_is(kernel, job, "completed")
+
+    assert station.names() == [MARKER, "new", "one"]
+    assert row["kept_count"] == 2
+    assert row["current_operation"].startswith("Completed; kept 2 files")
+    assert "new folder" in row["current_operation"]
+    assert await lines(kernel, job, "source_kept") == ["Kept new: added after the copy.", "Kept one: changed after the copy."]
+
+
+async def test_a_job_that_keeps_its_source_touches_nothing(kernel: Kernel, station: Station) -> None:
+    """keep_source: completed straight from verified, no marker."""
+    job = await station.job(keep_source=True)
+    async with station.lane():
+        await state_is(kernel, job, "completed")
+
+    assert station.names() == ALL
+
+
+@pytest.mark.parametrize("what", ["changed", "gone"])
+async def test_nothing_deletable_fails_and_leaves_no_marker(kernel: Kernel, station: Station, what: str) -> None:
+    """All changed, or the folder gone: failed, with a sentence, before any step is taken."""
+    job = await station.job()
+    if what == "changed":
+        for name in ALL:
+            station.put(name, b"another content")
+    else:
+        station.folder.rename(station.folder.with_name("elsewhere"))
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "Nothing was deleted" in row["error_message"]
+    assert await kernel.states(job) == ["queued", "failed"]
+    assert not station.folder.exists() or station.names() == ALL
+
+
+async def test_all_changed_between_judging_and_deleting(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run judges once more: failed out of deleting_source while nothing was unlinked, and no marker stays."""
+    job = await station.job()
+    await dies_at(monkeypatch, "transition.deleting_source.after", station.lane())
+    for name in ALL:
+        station.put(name, b"another content")
+    await kernel.force(job, **EXPIRED)
+    async with station.lane():
+        await state_is(kernel, job, "failed")
+
+    assert station.names() == ALL
+
+
+async def test_a_foreign_marker_fails_the_job_before_any_unlink(kernel: Kernel, station: Station) -> None:
+    """A person's file of the marker's name: nothing is deleted, and that file stays as it is."""
+    job = await station.job()
+    (station.folder / MARKER).write_text("mine")
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "Nothing was deleted" in row["error_message"]
+    assert (station.folder / MARKER).read_text() == "mine"
+    assert station.names() == sorted([*ALL, MARKER])
+
+
+# Evidence --------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_old_evidence_is_asked_for_again(kernel: Kernel, station: Station) -> None:
+    """Older than 15 minutes: the sizes at the destination are looked at first; when they are right, it goes on."""
+    job = await station.job()
+    await past_the_guard(kernel, OLD, job)
+    async with station.lane():
+        await state_is(kernel, job, "completed")
+
+    assert station.asked == 1
+    assert await lines(kernel, job, "evidence_rechecked")
+
+
+async def test_a_wrong_size_at_the_destination_fails_and_deletes_nothing(kernel: Kernel, station: Station) -> None:
+    """The proof does not hold any more."""
+    job = await station.job()
+    await past_the_guard(kernel, OLD, job)
+    station.answer = SizeChecked(ok=False, detail="99 bytes instead of 100.")
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "99 bytes" in row["error_message"]
+    assert station.names() == ALL
+
+
+async def test_no_answer_about_old_evidence_waits(kernel: Kernel, station: Station) -> None:
+    """The uploader cannot say: no budget pays, nothing is deleted, and it goes on when it can."""
+    job = await station.job()
+    await past_the_guard(kernel, OLD, job)
+    station.answer = Waiting("Globus is away.", 0.05)
+    async with station.lane():
+        row = await waits(kernel, job, "Globus is away")
+        assert (row["status"], row["connection_retry_count"], station.names()) == ("verified", 0, ALL)
+        station.answer = SizeChecked(ok=True)
+        await state_is(kernel, job, "completed")
+
+
+async def test_without_the_uploader_old_evidence_waits(kernel: Kernel, tmp_path: Path) -> None:
+    """Nobody answers at all: the job waits in verified, whatever its budget of connection errors."""
+    station = Station(kernel, tmp_path)
+    await station.open()
+    job = await station.job()
+    await past_the_guard(kernel, OLD, job)
+    async with station.lane():
+        await waits(kernel, job, "uploader is not running")
+        tries = (await kernel.row(job))["attempt"]
+        row = await eventually(lambda: kernel.row(job), lambda row: row["attempt"] >= tries + 4, "several tries")
+
+    assert (row["status"], station.names()) == ("verified", ALL)
+
+
+async def test_incomplete_or_foreign_evidence_deletes_nothing(kernel: Kernel, station: Station) -> None:
+    """A voided row, or a manifest of another folder: failed, every file stays."""
+    job = await station.job()
+    await past_the_guard(kernel, "UPDATE verifications SET voided_at = now() WHERE job_id = $1 AND kind = 'content'", job)
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+    assert "not complete" in row["error_message"]
+
+    await kernel.owner.execute("DELETE FROM cleanups")
+    await past_the_guard(kernel, "UPDATE verifications SET voided_at = NULL WHERE job_id = $1", job)
+    await kernel.force(job, status="verified", source_path=f"{station.base}/a/b/Other")
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+    assert "nothing is deleted" in row["error_message"]
+    assert station.names() == ALL
+
+
+# The NAS ---------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_unmounted_nas_waits(kernel: Kernel, station: Station) -> None:
+    """No failure: the reason is shown, the job stays verified and goes on when the NAS is back. Nothing is adopted meanwhile."""
+    job = await station.job()
+    station.unmount()
+    async with station.lane():
+        row = await waits(kernel, job, "NAS")
+        assert (row["status"], row["retry_count"], row["connection_retry_count"]) == ("verified", 0, 0)
+        assert station.names() == ALL
+        station.mount()
+        await state_is(kernel, job, "completed")
+
+
+async def test_a_base_without_a_known_id_deletes_nothing(kernel: Kernel, station: Station) -> None:
+    """The database lost the NAS's id (an older backup): a deletion makes no new one on whatever is mounted."""
+    job = await station.job()
+    station.unmount()
+    await kernel.owner.execute("DELETE FROM nas_bases")
+    async with station.lane():
+        row = await waits(kernel, job, "has not been scanned")
+
+    assert (row["status"], station.names()) == ("verified", ALL)
+    assert not (station.base / ".cs-archiver-nas-id").exists()
+
+
+# Crashes, stops and controls -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("point", "visit"),
+    [
+        ("transition.deleting_source.after", 1),
+        ("marker.temporary", 1),
+        ("deletion.marker_written", 1),
+        ("deletion.begun", 1),
+        ("deletion.renamed", 1),
+        ("deletion.unlinked", 1),
+        ("deletion.unlinked", 2),
+        ("deletion.directory", 1),
+        ("deletion.final_marker", 1),
+        ("transition.completed.before", 1),
+    ],
+)
+async def test_a_killed_deletion_is_taken_over_where_it_was(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str, visit: int
+) -> None:
+    """Never back to another state: attempt + 1, the marker once, all of the manifest gone, nothing else."""
+    job = await station.job()
+    station.put("came later", b"new")
+    await dies_at(monkeypatch, point, station.lane(), visit)
+    assert (await kernel.row(job))["status"] == "deleting_source"
+    await kernel.force(job, **EXPIRED)
+    async with station.lane():
+        row = await state_is(kernel, job, "completed")
+
+    assert station.names() == [MARKER, "came later"]
+    assert await kernel.states(job) == ["queued", "deleting_source", "completed"]
+    assert (row["attempt"], row["kept_count"]) == (3, 1)
+
+
+async def test_a_deletion_that_cannot_go_on_never_fails_once_begun(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The NAS fails after the first unlink, more often than any budget: an alarm in the log, tried again, completed in the end."""
+    job = await station.job()
+    await dies_at(monkeypatch, "deletion.unlinked", station.lane())
+    await kernel.force(job, **EXPIRED)
+    real = deletion.run
+    broken = OSError(errno.EIO, "Input/output error")
+
+    def failing(*_: Any) -> Any:
+        raise broken
+
+    monkeypatch.setattr(deletion, "run", failing)
+    async with station.lane():
+        await eventually(lambda: lines(kernel, job, "deletion_stuck"), lambda said: len(said) > 1, "the alarm")
+        assert (await kernel.row(job))["status"] == "deleting_source"
+        monkeypatch.setattr(deletion, "run", real)
+        await state_is(kernel, job, "completed")
+
+    assert station.names() == [MARKER]
+
+
+async def test_a_failure_before_the_first_unlink_takes_the_marker_back(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The NAS fails just after the marker was written, again and again: budget spent, failed, and no marker lies about the folder."""
+    job = await station.job()
+    real = marker.write_in_progress
+
+    def written_then_broken(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(marker, "write_in_progress", written_then_broken)
+    async with station.lane():
+        await state_is(kernel, job, "failed")
+
+    assert station.names() == ALL
+
+
+async def test_a_marker_that_cannot_be_taken_back_keeps_the_job_alive(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failing would leave a full folder that looks archived: the job waits with the reason until the marker is gone."""
+    job = await station.job()
+    real = marker.remove_own
+
+    def stuck(*_: Any) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    await dies_at(monkeypatch, "deletion.marker_written", station.lane())
+    for name in ALL:
+        station.put(name, b"another content")
+    await kernel.force(job, **EXPIRED)
+    monkeypatch.setattr(marker, "remove_own", stuck)
+    async with station.lane():
+        row = await waits(kernel, job, "marker cannot be removed")
+        assert row["status"] == "deleting_source"
+        monkeypatch.setattr(marker, "remove_own", real)
+        await state_is(kernel, job, "failed")
+
+    assert station.names() == ALL
+
+
+async def test_a_cancel_while_leased_ends_cancelled(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for in the instant before the scanner's step: it lets go, and the gateway cancels; never failed, nothing deleted."""
+    job = await station.job()
+    reached, go = asyncio.Event(), asyncio.Event()
+    judge = handlers._judge
+
+    async def slowly(*args: Any) -> None:
+        await judge(*args)
+        reached.set()
+        await go.wait()
+
+    monkeypatch.setattr(handlers, "_judge", slowly)
+    async with station.lane():
+        await reached.wait()
+        await kernel.owner.execute("UPDATE jobs SET cancel_requested_by = 'eve' WHERE id = $1", job)
+        go.set()
+        await eventually(lambda: kernel.row(job), lambda row: row["lease_owner"] is None, "the scanner to let go")
+        gateway = await kernel.db("gateway")
+        async with gateway.transaction() as session:
+            assert [row["id"] for row in await session.rows("cancel_let_go")] == [job]
+
+    assert (await kernel.states(job))[-1] == "cancelled"
+    assert (station.names(), await lines(kernel, job, "delete_file")) == (ALL, [])
+
+
+async def test_a_deletion_whose_workers_die_is_an_alarm(kernel: Kernel, station: Station) -> None:
+    """Five crashes fail other jobs; here somebody is told, and it is taken over once more."""
+    job = await station.job(crash_count=6)
+    async with station.lane():
+        await state_is(kernel, job, "completed")
+
+    assert "6 times" in (await lines(kernel, job, "crashing"))[0]
+
+
+async def test_what_goes_wrong_after_the_end_changes_nothing(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at the emptied folder fails: the job is completed all the same, and says nothing else."""
+
+    async def broken(_path: str) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(station.catalog, "look_again", broken)
+    job = await station.job()
+    async with station.lane() as worker:
+        await state_is(kernel, job, "completed")
+
+        async def idle() -> bool:
+            return not worker.running
+
+        await eventually(idle, bool, "the worker to be done")
+
+    row = await kernel.row(job)
+    assert (row["status"], row["error_message"], row["wait_reason"]) == ("completed", None, None)
