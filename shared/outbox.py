@@ -13,7 +13,7 @@ import msgspec
 import nats.errors
 from nats.js.errors import NotFoundError
 
-from shared import log
+from shared import log, metrics
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, Session
 from shared.errors import TransientError
@@ -73,6 +73,7 @@ async def _publish(session: Session, jetstream: Any, event: Any, last: int) -> i
     if ack.duplicate or ack.seq != last + 1:
         raise _OutOfStepError
     await session.run("outbox_sent", event["id"], ack.seq)
+    metrics.RELAYED.inc()
     return int(ack.seq)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import msgspec
 
-from shared import log
+from shared import log, metrics
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, ConfigurationError
@@ -159,17 +159,21 @@ async def _sign_of_life(runtime: Runtime[S]) -> None:
 
 
 async def _serve_health(runtime: Runtime[S], port: int) -> None:
-    """Answer any request on 127.0.0.1 with this process's health: 200 when both engines answer, else 503."""
+    """On 127.0.0.1: GET /metrics, and for any other request this process's health: 200 when both engines answer, else 503."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ArchiverError):
-            await asyncio.wait_for(reader.readline(), 5)
-            state = await health(runtime.db, runtime.bus)
-            body = msgspec.json.encode({"service": runtime.role, "instance": runtime.instance, **state})
-            status = "200 OK" if all(value == "ok" for value in state.values()) else "503 Service Unavailable"
-            head = (
-                f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            )
+            request = await asyncio.wait_for(reader.readline(), 5)
+            if request.startswith(b"GET /metrics "):
+                status, kind, body = "200 OK", metrics.CONTENT_TYPE, metrics.render()
+            else:
+                state = await health(runtime.db, runtime.bus)
+                kind, body = (
+                    "application/json",
+                    msgspec.json.encode({"service": runtime.role, "instance": runtime.instance, **state}),
+                )
+                status = "200 OK" if all(value == "ok" for value in state.values()) else "503 Service Unavailable"
+            head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode() + body)
             await writer.drain()
         writer.close()

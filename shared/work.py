@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from shared import events, faults, log
+from shared import events, faults, log, metrics
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, Session
 from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused
@@ -179,6 +179,9 @@ class Work:
                     raise Fenced(f"The job is not {self.status} (attempt {self.attempt}) any more.")
 
         await self.patiently(once)
+        metrics.TRANSITIONS.labels(to).inc()
+        metrics.STAGE_SECONDS.labels(self.status).observe(time.monotonic() - self._progress.began)
+        metrics.STAGE_BYTES.labels(self.status).inc(self._progress.done or 0)
         self._progress = _Progress()
         self.status = to
         self._handed_over = not keep_lease
@@ -252,7 +255,7 @@ class _Progress:
         self.fraction: float | None = None
         self.fresh = False
         self.reported_at = 0.0
-        self._began = time.monotonic()
+        self.began = time.monotonic()
 
     def note(self, operation: str, done: int | None, total: int | None, fraction: float | None) -> None:
         self.operation = operation
@@ -263,11 +266,11 @@ class _Progress:
         self.fresh = True
 
     def speed(self) -> int | None:
-        elapsed = time.monotonic() - self._began
+        elapsed = time.monotonic() - self.began
         return int(self.done / elapsed) if self.done and elapsed > 0.5 else None
 
     def seconds_left(self) -> int | None:
-        elapsed = time.monotonic() - self._began
+        elapsed = time.monotonic() - self.began
         if not self.fraction or elapsed < 1:
             return None
         return int(elapsed * (1 - self.fraction) / self.fraction)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared import log, retry
+from shared import log, metrics, retry
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, is_database_away
 from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused, from_os_error
@@ -137,6 +137,7 @@ class Worker:
     def _start(self, job: Any, handle: Handle) -> None:
         work = Work(self.db, self.bus, job, self.instance, self.rules.lease_seconds)
         self.running[work.id] = work
+        metrics.CLAIMS.inc()
         logger.info("claimed", job_id=str(work.id), attempt=work.attempt, status=work.status, message="Took a job.")
         self._spawn(self._attend(work, handle))
 
@@ -236,6 +237,8 @@ class Worker:
         if decision.spends is None and decision.missing_bytes is None:
             # What is not there yet is looked for as often as work is; only space has a rhythm of its own (SPACE_CHECK_SECONDS).
             decision = msgspec.structs.replace(decision, delay_s=min(decision.delay_s, self.rules.poll_seconds))
+        if decision.spends is not None:
+            metrics.RETRIES.labels(decision.spends).inc()
         if decision.spends is not None or work.job["wait_reason"] != decision.reason:
             await work.warn("retry" if decision.spends else "waiting", decision.reason, delay_s=decision.delay_s)
         if work.status == self.lane.ready or self._takes_over:

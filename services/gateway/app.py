@@ -17,12 +17,13 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import chores, problems
-from services.gateway.api import auth, config, folders, history, jobs, live, queue, system, tasks, users
+from services.gateway import chores, documents, problems
+from services.gateway.api import auth, config, folders, history, jobs, live, queue, schema, system, tasks, users
 from services.gateway.api.system import System
 from services.gateway.audit import AuditLog
 from services.gateway.config import Configuration
-from services.gateway.gate import Gate
+from services.gateway.figures import Figures, Measured
+from services.gateway.gate import Asgi, Gate
 from services.gateway.history import History
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
@@ -107,8 +108,8 @@ def routes(parts: Parts) -> Litestar:
             system.get_ready,
         ],
     )
-    return Litestar(
-        route_handlers=[api, live.follow, live.follow_dashboard],
+    made = Litestar(
+        route_handlers=[api, live.follow, live.follow_dashboard, schema.page, schema.asyncapi],
         dependencies={name: Provide(_given(getattr(parts, name)), sync_to_thread=False) for name in Parts.__dataclass_fields__},
         exception_handlers={Exception: problems.answer},
         request_max_body_size=_BODY_BYTES,
@@ -124,6 +125,9 @@ def routes(parts: Parts) -> Litestar:
         ),
         logging_config=None,
     )
+    for name, example in documents.EXAMPLES.items():
+        made.openapi_schema.components.schemas[name].examples = [example]
+    return made
 
 
 def _given(part: Any) -> Any:
@@ -156,7 +160,8 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     parts = assemble(runtime)
     wake = asyncio.Event()
     await runtime.bus.on_nudge(wake.set)
-    gate = Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security)
+    figures = Figures(parts.store, parts.hub, parts.security)
+    gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, figures))
     async with _http(gate, sock) as serving, asyncio.TaskGroup() as group:
         group.create_task(_until_ended(serving))
         group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
@@ -166,7 +171,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _http(gate: Gate, sock: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+async def _http(gate: Asgi, sock: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines show the token of a WebSocket's address
     config = uvicorn.Config(
         gate,

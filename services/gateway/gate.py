@@ -31,7 +31,7 @@ PUBLIC = {("POST", "/api/auth/login"), ("GET", "/api/health"), ("GET", "/api/hea
 BEFORE_PASSWORD_CHANGE = {"/api/auth/password", "/api/auth/me", "/api/auth/logout"}
 READING = {"GET", "HEAD", "OPTIONS"}
 SESSION_COOKIE = "cs_archiver_session"
-SCHEMAS = {"/schema/openapi.json"}
+SCHEMAS = {"/schema", "/schema/openapi.json", "/schema/asyncapi.json"}
 CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then nothing else is possible."
 
 BODY_SECONDS = 30.0
@@ -88,7 +88,8 @@ def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 class Gate:
     """ASGI application around the API and the pages."""
 
-    def __init__(self, api: Asgi, pages: Asgi, security: Security) -> None:
+    def __init__(self, api: Asgi, pages: Asgi, security: Security, figures: Asgi | None = None) -> None:
+        self._figures = figures
         self._api = api
         self._pages = pages
         self._security = security
@@ -117,7 +118,10 @@ class Gate:
                 await self._admit(scope, path)
             await self._api(scope, receive, send)
         elif path in SCHEMAS:
-            await self._api(scope, receive, send)
+            # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.
+            await self._api({**scope, "path": "/schema/index.html"} if path == "/schema" else scope, receive, send)
+        elif path == "/metrics" and self._figures is not None:
+            await self._figures(scope, receive, send)
         elif _below(path, "/schema"):
             raise not_found("There is nothing at this address.")
         else:

@@ -431,6 +431,17 @@ SELECT status, count(*) AS n FROM jobs WHERE kind = 'archive' GROUP BY status
 -- The processes that have shown a sign of life. $1 seconds after which one counts as gone.
 SELECT *, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive FROM service_instances ORDER BY role, instance
 
+-- job_states --
+-- Jobs by kind and state.
+SELECT kind, status, count(*) AS n FROM jobs GROUP BY kind, status
+
+-- waits --
+-- What waits.
+SELECT
+  (SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8 FROM jobs WHERE status = 'queued' AND NOT paused) AS queue_age,
+  (SELECT count(*) FROM jobs WHERE paused AND status NOT IN ('completed', 'failed', 'cancelled')) AS paused,
+  (SELECT count(*) FROM cleanups) AS cleanups
+
 -- leases --
 -- Who holds which job until when.
 SELECT lease_owner, id, folder_name, status, lease_until FROM jobs

@@ -209,6 +209,12 @@ class Store:
     async def instances(self, silent_s: float) -> list[Any]:
         return await self._rows("instances", silent_s)
 
+    async def job_states(self) -> list[Any]:
+        return await self._rows("job_states")
+
+    async def waits(self) -> Any:
+        return await self._row("waits")
+
     async def leases(self) -> list[Any]:
         return await self._rows("leases")
 

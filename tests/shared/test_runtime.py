@@ -52,6 +52,13 @@ class Service:
         head, _, body = answer.partition(b"\r\n\r\n")
         return int(head.split()[1]), json.loads(body)
 
+    async def metrics(self) -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.health_port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer.decode()
+
     async def ended(self, timeout: float = 15.0) -> int:
         return await asyncio.to_thread(self.process.wait, timeout)
 
@@ -79,6 +86,10 @@ async def test_a_service_starts_works_and_stops_within_two_seconds(kernel: Kerne
 
     row = await eventually(lambda: kernel.row(job), lambda seen: seen["status"] == "copying", "the job to be taken", 30)
     assert row["lease_owner"].startswith("compressor@")
+    figures = await service.metrics()
+    assert figures.startswith("HTTP/1.1 200 OK")
+    assert "cs_archiver_claims_total 1.0" in figures
+    assert 'cs_archiver_transitions_total{status="copying"} 1.0' in figures
     status, answer = await eventually(service.health, lambda seen: seen[0] == 200, "health to be good")
     assert (status, answer["service"], answer["database"], answer["nats"]) == (200, "compressor", "ok", "ok")
     assert answer["instance"] == row["lease_owner"]

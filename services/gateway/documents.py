@@ -1,0 +1,150 @@
+"""What programs read to talk to us: AsyncAPI made from the events' Structs, examples for OpenAPI, and a page for people."""
+
+from html import escape
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from services.gateway.schemas import DashboardMessage, LiveMessage
+from shared import events
+from shared.lifecycle import Status
+
+EXAMPLES: dict[str, Any] = {
+    "LoginRequest": {"username": "ada", "password": "correct horse battery"},
+    "PasswordChange": {"current_password": "changeme", "new_password": "correct horse battery"},
+    "JobRequest": {"folder_path": "/mnt/qnap/CitySpace Tech Team/Production/2024/Project_Alpha", "keep_source": False},
+    "JobCreated": {
+        "job_id": "123e4567-e89b-12d3-a456-426614174000",
+        "status": "queued",
+        "folder_name": "Project_Alpha",
+        "created_at": "2026-01-15T14:32:01Z",
+    },
+    "TaskControl": {"action": "pause"},
+    "Ticket": {"ticket": "dGhpcyBpcyBub3QgYSByZWFsIHRpY2tldA", "expires_in": 30},
+    "Health": {"status": "healthy", "timestamp": "2026-01-15T14:32:01Z"},
+    "Problem": {
+        "type": "conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "This job has completed; there is nothing left to cancel.",
+        "request_id": "6f1c2d3e4a5b",
+    },
+}
+_REF = "#/components/schemas/{name}"
+
+
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI 3.0 document: the stream's events and live lines on NATS, and the gateway's WebSockets. Pure."""
+    shapes = (events.JobEvent, events.Progress, events.LogLine, LiveMessage, DashboardMessage)
+    references, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    payloads = dict(zip(("JobEvent", "Progress", "LogLine", "LiveMessage", "DashboardMessage"), references, strict=True))
+    states = [status for status in Status if status is not Status.RUNNING] + [Status.RUNNING]
+    nats, sockets = [{"$ref": "#/servers/nats"}], [{"$ref": "#/servers/gateway"}]
+    job = {"job": {"description": "The job's id."}}
+    channels = {
+        **{
+            f"job_{status}": _channel(events.subject(status), "JobEvent", nats, f"A job has entered the state {status}.")
+            for status in states
+        },
+        "progress": _channel("live.progress.{job}", "Progress", nats, "Figures of a running stage; may get lost.", job),
+        "log": _channel(
+            "live.log.{job}", "LogLine", nats, "A line of a job's log; may get lost, the log itself is in Postgres.", job
+        ),
+        "ws_jobs": _channel("/ws/jobs", "LiveMessage", sockets, "A snapshot, then every change."),
+        "ws_dashboard": _channel("/ws/dashboard", "DashboardMessage", sockets, "The same in the dashboard's words."),
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "CS Archiver events",
+            "version": version("cs-archiver"),
+            "description": "What happened to jobs. Stream JOBS keeps `job.>`; evolution is additive, unknown fields are ignored.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "nats": {"host": "localhost:4222", "protocol": "nats", "description": "User `subscriber` may read."},
+            "gateway": {
+                "host": "localhost:8000",
+                "protocol": "ws",
+                "description": "`?ticket=`, `?token=` or the session's cookie.",
+            },
+        },
+        "channels": channels,
+        "operations": {
+            f"receive_{name}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}, "summary": channel["description"]}
+            for name, channel in channels.items()
+        },
+        "components": {
+            "messages": {
+                name: {"name": name, "contentType": "application/json", "payload": shape} for name, shape in payloads.items()
+            },
+            "schemas": components,
+        },
+    }
+
+
+def _channel(
+    address: str, message: str, servers: list[dict[str, str]], text: str, parameters: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    more = {"parameters": parameters} if parameters else {}
+    messages = {message: {"$ref": f"#/components/messages/{message}"}}
+    return {"address": address, "description": text, "servers": servers, "messages": messages, **more}
+
+
+# The page ----------------------------------------------------------------------------------------------------------------------------
+
+_STYLE = """
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+body{max-width:60rem;margin:2rem auto;padding:0 1rem}
+code,pre{font:0.9rem/1.5 ui-monospace,monospace}
+pre{overflow:auto;padding:.75rem;border:1px solid #8886;border-radius:8px}
+details{border-bottom:1px solid #8884;padding:.4rem 0}summary{cursor:pointer}
+b.m{display:inline-block;min-width:5rem}
+table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0}
+"""
+
+
+def page(openapi: dict[str, Any], asynchronous: dict[str, Any], nonce: str) -> str:
+    """Both documents as one HTML page: no script, one style that the nonce admits. Pure."""
+    groups: dict[str, list[str]] = {}
+    for path, item in sorted(openapi["paths"].items()):
+        for method, operation in item.items():
+            tag = next(iter(operation.get("tags") or ["Other"]))
+            groups.setdefault(tag, []).append(_operation(method, path, operation))
+    sections = "".join(f"<h2>{escape(tag)}</h2>{''.join(rows)}" for tag, rows in sorted(groups.items()))
+    channels = "".join(
+        f"<tr><td><code>{escape(channel['address'])}</code></td><td>{escape(channel['description'])}</td></tr>"
+        for channel in asynchronous["channels"].values()
+    )
+    schemas = "".join(
+        f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary><pre>{escape(_pretty(schema))}</pre></details>'
+        for name, schema in sorted(openapi["components"]["schemas"].items())
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<title>CS Archiver: interface</title><style nonce="{nonce}">{_STYLE}</style></head><body><main>'
+        f"<h1>CS Archiver {escape(openapi['info']['version'])}</h1><p>{escape(openapi['info'].get('description', ''))}</p>"
+        '<p>For programs: <a href="/schema/openapi.json">OpenAPI</a>, <a href="/schema/asyncapi.json">AsyncAPI</a>.</p>'
+        f"{sections}<h2>Events</h2><table>{channels}</table><h2>Shapes</h2>{schemas}</main></body></html>"
+    )
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    text, _, more = operation.get("description", "").partition("\n")
+    parameters = "".join(
+        f"<tr><td><code>{escape(p['name'])}</code></td><td>{escape(p['in'])}</td><td>{escape(p.get('description') or '')}</td></tr>"
+        for p in operation.get("parameters", [])
+    )
+    answers = "".join(
+        f"<tr><td>{escape(status)}</td><td>{escape(answer.get('description', ''))}</td></tr>"
+        for status, answer in sorted(operation["responses"].items())
+    )
+    return (
+        f'<details><summary><b class="m">{escape(method.upper())}</b> <code>{escape(path)}</code> {escape(text)}</summary>'
+        f"<p>{escape(more)}</p><table>{parameters}</table><table>{answers}</table></details>"
+    )
+
+
+def _pretty(schema: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()

@@ -1,0 +1,28 @@
+"""What a process counts, for Prometheus. Each service shows its own on its health port; the gateway's are at /metrics.
+
+Names begin with `cs_archiver_`; seconds and bytes, never milliseconds or megabytes. Labels have few values: never a job, a path or a user.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+_MINUTES = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
+
+STAGE_SECONDS = Histogram(
+    "cs_archiver_stage_seconds", "How long a stage that ended took.", ["stage"], buckets=_MINUTES, registry=REGISTRY
+)
+STAGE_BYTES = Counter("cs_archiver_stage_bytes", "Bytes that stages went through.", ["stage"], registry=REGISTRY)
+TRANSITIONS = Counter("cs_archiver_transitions", "States that jobs entered by this process.", ["status"], registry=REGISTRY)
+RETRIES = Counter("cs_archiver_retries", "Tries that were spent from a budget.", ["operation"], registry=REGISTRY)
+CLAIMS = Counter("cs_archiver_claims", "Jobs that were taken up.", registry=REGISTRY)
+RELAYED = Counter("cs_archiver_events_published", "Events that this process published as the elected relay.", registry=REGISTRY)
+
+
+def render() -> bytes:
+    """All figures of this process as Prometheus' text."""
+    return generate_latest(REGISTRY)

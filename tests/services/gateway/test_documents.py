@@ -1,0 +1,111 @@
+"""What programs and people read about the interface: complete, made from the code, and without anything from elsewhere."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.gateway import documents
+from services.gateway.schemas import JobUpdate
+from shared import events
+from shared.lifecycle import Status
+from tests.services.gateway.conftest import Gateway, problem
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "events"
+
+
+def _resolve(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(_references(item) for item in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_references(item) for item in value))
+    return set()
+
+
+async def test_asyncapi(gateway: Gateway) -> None:
+    """One channel per subject that the code publishes, every reference leads somewhere, every field of the Structs is there."""
+    document = (await gateway.ask("GET", "/schema/asyncapi.json", token="")).json()
+
+    assert document == json.loads(json.dumps(documents.asyncapi()))
+    assert document["asyncapi"] == "3.0.0"
+    for reference in _references(document):
+        assert _resolve(document, reference)
+    addresses = {channel["address"] for channel in document["channels"].values()}
+    assert addresses >= {events.subject(status) for status in Status} | {"live.progress.{job}", "live.log.{job}", "/ws/jobs"}
+    schemas = document["components"]["schemas"]
+    for shape in (events.JobEvent, events.JobData, events.Progress, events.LogLine, JobUpdate):
+        fields = {field.encode_name for field in msgspec.structs.fields(shape)}
+        assert set(schemas[shape.__name__]["properties"]) >= fields, shape
+
+
+def test_golden_events_are_what_the_document_says() -> None:
+    """Every recorded event has the required fields of the document's shape, and no other."""
+    schemas = documents.asyncapi()["components"]["schemas"]
+    for file in GOLDEN.glob("*.json"):
+        event = json.loads(file.read_bytes())
+        for shape, value in ((schemas["JobEvent"], event), (schemas["JobData"], event["data"])):
+            assert set(shape["required"]) <= set(value) <= set(shape["properties"]), file
+
+
+async def test_openapi(gateway: Gateway) -> None:
+    """3.1 with plain names, examples for what is sent, concrete answers; the live messages are among the types."""
+    document = (await gateway.ask("GET", "/schema/openapi.json", token="")).json()
+    schemas = document["components"]["schemas"]
+    assert document["openapi"].startswith("3.1")
+    assert not [name for name in schemas if not re.fullmatch(r"[A-Za-z]+", name)]
+    for reference in _references(document):
+        assert _resolve(document, reference)
+    for name, example in documents.EXAMPLES.items():
+        assert schemas[name]["examples"] == [example]
+        assert set(schemas[name].get("required", [])) <= set(example) <= set(schemas[name]["properties"])
+    for name in ("Snapshot", "JobUpdate", "QueueUpdate", "LogMessage", "JobEntered", "Heartbeat"):
+        assert "type" in schemas[name]["properties"], name
+
+
+async def test_the_page(gateway: Gateway) -> None:
+    """Every address is on it; no script, nothing loaded from anywhere, one style that the answer's own nonce admits."""
+    page = await gateway.ask("GET", "/schema", token="")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    document = (await gateway.ask("GET", "/schema/openapi.json", token="")).json()
+    assert not [path for path in document["paths"] if path not in page.text]
+    assert not re.search(r"<script|<link|<img|https?://|\son\w+=|\sstyle=", page.text)
+    nonce = re.search(r'<style nonce="([\w-]+)">', page.text)
+    assert nonce is not None
+    assert f"style-src 'nonce-{nonce[1]}'" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    problem(await gateway.ask("GET", "/schema/nothing", token=""), 404, "not-found")
+
+
+async def test_metrics(gateway: Gateway) -> None:
+    """To this machine, or with a token; a proxy's visitor without one gets nothing."""
+    await gateway.request()
+    await gateway.ask("GET", "/api/queue")
+    answer = await gateway.ask("GET", "/metrics", token="")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    text = answer.text
+    for wanted in (
+        'cs_archiver_jobs{kind="archive",status="queued"}',
+        'cs_archiver_http_requests_total{method="GET",route="/api/queue",status="200"}',
+        'cs_archiver_http_seconds_bucket{le="0.005",method="GET",route="/api/queue"}',
+        'cs_archiver_live_clients{channel="jobs"}',
+        "cs_archiver_queue_age_seconds",
+        "cs_archiver_relay_lag_seconds",
+        "cs_archiver_events_published_total",
+    ):
+        assert wanted in text, wanted
+    behind_proxy = {"X-Forwarded-For": "203.0.113.9"}
+    problem(await gateway.ask("GET", "/metrics", token="", headers=behind_proxy), 401, "unauthorized")
+    assert (await gateway.ask("GET", "/metrics", headers=behind_proxy)).status_code == 200
+    problem(await gateway.ask("GET", "/metrics", token="nonsense"), 401, "unauthorized")
