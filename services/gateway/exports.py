@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-CSV = "text/csv; charset=utf-8"
+CSV = "text/csv"  # the framework names the character set
 NDJSON = "application/x-ndjson"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -77,7 +77,7 @@ DROP INDEX jobs_history_by_status;
 
 -- How many rows the planner expects for the history's filters: for a total that must not cost a count of a million rows.
 CREATE FUNCTION expected_jobs(kinds text[], states text[], creator text, owner uuid, words text, since timestamptz, before timestamptz)
-RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   condition text := format('kind = ANY(%L::text[]) AND cleared_at IS NULL', kinds);
   plan json;

@@ -1,0 +1,189 @@
+"""The history at 60,000 jobs: filters, pages, totals, files, clearing; every query walks an index."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.gateway import exports
+from services.gateway.history import EXACT_TOTAL, Filter
+from shared.lifecycle import Kind, Status
+from tests.services.gateway.conftest import Gateway, problem, running
+from tests.services.gateway.test_users import user
+from tests.support.engines import NatsEngine, PostgresEngine
+
+JOBS = 60_000
+# Newest first is n = 1: every tenth failed, every thousandth cancelled, the rest completed; ten users; every fiftieth a pack.
+_SEED = f"""
+INSERT INTO jobs (kind, folder_name, source_path, destination_path, created_by, created_at, status, status_since, completed_at)
+SELECT CASE WHEN n % 50 = 0 THEN 'pack' ELSE 'archive' END, 'Project ' || n,
+  format('/nas/%s/%s/Project %s', (ARRAY['Production', 'Research', 'Music'])[n % 3 + 1], 2000 + n % 25, n), format('/x/%s.tar.7z', n),
+  'person' || n % 10, '2026-01-01'::timestamptz - make_interval(mins => n),
+  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(), now()
+FROM generate_series(1, {JOBS}) AS n
+"""
+
+
+@pytest.fixture(scope="module")
+async def seeded(pg: PostgresEngine, nats: NatsEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    async with running(pg, nats, tmp_path_factory.mktemp("storage"), events=False) as made:
+        made.token = await made.login()
+        owner = made.kernel.owner
+        async with owner.transaction():
+            await owner.execute("SET LOCAL session_replication_role = replica")
+            await owner.execute(_SEED)
+        await owner.execute("VACUUM ANALYZE jobs")
+        yield made
+
+
+async def _names(gateway: Gateway, query: str) -> list[str]:
+    answer = await gateway.ask("GET", f"/api/jobs?{query}")
+    assert answer.status_code == 200, answer.text
+    return [job["folder_name"] for job in answer.json()]
+
+
+async def test_filters(seeded: Gateway) -> None:
+    """Status, user, kind, text and dates, each alone and together; what nobody knows is refused by name."""
+    assert await _names(seeded, "limit=3") == ["Project 1", "Project 2", "Project 3"]
+    assert await _names(seeded, "limit=3&status=failed") == ["Project 3", "Project 13", "Project 23"]
+    assert await _names(seeded, "limit=3&status=failed,cancelled") == ["Project 1", "Project 3", "Project 13"]
+    assert await _names(seeded, "limit=2&user=PERSON7") == ["Project 7", "Project 17"]
+    assert await _names(seeded, "limit=2&kind=pack") == ["Project 50", "Project 100"]
+    assert await _names(seeded, "limit=2&kind=pack,archive&offset=49") == ["Project 50", "Project 51"]
+    assert await _names(seeded, "q=pROject%2059999") == ["Project 59999"]
+    assert await _names(seeded, "q=Music/2001/Project%2060001") == []
+    assert await _names(seeded, "q=music&limit=1") == ["Project 2"]
+    dates = "from=2025-12-31T23:50:00Z&to=2025-12-31T23:55:00Z"
+    assert await _names(seeded, dates) == [f"Project {n}" for n in range(6, 11)]
+    assert await _names(seeded, f"{dates}&user=person7&status=completed&q=project&kind=archive") == ["Project 7"]
+    assert "Known: archive" in problem(await seeded.ask("GET", "/api/jobs?kind=zip"), 400, "bad-request")
+    for wrong in ("from=yesterday", "limit=0", "cursor=x", "status=lost"):
+        assert (await seeded.ask("GET", f"/api/jobs?{wrong}")).status_code == 400, wrong
+
+
+async def test_totals(seeded: Gateway) -> None:
+    """Exact up to 10,000; above it an estimate of the right size that says what it is."""
+    answer = await seeded.ask("GET", "/api/jobs?status=cancelled&limit=1&kind=archive")
+    assert (answer.headers["x-total-count"], "x-total-estimated" in answer.headers) == (str(JOBS // 1000), False)
+    for query, truth in (("limit=1", JOBS * 49 // 50), ("limit=1&q=music", JOBS // 3)):
+        answer = await seeded.ask("GET", f"/api/jobs?{query}")
+        assert answer.headers["x-total-estimated"] == "true"
+        assert int(answer.headers["x-total-count"]) > EXACT_TOTAL
+        assert 0.5 < int(answer.headers["x-total-count"]) / truth < 2, query
+
+
+async def test_pages(seeded: Gateway) -> None:
+    """The cursor goes on exactly where the page ended, with filters too; page 500 comes by offset as well."""
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        answer = await seeded.ask("GET", f"/api/jobs?status=cancelled&limit=70{cursor}")
+        seen += [job["folder_name"] for job in answer.json()]
+        if "x-next-cursor" not in answer.headers:
+            break
+        cursor = f"&cursor={answer.headers['x-next-cursor']}"
+    assert seen == [f"Project {n}" for n in range(1, JOBS, 1000)]
+    deep = await _names(seeded, "kind=archive,pack&limit=100&offset=49900")
+    assert deep == [f"Project {n}" for n in range(49_901, 50_001)]
+
+
+def _scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    own = [plan] if "Scan" in plan["Node Type"] else []
+    return own + [scan for child in plan.get("Plans", []) for scan in _scans(child)]
+
+
+_ALL = Filter()
+_WANTED = [
+    (_ALL, None, 100, 0, "jobs_history_by_kind"),
+    (_ALL, None, 100, 9_900, "jobs_history_by_kind"),
+    (_ALL, (datetime(2025, 10, 1, tzinfo=UTC), "00000000-0000-4000-8000-000000000000"), 100, 0, "jobs_history_by_kind"),
+    (Filter(kinds=(Kind.ARCHIVE, Kind.PACK)), None, 100, 0, "jobs_history_by_kind"),
+    (Filter(statuses=(Status.CANCELLED, Status.FAILED)), None, 100, 0, "jobs_history_by_state"),
+    (Filter(user="person3"), None, 100, 0, "jobs_history_by_user"),
+    (Filter(words="project 59999"), None, 100, 0, "jobs_words"),
+    (
+        Filter(since=datetime(2025, 12, 1, tzinfo=UTC), before=datetime(2025, 12, 2, tzinfo=UTC)),
+        None,
+        100,
+        0,
+        "jobs_history_by_kind",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wanted", "after", "limit", "offset", "index"), _WANTED)
+async def test_plans(seeded: Gateway, wanted: Filter, after: tuple[Any, Any] | None, limit: int, offset: int, index: str) -> None:
+    """No page reads the table: each walks the index made for it. A count looks at no more rows than it may count, or twice that."""
+    name = "history_by_state" if wanted.statuses else "history"
+    database = await seeded.kernel.db("gateway")
+    page = (*wanted.arguments, *(after or (None, None)), limit, offset)
+    async with database.session() as session:
+        rows = await session.connection.fetch(f"EXPLAIN (FORMAT JSON) {database.queries[name]}", *page)
+        counted = await session.connection.fetch(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {database.queries['count_history']}", *wanted.arguments, EXACT_TOTAL + 1
+        )
+    scans = _scans(rows[0][0][0]["Plan"])
+    used = {(scan["Node Type"], scan.get("Index Name")) for scan in scans}
+    assert "Seq Scan" not in {kind for kind, _ in used}, used
+    assert index in {name for _, name in used}, used
+    if index == "jobs_history_by_kind":
+        assert ("Index Only Scan", index) in used, "skipped rows are not read"
+    looked_at = sum(scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) for scan in _scans(counted[0][0][0]["Plan"]))
+    assert looked_at <= 2 * EXACT_TOTAL + 2, "a count ends at its limit"
+
+
+async def test_files(seeded: Gateway) -> None:
+    """CSV and NDJSON hold everything that matches, in the same order, under the names of the API."""
+    query = "/api/jobs?status=cancelled&kind=archive"
+    rows = list(csv.DictReader(io.StringIO((await seeded.ask("GET", f"{query}&format=csv")).text)))
+    lines = [json.loads(line) for line in (await seeded.ask("GET", f"{query}&format=ndjson")).text.splitlines()]
+    assert [row["folder_name"] for row in rows] == [line["folder_name"] for line in lines]
+    assert len(rows) == JOBS // 1000
+    answer = await seeded.ask("GET", f"{query}&format=csv&user=nobody")
+    assert answer.headers["content-disposition"] == 'attachment; filename="jobs.csv"'
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert {"job_id", "folder_name", "status"} <= set(next(csv.reader(io.StringIO(answer.text))))
+
+
+def test_no_cell_is_a_formula() -> None:
+    """Words of strangers that a spreadsheet would run get an apostrophe; numbers, and commas within words, stay what they are."""
+
+    class Row(msgspec.Struct):
+        name: str
+        size: int
+        data: dict[str, int]
+
+    line = exports.struct_lines([Row('=HYPERLINK("x"),"', -5, {"a": 1})])
+    assert next(csv.reader(io.StringIO(line.decode()))) == ['\'=HYPERLINK("x"),"', "-5", '{"a":1}']
+
+
+async def test_workspace_jobs_are_their_owners(seeded: Gateway) -> None:
+    """Other users see neither another's packs nor how many there are; archive jobs are the team's."""
+    made, token = await user(seeded)
+    answer = await seeded.ask("GET", "/api/jobs?kind=pack&limit=2", token=token)
+    assert (answer.json(), answer.headers["x-total-count"]) == ([], "0")
+    assert len((await seeded.ask("GET", "/api/jobs?limit=2", token=token)).json()) == 2
+    async with seeded.kernel.owner.transaction():
+        await seeded.kernel.owner.execute("SET LOCAL session_replication_role = replica")
+        await seeded.kernel.owner.execute("UPDATE jobs SET created_by_id = $1 WHERE folder_name = 'Project 150'", made)
+    answer = await seeded.ask("GET", "/api/jobs?kind=pack", token=token)
+    assert [job["folder_name"] for job in answer.json()] == ["Project 150"]
+
+
+async def test_clearing_comes_last(seeded: Gateway) -> None:
+    """Completed jobs of a time or a user are hidden, in portions, with one line in the audit log; nothing is erased."""
+    first = await seeded.ask("DELETE", "/api/jobs/completed?user=person7&to=2025-12-31T00:00:00Z")
+    assert 0 < first.json()["deleted_count"] < JOBS // 10
+    again = await seeded.ask("DELETE", "/api/jobs/completed?user=person7&to=2025-12-31T00:00:00Z")
+    assert again.json() == {"deleted_count": 0}
+    assert await _names(seeded, "user=person7&limit=1000&status=completed") == [
+        f"Project {n}" for n in range(7, 1441, 10) if n % 50 and n % 1000 != 1
+    ]
+    assert await seeded.kernel.owner.fetchval("SELECT count(*) FROM jobs") == JOBS
+    counts = await seeded.kernel.owner.fetch("SELECT data FROM audit WHERE action = 'jobs_cleared' ORDER BY id")
+    assert json.loads(counts[0]["data"]) == {"count": first.json()["deleted_count"]}
