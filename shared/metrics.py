@@ -7,22 +7,22 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCol
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-REGISTRY = CollectorRegistry()
-ProcessCollector(registry=REGISTRY)
-PlatformCollector(registry=REGISTRY)
+COLLECTED = CollectorRegistry()
+ProcessCollector(registry=COLLECTED)
+PlatformCollector(registry=COLLECTED)
 
 _MINUTES = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600)
 
 STAGE_SECONDS = Histogram(
-    "cs_archiver_stage_seconds", "How long a stage that ended took.", ["stage"], buckets=_MINUTES, registry=REGISTRY
+    "cs_archiver_stage_seconds", "How long a stage that ended took.", ["stage"], buckets=_MINUTES, registry=COLLECTED
 )
-STAGE_BYTES = Counter("cs_archiver_stage_bytes", "Bytes that stages went through.", ["stage"], registry=REGISTRY)
-TRANSITIONS = Counter("cs_archiver_transitions", "States that jobs entered by this process.", ["status"], registry=REGISTRY)
-RETRIES = Counter("cs_archiver_retries", "Tries that were spent from a budget.", ["operation"], registry=REGISTRY)
-CLAIMS = Counter("cs_archiver_claims", "Jobs that were taken up.", registry=REGISTRY)
-RELAYED = Counter("cs_archiver_events_published", "Events that this process published as the elected relay.", registry=REGISTRY)
+STAGE_BYTES = Counter("cs_archiver_stage_bytes", "Bytes that stages went through.", ["stage"], registry=COLLECTED)
+TRANSITIONS = Counter("cs_archiver_transitions", "States that jobs entered by this process.", ["status"], registry=COLLECTED)
+RETRIES = Counter("cs_archiver_retries", "Tries that were spent from a budget.", ["operation"], registry=COLLECTED)
+CLAIMS = Counter("cs_archiver_claims", "Jobs that were taken up.", registry=COLLECTED)
+RELAYED = Counter("cs_archiver_events_published", "Events that this process published as the elected relay.", registry=COLLECTED)
 
 
 def render() -> bytes:
     """All figures of this process as Prometheus' text."""
-    return generate_latest(REGISTRY)
+    return generate_latest(COLLECTED)

@@ -15,9 +15,9 @@ from services.gateway.store import Store
 from shared import metrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-REQUESTS = Counter("cs_archiver_http_requests", "Requests answered.", ["method", "route", "status"], registry=metrics.REGISTRY)
+REQUESTS = Counter("cs_archiver_http_requests", "Requests answered.", ["method", "route", "status"], registry=metrics.COLLECTED)
 LATENCY = Histogram(
-    "cs_archiver_http_seconds", "Until an answer began.", ["method", "route"], buckets=_SECONDS, registry=metrics.REGISTRY
+    "cs_archiver_http_seconds", "Until an answer began.", ["method", "route"], buckets=_SECONDS, registry=metrics.COLLECTED
 )
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -66,7 +66,7 @@ class Figures:
 
     async def _of_all(self) -> bytes:
         states, waits, lag = await self._store.job_states(), await self._store.waits(), await self._store.relay_lag()
-        registry = CollectorRegistry()
+        collected = CollectorRegistry()
         jobs = GaugeMetricFamily("cs_archiver_jobs", "Jobs by kind and state.", labels=["kind", "status"])
         for row in states:
             jobs.add_metric([row["kind"], row["status"]], row["n"])
@@ -74,7 +74,7 @@ class Figures:
         for channel in CHANNELS:
             clients.add_metric([channel], sum(client.channel == channel for client in self._hub.clients))
         sent = self._hub.sent + sum(client.sent for client in self._hub.clients)
-        registry.register(
+        collected.register(
             _Ready(
                 [
                     jobs,
@@ -91,7 +91,7 @@ class Figures:
                 ]
             )
         )
-        return generate_latest(registry)
+        return generate_latest(collected)
 
 
 class _Ready:
