@@ -273,6 +273,15 @@ class Client:
     def system_status(self) -> Doc[SystemStatus]:
         return self._parse(self._send("GET", "/api/system/status"), SystemStatus)
 
+    def read(self, path: str, shape: type[T], params: dict[str, Any] | None = None) -> Doc[T]:
+        """Any document."""
+        return self._parse(self._send("GET", path, params), shape)
+
+    def write(self, method: str, path: str, body: Any = None) -> Any:
+        """Any change; the server's document, None where it sends none."""
+        answer = self._send(method, path, body=body)
+        return _decode(answer, self.server) if answer.content else None
+
     def _all(self, path: str, params: dict[str, Any], shape: type[T], limit: int | None = None) -> Doc[list[T]]:
         """Page by page, until the total the server names is reached (without one: until a page is not full)."""
         rows: list[Any] = []
@@ -281,7 +290,7 @@ class Client:
             answer = self._send("GET", path, {**params, "limit": size, "offset": len(rows)})
             page = self._convert(_decode(answer, self.server), list[Any])
             rows += page
-            total = answer.headers.get("X-Total-Count", "")
+            total = "" if "X-Total-Estimated" in answer.headers else answer.headers.get("X-Total-Count", "")
             if not page or (len(rows) >= int(total) if total.isdigit() else len(page) < size):
                 break
         return Doc(self._convert(rows, list[shape]), rows)  # type: ignore[valid-type] # a type made at run time

@@ -12,6 +12,7 @@ from shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cli.actions import Actions
+    from cli.admin import Admin
 
 app = typer.Typer(
     name="cs-archiver",
@@ -53,6 +54,18 @@ class Level(StrEnum):
     INFO = "INFO"
     WARNING = "WARNING"
     ERROR = "ERROR"
+
+
+class Scope(StrEnum):
+    READ = "read"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+
+def _admin(server: str | None) -> "Admin":
+    from cli.admin import Admin  # noqa: PLC0415 - as below
+
+    return Admin(server)
 
 
 def _actions(server: str | None) -> "Actions":
@@ -217,6 +230,47 @@ def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
 def status(as_json: Json = False, server: Server = None) -> None:
     """Show disk space, workers and counts."""
     _actions(server).status(as_json)
+
+
+@app.command(epilog=_CHANGE)
+def users(
+    action: Annotated[str, typer.Argument(help="list, add, delete, disable, enable, promote, demote or password.")] = "list",
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Whom.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="add: make an admin.")] = False,
+    must_change: Annotated[bool, typer.Option("--must-change", help="add, password: to be changed at the next login.")] = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """List and change users; for admins.
+
+    A new password is asked for, taken from CS_ARCHIVER_NEW_PASSWORD, or read from stdin; never from the command line.
+    """
+    _admin(server).users(action, name, admin, must_change, as_json)
+
+
+@app.command(epilog=_CHANGE)
+def tokens(
+    action: Annotated[str, typer.Argument(help="list, add or revoke.")] = "list",
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which.")] = None,
+    scope: Annotated[Scope, typer.Option("--scope", help="add: what it may do.")] = Scope.READ,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="add: how long it lasts; else until revoked.")] = None,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """List, make and revoke your personal tokens for scripts."""
+    _admin(server).tokens(action, name, scope.value, days, as_json)
+
+
+@app.command(epilog=_READ)
+def audit(
+    actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Only what this user did.")] = None,
+    action: Annotated[str | None, typer.Option("--action", metavar="WORD", help="Only this: login, job_cancel, ...")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Show who did what, when and from where; for admins."""
+    _admin(server).audit(actor, action, limit, as_json)
 
 
 @app.command("version", epilog=status_help((Exit.OK, Exit.USAGE)))
