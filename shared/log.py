@@ -15,6 +15,8 @@ _KEEP_BYTES = 1 << 30  # seed 001, 9.4: 30 days or 1 GB, whichever comes first
 _FILE_BYTES = 100 << 20
 _SECRET_KEY = re.compile(r"password|secret|token|authorization|database_url", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@")
+# Access tokens, personal tokens and tokens in an address, wherever in a sentence they stand.
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+|csa_[\w-]{16,}|(?<=[?&]token=)[^&\s\"']+|(?<=[?&]ticket=)[^&\s\"']+")
 
 
 class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
@@ -59,7 +61,7 @@ def _without_secrets(key: str, value: Any) -> Any:
     if _SECRET_KEY.search(key):
         return "[redacted]"
     if isinstance(value, str):
-        return _URL_PASSWORD.sub(r"\1:[redacted]@", value)
+        return _TOKEN.sub("[redacted]", _URL_PASSWORD.sub(r"\1:[redacted]@", value))
     if isinstance(value, dict):
         return {inner: _without_secrets(str(inner), item) for inner, item in value.items()}
     if isinstance(value, list | tuple):

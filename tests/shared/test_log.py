@@ -23,6 +23,7 @@ lines.debug("unseen", message="Too quiet.")
 lines.info("started", message="At work.", job_id="j1", nats_password="hunter2", database_url="hunter2",
     error="cannot reach postgresql://cs_uploader:hunter2@db/cs", data={"Authorization": "hunter2", "tries": [1, "nats://u:hunter2@n"]})
 logging.getLogger("nats").warning("lost nats://u:%s@host", "hunter2")
+lines.warning("tokens", message="GET /ws/jobs?token=hunter2&x=1 by csa_hunter2hunter2hunter2 and eyJhbGciOiJI.hunter2.hunter2")
 logging.getLogger("httpx").info("unseen")
 try:
     raise ValueError("postgresql://cs_uploader:hunter2@db/cs")
@@ -44,7 +45,8 @@ def test_json_lines_for_programs(tmp_path: Path) -> None:
 
     lines = [json.loads(line) for line in say("json", str(file))]
 
-    assert [(line["event"], line["level"]) for line in lines[:1] + lines[2:]] == [("started", "info"), ("failed", "error")]
+    assert [(line["event"], line["level"]) for line in lines[:1] + lines[3:]] == [("started", "info"), ("failed", "error")]
+    assert lines[2]["message"] == "GET /ws/jobs?token=[redacted]&x=1 by [redacted] and [redacted]"
     first = lines[0]
     assert (first["service"], first["instance"], first["job_id"], first["message"]) == (
         "uploader",
@@ -57,7 +59,7 @@ def test_json_lines_for_programs(tmp_path: Path) -> None:
     assert first["error"] == "cannot reach postgresql://cs_uploader:[redacted]@db/cs"
     assert first["data"] == {"Authorization": "[redacted]", "tries": [1, "nats://u:[redacted]@n"]}
     assert lines[1]["event"] == "lost nats://u:[redacted]@host"
-    assert "Traceback" in lines[2]["exception"]
+    assert "Traceback" in lines[3]["exception"]
     timeless = [[{**line, "timestamp": ""} for line in copy] for copy in (lines, map(json.loads, file.read_text().splitlines()))]
     assert timeless[0] == timeless[1]
 

@@ -113,6 +113,50 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
         assert secret not in written
 
 
+async def test_no_secret_is_logged(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
+    """Every way a secret comes in, at the most talkative level: the log of the whole run holds none of them."""
+    dsn = await pg.create_database(await pg.template("migrated", _migrate))
+    port, log = _free_port(), tmp_path / "log"
+    environment = _environment(pg, nats, dsn, port, tmp_path)
+    secrets = {"wrong-Passw0rd", "new-Passw0rd", "reset-Passw0rd", PASSWORD, "j" * 40, nats.passwords["gateway"]}
+    async with _process(environment, log) as process, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+        async def login(password: str = PASSWORD, **more: object) -> httpx.Response:
+            return await client.post("/api/auth/login", json={"username": "admin", "password": password, **more})
+
+        async def status() -> int:
+            try:
+                return (await login()).status_code
+            except httpx.TransportError:
+                return 0
+
+        await eventually(status, lambda seen: seen == 200, "the first login", 30)
+        secrets.add((await login(cookie=True)).cookies["cs_archiver_session"])
+        client.cookies.clear()
+        token = (await login()).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        assert (await login("wrong-Passw0rd")).status_code == 401
+        assert (
+            await client.post("/api/auth/login", content=b'{"username": "admin", "password": "wrong-Passw0rd"')
+        ).status_code == 400
+        script = (await client.post("/api/tokens", json={"name": "x", "scope": "admin"})).json()["token"]
+        made = (await client.post("/api/users", json={"username": "eve", "password": "new-Passw0rd"})).json()
+        assert (await client.patch(f"/api/users/{made['id']}", json={"password": "reset-Passw0rd"})).status_code == 200
+        change = {"current_password": PASSWORD, "new_password": "new-Passw0rd"}
+        assert (await client.post("/api/auth/password", json=change)).status_code == 204
+        for text in (token, script):
+            async with connect(f"ws://127.0.0.1:{port}/ws/jobs?token={text}", proxy=None) as watching:
+                await asyncio.wait_for(watching.recv(), 5)
+            assert (await client.get(f"/api/queue?token={text}")).status_code == 200
+        secrets |= {token, script}
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    await pg.drop_database(dsn)
+    written = log.read_text()
+    assert "stopped" in written
+    assert [secret for secret in secrets if secret in written] == []
+
+
 async def test_wrong_settings(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
     """A port in use and a password that bcrypt would cut end the process with a sentence instead of a stack."""
     dsn = await pg.create_database(await pg.template("migrated", _migrate))
