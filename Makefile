@@ -14,7 +14,7 @@ LOCKS := scanner compressor uploader gateway embedded
 UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' -not -path 'ui/dist/*' -not -path 'ui/tools/*')
 NODE := export PATH="$$PWD/$(BIN):$$PATH" && cd ui
 
-.PHONY: help setup demo run test lint types unit bench lock format clean ui-lint ui-check ui-test ui-types screenshots
+.PHONY: help setup demo run test lint types unit schemathesis bench lock format clean ui-lint ui-check ui-test ui-types screenshots
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ ui-types: .state/ui-packages ## Rewrite the UI's types from the gateway's own de
 
 screenshots: setup ## Photograph the pages into docs/screenshots (light and dark, wide and phone).
 	$(BIN)/python -m tests.ui.screenshots
+
+schemathesis: setup ## Ask the gateway thousands of strange things, as user and as admin: 0 failures, no 5xx.
+	SCHEMATHESIS_EXAMPLES=$${SCHEMATHESIS_EXAMPLES:-40} $(BIN)/python -m pytest tests/services/gateway/test_schemathesis.py
 
 bench: setup ## Measure speed beside its reference in the same run.
 	$(BIN)/python -m benchmarks

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import hundred_thousand, idle, pipeline, scan
+from benchmarks import hundred_thousand, idle, pipeline, scan, websocket
 from benchmarks.figures import Figure, Options, line, machine
 from benchmarks.stack import Stack, workplace
 
@@ -14,6 +14,7 @@ ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "idle": idle.run,  # leaves fresh processes to the next
     "hundred_thousand": hundred_thousand.run,
     "pipeline": pipeline.run,
+    "websocket": websocket.run,
 }
 
 
@@ -30,11 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=Options().files, help="of hundred_thousand (default: %(default)s)")
     parser.add_argument("--folders", type=int, default=Options().folders, help="of scan (default: %(default)s)")
     parser.add_argument("--idle-s", type=float, default=Options().idle_s, help="seconds of idling (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=Options().clients, help="of websocket (default: %(default)s)")
+    parser.add_argument("--watch-s", type=float, default=Options().watch_s, help="seconds of websocket (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append every figure to FILE, one JSON document per line")
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.names if name not in ALL]:
         parser.error(f"no such benchmark: {', '.join(unknown)}")
-    options = Options(rounds=given.rounds, size=given.size, files=given.files, folders=given.folders, idle_s=given.idle_s)
+    options = Options(**{name: getattr(given, name) for name in Options.__struct_fields__})
     logging.getLogger("httpx").setLevel(logging.WARNING)
     where = machine()
     print(", ".join(f"{name}: {value}" for name, value in where.items()), flush=True)

@@ -18,6 +18,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     files: int = 100_000
     folders: int = 1_000
     idle_s: float = 20
+    clients: int = 1_000
+    watch_s: float = 30
 
 
 class Beside(msgspec.Struct, frozen=True, tag="beside"):

@@ -40,6 +40,7 @@ class Stack:
         self.nas = place / "nas"
         self.nas.mkdir()
         self.started_in_s = 0.0
+        self.token = ""
         self._said = place / "up.log"
         self._port = _free_port()
         self._process: subprocess.Popen[str] | None = None
@@ -52,6 +53,10 @@ class Stack:
         self.stop()
         if self.data.exists():
             up.destroy(self.data)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def client(self) -> Client:
@@ -85,8 +90,8 @@ class Stack:
         if not _ready_line(self._process.stdout):
             raise RuntimeError(f"The stack did not start: {self._said.read_text()}")
         self.started_in_s = time.monotonic() - began
-        self._client = Client(f"http://127.0.0.1:{self._port}")
-        self._client.login("admin", _PASSWORD)
+        self._client = Client(self.address)
+        self.token = self._client.login("admin", _PASSWORD).access_token
 
     def stop(self) -> None:
         """Stop it as Ctrl-C does. Raises subprocess.TimeoutExpired when it does not."""

@@ -125,8 +125,7 @@ def routes(parts: Parts) -> Litestar:
         ),
         logging_config=None,
     )
-    for name, example in documents.EXAMPLES.items():
-        made.openapi_schema.components.schemas[name].examples = [example]
+    documents.complete(made.openapi_schema)
     return made
 
 

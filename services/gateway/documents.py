@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
+from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
 
 from services.gateway.schemas import DashboardMessage, LiveMessage
 from shared import events
@@ -31,6 +32,24 @@ EXAMPLES: dict[str, Any] = {
         "request_id": "6f1c2d3e4a5b",
     },
 }
+_FILES = {"application/x-ndjson", "text/csv", "text/plain"}
+FILES = {"listJobs": _FILES - {"text/plain"}, "listAudit": _FILES - {"text/plain"}, "getJobLogs": _FILES - {"text/csv"}}
+"""Operations that with `format=` answer with a file instead."""
+
+
+def complete(document: OpenAPI) -> None:
+    """Put into the framework's document what it cannot know: examples, and the files that some lists can be."""
+    for name, example in EXAMPLES.items():
+        document.components.schemas[name].examples = [example]
+    for item in (document.paths or {}).values():
+        operation = item.get
+        kinds = FILES.get((operation.operation_id or "") if operation else "")
+        answer = (operation.responses or {}).get("200") if operation and kinds else None
+        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+            for kind in kinds or ():
+                answer.content[kind] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+
+
 _REF = "#/components/schemas/{name}"
 
 

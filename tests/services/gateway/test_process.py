@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from websockets.asyncio.client import connect
+from websockets.protocol import State
 
 from shared.lifecycle import Role
 from tests.services.gateway.conftest import BASE, PASSWORD, problem
@@ -90,6 +91,9 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
                     assert int(answer.headers["retry-after"]) > 0
                 await pg.server.start()
                 await eventually(health, lambda seen: seen == 200, "health with Postgres back", 30)
+                async with connect(f"ws://127.0.0.1:{port}/ws/dashboard?token={token}", proxy=None) as figures:
+                    assert json.loads(await asyncio.wait_for(figures.recv(), 10))["type"] == "dashboard_stats"
+                assert watching.state is State.OPEN
                 assert (await client.get("/api/folders")).status_code == 200
 
                 await nats.server.stop()
@@ -98,8 +102,11 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
                 body = {"folder_path": f"{BASE}/a/b/c"}
                 assert "NATS" in problem(await client.post("/api/jobs", json=body), 503, "unavailable")
                 assert (await client.get("/api/queue")).status_code == 200
+                assert (await client.get("/api/system/status")).json()["nats"] == "away"
+                problem(await client.get("/api/system/globus"), 503, "unavailable")
                 await nats.server.start()
                 await eventually(health, lambda seen: seen == 200, "health with NATS back", 30)
+                assert watching.state is State.OPEN
                 assert "scanner is not running" in problem(await client.post("/api/jobs", json=body), 503, "unavailable")
 
                 process.send_signal(signal.SIGTERM)
