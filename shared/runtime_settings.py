@@ -137,4 +137,5 @@ class Tuned:
             with suppress(*CONNECTION_ERRORS, asyncpg.UndefinedTableError):
                 await self.load(db)
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), _REFRESH_SECONDS)
+                async with asyncio.timeout(_REFRESH_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                    await wake.wait()

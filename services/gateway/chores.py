@@ -50,7 +50,8 @@ async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
             for job_id in await store.cancel_let_go():
                 logger.info("cancelled", job_id=str(job_id), message="A job was cancelled after its worker let go of it.")
         with suppress(TimeoutError):
-            await asyncio.wait_for(wake.wait(), _CANCEL_SECONDS)
+            async with asyncio.timeout(_CANCEL_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                await wake.wait()
 
 
 async def forget_expired_tokens(store: Store) -> None:

@@ -304,7 +304,8 @@ class Hub:
     async def _refresh(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _RESYNC_SECONDS)
+                async with asyncio.timeout(_RESYNC_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                    await self._wake.wait()
             self._wake.clear()
             dirty, entered = self._dirty, self._entered
             self._dirty, self._entered = set(), []
@@ -428,7 +429,8 @@ class Hub:
     async def _watch_logins(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._recheck.wait(), _RECHECK_SECONDS)
+                async with asyncio.timeout(_RECHECK_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                    await self._recheck.wait()
             self._recheck.clear()
             with suppress(ProblemError):  # Postgres is away: nobody can log out now either
                 await self._end_logins()
