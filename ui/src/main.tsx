@@ -37,7 +37,7 @@ function App() {
   const theme = useMemo(() => makeTheme(density), [density]);
   return (
     <CacheProvider value={styles}>
-      <ThemeProvider theme={theme} defaultMode={scheme} modeStorageKey="cs-archiver.scheme" disableTransitionOnChange noSsr>
+      <ThemeProvider theme={theme} defaultMode={scheme} modeStorageKey="cs-archiver.scheme" noSsr>
         <CssBaseline enableColorScheme />
         <SchemeFollower />
         <QueryClientProvider client={queryClient}>

@@ -43,17 +43,6 @@ export async function ask<T>(call: Promise<Outcome<T>>): Promise<T> {
   return (await answer(call)).data;
 }
 
-/** Save a text as a file. */
-export function saveAs(blob: Blob, name: string) {
-  const url = URL.createObjectURL(blob);
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser has begun to read by then; revoking at once would race with it.
-  window.setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
-
 export function total(headers: Headers, fallback: number): number {
   const value = Number(headers.get("x-total-count") ?? Number.NaN);
   return Number.isFinite(value) ? value : fallback;

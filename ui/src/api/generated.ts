@@ -1,6 +1,22 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 353cd8cfa396a3b0
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 2275ab9fc87d1f68
 
 export interface paths {
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -65,6 +81,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getConfig"];
+        put: operations["changeConfig"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/folders": {
         parameters: {
             query?: never;
@@ -89,6 +137,22 @@ export interface paths {
             cookie?: never;
         };
         get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getReady"];
         put?: never;
         post?: never;
         delete?: never;
@@ -185,6 +249,70 @@ export interface paths {
             cookie?: never;
         };
         get: operations["getQueue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["streamJobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/stream/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["streamJob"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system/globus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["checkGlobus"];
         put?: never;
         post?: never;
         delete?: never;
@@ -321,10 +449,33 @@ export interface paths {
         patch: operations["changeUser"];
         trace?: never;
     };
+    "/api/ws-ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["createTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Alert: {
+            job_id: string | null;
+            /** @enum {string} */
+            kind: "disk_low" | "job_failed" | "service_silent" | "service_missing" | "nats_away" | "events_late";
+            message: string;
+            since: string | null;
+        };
         ArchiveFacts: {
             attempt: number;
             /** Format: date-time */
@@ -334,6 +485,65 @@ export interface components {
             md5: string;
             sha256: string;
             size: number;
+        };
+        AuditEntry: {
+            action: string;
+            actor: string;
+            actor_id: string | null;
+            address: string;
+            at: string;
+            data: Record<string, never>;
+            id: number;
+            message: string;
+            request_id: string;
+            target: string;
+            via: string;
+        };
+        Collection: {
+            connected: boolean | null;
+            display_name: string | null;
+            entity_type: string | null;
+            high_assurance: boolean | null;
+            id: string;
+        };
+        Config: {
+            compress_limit: number;
+            delete_limit: number;
+            failed_retention_days: number;
+            hidden_file_extensions: string[];
+            max_compression_retries: number;
+            max_connection_error_retries: number;
+            max_task_size: number;
+            max_upload_retries: number;
+            min_free_disk: number;
+            overridden: string[];
+            pack_compression_level: number;
+            /** @enum {string} */
+            pack_format: "zip" | "7z";
+            retry_delay_seconds: number;
+            scan_interval_seconds: number;
+            space_check_seconds: number;
+            space_pass_hours: number;
+            upload_limit: number;
+        };
+        ConfigUpdate: {
+            compress_limit?: number | null;
+            delete_limit?: number | null;
+            failed_retention_days?: number | null;
+            hidden_file_extensions?: string[] | null;
+            max_compression_retries?: number | null;
+            max_connection_error_retries?: number | null;
+            max_task_size?: number | null;
+            max_upload_retries?: number | null;
+            min_free_disk?: number | null;
+            pack_compression_level?: number | null;
+            pack_format?: string | null;
+            reset?: string[];
+            retry_delay_seconds?: number | null;
+            scan_interval_seconds?: number | null;
+            space_check_seconds?: number | null;
+            space_pass_hours?: number | null;
+            upload_limit?: number | null;
         };
         CurrentJob: {
             folder_name: string;
@@ -351,6 +561,11 @@ export interface components {
             percent_used: number;
             total_gb: number;
             used_gb: number;
+        };
+        EventPage: {
+            events: (components["schemas"]["Snapshot"] | components["schemas"]["JobUpdate"] | components["schemas"]["QueueUpdate"] | components["schemas"]["LogMessage"] | components["schemas"]["JobEntered"] | components["schemas"]["Heartbeat"])[];
+            last: number;
+            more: boolean;
         };
         FieldProblem: {
             field: string;
@@ -376,11 +591,33 @@ export interface components {
             size_human: string;
             unreadable: string | null;
         };
+        GlobusStatus: {
+            destination: components["schemas"]["Collection"] | null;
+            emulated: boolean;
+            ok: boolean;
+            problems: string[];
+            source: components["schemas"]["Collection"] | null;
+            transfer_url: string;
+        };
         Health: {
             /** @constant */
             status: "healthy";
             /** Format: date-time */
             timestamp: string;
+        };
+        Heartbeat: {
+            seq: number;
+            timestamp: string;
+            /** @enum {unknown} */
+            type: "heartbeat";
+        };
+        HeldJob: {
+            folder_name: string;
+            /** Format: uuid */
+            job_id: string;
+            /** Format: date-time */
+            lease_until: string;
+            status: components["schemas"]["Status"];
         };
         JobCreated: {
             /** Format: date-time */
@@ -434,6 +671,22 @@ export interface components {
             wait_reason: string | null;
             warnings: string[];
         };
+        JobEntered: {
+            attempt: number;
+            folder_name: string;
+            /** Format: uuid */
+            job_id: string;
+            kind: components["schemas"]["Kind"];
+            previous_status: components["schemas"]["Status"] | null;
+            progress_percent: number;
+            reason: string | null;
+            seq: number;
+            status: components["schemas"]["Status"];
+            time: string;
+            /** @enum {unknown} */
+            type: "job_event";
+            version: number;
+        };
         JobLogLine: {
             action: string;
             data: Record<string, never> | null;
@@ -462,7 +715,6 @@ export interface components {
             bytes_total: number | null;
             cancelling: boolean;
             completed_at: string | null;
-            /** Format: date-time */
             created_at: string;
             created_by: string;
             current_operation: string;
@@ -485,7 +737,6 @@ export interface components {
             stage_percent: number | null;
             started_at: string | null;
             status: components["schemas"]["Status"];
-            /** Format: date-time */
             status_since: string;
             step: string | null;
             wait_reason: string | null;
@@ -504,6 +755,8 @@ export interface components {
             lane_percent: number | null;
             paused: boolean;
             progress_percent: number;
+            /** @default 0 */
+            seq?: number;
             stage: string | null;
             stage_percent: number | null;
             status: components["schemas"]["Status"];
@@ -513,14 +766,14 @@ export interface components {
             version: number;
             wait_reason: string | null;
         };
-        /** @enum {string} */
-        Kind: "archive" | "pack" | "compress" | "extract";
+        /** @enum {unknown} */
+        Kind: "archive" | "compress" | "extract" | "pack";
         LaneStatus: {
             current_job_id: string | null;
             /** @enum {string} */
             status: "idle" | "busy";
         };
-        LiveMessage: components["schemas"]["JobUpdate"] | components["schemas"]["QueueUpdate"] | components["schemas"]["LogMessage"];
+        LiveMessage: components["schemas"]["Snapshot"] | components["schemas"]["JobUpdate"] | components["schemas"]["QueueUpdate"] | components["schemas"]["LogMessage"] | components["schemas"]["JobEntered"] | components["schemas"]["Heartbeat"];
         LoginRequest: {
             /** @default false */
             cookie?: boolean;
@@ -608,6 +861,14 @@ export interface components {
             /** @enum {unknown} */
             type: "queue_update";
         };
+        Ready: {
+            /** @constant */
+            status: "ready";
+        };
+        RelayState: {
+            oldest_seconds: number | null;
+            waiting: number;
+        };
         ScanFacts: {
             /** Format: date-time */
             finished_at: string;
@@ -617,12 +878,19 @@ export interface components {
         ServiceInstance: {
             alive: boolean;
             instance: string;
+            jobs: components["schemas"]["HeldJob"][];
             /** Format: date-time */
             seen_at: string;
             service: string;
             /** Format: date-time */
             started_at: string;
             version: string;
+        };
+        Snapshot: {
+            job_ids: string[];
+            seq: number;
+            /** @enum {unknown} */
+            type: "snapshot";
         };
         StateTime: {
             /** Format: date-time */
@@ -638,12 +906,35 @@ export interface components {
             queued_jobs: number;
             total_jobs: number;
         };
+        Stats: {
+            active_tasks: number;
+            cpu_usage: number;
+            disk_free_bytes: number;
+            disk_total_bytes: number;
+            disk_usage: number;
+            failed_tasks: number;
+            memory_usage: number;
+            paused_tasks: number;
+            queued_tasks: number;
+            staging_speed: number;
+            total_downloads: number;
+            total_speed: number;
+            total_uploads: number;
+            upload_speed: number;
+            uptime: number;
+        };
         /** @enum {unknown} */
         Status: "cancelled" | "completed" | "compressed" | "compressing" | "copying" | "deleting_source" | "failed" | "queued" | "running" | "upload_verifying" | "uploading" | "verified" | "verifying";
         SystemStatus: {
+            alerts: components["schemas"]["Alert"][];
             disk_space: components["schemas"]["DiskSpace"];
             globus_emulated: boolean;
             last_scan: components["schemas"]["ScanFacts"] | null;
+            /** @enum {string} */
+            nats: "ok" | "away";
+            /** @constant */
+            postgres: "ok";
+            relay: components["schemas"]["RelayState"];
             services: components["schemas"]["ServiceInstance"][];
             statistics: components["schemas"]["Statistics"];
             version: string;
@@ -678,6 +969,10 @@ export interface components {
         TaskControl: {
             /** @enum {string} */
             action: "pause" | "resume" | "cancel";
+        };
+        Ticket: {
+            expires_in: number;
+            ticket: string;
         };
         Token: {
             /** Format: date-time */
@@ -749,15 +1044,25 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Alert = components['schemas']['Alert'];
 export type ArchiveFacts = components['schemas']['ArchiveFacts'];
+export type AuditEntry = components['schemas']['AuditEntry'];
+export type Collection = components['schemas']['Collection'];
+export type Config = components['schemas']['Config'];
+export type ConfigUpdate = components['schemas']['ConfigUpdate'];
 export type CurrentJob = components['schemas']['CurrentJob'];
 export type DeletedCount = components['schemas']['DeletedCount'];
 export type DiskSpace = components['schemas']['DiskSpace'];
+export type EventPage = components['schemas']['EventPage'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Folder = components['schemas']['Folder'];
+export type GlobusStatus = components['schemas']['GlobusStatus'];
 export type Health = components['schemas']['Health'];
+export type Heartbeat = components['schemas']['Heartbeat'];
+export type HeldJob = components['schemas']['HeldJob'];
 export type JobCreated = components['schemas']['JobCreated'];
 export type JobDetail = components['schemas']['JobDetail'];
+export type JobEntered = components['schemas']['JobEntered'];
 export type JobLogLine = components['schemas']['JobLogLine'];
 export type JobRequest = components['schemas']['JobRequest'];
 export type JobRetried = components['schemas']['JobRetried'];
@@ -776,14 +1081,19 @@ export type Problem = components['schemas']['Problem'];
 export type Queue = components['schemas']['Queue'];
 export type QueuedJob = components['schemas']['QueuedJob'];
 export type QueueUpdate = components['schemas']['QueueUpdate'];
+export type Ready = components['schemas']['Ready'];
+export type RelayState = components['schemas']['RelayState'];
 export type ScanFacts = components['schemas']['ScanFacts'];
 export type ServiceInstance = components['schemas']['ServiceInstance'];
+export type Snapshot = components['schemas']['Snapshot'];
 export type StateTime = components['schemas']['StateTime'];
 export type Statistics = components['schemas']['Statistics'];
+export type Stats = components['schemas']['Stats'];
 export type Status = components['schemas']['Status'];
 export type SystemStatus = components['schemas']['SystemStatus'];
 export type Task = components['schemas']['Task'];
 export type TaskControl = components['schemas']['TaskControl'];
+export type Ticket = components['schemas']['Ticket'];
 export type Token = components['schemas']['Token'];
 export type TokenRequest = components['schemas']['TokenRequest'];
 export type UnreadablePlace = components['schemas']['UnreadablePlace'];
@@ -794,6 +1104,71 @@ export type Verification = components['schemas']['Verification'];
 export type Workers = components['schemas']['Workers'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listAudit: {
+        parameters: {
+            query?: {
+                action?: string[] | null;
+                actor?: string | null;
+                address?: string | null;
+                cursor?: string | null;
+                format?: "json" | "csv" | "ndjson";
+                from?: string | null;
+                limit?: number;
+                offset?: number;
+                q?: string | null;
+                target?: string | null;
+                to?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     login: {
         parameters: {
             query?: never;
@@ -1036,6 +1411,182 @@ export interface operations {
             };
         };
     };
+    getConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Config"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigUpdate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Config"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listEvents: {
+        parameters: {
+            query?: {
+                after?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listFolders: {
         parameters: {
             query?: {
@@ -1132,13 +1683,54 @@ export interface operations {
             };
         };
     };
+    getReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ready"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listJobs: {
         parameters: {
             query?: {
                 cursor?: string | null;
+                format?: "json" | "csv" | "ndjson";
+                from?: string | null;
+                kind?: string[] | null;
                 limit?: number;
                 offset?: number;
+                q?: string | null;
                 status?: string[] | null;
+                to?: string | null;
+                user?: string | null;
             };
             header?: never;
             path?: never;
@@ -1151,7 +1743,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["JobSummary"][];
+                    "application/json": unknown;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             400: {
@@ -1417,6 +2011,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                    "application/x-ndjson": string;
+                    "text/plain": string;
                 };
             };
             400: {
@@ -1532,7 +2128,10 @@ export interface operations {
     };
     clearCompletedJobs: {
         parameters: {
-            query?: never;
+            query?: {
+                to?: string | null;
+                user?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1596,6 +2195,220 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Queue"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamJobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checkGlobus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GlobusStatus"];
                 };
             };
             400: {
@@ -2380,6 +3193,57 @@ export interface operations {
                 };
             };
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

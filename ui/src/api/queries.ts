@@ -25,6 +25,7 @@ export interface FolderPage {
 
 export interface JobQuery {
   status: Status[];
+  q?: string;
   limit: number;
   offset: number;
 }
@@ -56,7 +57,8 @@ export async function readFolders(query: FolderQuery, refresh = false): Promise<
 
 export async function readJobs(query: JobQuery): Promise<JobPage> {
   const { data, headers } = await answer(api.GET("/api/jobs", { params: { query } }));
-  return { items: data, total: total(headers, data.length) };
+  const items = data as JobSummary[]; // the document cannot say it, because the route also streams files
+  return { items, total: total(headers, items.length) };
 }
 
 export const queries = {
@@ -79,7 +81,7 @@ export const queries = {
 export async function readLogs(id: string, after: number | null, limit: number): Promise<{ lines: JobLogLine[]; total: number }> {
   const query = after === null ? { limit } : { limit, after };
   const { data, headers } = await answer(api.GET("/api/jobs/{job_id}/logs", { params: { path: { job_id: id }, query } }));
-  const lines = data as JobLogLine[]; // the document cannot say it, because the route also streams files
+  const lines = data as JobLogLine[]; // as above
   return { lines, total: total(headers, lines.length) };
 }
 

@@ -7,7 +7,7 @@ import TextField from "@mui/material/TextField";
 import Typography from "@mui/material/Typography";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Archive, FolderOpen, Gauge, History, Keyboard, ListOrdered, LogOut, type LucideIcon, Moon, Search, Settings } from "lucide-react";
-import { useDeferredValue, useState } from "react";
+import { type HTMLAttributes, useDeferredValue, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { logOut } from "../api/logOut";
@@ -103,7 +103,7 @@ export default function Palette({ onClose, onKeys }: Props) {
     void option.run();
   };
   return (
-    <Dialog open onClose={onClose} fullWidth maxWidth="sm" aria-label={text.palette.title} sx={{ "& .MuiDialog-container": { alignItems: "flex-start" } }}>
+    <Dialog open onClose={onClose} fullWidth maxWidth="sm" slotProps={{ paper: { "aria-label": text.palette.title } }} sx={{ "& .MuiDialog-container": { alignItems: "flex-start" } }}>
       <Autocomplete<Option, false, false, true>
         open
         freeSolo
@@ -111,7 +111,7 @@ export default function Palette({ onClose, onKeys }: Props) {
         autoHighlight
         disablePortal
         options={options}
-        filterOptions={(all, { inputValue }) => limited(all.filter((option) => matches(`${option.label} ${option.hint ?? ""}`, inputValue)))}
+        filterOptions={(all, { inputValue }) => found(all, inputValue)}
         groupBy={(option) => option.group}
         getOptionLabel={(option) => (typeof option === "string" ? option : option.label)}
         getOptionKey={(option) => (typeof option === "string" ? option : option.id)}
@@ -119,12 +119,21 @@ export default function Palette({ onClose, onKeys }: Props) {
         onInputChange={(_, value, reason) => {
           if (reason !== "reset") setTyped(value);
         }}
-        onChange={(_, value) => choose(typeof value === "string" ? null : value)}
+        // A string: Enter came before the list was drawn; the first hit is what would have been highlighted.
+        onChange={(_, value) => choose(typeof value === "string" ? (found(options, value)[0] ?? null) : value)}
         onClose={(_, reason) => {
           if (reason === "escape") onClose();
         }}
+        renderGroup={({ key, group, children }) => (
+          <Box key={key} role="group" aria-label={group}>
+            <Typography component="div" aria-hidden variant="caption" sx={{ px: 2, pt: 1.25, pb: 0.5, fontWeight: 600, color: "text.secondary" }}>
+              {group}
+            </Typography>
+            {children}
+          </Box>
+        )}
         renderOption={({ key, ...props }, option) => (
-          <Box component="li" key={key} {...props} sx={{ gap: 1.5, minHeight: 42 }}>
+          <Box component="div" key={key} {...(props as HTMLAttributes<HTMLDivElement>)} sx={{ gap: 1.5, minHeight: 42 }}>
             <option.icon size={17} aria-hidden style={{ flexShrink: 0, opacity: 0.75 }} />
             <Typography component="span" noWrap sx={{ flex: 1, minWidth: 0 }}>
               {option.label}
@@ -159,7 +168,8 @@ export default function Palette({ onClose, onKeys }: Props) {
         slotProps={{
           popper: { placement: "bottom", sx: { position: "static !important", transform: "none !important", width: "100% !important" } },
           paper: { sx: { borderTop: 1, borderColor: "divider", borderRadius: 0 } },
-          listbox: { sx: { maxHeight: "min(50vh, 420px)" } },
+          // Groups of options are no list items.
+          listbox: { component: "div", sx: { maxHeight: "min(50vh, 420px)" } },
         }}
       />
       <Typography variant="caption" sx={{ px: 2.5, py: 1.25, color: "text.secondary", borderTop: 1, borderColor: "divider" }}>
@@ -169,10 +179,11 @@ export default function Palette({ onClose, onKeys }: Props) {
   );
 }
 
-/** A few of each group are enough to choose from. */
-function limited(options: Option[]): Option[] {
+/** The matching options; a few of each group are enough to choose from. */
+function found(options: Option[], typed: string): Option[] {
   const seen = new Map<string, number>();
   return options.filter((option) => {
+    if (!matches(`${option.label} ${option.hint ?? ""}`, typed)) return false;
     const n = (seen.get(option.group) ?? 0) + 1;
     seen.set(option.group, n);
     return n <= FEW;

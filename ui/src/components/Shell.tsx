@@ -110,11 +110,11 @@ function Banners() {
   const connection = useConnection();
   const now = useNow(connection.state === "reconnecting" ? 1000 : 0);
   const lost = connection.state === "reconnecting" && connection.heardAt !== null && now - connection.heardAt > LOST_AFTER_MS;
+  if (!emulated && !lost) return null;
   return (
-    <>
+    <Box component="section" aria-label={text.nav.notices}>
       {emulated && (
         <Box
-          role="note"
           sx={{
             display: "flex",
             alignItems: "center",
@@ -142,6 +142,6 @@ function Banners() {
           {text.connection.lost(ago(new Date(connection.heardAt).toISOString(), now))}
         </Alert>
       )}
-    </>
+    </Box>
   );
 }

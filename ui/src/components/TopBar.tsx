@@ -3,7 +3,7 @@ import Button from "@mui/material/Button";
 import IconButton from "@mui/material/IconButton";
 import { useColorScheme } from "@mui/material/styles";
 import { useQuery } from "@tanstack/react-query";
-import { HardDrive, Moon, Search, Sun } from "lucide-react";
+import { CircleUserRound, HardDrive, Moon, Search, Sun } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { Link } from "react-router";
 
@@ -117,12 +117,7 @@ function Account({ user, onKeys }: { user: User; onKeys: () => void }) {
         aria-expanded={anchor !== null}
         onClick={(event) => setAnchor(event.currentTarget)}
       >
-        <Box
-          component="span"
-          sx={{ display: "grid", placeItems: "center", width: 28, height: 28, borderRadius: 99, fontSize: "0.75rem", fontWeight: 680, backgroundColor: "background.raised", color: "text.primary" }}
-        >
-          {user.username.slice(0, 2).toUpperCase()}
-        </Box>
+        <CircleUserRound size={20} aria-hidden />
       </IconButton>
       <Suspense fallback={null}>{anchor && <AccountMenu user={user} anchor={anchor} onKeys={onKeys} onClose={() => setAnchor(null)} />}</Suspense>
     </>

@@ -15,6 +15,7 @@ export const en = {
   },
   nav: {
     main: "Main",
+    notices: "Notices",
     dashboard: "Dashboard",
     folders: "Folders",
     queue: "Queue",
@@ -280,9 +281,9 @@ export const en = {
     emptyTitle: "Nothing has ended yet",
     emptyText: "Finished, failed and cancelled jobs are listed here.",
     noMatchTitle: "No such job",
-    noMatchText: "No job in the history has this result.",
+    noMatchText: "Other words or another result may find it.",
+    search: "Search the history",
     export: "Export as CSV",
-    columns: "job_id,folder,source,status,requested_by,created,started,ended,folder_bytes,archive_bytes,error",
   },
   job: {
     title: "Job",

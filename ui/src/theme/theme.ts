@@ -134,7 +134,14 @@ export function makeTheme(density: Density) {
       MuiLink: { defaultProps: { underline: "hover" } },
       MuiToggleButton: {
         styleOverrides: {
-          root: { borderRadius: 8, textTransform: "none", borderColor: "var(--mui-palette-divider)", color: "var(--mui-palette-text-primary)", paddingBlock: 5 },
+          root: { borderRadius: 8, textTransform: "none", borderColor: "var(--mui-palette-divider)", color: "var(--mui-palette-text-primary)",
+            paddingBlock: 5,
+            "@media (pointer: coarse)": { minHeight: 44 },
+            "&.Mui-selected, &.Mui-selected:hover": {
+              color: "var(--mui-palette-primary-main)",
+              backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 12%, transparent)",
+            },
+          },
         },
       },
       MuiPaginationItem: { styleOverrides: { root: { borderRadius: 8, "@media (pointer: coarse)": { minWidth: 40, height: 40 } } } },

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script of the UI, outside every package
 """What the UI's types are made from: the gateway's OpenAPI document and, beside its schemas, what it does not describe.
 
-That is the WebSocket's messages, and a line of a log (that route also streams files, so the document says nothing of its body).
+That is the WebSocket's messages, and what stands in lists that can also be had as a file (the document says nothing of their body).
 
 `python ui/tools/apigen/schema.py` prints it; `make ui-types` turns it into ui/src/api/generated.ts, whose first line holds `digest`
 of it, so that a test (tests/ui/test_contract.py) can tell whether the file is stale without Node. Words for people are left out:
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from services.gateway import schemas
+from services.gateway import schemas, schemas_admin
 from services.gateway.app import Parts, routes
 
 _FOR_PEOPLE = {"description", "summary", "title", "examples", "example", "info", "servers", "tags"}
@@ -26,8 +26,8 @@ def document() -> dict[str, Any]:
     """The OpenAPI document without prose, with the live messages among its schemas."""
     parts: Any = {field.name: None for field in fields(Parts)}
     api = _plain(routes(Parts(**parts)).openapi_schema.to_schema())
-    missing = [schemas.LiveMessage, schemas.JobLogLine]
-    (live, _), more = msgspec.json.schema_components(missing, ref_template="#/components/schemas/{name}")
+    missing = [schemas.LiveMessage, schemas.JobLogLine, schemas.JobSummary, schemas_admin.AuditEntry]
+    (live, *_), more = msgspec.json.schema_components(missing, ref_template="#/components/schemas/{name}")
     api["components"]["schemas"] |= {name: _plain(schema) for name, schema in more.items()} | {"LiveMessage": live}
     return dict(api)
 

@@ -45,13 +45,13 @@ function EndedTable({ jobs, footer }: { jobs: JobSummary[]; footer?: ReactNode }
           <TableRow>
             <TableCell>{text.history.folder}</TableCell>
             <TableCell sx={{ width: 136 }}>{text.history.result}</TableCell>
-            <TableCell align="right" sx={{ width: 150 }}>
+            <TableCell align="right" sx={{ width: 130 }}>
               {text.history.size}
             </TableCell>
             <TableCell align="right" sx={{ width: 110 }}>
               {text.history.took}
             </TableCell>
-            <TableCell sx={{ width: 180 }}>{text.history.ended}</TableCell>
+            <TableCell sx={{ width: 205 }}>{text.history.ended}</TableCell>
             <TableCell sx={{ width: 140 }}>{text.history.by}</TableCell>
           </TableRow>
         </TableHead>

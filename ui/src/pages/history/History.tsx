@@ -8,12 +8,13 @@ import { Download, History as HistoryIcon, ListX } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { useNavigate } from "react-router";
 
-import { api, ask, saveAs } from "../../api/client";
-import { keys, queries, readJobs } from "../../api/queries";
+import { api, ask } from "../../api/client";
+import { keys, queries } from "../../api/queries";
 import { usePolling } from "../../api/sync";
-import type { JobSummary, Status } from "../../api/types";
+import type { Status } from "../../api/types";
 import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
+import { SearchField } from "../../components/SearchField";
 import { useListKeys } from "../../components/shortcuts";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
@@ -21,19 +22,18 @@ import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { count } from "../../util/units";
 import { useListState } from "../../util/useListState";
-import { toCsv } from "./csv";
 import { EndedList } from "./EndedList";
 
 const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
 const PAGE_SIZE = 50;
-const EXPORT_PAGE = 1000;
 const ENDED = ["completed", "failed", "cancelled"] as const satisfies readonly Status[];
 
 export function History() {
   const { query, set, page, setPage } = useListState();
   const only = ENDED.find((status) => status === query.get("status")) ?? null;
   const status: Status[] = only ? [only] : [...ENDED];
-  const jobs = useQuery({ ...queries.jobs({ status, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: usePolling() });
+  const q = query.get("q") ?? undefined;
+  const jobs = useQuery({ ...queries.jobs({ status, q, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: usePolling() });
   const completed = useQuery(queries.jobs({ status: ["completed"], limit: 1, offset: 0 })).data?.total;
   const [clearing, setClearing] = useState(false);
   const navigate = useNavigate();
@@ -50,7 +50,7 @@ export function History() {
         subtitle={text.history.subtitle}
         actions={
           <>
-            <Export status={status} disabled={!jobs.data?.total} />
+            <Export status={status} q={q} disabled={!jobs.data?.total} />
             <Button
               variant="outlined"
               startIcon={<ListX size={16} aria-hidden />}
@@ -63,7 +63,10 @@ export function History() {
           </>
         }
       />
-      <Filter only={only} onChange={(next) => set({ status: next })} />
+      <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, mb: 2 }}>
+        <SearchField label={text.history.search} value={q ?? ""} onChange={(next) => set({ q: next })} />
+        <Filter only={only} onChange={(next) => set({ status: next })} />
+      </Box>
       <StaleNote query={jobs} />
       {jobs.error && !jobs.data && <ErrorPanel error={jobs.error} onRetry={() => jobs.refetch()} />}
       {!jobs.error && !jobs.data && (
@@ -73,8 +76,8 @@ export function History() {
       )}
       {jobs.data && items.length === 0 && (
         <Card>
-          <EmptyState icon={HistoryIcon} title={only ? text.history.noMatchTitle : text.history.emptyTitle}>
-            {only ? text.history.noMatchText : text.history.emptyText}
+          <EmptyState icon={HistoryIcon} title={only || q ? text.history.noMatchTitle : text.history.emptyTitle}>
+            {only || q ? text.history.noMatchText : text.history.emptyText}
           </EmptyState>
         </Card>
       )}
@@ -94,7 +97,7 @@ function Filter({ only, onChange }: { only: (typeof ENDED)[number] | null; onCha
       onChange={(_, value: string | null) => value && onChange(value === "all" ? null : value)}
       aria-label={text.history.filter}
       size="small"
-      sx={{ mb: 2, flexWrap: "wrap" }}
+      sx={{ flexWrap: "wrap" }}
     >
       <ToggleButton value="all">{text.history.all}</ToggleButton>
       {ENDED.map((status) => (
@@ -135,23 +138,18 @@ function Clear({ n, onClose }: { n: number; onClose: () => void }) {
   );
 }
 
-/** All pages of what is shown, as a file. */
-function Export({ status, disabled }: { status: Status[]; disabled: boolean }) {
-  const run = useMutation({
-    mutationFn: async () => {
-      const all: JobSummary[] = [];
-      for (;;) {
-        // oxlint-disable-next-line no-await-in-loop -- the next page begins where this one ends
-        const { items, total } = await readJobs({ status, limit: EXPORT_PAGE, offset: all.length });
-        all.push(...items);
-        if (items.length === 0 || all.length >= total) return all;
-      }
-    },
-    onSuccess: (all) => saveAs(new Blob([toCsv(all)], { type: "text/csv;charset=utf-8" }), "cs-archiver-history.csv"),
-    onError: (error) => toast(error.message, "error"),
-  });
+/** All that matches, written by the gateway while it is downloaded. */
+function Export({ status, q, disabled }: { status: Status[]; q: string | undefined; disabled: boolean }) {
+  const query = new URLSearchParams({ format: "csv", status: status.join(","), ...(q ? { q } : {}) });
   return (
-    <Button variant="outlined" startIcon={<Download size={16} aria-hidden />} loading={run.isPending} loadingPosition="start" disabled={disabled} onClick={() => run.mutate()}>
+    <Button
+      component="a"
+      href={`/api/jobs?${query}`}
+      download="cs-archiver-history.csv"
+      variant="outlined"
+      startIcon={<Download size={16} aria-hidden />}
+      disabled={disabled}
+    >
       {text.history.export}
     </Button>
   );

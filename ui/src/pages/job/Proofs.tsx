@@ -84,7 +84,10 @@ function shown(key: string, value: unknown): string {
 }
 
 function Evidence({ row }: { row: Verification }) {
-  const facts = Object.entries(row.evidence as Record<string, unknown>).filter(([, value]) => value !== null);
+  const order = Object.keys(text.proof.keys);
+  const facts = Object.entries(row.evidence as Record<string, unknown>)
+    .filter(([, value]) => value !== null)
+    .toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b));
   return (
     <Box component="details" sx={{ mt: 0.5 }}>
       <Box component="summary" sx={{ cursor: "pointer", fontSize: "0.8125rem", fontWeight: 580, color: "primary.main", minHeight: 24, width: "fit-content" }}>

@@ -28,7 +28,7 @@ interface Props {
 
 export function Lane({ title, idle, jobs, onCancel }: Props) {
   return (
-    <Card sx={{ p: 2.5, minHeight: 164, display: "flex", flexDirection: "column" }}>
+    <Card sx={{ p: 2.5, minHeight: { xs: 112, md: 164 }, display: "flex", flexDirection: "column" }}>
       <Typography variant="h2" sx={{ mb: 1.5, color: "text.secondary", fontSize: "0.875rem" }}>
         {title}
       </Typography>

@@ -1,0 +1,87 @@
+"""One browser and one stack for all browser tests of a worker; each test is a person with a fresh browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, StorageState
+
+from tests.support.stack import PASSWORD, Stack, running_stack, until
+from tests.ui.browser import Watch, chromium, login, new_context
+
+FIRST_PASSWORD = "changeme"
+AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    """With the password every installation begins with."""
+    with running_stack(ADMIN_INITIAL_PASSWORD="") as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(running: Stack) -> Iterator[Stack]:
+    """The stack with nothing broken in it, before and after."""
+    running.jobs.clear()
+    yield running
+    running.control.set_faults()
+    running.control.configure(bytes_per_second=None)
+
+
+@pytest.fixture(scope="module")
+def origin(running: Stack) -> str:
+    return f"http://127.0.0.1:{running.port}"
+
+
+@pytest.fixture(scope="module")
+def login_state(browser: Browser, running: Stack, origin: str) -> StorageState:
+    """A browser's memory after a login; the first password is changed if nobody has done so yet."""
+    with httpx.Client(base_url=origin, trust_env=False) as client:
+        answer = client.post("/api/auth/login", json={"username": "admin", "password": FIRST_PASSWORD})
+        if answer.status_code == 200:
+            headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+            change = {"current_password": FIRST_PASSWORD, "new_password": PASSWORD}
+            assert client.post("/api/auth/password", json=change, headers=headers).status_code == 204
+    context, _ = new_context(browser, origin)
+    page = context.new_page()
+    page.goto("/login")
+    login(page, "admin", PASSWORD)
+    page.get_by_role("heading", name="Folders", level=1).wait_for()
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+class Person:
+    """A logged-in browser: its page, and what it must not complain about."""
+
+    def __init__(self, page: Page, watch: Watch) -> None:
+        self.page = page
+        self.watch = watch
+
+
+@pytest.fixture
+def person(browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> Iterator[Person]:
+    """Fails its test when the page complained, a request failed, or one went elsewhere."""
+    context, watch = new_context(browser, origin, storage_state=login_state)
+    yield Person(context.new_page(), watch)
+    context.close()
+    assert watch.complaints == []
+
+
+def scan(stack: Stack, *names: str) -> None:
+    """Let the scanner find what was just put on the NAS."""
+
+    def found() -> bool:
+        shown = stack.http.get("/api/folders", params={"refresh": "true"}).json()
+        return set(names) <= {folder["name"] for folder in shown}
+
+    until(found, f"a scan that finds {names}", tell=stack.stories)

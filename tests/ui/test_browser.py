@@ -1,0 +1,394 @@
+"""What people do, in a real browser against the real stack. Every page is also checked for what nobody may ever see."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+
+from tests.support.stack import PASSWORD, Stack, until
+from tests.ui.browser import PHONE, login, new_context
+from tests.ui.conftest import AXE, FIRST_PASSWORD, Person, scan
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STAGES = ["copying", "compressing", "verifying", "uploading", "upload_verifying", "deleting_source"]
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> Locator:
+    return page.get_by_role("heading", name=name, level=1)
+
+
+def live(page: Page) -> None:
+    """Wait until the page follows what happens."""
+    expect(page.locator('[data-connection="live"]')).to_be_visible(timeout=30_000)
+
+
+def archive(page: Page, name: str) -> None:
+    """From the folder list over the review to the queue."""
+    page.goto("/folders")
+    page.get_by_label("Search folders").fill(name)
+    page.get_by_role("button", name=f"Archive {name}").click()
+    page.get_by_role("dialog").get_by_role("button", name="Archive 1 folder").click()
+    expect(heading(page, "Queue")).to_be_visible()
+
+
+def open_job(stack: Stack, page: Page, folder: Path) -> str:
+    """The page of the newest job of a folder."""
+    jobs = stack.http.get("/api/jobs", params={"limit": 1000}).json()
+    job = next(job["job_id"] for job in jobs if job["source_path"] == str(folder))
+    page.goto(f"/jobs/{job}")
+    expect(heading(page, folder.name)).to_be_visible()
+    return str(job)
+
+
+def test_from_the_first_login_to_the_proof(browser: Browser, stack: Stack, origin: str) -> None:
+    """The main job as the seed tells it: every stage is seen live, the log grows, the three proofs stand, the history has it."""
+    folder = stack.folder({"film.mov": os.urandom(6 << 20), "notes/read me.txt": b"x" * 1000}, name="First Film & Söhne")
+    context, watch = new_context(browser, origin)
+    page = context.new_page()
+    page.goto("/queue")
+    expect(heading(page, "Log in")).to_be_visible()
+    watch.expect("/api/auth/login", "401 (Unauthorized)")
+    login(page, "admin", "wrong")
+    expect(page.get_by_role("alert")).to_contain_text("name or the password is wrong")
+    login(page, "admin", FIRST_PASSWORD)
+    expect(heading(page, "Choose your own password")).to_be_visible()
+    page.get_by_label("Current password").fill(FIRST_PASSWORD)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password again").fill(PASSWORD + "!")
+    page.get_by_role("button", name="Change the password").click()
+    expect(page.get_by_text("The two new passwords differ.")).to_be_visible()
+    page.get_by_label("New password again").fill(PASSWORD)
+    page.get_by_role("button", name="Change the password").click()
+    expect(heading(page, "Folders")).to_be_visible()
+    live(page)
+
+    page.get_by_role("button", name="Scan now").click()
+    expect(page.get_by_text("Scan finished")).to_be_visible(timeout=30_000)
+    stack.control.configure(bytes_per_second=3_000_000)
+    archive(page, folder.name)
+    page.get_by_role("link", name=folder.name).first.click()
+    expect(heading(page, folder.name)).to_be_visible()
+
+    seen = _watch_stages(page)
+    assert seen[-1] == "done " * 6
+    assert any("active" in states for states in seen), "no stage was ever seen at work"
+    assert len(seen) >= 3, seen
+    expect(page.locator('[data-outcome="completed"]')).to_contain_text("Archived and proven in")
+    expect(page.locator('[data-proven="yes"]')).to_have_count(3)
+    page.locator('[data-proof="content"] summary').click()
+    expect(page.locator('[data-proof="content"]')).to_contain_text("reported by Globus, equal to ours")
+    _read_the_log(page)
+
+    page.get_by_role("link", name="History").first.click()
+    expect(heading(page, "History")).to_be_focused()
+    expect(page.get_by_role("row", name=re.compile(re.escape(folder.name)))).to_contain_text("Completed")
+    page.goto("/folders?archived=1&q=First")
+    expect(page.get_by_role("row", name=re.compile("First Film"))).to_contain_text("Archived")
+    context.close()
+    assert watch.complaints == []
+
+
+def _watch_stages(page: Page) -> list[str]:
+    """The states of the six stages, each time they change, until the job has ended."""
+    seen: list[str] = []
+    script = "() => [...document.querySelectorAll('[data-stage]')].map((s) => s.dataset.state + ' ').join('')"
+    for _ in range(600):
+        states = page.evaluate(script)
+        if not seen or states != seen[-1]:
+            seen.append(states)
+        if page.locator('[data-outcome="completed"]').count():
+            page.locator('[data-stage="deleting_source"][data-state="done"]').wait_for()
+            return [*seen, page.evaluate(script)]
+        page.wait_for_timeout(50)  # a look at the page, twenty times a second
+    raise AssertionError(f"the job did not end: {seen}")
+
+
+def _read_the_log(page: Page) -> None:
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("completed")
+    page.get_by_label("Find in the log").fill("integrity")
+    expect(page.get_by_text("1 match")).to_be_visible()
+    expect(log).to_contain_text("Archive integrity verified")
+    page.get_by_label("Find in the log").fill("")
+    page.get_by_label("Level").select_option("ERROR")
+    expect(page.get_by_text("No line matches.")).to_be_visible()
+    page.get_by_label("Level").select_option("")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename.endswith(".log.txt")
+    assert "Archive integrity verified" in Path(download.value.path()).read_text()
+
+
+def test_cancel_keeps_the_source_and_archive_again_starts_anew(person: Person, stack: Stack) -> None:
+    """A waiting job is cancelled in the queue; its page offers to archive the folder again."""
+    folder = stack.folder(name="Cancel me")
+    scan(stack, folder.name)
+    page = person.page
+    with stack.frozen("compressor"):
+        archive(page, folder.name)
+        page.get_by_role("button", name=f"Cancel {folder.name}").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("The source folder stays exactly as it is.")
+        expect(dialog.get_by_role("button", name="Keep it running")).to_be_focused()
+        dialog.get_by_role("button", name="Cancel the job").click()
+        expect(dialog).to_be_hidden()
+        open_job(stack, page, folder)
+        expect(page.locator('[data-outcome="cancelled"]')).to_be_visible()
+    # Until the clean-up has let go of the destination, the answer is a conflict that says so.
+    person.watch.expect("/api/jobs: 409", "409 (Conflict)")
+
+    def accepted() -> bool:
+        with page.expect_response("**/api/jobs") as answer:
+            page.get_by_role("button", name="Archive again").click()
+        return answer.value.status == 201
+
+    until(accepted, "a destination that is free again")
+    expect(page.locator('[data-outcome="completed"]')).to_be_visible(timeout=40_000)
+    assert stack.marker(folder).exists()
+
+
+def test_a_failed_job_says_why_and_can_be_tried_again(person: Person, stack: Stack) -> None:
+    """The cause is named, the source declared safe; after the cause is gone one click leads to the end."""
+    folder = stack.folder(name="Pipe inside")
+    os.mkfifo(folder / "pipe")
+    job = stack.archive(folder)
+    stack.wait(job, "failed")
+    page = person.page
+    page.goto("/history?status=failed")
+    page.get_by_role("row", name=re.compile(folder.name)).click()
+    expect(page.locator('[data-outcome="failed"]')).to_contain_text("pipe")
+    expect(page.get_by_text("The source folder is untouched.")).to_be_visible()
+
+    (folder / "pipe").unlink()
+    page.get_by_role("button", name="Retry").click()
+
+    expect(page.locator('[data-outcome="completed"]')).to_be_visible(timeout=40_000)
+
+
+def test_two_people_see_the_same(person: Person, browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
+    """What one queues, selects away or cancels appears at the other's without a reload."""
+    folders = [stack.folder(name=f"Shared {n}") for n in (1, 2)]
+    scan(stack, *(folder.name for folder in folders))
+    context, watch = new_context(browser, origin, storage_state=login_state)
+    other = context.new_page()
+    other.goto("/queue")
+    live(other)
+    expect(other.get_by_text("Nothing is waiting")).to_be_visible()
+    page = person.page
+    with stack.frozen("compressor"):
+        page.goto("/folders?q=Shared")
+        page.get_by_label("Select all on this page").check()
+        page.get_by_role("button", name="Review and archive").click()
+        page.get_by_role("button", name="Archive 2 folders").click()
+        for folder in folders:
+            expect(other.get_by_role("row", name=re.compile(folder.name))).to_be_visible()
+        other.get_by_label("Select all waiting jobs").check()
+        other.get_by_role("button", name="Cancel 2 jobs").click()
+        other.get_by_role("dialog").get_by_role("button", name="Cancel 2 jobs").click()
+        expect(page.get_by_text("Nothing is waiting")).to_be_visible()
+    context.close()
+    assert watch.complaints == []
+
+
+_REMEMBER_CONNECTION = """() => {
+  window.__seen = [];
+  const look = () => window.__seen.push(document.querySelector('[data-connection]')?.dataset.connection);
+  new MutationObserver(look).observe(document.body, {subtree: true, attributes: true, childList: true});
+}"""
+
+
+def test_it_finds_the_gateway_again(person: Person, stack: Stack) -> None:
+    """The gateway is killed: the page says so, comes back by itself, and shows what happened meanwhile."""
+    page = person.page
+    page.goto("/queue")
+    live(page)
+    person.watch.expect("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "WebSocket", "/api/", "503")
+    folder = stack.folder(name="While away")
+    scan(stack, folder.name)
+    page.evaluate(_REMEMBER_CONNECTION)
+
+    stack.signal("gateway", signal.SIGKILL)
+    page.wait_for_function("() => window.__seen.includes('reconnecting')")
+    stack.archive(folder)
+
+    live(page)
+    open_job(stack, page, folder)
+    expect(page.locator('[data-outcome="completed"]')).to_be_visible(timeout=40_000)
+
+
+def test_the_keyboard_alone_is_enough(person: Person, stack: Stack) -> None:
+    """Palette, search, rows, review and start without a pointer; the list of keys explains itself."""
+    folder = stack.folder(name="Typed away")
+    scan(stack, folder.name)
+    page = person.page
+    page.goto("/history")
+    expect(heading(page, "History")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox", name="Search or run a command")).to_be_focused()
+    page.keyboard.type("folders")
+    page.keyboard.press("Enter")
+    expect(heading(page, "Folders")).to_be_focused()
+    page.keyboard.press("/")
+    page.keyboard.type("Typed")
+    expect(page.get_by_role("row")).to_have_count(2)
+    page.get_by_label("Search folders").blur()
+    for key in ("j", "x", "a"):
+        page.keyboard.press(key)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(folder.name)
+    start = dialog.get_by_role("button", name="Archive 1 folder")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if start.evaluate("(button) => button === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    expect(heading(page, "Queue")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def pages(running: Stack) -> dict[str, str]:
+    """Every page with something on it, by name."""
+    long = "Kundenfilm Größe & Söhne, finale Fassung (v12, Freigabe durch Marketing ausstehend) ohne_Leerzeichen_und_sehr_lang"
+    running.http  # noqa: B018 - logs in
+    done = running.archive(running.folder(name="Shown done"))
+    running.folder(name=long)
+    failing = running.folder(name=f"{long} zwei")
+    os.mkfifo(failing / "pipe")
+    failed = running.archive(failing)
+    running.wait(done, "completed")
+    running.wait(failed, "failed")
+    scan(running, long)
+    return {
+        "folders": "/folders",
+        "queue": "/queue",
+        "history": "/history",
+        "job that completed": f"/jobs/{done}",
+        "job that failed": f"/jobs/{failed}",
+        "dashboard": "/dashboard",
+        "settings": "/settings",
+        "nothing": "/no/such/page",
+    }
+
+
+@contextmanager
+def _opened(browser: Browser, origin: str, state: StorageState, **options: Any) -> Iterator[Page]:
+    context, watch = new_context(browser, origin, storage_state=state, **options)
+    yield context.new_page()
+    context.close()
+    assert watch.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(
+    browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str
+) -> None:
+    """axe-core finds nothing on any page in either scheme, nor in the dialogs."""
+    found: dict[str, list[str]] = {}
+    with _opened(browser, origin, login_state, color_scheme=scheme) as page:
+        page.add_init_script(path=str(AXE))
+        for name, path in pages.items():
+            _settled(page, path)
+            found[name] = _axe(page)
+        page.goto("/folders")
+        page.get_by_role("button", name=re.compile("^Archive ")).first.click()
+        page.get_by_role("dialog").wait_for()
+        found["review"] = _axe(page)
+        page.keyboard.press("Escape")
+        page.keyboard.press("Control+k")
+        page.get_by_role("combobox").wait_for()
+        found["palette"] = _axe(page)
+    with _opened(browser, origin, {"cookies": [], "origins": []}, color_scheme=scheme) as page:
+        page.add_init_script(path=str(AXE))
+        page.goto("/login")
+        heading(page, "Log in").wait_for()
+        found["login"] = _axe(page)
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def _settled(page: Page, path: str) -> None:
+    """Open a page and wait for its content."""
+    page.goto(path)
+    page.locator("h1").wait_for()
+    expect(page.locator('main [aria-busy="true"]')).to_have_count(0)
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+
+
+def _axe(page: Page) -> list[str]:
+    script = """(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}}).then((done) =>
+      done.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target.join(' ') + ' ' + (n.failureSummary || '')).join(' | ')))"""
+    return [str(fault) for fault in page.evaluate(script, RULES)]
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_phones_need_no_sideways_scrolling(
+    browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str], width: int
+) -> None:
+    """No page is wider than the screen, and what a thumb must hit is large enough."""
+    wide: dict[str, int] = {}
+    small: dict[str, list[str]] = {}
+    viewport = {"width": width, "height": PHONE["height"]}
+    with _opened(browser, origin, login_state, viewport=viewport, has_touch=True, is_mobile=True) as page:
+        for name, path in pages.items():
+            _settled(page, path)
+            wide[name] = page.evaluate("() => document.documentElement.scrollWidth")
+            small[name] = page.evaluate(_SMALL)
+    assert {name: found for name, found in wide.items() if found > width} == {}
+    assert {name: found for name, found in small.items() if found} == {}
+
+
+# WCAG 2.5.8: 24 px, unless the target is a word in a sentence.
+_SMALL = """() => [...document.querySelectorAll('button, a[href], select, summary, [role=button]')]
+  .filter((e) => e.checkVisibility() && getComputedStyle(e).display !== 'inline' && !e.closest('.MuiCheckbox-root'))
+  .map((e) => [e, e.getBoundingClientRect()])
+  .filter(([e, box]) => box.bottom > 0 && (box.width < 24 || box.height < 24))
+  .map(([e, box]) => `${e.tagName} ${e.textContent || e.ariaLabel} ${Math.round(box.width)}x${Math.round(box.height)}`)"""
+
+
+def test_nothing_moves_for_who_asked_for_stillness(person: Person, pages: dict[str, str]) -> None:
+    """Reduced motion: no animation runs on any page."""
+    for path in pages.values():
+        _settled(person.page, path)
+        assert person.page.evaluate("() => document.getAnimations().filter((a) => a.playState === 'running').length") == 0
+
+
+def test_the_look_is_kept(person: Person) -> None:
+    """Scheme and row height stay after a reload, in this browser."""
+    page = person.page
+    page.goto("/settings")
+    page.get_by_role("button", name="Dark", exact=True).click()
+    page.get_by_role("button", name="Compact").click()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    page.reload()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    expect(page.get_by_role("button", name="Compact")).to_have_attribute("aria-pressed", "true")
+
+
+def test_logging_out_ends_it_everywhere(browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
+    """The other tab is at the login page as well, and comes back to where it was."""
+    context, watch = new_context(browser, origin)
+    page, other = context.new_page(), context.new_page()
+    page.goto("/login")
+    login(page, "admin", PASSWORD)
+    heading(page, "Folders").wait_for()
+    other.goto("/history?status=failed")
+    heading(other, "History").wait_for()
+    page.get_by_role("button", name="Account of admin").click()
+    page.get_by_role("menuitem", name="Log out").click()
+    expect(heading(page, "Log in")).to_be_visible()
+    expect(heading(other, "Log in")).to_be_visible()
+    login(other, "admin", PASSWORD)
+    expect(heading(other, "History")).to_be_visible()
+    assert other.url.endswith("/history?status=failed")
+    context.close()
+    assert watch.complaints == []
