@@ -145,12 +145,17 @@ class Bus:
             raise TransientError(f"The {service} is not running.", Operation.CONNECTION) from exc
         except (NatsError, OSError, TimeoutError) as exc:
             raise TransientError(f"The {service} did not answer within {timeout:g} s.", Operation.CONNECTION) from exc
-        if (reply.headers or {}).get("Problem"):
+        try:
+            if not (reply.headers or {}).get("Problem"):
+                return msgspec.json.decode(reply.data, type=answer)
             problem = msgspec.json.decode(reply.data, type=Problem)
-            if problem.permanent:
-                raise PermanentError(problem.message, problem.code)
-            raise Waiting(problem.message, problem.retry_after_s or 60.0)
-        return msgspec.json.decode(reply.data, type=answer)
+        except msgspec.DecodeError as exc:
+            raise TransientError(
+                f"The {service} gave an answer that cannot be read: is it of another version?", Operation.CONNECTION
+            ) from exc
+        if problem.permanent:
+            raise PermanentError(problem.message, problem.code)
+        raise Waiting(problem.message, problem.retry_after_s or 60.0)
 
     async def serve(self, name: str, handler: Handler) -> None:
         """Answer `rpc.<this service>.<name>`; several instances share the questions."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import uuid4
 
 import pytest
@@ -64,6 +64,13 @@ class Asker:
         told = [re.sub(r"(\$js\.api\.consumer\.create\.jobs)\.\d+$", r"\1", subject) for subject in told]
         refused = {subject for subject in subjects if subject.lower() in told}
         return {subject: subject not in refused for subject in subjects}
+
+
+@pytest.fixture(autouse=True)
+async def clients_end_with_their_test(nats: NatsEngine) -> AsyncIterator[None]:
+    """What answers here must not answer the next test's services."""
+    yield
+    await nats.close()
 
 
 async def asker(engine: NatsEngine, user: str, prefix: str | None = None) -> Asker:

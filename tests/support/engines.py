@@ -128,8 +128,9 @@ class NatsEngine:
         await client.close()
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
+        """Close every client `connect` gave out."""
+        while self._clients:
+            await self._clients.pop().close()
 
 
 async def _silent(_error: Exception) -> None:

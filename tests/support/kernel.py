@@ -138,6 +138,7 @@ async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], wha
 async def kernel(pg: PostgresEngine, nats: NatsEngine) -> AsyncIterator[Kernel]:
     template = await pg.template("migrated", _migrate)
     dsn = await pg.create_database(template)
+    await nats.close()  # clients of earlier tests may listen, and answer, where this test's services do
     await nats.reset()
     made = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
     yield made
