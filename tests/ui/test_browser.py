@@ -277,6 +277,7 @@ def pages(running: Stack) -> dict[str, str]:
         "job that failed": f"/jobs/{failed}",
         "dashboard": "/dashboard",
         "settings": "/settings",
+        "users": "/admin/users",
         "nothing": "/no/such/page",
     }
 
@@ -390,5 +391,56 @@ def test_logging_out_ends_it_everywhere(browser: Browser, stack: Stack, origin: 
     login(other, "admin", PASSWORD)
     expect(heading(other, "History")).to_be_visible()
     assert other.url.endswith("/history?status=failed")
+    context.close()
+    assert watch.complaints == []
+
+
+def test_pause_and_resume(person: Person, stack: Stack) -> None:
+    """A paused job says so and stands still; resumed, it goes on to the end."""
+    folder = stack.folder(name="Hold on")
+    scan(stack, folder.name)
+    page = person.page
+    with stack.frozen("compressor"):
+        stack.archive(folder)
+        open_job(stack, page, folder)
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator("main [data-status]")).to_have_text("Paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator('[data-outcome="completed"]')).to_be_visible(timeout=40_000)
+
+
+def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, origin: str) -> None:
+    """The new user must choose a password, sees no administration, and is out the moment the account is deleted."""
+    page = person.page
+    page.goto("/admin/users")
+    page.get_by_role("button", name="Create user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("User name").fill("jane")
+    dialog.get_by_label("New password").fill("a first password")
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator('[data-user="jane"]')).to_contain_text("must change the password")
+    expect(page.locator('[data-user="admin"]').get_by_role("button", name="Delete admin")).to_be_disabled()
+
+    context, watch = new_context(browser, origin)
+    jane = context.new_page()
+    jane.goto("/admin/users")
+    login(jane, "jane", "a first password")
+    jane.get_by_label("Current password").fill("a first password")
+    jane.get_by_label("New password", exact=True).fill("a second password")
+    jane.get_by_label("New password again").fill("a second password")
+    jane.get_by_role("button", name="Change the password").click()
+    expect(heading(jane, "Folders")).to_be_visible()
+    expect(jane.get_by_role("link", name="Users")).to_have_count(0)
+    jane.goto("/admin/users")
+    expect(heading(jane, "This page is for administrators")).to_be_visible()
+    live(jane)
+
+    page.get_by_role("button", name="Delete jane").click()
+    confirm = page.get_by_role("dialog").get_by_role("button", name="Delete the user")
+    expect(confirm).to_be_disabled()
+    page.get_by_label("Type jane to confirm").fill("jane")
+    confirm.click()
+    expect(page.locator('[data-user="jane"]')).to_have_count(0)
+    expect(heading(jane, "Log in")).to_be_visible()
     context.close()
     assert watch.complaints == []

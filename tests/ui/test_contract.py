@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from shared.lifecycle import ARCHIVE_EDGES, CANCELLABLE, TERMINAL, Role, Status
+from shared.lifecycle import ARCHIVE_EDGES, CANCELLABLE, PAUSABLE, TERMINAL, Role, Status
 from tests.ui.apischema import digest
 
 UI = Path(__file__).parents[2] / "ui"
@@ -22,6 +22,7 @@ def test_actions_are_offered_in_the_states_that_allow_them() -> None:
     retries = {edge.source for edge in ARCHIVE_EDGES if edge.owner is Role.GATEWAY and edge.target is Status.QUEUED}
 
     assert set(table["cancel"]) == CANCELLABLE
+    assert set(table["pause"]) == PAUSABLE
     assert set(table["retry"]) == retries
     assert set(table["ended"]) == TERMINAL
 

@@ -24,6 +24,7 @@ export const routes: RouteObject[] = [
               { path: "/jobs/:jobId", lazy: async () => ({ Component: (await import("./pages/job/Job")).Job }) },
               { path: "/dashboard", lazy: async () => ({ Component: (await import("./pages/dashboard/Dashboard")).Dashboard }) },
               { path: "/settings", lazy: async () => ({ Component: (await import("./pages/settings/Settings")).Settings }) },
+              { path: "/admin/users", lazy: async () => ({ Component: (await import("./pages/admin/Users")).Users }) },
               { path: "*", lazy: async () => ({ Component: (await import("./pages/Problems")).NotFound }) },
             ],
           },

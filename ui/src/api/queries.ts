@@ -43,6 +43,7 @@ export const keys = {
   job: (id: string) => ["job", id] as const,
   logs: (id: string) => ["logs", id] as const,
   system: ["system"] as const,
+  users: ["users"] as const,
 };
 
 export async function readFolders(query: FolderQuery, refresh = false): Promise<FolderPage> {
@@ -73,6 +74,7 @@ export const queries = {
       queryKey: keys.job(id),
       queryFn: () => ask(api.GET("/api/jobs/{job_id}", { params: { path: { job_id: id } } })),
     }),
+  users: () => queryOptions({ queryKey: keys.users, queryFn: () => ask(api.GET("/api/users")) }),
   system: () =>
     queryOptions({ queryKey: keys.system, queryFn: () => ask(api.GET("/api/system/status")), refetchInterval: 30_000, staleTime: 5000 }),
 };

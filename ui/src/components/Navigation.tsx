@@ -1,7 +1,7 @@
 import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
-import { FolderOpen, Gauge, History, ListOrdered, type LucideIcon, Settings } from "lucide-react";
+import { FolderOpen, Gauge, History, ListOrdered, type LucideIcon, Settings, Users } from "lucide-react";
 import { NavLink } from "react-router";
 
 import { queries } from "../api/queries";
@@ -26,7 +26,7 @@ function useLiveCount(): number {
   return queue ? queue.active_jobs.length + queue.queued_jobs.length + queue.waiting_upload_jobs.length : 0;
 }
 
-function useItems(): Item[] {
+function useItems(user: User, phone: boolean): Item[] {
   const live = useLiveCount();
   return [
     { to: paths.dashboard(), label: text.nav.dashboard, icon: Gauge },
@@ -34,6 +34,8 @@ function useItems(): Item[] {
     { to: paths.queue(), label: text.nav.queue, icon: ListOrdered, badge: live },
     { to: paths.history(), label: text.nav.history, icon: History },
     { to: paths.settings(), label: text.nav.settings, icon: Settings },
+    // A phone's bar has room for five; there the settings lead on.
+    ...(user.is_admin && !phone ? [{ to: paths.adminUsers(), label: text.nav.users, icon: Users }] : []),
   ];
 }
 
@@ -52,8 +54,8 @@ const linkLook = {
   "&.active": { color: "primary.main", backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 11%, transparent)" },
 } as const;
 
-export function Rail({ user: _user }: { user: User }) {
-  const items = useItems();
+export function Rail({ user }: { user: User }) {
+  const items = useItems(user, false);
   return (
     <Box
       component="nav"
@@ -93,8 +95,8 @@ export function Rail({ user: _user }: { user: User }) {
   );
 }
 
-export function BottomBar({ user: _user }: { user: User }) {
-  const items = useItems();
+export function BottomBar({ user }: { user: User }) {
+  const items = useItems(user, true);
   return (
     <Box
       component="nav"

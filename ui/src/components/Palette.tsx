@@ -6,7 +6,7 @@ import InputAdornment from "@mui/material/InputAdornment";
 import TextField from "@mui/material/TextField";
 import Typography from "@mui/material/Typography";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Archive, FolderOpen, Gauge, History, Keyboard, ListOrdered, LogOut, type LucideIcon, Moon, Search, Settings } from "lucide-react";
+import { Archive, FolderOpen, Gauge, History, Keyboard, ListOrdered, LogOut, type LucideIcon, Moon, Search, Settings, Users } from "lucide-react";
 import { type HTMLAttributes, useDeferredValue, useState } from "react";
 import { useNavigate } from "react-router";
 
@@ -44,7 +44,7 @@ function command(label: string, icon: LucideIcon, run: () => unknown): Option {
   return { id: label, group: text.palette.commands, label, icon, run };
 }
 
-function useOptions(typed: string, onKeys: () => void): Option[] {
+function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
   const navigate = useNavigate();
   const client = useQueryClient();
   const scheme = useSchemeSwitch();
@@ -65,6 +65,7 @@ function useOptions(typed: string, onKeys: () => void): Option[] {
     page(text.nav.history, paths.history(), History),
     page(text.nav.dashboard, paths.dashboard(), Gauge),
     page(text.nav.settings, paths.settings(), Settings),
+    ...(user.is_admin ? [page(text.nav.users, paths.adminUsers(), Users)] : []),
     ...(search ? folders : []).map((folder) => ({
       id: folder.path,
       group: text.palette.folders,
@@ -94,9 +95,9 @@ interface Props {
   onKeys: () => void;
 }
 
-export default function Palette({ onClose, onKeys }: Props) {
+export default function Palette({ user, onClose, onKeys }: Props) {
   const [typed, setTyped] = useState("");
-  const options = useOptions(useDeferredValue(typed), onKeys);
+  const options = useOptions(user, useDeferredValue(typed), onKeys);
   const choose = (option: Option | null) => {
     if (!option) return;
     onClose();

@@ -3,7 +3,7 @@ import Box from "@mui/material/Box";
 import Button from "@mui/material/Button";
 import Link from "@mui/material/Link";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Archive, ChevronLeft, CircleX, RotateCcw, SearchX } from "lucide-react";
+import { Archive, ChevronLeft, CircleX, Pause, Play, RotateCcw, SearchX } from "lucide-react";
 import { lazy, type ReactNode, Suspense } from "react";
 import { Link as RouterLink, useNavigate, useParams } from "react-router";
 
@@ -118,8 +118,24 @@ function Actions({ job }: { job: JobDetail }) {
     onError: (error) => toast(error.message, "error"),
     onSettled: refresh,
   });
+  const control = useMutation({
+    mutationFn: (action: "pause" | "resume") => ask(api.POST("/api/tasks/{task_id}/control", { params: { path: { task_id: job.job_id } }, body: { action } })),
+    onSuccess: (_, action) => toast(action === "pause" ? text.job.paused : text.job.resumed, "info"),
+    onError: (error) => toast(error.message, "error"),
+    onSettled: refresh,
+  });
   return (
     <>
+      {jobCan.pause(job) && (
+        <Button variant="outlined" startIcon={<Pause size={16} aria-hidden />} loading={control.isPending} onClick={() => control.mutate("pause")}>
+          {text.job.pause}
+        </Button>
+      )}
+      {jobCan.resume(job) && (
+        <Button variant="contained" startIcon={<Play size={16} aria-hidden />} loading={control.isPending} onClick={() => control.mutate("resume")}>
+          {text.job.resume}
+        </Button>
+      )}
       {jobCan.retry(job) && (
         <Button variant="contained" startIcon={<RotateCcw size={16} aria-hidden />} loading={retry.isPending} onClick={() => retry.mutate()}>
           {text.job.retry}

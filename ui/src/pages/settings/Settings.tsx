@@ -1,17 +1,21 @@
 import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import FormControlLabel from "@mui/material/FormControlLabel";
 import Switch from "@mui/material/Switch";
 import ToggleButton from "@mui/material/ToggleButton";
 import ToggleButtonGroup from "@mui/material/ToggleButtonGroup";
 import Typography from "@mui/material/Typography";
+import { Users } from "lucide-react";
 import type { ReactNode } from "react";
+import { Link } from "react-router";
 
 import { useMe } from "../../api/queries";
 import { PageHeader } from "../../components/PageHeader";
 import { PasswordForm } from "../../components/PasswordForm";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
+import { paths } from "../../util/paths";
 import { type Preferences, setPreference, usePreferences } from "../../theme/preferences";
 
 export function Settings() {
@@ -37,6 +41,15 @@ export function Settings() {
             </Typography>
           </Box>
         </Section>
+        {user?.is_admin && (
+          <Section title={text.nav.admin}>
+            <Box>
+              <Button component={Link} to={paths.adminUsers()} variant="outlined" startIcon={<Users size={16} aria-hidden />}>
+                {text.nav.users}
+              </Button>
+            </Box>
+          </Section>
+        )}
         {user && (
           <>
             <Section title={text.settings.profile}>

@@ -1,0 +1,162 @@
+"""`make screenshots`: every page, light and dark, wide and on a phone, of the real stack with a believable NAS, into docs/screenshots."""
+
+import os
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, StorageState
+
+from tests.support.stack import PASSWORD, Stack, running_stack, until
+from tests.ui.browser import PHONE, WIDE, chromium, login, new_context
+
+OUT = Path(__file__).parents[2] / "docs" / "screenshots"
+NAMES = {
+    ("Production", "2024"): [
+        "Harbour Documentary",
+        "Interview Mayor Lindqvist",
+        "Radio Hour 118",
+        "City Marathon, all cameras",
+        "Archive Night",
+    ],
+    ("Production", "2023"): [
+        "Opera Gala",
+        "Podcast S02E14",
+        "River Cleanup",
+        "Winter Market, final cut (v12, approved by marketing)",
+    ],
+    ("Marketing", "Campaigns"): ["Spring_Launch_2024_master_files_with_all_localisations", "Summer Teaser", "Logo Refresh"],
+    ("Marketing", "Events"): ["Open House", "Trade Fair Hamburg"],
+}
+
+
+def _nas(stack: Stack, chance: random.Random) -> None:
+    for (level1, level2), names in NAMES.items():
+        for name in names:
+            tree = {f"clip {n:02}.mov": chance.randbytes(chance.randrange(20_000, 900_000)) for n in range(chance.randrange(2, 12))}
+            stack.folder(tree, name=name, level1=level1, level2=level2)
+    stack.folder(
+        {"camera a.mov": os.urandom(24 << 20), "camera b.mov": os.urandom(12 << 20)}, "Concert, 4 cameras", "Production", "2024"
+    )
+
+
+def _path(stack: Stack, name: str) -> Path:
+    (found,) = stack.nas.glob(f"*/*/{name}")
+    return found
+
+
+def _history(stack: Stack) -> tuple[str, str]:
+    """Jobs of every ending; a completed and a failed one."""
+    done = [stack.archive(_path(stack, name)) for name in ("Opera Gala", "Radio Hour 118", "Summer Teaser")]
+    broken = _path(stack, "River Cleanup")
+    os.mkfifo(broken / "socket of an editor")
+    failed = stack.archive(broken)
+    for job in done:
+        stack.wait(job, "completed")
+    stack.wait(failed, "failed")
+    with stack.frozen("compressor"):
+        cancelled = stack.archive(_path(stack, "Logo Refresh"))
+        assert stack.cancel(cancelled).status_code == 204
+    stack.wait(cancelled, "cancelled")
+    return done[0], failed
+
+
+def _busy(stack: Stack) -> str:
+    """One job in each lane and some waiting; the one that uploads."""
+    stack.control.configure(bytes_per_second=400_000)
+    uploading = stack.archive(_path(stack, "Concert, 4 cameras"))
+    for name in ("City Marathon, all cameras", "Archive Night", "Winter Market*", "Spring_Launch*", "Open House"):
+        stack.archive(_path(stack, name))
+    stack.wait(uploading, "uploading", timeout_s=120)
+    stack.wait_for(uploading, lambda job: (job["bytes_done"] or 0) > 0, "bytes on their way", 60)
+    return uploading
+
+
+def _shoot(browser: Browser, origin: str, state: StorageState, pages: dict[str, tuple[str, Callable[[Page], None] | None]]) -> None:
+    for scheme in ("light", "dark"):
+        for kind, viewport in (("wide", WIDE), ("phone", PHONE)):
+            touch = {"is_mobile": True, "has_touch": True} if kind == "phone" else {}
+            options = {"storage_state": state, "color_scheme": scheme, "viewport": viewport, "locale": "en-GB", **touch}
+            context, watch = new_context(browser, origin, **options)
+            page = context.new_page()
+            for name, (path, prepare) in pages.items():
+                page.goto(path)
+                page.locator("h1").wait_for()
+                page.locator('[data-connection="live"]').wait_for()
+                page.locator('main [aria-busy="true"]').wait_for(state="detached")
+                if prepare is not None:
+                    prepare(page)
+                page.evaluate("() => document.fonts.ready.then(() => true)")
+                page.screenshot(path=OUT / f"{name}-{scheme}-{kind}.png", animations="disabled")
+            context.close()
+            assert watch.complaints == []
+
+
+def _review(page: Page) -> None:
+    for name in ("Harbour Documentary", "Interview Mayor Lindqvist"):
+        page.get_by_label(f"Select {name}").check()
+    page.get_by_role("button", name="Review and archive").click()
+    page.get_by_role("dialog").wait_for()
+
+
+def _select(page: Page) -> None:
+    for name in ("Harbour Documentary", "Trade Fair Hamburg"):
+        page.get_by_label(f"Select {name}").check()
+    page.evaluate("() => window.scrollTo(0, 0)")
+
+
+def _proof(page: Page) -> None:
+    page.locator('[data-proof="content"] summary').click()
+    page.locator('[data-proof="task"]').scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Stages").evaluate("(h) => window.scrollTo(0, h.getBoundingClientRect().top + scrollY - 80)")
+
+
+def _palette(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    page.keyboard.type("ra")
+    page.get_by_role("option", name=re.compile("Radio|Marathon|Archive")).first.wait_for()
+
+
+def main() -> None:
+    """Make everything anew."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    for old in OUT.glob("*.png"):
+        old.unlink()
+    with running_stack() as stack, chromium() as browser:
+        origin = f"http://127.0.0.1:{stack.port}"
+        _nas(stack, random.Random(7))
+        until(lambda: len(stack.http.get("/api/folders", params={"refresh": "true"}).json()) >= 15, "the folders")
+        context, _ = new_context(browser, origin)
+        page = context.new_page()
+        page.goto("/login")
+        page.get_by_role("heading", name="Log in").wait_for()
+        page.screenshot(path=OUT / "login-light-wide.png")
+        login(page, "admin", PASSWORD)
+        page.get_by_role("heading", name="Folders", level=1).wait_for()
+        state = context.storage_state()
+        context.close()
+        done, failed = _history(stack)
+        uploading = _busy(stack)
+        _shoot(
+            browser,
+            origin,
+            state,
+            {
+                "queue": ("/queue", None),
+                "job-running": (f"/jobs/{uploading}", None),
+                "folders": ("/folders", _select),
+                "review": ("/folders", _review),
+                "dashboard": ("/dashboard", None),
+                "history": ("/history", None),
+                "job-proof": (f"/jobs/{done}", _proof),
+                "job-failed": (f"/jobs/{failed}", None),
+                "settings": ("/settings", None),
+                "users": ("/admin/users", None),
+                "palette": ("/queue", _palette),
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()

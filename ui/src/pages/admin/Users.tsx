@@ -1,0 +1,149 @@
+import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import Card from "@mui/material/Card";
+import Typography from "@mui/material/Typography";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Ban, KeyRound, ShieldCheck, ShieldOff, Trash2, UserPlus, UserRound } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
+
+import { api, ask } from "../../api/client";
+import type { UserAccount, UserChange } from "../../api/generated";
+import { keys, queries, useMe } from "../../api/queries";
+import { PageHeader } from "../../components/PageHeader";
+import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
+import { toast } from "../../components/toasts";
+import { text } from "../../text/en";
+import { ago, exactTime } from "../../util/time";
+import { useNow } from "../../util/useNow";
+import { Denied } from "../Problems";
+
+const UserDialog = lazy(() => import("./UserDialog"));
+const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
+
+type Asked = { what: "create" } | { what: "password" | "delete"; user: UserAccount } | null;
+
+export function Users() {
+  const me = useMe().data;
+  if (!me) return null;
+  return me.is_admin ? <UserList own={me.id} /> : <Denied />;
+}
+
+function UserList({ own }: { own: string }) {
+  const users = useQuery(queries.users());
+  const [asked, setAsked] = useState<Asked>(null);
+  const close = () => setAsked(null);
+  return (
+    <>
+      <PageHeader
+        title={text.users.title}
+        subtitle={users.data ? text.users.count(users.data.length) : "\u00a0"}
+        actions={
+          <Button variant="contained" startIcon={<UserPlus size={16} aria-hidden />} onClick={() => setAsked({ what: "create" })}>
+            {text.users.create}
+          </Button>
+        }
+      />
+      <StaleNote query={users} />
+      {users.error && !users.data && <ErrorPanel error={users.error} onRetry={() => users.refetch()} />}
+      {!users.error && !users.data && <SkeletonRows rows={4} height={64} />}
+      {users.data && (
+        <Card component="ul" aria-label={text.users.title} sx={{ listStyle: "none", m: 0, p: 0 }}>
+          {users.data.map((user) => (
+            <Row key={user.id} user={user} isOwn={user.id === own} onAsk={setAsked} />
+          ))}
+        </Card>
+      )}
+      <Suspense fallback={null}>
+        {asked?.what === "create" && <UserDialog user={null} onClose={close} />}
+        {asked?.what === "password" && <UserDialog user={asked.user} onClose={close} />}
+        {asked?.what === "delete" && <Delete user={asked.user} onClose={close} />}
+      </Suspense>
+    </>
+  );
+}
+
+function useChange(user: UserAccount) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (change: UserChange) => ask(api.PATCH("/api/users/{user_id}", { params: { path: { user_id: user.id } }, body: change })),
+    onSuccess: () => toast(text.users.changed(user.username)),
+    onError: (error) => toast(error.message, "error"),
+    onSettled: () => client.invalidateQueries({ queryKey: keys.users }),
+  });
+}
+
+function Row({ user, isOwn, onAsk }: { user: UserAccount; isOwn: boolean; onAsk: (asked: Asked) => void }) {
+  const change = useChange(user);
+  const now = useNow(60_000);
+  const notOwn = isOwn ? text.users.notOwn : undefined;
+  const Icon = user.disabled_at ? Ban : user.is_admin ? ShieldCheck : UserRound;
+  return (
+    <Box
+      component="li"
+      data-user={user.username}
+      sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.5, px: 2, py: 1.5, "& + &": { borderTop: 1, borderColor: "divider" } }}
+    >
+      <Box sx={{ color: user.disabled_at ? "text.secondary" : "primary.main", display: "flex" }}>
+        <Icon size={22} aria-hidden />
+      </Box>
+      <Box sx={{ flex: "1 1 220px", minWidth: 0 }}>
+        <Typography sx={{ fontWeight: 600 }}>
+          {user.username}
+          {isOwn && (
+            <Typography component="span" variant="caption" sx={{ ml: 1, color: "text.secondary" }}>
+              {text.users.you}
+            </Typography>
+          )}
+        </Typography>
+        <Typography variant="caption" component="p" sx={{ color: "text.secondary" }} title={exactTime(user.last_login ?? user.created_at)}>
+          {[
+            user.is_admin ? text.settings.admin : text.settings.member,
+            user.disabled_at ? text.users.disabled : null,
+            user.must_change_password ? text.users.mustChange : null,
+            user.last_login ? text.users.lastLogin(ago(user.last_login, now)) : text.users.neverLoggedIn,
+          ]
+            .filter(Boolean)
+            .join(" · ")}
+        </Typography>
+      </Box>
+      <Box sx={{ display: "flex", flexWrap: "wrap", gap: 1 }}>
+        <Button size="small" variant="outlined" disabled={isOwn || change.isPending} title={notOwn} startIcon={user.is_admin ? <ShieldOff size={15} aria-hidden /> : <ShieldCheck size={15} aria-hidden />} onClick={() => change.mutate({ is_admin: !user.is_admin })}>
+          {user.is_admin ? text.users.makeMember : text.users.makeAdmin}
+        </Button>
+        <Button size="small" variant="outlined" disabled={isOwn || change.isPending} title={notOwn} startIcon={<Ban size={15} aria-hidden />} onClick={() => change.mutate({ disabled: user.disabled_at === null })}>
+          {user.disabled_at ? text.users.enable : text.users.disable}
+        </Button>
+        <Button size="small" variant="outlined" disabled={isOwn} title={notOwn} startIcon={<KeyRound size={15} aria-hidden />} onClick={() => onAsk({ what: "password", user })}>
+          {text.users.resetPassword}
+        </Button>
+        <Button size="small" variant="outlined" color="error" disabled={isOwn} title={notOwn} startIcon={<Trash2 size={15} aria-hidden />} aria-label={text.users.deleteOne(user.username)} onClick={() => onAsk({ what: "delete", user })}>
+          {text.users.delete}
+        </Button>
+      </Box>
+    </Box>
+  );
+}
+
+function Delete({ user, onClose }: { user: UserAccount; onClose: () => void }) {
+  const client = useQueryClient();
+  const remove = useMutation({
+    mutationFn: () => ask(api.DELETE("/api/users/{user_id}", { params: { path: { user_id: user.id } } })),
+    onSuccess: () => {
+      toast(text.users.deleted(user.username));
+      onClose();
+    },
+    onSettled: () => client.invalidateQueries({ queryKey: keys.users }),
+  });
+  return (
+    <ConfirmDialog
+      title={text.users.deleteTitle(user.username)}
+      effects={[text.users.deleteLogins, text.users.deleteJobs]}
+      confirm={text.users.deleteConfirm}
+      typed={{ word: user.username, label: text.users.deleteType(user.username) }}
+      busy={remove.isPending}
+      error={remove.error}
+      onConfirm={() => remove.mutate()}
+      onClose={onClose}
+    />
+  );
+}
