@@ -14,8 +14,9 @@ FIRST_PASSWORD = "changeme"
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with its module: while it lives, Playwright runs an event loop in this thread, and other files' tests need their own."""
     with chromium() as made:
         yield made
 
