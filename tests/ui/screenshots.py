@@ -114,6 +114,7 @@ def _proof(page: Page) -> None:
 
 def _palette(page: Page) -> None:
     page.keyboard.press("Control+k")
+    page.get_by_role("combobox").wait_for()
     page.keyboard.type("ra")
     page.get_by_role("option", name=re.compile("Radio|Marathon|Archive")).first.wait_for()
 
@@ -136,6 +137,9 @@ def main() -> None:
         page.get_by_role("heading", name="Folders", level=1).wait_for()
         state = context.storage_state()
         context.close()
+        for name, admin in (("jane.doe", False), ("m.lindqvist", True), ("trainee", False)):
+            account = {"username": name, "password": "a first password", "is_admin": admin, "must_change_password": True}
+            assert stack.http.post("/api/users", json=account).status_code == 201
         done, failed = _history(stack)
         uploading = _busy(stack)
         _shoot(

@@ -79,7 +79,7 @@ export function makeTheme(density: Density) {
           sizeSmall: { minHeight: compact ? 28 : 32, paddingInline: 12 },
           outlined: {
             borderColor: "var(--mui-palette-divider)",
-            "&.MuiButton-colorPrimary": { color: "var(--mui-palette-text-primary)" },
+            "&.MuiButton-colorPrimary:not(.Mui-disabled)": { color: "var(--mui-palette-text-primary)" },
           },
         },
       },

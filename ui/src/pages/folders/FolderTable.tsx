@@ -56,7 +56,7 @@ export function FolderTable({ folders, asked, selected, onToggle, onSort, onArch
                 </TableSortLabel>
               </TableCell>
             ))}
-            <TableCell sx={{ width: 170 }}>{text.folders.action}</TableCell>
+            <TableCell sx={{ width: 190 }}>{text.folders.action}</TableCell>
           </TableRow>
         </TableHead>
         <TableBody>

@@ -43,7 +43,7 @@ export function Queue() {
     <>
       <PageHeader
         title={text.queue.title}
-        subtitle={data ? text.queue.subtitle(active.length + data.waiting_upload_jobs.length, waiting.length) : "\u00a0"}
+        subtitle={data ? text.queue.subtitle(active.length, waiting.length + data.waiting_upload_jobs.length) : "\u00a0"}
         actions={
           <Button component={RouterLink} to={paths.history()} variant="outlined" startIcon={<History size={16} aria-hidden />}>
             {text.queue.viewHistory}
