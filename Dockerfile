@@ -18,6 +18,13 @@ RUN /tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-d
  && /app/bin/pip install --no-cache-dir --no-deps --no-index wheels/*.whl \
  && /app/bin/pip uninstall --yes pip
 
+FROM node:24.19.0-bookworm-slim AS ui
+WORKDIR /ui
+COPY ui/package.json ui/package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY ui .
+RUN npx --no-install vite build
+
 FROM python:3.11.14-slim-bookworm
 ARG SERVICE
 # COPY_STRATEGY=tiered copies with rsync.
@@ -27,6 +34,8 @@ RUN if [ "$SERVICE" = compressor ]; then \
  && useradd --system --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin cs-archiver \
  && install --directory --owner=10001 --group=10001 /storage
 COPY --from=build /app /app
+# 3 MB that only the gateway serves (UI_PATH in compose.yaml).
+COPY --from=ui /ui/dist /app/ui
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SERVICE=${SERVICE}
 WORKDIR /app
 USER 10001:10001
