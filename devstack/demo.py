@@ -11,7 +11,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +32,6 @@ _PORT = 8000
 _MIN_FREE_GB = "0.1"  # a laptop's disk must do
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM")  # no GLOBUS_* above all: a demo never touches a real collection
 _STOP_S = 20.0
-_FIRST_USER_S = 15.0
 
 
 class DemoError(Failure):
@@ -71,7 +69,7 @@ class Demo:
     def archive_one(self) -> Job:
         """Archive a folder and watch it. Raises Failure when it does not end as it should."""
         with Client(self.url) as client:
-            self._log_in(client)
+            client.login(USER, self.password)
             job_id = self._live_job(client) or self._new_job(client)
             with render.progress() as view:
                 job = watch(client, job_id, view, interval_s=0.2)
@@ -79,18 +77,6 @@ class Demo:
             raise DemoError(render.ending(job))
         say(render.ending(job))
         return job
-
-    def _log_in(self, client: Client) -> None:
-        """Log in; at the very first start the gateway makes its first user a moment after it answers."""
-        deadline = time.monotonic() + _FIRST_USER_S
-        while True:
-            try:
-                client.login(USER, self.password)
-                return
-            except Failure as exc:
-                if exc.exit_code is not Exit.REFUSED or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.5)
 
     def _live_job(self, client: Client) -> str | None:
         for job in client.jobs().value:
