@@ -86,7 +86,7 @@ class Ledger:
         unwritten = await session.value("unwritten", name, work.id)
         free = space.available(disk.f_bavail * disk.f_frsize, unwritten, self._min_free)
         most = space.available(disk.f_blocks * disk.f_frsize, 0, self._min_free)
-        (verdict,) = space.decide([space.Request(str(work.id), size)], free, most)
+        verdict = space.decide(size, free, most)
         if verdict.kind == "never":
             raise PermanentError(
                 f"This folder needs {size / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "

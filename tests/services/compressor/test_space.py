@@ -1,9 +1,8 @@
 import pytest
 
-from services.compressor.space import Request, available, decide, estimate_archive_bytes, required_bytes
+from services.compressor.space import Verdict, available, decide, estimate_archive_bytes, required_bytes
 
 MIB = 1 << 20
-DAY = 24 * 3600
 
 
 @pytest.mark.parametrize(
@@ -29,24 +28,16 @@ def test_what_is_shown_and_what_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "space", "verdicts"),
+    ("required", "space", "verdict"),
     [
-        ([], 10, []),
-        ([(4, 0), (6, 0)], 10, ["start", "start"]),  # exactly full
-        ([(4, 0), (7, 0)], 10, ["start", "wait 1"]),
-        ([(11, 0), (4, 0)], 10, ["wait 1", "start"]),  # a smaller one passes
-        ([(11, DAY - 1), (4, 0)], 10, ["wait 1", "start"]),
-        ([(11, DAY), (4, 0)], 10, ["wait 1", "behind 0"]),  # after a day it goes first
-        ([(11, 0), (12, DAY), (4, 0)], 10, ["wait 1", "wait 2", "behind 0"]),
-        ([(4, 0), (11, DAY), (4, 0)], 10, ["start", "wait 5", "behind 0"]),  # what stands before it is not held back
-        ([(10, DAY), (4, 0)], 10, ["start", "wait 4"]),
-        ([(101, DAY), (4, 0)], 10, ["never 1", "start"]),  # one that can never fit blocks nobody
-        ([(1, 0)], -5, ["wait 6"]),
+        (4, 10, Verdict("start")),
+        (10, 10, Verdict("start")),  # exactly full
+        (11, 10, Verdict("wait", 1)),
+        (1, -5, Verdict("wait", 6)),
+        (100, 10, Verdict("wait", 90)),
+        (101, 10, Verdict("never", 1)),  # one that can never fit fails instead of waiting for ever
     ],
 )
-def test_decide(requests: list[tuple[int, float]], space: int, verdicts: list[str]) -> None:
-    """Requests are (bytes, seconds waited); an empty file system would give 100."""
-    made = decide([Request(str(n), size, waited) for n, (size, waited) in enumerate(requests)], space, most_bytes=100)
-
-    assert [v.job_id for v in made] == [str(n) for n in range(len(requests))]
-    assert [v.kind if v.kind == "start" else f"{v.kind} {v.missing_bytes}" for v in made] == verdicts
+def test_decide(required: int, space: int, verdict: Verdict) -> None:
+    """An empty file system would give 100."""
+    assert decide(required, space, most_bytes=100) == verdict
