@@ -4,7 +4,7 @@ Requests are complete before they are used: stored as JSON, they can be sent aga
 what a decision or a person needs; a number that Globus did not send is None, and None proves nothing.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -43,10 +43,13 @@ def label_for(job_id: str, attempt: int, purpose: Purpose, submission_id: str) -
 
 
 def deadline_text(moment: datetime) -> str:
-    """ISO 8601 in UTC. Raises ValueError for a time without a zone, which Globus would read as another moment."""
+    """ISO 8601 in UTC, whole seconds, rounded up: cut off, a deadline of less than a second is in the past when it arrives.
+
+    Raises ValueError for a time without a zone, which Globus would read as another moment.
+    """
     if moment.tzinfo is None:
         raise ValueError("a deadline needs a time zone")
-    return moment.astimezone(UTC).isoformat(timespec="seconds")
+    return (moment.astimezone(UTC) + timedelta(microseconds=999_999)).isoformat(timespec="seconds")
 
 
 def _check_label(label: str) -> None:

@@ -304,6 +304,7 @@ def test_labels_fit_and_deadlines_have_a_zone() -> None:
     """The longest label has room to spare; a time without a zone is refused."""
     assert len(label_for(str(uuid4()), 99_999, Purpose.TRANSFER, str(uuid4()))) <= 128
     assert deadline_text(datetime(2030, 1, 2, 3, tzinfo=UTC)) == "2030-01-02T03:00:00+00:00"
+    assert deadline_text(datetime(2030, 1, 2, 3, 0, 0, 1, tzinfo=UTC)) == "2030-01-02T03:00:01+00:00"
     with pytest.raises(ValueError, match="zone"):
         deadline_text(datetime(2030, 1, 2, 3))  # noqa: DTZ001 - the mistake under test
 
