@@ -124,22 +124,38 @@ PAUSABLE = CANCELLABLE - {S.VERIFIED}
 
 
 class Lane(NamedTuple):
-    """What one service works on: `ready` is where it picks up, `working` what it holds, `back` where a retry returns to."""
+    """What one service works on at the same time, within one limit.
 
+    `ready` is where it picks up, `working` what it holds, `back` where a retry returns to; `limit` is the setting that says how many.
+    """
+
+    name: str
     role: Role
+    kinds: tuple[Kind, ...]
     ready: Status
     working: tuple[Status, ...]
     back: Status
+    limit: str
 
 
-COMPRESS_LANE = Lane(R.COMPRESSOR, S.QUEUED, (S.COPYING, S.COMPRESSING, S.VERIFYING), S.QUEUED)
-UPLOAD_LANE = Lane(R.UPLOADER, S.COMPRESSED, (S.UPLOADING, S.UPLOAD_VERIFYING), S.COMPRESSED)
+WORKSPACE_KINDS = (Kind.PACK, Kind.COMPRESS, Kind.EXTRACT)
+
+_ARCHIVE = (Kind.ARCHIVE,)
+_PACKING = (S.COPYING, S.COMPRESSING, S.VERIFYING)
+COMPRESS_LANE = Lane("compress", R.COMPRESSOR, _ARCHIVE, S.QUEUED, _PACKING, S.QUEUED, "compress_limit")
+UPLOAD_LANE = Lane("upload", R.UPLOADER, _ARCHIVE, S.COMPRESSED, (S.UPLOADING, S.UPLOAD_VERIFYING), S.COMPRESSED, "upload_limit")
 # A deletion once begun is never taken back: its retry stays where it is.
-DELETE_LANE = Lane(R.SCANNER, S.VERIFIED, (S.DELETING_SOURCE,), S.DELETING_SOURCE)
+DELETE_LANE = Lane("delete", R.SCANNER, _ARCHIVE, S.VERIFIED, (S.DELETING_SOURCE,), S.DELETING_SOURCE, "delete_limit")
+WORKSPACE_LANE = Lane("workspace", R.COMPRESSOR, WORKSPACE_KINDS, S.QUEUED, (S.RUNNING, S.VERIFYING), S.QUEUED, "workspace_limit")
+EMPTY_LANE = Lane(
+    "empty", R.COMPRESSOR, (Kind.PACK,), S.DELETING_SOURCE, (S.DELETING_SOURCE,), S.DELETING_SOURCE, "workspace_limit"
+)
+"""A pack's own source, after its archive was tested and compared; the pack's worker hands over to it."""
 
 # Overall progress at which each state begins, in percent (seed 001, appendix A: 0-33-66-75-85-95-100).
 PROGRESS_FLOOR: dict[Status, int] = {
     S.QUEUED: 0,
+    S.RUNNING: 0,
     S.COPYING: 0,
     S.COMPRESSING: 33,
     S.VERIFYING: 66,
@@ -151,6 +167,7 @@ PROGRESS_FLOOR: dict[Status, int] = {
     S.COMPLETED: 100,
 }
 _CEILING: dict[Status, int] = {
+    S.RUNNING: 66,
     S.COPYING: 33,
     S.COMPRESSING: 66,
     S.VERIFYING: 75,

@@ -2,63 +2,64 @@
 -- "$n" are asyncpg's parameters. Times are the database's own: no service's clock decides anything.
 
 -- lock_claims --
--- One claim at a time per role, so that limits and order are exact.
+-- One claim at a time per lane, so that limits and order are exact. $1 lane.
 SELECT pg_advisory_xact_lock(hashtext('claim:' || $1))
 
 -- count_lane --
--- Jobs of a lane that somebody works on. $1 states of the lane.
+-- Jobs of a lane that somebody works on. $1 kinds, $2 states of the lane.
 SELECT count(*) FROM jobs
-WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused AND lease_until >= clock_timestamp()
+WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND lease_until >= clock_timestamp()
 
 -- cancel_unleased --
--- Serve a cancel request on a job nobody works on. $1 states this role may cancel from.
+-- Serve a cancel request on a job nobody works on. $1 kinds, $2 states this role may cancel from.
 UPDATE jobs SET status = 'cancelled', current_operation = 'Cancelled'
-WHERE kind = 'archive' AND status = ANY($1::text[]) AND cancel_requested_by IS NOT NULL
+WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND cancel_requested_by IS NOT NULL
   AND (lease_until IS NULL OR lease_until < clock_timestamp())
 RETURNING id
 
 -- fail_crashed --
--- Give up on jobs whose workers crashed too often without progress. $1 states, $2 crashes allowed.
+-- Give up on jobs whose workers crashed too often without progress. $1 kinds, $2 states, $3 crashes allowed.
 UPDATE jobs SET status = 'failed', current_operation = 'Failed', crash_count = crash_count + 1,
   error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
-WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused
-  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $2
+WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
+  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $3
 RETURNING id
 
 -- reclaim --
--- Jobs whose worker is silent (a crash) or let go (a stop, a resume): back to where the lane picks up. $1 working states, $2 back.
-UPDATE jobs SET status = $2, lease_owner = NULL, lease_until = NULL,
+-- Jobs whose worker is silent (a crash) or let go (a stop, a resume): back to where the lane picks up. $1 kinds, $2 working states,
+-- $3 back.
+UPDATE jobs SET status = $3, lease_owner = NULL, lease_until = NULL,
   crash_count = crash_count + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END,
   wait_reason = CASE WHEN lease_owner IS NULL THEN 'taken up again' ELSE format('%s stopped answering', lease_owner) END
-WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
+WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
 RETURNING id
 
 -- claim --
--- Take the next job: interrupted ones keep their age, so they come first. $1 states, $2 owner, $3 lease seconds,
--- $4 hours smaller jobs may pass one that waits for space (null: no such rule), $5 progress floor, $6 state that is taken over as it is.
-UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3),
-  crash_count = j.crash_count + CASE WHEN j.lease_owner IS NULL THEN 0 ELSE 1 END, progress_percent = $5
+-- Take the next job: interrupted ones keep their age, so they come first. $1 kinds, $2 states, $3 owner, $4 lease
+-- seconds, $5 hours smaller jobs may pass one that waits for space (null: no such rule), $6 progress floor, $7 state that is taken over.
+UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
+  crash_count = j.crash_count + CASE WHEN j.lease_owner IS NULL THEN 0 ELSE 1 END, progress_percent = $6
 WHERE j.id = (
   SELECT c.id FROM jobs c
-  WHERE c.kind = 'archive' AND c.status = ANY($1::text[]) AND NOT c.paused AND c.not_before <= clock_timestamp()
-    AND (c.cancel_requested_by IS NULL OR c.status = $6)
+  WHERE c.kind = ANY($1::text[]) AND c.status = ANY($2::text[]) AND NOT c.paused AND c.not_before <= clock_timestamp()
+    AND (c.cancel_requested_by IS NULL OR c.status = $7)
     AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
     AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = c.id)
     AND NOT EXISTS (
       SELECT FROM jobs h
-      WHERE h.kind = 'archive' AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
+      WHERE h.kind = ANY($1::text[]) AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
         AND (h.priority, -h.seq) > (c.priority, -c.seq)
         AND h.missing_bytes IS NOT NULL              -- lacks space now: whoever waits for something else blocks nobody
-        AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => $4 * 3600))
-  ORDER BY (c.status = $6) DESC, c.priority DESC, c.seq
+        AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => $5 * 3600))
+  ORDER BY (c.status = $7) DESC, c.priority DESC, c.seq
   LIMIT 1
   FOR UPDATE SKIP LOCKED)
 RETURNING j.*
 
 -- next_due --
--- Seconds until something of this lane may be due without an event: a delay or a lease that ends. $1 states.
+-- Seconds until something of this lane may be due without an event: a delay or a lease that ends. $1 kinds, $2 states.
 SELECT extract(epoch FROM min(greatest(not_before, coalesce(lease_until, '-infinity'))) - clock_timestamp())::float8
-FROM jobs WHERE kind = 'archive' AND status = ANY($1::text[]) AND NOT paused
+FROM jobs WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
   AND greatest(not_before, coalesce(lease_until, '-infinity')) > clock_timestamp()
 
 -- renew --

@@ -32,7 +32,6 @@ S = TypeVar("S", bound=Common)
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
-_LIMIT_NAMES = {Role.COMPRESSOR: "compress_limit", Role.UPLOADER: "upload_limit", Role.SCANNER: "delete_limit"}
 _SEEN_SECONDS = 10.0
 _STOP_SECONDS = 8.0
 
@@ -54,7 +53,7 @@ class Runtime(Generic[S]):
 
         def rules() -> Rules:
             return Rules(
-                limit=tuned.get(_LIMIT_NAMES[lane.role], limit),
+                limit=tuned.get(lane.limit, limit),
                 lease_seconds=settings.lease_seconds,
                 poll_seconds=settings.poll_seconds,
                 max_crashes=settings.max_crashes,

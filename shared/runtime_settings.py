@@ -24,6 +24,7 @@ _REFRESH_SECONDS = 60.0
 _GIB = 1 << 30
 _MOST_BYTES = 1 << 60
 PACK_FORMATS = ("zip", "7z")
+NAS_BROWSING = ("everybody", "admins", "nobody")
 
 
 class Tunable(NamedTuple):
@@ -47,6 +48,18 @@ def _bytes(value: Any) -> int:
     if not 0 <= int(value) <= _MOST_BYTES:
         raise ValueError(f"must be a number of bytes from 0 to {_MOST_BYTES}")
     return int(value)
+
+
+def _days(value: Any) -> int:
+    if not 0 <= int(value) <= 36_500:
+        raise ValueError("must be a number of days from 0 to 36500")
+    return int(value)
+
+
+def _browsing(value: Any) -> str:
+    if value not in NAS_BROWSING:
+        raise ValueError(f"must be one of: {', '.join(NAS_BROWSING)}")
+    return str(value)
 
 
 def _extensions(value: Any) -> list[str]:
@@ -80,19 +93,27 @@ def _min_free(environment: Mapping[str, str]) -> int:
 TUNABLES: dict[str, Tunable] = {
     "pack_format": Tunable(_format, lambda _: "zip"),
     "pack_compression_level": Tunable(_level, lambda _: 5),
+    "pack_retention_days": Tunable(_days, lambda _: 0),
+    "workspace_quota": Tunable(_bytes, lambda _: 100 * _GIB),
+    "nas_browsing": Tunable(_browsing, lambda _: "everybody"),
     "max_task_size": Tunable(_bytes, lambda _: 0),
     "min_free_disk": Tunable(_bytes, _min_free),
     "hidden_file_extensions": Tunable(_extensions, lambda _: []),
     **{
         name: _environment(name)
         for name in (
-            *("compress_limit", "upload_limit", "delete_limit"),
+            *("compress_limit", "upload_limit", "delete_limit", "workspace_limit"),
             *("max_compression_retries", "max_upload_retries", "max_connection_error_retries", "retry_delay_seconds"),
             *("scan_interval_seconds", "space_check_seconds", "space_pass_hours", "failed_retention_days"),
         )
     },
 }
-"""Seed 000, 2.3, and what design 5 leaves to admins. Bytes, seconds, hours, days; `max_task_size` 0: no limit."""
+"""Seed 000, 2.3, and what design 5 leaves to admins. Bytes, seconds, hours, days; `max_task_size` 0: no limit.
+
+`pack_retention_days`: when finished packs that kept their source are removed, 0: never; a pack that deleted its source is the only
+copy and is never removed. `workspace_quota`: what each user's workspace may hold, unless the user has a quota of its own.
+`nas_browsing`: who may look at NAS folders in the file views.
+"""
 
 
 class Tuned:

@@ -114,6 +114,10 @@ class Storage:
     storage_failed_path: Path | None = _setting(_path, "What failed jobs leave; empty: failed below the root.", None)
 
     @property
+    def workspaces(self) -> Path:
+        return self.storage_base_path / "workspaces"
+
+    @property
     def temp(self) -> Path:
         return self.storage_temp_path or self.storage_base_path / "temp"
 
@@ -149,6 +153,7 @@ class CompressorSettings(Storage, Source, Common):
     """The compressor: copy, compress, test."""
 
     compress_limit: int = _setting(_whole(1, 64), "Archive jobs in copying, compressing or verifying at the same time.", 1)
+    workspace_limit: int = _setting(_whole(1, 64), "Packs, archive creations and extractions at the same time.", 2)
     copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: our fastest pass; tiered: seed 001's four by size.", "auto")
     copy_small_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
     copy_medium_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB rsync copies.", 100.0)

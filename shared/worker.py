@@ -16,7 +16,7 @@ from shared import log, metrics, retry
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, is_database_away
 from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused, from_os_error
-from shared.lifecycle import PROGRESS_FLOOR, Lane, Role, Status
+from shared.lifecycle import PROGRESS_FLOOR, Kind, Lane, Role, Status, may
 from shared.work import RENEW_AT, Work
 
 logger = log.get(__name__)
@@ -100,15 +100,19 @@ class Worker:
         return [self.lane.ready, *self.lane.working]
 
     @property
+    def _kinds(self) -> list[str]:
+        return list(self.lane.kinds)
+
+    @property
     def _takes_over(self) -> bool:
         """A deletion once begun is taken over where it is; other work goes back to where its lane picks up."""
         return self.lane.back in self.lane.working
 
     async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
         if not self._takes_over:
-            await self.db.rows("cancel_unleased", self._states)
-            await self.db.rows("fail_crashed", self._states, self.rules.max_crashes)
-            await self.db.rows("reclaim", list(self.lane.working), self.lane.back)
+            await self.db.rows("cancel_unleased", self._kinds, self._states)
+            await self.db.rows("fail_crashed", self._kinds, self._states, self.rules.max_crashes)
+            await self.db.rows("reclaim", self._kinds, list(self.lane.working), self.lane.back)
         if each_round is not None:
             await each_round()
         if cleanup is not None:
@@ -121,15 +125,15 @@ class Worker:
         floor = PROGRESS_FLOOR[self.lane.ready]
         rules = self.rules
         async with self.db.transaction() as session:
-            await session.run("lock_claims", self.lane.role)
-            if await session.value("count_lane", self._states) >= rules.limit:
+            await session.run("lock_claims", self.lane.name)
+            if await session.value("count_lane", self._kinds, self._states) >= rules.limit:
                 return None
             take_over = self.lane.back if self._takes_over else None
-            args = (states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
+            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
             return await session.row("claim", *args)
 
     async def _pause(self) -> float:
-        due = [await self.db.value("next_due", self._states), await self.db.value("next_cleanup_due", self.lane.role)]
+        due = [await self.db.value("next_due", self._kinds, self._states), await self.db.value("next_cleanup_due", self.lane.role)]
         return min([self.rules.poll_seconds, *(max(float(d), 0.0) + 0.02 for d in due if d is not None)])
 
     # A job ---------------------------------------------------------------------------------------------------------------------------
@@ -226,7 +230,7 @@ class Worker:
         decision = retry.decide(error, spent, self.rules.retries)
         if isinstance(decision, retry.Retry):
             await self._retry(work, decision)
-        elif work.status in self.lane.working and self._takes_over and await self._has_begun_to_delete(work):
+        elif work.status in self.lane.working and self._takes_over and not await self._may_fail(work):
             # It can't fail any more and must not stop: an alarm, and again later.
             await work.log("ERROR", "deletion_stuck", decision.reason)
             await self._release(work, self.rules.retries.delay_s, decision.reason, None)
@@ -260,9 +264,12 @@ class Worker:
         spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
         await work.patiently(lambda: self.db.row("release", work.id, work.attempt, delay_s, reason, missing, *spent))
 
-    async def _has_begun_to_delete(self, work: Work) -> bool:
+    async def _may_fail(self, work: Work) -> bool:
+        """Whether a deletion may end as `failed`: never once it has begun, and only where the kind has that edge."""
+        if not may(Kind(work.job["kind"]), work.status, Status.FAILED, self.lane.role):
+            return False
         row = await work.patiently(lambda: self.db.row("job", work.id))
-        return row is not None and row["first_unlink_at"] is not None
+        return row is None or row["first_unlink_at"] is None
 
     # Clean-ups -------------------------------------------------------------------------------------------------------------------------
 

@@ -83,12 +83,16 @@ class Config(msgspec.Struct, kw_only=True):
 
     pack_format: Literal["zip", "7z"]
     pack_compression_level: Annotated[int, Meta(ge=1, le=9)]
+    pack_retention_days: int
+    workspace_quota: int
+    nas_browsing: Literal["everybody", "admins", "nobody"]
     max_task_size: int
     min_free_disk: int
     hidden_file_extensions: list[str]
     compress_limit: int
     upload_limit: int
     delete_limit: int
+    workspace_limit: int
     max_compression_retries: int
     max_upload_retries: int
     max_connection_error_retries: int
@@ -108,12 +112,16 @@ class ConfigUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     pack_format: str | None = None
     pack_compression_level: int | None = None
+    pack_retention_days: int | None = None
+    workspace_quota: int | None = None
+    nas_browsing: str | None = None
     max_task_size: int | None = None
     min_free_disk: int | None = None
     hidden_file_extensions: list[str] | None = None
     compress_limit: int | None = None
     upload_limit: int | None = None
     delete_limit: int | None = None
+    workspace_limit: int | None = None
     max_compression_retries: int | None = None
     max_upload_retries: int | None = None
     max_connection_error_retries: int | None = None

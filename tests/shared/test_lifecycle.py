@@ -10,9 +10,12 @@ from shared.lifecycle import (
     COMPRESS_LANE,
     DELETE_LANE,
     EDGES,
+    EMPTY_LANE,
     PROGRESS_FLOOR,
     TERMINAL,
     UPLOAD_LANE,
+    WORKSPACE_KINDS,
+    WORKSPACE_LANE,
     Edge,
     Kind,
     Role,
@@ -80,15 +83,34 @@ def holds(world: str, edge: Edge) -> bool:
     return True
 
 
+# The same for workspace jobs; only packs may delete at all.
+WORKSPACE_WORLDS = ("nothing made yet", "archive recorded", "proven, source kept")
+
+
+def holds_in_workspace(world: str, edge: Edge, kind: Kind) -> bool:
+    """Whether the extra conditions of a workspace job's edge hold: only a pack deletes, only what it has recorded an archive of."""
+    keeps = kind is not Kind.PACK or "keep_source" in WORLDS[world][2]
+    match (edge.source, edge.target):
+        case (_, S.DELETING_SOURCE):
+            return not keeps and WORLDS[world][0]
+        case (S.VERIFYING, S.COMPLETED):
+            return keeps
+    return True
+
+
 async def prepare(kernel: Kernel, kind: Kind, world: str) -> UUID:
     archive, evidence_complete, columns = WORLDS[world]
-    job = await kernel.job(kind=kind, keep_source=columns.get("keep_source", False))
+    kept = columns.get("keep_source", kind in WORKSPACE_KINDS and kind is not Kind.PACK)
+    job = await kernel.job(kind=kind, keep_source=kept)
     if archive:
         await kernel.archive(job)
-    if evidence_complete:
+    if evidence_complete and kind is Kind.ARCHIVE:
         await evidence(kernel, job)
     await kernel.force(
-        job, attempt=1, verified_attempt=1 if evidence_complete else None, cancel_requested_by=columns.get("cancel_requested_by")
+        job,
+        attempt=1,
+        verified_attempt=1 if evidence_complete and kind is Kind.ARCHIVE else None,
+        cancel_requested_by=columns.get("cancel_requested_by"),
     )
     if "first_unlink_at" in columns:
         await past_the_guard(kernel, "UPDATE jobs SET first_unlink_at = now() WHERE id = $1", job)
@@ -108,7 +130,7 @@ async def test_every_pair_of_states_for_every_role(kernel: Kernel) -> None:
     wrong: list[str] = []
     tries = 0
     for kind in Kind:
-        for world in WORLDS if kind is Kind.ARCHIVE else ("nothing made yet",):
+        for world in WORLDS if kind is Kind.ARCHIVE else WORKSPACE_WORLDS:
             job = await prepare(kernel, kind, world)
             for source in Status:
                 await kernel.force(job, status=source)
@@ -124,7 +146,7 @@ async def test_every_pair_of_states_for_every_role(kernel: Kernel) -> None:
                         edges = [e for e in EDGES[kind] if (e.source, e.target, e.owner) == (source, target, role)]
                         if not edges:
                             wanted = {"CS002"}
-                        elif kind is not Kind.ARCHIVE or holds(world, edges[0]):
+                        elif holds(world, edges[0]) if kind is Kind.ARCHIVE else holds_in_workspace(world, edges[0], kind):
                             wanted = {DONE}
                         else:
                             wanted = {"CS002", "CS003"}
@@ -133,7 +155,7 @@ async def test_every_pair_of_states_for_every_role(kernel: Kernel) -> None:
             await kernel.force(job, status="completed")
 
     assert wrong == []
-    assert tries == (len(WORLDS) + len(Kind) - 1) * len(Status) * len(ROLES) * len(Status)
+    assert tries == (len(WORLDS) + len(WORKSPACE_KINDS) * len(WORKSPACE_WORLDS)) * len(Status) * len(ROLES) * len(Status)
 
 
 async def test_verified_and_deletion_need_three_rows_of_this_very_archive(kernel: Kernel) -> None:
@@ -259,7 +281,8 @@ BY_HAND = {
     "created_by = 'eve'": (DENIED, DENIED, DENIED, DENIED, "CS001"),
     "created_at = now()": (DENIED, DENIED, DENIED, DENIED, "CS001"),
     "verified_attempt = 9": (DENIED, DENIED, "CS001", DENIED, "CS001"),
-    "first_unlink_at = now()": ("CS001", DENIED, DENIED, DENIED, "CS001"),
+    "first_unlink_at = now()": ("CS001", "CS001", DENIED, DENIED, "CS001"),
+    "request = '{}'": (DENIED, DENIED, DENIED, DENIED, "CS001"),
     "archive_attempt = 9": (DENIED, "CS001", DENIED, DENIED, "CS001"),
     "cancel_requested_by = NULL": (DENIED, DENIED, DENIED, "ok", "ok"),
 }
@@ -459,11 +482,11 @@ async def test_every_transition_is_one_event_and_one_log_line(kernel: Kernel) ->
 
 def test_lanes_and_tables_agree_with_the_edges() -> None:
     """Each lane's retry edge exists and is its role's; every living state has a floor; `may` reads the table."""
-    for lane in (COMPRESS_LANE, UPLOAD_LANE, DELETE_LANE):
-        for working in lane.working:
-            assert working == lane.back or may(Kind.ARCHIVE, working, lane.back, lane.role), (lane.role, working)
+    for lane in (COMPRESS_LANE, UPLOAD_LANE, DELETE_LANE, WORKSPACE_LANE, EMPTY_LANE):
+        for kind, working in [(kind, working) for kind in lane.kinds for working in lane.working]:
+            assert working == lane.back or may(kind, working, lane.back, lane.role), (lane.name, kind, working)
     archive_states = {status for edge in EDGES[Kind.ARCHIVE] for status in (edge.source, edge.target)}
-    assert archive_states - TERMINAL <= set(PROGRESS_FLOOR)
+    assert archive_states - TERMINAL | {S.RUNNING} <= set(PROGRESS_FLOOR)
     assert set(Status) - TERMINAL - CANCELLABLE == {S.DELETING_SOURCE}
     assert not may(Kind.ARCHIVE, S.QUEUED, S.COPYING, Role.GATEWAY)
 

@@ -66,6 +66,8 @@ class Kernel:
         name = columns.pop("folder_name", f"Folder {uuid4().hex[:8]}")
         path = columns.pop("source_path", f"/nas/One/Two/{name}")
         destination = columns.pop("destination_path", f"/One/Two/{name}.tar.7z")
+        if columns.get("kind", "archive") != "archive":
+            columns = {"request": {"root": "workspace"}, "keep_source": columns["kind"] != "pack", **columns}
         values = {"folder_name": name, "source_path": path, "destination_path": destination, "created_by": "ada", **columns}
         names = ", ".join(values)
         marks = ", ".join(f"${n}" for n in range(1, len(values) + 1))

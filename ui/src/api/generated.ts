@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 2275ab9fc87d1f68
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 0305bbca6a44d500
 
 export interface paths {
     "/api/audit": {
@@ -516,15 +516,20 @@ export interface components {
             max_task_size: number;
             max_upload_retries: number;
             min_free_disk: number;
+            /** @enum {string} */
+            nas_browsing: "everybody" | "admins" | "nobody";
             overridden: string[];
             pack_compression_level: number;
             /** @enum {string} */
             pack_format: "zip" | "7z";
+            pack_retention_days: number;
             retry_delay_seconds: number;
             scan_interval_seconds: number;
             space_check_seconds: number;
             space_pass_hours: number;
             upload_limit: number;
+            workspace_limit: number;
+            workspace_quota: number;
         };
         ConfigUpdate: {
             compress_limit?: number | null;
@@ -536,14 +541,18 @@ export interface components {
             max_task_size?: number | null;
             max_upload_retries?: number | null;
             min_free_disk?: number | null;
+            nas_browsing?: string | null;
             pack_compression_level?: number | null;
             pack_format?: string | null;
+            pack_retention_days?: number | null;
             reset?: string[];
             retry_delay_seconds?: number | null;
             scan_interval_seconds?: number | null;
             space_check_seconds?: number | null;
             space_pass_hours?: number | null;
             upload_limit?: number | null;
+            workspace_limit?: number | null;
+            workspace_quota?: number | null;
         };
         CurrentJob: {
             folder_name: string;

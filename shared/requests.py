@@ -1,0 +1,91 @@
+"""What workspace jobs are about (`jobs.request`) and what came of them (`jobs.result`), by kind.
+
+Paths are below their root, as `shared.places.plain` writes them. Sizes in bytes, times in seconds. Additive changes only: rows stay.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from shared.lifecycle import Kind
+from shared.places import Root
+
+ArchiveFormat = Literal["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
+"""What is created. Extracted besides: rar, and single gz, bz2, xz and zst files."""
+FORMATS: tuple[ArchiveFormat, ...] = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst")
+WITH_PASSWORD = ("zip", "7z")
+WITH_VOLUMES = ("zip", "7z")
+
+
+class PackRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Pack one folder for download into the owner's root (seed 000); `jobs.keep_source` says what becomes of the folder."""
+
+    root: Root
+    path: str
+    format: Literal["zip", "7z"]
+    level: int
+
+
+class CompressRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Make an archive of chosen files and folders of one root. `output`: the archive's path in the workspace.
+
+    encrypted: a password lies in `job_secrets`. volume_bytes: size of each part, None: one file.
+    """
+
+    root: Root
+    paths: list[str]
+    output: str
+    format: ArchiveFormat
+    level: int
+    encrypted: bool = False
+    volume_bytes: int | None = None
+
+
+class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Unpack an archive into the folder `destination` of the workspace. `entries`: paths inside the archive; none: everything."""
+
+    root: Root
+    path: str
+    destination: str
+    entries: list[str] = []
+    encrypted: bool = False
+
+
+class ArchiveResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A pack or an archive that was made.
+
+    compression_ratio: (1 - compressed / original) x 100. mb_per_s: of the original size, 1 MB = 2^20.
+    """
+
+    output_path: str
+    format: str
+    original_size: int
+    compressed_size: int
+    compression_ratio: float
+    file_count: int
+    seconds: float
+    mb_per_s: float
+    volumes: int = 1
+    sha256: str | None = None
+    warnings: list[str] = []
+
+
+class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was unpacked where."""
+
+    destination: str
+    files_extracted: int
+    total_size: int
+    seconds: float
+    mb_per_s: float
+    warnings: list[str] = []
+
+
+Request = PackRequest | CompressRequest | ExtractRequest
+_REQUESTS: dict[Kind, type[Any]] = {Kind.PACK: PackRequest, Kind.COMPRESS: CompressRequest, Kind.EXTRACT: ExtractRequest}
+
+
+def request_of(row: Any) -> Request:
+    """What a workspace job's row asks for. Raises KeyError for an archive job, msgspec.ValidationError for a row of another version."""
+    request: Request = msgspec.convert(row["request"], _REQUESTS[Kind(row["kind"])])
+    return request
