@@ -3,9 +3,9 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, WebSocket, sync_playwright
 
 _FLAGS = [
     "--no-sandbox",
@@ -36,9 +36,16 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watch:
-    """Collects everything a page should not do. `expect` names texts that a test causes on purpose."""
+    """Collects everything a page should not do. `expect` names texts that a test causes on purpose.
+
+    Every context made by `new_context` has one; a fixture (conftest.py) fails the test whose pages complained.
+    """
+
+    made: ClassVar[list["Watch"]] = []
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
+        self.made.append(self)
+        self.sockets: list[str] = []
         self._origin = origin
         self._expected: list[str] = []
         self._seen: list[str] = []
@@ -47,6 +54,7 @@ class Watch:
         context.on("request", self._request)
         context.on("requestfailed", self._failed)
         context.on("response", self._response)
+        context.on("page", lambda page: page.on("websocket", self._socket))
 
     def expect(self, *texts: str) -> None:
         """These parts of complaints are what the test is about."""
@@ -59,6 +67,11 @@ class Watch:
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self._seen.append(f"console {message.type}: {message.text} ({message.location.get('url', '')})")
+
+    def _socket(self, socket: WebSocket) -> None:
+        self.sockets.append(socket.url)
+        if socket.url != f"ws{self._origin.removeprefix('http')}/ws/jobs":  # no token, no ticket: the cookie says who we are
+            self._seen.append(f"strange connection: {socket.url}")
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith((self._origin, "blob:", "data:")):

@@ -1,5 +1,6 @@
 """One browser and one stack for all browser tests of a worker; each test is a person with a fresh browser."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def browser() -> Iterator[Browser]:
     """Ends with its module: while it lives, Playwright runs an event loop in this thread, and other files' tests need their own."""
     with chromium() as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _nobody_complains() -> Iterator[None]:
+    """Fails the test when any page in it wrote a warning or an error, failed a request, or asked anybody but the gateway."""
+    Watch.made.clear()
+    yield
+    assert [complaint for watch in Watch.made for complaint in watch.complaints] == []
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +80,9 @@ class Person:
 
 @pytest.fixture
 def person(browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> Iterator[Person]:
-    """Fails its test when the page complained, a request failed, or one went elsewhere."""
     context, watch = new_context(browser, origin, storage_state=login_state)
     yield Person(context.new_page(), watch)
     context.close()
-    assert watch.complaints == []
 
 
 def scan(stack: Stack, *names: str) -> None:
@@ -86,3 +93,29 @@ def scan(stack: Stack, *names: str) -> None:
         return set(names) <= {folder["name"] for folder in shown}
 
     until(found, f"a scan that finds {names}", tell=stack.stories)
+
+
+@pytest.fixture(scope="module")
+def pages(running: Stack) -> dict[str, str]:
+    """Every page with something on it, by name."""
+    long = "Kundenfilm Größe & Söhne, finale Fassung (v12, Freigabe durch Marketing ausstehend) ohne_Leerzeichen_und_sehr_lang"
+    running.http  # noqa: B018 - logs in
+    done = running.archive(running.folder(name="Shown done"))
+    running.folder(name=long)
+    failing = running.folder(name=f"{long} zwei")
+    os.mkfifo(failing / "pipe")
+    failed = running.archive(failing)
+    running.wait(done, "completed")
+    running.wait(failed, "failed")
+    scan(running, long)
+    return {
+        "folders": "/folders",
+        "queue": "/queue",
+        "history": "/history",
+        "job that completed": f"/jobs/{done}",
+        "job that failed": f"/jobs/{failed}",
+        "dashboard": "/dashboard",
+        "settings": "/settings",
+        "users": "/admin/users",
+        "nothing": "/no/such/page",
+    }

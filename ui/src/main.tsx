@@ -10,8 +10,10 @@ import { createBrowserRouter } from "react-router";
 import { RouterProvider } from "react-router/dom";
 
 import { session } from "./api/session";
-import { follow, queryClient } from "./api/sync";
+import { follow, listenToMissed, queryClient } from "./api/sync";
+import { toast } from "./components/toasts";
 import { routes } from "./routes";
+import { text } from "./text/en";
 import { usePreferences } from "./theme/preferences";
 import { makeTheme } from "./theme/theme";
 
@@ -51,6 +53,7 @@ function App() {
   );
 }
 
+listenToMissed((missed) => toast(text.connection.missed(missed), missed.failed > 0 ? "warning" : "info"));
 follow(session.id());
 session.subscribe(() => follow(session.id()));
 

@@ -76,7 +76,56 @@ it("comes back after a loss and tells that there was a gap", () => {
   Socket.last.says(HEARTBEAT);
 
   expect(live.connection()).toMatchObject({ state: "live", failures: 0 });
-  expect(handlers.resumed).toHaveBeenCalledOnce();
+  expect(handlers.resumed).toHaveBeenCalledExactlyOnceWith(null);
+});
+
+it("tells from where the gap began: the highest number seen, whatever came late", () => {
+  started();
+  Socket.last.says({ type: "snapshot", seq: 40, job_ids: [] });
+  Socket.last.says(update({ seq: 43 }));
+  Socket.last.says({ type: "heartbeat", seq: 42, timestamp: "2026-01-01T00:00:00Z" });
+  Socket.last.ends(1006);
+  vi.advanceTimersByTime(500);
+
+  Socket.last.says({ type: "snapshot", seq: 60, job_ids: [] });
+
+  expect(handlers.resumed).toHaveBeenCalledExactlyOnceWith(43);
+});
+
+it("begins to count anew with a snapshot whose numbers are smaller", () => {
+  started();
+  Socket.last.says({ type: "snapshot", seq: 40, job_ids: [] });
+  for (const seq of [3, 4]) {
+    Socket.last.ends(1006);
+    vi.advanceTimersByTime(30_000);
+    Socket.last.says({ type: "snapshot", seq, job_ids: [] });
+  }
+
+  expect(handlers.resumed.mock.calls).toEqual([[40], [3]]);
+});
+
+it("looks at the clock when the computer wakes up", () => {
+  started();
+  Socket.last.says(HEARTBEAT);
+  vi.setSystemTime(Date.now() + SILENCE_MS); // the timers slept
+
+  document.dispatchEvent(new Event("visibilitychange"));
+
+  expect(Socket.last.closed).toBe(true);
+});
+
+it("asks with the cookie: no secret in the address", () => {
+  started();
+
+  expect(Socket.last.url.pathname + Socket.last.url.search).toBe("/ws/jobs");
+});
+
+it("opens one connection, however often the same login is followed", () => {
+  const live = started();
+  live.use("login");
+  live.use("login");
+
+  expect(Socket.all).toHaveLength(1);
 });
 
 it("notices a connection that died without saying so", () => {

@@ -17,8 +17,8 @@ export interface Connection {
 export interface Handlers {
   /** Messages of one frame, in order. */
   messages: (messages: LiveMessage[]) => void;
-  /** Connected again after a gap: what was read before may be old. */
-  resumed: () => void;
+  /** Connected again after a gap: what was read before may be old. `after`: the last event seen before it; null: none was. */
+  resumed: (after: number | null) => void;
   /** The server ended the login (4401) or wants a new password first (4403). */
   refused: (reason: "login" | "password") => void;
 }
@@ -29,6 +29,11 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
 const STABLE_MS = 10_000;
 const HIDDEN_FLUSH_MS = 500;
+
+/** The number of the newest event, in messages that tell it. */
+function seqOf(message: LiveMessage): number | null {
+  return "seq" in message && typeof message.seq === "number" ? message.seq : null;
+}
 
 /** Before try number `failures`: doubling, with 50 to 100 % of it, so that browsers do not come back in step. `random` 0..1. */
 export function waitBefore(failures: number, random: number): number {
@@ -42,6 +47,7 @@ export class Live {
   private buffer: LiveMessage[] = [];
   private flushing = false;
   private everLive = false;
+  private seq: number | null = null;
   private timer: number | undefined;
   private watchdog: number | undefined;
   private openedAt = 0;
@@ -50,7 +56,9 @@ export class Live {
 
   constructor(private readonly handlers: Handlers) {
     const wake = () => {
-      if (this.login && !this.socket && document.visibilityState === "visible") this.connect();
+      if (document.visibilityState !== "visible") this.flush();
+      else if (this.socket && this.isSilent()) this.closed(0);
+      else if (this.login && !this.socket) this.connect();
     };
     window.addEventListener("online", wake);
     document.addEventListener("visibilitychange", wake);
@@ -62,6 +70,7 @@ export class Live {
     this.login = login;
     this.drop();
     this.everLive = false;
+    this.seq = null;
     this.set({ state: "connecting", heardAt: null, failures: 0 });
     if (login) this.connect();
   }
@@ -101,30 +110,40 @@ export class Live {
 
   private receive(text: string) {
     this.watch();
+    const message = JSON.parse(text) as LiveMessage;
     const first = this.state.state !== "live";
     // The clock on the page reads heardAt; listeners need not hear of every frame.
     this.state = { ...this.state, heardAt: Date.now() };
     if (first) {
       this.set({ state: "live", failures: 0 });
-      if (this.everLive) this.handlers.resumed();
+      if (this.everLive) this.handlers.resumed(this.seq);
       this.everLive = true;
     }
-    this.buffer.push(JSON.parse(text) as LiveMessage);
+    // A snapshot begins the count: after a stream was made anew its numbers are smaller.
+    const seq = seqOf(message);
+    if (seq !== null) this.seq = message.type === "snapshot" ? seq : Math.max(seq, this.seq ?? seq);
+    this.buffer.push(message);
     this.schedule();
   }
 
   private schedule() {
     if (this.flushing) return;
     this.flushing = true;
-    const flush = () => {
-      this.flushing = false;
-      const messages = this.buffer;
-      this.buffer = [];
-      this.handlers.messages(messages);
-    };
     // A hidden tab gets no frames.
-    if (document.visibilityState === "visible") window.requestAnimationFrame(flush);
-    else window.setTimeout(flush, HIDDEN_FLUSH_MS);
+    if (document.visibilityState === "visible") window.requestAnimationFrame(this.flush);
+    else window.setTimeout(this.flush, HIDDEN_FLUSH_MS);
+  }
+
+  private flush = () => {
+    this.flushing = false;
+    const messages = this.buffer;
+    this.buffer = [];
+    if (messages.length > 0) this.handlers.messages(messages);
+  };
+
+  /** A computer that slept has timers that slept too; the clock did not. */
+  private isSilent(): boolean {
+    return this.state.state === "live" && this.state.heardAt !== null && Date.now() - this.state.heardAt >= SILENCE_MS;
   }
 
   private watch() {

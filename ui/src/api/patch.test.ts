@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
-import { patchFolders, patchJob, patchQueue } from "./patch";
-import { folder, queued, summary, update } from "../test/samples";
+import { missesJob, patchFolders, patchJob, patchQueue } from "./patch";
+import { detail, folder, queued, summary, update } from "../test/samples";
 
 it("takes the figures and keeps the rest", () => {
   const job = summary({ created_by: "jane" });
@@ -69,4 +69,24 @@ it("shows a folder's job", () => {
 
   expect(patched[0]?.job_status).toBe("copying");
   expect(patched[1]).toBe(folders[1]);
+});
+
+it.each([
+  ["a job at work", QUEUE, [], [], "job"],
+  ["a waiting job", QUEUE, [], [], "waits"],
+  ["a folder's job", undefined, [folder({ job_id: "badge", job_status: "copying" })], [], "badge"],
+  ["an open job", undefined, [], [detail({ job_id: "open" })], "open"],
+])("notices %s that is live no more", (_, queue, folders, jobs, id) => {
+  const others = new Set(["job", "waits", "badge", "open"]);
+  expect(missesJob(others, queue, folders, jobs)).toBe(false);
+
+  others.delete(id);
+
+  expect(missesJob(others, queue, folders, jobs)).toBe(true);
+});
+
+it("expects nothing of what has ended", () => {
+  const ended = detail({ status: "completed" });
+
+  expect(missesJob(new Set(), undefined, [folder({ job_id: "job", job_status: "failed" })], [ended])).toBe(false);
 });

@@ -1,4 +1,5 @@
 /** What a live message changes in data already read. Pure: old data in, new data out; the same object when nothing changed. */
+import { hasEnded } from "./jobCan";
 import type { Folder, JobSummary, JobUpdate, Queue, Status } from "./types";
 
 const FIGURES = [
@@ -83,4 +84,14 @@ export function patchFolders(folders: Folder[], update: JobUpdate): Folder[] {
   return patchAll(folders, (folder) =>
     folder.job_id === update.job_id && folder.job_status !== update.status ? { ...folder, job_status: update.status } : folder,
   );
+}
+
+/** Whether something read shows a job as live that is not among the live ones. */
+export function missesJob(live: ReadonlySet<string>, queue: Queue | undefined, folders: Folder[], jobs: JobSummary[]): boolean {
+  const shown = [
+    ...(queue ? [...queue.active_jobs, ...queue.queued_jobs, ...queue.waiting_upload_jobs] : []),
+    ...jobs.filter((job) => !hasEnded(job.status)),
+  ].map((job) => job.job_id);
+  const badges = folders.flatMap((folder) => (folder.job_id && folder.job_status && !hasEnded(folder.job_status) ? [folder.job_id] : []));
+  return [...shown, ...badges].some((id) => !live.has(id));
 }

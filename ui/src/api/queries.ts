@@ -2,6 +2,7 @@
 import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 
 import { answer, api, ask, total } from "./client";
+import { isPassing } from "./errors";
 import { useLogin } from "./session";
 import type { Folder, JobDetail, JobLogLine, JobSummary, Queue, Status } from "./types";
 
@@ -40,11 +41,19 @@ export const keys = {
   folders: ["folders"] as const,
   queue: ["queue"] as const,
   jobs: ["jobs"] as const,
+  anyJob: ["job"] as const,
   job: (id: string) => ["job", id] as const,
   logs: (id: string) => ["logs", id] as const,
   system: ["system"] as const,
   users: ["users"] as const,
 };
+
+export const POLL_MS = 10_000;
+
+/** A failure that may pass is tried again by itself, so that no page stays old after an outage. */
+export function whileFailing(query: { state: { error: Error | null } }): number | false {
+  return isPassing(query.state.error) ? POLL_MS : false;
+}
 
 export async function readFolders(query: FolderQuery, refresh = false): Promise<FolderPage> {
   const { data, headers } = await answer(api.GET("/api/folders", { params: { query: { ...query, refresh } } }));
@@ -63,7 +72,7 @@ export async function readJobs(query: JobQuery): Promise<JobPage> {
 }
 
 export const queries = {
-  me: () => queryOptions({ queryKey: keys.me, queryFn: () => ask(api.GET("/api/auth/me")), staleTime: 300_000 }),
+  me: () => queryOptions({ queryKey: keys.me, queryFn: () => ask(api.GET("/api/auth/me")), staleTime: 300_000, refetchInterval: whileFailing }),
   folders: (query: FolderQuery) =>
     queryOptions({ queryKey: [...keys.folders, query], queryFn: () => readFolders(query), placeholderData: keepPreviousData }),
   queue: () => queryOptions<Queue>({ queryKey: keys.queue, queryFn: () => ask(api.GET("/api/queue")) }),
@@ -74,7 +83,7 @@ export const queries = {
       queryKey: keys.job(id),
       queryFn: () => ask(api.GET("/api/jobs/{job_id}", { params: { path: { job_id: id } } })),
     }),
-  users: () => queryOptions({ queryKey: keys.users, queryFn: () => ask(api.GET("/api/users")) }),
+  users: () => queryOptions({ queryKey: keys.users, queryFn: () => ask(api.GET("/api/users")), refetchInterval: whileFailing }),
   system: () =>
     queryOptions({ queryKey: keys.system, queryFn: () => ask(api.GET("/api/system/status")), refetchInterval: 30_000, staleTime: 5000 }),
 };

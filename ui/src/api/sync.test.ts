@@ -1,6 +1,7 @@
 import { beforeEach, expect, it, vi } from "vitest";
 
-import { keys } from "./queries";
+import { ApiError } from "./errors";
+import { keys, POLL_MS, whileFailing } from "./queries";
 import { apply, queryClient } from "./sync";
 import { detail, update } from "../test/samples";
 
@@ -25,4 +26,35 @@ it("reads a job again when it enters another state, because proofs and times com
 
   expect(again.mock.calls.map(([filter]) => filter?.queryKey)).toContainEqual(keys.job("job-2"));
   vi.useRealTimers();
+});
+
+it("reads again what is live on the page but not in a snapshot: it ended before we listened", () => {
+  const again = vi.spyOn(queryClient, "invalidateQueries").mockResolvedValue();
+  queryClient.setQueryData(keys.job("gone"), detail({ job_id: "gone" }));
+
+  apply([{ type: "snapshot", seq: 7, job_ids: ["gone"] }]);
+  expect(again).not.toHaveBeenCalled();
+  apply([{ type: "snapshot", seq: 8, job_ids: [] }]);
+
+  expect(again).toHaveBeenCalledOnce();
+});
+
+it("patches a job once per frame, with the last of its messages", () => {
+  queryClient.setQueryData(keys.job("often"), detail({ job_id: "often" }));
+  const writes = vi.fn();
+  const stop = queryClient.getQueryCache().subscribe((event) => {
+    if (event.type === "updated" && event.query.queryKey.at(1) === "often") writes();
+  });
+
+  apply([1, 2, 3].map((n) => update({ job_id: "often", version: 1, progress_percent: n })));
+  stop();
+
+  expect(writes).toHaveBeenCalledOnce();
+  expect(queryClient.getQueryData(keys.job("often"))).toMatchObject({ progress_percent: 3 });
+});
+
+it("tries again by itself only after failures that may pass", () => {
+  const after = [new ApiError("away", 503, "unavailable"), new ApiError("no such job", 404, "not-found"), null];
+
+  expect(after.map((error) => whileFailing({ state: { error } }))).toEqual([POLL_MS, false, false]);
 });

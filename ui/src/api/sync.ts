@@ -5,9 +5,11 @@ import { useSyncExternalStore } from "react";
 import { ApiError, isPassing } from "./errors";
 import { hasEnded } from "./jobCan";
 import { Live, type Connection } from "./live";
-import { patchFolders, patchJob, patchJobs, patchQueue } from "./patch";
-import { keys, type FolderPage, type JobPage } from "./queries";
+import { readMissed, type Missed } from "./missed";
+import { missesJob, patchFolders, patchJob, patchJobs, patchQueue } from "./patch";
+import { keys, POLL_MS, whileFailing, type FolderPage, type JobPage } from "./queries";
 import { session } from "./session";
+import { stand, type Standing } from "./standing";
 import type { JobDetail, JobUpdate, LiveMessage, Queue } from "./types";
 
 export const queryClient = new QueryClient({
@@ -24,6 +26,9 @@ export const queryClient = new QueryClient({
 
 const REREAD_MS = 250;
 const newest = new Map<string, { attempt: number; version: number; status: string }>();
+const standings = new Map<string, Standing>();
+/** Between a reconnection and its snapshot. */
+let resuming = false;
 const logListeners = new Map<string, Set<() => void>>();
 let dirty = new Map<string, readonly unknown[]>();
 let timer: number | undefined;
@@ -44,16 +49,30 @@ export function apply(messages: LiveMessage[]) {
   const updates = new Map<string, JobUpdate>();
   for (const message of messages) {
     if (message.type === "job_update") updates.set(message.job_id, message);
+    else if (message.type === "snapshot") reconcile(new Set(message.job_ids));
     else if (message.type === "queue_update") checkQueue(message.queue_length);
     else if (message.type === "log") for (const listener of logListeners.get(message.job_id) ?? []) listener();
   }
   for (const update of updates.values()) applyUpdate(update);
 }
 
+/** A snapshot names every live job. What a page shows as live beyond these ended after it was read and before we listened. */
+function reconcile(live: ReadonlySet<string>) {
+  const again = resuming;
+  resuming = false;
+  if (again) return; // everything is being read already
+  const queue = queryClient.getQueryData<Queue>(keys.queue);
+  const folders = queryClient.getQueriesData<FolderPage>({ queryKey: keys.folders }).flatMap(([, page]) => page?.items ?? []);
+  const jobs = queryClient.getQueriesData<JobDetail>({ queryKey: keys.anyJob }).flatMap(([, job]) => job ?? []);
+  if (missesJob(live, queue, folders, jobs)) void queryClient.invalidateQueries();
+}
+
 function applyUpdate(update: JobUpdate) {
   const before = newest.get(update.job_id);
   if (before && (update.version < before.version || update.attempt < before.attempt)) return;
   newest.set(update.job_id, { attempt: update.attempt, version: update.version, status: update.status });
+  if (hasEnded(update.status)) standings.delete(update.job_id);
+  else standings.set(update.job_id, stand(standings.get(update.job_id), update, Date.now()));
   const entered = before?.status !== update.status || before.attempt !== update.attempt;
 
   queryClient.setQueryData<Queue>(keys.queue, (queue) => {
@@ -105,10 +124,33 @@ export function onLog(jobId: string, listener: () => void): () => void {
   };
 }
 
-function resumed() {
+/**
+ * After a gap everything on the page is read again at once: a place in the queue, a reason to wait or a scan has no event. The events
+ * that were missed are read besides, to say what ended meanwhile.
+ */
+function resumed(after: number | null) {
+  resuming = true;
   newest.clear();
+  standings.clear();
   void queryClient.invalidateQueries();
   for (const listeners of logListeners.values()) for (const listener of listeners) listener();
+  if (after !== null) void tellMissed(after);
+}
+
+let onMissed: (missed: Missed) => void = () => {};
+
+/** `listener` hears what ended while the connection was away, if anything did. */
+export function listenToMissed(listener: (missed: Missed) => void) {
+  onMissed = listener;
+}
+
+async function tellMissed(after: number) {
+  try {
+    const missed = await readMissed(after);
+    if (missed.ended > 0) onMissed(missed);
+  } catch {
+    // Too much has happened, or the gateway has gone again: everything is read again in any case.
+  }
 }
 
 const live = new Live({
@@ -125,6 +167,7 @@ export function follow(login: string | null) {
   live.use(login);
   if (login === null) {
     newest.clear();
+    standings.clear();
     queryClient.clear();
   }
 }
@@ -133,11 +176,15 @@ export function useConnection(): Connection {
   return useSyncExternalStore(live.subscribe, live.connection);
 }
 
-const POLL_MS = 10_000;
+/** Since when a job's figures have stood still, as far as this tab has listened; undefined: nothing was heard of it. */
+export function standingOf(jobId: string): Standing | undefined {
+  return standings.get(jobId);
+}
 
-/** Read again every 10 s while the socket does not come through (a proxy without WebSockets, for example); else not. */
-export function usePolling(): number | false {
-  return useConnection().failures >= 3 ? POLL_MS : false;
+/** Read again every 10 s while the socket does not come through (a proxy without WebSockets, for example), or after a failure. */
+export function usePolling(): (query: { state: { error: Error | null } }) => number | false {
+  const unheard = useConnection().failures >= 3;
+  return (query) => (unheard ? POLL_MS : whileFailing(query));
 }
 
 export { ApiError };

@@ -52,6 +52,14 @@ export const en = {
     liveHint: "Changes are shown as they happen.",
     pollingHint: "Live updates do not come through; the page reads again every 10 seconds.",
     lost: (since: string) => `The connection to the gateway is lost. What you see is from ${since}; running jobs go on without this page.`,
+    missed: ({ completed, failed, cancelled }: { completed: number; failed: number; cancelled: number }) =>
+      `Connected again. Meanwhile: ${[
+        completed > 0 ? `${count(completed)} completed` : "",
+        failed > 0 ? `${count(failed)} failed` : "",
+        cancelled > 0 ? `${count(cancelled)} cancelled` : "",
+      ]
+        .filter(Boolean)
+        .join(", ")}.`,
     lastHeard: (since: string) => `Last heard: ${since}`,
   },
   disk: {
@@ -139,6 +147,7 @@ export const en = {
     eta: (seconds: number) => (seconds < 60 ? "less than a minute left" : `about ${duration(seconds)} left`),
     retries: (n: number) => plural(n, "retry", "retries"),
     frozen: "Not live at the moment",
+    stalled: (since: string) => `Stalled since ${since}`,
     summary: (folder: string, status: string) => `${folder}: ${status}`,
   },
   folders: {

@@ -10,6 +10,11 @@ export function dateTime(iso: string): string {
   return format({ dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
 }
 
+/** "14:02"; milliseconds. */
+export function timeOfDay(at: number): string {
+  return format({ hour: "2-digit", minute: "2-digit" }).format(at);
+}
+
 export function exactTime(iso: string): string {
   return format({ dateStyle: "medium", timeStyle: "long" }).format(new Date(iso));
 }

@@ -2,11 +2,11 @@ import Box from "@mui/material/Box";
 import Card from "@mui/material/Card";
 import Typography from "@mui/material/Typography";
 
-import { useConnection } from "../../api/sync";
 import type { JobDetail } from "../../api/types";
 import { ProgressBar } from "../../components/ProgressBar";
 import { StatusChip } from "../../components/StatusChip";
 import { STATUS_LOOK, toneVar } from "../../components/status";
+import { useMoving } from "../../components/useMoving";
 import { text } from "../../text/en";
 import { hasEnded } from "../../api/jobCan";
 import { duration, secondsBetween } from "../../util/time";
@@ -36,9 +36,8 @@ export function outcome(job: JobDetail): string[] {
 }
 
 export function Outcome({ job }: { job: JobDetail }) {
-  const connection = useConnection();
+  const { moving, stalled } = useMoving(job);
   const running = !hasEnded(job.status);
-  const moving = connection.state === "live" && !job.paused;
   const [first, ...more] = outcome(job);
   const color = toneVar(STATUS_LOOK[job.status].tone);
   return (
@@ -50,7 +49,7 @@ export function Outcome({ job }: { job: JobDetail }) {
     >
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.5 }}>
         <StatusChip job={job} />
-        {running && job.status !== "queued" && <Figures job={job} moving={moving} />}
+        {running && job.status !== "queued" && <Figures job={job} moving={moving} stalled={stalled} />}
       </Box>
       <Typography id="outcome" data-outcome={job.status} sx={{ fontSize: "1.0625rem", fontWeight: 600, mt: 1.25 }}>
         {first}

@@ -6,14 +6,14 @@ import Typography from "@mui/material/Typography";
 import { Link as RouterLink } from "react-router";
 
 import { jobCan } from "../../api/jobCan";
-import { useConnection } from "../../api/sync";
 import type { JobSummary } from "../../api/types";
 import { ProgressBar } from "../../components/ProgressBar";
 import { StatusChip } from "../../components/StatusChip";
+import { useMoving } from "../../components/useMoving";
 import { text } from "../../text/en";
 import { laneBar } from "../../util/job";
 import { paths } from "../../util/paths";
-import { duration, secondsBetween } from "../../util/time";
+import { duration, secondsBetween, timeOfDay } from "../../util/time";
 import { percent, rate } from "../../util/units";
 import { useNow } from "../../util/useNow";
 
@@ -51,7 +51,7 @@ export function Lane({ title, idle, jobs, onCancel }: Props) {
 }
 
 function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) => void }) {
-  const moving = useConnection().state === "live" && !job.paused;
+  const { moving, stalled } = useMoving(job);
   const bar = laneBar(job);
   const step = job.step ?? job.current_operation;
   return (
@@ -73,7 +73,7 @@ function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) 
       <Box sx={{ display: "flex", alignItems: "center", gap: 1.5, mt: 1.5 }}>
         <Box sx={{ flex: 1, minWidth: 0, display: "flex", flexWrap: "wrap", alignItems: "center", columnGap: 1.5, rowGap: 0.5 }}>
           <StatusChip job={job} />
-          <Figures job={job} moving={moving} />
+          <Figures job={job} moving={moving} stalled={stalled} />
         </Box>
         <Button size="small" variant="outlined" disabled={!jobCan.cancel(job)} title={jobCan.cancel(job) || job.cancelling ? undefined : text.cancel.notNow} onClick={() => onCancel(job)} aria-label={text.queue.cancelOne(job.folder_name)}>
           {text.queue.cancel}
@@ -84,7 +84,7 @@ function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) 
 }
 
 /** Bytes, speed and the time left, as far as they are known; without any, how long it has been. */
-export function Figures({ job, moving }: { job: JobSummary; moving: boolean }) {
+export function Figures({ job, moving, stalled }: { job: JobSummary; moving: boolean; stalled: number | null }) {
   const known = job.bytes_done !== null && job.bytes_total !== null && job.bytes_total > 0;
   const now = useNow(known ? 0 : 1000);
   const parts: string[] = [];
@@ -93,9 +93,15 @@ export function Figures({ job, moving }: { job: JobSummary; moving: boolean }) {
   if (moving && job.bytes_per_second) parts.push(rate(job.bytes_per_second));
   if (moving && job.eta_seconds) parts.push(text.progress.eta(job.eta_seconds));
   if (job.retry_count > 0) parts.push(text.progress.retries(job.retry_count));
-  if (!moving) parts.push(text.progress.frozen);
+  if (!moving && stalled === null && !job.paused) parts.push(text.progress.frozen);
   return (
     <Typography variant="caption" sx={{ color: "text.secondary", fontVariantNumeric: "tabular-nums" }}>
+      {stalled !== null && (
+        <Box component="span" data-stalled="" sx={{ color: "warning.main", fontWeight: 600 }}>
+          {text.progress.stalled(timeOfDay(stalled))}
+          {" · "}
+        </Box>
+      )}
       {parts.join(" · ")}
     </Typography>
   );
