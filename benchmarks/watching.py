@@ -31,6 +31,15 @@ def resident(data: Path) -> dict[str, float]:
     return {name: sum(map(_rss, each)) / _MIB for name, each in processes(data).items()}
 
 
+def highest(data: Path) -> dict[str, float]:
+    """The most MiB in memory since its start, by name; only of the supervisor's own children, whose names have no colon."""
+    found: dict[str, float] = {}
+    for name, (process, *_) in processes(data).items():
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        found[name] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return found
+
+
 def processor_seconds(data: Path) -> dict[str, float]:
     """Processor time used since the start, by name; a parent's includes that of children that have ended."""
     return {name: sum(map(_cpu, each)) for name, each in processes(data).items()}

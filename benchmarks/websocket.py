@@ -1,193 +1,295 @@
 """Many browsers on one gateway, beside the least that uvicorn needs to send the same bytes to as many: latency from send to receive.
 
-Reference: a bare ASGI application whose only work is to send each text to every socket, in a process of its own, with the same clients
-in the same rounds. One client of the gateway's never reads: it must change nothing for the others. What is sent are log lines, the one
-message that is never merged with the next: every client has to get every one.
+Reference: a bare ASGI application in a process of its own that makes each message itself and sends it to every socket; nothing feeds it.
+The gateway's come the whole way: a process of its own says them on the bus, as a worker does. Both sides have the same clients, which
+take frames apart with the least work, and every message is stamped with the machine's monotonic clock where it is made. What is sent
+are log lines as long as a job's update: the one message that is never merged with the next, so every client has to get every one.
+Each round runs the gateway without and with one more client that never reads.
 """
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
-import httpx
 import msgspec
-import nats
-from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.figures import Beside, Figure, Options, parts
 from benchmarks.stack import Stack
-from benchmarks.watching import resident
+from benchmarks.watching import highest
+from services.gateway.schemas import LogMessage
 from shared.events import LogLine
 
 _UPDATES_PER_S = 20
+_PADDING = "x" * 500  # a job's update has about 700 bytes
+_JOB = UUID(int=1)  # nobody's: lines of unknown jobs are shown to admins
+_MARK = b'"message":"benchmark '
+_LATE_S = 30.0
+_AT_ONCE = 50  # connecting
 
 
-async def _bare(port: int) -> None:
-    """The reference: POST / sends its body to every socket."""
-    import uvicorn  # noqa: PLC0415 - only the reference's own process needs it
+class Plan(msgspec.Struct, frozen=True):
+    """What the process that sends is told, on its standard input: how many messages, and where to."""
+
+    messages: int
+    port: int
+    user: str = ""
+    password: str = ""
+
+
+async def _say(plan: Plan, send: Callable[[str], Any]) -> None:
+    began = time.monotonic()
+    for number in range(plan.messages):
+        await asyncio.sleep(max(0.0, began + number / _UPDATES_PER_S - time.monotonic()))
+        await send(f"benchmark {number} {time.monotonic()} {_PADDING}")
+
+
+async def _on_the_bus(plan: Plan) -> None:
+    import nats  # noqa: PLC0415 - only this process needs it
+
+    bus = await nats.connect(
+        f"nats://127.0.0.1:{plan.port}", user=plan.user, password=plan.password, inbox_prefix=f"_INBOX_{plan.user}".encode()
+    )
+
+    async def send(text: str) -> None:
+        line = LogLine(job_id=_JOB, timestamp=datetime.now(UTC), level="INFO", action="benchmark", message=text)
+        await bus.publish(f"live.log.{_JOB}", msgspec.json.encode(line))
+
+    await _say(plan, send)
+    await bus.drain()
+
+
+async def _bare(plan: Plan) -> None:
+    """The reference: a WebSocket for each client; any other request has the messages sent."""
+    import uvicorn  # noqa: PLC0415 - only this process needs it
 
     senders: set[Any] = set()
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def send(text: str) -> None:
+        message = msgspec.json.encode(LogMessage(_JOB, datetime.now(UTC), "INFO", text)).decode()
+        for each in tuple(senders):
+            await each({"type": "websocket.send", "text": message})
+
+    async def app(scope: Any, receive: Any, reply: Any) -> None:
         if scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.accept"})
-            senders.add(send)
+            await reply({"type": "websocket.accept"})
+            senders.add(reply)
             while (await receive())["type"] != "websocket.disconnect":
                 pass
-            senders.discard(send)
+            senders.discard(reply)
             return
-        body = (await receive())["body"].decode()
-        for each in tuple(senders):
-            await each({"type": "websocket.send", "text": body})
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        await _say(plan, send)
+        await reply({"type": "http.response.start", "status": 204, "headers": []})
+        await reply({"type": "http.response.body", "body": b""})
 
-    config = uvicorn.Config(app, port=port, log_level="error", lifespan="off", ws_per_message_deflate=False)
+    config = uvicorn.Config(app, port=plan.port, log_level="error", lifespan="off", ws_per_message_deflate=False)
     await uvicorn.Server(config).serve()
 
 
-def _stamp(text: str) -> tuple[int, float] | None:
-    """(number, when it was sent) of one of our updates."""
-    message = json.loads(text)
-    stamped = str(message.get("message", "")).split()
-    if len(stamped) != 3 or stamped[0] != "benchmark":
-        return None
-    return int(stamped[1]), float(stamped[2])
-
-
 class _Crowd:
-    """All clients of one round."""
+    """All clients of one run."""
 
-    def __init__(self, last: int) -> None:
-        self.last = last
+    def __init__(self, clients: int, messages: int) -> None:
+        self.clients = clients
+        self.messages = messages
         self.delays: list[float] = []
-        self.newest: dict[int, int] = {}
+        self.saw_last = 0
         self.done = asyncio.Event()
 
-    async def listen(self, number: int, client: ClientConnection, clients: int) -> None:
-        async for text in client:
-            if (seen := _stamp(str(text))) is not None:
-                self.delays.append(time.time() - seen[1])
-                self.newest[number] = seen[0]
-                if seen[0] == self.last and sum(n == self.last for n in self.newest.values()) == clients:
-                    self.done.set()
-                if seen[0] == self.last:
-                    return
+    def heard(self, number: int, sent_at: float, now: float) -> None:
+        self.delays.append(now - sent_at)
+        if number == self.messages - 1:
+            self.saw_last += 1
+            if self.saw_last == self.clients:
+                self.done.set()
 
 
-async def _round(address: str, clients: int, seconds: float, say: Any, *, stalled: bool) -> tuple[list[float], float]:
-    """(delays, share of clients that saw the last state)."""
-    last = max(1, int(seconds * _UPDATES_PER_S)) - 1
-    crowd = _Crowd(last)
-    options: dict[str, Any] = {"proxy": None, "compression": None, "max_queue": 4096, "open_timeout": 60, "ping_interval": None}
-    sockets: list[ClientConnection] = []
-    for start in range(0, clients, 50):
-        sockets += await asyncio.gather(*(connect(address, **options) for _ in range(min(50, clients - start))))
-    blocked = await connect(address, **options | {"max_queue": 1}) if stalled else None  # nobody reads it
-    listeners = [asyncio.create_task(crowd.listen(n, client, clients)) for n, client in enumerate(sockets)]
-    began = time.monotonic()
-    for number in range(last + 1):
-        await say(f"benchmark {number} {time.time()}")
-        await asyncio.sleep(max(0.0, began + (number + 1) / _UPDATES_PER_S - time.monotonic()))
-    with suppress(TimeoutError):
-        await asyncio.wait_for(crowd.done.wait(), 30)
-    for task in listeners:
-        task.cancel()
-    await asyncio.gather(*listeners, return_exceptions=True)
-    if blocked is not None:
-        blocked.transport.abort()
-    await asyncio.gather(*(client.close() for client in sockets), return_exceptions=True)
-    return crowd.delays, sum(n == last for n in crowd.newest.values()) / clients
+class _Ear(asyncio.Protocol):
+    """One client, with so little work per message that the server is what is measured."""
+
+    def __init__(self, crowd: _Crowd, path: str) -> None:
+        self._crowd = crowd
+        self._path = path
+        self._rest = b""
+        self._transport: Any = None
+        self.open = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.write(_handshake(self._path))
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        data = self._rest + data if self._rest else data
+        at = 0
+        if not self.open.done():
+            at = data.find(b"\r\n\r\n") + 4
+            if at == 3:
+                self._rest = data
+                return
+            self.open.set_result(data.startswith(b"HTTP/1.1 101"))
+        while (found := _frame(data, at)) is not None:
+            begin, end = found
+            if data[at] == 0x89:  # a ping; the answer's mask is zero
+                self._transport.write(b"\x8a" + bytes([0x80 | (end - begin)]) + bytes(4) + data[begin:end])
+            elif (mark := data.find(_MARK, begin, end)) >= 0:
+                number, sent_at, _ = data[mark + len(_MARK) : mark + len(_MARK) + 60].split(b" ", 2)
+                self._crowd.heard(int(number), float(sent_at), now)
+            at = end
+        self._rest = data[at:]
+
+    def abort(self) -> None:
+        self._transport.abort()
 
 
-def run(options: Options, _place: Path, stack: Stack) -> Iterator[Figure]:
-    """Rounds of both, in turn; delays in seconds, and the share of clients that saw the last message."""
-    stack.start()
-    ours: list[list[float]] = []
-    theirs: list[list[float]] = []
-    shares: list[dict[str, float]] = []
-    memory: list[dict[str, float]] = []
-    for _ in range(options.rounds):
-        delays, share = asyncio.run(_ours(options, stack))
-        memory.append({"gateway": resident(stack.data).get("gateway", 0.0)})
-        reference, theirs_share = asyncio.run(_theirs(options))
-        ours.append(delays)
-        theirs.append(reference)
-        shares.append({"gateway, % of last messages": 100 * share, "bare uvicorn, % of last messages": 100 * theirs_share})
-    what = f"{options.clients} sockets, {_UPDATES_PER_S} messages/s for {options.watch_s:g} s, send to receive"
-    for name, cut in (("p50", 49), ("p99", 98)):
-        picked = [[quantiles(delays, n=100)[cut] for delays in each] for each in (ours, theirs)]
-        yield Beside(f"{what}, {name}", picked[0], picked[1], "a bare uvicorn broadcast")
-    yield parts("live messages that came", "%", shares)
-    yield parts("memory after each round", "MiB of the gateway", memory)
+def _frame(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the content of the frame at `at` begins and ends, or None while it is not whole."""
+    if len(data) < at + 4:
+        return None
+    length, begin = data[at + 1], at + 2
+    if length >= 126:
+        wide = 2 if length == 126 else 8
+        length, begin = int.from_bytes(data[begin : begin + wide]), begin + wide
+    return (begin, begin + length) if len(data) >= begin + length else None
 
 
-async def _ours(options: Options, stack: Stack) -> tuple[list[float], float]:
-    ports = msgspec.json.decode((stack.data / "run" / "ports.json").read_bytes())
-    password = (stack.data / "secrets" / "nats_compressor").read_text().strip()
-    bus = await nats.connect(
-        f"nats://127.0.0.1:{ports['nats']}", user="compressor", password=password, inbox_prefix="_INBOX_compressor"
-    )
-    job = UUID(int=1)  # nobody's: lines of unknown jobs are shown to admins
+def _handshake(path: str) -> bytes:
+    lines = ["Host: localhost", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]).encode()
 
-    async def say(text: str) -> None:
-        line = LogLine(job_id=job, timestamp=datetime.now(UTC), level="INFO", action="benchmark", message=text)
-        await bus.publish(f"live.log.{job}", msgspec.json.encode(line))
 
-    address = stack.address.replace("http", "ws") + f"/ws/jobs?token={stack.token}"
+@asynccontextmanager
+async def _crowded(port: int, path: str, options: Options) -> AsyncIterator[_Crowd]:
+    """All clients connected."""
+    crowd = _Crowd(options.clients, max(1, int(options.watch_s * _UPDATES_PER_S)))
+    loop = asyncio.get_running_loop()
+    ears: list[_Ear] = []
     try:
-        return await _round(address, options.clients, options.watch_s, say, stalled=True)
+        while len(ears) < options.clients:
+            some = min(_AT_ONCE, options.clients - len(ears))
+            made = [await loop.create_connection(lambda: _Ear(crowd, path), "127.0.0.1", port) for _ in range(some)]
+            ears += [ear for _, ear in made]
+            assert all(await asyncio.gather(*(ear.open for _, ear in made))), "a client was refused"
+        yield crowd
     finally:
-        await bus.close()
+        for ear in ears:
+            ear.abort()
 
 
-async def _theirs(options: Options) -> tuple[list[float], float]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def _never_reads(port: int, path: str) -> socket.socket:
+    """A client with a small window that takes the answer to its handshake and nothing else."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", port))
+    sock.sendall(_handshake(path))
+    assert sock.recv(12) == b"HTTP/1.1 101"
+    return sock
+
+
+@asynccontextmanager
+async def _process(role: str, plan: Plan) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.websocket", str(port)),
+        *(sys.executable, "-m", "benchmarks.websocket", role),
         cwd=Path(__file__).parents[1],
         env={"PATH": os.environ["PATH"]},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
     )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(plan))
+    process.stdin.close()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
-            shape = {"type": "log", "job_id": str(UUID(int=1)), "timestamp": datetime.now(UTC).isoformat(), "level": "INFO"}
-
-            async def say(text: str) -> None:
-                await client.post("/", content=json.dumps({**shape, "message": text}))
-
-            await _answering(client)
-            return await _round(f"ws://127.0.0.1:{port}/", options.clients, options.watch_s, say, stalled=False)
+        yield process
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):
+            process.terminate()
         await process.wait()
 
 
-async def _answering(client: httpx.AsyncClient) -> None:
+async def _ours(options: Options, stack: Stack, *, stalled: bool) -> _Crowd:
+    port, path = urlsplit(stack.address).port or 0, f"/ws/jobs?token={stack.token}"
+    ports = msgspec.json.decode((stack.data / "run" / "ports.json").read_bytes())
+    password = (stack.data / "secrets" / "nats_compressor").read_text().strip()
+    async with _crowded(port, path, options) as crowd:
+        silent = _never_reads(port, path) if stalled else None
+        async with _process("bus", Plan(crowd.messages, ports["nats"], "compressor", password)) as speaker:
+            await speaker.wait()
+            await _come(crowd)
+        if silent is not None:
+            silent.close()
+    return crowd
+
+
+async def _theirs(options: Options) -> _Crowd:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with _process("bare", Plan(max(1, int(options.watch_s * _UPDATES_PER_S)), port)):
+        await _listening(port)
+        async with _crowded(port, "/", options) as crowd:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.0\r\n\r\n")
+            await reader.read()
+            writer.close()
+            await _come(crowd)
+    return crowd
+
+
+async def _come(crowd: _Crowd) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(crowd.done.wait(), _LATE_S)
+
+
+async def _listening(port: int) -> None:
     until = time.monotonic() + 20
     while True:
         try:
-            await client.post("/", content="{}")
-        except httpx.TransportError:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
             if time.monotonic() > until:
                 raise
             await asyncio.sleep(0.05)
         else:
+            writer.close()
             return
 
 
+def run(options: Options, _place: Path, stack: Stack) -> Iterator[Figure]:
+    """Rounds of all three, in turn; delays in seconds, and the share of messages and of clients' last ones that came."""
+    stack.start()
+    crowds: dict[str, list[_Crowd]] = {"alone": [], "stalled": [], "bare": []}
+    memory: list[dict[str, float]] = []
+    for _ in range(options.rounds):
+        crowds["bare"].append(asyncio.run(_theirs(options)))
+        crowds["alone"].append(asyncio.run(_ours(options, stack, stalled=False)))
+        crowds["stalled"].append(asyncio.run(_ours(options, stack, stalled=True)))
+        memory.append({"gateway": highest(stack.data)["gateway"]})
+    what = f"{options.clients:,} sockets, {_UPDATES_PER_S} messages/s for {options.watch_s:g} s, send to receive"
+    for name, cut in (("p50", 49), ("p99", 98)):
+        picked = {side: [quantiles(crowd.delays, n=100)[cut] for crowd in each] for side, each in crowds.items()}
+        yield Beside(f"{what}, {name}", picked["alone"], picked["bare"], "a bare uvicorn broadcast")
+        yield Beside(
+            f"{what}, one more client never reads, {name}", picked["stalled"], picked["alone"], "the same without that client"
+        )
+    shares = [{side: _shares(each[n]) for side, each in crowds.items()} for n in range(options.rounds)]
+    for name in ("messages", "last messages"):
+        yield parts(f"live {name} that came", "%", [{side: share[name] for side, share in one.items()} for one in shares])
+    yield parts("highest memory so far", "MiB of the gateway", memory)
+
+
+def _shares(crowd: _Crowd) -> dict[str, float]:
+    everything = crowd.messages * crowd.clients
+    return {"messages": 100 * len(crowd.delays) / everything, "last messages": 100 * crowd.saw_last / crowd.clients}
+
+
 if __name__ == "__main__":
-    asyncio.run(_bare(int(sys.argv[1])))
+    asyncio.run({"bus": _on_the_bus, "bare": _bare}[sys.argv[1]](msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)))

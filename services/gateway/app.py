@@ -33,6 +33,7 @@ from services.gateway.peers import Peers
 from services.gateway.people import People
 from services.gateway.security import Security, Tokens
 from services.gateway.store import Store
+from services.gateway.wire import Wire
 from shared import log
 from shared.bus import Bus
 from shared.errors import ConfigurationError
@@ -179,6 +180,7 @@ async def _http(gate: Asgi, sock: socket.socket) -> AsyncIterator["asyncio.Task[
         lifespan="off",
         server_header=False,
         ws_max_size=_BODY_BYTES,
+        ws=Wire,
         ws_per_message_deflate=False,  # small messages to many: compressing each once per client costs more than it saves
         timeout_graceful_shutdown=_STOP_SECONDS,
     )

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
 
@@ -23,12 +24,13 @@ from litestar import WebSocket
 from nats.errors import Error as NatsError
 from nats.js.api import DeliverPolicy
 
-from services.gateway import views
+from services.gateway import views, wire
 from services.gateway.machine import Machine
 from services.gateway.refusals import ProblemError
 from services.gateway.schemas import Heartbeat, JobUpdate, LogMessage, Snapshot
 from services.gateway.security import Identity
 from services.gateway.store import Store
+from services.gateway.wire import Wire
 from shared import events, log
 from shared.bus import Bus
 from shared.lifecycle import TERMINAL, Kind
@@ -51,7 +53,9 @@ CHANNELS: tuple[Channel, ...] = ("jobs", "dashboard")
 
 _RESYNC_SECONDS = 2.0
 _RECHECK_SECONDS = 0.5
-_SEND_SECONDS = 10.0
+_SEND_SECONDS = 10.0  # without reading anything
+_CLOSE_SECONDS = 1.0
+_NOT_READ = (TOO_SLOW, "You did not read what was sent; connect again.")
 _STATS_SECONDS = 2.0
 _QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client beyond its snapshot; the texts are everybody's
 _CLIENTS = 5000
@@ -64,19 +68,19 @@ _QUEUE, _HEARTBEAT, _STATS, _SNAPSHOT = "queue", "heartbeat", "stats", "snapshot
 class Message:
     """Encoded once, however many hear it."""
 
-    __slots__ = ("_frame", "seq", "text")
-
     def __init__(self, message: msgspec.Struct, seq: int = 0) -> None:
-        self.text = msgspec.json.encode(message).decode()
+        self.text = msgspec.json.encode(message)
         self.seq = seq
-        self._frame: bytes | None = None
 
-    @property
+    @cached_property
     def frame(self) -> bytes:
+        """As a WebSocket's text frame."""
+        return wire.frame(self.text)
+
+    @cached_property
+    def event(self) -> bytes:
         """As a server-sent event; without a name, so that `onmessage` gets all of them and looks at `type`."""
-        if self._frame is None:
-            self._frame = (f"id: {self.seq}\n" if self.seq else "").encode() + f"data: {self.text}\n\n".encode()
-        return self._frame
+        return (b"id: %d\n" % self.seq if self.seq else b"") + b"data: %s\n\n" % self.text
 
 
 class Audience:
@@ -93,69 +97,86 @@ class Audience:
 
 
 class Client:
-    """One watching browser or program. `job_id`: it follows this job alone."""
+    """One watching browser or program. `job_id`: it follows this job alone. `line`: its WebSocket; None: it takes `events`."""
 
-    def __init__(self, who: Identity, channel: Channel = "jobs", job_id: UUID | None = None) -> None:
+    def __init__(self, who: Identity, channel: Channel = "jobs", job_id: UUID | None = None, line: Wire | None = None) -> None:
         self.who = who
         self.channel = channel
         self.job_id = job_id
         self.sent = 0
+        self.over: tuple[int, str] | None = None
+        self._line = line
         self._room = _QUEUE_LENGTH
         self._waiting: OrderedDict[Hashable, Message] = OrderedDict()
         self._ready = asyncio.Event()
-        self._close: tuple[int, str] | None = None
         self._finishing = False
+        if line is not None:
+            line.on_resumed = self._flush
 
     def begin(self, snapshot: Iterable[tuple[Hashable, Message]]) -> None:
         """Queue what is there now; however much that is, the client has room for it."""
         self._waiting.update(snapshot)
         self._room = _QUEUE_LENGTH + len(self._waiting)
-        self._ready.set()
+        self._flush()
 
     def offer(self, key: Hashable, message: Message) -> None:
-        """Queue a message; it takes the place of an unsent one with the same key."""
+        """Send a message, at once if the client reads; else it waits, in the place of a waiting one with the same key."""
+        if self.over is not None:
+            return
         self._waiting[key] = message
-        self._ready.set()
+        self._flush()
         if len(self._waiting) > self._room:
-            self.end(TOO_SLOW, "You did not read what was sent; connect again.")
+            self.end(*_NOT_READ)
 
     def end(self, code: int, reason: str) -> None:
-        self._close = self._close or (code, reason)
+        self.over = self.over or (code, reason)
         self._waiting.clear()
         self._ready.set()
+
+    @property
+    def is_slow(self) -> bool:
+        """True if it was dropped because it did not read."""
+        return self.over == _NOT_READ
 
     def finish(self) -> None:
         """Nothing more will come: end when all is sent."""
         self._finishing = True
         self._ready.set()
 
-    async def pump(self, socket: "WebSocket[Any, Any, Any]") -> None:
-        """Send until the end."""
-        while True:
-            await self._ready.wait()
-            self._ready.clear()
-            while self._waiting and self._close is None:
-                _, message = self._waiting.popitem(last=False)
-                try:
-                    async with asyncio.timeout(_SEND_SECONDS):
-                        await socket.send_text(message.text)
-                except TimeoutError:
-                    self.end(TOO_SLOW, "You did not read what was sent; connect again.")
-                self.sent += 1
-            if self._close is not None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(socket.close(*self._close), 1)
-                return
+    def drop_if_stalled(self, now: float) -> None:
+        """End a client that has read nothing for too long."""
+        since = self._line.stalled_at if self._line is not None else None
+        if since is not None and now - since > _SEND_SECONDS:
+            self.end(*_NOT_READ)
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Server-sent events until the end; the framework stops asking when the client does not read."""
-        while self._close is None:
+    def _flush(self) -> None:
+        if self._line is None:
+            self._ready.set()
+            return
+        while self._waiting and self._line.stalled_at is None:
+            _, message = self._waiting.popitem(last=False)
+            self._line.write(message.frame)
+            self.sent += 1
+
+    async def closing(self, socket: "WebSocket[Any, Any, Any]") -> None:
+        """Wait until the hub ends this client, and close its WebSocket."""
+        while self.over is None:
             await self._ready.wait()
             self._ready.clear()
-            while self._waiting and self._close is None:
+        try:
+            await asyncio.wait_for(socket.close(*self.over), _CLOSE_SECONDS)
+        except TimeoutError:  # it reads nothing, so not this either
+            wire.of(socket.scope).abort()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Server-sent events until the end; the framework stops asking when the client does not read."""
+        while self.over is None:
+            await self._ready.wait()
+            self._ready.clear()
+            while self._waiting and self.over is None:
                 _, message = self._waiting.popitem(last=False)
                 self.sent += 1
-                yield message.frame
+                yield message.event
             if self._finishing:
                 return
 
@@ -188,7 +209,7 @@ class Hub:
     async def run(self) -> None:
         """Follow the events until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._consume, self._refresh, self._watch_logins, self._beat, self._tell_stats):
+            for work in (self._consume, self._refresh, self._watch_clients, self._beat, self._tell_stats):
                 group.create_task(work())
 
     @property
@@ -201,9 +222,9 @@ class Hub:
         if len(self.clients) >= _CLIENTS:
             await socket.close(TRY_LATER, "Too many are watching here already.")
             return
-        client = Client(who, channel)
+        client = Client(who, channel, line=wire.of(socket.scope))
         self._begin(client)
-        tasks = [asyncio.create_task(client.pump(socket)), asyncio.create_task(_until_gone(socket))]
+        tasks = [asyncio.create_task(client.closing(socket)), asyncio.create_task(_until_gone(socket))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -215,11 +236,11 @@ class Hub:
     async def stream(self, client: Client, missed: Iterable[Message]) -> AsyncIterator[bytes]:
         """Server-sent events for a client: what it missed, what is there now, then what happens."""
         for message in missed:
-            yield message.frame
+            yield message.event
         self._begin(client)
         try:
-            async for frame in client.frames():
-                yield frame
+            async for event in client.events():
+                yield event
         finally:
             self._forget(client)
 
@@ -242,7 +263,7 @@ class Hub:
     def _forget(self, client: Client) -> None:
         self.clients.discard(client)
         self.sent += client.sent
-        self.dropped += client._close is not None and client._close[0] == TOO_SLOW  # noqa: SLF001 - the two belong together
+        self.dropped += client.is_slow
 
     def _hears(self, client: Client, job_id: UUID) -> bool:
         if client.job_id is not None and client.job_id != job_id:
@@ -426,12 +447,14 @@ class Hub:
 
     # Logins --------------------------------------------------------------------------------------------------------------------------
 
-    async def _watch_logins(self) -> None:
+    async def _watch_clients(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RECHECK_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
                     await self._recheck.wait()
             self._recheck.clear()
+            for client in self.clients:
+                client.drop_if_stalled(time.monotonic())
             with suppress(ProblemError):  # Postgres is away: nobody can log out now either
                 await self._end_logins()
 

@@ -179,7 +179,7 @@ async def stream_one(
             return Response(None, status_code=204)
         seq = await store.last_seq()
         last = Message(msgspec.structs.replace(views.job_update(row), seq=seq), seq)
-        return Stream(iter([last.frame]), media_type="text/event-stream")
+        return Stream(iter([last.event]), media_type="text/event-stream")
     return await _stream(request, store, hub, task_id)
 
 

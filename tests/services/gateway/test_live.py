@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -169,64 +171,104 @@ async def test_the_end_of_a_login_ends_the_connection(gateway: Gateway) -> None:
         await _until(stays, _about(made["job_id"], "queued"))
 
 
-class _Stalled:
-    """A socket that takes nothing until it may."""
+class _Line:
+    """A wire whose client reads when the test says so."""
 
     def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.sent: list[str] = []
-        self.code = 0
+        self.stalled_at: float | None = None
+        self.sent: list[bytes] = []
+        self.on_resumed: Callable[[], None] = lambda: None
 
-    async def send_text(self, text: str) -> None:
-        await self.open.wait()
-        self.sent.append(text)
+    def write(self, ready: bytes) -> None:
+        self.sent.append(ready)
 
-    async def close(self, code: int, reason: str) -> None:
-        self.code = code
+    def resume(self) -> None:
+        self.stalled_at = None
+        self.on_resumed()
 
 
 def _said(text: str) -> Message:
     return Message(LogMessage(UUID(int=0), datetime(2026, 1, 1, tzinfo=UTC), "INFO", text))
 
 
-def _client() -> Client:
-    return Client(Identity(uuid4(), "x", False, False, Claims(uuid4(), uuid4(), 0, 2**40)))
+def _client(line: _Line) -> Client:
+    who = Identity(uuid4(), "x", False, False, Claims(uuid4(), uuid4(), 0, 2**40))
+    return Client(who, line=line)  # type: ignore[arg-type] # all of a wire that a client uses
 
 
-async def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
-    """What waits is one message per job, the newest."""
-    client, socket = _client(), _Stalled()
-    pump = asyncio.create_task(client.pump(socket))  # type: ignore[arg-type] # the two methods that pump uses
-    for step in range(1000):
+def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
+    """What waits is one message per job, the newest; once it reads again it gets these, and then each step again."""
+    line = _Line()
+    client = _client(line)
+    client.offer("job a", _said("a0"))
+    line.stalled_at = 1.0
+    for step in range(1, 1000):
         client.offer("job a", _said(f"a{step}"))
         client.offer("job b", _said(f"b{step}"))
-        if step == 0:
-            await asyncio.sleep(0)  # the first is on its way and stays there
-    socket.open.set()
-
-    async def sent() -> list[str]:
-        return socket.sent
-
-    await eventually(sent, lambda seen: _said("b999").text in seen, "the last message")
-    assert len(socket.sent) <= 4
-    assert {_said("a999").text, _said("b999").text} <= set(socket.sent)
-    pump.cancel()
+    assert line.sent == [_said("a0").frame]
+    line.resume()
+    client.offer("job b", _said("b1000"))
+    assert line.sent == [_said(text).frame for text in ("a0", "a999", "b999", "b1000")]
 
 
-async def test_a_client_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By time, or by too much waiting for it; its memory is given back."""
-    monkeypatch.setattr(live, "_SEND_SECONDS", 0.05)
-    stalled, socket = _client(), _Stalled()
-    stalled.offer("a", _said("a"))
-    await asyncio.wait_for(stalled.pump(socket), 5)  # type: ignore[arg-type] # the two methods that pump uses
-    assert socket.code == live.TOO_SLOW
+def test_what_waits_for_a_client_has_a_bound() -> None:
+    """Too much waiting for it ends it, and its memory is given back; however large its snapshot is, that has room."""
+    line = _Line()
+    client, large = _client(line), live._QUEUE_LENGTH + 10
+    line.stalled_at = 1.0
+    client.begin((("job", n), _said("x")) for n in range(large))
+    for n in range(live._QUEUE_LENGTH):
+        client.offer(("log", n), _said("x"))
+    assert (client.over, len(client._waiting)) == (None, large + live._QUEUE_LENGTH)
+    client.offer("one more", _said("x"))
+    client.offer("late", _said("x"))
+    assert client.over is not None
+    assert client.over[0] == live.TOO_SLOW
+    assert not client._waiting
 
-    flooded, other = _client(), _Stalled()
-    for n in range(live._QUEUE_LENGTH + 1):
-        flooded.offer(("log", n), _said("x"))
-    await asyncio.wait_for(flooded.pump(other), 5)  # type: ignore[arg-type] # the two methods that pump uses
-    assert other.code == live.TOO_SLOW
-    assert not flooded._waiting
+
+async def _figure(gateway: Gateway, name: str) -> float:
+    lines = (await gateway.ask("GET", "/metrics")).text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+async def test_a_client_that_never_reads_is_dropped(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By time, with its connection; meanwhile everybody else gets every single message."""
+    compressor = await gateway.kernel.bus("compressor")
+    before = await _figure(gateway, "cs_archiver_live_dropped_total")
+    address = urlsplit(gateway.url)
+    silent = socket.socket()
+    silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    silent.connect((address.hostname, address.port))
+    upgrade = (
+        "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + "A" * 22 + "=="
+    )
+    silent.sendall(f"GET /ws/jobs?token={gateway.token} HTTP/1.1\r\n{upgrade}\r\n\r\n".encode())
+
+    async def clients() -> float:
+        return await _figure(gateway, 'cs_archiver_live_clients{channel="jobs"}')
+
+    async def dropped() -> float:
+        return await _figure(gateway, "cs_archiver_live_dropped_total") - before
+
+    with silent:
+        async with _watch(gateway) as one, _watch(gateway) as two:
+            await eventually(clients, lambda n: n >= 3, "three clients")
+            last = [asyncio.create_task(_until(each, lambda m: m.get("message", "").startswith("399 "))) for each in (one, two)]
+            for number in range(400):  # 4 MB: more than kernel and gateway hold for one that does not read
+                await compressor.publish_live("live.log.x", _line(f"{number} " + "x" * 10_000))
+            for seen in await asyncio.gather(*last):
+                lines = [m for m in seen if m.get("job_id") == str(UUID(int=1))]
+                assert [int(m["message"].split()[0]) for m in lines] == list(range(400))
+            monkeypatch.setattr(live, "_SEND_SECONDS", 0)
+            await eventually(dropped, lambda n: n == 1, "the silent client dropped")
+            await compressor.publish_live("live.log.x", _line("after"))
+            for each in (one, two):
+                await _until(each, lambda m: m.get("message") == "after")
+
+
+def _line(text: str) -> events.LogLine:
+    return events.LogLine(job_id=UUID(int=1), timestamp=datetime.now(UTC), level="INFO", action="x", message=text)
 
 
 # Snapshot, tickets, gaps, streams ----------------------------------------------------------------------------------------------------
@@ -370,19 +412,17 @@ async def test_heartbeats(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
     hub = live.Hub(None, None, None)  # type: ignore[arg-type] # only its clock is looked at
     hub.seq = 7
-    client, socket = _client(), _Stalled()
-    socket.open.set()
-    hub.clients.add(client)
-    tasks = [asyncio.create_task(hub._beat()), asyncio.create_task(client.pump(socket))]  # type: ignore[arg-type] # as above
+    line = _Line()
+    hub.clients.add(_client(line))
+    beating = asyncio.create_task(hub._beat())
 
-    async def sent() -> list[str]:
-        return socket.sent
+    async def sent() -> list[bytes]:
+        return line.sent
 
     await eventually(sent, lambda seen: len(seen) >= 2, "two heartbeats", 5)
-    for task in tasks:
-        task.cancel()
-    assert json.loads(socket.sent[0])["type"] == "heartbeat"
-    assert json.loads(socket.sent[0])["seq"] == 7
+    beating.cancel()
+    heartbeat = json.loads(line.sent[0][2:])  # after two bytes of a short frame's head
+    assert (heartbeat["type"], heartbeat["seq"]) == ("heartbeat", 7)
 
 
 async def _events(gateway: Gateway, path: str, wanted: Callable[[dict[str, Any]], bool], **headers: str) -> list[tuple[str, Any]]:
