@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from services.gateway import gate
+from services.gateway import app, gate
 from services.gateway.gate import Gate
 from tests.services.gateway.conftest import Gateway, problem
 
@@ -78,3 +78,9 @@ def test_nothing_listens_elsewhere(gateway: Gateway) -> None:
     assert port is not None
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_the_body_of_an_answer_does_not_wait() -> None:
+    """Head and body are two writes; without TCP_NODELAY the second waits 40 ms for the client's acknowledgement of the first."""
+    with app.listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()), listening.accept()[0] as mine:
+        assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
