@@ -14,7 +14,7 @@ from benchmarks.figures import Beside, Figure, Options, parts
 from benchmarks.stack import Stack
 from benchmarks.watching import processor_seconds
 from cli.client import Job
-from services.compressor.sevenzip import find_binary
+from shared.archiving.sevenzip import find_binary
 
 TARGET = 1.15
 SCRIPT = Path(__file__).with_name("seed_pipeline.sh")

@@ -23,7 +23,7 @@ from devstack.lock import data_dir_lock, leftovers
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
-from services.compressor.sevenzip import find_binary
+from shared.archiving.sevenzip import find_binary
 from shared.db import CONNECTION_ERRORS
 from shared.errors import ArchiverError, ConfigurationError
 from shared.lifecycle import Role

@@ -7,8 +7,8 @@ from services.compressor import handlers
 from services.compressor.cleanup import Cleaner
 from services.compressor.copying import Strategy, Tiers, require_tools
 from services.compressor.ledger import Ledger
-from services.compressor.sevenzip import find_binary
 from services.compressor.staging import Places
+from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import COMPRESS_LANE, Role
 from shared.runtime import Runtime, run_service

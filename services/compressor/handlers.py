@@ -9,18 +9,19 @@ from typing import Any
 
 import msgspec
 
-from services.compressor import digests, sevenzip, staging
+from services.compressor import staging
 from services.compressor.copying import Strategy, Tiers, copy_tree
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places, sidecar_of
-from services.compressor.walking import PreflightReport, SourceInUse, preflight
-from shared import faults, handles, mount
+from shared import digests, faults, handles, mount
+from shared.archiving import sevenzip
 from shared.children import Children
 from shared.db import Session
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import ArchiveFacts, Entry, FileFacts, Manifest, write_sidecar
 from shared.questions import AskDestination, DestinationState
+from shared.walking import PreflightReport, SourceInUse, preflight
 from shared.work import Work
 
 _COPY_PASSES = 3  # design 4.3: changes during the copy: copy again, three times, then fail

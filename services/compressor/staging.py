@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from services.compressor.copying import remove_tree
-from services.compressor.walking import Stop
 from shared import log
 from shared.manifest import SIDECAR_SUFFIX
+from shared.walking import Stop
 
 logger = log.get(__name__)
 

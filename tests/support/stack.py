@@ -28,7 +28,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from devstack import ports, postgres, proc
 from devstack.globus_emulator.client import EmulatorControl
 from devstack.processes import launcher
-from services.compressor.sevenzip import find_binary
+from shared.archiving.sevenzip import find_binary
 from shared.manifest import SIDECAR_SUFFIX
 from shared.nats_permissions import STREAM
 

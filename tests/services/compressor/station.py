@@ -14,9 +14,9 @@ from services.compressor import handlers, ledger
 from services.compressor.cleanup import Cleaner
 from services.compressor.copying import Tiers
 from services.compressor.ledger import Ledger
-from services.compressor.sevenzip import find_binary
 from services.compressor.staging import Places
 from shared import mount
+from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import COMPRESS_LANE
 from shared.questions import DestinationState

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from services.compressor import copying
-from services.compressor.walking import SourceInUse
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
+from shared.walking import SourceInUse
 from tests.services.compressor.trees import STRATEGIES, copy, look, nothing, small_disk, tick, unprivileged
 
 MIB = 1 << 20

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from services.compressor import copying, sevenzip, walking
-from shared import handles
+from services.compressor import copying
+from shared import handles, walking
+from shared.archiving import sevenzip
 from shared.children import Children
 from shared.manifest import Entry
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services.compressor import copying, walking
-from services.compressor.walking import Position, SourceInUse
-from shared import handles
+from services.compressor import copying
+from shared import handles, walking
 from shared.errors import PermanentError
+from shared.walking import Position, SourceInUse
 from tests.services.compressor.trees import deep, look, nothing, small_disk, unprivileged
 
 

@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.compressor import digests
-from shared import handles
+from shared import digests, handles
 from shared.children import Children, Outcome
 from shared.errors import ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.manifest import Entry, printable

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.compressor import copying, sevenzip
-from services.compressor.sevenzip import Listed, ListingParser, Progress, ProgressParser, compare
+from services.compressor import copying
+from shared.archiving import sevenzip
+from shared.archiving.sevenzip import Listed, ListingParser, Progress, ProgressParser, compare
 from shared.children import Children
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
 from shared.manifest import Entry

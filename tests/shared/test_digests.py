@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.compressor.digests import digest_file, sync_directory, sync_file
+from shared.digests import digest_file, sync_directory, sync_file
 from shared.errors import TransientError
 from tests.services.compressor.trees import nothing
 
