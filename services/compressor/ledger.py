@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from services.compressor import space
 from services.compressor.staging import Places
+from shared import space
 from shared.db import CONNECTION_ERRORS, Session
 from shared.errors import PermanentError, Waiting
 from shared.work import Work

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from services.compressor import space
 from services.compressor.ledger import Ledger, filesystems
+from shared import space
 from shared.lifecycle import COMPRESS_LANE, Status
 from shared.work import Work
 from shared.worker import Worker

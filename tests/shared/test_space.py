@@ -1,6 +1,6 @@
 import pytest
 
-from services.compressor.space import Verdict, available, decide, estimate_archive_bytes, required_bytes
+from shared.space import Verdict, available, decide, estimate_archive_bytes, required_bytes
 
 MIB = 1 << 20
 
