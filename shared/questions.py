@@ -85,7 +85,7 @@ class CollectionState(msgspec.Struct):
 class GlobusChecked(msgspec.Struct):
     """`problems`: sentences for the administrator (a missing consent, a directory that cannot be listed); none: all is well.
 
-    A side is None when Globus does not show it to us.
+    A side is None when Globus does not show it to us; `..._listed`: its directory can be read, which takes the consents as well.
     """
 
     emulated: bool
@@ -93,3 +93,5 @@ class GlobusChecked(msgspec.Struct):
     problems: list[str]
     source: CollectionState | None = None
     destination: CollectionState | None = None
+    source_listed: bool = False
+    destination_listed: bool = False

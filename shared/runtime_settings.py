@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import asyncpg
 
 from shared import log
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database
-from shared.settings import CompressorSettings, ScannerSettings, UploaderSettings
+from shared.settings import CompressorSettings, Number, ScannerSettings, UploaderSettings, Whole
 
 logger = log.get(__name__)
 T = TypeVar("T")
@@ -25,6 +25,20 @@ _GIB = 1 << 30
 _MOST_BYTES = 1 << 60
 PACK_FORMATS = ("zip", "7z")
 NAS_BROWSING = ("everybody", "admins", "nobody")
+_TIMES: tuple[Literal["seconds", "hours", "days"], ...] = ("seconds", "hours", "days")
+
+
+class Shape(NamedTuple):
+    """What a value looks like, for forms. `low` and `high` belong to numbers, `choices` to choices; `unit` is empty for plain counts."""
+
+    kind: Literal["whole", "number", "choice", "list"]
+    unit: Literal["bytes", "seconds", "hours", "days", ""] = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+_BYTES = Shape("whole", "bytes", 0, _MOST_BYTES)
 
 
 class Tunable(NamedTuple):
@@ -32,6 +46,8 @@ class Tunable(NamedTuple):
 
     check: Callable[[Any], Any]
     default: Callable[[Mapping[str, str]], Any]
+    shape: Shape
+    doc: str
 
 
 def _format(value: Any) -> str:
@@ -83,7 +99,16 @@ def _environment(name: str) -> Tunable:
         raw = environment.get(name.upper(), "")
         return parse(raw) if raw else field.default
 
-    return Tunable(lambda value: parse(str(value)), default)
+    return Tunable(lambda value: parse(str(value)), default, _shape(name, parse), field.metadata["doc"])
+
+
+def _shape(name: str, parse: Number | Whole) -> Shape:
+    kind: Literal["whole", "number"] = "whole" if isinstance(parse, Whole) else "number"
+    unit: Literal["seconds", "hours", "days", ""] = ""
+    for known in _TIMES:
+        if name.endswith(f"_{known}"):
+            unit = known
+    return Shape(kind, unit, parse.low, parse.high)
 
 
 def _min_free(environment: Mapping[str, str]) -> int:
@@ -91,14 +116,24 @@ def _min_free(environment: Mapping[str, str]) -> int:
 
 
 TUNABLES: dict[str, Tunable] = {
-    "pack_format": Tunable(_format, lambda _: "zip"),
-    "pack_compression_level": Tunable(_level, lambda _: 5),
-    "pack_retention_days": Tunable(_days, lambda _: 0),
-    "workspace_quota": Tunable(_bytes, lambda _: 100 * _GIB),
-    "nas_browsing": Tunable(_browsing, lambda _: "everybody"),
-    "max_task_size": Tunable(_bytes, lambda _: 0),
-    "min_free_disk": Tunable(_bytes, _min_free),
-    "hidden_file_extensions": Tunable(_extensions, lambda _: []),
+    "pack_format": Tunable(
+        _format, lambda _: "zip", Shape("choice", choices=PACK_FORMATS), "Format in which folders are packed for download."
+    ),
+    "pack_compression_level": Tunable(
+        _level, lambda _: 5, Shape("whole", low=1, high=9), "How hard packs are compressed: 1 is fast, 9 is small."
+    ),
+    "pack_retention_days": Tunable(
+        _days, lambda _: 0, Shape("whole", "days", 0, 36500), "When finished packs that kept their source are removed; 0: never."
+    ),
+    "workspace_quota": Tunable(
+        _bytes, lambda _: 100 * _GIB, _BYTES, "What a user's workspace may hold, unless the user has a quota of its own."
+    ),
+    "nas_browsing": Tunable(
+        _browsing, lambda _: "everybody", Shape("choice", choices=NAS_BROWSING), "Who may look at NAS folders in the file views."
+    ),
+    "max_task_size": Tunable(_bytes, lambda _: 0, _BYTES, "Largest workspace task; 0: no limit."),
+    "min_free_disk": Tunable(_bytes, _min_free, _BYTES, "Space on the storage that is never used by us."),
+    "hidden_file_extensions": Tunable(_extensions, lambda _: [], Shape("list"), "Endings that file lists leave out."),
     **{
         name: _environment(name)
         for name in (

@@ -28,24 +28,32 @@ def _path(value: str) -> Path:
     return path
 
 
-def _number(low: float, high: float) -> Parser:
-    def parse(value: str) -> float:
+@dataclass(frozen=True)
+class Number:
+    """Parses a number from `low` to `high`. Raises ValueError that says so."""
+
+    low: float
+    high: float
+
+    def __call__(self, value: str) -> float:
         number = float(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be from {low:g} to {high:g}")
+        if not self.low <= number <= self.high:
+            raise ValueError(f"must be from {self.low:g} to {self.high:g}")
         return number
 
-    return parse
 
+@dataclass(frozen=True)
+class Whole:
+    """Parses a whole number from `low` to `high`. Raises ValueError that says so."""
 
-def _whole(low: int, high: int) -> Parser:
-    def parse(value: str) -> int:
+    low: int
+    high: int
+
+    def __call__(self, value: str) -> int:
         number = int(value)
-        if not low <= number <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
+        if not self.low <= number <= self.high:
+            raise ValueError(f"must be a whole number from {self.low} to {self.high}")
         return number
-
-    return parse
 
 
 def _one_of(*words: str) -> Parser:
@@ -89,19 +97,17 @@ class Common:
     nats_user: str = _setting(_text, "NATS user; empty: the service's name.", "")
     nats_password: str = _setting(_text, "NATS password.", "", secret=True)
     instance: str = _setting(_text, "Name of this process in leases and logs; empty: service@host:pid.", "")
-    lease_seconds: float = _setting(
-        _number(1, 3600), "How long a worker may be silent before another takes its job, seconds.", 60.0
-    )
-    poll_seconds: float = _setting(_number(0.1, 600), "How often work is looked for when no event came, seconds.", 30.0)
-    max_compression_retries: int = _setting(_whole(0, 100), "Automatic retries of copy, compression and test.", 3)
-    max_upload_retries: int = _setting(_whole(0, 100), "Automatic retries of transfer and verification.", 5)
-    max_connection_error_retries: int = _setting(_whole(0, 1000), "Automatic retries after connection errors.", 10)
-    retry_delay_seconds: float = _setting(_number(0, 86400), "Pause before an automatic retry, seconds.", 30.0)
-    max_crashes: int = _setting(_whole(1, 100), "Crashes without progress after which a job fails.", 5)
+    lease_seconds: float = _setting(Number(1, 3600), "How long a worker may be silent before another takes its job, seconds.", 60.0)
+    poll_seconds: float = _setting(Number(0.1, 600), "How often work is looked for when no event came, seconds.", 30.0)
+    max_compression_retries: int = _setting(Whole(0, 100), "Automatic retries of copy, compression and test.", 3)
+    max_upload_retries: int = _setting(Whole(0, 100), "Automatic retries of transfer and verification.", 5)
+    max_connection_error_retries: int = _setting(Whole(0, 1000), "Automatic retries after connection errors.", 10)
+    retry_delay_seconds: float = _setting(Number(0, 86400), "Pause before an automatic retry, seconds.", 30.0)
+    max_crashes: int = _setting(Whole(1, 100), "Crashes without progress after which a job fails.", 5)
     log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Least severe level written.", "INFO")
     log_format: str = _setting(_one_of("json", "console"), "Log lines for programs or for people.", "json")
     log_file: Path | None = _setting(_path, "Also write the log here (rotated: 30 days or 1 GB); empty: only stderr.", None)
-    health_port: int = _setting(_whole(0, 65535), "Port on 127.0.0.1 that answers GET /health; 0: none.", 0)
+    health_port: int = _setting(Whole(0, 65535), "Port on 127.0.0.1 that answers GET /health; 0: none.", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +147,10 @@ class Source:
 class ScannerSettings(Source, Common):
     """The scanner: discovery, and the only deletion on the NAS."""
 
-    scan_interval_seconds: float = _setting(_number(10, 86400 * 7), "Pause between scheduled scans, seconds.", 900.0)
-    delete_limit: int = _setting(_whole(1, 64), "Source deletions at the same time.", 1)
+    scan_interval_seconds: float = _setting(Number(10, 86400 * 7), "Pause between scheduled scans, seconds.", 900.0)
+    delete_limit: int = _setting(Whole(1, 64), "Source deletions at the same time.", 1)
     evidence_fresh_seconds: float = _setting(
-        _number(0, 86400), "Evidence older than this is asked for again (size at the destination) before a deletion.", 900.0
+        Number(0, 86400), "Evidence older than this is asked for again (size at the destination) before a deletion.", 900.0
     )
 
 
@@ -152,17 +158,17 @@ class ScannerSettings(Source, Common):
 class CompressorSettings(Storage, Source, Common):
     """The compressor: copy, compress, test."""
 
-    compress_limit: int = _setting(_whole(1, 64), "Archive jobs in copying, compressing or verifying at the same time.", 1)
-    workspace_limit: int = _setting(_whole(1, 64), "Packs, archive creations and extractions at the same time.", 2)
+    compress_limit: int = _setting(Whole(1, 64), "Archive jobs in copying, compressing or verifying at the same time.", 1)
+    workspace_limit: int = _setting(Whole(1, 64), "Packs, archive creations and extractions at the same time.", 2)
     copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: our fastest pass; tiered: seed 001's four by size.", "auto")
-    copy_small_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
-    copy_medium_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB rsync copies.", 100.0)
-    copy_large_gb: float = _setting(_number(0, 1e9), "tiered: below this many GB dd copies; above, several at once.", 1000.0)
-    min_free_space_gb: float = _setting(_number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
-    compression_size_estimate_ratio: float = _setting(_number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
-    space_check_seconds: float = _setting(_number(0.1, 86400), "Pause before space is looked at again, seconds.", 60.0)
-    space_pass_hours: float = _setting(_number(0, 10000), "How long smaller jobs may pass one that waits for space, hours.", 24.0)
-    failed_retention_days: float = _setting(_number(0, 36500), "How long failed jobs keep archives and error.log, days.", 30.0)
+    copy_small_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
+    copy_medium_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB rsync copies.", 100.0)
+    copy_large_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB dd copies; above, several at once.", 1000.0)
+    min_free_space_gb: float = _setting(Number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
+    compression_size_estimate_ratio: float = _setting(Number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
+    space_check_seconds: float = _setting(Number(0.1, 86400), "Pause before space is looked at again, seconds.", 60.0)
+    space_pass_hours: float = _setting(Number(0, 10000), "How long smaller jobs may pass one that waits for space, hours.", 24.0)
+    failed_retention_days: float = _setting(Number(0, 36500), "How long failed jobs keep archives and error.log, days.", 30.0)
     sevenzip_path: Path | None = _setting(_path, "The 7zz program; empty: the one that was installed with us, else PATH.", None)
 
 
@@ -181,13 +187,13 @@ class UploaderSettings(Storage, Common):
     globus_source_collection_path: str = _setting(_text, "Path under which the source collection shows that directory.", "/")
     globus_auth_url: str = _setting(_url("http", "https"), "Another Globus Auth server (the emulator's).", "")
     globus_transfer_url: str = _setting(_url("http", "https"), "Another Globus Transfer server (the emulator's).", "")
-    upload_limit: int = _setting(_whole(1, 64), "Archive jobs in uploading or upload_verifying at the same time.", 1)
-    upload_task_timeout_hours: float = _setting(_number(0.001, 10000), "A transfer task's deadline, hours.", 12.0)
+    upload_limit: int = _setting(Whole(1, 64), "Archive jobs in uploading or upload_verifying at the same time.", 1)
+    upload_task_timeout_hours: float = _setting(Number(0.001, 10000), "A transfer task's deadline, hours.", 12.0)
     upload_task_poll_interval_seconds: float = _setting(
-        _number(1, 3600), "Longest pause between two looks at a task, seconds; the first looks are closer together.", 60.0
+        Number(1, 3600), "Longest pause between two looks at a task, seconds; the first looks are closer together.", 60.0
     )
     hard_fault_minutes: float = _setting(
-        _number(0, 10000), "How long a fault that does not heal by itself may last before the task is cancelled, minutes.", 5.0
+        Number(0, 10000), "How long a fault that does not heal by itself may last before the task is cancelled, minutes.", 5.0
     )
     remote_recheck: str = _setting(_one_of("always", "never"), "Read the remote files a second time before they count.", "always")
 
@@ -197,17 +203,17 @@ class GatewaySettings(Storage, Source, Common):
     """The gateway: everything that talks to people."""
 
     gateway_host: str = _setting(_text, "Address to listen on.", "127.0.0.1")
-    gateway_port: int = _setting(_whole(0, 65535), "Port to listen on.", 8000)
+    gateway_port: int = _setting(Whole(0, 65535), "Port to listen on.", 8000)
     jwt_secret_key: str = _setting(_text, "Signs access tokens; at least 32 characters.", secret=True)
     jwt_algorithm: str = _setting(_one_of("HS256", "HS384", "HS512"), "How tokens are signed.", "HS256")
-    jwt_access_token_expire_minutes: int = _setting(_whole(1, 525600), "How long a login lasts, minutes.", 1440)
+    jwt_access_token_expire_minutes: int = _setting(Whole(1, 525600), "How long a login lasts, minutes.", 1440)
     admin_initial_password: str = _setting(
         _text, "First password of `admin`, which then needs no change; empty: changeme, to be changed at once.", "", secret=True
     )
     globus_emulated: bool = _setting(_flag, "Set by the embedded edition when Globus is its emulator.", False)
     ui_path: Path | None = _setting(_path, "Directory of the built UI; empty: ui/dist beside the code.", None)
-    min_free_space_gb: float = _setting(_number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
-    compression_size_estimate_ratio: float = _setting(_number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
+    min_free_space_gb: float = _setting(Number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
+    compression_size_estimate_ratio: float = _setting(Number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
 
 
 T = TypeVar("T", bound=Common)

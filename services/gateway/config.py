@@ -9,8 +9,8 @@ import msgspec
 
 from services.gateway import audit
 from services.gateway.audit import Deed
-from services.gateway.refusals import bad_request
-from services.gateway.schemas_admin import Config, ConfigUpdate
+from services.gateway.refusals import bad_fields
+from services.gateway.schemas_admin import Config, ConfigUpdate, Setting
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.bus import Bus
@@ -21,7 +21,8 @@ from shared.runtime_settings import TUNABLES
 
 def checked(update: ConfigUpdate) -> dict[str, Any]:
     """The new values in their plain form. Raises ProblemError 400 that names every wrong one. Pure."""
-    values, wrong = {}, []
+    values: dict[str, Any] = {}
+    wrong: list[tuple[str, str]] = []
     for name, tunable in TUNABLES.items():
         given = getattr(update, name)
         if given is None:
@@ -29,11 +30,11 @@ def checked(update: ConfigUpdate) -> dict[str, Any]:
         try:
             values[name] = tunable.check(given)
         except (ValueError, TypeError, OverflowError) as exc:
-            wrong.append(f"{name} {exc}")
-    wrong += [f"reset names {name!r}, which is no setting" for name in update.reset if name not in TUNABLES]
-    wrong += [f"{name} is both set and reset" for name in update.reset if name in values]
+            wrong.append((name, str(exc)))
+    wrong += [("reset", f"names {name!r}, which is no setting") for name in update.reset if name not in TUNABLES]
+    wrong += [(name, "is both set and reset") for name in update.reset if name in values]
     if wrong:
-        raise bad_request("; ".join(wrong) + ".")
+        raise bad_fields(wrong)
     return values
 
 
@@ -42,6 +43,29 @@ def effective(environment: Mapping[str, str], rows: list[Any]) -> Config:
     values = {name: tunable.default(environment) for name, tunable in TUNABLES.items()}
     known = {row["name"]: row["value"] for row in rows if row["name"] in TUNABLES}
     return Config(**(values | known), overridden=sorted(known))
+
+
+def described(environment: Mapping[str, str], rows: list[Any]) -> list[Setting]:
+    """Every setting as a form shows it, in the order of TUNABLES. Pure."""
+    known = {row["name"]: row for row in rows}
+    found = []
+    for name, tunable in TUNABLES.items():
+        row, default, shape = known.get(name), tunable.default(environment), tunable.shape
+        setting = Setting(
+            name=name,
+            kind=shape.kind,
+            unit=shape.unit,
+            low=shape.low,
+            high=shape.high,
+            choices=list(shape.choices),
+            about=tunable.doc,
+            value=default if row is None else row["value"],
+            default=default,
+            changed_by=None if row is None else row["set_by"],
+            changed_at=None if row is None else row["set_at"],
+        )
+        found.append(setting)
+    return found
 
 
 class Configuration:
@@ -55,6 +79,10 @@ class Configuration:
     async def read(self) -> Config:
         async with self._store.transaction() as session:
             return effective(self._environment, await session.rows("runtime_settings"))
+
+    async def describe(self) -> list[Setting]:
+        async with self._store.transaction() as session:
+            return described(self._environment, await session.rows("runtime_settings"))
 
     async def change(self, who: Identity, update: ConfigUpdate) -> Config:
         """Write what differs, and tell everybody; what counts afterwards comes back."""

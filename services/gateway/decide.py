@@ -3,7 +3,7 @@
 import base64
 import binascii
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -143,6 +143,43 @@ def owner(status: Status) -> Role:
         if status == lane.ready or status in lane.working:
             return lane.role
     return Role.COMPRESSOR
+
+
+# The order of the queue -------------------------------------------------------------------------------------------------------------
+
+
+class Waiting(NamedTuple):
+    """A waiting job: higher `priority` first, then lower `seq`."""
+
+    id: UUID
+    priority: int
+    seq: int
+
+
+def moved(order: Sequence[Waiting], chosen: Collection[UUID], to: str) -> list[Waiting]:
+    """`order` with the chosen jobs at the top, one place up or down, or at the bottom; among themselves they keep their order."""
+    rest, moving = [job for job in order if job.id not in chosen], [job for job in order if job.id in chosen]
+    if to == "top":
+        return [*moving, *rest]
+    if to == "bottom":
+        return [*rest, *moving]
+    new = list(order) if to == "up" else list(reversed(order))
+    for place in range(1, len(new)):
+        if new[place].id in chosen and new[place - 1].id not in chosen:
+            new[place - 1], new[place] = new[place], new[place - 1]
+    return new if to == "up" else list(reversed(new))
+
+
+def priorities(order: Sequence[Waiting]) -> dict[UUID, int]:
+    """The jobs whose priority must rise so that the queue has this order, and to what; none ever sinks."""
+    needed: dict[UUID, int] = {}
+    below: Waiting | None = None
+    for job in reversed(order):
+        least = job.priority if below is None else max(job.priority, below.priority + (job.seq > below.seq))
+        if least > job.priority:
+            needed[job.id] = least
+        below = job._replace(priority=least)
+    return needed
 
 
 # System ------------------------------------------------------------------------------------------------------------------------------

@@ -74,14 +74,28 @@ class History:
             yield rows
             after = Place(rows[-1]["created_at"], rows[-1]["id"])
 
-    async def clear_completed(self, who: Identity, user: str | None, before: datetime | None) -> int:
-        """Hide completed archive jobs; returns how many."""
-        cleared = 0
+    async def clear_completed(self, who: Identity, user: str | None, before: datetime | None) -> tuple[int, datetime]:
+        """Hide completed archive jobs; returns how many, and the moment by which `restore` finds them."""
+        cleared, moment = 0, None
         while True:
             async with self._store.transaction() as session:
-                batch = int(await session.value("clear_completed", user, _utc(before), _CLEAR_BATCH))
+                moment = moment or await session.value("now")
+                batch = int(await session.value("clear_completed", user, _utc(before), _CLEAR_BATCH, moment))
                 cleared += batch
                 if batch < _CLEAR_BATCH:
                     sentence = f"{who.username} cleared {cleared} completed jobs from the history."
                     await audit.note(session, who.actor, Deed("jobs_cleared", sentence, data={"count": cleared}))
-                    return cleared
+                    return cleared, moment
+
+    async def restore(self, who: Identity, moment: datetime) -> int:
+        """Show again what the clearing of that moment has hidden; returns how many jobs that are."""
+        shown = 0
+        while True:
+            async with self._store.transaction() as session:
+                batch = int(await session.value("restore_cleared", _utc(moment), _CLEAR_BATCH))
+                shown += batch
+                if batch < _CLEAR_BATCH:
+                    if shown:
+                        sentence = f"{who.username} brought {shown} cleared jobs back into the history."
+                        await audit.note(session, who.actor, Deed("jobs_restored", sentence, data={"count": shown}))
+                    return shown

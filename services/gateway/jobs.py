@@ -1,5 +1,6 @@
 """What people may do to jobs: request, cancel, retry. Each change is one transaction that the database's guard has the last word in."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from shared.events import LogLine
 from shared.lifecycle import Kind, Role, Status
 from shared.questions import Inspected
 
+_WHERE = {"top": "to the top of the queue", "up": "up", "down": "down", "bottom": "to the bottom of the queue"}
 _LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
 
 
@@ -103,6 +105,24 @@ class Jobs:
             await self._peers.show_control(job_id)
             await self._peers.nudge(decide.owner(status))
         return after
+
+    async def move(self, who: Identity, job_ids: Sequence[UUID], to: str) -> None:
+        """Change the order of what waits. Raises ProblemError 409 when one of the jobs does not wait (any more)."""
+        async with self._store.transaction() as session:
+            await session.run("lock_order")
+            order = [decide.Waiting(row["id"], row["priority"], row["seq"]) for row in await session.rows("waiting")]
+            if gone := set(job_ids) - {job.id for job in order}:
+                raise conflict(f"{len(gone)} of these jobs do not wait any more, so their place cannot be changed.")
+            changed = decide.priorities(decide.moved(order, set(job_ids), to))
+            await session.run("set_priorities", list(changed), list(changed.values()))
+            if changed:
+                words = f"{who.username} moved {len(job_ids)} waiting job{'' if len(job_ids) == 1 else 's'} {_WHERE[to]}."
+                data = {"job_ids": [str(job_id) for job_id in job_ids], "to": to}
+                target = str(job_ids[0]) if len(job_ids) == 1 else ""
+                await audit.note(session, who.actor, Deed("queue_moved", words, target, data))
+        for job_id in changed:
+            await self._peers.show_control(job_id)
+        await self._peers.nudge(Role.COMPRESSOR)
 
     async def retry(self, who: Identity, job_id: UUID) -> Any:
         """Queue a failed job again; returns its row."""

@@ -126,6 +126,7 @@ def answer(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
     fields = _field_problems(exc)
     if fields:
         error = ProblemError(400, "validation-failed", _sentence("; ".join(f"{f.field}: {f.message}" for f in fields)))
+    fields = fields or [FieldProblem(name, what) for name, what in error.fields]
     return Response(encode(error, request_id, fields), status_code=error.status, media_type=MEDIA_TYPE, headers=error.headers)
 
 

@@ -201,6 +201,12 @@ ORDER BY
   f.path
 LIMIT $8 OFFSET $9
 
+-- places --
+-- Level 1 and 2 of the folders. $1 with archived, $2 with ignored.
+SELECT level1, level2, count(*) AS folder_count FROM folders
+WHERE ($1 OR NOT is_archived) AND ($2 OR ignored IS NULL OR is_archived)
+GROUP BY level1, level2 ORDER BY lower(level1), level1, lower(level2), level2
+
 -- last_scan --
 -- The newest scan.
 SELECT * FROM scans ORDER BY id DESC LIMIT 1
@@ -282,14 +288,22 @@ UPDATE jobs SET status = 'queued', current_operation = 'Waiting to start', wait_
 WHERE id = $1 AND status = 'failed' RETURNING *
 
 -- clear_completed --
--- Hide some completed archive jobs from the history; nothing is erased. $1 asked for by, $2 asked for before, $3 how many at most.
+-- Hide some completed archive jobs from the history; nothing is erased. $1 asked for by, $2 asked for before, $3 how many at most,
+-- $4 the moment of the whole clearing, by which it can be taken back.
 WITH chosen AS (
   SELECT id FROM jobs
   WHERE kind = 'archive' AND status = 'completed' AND cleared_at IS NULL
     AND ($1::text IS NULL OR lower(created_by) = lower($1)) AND ($2::timestamptz IS NULL OR created_at < $2)
   LIMIT $3 FOR UPDATE SKIP LOCKED
-), cleared AS (UPDATE jobs j SET cleared_at = clock_timestamp() FROM chosen c WHERE j.id = c.id RETURNING 1)
+), cleared AS (UPDATE jobs j SET cleared_at = $4 FROM chosen c WHERE j.id = c.id RETURNING 1)
 SELECT count(*) FROM cleared
+
+-- restore_cleared --
+-- Show again what one clearing has hidden. $1 its moment, $2 how many at most.
+WITH chosen AS (
+  SELECT id FROM jobs WHERE kind = 'archive' AND cleared_at = $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+), shown AS (UPDATE jobs j SET cleared_at = NULL FROM chosen c WHERE j.id = c.id RETURNING 1)
+SELECT count(*) FROM shown
 
 -- history --
 -- One page, newest first: each kind gives its newest from an index, and only the page's own rows are read whole. $1 kinds, $2 states,
@@ -339,6 +353,18 @@ SELECT expected_jobs($1, $2, $3, $4, $5, $6, $7)
 -- live_jobs --
 -- All that has not ended, in the order of the queue.
 SELECT * FROM jobs WHERE kind = 'archive' AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY priority DESC, seq
+
+-- waiting --
+-- Archive jobs that wait, in the order of the queue, kept still until this transaction ends.
+SELECT id, priority, seq FROM jobs WHERE kind = 'archive' AND status = 'queued' ORDER BY priority DESC, seq FOR UPDATE
+
+-- set_priorities --
+-- $1 jobs, $2 their priorities.
+UPDATE jobs j SET priority = n.priority FROM unnest($1::uuid[], $2::integer[]) AS n(id, priority) WHERE j.id = n.id
+
+-- lock_order --
+-- One change of the order at a time.
+SELECT pg_advisory_xact_lock(hashtext('queue_order'))
 
 -- some_jobs --
 -- Named jobs. $1 jobs.

@@ -1,12 +1,14 @@
 """What the gateway refuses with: a status, a word for programs, a sentence for people. No I/O; problems.py turns it into an answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.errors import ArchiverError
 
 
 class ProblemError(ArchiverError):
-    """A refusal with its status; `str(error)` is the detail."""
+    """A refusal with its status; `str(error)` is the detail. `fields`: of each wrong value its name and what is wrong with it."""
+
+    fields: Sequence[tuple[str, str]] = ()
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -17,6 +19,13 @@ class ProblemError(ArchiverError):
 
 def bad_request(detail: str) -> ProblemError:
     return ProblemError(400, "bad-request", detail)
+
+
+def bad_fields(wrong: Sequence[tuple[str, str]]) -> ProblemError:
+    """400 that names every wrong value of the body."""
+    problem = bad_request("; ".join(f"{name} {what}" for name, what in wrong) + ".")
+    problem.fields = wrong
+    return problem
 
 
 def unauthorized(detail: str) -> ProblemError:

@@ -75,6 +75,14 @@ class Folder(msgspec.Struct):
     job_status: Status | None
 
 
+class FolderPlace(msgspec.Struct):
+    """A category and subcategory, and how many folders the last scan saw there."""
+
+    level1: str
+    level2: str
+    folder_count: int
+
+
 # Jobs --------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -193,9 +201,20 @@ class JobLogLine(msgspec.Struct):
 
 
 class DeletedCount(msgspec.Struct):
-    """How many completed jobs are now hidden from the history."""
+    """How many completed jobs are now hidden from the history. `cleared_at` names this clearing, so that it can be taken back."""
 
     deleted_count: int
+    cleared_at: datetime
+
+
+class RestoreRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`cleared_at`: of the clearing that shall be taken back."""
+
+    cleared_at: datetime
+
+
+class RestoredCount(msgspec.Struct):
+    restored_count: int
 
 
 # Queue -------------------------------------------------------------------------------------------------------------------------------
@@ -234,6 +253,13 @@ class Queue(msgspec.Struct):
     queued_jobs: list[QueuedJob]
     active_jobs: list[JobSummary]
     waiting_upload_jobs: list[JobSummary]
+
+
+class QueueMove(msgspec.Struct, forbid_unknown_fields=True):
+    """Waiting jobs and where they go: to the top, one place up, one place down, to the bottom. Their own order stays."""
+
+    job_ids: Annotated[list[UUID], Meta(min_length=1, max_length=1000)]
+    to: Literal["top", "up", "down", "bottom"]
 
 
 # Tasks (seed 002) --------------------------------------------------------------------------------------------------------------------
@@ -388,7 +414,7 @@ class Collection(msgspec.Struct):
 class GlobusStatus(msgspec.Struct):
     """`ok`: Globus answers, both collections can be used and listed. `problems` say what to put right (a missing consent, for one).
 
-    `emulated`: archives go to the built-in emulator.
+    `emulated`: archives go to the built-in emulator. `..._listed`: the directory there can be read, which takes the consents as well.
     """
 
     ok: bool
@@ -397,6 +423,8 @@ class GlobusStatus(msgspec.Struct):
     problems: list[str]
     source: Collection | None
     destination: Collection | None
+    source_listed: bool
+    destination_listed: bool
 
 
 class SystemStatus(msgspec.Struct):
@@ -455,9 +483,12 @@ class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True
 
 
 class QueueUpdate(msgspec.Struct, tag_field="type", tag="queue_update"):
+    """`order` changes when the waiting jobs change their order."""
+
     queue_length: int
     current_copy_compress_job: UUID | None
     current_upload_job: UUID | None
+    order: int = 0
 
 
 class LogMessage(msgspec.Struct, tag_field="type", tag="log"):

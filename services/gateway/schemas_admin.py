@@ -133,6 +133,26 @@ class ConfigUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reset: list[str] = []
 
 
+class Setting(msgspec.Struct, kw_only=True):
+    """One of Config's values with all that a form needs.
+
+    `kind`: whole and number lie between `low` and `high`; choice is one of `choices`; list is words. `default`: the environment's value,
+    which counts while nobody set another; `changed_by` and `changed_at` say who did and when, null while nobody has.
+    """
+
+    name: str
+    kind: Literal["whole", "number", "choice", "list"]
+    unit: Literal["bytes", "seconds", "hours", "days", ""]
+    low: float | None
+    high: float | None
+    choices: list[str]
+    about: str
+    value: int | float | str | list[str]
+    default: int | float | str | list[str]
+    changed_by: str | None
+    changed_at: datetime | None
+
+
 # Audit -------------------------------------------------------------------------------------------------------------------------------
 
 

@@ -123,6 +123,9 @@ class Store:
             return rows, first["total"] if first else 0
         return rows, rows[0]["total"] if rows else 0
 
+    async def places(self, *, archived: bool, ignored: bool) -> list[Any]:
+        return await self._rows("places", archived, ignored)
+
     async def last_scan(self) -> Any | None:
         return await self._row("last_scan")
 

@@ -1,5 +1,6 @@
 """Rows of the database as people see them. Pure."""
 
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -187,10 +188,12 @@ def queue(live: Sequence[Any]) -> Queue:
 
 def queue_update(live: Sequence[Any]) -> QueueUpdate:
     compressing, uploading = oldest(live, decide.COMPRESSING_STATES), oldest(live, decide.UPLOADING_STATES)
+    waiting = sorted((row for row in live if row["status"] == Status.QUEUED), key=lambda row: (-row["priority"], row["seq"]))
     return QueueUpdate(
-        sum(row["status"] == Status.QUEUED for row in live),
+        len(waiting),
         compressing["id"] if compressing else None,
         uploading["id"] if uploading else None,
+        zlib.crc32(b"".join(row["id"].bytes for row in waiting)),
     )
 
 

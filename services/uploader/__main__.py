@@ -77,7 +77,8 @@ class Answers:
         except ArchiverError as exc:
             return msgspec.structs.replace(answer, problems=[str(exc)])
         ends = {"source": _collection(probe.source), "destination": _collection(probe.destination)}
-        return msgspec.structs.replace(answer, problems=list(probe.problems), **ends)
+        listed = {"source_listed": probe.source_listed, "destination_listed": probe.destination_listed}
+        return msgspec.structs.replace(answer, problems=list(probe.problems), **ends, **listed)
 
     async def recheck_size(self, question: bytes) -> SizeChecked:
         job_id = msgspec.json.decode(question, type=RecheckSize).job_id

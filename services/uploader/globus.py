@@ -115,6 +115,8 @@ class Probe(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
     source: Endpoint | None
     destination: Endpoint | None
+    source_listed: bool
+    destination_listed: bool
 
 
 # --- failures -------------------------------------------------------------------------------------------------------------------
@@ -423,15 +425,17 @@ class Globus:
         source = await self._reachable(self._settings.source_endpoint, "source")
         target = await self._reachable(self._settings.destination_endpoint, "destination")
         problems = [end for end in (source, target) if isinstance(end, str)]
+        listed = [False, False]
         if not problems:
-            problems += await self._listable(
-                self._settings.source_endpoint, source_path, "GLOBUS_SOURCE_COLLECTION_PATH", make=False
+            places = (
+                (self._settings.source_endpoint, source_path, "GLOBUS_SOURCE_COLLECTION_PATH", False),
+                (self._settings.destination_endpoint, destination_base, "GLOBUS_DESTINATION_BASE_PATH", True),
             )
-            problems += await self._listable(
-                self._settings.destination_endpoint, destination_base, "GLOBUS_DESTINATION_BASE_PATH", make=True
-            )
+            found = [await self._listable(endpoint, path, setting, make=make) for endpoint, path, setting, make in places]
+            listed = [not side for side in found]
+            problems += [problem for side in found for problem in side]
         ends = [end if isinstance(end, Endpoint) else None for end in (source, target)]
-        return Probe(tuple(problems), ends[0], ends[1])
+        return Probe(tuple(problems), ends[0], ends[1], *listed)
 
     async def _reachable(self, endpoint_id: str, role: str) -> Endpoint | str:
         try:

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from services.gateway.config import Configuration
 from services.gateway.problems import refusals
 from services.gateway.rights import admins_only
-from services.gateway.schemas_admin import Config, ConfigUpdate
+from services.gateway.schemas_admin import Config, ConfigUpdate, Setting
 from services.gateway.security import Identity
 
 
@@ -17,6 +17,12 @@ from services.gateway.security import Identity
 async def get_config(configuration: NamedDependency[Configuration]) -> Config:
     """What counts now."""
     return await configuration.read()
+
+
+@get("/settings", operation_id="listSettings", responses=refusals())
+async def list_settings(configuration: NamedDependency[Configuration]) -> list[Setting]:
+    """The same values with what they mean: unit, limits, default, and who set them when."""
+    return await configuration.describe()
 
 
 @put("/", operation_id="changeConfig", status_code=200, responses=refusals(413))
@@ -31,4 +37,4 @@ async def change_config(
     return await configuration.change(request.user, data)
 
 
-router = Router("/config", route_handlers=[get_config, change_config], guards=[admins_only], tags=["Settings"])
+router = Router("/config", route_handlers=[get_config, list_settings, change_config], guards=[admins_only], tags=["Settings"])

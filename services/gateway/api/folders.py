@@ -10,7 +10,7 @@ from services.gateway import views
 from services.gateway.peers import Peers
 from services.gateway.problems import refusals
 from services.gateway.refusals import bad_request
-from services.gateway.schemas import Folder
+from services.gateway.schemas import Folder, FolderPlace
 from services.gateway.store import FolderFilter, Store
 
 _INCLUDE = {"archived", "ignored"}
@@ -66,3 +66,16 @@ async def list_folders(
         headers["X-Scanned-At"] = scan["finished_at"].isoformat()
     headers["X-Total-Count"] = str(total)
     return Response([views.folder(row) for row in rows], headers=headers)
+
+
+@get("/folders/places", operation_id="listFolderPlaces", responses=refusals(), tags=["Folders"])
+async def list_places(
+    store: NamedDependency[Store],
+    include: Annotated[
+        list[str] | None, QueryParameter(description="`archived`, `ignored`, or both: count what is not on offer, too.")
+    ] = None,
+) -> list[FolderPlace]:
+    """The categories and subcategories that hold folders, in the order of names: what `level1` and `level2` may be."""
+    included = _included(include)
+    rows = await store.places(archived="archived" in included, ignored="ignored" in included)
+    return [FolderPlace(row["level1"], row["level2"], row["folder_count"]) for row in rows]

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from litestar import Request, Response, delete, get
+from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from litestar.response import Stream
 
 from services.gateway import decide, exports, views
@@ -16,7 +16,7 @@ from services.gateway.history import Filter, History
 from services.gateway.problems import refusals
 from services.gateway.refusals import bad_request
 from services.gateway.rights import admins_only
-from services.gateway.schemas import DeletedCount, JobSummary
+from services.gateway.schemas import DeletedCount, JobSummary, RestoredCount, RestoreRequest
 from services.gateway.schemas_admin import AuditEntry
 from services.gateway.security import Identity
 from shared.lifecycle import Kind
@@ -110,7 +110,15 @@ async def clear_completed(
 
     Jobs and their evidence are never erased: each can still be looked at by its id.
     """
-    return DeletedCount(await history.clear_completed(request.user, user or None, before))
+    return DeletedCount(*await history.clear_completed(request.user, user or None, before))
+
+
+@post("/completed/restore", operation_id="restoreCompletedJobs", status_code=200, responses=refusals(413))
+async def restore_completed(
+    data: JSONBody[RestoreRequest], request: HistoryRequest, history: NamedDependency[History]
+) -> RestoredCount:
+    """Take a clearing back: what it has hidden is in the history again. Asking twice, or for an unknown moment, changes nothing."""
+    return RestoredCount(await history.restore(request.user, data.cleared_at))
 
 
 @get("/audit", operation_id="listAudit", guards=[admins_only], responses=refusals(), tags=["Audit"])

@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from services.gateway import views
-from services.gateway.api.history import clear_completed, list_jobs
+from services.gateway.api.history import clear_completed, list_jobs, restore_completed
 from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
 from services.gateway.schemas import JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried
@@ -105,6 +105,6 @@ def _text_line(line: JobLogLine) -> bytes:
 
 router = Router(
     "/jobs",
-    route_handlers=[create_job, list_jobs, get_job, cancel_job, retry_job, clear_completed, get_logs],
+    route_handlers=[create_job, list_jobs, get_job, cancel_job, retry_job, clear_completed, restore_completed, get_logs],
     tags=["Jobs"],
 )

@@ -1,15 +1,29 @@
 """The queue."""
 
-from litestar import get
+from typing import Any
+
+from litestar import Request, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from services.gateway import views
+from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
-from services.gateway.schemas import Queue
+from services.gateway.schemas import Queue, QueueMove
+from services.gateway.security import Identity
 from services.gateway.store import Store
 
 
 @get("/queue", operation_id="getQueue", responses=refusals(), tags=["Queue"])
 async def get_queue(store: NamedDependency[Store]) -> Queue:
     """What each lane works on, and what waits, in order."""
+    return views.queue(await store.live_jobs())
+
+
+@post("/queue/move", operation_id="moveQueuedJobs", status_code=200, responses=refusals(409, 413), tags=["Queue"])
+async def move_queued(
+    data: JSONBody[QueueMove], request: Request[Identity, Any, Any], jobs: NamedDependency[Jobs], store: NamedDependency[Store]
+) -> Queue:
+    """Change the order of what waits, for everybody; answers with the queue as it is now. 409: one of them does not wait any more."""
+    await jobs.move(request.user, data.job_ids, data.to)
     return views.queue(await store.live_jobs())

@@ -48,6 +48,24 @@ async def test_reading_and_changing(gateway: Gateway) -> None:
     assert await _put(gateway, reset=["hidden_file_extensions", "pack_compression_level", "pack_format"]) == before
 
 
+async def test_a_form_learns_everything(gateway: Gateway) -> None:
+    """Each setting with unit, limits and default; who changed it and when; a wrong value is named together with its field."""
+    shown = {setting["name"]: setting for setting in (await gateway.ask("GET", "/api/config/settings")).json()}
+    assert set(shown) == set(TUNABLES)
+    assert (shown["upload_limit"]["kind"], shown["upload_limit"]["low"], shown["upload_limit"]["high"]) == ("whole", 1, 64)
+    assert (shown["space_pass_hours"]["unit"], shown["min_free_disk"]["unit"]) == ("hours", "bytes")
+    assert shown["pack_format"]["choices"] == ["zip", "7z"]
+    assert {setting["changed_by"] for setting in shown.values()} == {None}
+
+    await _put(gateway, upload_limit=3)
+    changed = next(s for s in (await gateway.ask("GET", "/api/config/settings")).json() if s["name"] == "upload_limit")
+    assert (changed["value"], changed["default"], changed["changed_by"]) == (3, 1, "admin")
+    assert changed["changed_at"]
+    answer = await gateway.ask("PUT", "/api/config", json={"upload_limit": 65, "max_task_size": -1})
+    assert {error["field"] for error in answer.json()["errors"]} == {"upload_limit", "max_task_size"}
+    await _put(gateway, reset=["upload_limit"])
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -194,3 +194,28 @@ async def test_retry_against_cancel(gateway: Gateway) -> None:
         assert retried.status_code == 200
         status = (await gateway.kernel.row(job_id))["status"]
         assert (cancelled.status_code, status) in {(204, "cancelled"), (409, "queued")}
+
+
+async def test_moving_in_the_queue(gateway: Gateway) -> None:
+    """The order changes for everybody and in the audit log; what does not wait is refused, and nothing changes."""
+
+    async def names() -> list[str]:
+        waiting = (await gateway.ask("GET", "/api/queue")).json()["queued_jobs"]
+        return [job["job_id"] for job in waiting if job["job_id"] in made]
+
+    made = [(await gateway.request())["job_id"] for _ in range(3)]
+    answer = await gateway.ask("POST", "/api/queue/move", json={"job_ids": [made[2]], "to": "top"})
+    assert answer.json()["queued_jobs"][0]["job_id"] == made[2]
+    assert await names() == [made[2], made[0], made[1]]
+    await gateway.ask("POST", "/api/queue/move", json={"job_ids": [made[0]], "to": "down"})
+    assert await names() == [made[2], made[1], made[0]]
+
+    await gateway.ask("DELETE", f"/api/jobs/{made[1]}")
+    gone = await gateway.ask("POST", "/api/queue/move", json={"job_ids": [made[0], made[1]], "to": "top"})
+    assert "do not wait any more" in problem(gone, 409, "conflict")
+    assert await names() == [made[2], made[0]]
+    lines = (await gateway.ask("GET", "/api/audit?action=queue_moved")).json()
+    assert [line["message"] for line in lines] == [
+        "admin moved 1 waiting job down.",
+        "admin moved 1 waiting job to the top of the queue.",
+    ]

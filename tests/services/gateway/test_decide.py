@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.gateway import decide
-from services.gateway.decide import Cancel, Place
+from services.gateway.decide import Cancel, Place, Waiting
 from services.gateway.refusals import ProblemError
 from shared.lifecycle import EDGES, Kind, Role, Status
 
@@ -130,3 +130,30 @@ def test_cursor_refused(cursor: str) -> None:
 def test_lane_percent(status: Status, stage_percent: float | None, lane: int | None) -> None:
     """Seed 001, 6.7: bands of each step, and a fixed point of the band where nothing is known."""
     assert decide.lane_percent(status, stage_percent) == lane
+
+
+@pytest.mark.parametrize(
+    ("chosen", "to", "expected", "raised"),
+    [
+        ("c", "top", "cabd", "c"),
+        ("c", "up", "acbd", "ac"),  # who is above rises along
+        ("bc", "up", "bcad", "bc"),
+        ("ab", "up", "abcd", ""),  # at the top already
+        ("b", "down", "acbd", "ac"),  # who passes it rises; nobody sinks
+        ("cd", "down", "abcd", ""),
+        ("a", "bottom", "bcda", "bcd"),
+        ("ac", "bottom", "bdac", "bd"),
+    ],
+)
+def test_the_order_of_the_queue(chosen: str, to: str, expected: str, raised: str) -> None:
+    """Priorities are raised just so far that the database's own order becomes the wanted one, and a second time changes nothing."""
+    ids = {letter: UUID(int=n) for n, letter in enumerate("abcd")}
+    before = [Waiting(ids[letter], 0, seq) for seq, letter in enumerate("abcd")]
+
+    order = decide.moved(before, {ids[letter] for letter in chosen}, to)
+    needed = decide.priorities(order)
+    after = sorted((job._replace(priority=needed.get(job.id, job.priority)) for job in before), key=lambda j: (-j.priority, j.seq))
+
+    assert [job.id for job in after] == [ids[letter] for letter in expected]
+    assert set(needed) == {ids[letter] for letter in raised}
+    assert decide.priorities(after) == {}

@@ -117,3 +117,15 @@ async def test_a_long_scan(scanned: Gateway, monkeypatch: pytest.MonkeyPatch) ->
 
     assert (answer.status_code, answer.headers["x-scan-running"]) == (200, "true")
     assert answer.json()
+
+
+async def test_places(scanned: Gateway) -> None:
+    """What level 1 and 2 may be, in the order of names, with how many folders are there."""
+    places = (await scanned.ask("GET", "/api/folders/places")).json()
+    assert [(place["level1"], place["level2"], place["folder_count"]) for place in places] == [
+        ("Production", "2023", 1),
+        ("Production", "2024", 1),
+        ("Trailers", "2024", 1),
+    ]
+    everything = (await scanned.ask("GET", "/api/folders/places?include=archived,ignored")).json()
+    assert [place["folder_count"] for place in everything] == [1, 3, 1]

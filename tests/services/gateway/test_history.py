@@ -180,10 +180,26 @@ async def test_clearing_comes_last(seeded: Gateway) -> None:
     first = await seeded.ask("DELETE", "/api/jobs/completed?user=person7&to=2025-12-31T00:00:00Z")
     assert 0 < first.json()["deleted_count"] < JOBS // 10
     again = await seeded.ask("DELETE", "/api/jobs/completed?user=person7&to=2025-12-31T00:00:00Z")
-    assert again.json() == {"deleted_count": 0}
+    assert again.json()["deleted_count"] == 0
     assert await _names(seeded, "user=person7&limit=1000&status=completed") == [
         f"Project {n}" for n in range(7, 1441, 10) if n % 50 and n % 1000 != 1
     ]
     assert await seeded.kernel.owner.fetchval("SELECT count(*) FROM jobs") == JOBS
     counts = await seeded.kernel.owner.fetch("SELECT data FROM audit WHERE action = 'jobs_cleared' ORDER BY id")
     assert json.loads(counts[0]["data"]) == {"count": first.json()["deleted_count"]}
+
+
+async def test_a_clearing_can_be_taken_back(seeded: Gateway) -> None:
+    """By its moment, all of it and nothing else; twice changes nothing."""
+    query = "user=person3&limit=1000&status=completed"
+    before = await _names(seeded, query)
+    first = (await seeded.ask("DELETE", "/api/jobs/completed?user=person3&to=2025-12-31T00:00:00Z")).json()
+    second = (await seeded.ask("DELETE", "/api/jobs/completed?user=person3")).json()
+    assert await _names(seeded, query) == []
+
+    for restored in (second["deleted_count"], 0):
+        answer = await seeded.ask("POST", "/api/jobs/completed/restore", json={"cleared_at": second["cleared_at"]})
+        assert answer.json() == {"restored_count": restored}
+    assert len(await _names(seeded, query)) == len(before) - first["deleted_count"]
+    await seeded.ask("POST", "/api/jobs/completed/restore", json={"cleared_at": first["cleared_at"]})
+    assert await _names(seeded, query) == before

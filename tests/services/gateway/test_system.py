@@ -87,7 +87,7 @@ async def test_globus(gateway: Gateway) -> None:
     assert "uploader is not running" in problem(await gateway.ask("GET", "/api/system/globus"), 503, "unavailable")
     uploader = await gateway.kernel.bus("uploader")
     checked = GlobusChecked(
-        emulated=True, transfer_url="http://127.0.0.1:1/v0.10", problems=[], source=CollectionState("a", "NAS"), destination=None
+        emulated=True, transfer_url="http://127.0.0.1:1/v0.10", problems=[], source=CollectionState("a", "NAS"), source_listed=True
     )
 
     async def answer(_: bytes) -> msgspec.Struct:
@@ -97,6 +97,7 @@ async def test_globus(gateway: Gateway) -> None:
     await uploader.connection.flush()
     seen = (await gateway.ask("GET", "/api/system/globus")).json()
     assert (seen["ok"], seen["emulated"], seen["source"]["display_name"], seen["destination"]) == (True, True, "NAS", None)
+    assert (seen["source_listed"], seen["destination_listed"]) == (True, False)
     checked = msgspec.structs.replace(checked, problems=["Consent is missing."])
     seen = (await gateway.ask("GET", "/api/system/globus")).json()
     assert (seen["ok"], seen["problems"]) == (False, ["Consent is missing."])

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 0305bbca6a44d500
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d83717122959eca0
 
 export interface paths {
     "/api/audit": {
@@ -97,6 +97,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/config/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listSettings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -121,6 +137,22 @@ export interface paths {
             cookie?: never;
         };
         get: operations["listFolders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/folders/places": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listFolderPlaces"];
         put?: never;
         post?: never;
         delete?: never;
@@ -241,6 +273,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/completed/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["restoreCompletedJobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/queue": {
         parameters: {
             query?: never;
@@ -251,6 +299,22 @@ export interface paths {
         get: operations["getQueue"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queue/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["moveQueuedJobs"];
         delete?: never;
         options?: never;
         head?: never;
@@ -562,6 +626,8 @@ export interface components {
             status: components["schemas"]["Status"];
         };
         DeletedCount: {
+            /** Format: date-time */
+            cleared_at: string;
             deleted_count: number;
         };
         DiskSpace: {
@@ -600,12 +666,19 @@ export interface components {
             size_human: string;
             unreadable: string | null;
         };
+        FolderPlace: {
+            folder_count: number;
+            level1: string;
+            level2: string;
+        };
         GlobusStatus: {
             destination: components["schemas"]["Collection"] | null;
+            destination_listed: boolean;
             emulated: boolean;
             ok: boolean;
             problems: string[];
             source: components["schemas"]["Collection"] | null;
+            source_listed: boolean;
             transfer_url: string;
         };
         Health: {
@@ -863,9 +936,16 @@ export interface components {
             position: number;
             wait_reason: string | null;
         };
+        QueueMove: {
+            job_ids: string[];
+            /** @enum {string} */
+            to: "top" | "up" | "down" | "bottom";
+        };
         QueueUpdate: {
             current_copy_compress_job: string | null;
             current_upload_job: string | null;
+            /** @default 0 */
+            order?: number;
             queue_length: number;
             /** @enum {unknown} */
             type: "queue_update";
@@ -877,6 +957,13 @@ export interface components {
         RelayState: {
             oldest_seconds: number | null;
             waiting: number;
+        };
+        RestoredCount: {
+            restored_count: number;
+        };
+        RestoreRequest: {
+            /** Format: date-time */
+            cleared_at: string;
         };
         ScanFacts: {
             /** Format: date-time */
@@ -894,6 +981,21 @@ export interface components {
             /** Format: date-time */
             started_at: string;
             version: string;
+        };
+        Setting: {
+            about: string;
+            changed_at: string | null;
+            changed_by: string | null;
+            choices: string[];
+            default: number | string | string[];
+            high: number | null;
+            /** @enum {string} */
+            kind: "whole" | "number" | "choice" | "list";
+            low: number | null;
+            name: string;
+            /** @enum {string} */
+            unit: "bytes" | "seconds" | "hours" | "days" | "";
+            value: number | string | string[];
         };
         Snapshot: {
             job_ids: string[];
@@ -1065,6 +1167,7 @@ export type DiskSpace = components['schemas']['DiskSpace'];
 export type EventPage = components['schemas']['EventPage'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Folder = components['schemas']['Folder'];
+export type FolderPlace = components['schemas']['FolderPlace'];
 export type GlobusStatus = components['schemas']['GlobusStatus'];
 export type Health = components['schemas']['Health'];
 export type Heartbeat = components['schemas']['Heartbeat'];
@@ -1089,11 +1192,15 @@ export type PasswordChange = components['schemas']['PasswordChange'];
 export type Problem = components['schemas']['Problem'];
 export type Queue = components['schemas']['Queue'];
 export type QueuedJob = components['schemas']['QueuedJob'];
+export type QueueMove = components['schemas']['QueueMove'];
 export type QueueUpdate = components['schemas']['QueueUpdate'];
 export type Ready = components['schemas']['Ready'];
 export type RelayState = components['schemas']['RelayState'];
+export type RestoredCount = components['schemas']['RestoredCount'];
+export type RestoreRequest = components['schemas']['RestoreRequest'];
 export type ScanFacts = components['schemas']['ScanFacts'];
 export type ServiceInstance = components['schemas']['ServiceInstance'];
+export type Setting = components['schemas']['Setting'];
 export type Snapshot = components['schemas']['Snapshot'];
 export type StateTime = components['schemas']['StateTime'];
 export type Statistics = components['schemas']['Statistics'];
@@ -1534,6 +1641,57 @@ export interface operations {
             };
         };
     };
+    listSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Setting"][];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listEvents: {
         parameters: {
             query?: {
@@ -1621,6 +1779,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Folder"][];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFolderPlaces: {
+        parameters: {
+            query?: {
+                include?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FolderPlace"][];
                 };
             };
             400: {
@@ -2189,6 +2400,69 @@ export interface operations {
             };
         };
     };
+    restoreCompletedJobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestoredCount"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getQueue: {
         parameters: {
             query?: never;
@@ -2223,6 +2497,77 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    moveQueuedJobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueMove"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queue"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

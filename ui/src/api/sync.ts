@@ -50,7 +50,7 @@ export function apply(messages: LiveMessage[]) {
   for (const message of messages) {
     if (message.type === "job_update") updates.set(message.job_id, message);
     else if (message.type === "snapshot") reconcile(new Set(message.job_ids));
-    else if (message.type === "queue_update") checkQueue(message.queue_length);
+    else if (message.type === "queue_update") checkQueue(message.queue_length, message.order);
     else if (message.type === "log") for (const listener of logListeners.get(message.job_id) ?? []) listener();
   }
   for (const update of updates.values()) applyUpdate(update);
@@ -108,9 +108,13 @@ function applyUpdate(update: JobUpdate) {
   }
 }
 
-function checkQueue(length: number) {
+let order: number | undefined;
+
+/** `now`: a number that changes with the order of the waiting jobs. */
+function checkQueue(length: number, now: number | undefined) {
   const queue = queryClient.getQueryData<Queue>(keys.queue);
-  if (queue && queue.queued_jobs.length !== length) reread(keys.queue);
+  if (queue && (queue.queued_jobs.length !== length || (order !== undefined && order !== now))) reread(keys.queue);
+  order = now;
 }
 
 /** Call `listener` when the job's log has grown. Returns how to stop. */
