@@ -162,6 +162,14 @@ def watch(task: TaskView | None, seen: Seen, now: datetime, deadline: datetime, 
     return KeepPolling(delay, trouble(task), queued=task.nice_status == "Queued")
 
 
+def out_of_sight(seen: Seen, now: datetime, deadline: datetime, limits: WatchLimits) -> float | None:
+    """Seconds until the next look when Globus did not answer; None once Globus has ended the task by itself, seen or not.
+
+    No budget pays before: the task goes on without us, and giving up would cancel a healthy transfer of hours for our own bad line.
+    """
+    return None if now >= deadline + timedelta(seconds=limits.grace_s) else poll_delay(seen.polls, limits)
+
+
 def limits_for(total: int, limits: WatchLimits) -> WatchLimits:
     """How a task over `total` bytes is watched: one that may end within seconds is looked at sooner, for a few looks more."""
     return msgspec.structs.replace(limits, first_poll_s=SMALL_FIRST_POLL_S) if total <= SMALL_TASK_BYTES else limits

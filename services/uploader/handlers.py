@@ -292,7 +292,15 @@ async def _watch(case: Case, stored: Stored, operation: str, total: int) -> deci
     limits = decide.limits_for(total, case.tools.limits)
     seen, said, faults_seen = Seen(), "", 0
     while True:
-        task = await globus.task(task_id)
+        try:
+            task = await globus.task(task_id)
+        except TransientError as exc:
+            if (delay := decide.out_of_sight(seen, datetime.now(UTC), deadline, limits)) is None:
+                raise
+            seen = msgspec.structs.replace(seen, polls=seen.polls + 1)
+            said = await _say(work, said, f"The task goes on at Globus, out of our sight: {exc}")
+            await asyncio.sleep(delay)
+            continue
         seen = decide.observe(seen, task, datetime.now(UTC))
         decision = decide.watch(task, seen, datetime.now(UTC), deadline, limits)
         if task is not None:

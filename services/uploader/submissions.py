@@ -26,7 +26,7 @@ from services.uploader.model import (
 )
 from shared import faults
 from shared.db import Database
-from shared.errors import ArchiverError, Fenced, PermanentError, Waiting
+from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 
 Request = TransferRequest | DeleteRequest
 
@@ -95,10 +95,18 @@ class Submissions:
         )
 
     async def find(self, stored: Stored) -> TaskView | None:
-        """The task of a submission, by its id or, when the answer that held it was lost, by its label."""
+        """The task of a submission, by its id or, when the answer that held it was lost, by its label.
+
+        Raises Waiting while Globus does not answer about a task it has: that goes on without us, and costs no try.
+        """
         known = stored.view.task
         if known is not None:
-            return await self._globus.task(known.task_id) or _vanished(stored, known)
+            try:
+                return await self._globus.task(known.task_id) or _vanished(stored, known)
+            except TransientError as exc:
+                if stored.is_hopeless:
+                    raise
+                raise Waiting(f"Waiting to see the task that is at work at Globus: {exc}", 15.0) from exc
         found = await self._globus.find_tasks(stored.request.label)
         if not found:
             return None

@@ -223,6 +223,20 @@ async def test_the_deadline_and_our_own_timer(kernel: Kernel, station: Station) 
     assert (await station.tasks(job))[0]["status"] == "FAILED"
 
 
+@pytest.mark.parametrize(("looks", "said"), [(0, "waiting"), (1, "globus_says")])
+async def test_an_outage_while_globus_works_costs_nothing(kernel: Kernel, station: Station, looks: int, said: str) -> None:
+    """Globus does not answer for longer than any budget: the task goes on there and is neither cancelled nor sent again."""
+    blind = {"kind": "http", "action": "status", "path": r"/task/[^/]+$", "status": 503, "after": looks, "times": 40}
+    station.emulator.control.set_faults(blind)
+    job = await station.job()
+    async with station.lane():
+        row = await state_is(kernel, job, "verified", timeout=60)
+
+    assert (row["retry_count"], row["connection_retry_count"]) == (0, 0)
+    assert await station.purposes(job) == ["transfer", "recheck"]
+    assert any("503" in line for line in await lines(kernel, job, said))
+
+
 def _with_timeout(station: Station, hours: float) -> Any:
     old = station.tools.submissions
     return type(old)(old._db, old._globus, msgspec.structs.replace(old._route, timeout_h=hours))

@@ -210,3 +210,10 @@ def test_progress_never_exceeds_the_archive() -> None:
     """Globus counts retransmitted bytes, the bar does not."""
     assert decide.sent_bytes(view(bytes_transferred=120), 100) == 100
     assert decide.sent_bytes(view(), 100) == 0
+
+
+def test_out_of_sight_until_the_deadline() -> None:
+    """While the task may go on we look again, ever slower; past its deadline there is nothing to wait for."""
+    assert decide.out_of_sight(Seen(polls=1), NOW, DEADLINE, LIMITS) == LIMITS.first_poll_s
+    assert decide.out_of_sight(Seen(polls=500), NOW, DEADLINE, LIMITS) == LIMITS.poll_interval_s
+    assert decide.out_of_sight(Seen(polls=1), DEADLINE + timedelta(seconds=LIMITS.grace_s), DEADLINE, LIMITS) is None
