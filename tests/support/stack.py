@@ -16,10 +16,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import asyncpg
 import httpx
 import msgspec
 import nats
@@ -28,6 +30,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from devstack import ports, postgres, proc
 from devstack.globus_emulator.client import EmulatorControl
 from devstack.processes import launcher
+from devstack.up import DATABASE
 from shared.archiving.sevenzip import find_binary
 from shared.manifest import SIDECAR_SUFFIX
 from shared.nats_permissions import STREAM
@@ -475,6 +478,22 @@ class Stack:
                     found.append(event)
         finally:
             await client.close()
+
+    def sql(self, statement: str, *values: object) -> None:
+        """Change the database past its triggers: for what would take hours to come about."""
+        with ThreadPoolExecutor(1) as thread:  # Playwright runs an event loop in the tests' own
+            thread.submit(asyncio.run, self._sql(statement, values)).result()
+
+    async def _sql(self, statement: str, values: tuple[object, ...]) -> None:
+        password = (self.data / "secrets" / "postgres_superuser").read_text().strip()
+        port = json.loads((self.data / "run" / "ports.json").read_bytes())["postgres"]
+        connection = await asyncpg.connect(f"postgresql://{postgres.SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}")
+        try:
+            async with connection.transaction():
+                await connection.execute("SET LOCAL session_replication_role = replica")
+                await connection.execute(statement, *values)
+        finally:
+            await connection.close()
 
     def assert_events(self, job: str) -> None:
         """Once each, without a gap, in the order of the versions, and the last one says how it ended."""

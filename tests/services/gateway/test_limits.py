@@ -82,5 +82,9 @@ def test_nothing_listens_elsewhere(gateway: Gateway) -> None:
 
 def test_the_body_of_an_answer_does_not_wait() -> None:
     """Head and body are two writes; without TCP_NODELAY the second waits 40 ms for the client's acknowledgement of the first."""
-    with app.listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()), listening.accept()[0] as mine:
+    with (
+        app.listening("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as mine,
+    ):
         assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

@@ -1,4 +1,5 @@
 /** Whatever went wrong with a request, as one kind of error with a sentence a person can act on. */
+import { text } from "../text/en";
 import type { Problem } from "./generated";
 
 export class ApiError extends Error {
@@ -21,23 +22,20 @@ export class ApiError extends Error {
   }
 }
 
-const UNREACHABLE = "The gateway does not answer. Running jobs go on without it; this page tries again by itself.";
-const STRANGE = "The server answered in a way this page does not understand. Is there a proxy in between?";
-
 /** From an answer that is not 2xx. `body`: its parsed JSON, or whatever came. */
 export function fromResponse(response: Response, body: unknown): ApiError {
   const seconds = Number(response.headers.get("retry-after"));
   const retryAfter = Number.isFinite(seconds) && seconds > 0 ? seconds : null;
   const requestId = response.headers.get("x-request-id") ?? "";
   if (isProblem(body)) return new ApiError(body.detail, response.status, body.type, body.request_id || requestId, retryAfter);
-  return new ApiError(STRANGE, response.status, "strange", requestId, retryAfter);
+  return new ApiError(text.error.strange, response.status, "strange", requestId, retryAfter);
 }
 
 /** From whatever was thrown on the way. */
 export function fromThrown(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown;
-  if (thrown instanceof TypeError) return new ApiError(UNREACHABLE, 0, "unreachable");
-  return new ApiError(thrown instanceof Error ? thrown.message : STRANGE, 0, "strange");
+  if (thrown instanceof TypeError) return new ApiError(text.error.unreachable, 0, "unreachable");
+  return new ApiError(thrown instanceof Error ? thrown.message : text.error.strange, 0, "strange");
 }
 
 /** True when the same request may succeed in a moment. */

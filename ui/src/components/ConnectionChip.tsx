@@ -15,6 +15,9 @@ function say(connection: Connection, now: number): { tone: Tone; label: string; 
   return { tone: "neutral", label: text.connection.connecting, hint: text.connection.connecting };
 }
 
+/** A phone shows the dot alone while all is well; a screen reader says the word. */
+const ONLY_SPOKEN_ON_PHONES = { "@media (max-width: 599px)": { position: "absolute", width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" } } as const;
+
 export function ConnectionChip() {
   const connection = useConnection();
   const now = useNow(connection.state === "live" ? 0 : 1000);
@@ -30,9 +33,9 @@ export function ConnectionChip() {
         <Box
           component="span"
           aria-hidden
-          sx={{ width: 8, height: 8, borderRadius: 99, backgroundColor: color, boxShadow: `0 0 0 3px color-mix(in srgb, ${color} 22%, transparent)` }}
+          sx={{ width: 8, height: 8, flexShrink: 0, borderRadius: 99, forcedColorAdjust: "none", backgroundColor: color, boxShadow: `0 0 0 3px color-mix(in srgb, ${color} 22%, transparent)` }}
         />
-        <Box component="span" sx={tone === "success" ? { display: { xs: "none", sm: "inline" } } : undefined}>
+        <Box component="span" sx={tone === "success" ? ONLY_SPOKEN_ON_PHONES : undefined}>
           {label}
         </Box>
       </Box>

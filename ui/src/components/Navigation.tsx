@@ -39,6 +39,9 @@ function useItems(user: User, phone: boolean): Item[] {
   ];
 }
 
+/** Where the system chooses the colours, a tinted ground is none. */
+const CHOSEN = { "@media (forced-colors: active)": { border: "2px solid Highlight" } } as const;
+
 const linkLook = {
   display: "flex",
   alignItems: "center",
@@ -51,7 +54,7 @@ const linkLook = {
   fontWeight: 560,
   fontSize: "0.9375rem",
   "&:hover": { backgroundColor: "action.hover", color: "text.primary" },
-  "&.active": { color: "primary.main", backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 11%, transparent)" },
+  "&.active": { color: "primary.main", backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 11%, transparent)", ...CHOSEN },
 } as const;
 
 export function Rail({ user }: { user: User }) {
@@ -130,7 +133,9 @@ export function BottomBar({ user }: { user: User }) {
             color: "text.secondary",
             textDecoration: "none",
             overflow: "hidden",
-            "&.active": { color: "primary.main" },
+            textAlign: "center",
+            lineHeight: 1.15,
+            "&.active": { color: "primary.main", ...CHOSEN },
           }}
         >
           <Box component="span" sx={{ position: "relative", display: "inline-flex" }}>

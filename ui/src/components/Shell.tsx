@@ -29,6 +29,7 @@ export function Shell() {
   const login = useLogin();
   const location = useLocation();
   const me = useMe();
+  const system = useQuery({ ...queries.system(), enabled: me.data?.must_change_password === false });
   if (!login) return <Navigate to={paths.login(location.pathname === "/" ? undefined : location.pathname + location.search)} replace />;
   if (me.data?.must_change_password) return <Navigate to={paths.changePassword()} replace />;
   if (me.error && !me.data) {
@@ -39,7 +40,8 @@ export function Shell() {
       </Box>
     );
   }
-  return me.data ? <Frame user={me.data} /> : null;
+  // What the banners say comes with the system's state: shown later, they would push the page down.
+  return me.data && !system.isPending ? <Frame user={me.data} /> : null;
 }
 
 function Frame({ user }: { user: User }) {

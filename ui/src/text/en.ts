@@ -2,6 +2,7 @@
 import { bytes, count, exactBytes, percent } from "../util/units";
 import { duration } from "../util/time";
 import { plural } from "./plural";
+import { pseudo } from "./pseudo";
 
 export const en = {
   app: {
@@ -68,6 +69,8 @@ export const en = {
     low: "Less than 20 % of the staging storage is free.",
   },
   error: {
+    unreachable: "The gateway does not answer. Running jobs go on without it; this page tries again by itself.",
+    strange: "The server answered in a way this page does not understand. Is there a proxy in between?",
     title: "This could not be loaded",
     requestId: (id: string) => `Request id ${id}`,
     notFoundTitle: "There is nothing here",
@@ -495,5 +498,5 @@ export const en = {
 };
 
 export type Text = typeof en;
-/** The language in use. A second one is a second object of the same type. */
-export const text: Text = en;
+/** The language in use. A second one is a second object of the same type; "pseudo" is the tests' own. */
+export const text: Text = localStorage.getItem("cs-archiver.language") === "pseudo" ? pseudo(en) : en;

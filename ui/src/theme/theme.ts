@@ -76,7 +76,7 @@ export function makeTheme(density: Density) {
         defaultProps: { disableElevation: true },
         styleOverrides: {
           root: { borderRadius: 8, minHeight: compact ? 32 : 36, "@media (pointer: coarse)": { minHeight: 44 } },
-          sizeSmall: { minHeight: compact ? 28 : 32, paddingInline: 12 },
+          sizeSmall: { minHeight: compact ? 28 : 32, paddingInline: 12, "@media (pointer: coarse)": { minHeight: 44 } },
           outlined: {
             borderColor: "var(--mui-palette-divider)",
             "&.MuiButton-colorPrimary:not(.Mui-disabled)": { color: "var(--mui-palette-text-primary)" },
@@ -114,7 +114,6 @@ export function makeTheme(density: Density) {
             fontSize: "0.8125rem",
             color: "var(--mui-palette-text-secondary)",
             backgroundColor: "var(--mui-palette-background-paper)",
-            whiteSpace: "nowrap",
             height: compact ? 34 : 42,
           },
           // Digits in columns stand below each other; elsewhere Inter's tabular hyphen would tear names apart.
@@ -131,7 +130,8 @@ export function makeTheme(density: Density) {
         },
       },
       MuiCheckbox: { styleOverrides: { root: { padding: 6, "@media (pointer: coarse)": { padding: 11 } } } },
-      MuiLink: { defaultProps: { underline: "hover" } },
+      MuiLink: { defaultProps: { underline: "hover" }, styleOverrides: { button: { minHeight: 24, "@media (pointer: coarse)": { minHeight: 44 } } } },
+      MuiFormControlLabel: { styleOverrides: { root: { "@media (pointer: coarse)": { minHeight: 44 } } } },
       MuiToggleButton: {
         styleOverrides: {
           root: { borderRadius: 8, textTransform: "none", borderColor: "var(--mui-palette-divider)", color: "var(--mui-palette-text-primary)",
@@ -140,11 +140,12 @@ export function makeTheme(density: Density) {
             "&.Mui-selected, &.Mui-selected:hover": {
               color: "var(--mui-palette-primary-main)",
               backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 12%, transparent)",
+              "@media (forced-colors: active)": { forcedColorAdjust: "none", backgroundColor: "Highlight", color: "HighlightText" },
             },
           },
         },
       },
-      MuiPaginationItem: { styleOverrides: { root: { borderRadius: 8, "@media (pointer: coarse)": { minWidth: 40, height: 40 } } } },
+      MuiPaginationItem: { styleOverrides: { root: { borderRadius: 8, "@media (pointer: coarse)": { minWidth: 44, height: 44 } } } },
     },
   });
 }

@@ -1,6 +1,6 @@
 import useMediaQuery from "@mui/material/useMediaQuery";
 
-/** True where a table fits; below, lists are cards. */
+/** True where a table fits beside the rail; below, lists are cards. */
 export function useWide(): boolean {
-  return useMediaQuery("(min-width:900px)", { noSsr: true });
+  return useMediaQuery("(min-width:1100px)", { noSsr: true });
 }

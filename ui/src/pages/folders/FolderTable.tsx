@@ -113,7 +113,7 @@ const Row = memo(
 
 /** The folder's place; a click shows only what is there. */
 export function Levels({ folder, onLevel }: { folder: Folder; onLevel: ListProps["onLevel"] }) {
-  const look = { fontSize: "0.8125rem", color: "text.secondary", fontWeight: 450, textAlign: "start", verticalAlign: "baseline", minHeight: 24 } as const;
+  const look = { fontSize: "0.8125rem", color: "text.secondary", fontWeight: 450, textAlign: "start", verticalAlign: "baseline" } as const;
   return (
     <Box sx={{ color: "text.secondary", fontSize: "0.8125rem" }}>
       <Link component="button" type="button" sx={look} aria-label={text.folders.level(folder.level1)} onClick={() => onLevel(folder.level1, null)}>

@@ -63,7 +63,7 @@ function Detail({ job, stale }: { job: JobDetail; stale: ReactNode }) {
         title={job.folder_name}
         trail={
           <Box component="nav" aria-label={text.job.trail} sx={{ mb: 0.75, fontSize: "0.8125rem" }}>
-            <Link component={RouterLink} to={ended ? paths.history() : paths.queue()} color="text.secondary" sx={{ minHeight: 24, display: "inline-flex", alignItems: "center", gap: 0.5 }}>
+            <Link component={RouterLink} to={ended ? paths.history() : paths.queue()} color="text.secondary" sx={{ minHeight: 24, "@media (pointer: coarse)": { minHeight: 44 }, display: "inline-flex", alignItems: "center", gap: 0.5 }}>
               <ChevronLeft size={15} aria-hidden />
               {ended ? text.job.toHistory : text.job.toQueue}
             </Link>

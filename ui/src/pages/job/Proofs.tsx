@@ -90,7 +90,7 @@ function Evidence({ row }: { row: Verification }) {
     .toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b));
   return (
     <Box component="details" sx={{ mt: 0.5 }}>
-      <Box component="summary" sx={{ cursor: "pointer", fontSize: "0.8125rem", fontWeight: 580, color: "primary.main", minHeight: 24, width: "fit-content" }}>
+      <Box component="summary" sx={{ cursor: "pointer", fontSize: "0.8125rem", fontWeight: 580, color: "primary.main", minHeight: 24, lineHeight: "24px", "@media (pointer: coarse)": { lineHeight: "44px" }, width: "fit-content" }}>
         {text.proof.evidence}
       </Box>
       <Box component="dl" sx={{ m: 0, mt: 0.75, p: 1.5, borderRadius: "8px", backgroundColor: "background.raised", display: "grid", gridTemplateColumns: { xs: "minmax(0, 1fr)", sm: "minmax(150px, auto) minmax(0, 1fr)" }, columnGap: 2, rowGap: 0.5, fontSize: "0.8125rem" }}>
