@@ -20,11 +20,13 @@ from tests.support.engines import NatsEngine, PostgresEngine
 JOBS = 60_000
 # Newest first is n = 1: every tenth failed, every thousandth cancelled, the rest completed; ten users; every fiftieth a pack.
 _SEED = f"""
-INSERT INTO jobs (kind, folder_name, source_path, destination_path, created_by, created_at, status, status_since, completed_at)
+INSERT INTO jobs (kind, folder_name, source_path, destination_path, created_by, created_at, status, status_since,
+  completed_at, request)
 SELECT CASE WHEN n % 50 = 0 THEN 'pack' ELSE 'archive' END, 'Project ' || n,
   format('/nas/%s/%s/Project %s', (ARRAY['Production', 'Research', 'Music'])[n % 3 + 1], 2000 + n % 25, n), format('/x/%s.tar.7z', n),
   'person' || n % 10, '2026-01-01'::timestamptz - make_interval(mins => n),
-  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(), now()
+  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(), now(),
+  CASE WHEN n % 50 = 0 THEN jsonb_build_object('root', 'workspace') END
 FROM generate_series(1, {JOBS}) AS n
 """
 

@@ -389,7 +389,8 @@ async def test_workspace_jobs_are_shown_to_their_owner_only(gateway: Gateway) ->
     """Neither their updates, nor their lines, nor their events reach another user."""
     owner, other = await _user(gateway, "live-owner"), await _user(gateway, "live-other")
     statement = (
-        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id) VALUES ('pack', 'secret', '/w/s', 'x', $1)"
+        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, request)"
+        " VALUES ('pack', 'secret', '/w/s', 'x', $1, jsonb_build_object('root', 'workspace'))"
     )
     async with _watch(gateway, _token(owner)) as mine, _watch(gateway, _token(other)) as theirs:
         for socket in (mine, theirs):

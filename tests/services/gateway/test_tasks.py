@@ -24,7 +24,8 @@ async def _control(gateway: Gateway, job_id: UUID, action: str, token: str | Non
 async def _workspace_job(gateway: Gateway, owner: UUID, kind: Kind = Kind.PACK) -> UUID:
     """As the interface for packs will make it."""
     statement = (
-        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id) VALUES ($1, 'thing', '/w/thing', 'x', $2)"
+        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, keep_source, request)"
+        " VALUES ($1, 'thing', '/w/thing', 'x', $2, true, jsonb_build_object('root', 'workspace'))"
         " RETURNING id"
     )
     return UUID(str(await gateway.kernel.owner.fetchval(statement, kind, owner)))
