@@ -33,6 +33,8 @@ class PermanentError(ArchiverError):
 
 NOT_FOUND = "not-found"
 """Code of a refusal: what was asked about does not exist."""
+TAKEN = "taken"
+"""Code of a refusal: something else has that name."""
 ARCHIVED_ALREADY = "archived-already"
 """Code of a refusal: the folder holds a marker."""
 

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from shared.places import Root
+
 
 class Inspect(msgspec.Struct):
     """`rpc.scanner.inspect`: may this folder be archived? Refused (permanent) with a sentence for the user when not."""
@@ -95,3 +97,91 @@ class GlobusChecked(msgspec.Struct):
     destination: CollectionState | None = None
     source_listed: bool = False
     destination_listed: bool = False
+
+
+class PlanArchive(msgspec.Struct):
+    """`rpc.compressor.plan_archive`: what an archive of these paths would hold. Paths are below `root` (workspace: the owner's).
+
+    `output`: the archive's path in the workspace; `rename`: take the first free name like it instead of refusing a taken one.
+    Refused with the codes "not-found" and "taken".
+    """
+
+    root: Root
+    owner: UUID
+    paths: list[str]
+    output: str
+    rename: bool
+
+
+class PlannedArchive(msgspec.Struct):
+    """`output`: the path that is free. Bytes are the content of files; links and files are counted."""
+
+    output: str
+    total_bytes: int
+    file_count: int
+
+
+class PlanExtraction(msgspec.Struct):
+    """`rpc.compressor.plan_extraction`: may this archive be unpacked there? Refused with the codes "not-found" and "taken"."""
+
+    root: Root
+    owner: UUID
+    path: str
+    destination: str
+
+
+class PlannedExtraction(msgspec.Struct):
+    archive_bytes: int
+
+
+class ListArchive(msgspec.Struct):
+    """`rpc.compressor.list_archive`: a page of an archive's entries whose path holds `q`, in the archive's order."""
+
+    root: Root
+    owner: UUID
+    path: str
+    password: str | None = None
+    q: str | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+class ArchiveEntry(msgspec.Struct):
+    """One thing in an archive. `path` is for display where `path_base64` holds the raw bytes of a name that is not UTF-8."""
+
+    path: str
+    type: Literal["file", "directory", "link", "other"]
+    size: int
+    path_base64: str | None = None
+    modified_at: datetime | None = None
+    crc32: str | None = None
+    encrypted: bool = False
+
+
+class ArchiveListing(msgspec.Struct):
+    """`total`: how many match; a page is shorter than asked for where its names are very long."""
+
+    total: int
+    entries: list[ArchiveEntry]
+
+
+class AskArchiveStats(msgspec.Struct):
+    """`rpc.compressor.archive_stats`: figures of an archive, without unpacking it."""
+
+    root: Root
+    owner: UUID
+    path: str
+    password: str | None = None
+
+
+class ArchiveStats(msgspec.Struct):
+    """Sizes in bytes; ratio = (1 - compressed / original) x 100. `problems`: what would refuse it when it is unpacked."""
+
+    format: str
+    files: int
+    directories: int
+    original_size: int
+    compressed_size: int
+    compression_ratio: float
+    encrypted: bool
+    problems: list[str]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from shared.errors import ConfigurationError
+from shared.requests import FORMATS
 from shared.retry import Limits
 
 Parser = Callable[[str], Any]
@@ -170,6 +171,13 @@ class CompressorSettings(Storage, Source, Common):
     space_pass_hours: float = _setting(Number(0, 10000), "How long smaller jobs may pass one that waits for space, hours.", 24.0)
     failed_retention_days: float = _setting(Number(0, 36500), "How long failed jobs keep archives and error.log, days.", 30.0)
     sevenzip_path: Path | None = _setting(_path, "The 7zz program; empty: the one that was installed with us, else PATH.", None)
+    archive_temp_dir: Path | None = _setting(
+        _path, "Work in progress of packs, archives and extractions, on the workspaces' file system; empty: among them.", None
+    )
+
+    @property
+    def workbench(self) -> Path:
+        return self.archive_temp_dir or self.workspaces / ".work"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +220,8 @@ class GatewaySettings(Storage, Source, Common):
     )
     globus_emulated: bool = _setting(_flag, "Set by the embedded edition when Globus is its emulator.", False)
     ui_path: Path | None = _setting(_path, "Directory of the built UI; empty: ui/dist beside the code.", None)
+    archive_default_format: str = _setting(_one_of(*FORMATS), "Format of an archive when none was asked for.", "zip")
+    archive_default_level: int = _setting(Whole(0, 9), "How hard to compress an archive when nothing was said.", 6)
     min_free_space_gb: float = _setting(Number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
     compression_size_estimate_ratio: float = _setting(Number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
 

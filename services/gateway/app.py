@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from litestar import Litestar, Router
@@ -18,8 +18,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import chores, documents, problems
+from services.gateway.api import archives as archive_routes
 from services.gateway.api import auth, config, folders, history, jobs, live, queue, schema, system, tasks, users
 from services.gateway.api.system import System
+from services.gateway.archives import Archives, Defaults
 from services.gateway.audit import AuditLog
 from services.gateway.config import Configuration
 from services.gateway.figures import Figures, Measured
@@ -37,6 +39,7 @@ from services.gateway.wire import Wire
 from shared import log
 from shared.bus import Bus
 from shared.errors import ConfigurationError
+from shared.requests import ArchiveFormat
 from shared.runtime import Runtime
 from shared.settings import GatewaySettings
 
@@ -63,6 +66,7 @@ class Parts:
     history: History
     log: AuditLog
     configuration: Configuration
+    archives: Archives
 
 
 def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
@@ -72,6 +76,8 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
     security = Security(store, tokens)
     machine = Machine(store, settings.storage_base_path)
+    configuration = Configuration(store, runtime.bus)
+    defaults = Defaults(cast("ArchiveFormat", settings.archive_default_format), settings.archive_default_level)
     return Parts(
         store=store,
         security=security,
@@ -84,7 +90,8 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         people=People(store, security),
         history=History(store),
         log=AuditLog(store),
-        configuration=Configuration(store, runtime.bus),
+        configuration=configuration,
+        archives=Archives(store, peers, configuration, defaults),
     )
 
 
@@ -99,6 +106,7 @@ def routes(parts: Parts) -> Litestar:
             folders.list_folders,
             folders.list_places,
             jobs.router,
+            archive_routes.router,
             *live.routes,
             history.list_audit,
             config.router,

@@ -13,7 +13,7 @@ import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.schemas import Alert, SystemStatus
-from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, PermanentError
+from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, TAKEN, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 
 ARCHIVE_SUFFIX = ".tar.7z"
@@ -52,6 +52,14 @@ def scanner_refusal(refusal: PermanentError) -> ProblemError:
     """The status for a refusal of the scanner."""
     by_code = {ARCHIVED_ALREADY: conflict, NOT_FOUND: not_found}
     return by_code.get(refusal.code or "", bad_request)(str(refusal))
+
+
+def archive_refusal(refusal: PermanentError) -> ProblemError:
+    """The status for a refusal of the compressor; its code, where it has one, is the problem's type."""
+    by_code = {NOT_FOUND: not_found, TAKEN: conflict}
+    if refusal.code in by_code:
+        return by_code[refusal.code](str(refusal))
+    return ProblemError(400, refusal.code or "bad-request", str(refusal))
 
 
 def destination(level1: str, level2: str, name: str) -> str:

@@ -15,6 +15,8 @@ EXAMPLES: dict[str, Any] = {
     "LoginRequest": {"username": "ada", "password": "correct horse battery"},
     "PasswordChange": {"current_password": "changeme", "new_password": "correct horse battery"},
     "JobRequest": {"folder_path": "/mnt/qnap/CitySpace Tech Team/Production/2024/Project_Alpha", "keep_source": False},
+    "ArchiveRequest": {"paths": ["reports/2026", "notes.txt"], "output": "reports/2026.zip", "format": "zip", "level": 6},
+    "ExtractionRequest": {"path": "reports/2026.zip", "destination": "unpacked"},
     "JobCreated": {
         "job_id": "123e4567-e89b-12d3-a456-426614174000",
         "status": "queued",

@@ -22,13 +22,6 @@ _WHERE = {"top": "to the top of the queue", "up": "up", "down": "down", "bottom"
 _LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
 
 
-def _archive_job(job_id: UUID, row: Any | None) -> Any:
-    """Workspace jobs belong to their owners, and have addresses of their own."""
-    if row is None or row["kind"] != Kind.ARCHIVE:
-        raise not_found(f"There is no archive job {job_id}.")
-    return row
-
-
 def visible(who: Identity, job_id: UUID, row: Any | None) -> Any:
     """A job of any kind that this user may see and control: archive jobs are the team's, others their owner's and the admins'.
 
@@ -47,9 +40,9 @@ class Jobs:
         self._peers = peers
         self._base = base
 
-    async def find(self, job_id: UUID) -> Any:
-        """An archive job's row. Raises ProblemError 404."""
-        return _archive_job(job_id, await self._store.job(job_id))
+    async def find(self, who: Identity, job_id: UUID) -> Any:
+        """A job's row, of any kind. Raises ProblemError 404."""
+        return visible(who, job_id, await self._store.job(job_id))
 
     async def create(self, who: Identity, path: str, *, keep_source: bool) -> Any:
         """Queue an archive job for a folder; returns its row."""
@@ -74,8 +67,7 @@ class Jobs:
             raise conflict("This folder was being archived a moment ago. Look at the queue and try again.") from exc
 
     async def cancel(self, who: Identity, job_id: UUID) -> None:
-        """Cancel an archive job now, or ask whoever works on it; returns at once."""
-        await self.find(job_id)
+        """Cancel a job now, or ask whoever works on it; returns at once."""
         await self.control(who, job_id, Action.CANCEL)
 
     async def control(self, who: Identity, job_id: UUID, action: Action) -> Any:
@@ -126,8 +118,10 @@ class Jobs:
 
     async def retry(self, who: Identity, job_id: UUID) -> Any:
         """Queue a failed job again; returns its row."""
-        job = await self.find(job_id)
+        job = await self.find(who, job_id)
         _refuse_unless_failed(job)
+        if job["kind"] != Kind.ARCHIVE:
+            return await self._retry_workspace_job(who, job)
         await self._refuse_taken(job["destination_path"], job_id)
         try:
             async with self._store.transaction() as session:
@@ -143,6 +137,18 @@ class Jobs:
             other = await self._store.live_job_of_source(job["source_path"], job["source_device"], job["source_inode"])
             raise _live_job_conflict(other, job["source_path"]) from exc
         await self._peers.show_log(job_id, line)
+        await self._peers.nudge(Role.COMPRESSOR)
+        return retried
+
+    async def _retry_workspace_job(self, who: Identity, job: Any) -> Any:
+        if job["request"].get("encrypted"):
+            raise conflict("The password was forgotten when this job ended. Ask again with the password.")
+        async with self._store.transaction() as session:
+            locked = await session.row("lock_job", job["id"])
+            _refuse_unless_failed(locked)
+            retried = await session.row("retry_job", job["id"])
+            line = await _note(session, job["id"], "retry_requested", f"{who.username} asked to try again.", who)
+        await self._peers.show_log(job["id"], line)
         await self._peers.nudge(Role.COMPRESSOR)
         return retried
 

@@ -13,7 +13,24 @@ from shared.bus import Bus
 from shared.errors import PermanentError, TransientError, Waiting
 from shared.events import JobChanged
 from shared.lifecycle import Role
-from shared.questions import AskDestination, DestinationState, GlobusCheck, GlobusChecked, Inspect, Inspected, Refresh, Refreshed
+from shared.questions import (
+    ArchiveListing,
+    ArchiveStats,
+    AskArchiveStats,
+    AskDestination,
+    DestinationState,
+    GlobusCheck,
+    GlobusChecked,
+    Inspect,
+    Inspected,
+    ListArchive,
+    PlanArchive,
+    PlanExtraction,
+    PlannedArchive,
+    PlannedExtraction,
+    Refresh,
+    Refreshed,
+)
 
 logger = log.get(__name__)
 A = TypeVar("A")
@@ -22,6 +39,7 @@ _INSPECT_SECONDS = 10.0
 _DESTINATION_SECONDS = 5.0  # Globus is asked meanwhile; the compressor and the uploader look again before anything is sent
 _GLOBUS_SECONDS = 25.0  # four requests to a service far away
 REFRESH_SECONDS = 30.0
+_ARCHIVE_SECONDS = 50.0  # a big folder is measured, a big listing read
 
 
 class Peers:
@@ -65,6 +83,26 @@ class Peers:
                 return False
             raise
         return True
+
+    # Each of these raises ProblemError 400, 404 or 409 as the compressor refuses, and 503 while it is away.
+
+    async def plan_archive(self, question: PlanArchive) -> PlannedArchive:
+        return await self._ask_compressor("plan_archive", question, PlannedArchive)
+
+    async def plan_extraction(self, question: PlanExtraction) -> PlannedExtraction:
+        return await self._ask_compressor("plan_extraction", question, PlannedExtraction)
+
+    async def list_archive(self, question: ListArchive) -> ArchiveListing:
+        return await self._ask_compressor("list_archive", question, ArchiveListing)
+
+    async def archive_stats(self, question: AskArchiveStats) -> ArchiveStats:
+        return await self._ask_compressor("archive_stats", question, ArchiveStats)
+
+    async def _ask_compressor(self, name: str, question: msgspec.Struct, answer: type[A]) -> A:
+        try:
+            return await self._ask(Role.COMPRESSOR, name, question, answer, _ARCHIVE_SECONDS)
+        except PermanentError as exc:
+            raise decide.archive_refusal(exc) from exc
 
     async def nudge(self, service: Role) -> None:
         await self._bus.nudge(service)

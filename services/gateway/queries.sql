@@ -220,6 +220,17 @@ INSERT INTO jobs (folder_name, source_path, source_device, source_inode, destina
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'Waiting to start')
 RETURNING *
 
+-- new_workspace_job --
+-- A request that is not about archiving a NAS folder. $1 kind, $2 name, $3 path, $4 request, $5 user name, $6 user, $7 bytes, $8 files.
+INSERT INTO jobs (kind, folder_name, source_path, request, keep_source, created_by, created_by_id, folder_size_bytes, file_count,
+  current_operation)
+VALUES ($1, $2, $3, $4, true, $5, $6, $7, $8, 'Waiting to start')
+RETURNING *
+
+-- keep_secret --
+-- The password that came with a request; the database forgets it when the job ends. $1 job, $2 password.
+INSERT INTO job_secrets (job_id, password) VALUES ($1, $2)
+
 -- acquire_destination --
 -- Take a remote path for a job: a free one, or its own (a clean-up of its own files ends first, and leaves it the place). $1 key, $2 path, $3 job.
 INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')

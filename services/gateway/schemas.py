@@ -176,10 +176,56 @@ class ArchiveFacts(msgspec.Struct):
     created_at: datetime
 
 
-class JobDetail(JobSummary, kw_only=True):
-    """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base."""
+class WorkspaceRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a pack, an archive or an extraction is about; each kind has its own of these. Paths are below `root`.
 
-    globus_destination_path: str
+    `encrypted`: a password came with it, which is kept nowhere once the job has ended.
+    """
+
+    root: Literal["workspace", "nas"]
+    path: str | None = None
+    paths: list[str] | None = None
+    output: str | None = None
+    destination: str | None = None
+    entries: list[str] | None = None
+    format: str | None = None
+    level: int | None = None
+    volume_bytes: int | None = None
+    encrypted: bool = False
+
+
+class WorkspaceResult(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What came of it; paths in the workspace, sizes in bytes, `mb_per_s` of the unpacked size.
+
+    Packs and archives have the fields from `output_path` on, extractions those from `destination` on.
+    `compression_ratio`: (1 - compressed / original) x 100.
+    """
+
+    seconds: float
+    mb_per_s: float
+    warnings: list[str] = []
+    output_path: str | None = None
+    format: str | None = None
+    original_size: int | None = None
+    compressed_size: int | None = None
+    compression_ratio: float | None = None
+    file_count: int | None = None
+    volumes: int | None = None
+    sha256: str | None = None
+    destination: str | None = None
+    files_extracted: int | None = None
+    total_size: int | None = None
+
+
+class JobDetail(JobSummary, kw_only=True):
+    """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base.
+
+    `request`, and `result` once it has completed: of packs, archives and extractions, which have no destination.
+    """
+
+    globus_destination_path: str | None
+    request: WorkspaceRequest | None
+    result: WorkspaceResult | None
     globus_task_id: str | None
     file_count: int | None
     cancel_requested_by: str | None

@@ -34,6 +34,8 @@ from services.gateway.schemas import (
     UnreadablePlace,
     User,
     Verification,
+    WorkspaceRequest,
+    WorkspaceResult,
 )
 from shared.events import JobEvent
 from shared.lifecycle import TERMINAL, Status
@@ -100,6 +102,8 @@ def job_detail(
         globus_destination_path=row["destination_path"],
         globus_task_id=row["globus_task_id"],
         file_count=row["file_count"],
+        request=msgspec.convert(row["request"], WorkspaceRequest) if row["request"] else None,
+        result=msgspec.convert(row["result"], WorkspaceResult) if row["result"] and row["status"] == Status.COMPLETED else None,
         cancel_requested_by=row["cancel_requested_by"],
         archive=ArchiveFacts(**dict(archive)) if archive else None,
         verifications=[Verification(v["kind"], v["attempt"], v["at"], v["evidence"], v["voided_at"]) for v in verifications],

@@ -1,4 +1,4 @@
-"""Archive jobs: request, look, cancel, retry, logs; the list is in history.py."""
+"""Jobs: request, look, cancel, retry, logs; the list is in history.py."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -37,9 +37,14 @@ async def create_job(data: JSONBody[JobRequest], request: JobsRequest, jobs: Nam
 
 
 @get("/{job_id:uuid}", operation_id="getJob", responses=refusals(404))
-async def get_job(job_id: FromPath[UUID], store: NamedDependency[Store], jobs: NamedDependency[Jobs]) -> JobDetail:
-    """Everything about one job: progress, archive, the three proofs of arrival, the states it went through."""
-    row = await jobs.find(job_id)
+async def get_job(
+    job_id: FromPath[UUID], request: JobsRequest, store: NamedDependency[Store], jobs: NamedDependency[Jobs]
+) -> JobDetail:
+    """Everything about one job: progress, archive, the three proofs of arrival, the states it went through.
+
+    Packs, archives and extractions are seen by who asked for them, and by admins; `result` tells what came of them.
+    """
+    row = await jobs.find(request.user, job_id)
     archive, proofs = await store.archive_of(job_id), await store.verifications_of(job_id)
     return views.job_detail(row, archive, proofs, await store.transitions_of(job_id), await store.warnings_of(job_id, _WARNINGS))
 
@@ -55,7 +60,10 @@ async def cancel_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDe
 
 @post("/{job_id:uuid}/retry", operation_id="retryJob", status_code=200, responses=refusals(404, 409))
 async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobRetried:
-    """Queue a failed job again. 409: it has not failed, or its folder or destination is in the hands of another job."""
+    """Queue a failed job again.
+
+    409: it has not failed, its folder or destination is in the hands of another job, or its password was forgotten.
+    """
     row = await jobs.retry(request.user, job_id)
     return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
 
@@ -63,6 +71,7 @@ async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
 @get("/{job_id:uuid}/logs", operation_id="getJobLogs", responses=refusals(404))
 async def get_logs(
     job_id: FromPath[UUID],
+    request: JobsRequest,
     store: NamedDependency[Store],
     jobs: NamedDependency[Jobs],
     limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 1000,
@@ -77,7 +86,7 @@ async def get_logs(
     ] = "json",
 ) -> Response[list[JobLogLine]] | Stream:
     """A job's log, oldest line first: the last `limit` lines, or those after `after`. `X-Total-Count`: lines of this level in all."""
-    await jobs.find(job_id)
+    await jobs.find(request.user, job_id)
     if format_ != "json":
         media = "text/plain; charset=utf-8" if format_ == "txt" else "application/x-ndjson"
         disposition = f'attachment; filename="job-{job_id}.{"log.txt" if format_ == "txt" else "ndjson"}"'

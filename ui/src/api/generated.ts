@@ -1,6 +1,70 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d83717122959eca0
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 23ed8ee06f3d4351
 
 export interface paths {
+    "/api/archives": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["createArchive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/archives/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listArchiveEntries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/archives/extract": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["extractArchive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/archives/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getArchiveStats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -540,6 +604,16 @@ export interface components {
             message: string;
             since: string | null;
         };
+        ArchiveContent: {
+            crc32: string | null;
+            encrypted: boolean;
+            modified_at: string | null;
+            path: string;
+            path_base64: string | null;
+            size: number;
+            /** @enum {string} */
+            type: "file" | "directory" | "link" | "other";
+        };
         ArchiveFacts: {
             attempt: number;
             /** Format: date-time */
@@ -549,6 +623,40 @@ export interface components {
             md5: string;
             sha256: string;
             size: number;
+        };
+        ArchiveJobCreated: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            job_id: string;
+            kind: components["schemas"]["Kind"];
+            name: string;
+            output: string;
+            status: components["schemas"]["Status"];
+        };
+        ArchiveRequest: {
+            /** @enum {null|string} */
+            format?: "zip" | "7z" | "tar" | "tar.gz" | "tar.bz2" | "tar.xz" | "tar.zst" | null;
+            level?: number | null;
+            output?: string | null;
+            password?: string | null;
+            paths: string[];
+            /**
+             * @default workspace
+             * @enum {string}
+             */
+            root?: "workspace" | "nas";
+            volume_bytes?: number | null;
+        };
+        ArchiveStatistics: {
+            compressed_size: number;
+            compression_ratio: number;
+            directories: number;
+            encrypted: boolean;
+            files: number;
+            format: string;
+            original_size: number;
+            problems: string[];
         };
         AuditEntry: {
             action: string;
@@ -642,6 +750,17 @@ export interface components {
             last: number;
             more: boolean;
         };
+        ExtractionRequest: {
+            destination?: string | null;
+            entries?: string[];
+            password?: string | null;
+            path: string;
+            /**
+             * @default workspace
+             * @enum {string}
+             */
+            root?: "workspace" | "nas";
+        };
         FieldProblem: {
             field: string;
             message: string;
@@ -728,7 +847,7 @@ export interface components {
             file_count: number | null;
             folder_name: string;
             folder_size_bytes: number | null;
-            globus_destination_path: string;
+            globus_destination_path: string | null;
             globus_task_id: string | null;
             /** Format: uuid */
             job_id: string;
@@ -739,6 +858,8 @@ export interface components {
             missing_bytes: number | null;
             paused: boolean;
             progress_percent: number;
+            request: components["schemas"]["WorkspaceRequest"] | null;
+            result: components["schemas"]["WorkspaceResult"] | null;
             retry_count: number;
             source_path: string;
             stage: string | null;
@@ -1148,6 +1269,36 @@ export interface components {
             copy_compress: components["schemas"]["LaneStatus"];
             upload: components["schemas"]["LaneStatus"];
         };
+        WorkspaceRequest: {
+            destination?: string | null;
+            /** @default false */
+            encrypted?: boolean;
+            entries?: string[] | null;
+            format?: string | null;
+            level?: number | null;
+            output?: string | null;
+            path?: string | null;
+            paths?: string[] | null;
+            /** @enum {string} */
+            root: "workspace" | "nas";
+            volume_bytes?: number | null;
+        };
+        WorkspaceResult: {
+            compressed_size?: number | null;
+            compression_ratio?: number | null;
+            destination?: string | null;
+            file_count?: number | null;
+            files_extracted?: number | null;
+            format?: string | null;
+            mb_per_s: number;
+            original_size?: number | null;
+            output_path?: string | null;
+            seconds: number;
+            sha256?: string | null;
+            total_size?: number | null;
+            volumes?: number | null;
+            warnings?: string[];
+        };
     };
     responses: never;
     parameters: never;
@@ -1156,7 +1307,11 @@ export interface components {
     pathItems: never;
 }
 export type Alert = components['schemas']['Alert'];
+export type ArchiveContent = components['schemas']['ArchiveContent'];
 export type ArchiveFacts = components['schemas']['ArchiveFacts'];
+export type ArchiveJobCreated = components['schemas']['ArchiveJobCreated'];
+export type ArchiveRequest = components['schemas']['ArchiveRequest'];
+export type ArchiveStatistics = components['schemas']['ArchiveStatistics'];
 export type AuditEntry = components['schemas']['AuditEntry'];
 export type Collection = components['schemas']['Collection'];
 export type Config = components['schemas']['Config'];
@@ -1165,6 +1320,7 @@ export type CurrentJob = components['schemas']['CurrentJob'];
 export type DeletedCount = components['schemas']['DeletedCount'];
 export type DiskSpace = components['schemas']['DiskSpace'];
 export type EventPage = components['schemas']['EventPage'];
+export type ExtractionRequest = components['schemas']['ExtractionRequest'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Folder = components['schemas']['Folder'];
 export type FolderPlace = components['schemas']['FolderPlace'];
@@ -1218,8 +1374,299 @@ export type UserAccount = components['schemas']['UserAccount'];
 export type UserChange = components['schemas']['UserChange'];
 export type Verification = components['schemas']['Verification'];
 export type Workers = components['schemas']['Workers'];
+export type WorkspaceRequest = components['schemas']['WorkspaceRequest'];
+export type WorkspaceResult = components['schemas']['WorkspaceResult'];
 export type $defs = Record<string, never>;
 export interface operations {
+    createArchive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ArchiveRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchiveJobCreated"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listArchiveEntries: {
+        parameters: {
+            query: {
+                limit?: number;
+                offset?: number;
+                path: string;
+                q?: string | null;
+                root?: "workspace" | "nas";
+            };
+            header?: {
+                "X-Archive-Password"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchiveContent"][];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extractArchive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExtractionRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchiveJobCreated"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getArchiveStats: {
+        parameters: {
+            query: {
+                path: string;
+                root?: "workspace" | "nas";
+            };
+            header?: {
+                "X-Archive-Password"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchiveStatistics"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAudit: {
         parameters: {
             query?: {

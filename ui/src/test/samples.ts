@@ -53,6 +53,8 @@ export function detail(more: Partial<JobDetail> = {}): JobDetail {
     globus_task_id: null,
     file_count: 3,
     cancel_requested_by: null,
+    request: null,
+    result: null,
     archive: null,
     verifications: [],
     state_times: [],

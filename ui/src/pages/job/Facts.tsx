@@ -29,7 +29,7 @@ export function Facts({ job }: { job: JobDetail }) {
   const took = job.started_at && duration(secondsBetween(job.started_at, job.completed_at, now));
   const rows: [string, ReactNode][] = [
     [text.job.source, <CopyText key="source" value={job.source_path} what={text.job.source} />],
-    [text.job.destination, <CopyText key="destination" value={job.globus_destination_path} what={text.job.destination} />],
+    [text.job.destination, job.globus_destination_path && <CopyText key="destination" value={job.globus_destination_path} what={text.job.destination} />],
     [text.job.folderSize, size(job.folder_size_bytes)],
     [text.job.archiveSize, archiveSize(job)],
     [text.job.files, job.file_count === null ? null : count(job.file_count)],

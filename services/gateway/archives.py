@@ -1,0 +1,180 @@
+"""Archives that people ask for: made and unpacked as jobs of their own, and looked into at once."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from services.gateway import audit
+from services.gateway.audit import Deed
+from services.gateway.config import Configuration
+from services.gateway.peers import Peers
+from services.gateway.refusals import bad_request, forbidden
+from services.gateway.schemas_archives import ArchiveRequest, ExtractionRequest
+from services.gateway.security import Identity
+from services.gateway.store import Store
+from shared import places
+from shared.errors import PermanentError
+from shared.lifecycle import Kind
+from shared.places import Root
+from shared.questions import (
+    ArchiveListing,
+    ArchiveStats,
+    AskArchiveStats,
+    ListArchive,
+    PlanArchive,
+    PlanExtraction,
+)
+from shared.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """ARCHIVE_DEFAULT_FORMAT and ARCHIVE_DEFAULT_LEVEL."""
+
+    format: ArchiveFormat
+    level: int
+
+
+class Archives:
+    """Every method raises ProblemError, and 503 while something it needs is away."""
+
+    def __init__(self, store: Store, peers: Peers, configuration: Configuration, defaults: Defaults) -> None:
+        self._store = store
+        self._peers = peers
+        self._configuration = configuration
+        self._defaults = defaults
+
+    async def create(self, who: Identity, asked: ArchiveRequest) -> tuple[Any, str]:
+        """Queue the making of an archive; its row, and where the archive will be."""
+        root = await self.readable(who, asked.root)
+        request = compress_request(asked, self._defaults)
+        planned = await self._peers.plan_archive(
+            PlanArchive(root, who.id, request.paths, request.output, rename=asked.output is None)
+        )
+        request = msgspec.structs.replace(request, output=planned.output)
+        sentence = f"{who.username} asked for the archive {request.output}."
+        facts = (planned.total_bytes, planned.file_count)
+        return await self._queue(who, Kind.COMPRESS, request.paths[0], request, asked.password, facts, sentence), request.output
+
+    async def extract(self, who: Identity, asked: ExtractionRequest) -> tuple[Any, str]:
+        """Queue the unpacking of an archive; its row, and the folder it goes to."""
+        root = await self.readable(who, asked.root)
+        request = extract_request(asked)
+        planned = await self._peers.plan_extraction(PlanExtraction(root, who.id, request.path, request.destination))
+        sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
+        facts = (planned.archive_bytes, None)
+        return await self._queue(who, Kind.EXTRACT, request.path, request, asked.password, facts, sentence), request.destination
+
+    async def entries(
+        self, who: Identity, root: str, path: str, password: str | None, q: str | None, limit: int, offset: int
+    ) -> ArchiveListing:
+        """A page of what is in an archive."""
+        place = await self.readable(who, root)
+        return await self._peers.list_archive(ListArchive(place, who.id, named(path), password, q or None, limit, offset))
+
+    async def stats(self, who: Identity, root: str, path: str, password: str | None) -> ArchiveStats:
+        """An archive in figures."""
+        place = await self.readable(who, root)
+        return await self._peers.archive_stats(AskArchiveStats(place, who.id, named(path), password))
+
+    async def readable(self, who: Identity, root: str) -> Root:
+        """The root, when this user may read there. Raises ProblemError 403."""
+        if root == Root.NAS:
+            allowed = (await self._configuration.read()).nas_browsing
+            if allowed == "nobody" or (allowed == "admins" and not who.is_admin):
+                raise forbidden("You may not look into NAS folders here (setting nas_browsing).")
+        return Root(root)
+
+    async def _queue(
+        self,
+        who: Identity,
+        kind: Kind,
+        path: str,
+        request: CompressRequest | ExtractRequest,
+        password: str | None,
+        facts: tuple[int | None, int | None],
+        sentence: str,
+    ) -> Any:
+        async with self._store.transaction() as session:
+            name = path.rpartition("/")[2]
+            document = msgspec.to_builtins(request)
+            row = await session.row("new_workspace_job", kind, name, f"/{path}", document, who.username, who.id, *facts)
+            assert row is not None
+            if password is not None:
+                await session.run("keep_secret", row["id"], password)
+            await audit.note(session, who.actor, Deed("job_create", sentence, str(row["id"]), {"kind": kind, "path": path}))
+            return row
+
+
+# What is asked for, in its plain form ------------------------------------------------------------------------------------------------
+
+
+def named(path: str) -> str:
+    """The plain form of a path to something below a root. Raises ProblemError 400."""
+    try:
+        plain = places.plain(path)
+    except PermanentError as exc:
+        raise bad_request(str(exc)) from exc
+    if not plain:
+        raise bad_request("Name a file or folder; the top folder itself cannot be chosen.")
+    return plain
+
+
+def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressRequest:
+    """The request as it is recorded, defaults filled in. Pure. Raises ProblemError 400."""
+    paths = list(dict.fromkeys(map(named, asked.paths)))
+    kind = asked.format or defaults.format
+    _check_nothing_twice(paths)
+    if asked.password is not None:
+        _check_password(asked.password)
+        if kind not in WITH_PASSWORD:
+            raise bad_request(f"{kind} knows no passwords; choose {' or '.join(WITH_PASSWORD)}.")
+        if kind == "zip" and not asked.password.isascii():
+            raise bad_request("The password of a zip consists of ASCII characters; choose another, or 7z.")
+    if asked.volume_bytes is not None and kind not in WITH_VOLUMES:
+        raise bad_request(f"{kind} cannot be cut into parts; choose {' or '.join(WITH_VOLUMES)}.")
+    return CompressRequest(
+        root=Root(asked.root),
+        paths=paths,
+        output=named(asked.output) if asked.output is not None else _beside(paths, Root(asked.root), kind),
+        format=kind,
+        level=defaults.level if asked.level is None else asked.level,
+        encrypted=asked.password is not None,
+        volume_bytes=asked.volume_bytes,
+    )
+
+
+def extract_request(asked: ExtractionRequest) -> ExtractRequest:
+    """The request as it is recorded. Pure. Raises ProblemError 400."""
+    path = named(asked.path)
+    if asked.password is not None:
+        _check_password(asked.password)
+    destination = asked.destination
+    if destination is None:
+        destination = path.rpartition("/")[0] if asked.root == "workspace" else ""
+    try:
+        plain, entries = places.plain(destination), list(dict.fromkeys(map(places.plain, asked.entries)))
+    except PermanentError as exc:
+        raise bad_request(str(exc)) from exc
+    return ExtractRequest(
+        root=Root(asked.root), path=path, destination=plain, entries=entries, encrypted=asked.password is not None
+    )
+
+
+def _check_nothing_twice(paths: list[str]) -> None:
+    for path in paths:
+        if holder := next((other for other in paths if path.startswith(f"{other}/")), None):
+            raise bad_request(f"{path} is inside {holder}, which is chosen too.")
+
+
+def _check_password(password: str) -> None:
+    if not password.isprintable():
+        raise bad_request("A password has no control characters.")
+
+
+def _beside(paths: list[str], root: Root, kind: str) -> str:
+    """Where an archive goes when nobody says: the first path's name and the format's ending, in its folder."""
+    first = PurePosixPath(paths[0])
+    folder = first.parent if root == Root.WORKSPACE else PurePosixPath()
+    name = first.name if len(paths) == 1 else (folder.name or "archive")
+    return str(folder / f"{name}.{kind}")
