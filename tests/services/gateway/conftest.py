@@ -22,7 +22,23 @@ from shared.db import Database
 from shared.errors import NOT_FOUND, PermanentError, Waiting
 from shared.lifecycle import Role
 from shared.outbox import relay
-from shared.questions import AskDestination, DestinationState, Inspect, Inspected, Refresh, Refreshed
+from shared.questions import (
+    ArchiveEntry,
+    ArchiveListing,
+    ArchiveStats,
+    AskArchiveStats,
+    AskDestination,
+    DestinationState,
+    Inspect,
+    Inspected,
+    ListArchive,
+    PlanArchive,
+    PlanExtraction,
+    PlannedArchive,
+    PlannedExtraction,
+    Refresh,
+    Refreshed,
+)
 from shared.runtime import Runtime
 from shared.settings import GatewaySettings, load
 from tests.support.engines import NatsEngine, PostgresEngine
@@ -202,3 +218,37 @@ async def gateway(pg: PostgresEngine, nats: NatsEngine, tmp_path_factory: pytest
     async with running(pg, nats, tmp_path_factory.mktemp("storage")) as made:
         made.token = await made.login()
         yield made
+
+
+class Compressor:
+    """Answers for the compressor; `refusal` is raised instead where it is set."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.refusal: PermanentError | None = None
+
+    def answers(self, shape: type[Any], answer: Any) -> Any:
+        async def served(payload: bytes) -> msgspec.Struct:
+            question = msgspec.json.decode(payload, type=shape)
+            self.asked.append(question)
+            if self.refusal is not None:
+                raise self.refusal
+            made: msgspec.Struct = answer(question)
+            return made
+
+        return served
+
+
+@pytest.fixture
+async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
+    made = Compressor()
+    bus = await gateway.kernel.bus(Role.COMPRESSOR)
+    entry = ArchiveEntry("a/b.txt", "file", 10, modified_at=datetime(2026, 1, 1, tzinfo=UTC), crc32="0badf00d")
+    stats = ArchiveStats("zip", 2, 1, 100, 75, 25.0, encrypted=False, problems=[])
+    await bus.serve("plan_archive", made.answers(PlanArchive, lambda q: PlannedArchive(q.output, 4096, 3)))
+    await bus.serve("plan_extraction", made.answers(PlanExtraction, lambda _: PlannedExtraction(1000)))
+    await bus.serve("list_archive", made.answers(ListArchive, lambda _: ArchiveListing(7, [entry])))
+    await bus.serve("archive_stats", made.answers(AskArchiveStats, lambda _: stats))
+    await bus.connection.flush()
+    yield made
+    await bus.close()

@@ -1,6 +1,5 @@
 """Archives over REST: what is asked for is recorded in its plain form, refused with sentences, and shown to its owner only."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,54 +9,8 @@ import msgspec
 import pytest
 
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
-from shared.lifecycle import Role
-from shared.questions import (
-    ArchiveEntry,
-    ArchiveListing,
-    ArchiveStats,
-    AskArchiveStats,
-    ListArchive,
-    PlanArchive,
-    PlanExtraction,
-    PlannedArchive,
-    PlannedExtraction,
-)
-from tests.services.gateway.conftest import Gateway, problem
+from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.test_auth import _token, _user
-
-
-class Compressor:
-    """Answers for the compressor; `refusal` is raised instead where it is set."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-        self.refusal: PermanentError | None = None
-
-    def answers(self, shape: type[Any], answer: Any) -> Any:
-        async def served(payload: bytes) -> msgspec.Struct:
-            question = msgspec.json.decode(payload, type=shape)
-            self.asked.append(question)
-            if self.refusal is not None:
-                raise self.refusal
-            made: msgspec.Struct = answer(question)
-            return made
-
-        return served
-
-
-@pytest.fixture
-async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
-    made = Compressor()
-    bus = await gateway.kernel.bus(Role.COMPRESSOR)
-    entry = ArchiveEntry("a/b.txt", "file", 10, modified_at=datetime(2026, 1, 1, tzinfo=UTC), crc32="0badf00d")
-    stats = ArchiveStats("zip", 2, 1, 100, 75, 25.0, encrypted=False, problems=[])
-    await bus.serve("plan_archive", made.answers(PlanArchive, lambda q: PlannedArchive(q.output, 4096, 3)))
-    await bus.serve("plan_extraction", made.answers(PlanExtraction, lambda _: PlannedExtraction(1000)))
-    await bus.serve("list_archive", made.answers(ListArchive, lambda _: ArchiveListing(7, [entry])))
-    await bus.serve("archive_stats", made.answers(AskArchiveStats, lambda _: stats))
-    await bus.connection.flush()
-    yield made
-    await bus.close()
 
 
 async def _create(gateway: Gateway, token: str | None = None, **body: Any) -> httpx.Response:

@@ -4,7 +4,7 @@ A small budget here, stateful links among it, as user and as admin; `make schema
 - what ends the caller's own session (logout, password): it runs under an account of its own in test_auth;
 - streams, which do not end; the sockets are no part of OpenAPI;
 - `unsupported_method`, `positive_data_acceptance`: paths and ids that are well-formed but unknown are 404 or 409 on purpose.
-The uploader's answer about Globus is given by the test.
+The uploader's answer about Globus, and the compressor's about archives, are given by the test.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,r
 
 @pytest.mark.parametrize("role", ["admin", "user"])
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("compressor")
 async def test_the_document_is_kept(gateway: Gateway, role: str, tmp_path: Path) -> None:
     """0 failures."""
     user = await _user(gateway, f"schemathesis-{role}")
