@@ -94,7 +94,7 @@ async def test_snapshot_then_changes(gateway: Gateway) -> None:
     logs = [m for m in seen if m["type"] == "log" and m["job_id"] == made["job_id"]]
     assert {m["message"] for m in logs} >= {"Cancelled by admin.", "admin cancelled the job."}
     assert all(set(m) == {"type", "job_id", "timestamp", "level", "message"} for m in logs)
-    assert set(queue) == {"type", "queue_length", "current_copy_compress_job", "current_upload_job"}
+    assert set(queue) == {"type", "queue_length", "current_copy_compress_job", "current_upload_job", "order"}
     async with _watch(gateway) as socket:
         snapshot = await _until(socket, lambda m: m["type"] == "queue_update")
     assert made["job_id"] not in [m["job_id"] for m in snapshot if m["type"] == "job_update"]
