@@ -210,3 +210,25 @@ def test_lists_of_a_hundred_thousand(
         expect(page.get_by_role("button", name="Follow")).to_be_visible()
         nodes["log"] = page.evaluate(count)
     assert {name: n for name, n in nodes.items() if n > MOST_NODES} == {}
+
+
+_WAITING = """INSERT INTO jobs (folder_name, source_path, destination_path, created_by, folder_size_bytes)
+SELECT 'Waiting ' || n, '/nas/Team/2026/Waiting ' || n, format('/Team/waiting %s.tar.7z', n), 'person' || n % 10, n * 1048576::bigint
+FROM generate_series(1, 10000) AS n"""
+
+
+def test_ten_thousand_jobs_wait(browser: Browser, running: Stack, origin: str, login_state: StorageState) -> None:
+    """The queue says how many there are, shows a page of them, and stays live."""
+    with running.frozen("compressor"), _opened(browser, origin, login_state) as page:
+        running.sql(_WAITING)
+        _settled(page, "/queue")
+        expect(page.get_by_role("heading", name="Waiting (10,000)")).to_be_visible(timeout=30_000)
+        expect(page.locator('[data-connection="live"]')).to_be_visible(timeout=30_000)
+        page.get_by_role("button", name="Go to page 100").click()
+        expect(page.get_by_text("9,901–10,000 of 10,000")).to_be_visible()
+        assert page.evaluate("() => document.querySelectorAll('*').length") <= MOST_NODES
+        running.sql(
+            "UPDATE jobs SET status = 'cancelled', version = 2, completed_at = now() WHERE source_path LIKE '/nas/Team/2026/Waiting %'"
+        )
+        running.archive(running.folder(name="The only one"))
+        expect(page.get_by_role("heading", name="Waiting (1)")).to_be_visible(timeout=30_000)

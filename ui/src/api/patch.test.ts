@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 
 import { missesJob, patchFolders, patchJob, patchQueue } from "./patch";
+import type { JobUpdate } from "./types";
 import { detail, folder, queued, summary, update } from "../test/samples";
 
 it("takes the figures and keeps the rest", () => {
@@ -24,6 +25,8 @@ it("ignores an older attempt", () => {
   expect(patchJob(job, update({ attempt: 1, progress_percent: 99 }))).toBe(job);
 });
 
+const updates = (...all: JobUpdate[]) => new Map(all.map((one) => [one.job_id, one]));
+
 const QUEUE = {
   current_copy_compress_job: null,
   current_upload_job: null,
@@ -33,7 +36,7 @@ const QUEUE = {
 };
 
 it("patches a job where it is", () => {
-  const { queue, moved } = patchQueue(QUEUE, update({ progress_percent: 21 }));
+  const { queue, moved } = patchQueue(QUEUE, updates(update({ progress_percent: 21 })));
 
   expect(moved).toBe(false);
   expect(queue.active_jobs[0]?.progress_percent).toBe(21);
@@ -46,18 +49,18 @@ it.each([
   ["a job ends", update({ status: "completed" })],
   ["a new job comes", update({ job_id: "new", status: "queued" })],
 ])("asks for the queue again when %s", (_, message) => {
-  expect(patchQueue(QUEUE, message).moved).toBe(true);
+  expect(patchQueue(QUEUE, updates(message)).moved).toBe(true);
 });
 
 it("leaves the queue alone when a job that it does not have has ended", () => {
-  const { queue, moved } = patchQueue(QUEUE, update({ job_id: "gone", status: "failed" }));
+  const { queue, moved } = patchQueue(QUEUE, updates(update({ job_id: "gone", status: "failed" })));
 
   expect([queue, moved]).toEqual([QUEUE, false]);
   expect(queue).toBe(QUEUE);
 });
 
 it("shows why a job waits", () => {
-  const { queue } = patchQueue(QUEUE, update({ job_id: "waits", status: "queued", wait_reason: "space" }));
+  const { queue } = patchQueue(QUEUE, updates(update({ job_id: "waits", status: "queued", wait_reason: "space" })));
 
   expect(queue.queued_jobs[0]?.wait_reason).toBe("space");
 });
@@ -65,7 +68,7 @@ it("shows why a job waits", () => {
 it("shows a folder's job", () => {
   const folders = [folder({ job_id: "job", job_status: "queued" }), folder({ path: "/b" })];
 
-  const patched = patchFolders(folders, update());
+  const patched = patchFolders(folders, updates(update()));
 
   expect(patched[0]?.job_status).toBe("copying");
   expect(patched[1]).toBe(folders[1]);

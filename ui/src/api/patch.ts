@@ -1,4 +1,7 @@
-/** What a live message changes in data already read. Pure: old data in, new data out; the same object when nothing changed. */
+/**
+ * What live messages change in data already read. Pure: old data in, new data out; the same object when nothing changed.
+ * Lists take one frame's updates at once, by job id: ten thousand jobs are one walk through a list, not ten thousand.
+ */
 import { hasEnded } from "./jobCan";
 import type { Folder, JobSummary, JobUpdate, Queue, Status } from "./types";
 
@@ -38,8 +41,13 @@ function patchAll<T>(items: T[], patch: (item: T) => T): T[] {
   return changed ? patched : items;
 }
 
-export function patchJobs<T extends JobSummary>(jobs: T[], update: JobUpdate): T[] {
-  return patchAll(jobs, (job) => patchJob(job, update));
+export type Updates = ReadonlyMap<string, JobUpdate>;
+
+export function patchJobs<T extends JobSummary>(jobs: T[], updates: Updates): T[] {
+  return patchAll(jobs, (job) => {
+    const update = updates.get(job.job_id);
+    return update ? patchJob(job, update) : job;
+  });
 }
 
 export type Place = "waiting" | "active" | "upload" | "gone";
@@ -51,39 +59,37 @@ export function placeOf(status: Status): Place {
   return status === "completed" || status === "failed" || status === "cancelled" ? "gone" : "active";
 }
 
-/** `moved`: the job belongs to another list now, so the queue must be read again. */
-export function patchQueue(queue: Queue, update: JobUpdate): { queue: Queue; moved: boolean } {
-  const waiting = queue.queued_jobs.find((job) => job.job_id === update.job_id);
-  const known = waiting ? "waiting" : findPlace(queue, update.job_id);
-  const place = placeOf(update.status);
+/** `moved`: a job belongs to another list now, so the queue must be read again. */
+export function patchQueue(queue: Queue, updates: Updates): { queue: Queue; moved: boolean } {
+  const known = new Map<string, Place>();
+  for (const job of queue.queued_jobs) known.set(job.job_id, "waiting");
+  for (const job of queue.waiting_upload_jobs) known.set(job.job_id, "upload");
+  for (const job of queue.active_jobs) known.set(job.job_id, "active");
+  const moved = [...updates.values()].some((update) => (known.get(update.job_id) ?? "gone") !== placeOf(update.status));
   const next = {
     ...queue,
-    queued_jobs: waiting && place === "waiting" ? patchAll(queue.queued_jobs, (job) => patchWaiting(job, update)) : queue.queued_jobs,
-    active_jobs: patchJobs(queue.active_jobs, update),
-    waiting_upload_jobs: patchJobs(queue.waiting_upload_jobs, update),
+    queued_jobs: patchAll(queue.queued_jobs, (job) => patchWaiting(job, updates.get(job.job_id))),
+    active_jobs: patchJobs(queue.active_jobs, updates),
+    waiting_upload_jobs: patchJobs(queue.waiting_upload_jobs, updates),
   };
   const same =
     next.queued_jobs === queue.queued_jobs &&
     next.active_jobs === queue.active_jobs &&
     next.waiting_upload_jobs === queue.waiting_upload_jobs;
-  return { queue: same ? queue : next, moved: known !== place };
+  return { queue: same ? queue : next, moved };
 }
 
-function findPlace(queue: Queue, id: string): Place {
-  if (queue.active_jobs.some((job) => job.job_id === id)) return "active";
-  return queue.waiting_upload_jobs.some((job) => job.job_id === id) ? "upload" : "gone";
-}
-
-function patchWaiting(job: Queue["queued_jobs"][number], update: JobUpdate): Queue["queued_jobs"][number] {
-  if (job.job_id !== update.job_id) return job;
+function patchWaiting(job: Queue["queued_jobs"][number], update: JobUpdate | undefined): Queue["queued_jobs"][number] {
+  if (update?.status !== "queued") return job;
   if (job.wait_reason === update.wait_reason && job.paused === update.paused) return job;
   return { ...job, wait_reason: update.wait_reason, paused: update.paused };
 }
 
-export function patchFolders(folders: Folder[], update: JobUpdate): Folder[] {
-  return patchAll(folders, (folder) =>
-    folder.job_id === update.job_id && folder.job_status !== update.status ? { ...folder, job_status: update.status } : folder,
-  );
+export function patchFolders(folders: Folder[], updates: Updates): Folder[] {
+  return patchAll(folders, (folder) => {
+    const update = folder.job_id ? updates.get(folder.job_id) : undefined;
+    return update && folder.job_status !== update.status ? { ...folder, job_status: update.status } : folder;
+  });
 }
 
 /** Whether something read shows a job as live that is not among the live ones. */

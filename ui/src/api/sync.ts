@@ -6,7 +6,7 @@ import { ApiError, isPassing } from "./errors";
 import { hasEnded } from "./jobCan";
 import { Live, type Connection } from "./live";
 import { readMissed, type Missed } from "./missed";
-import { missesJob, patchFolders, patchJob, patchJobs, patchQueue } from "./patch";
+import { missesJob, patchFolders, patchJob, patchJobs, patchQueue, type Updates } from "./patch";
 import { keys, POLL_MS, whileFailing, type FolderPage, type JobPage } from "./queries";
 import { session } from "./session";
 import { stand, type Standing } from "./standing";
@@ -25,7 +25,12 @@ export const queryClient = new QueryClient({
 });
 
 const REREAD_MS = 250;
-const newest = new Map<string, { attempt: number; version: number; status: string }>();
+interface Known {
+  attempt: number;
+  version: number;
+  status: string;
+}
+const newest = new Map<string, Known>();
 const standings = new Map<string, Standing>();
 /** Between a reconnection and its snapshot. */
 let resuming = false;
@@ -53,7 +58,14 @@ export function apply(messages: LiveMessage[]) {
     else if (message.type === "queue_update") checkQueue(message.queue_length, message.order);
     else if (message.type === "log") for (const listener of logListeners.get(message.job_id) ?? []) listener();
   }
-  for (const update of updates.values()) applyUpdate(update);
+  const before = new Map([...updates.keys()].map((id) => [id, newest.get(id)]));
+  const fresh = new Map([...updates].filter(([, update]) => isNewer(update)));
+  if (fresh.size === 0) return;
+  patchLists(fresh);
+  for (const update of fresh.values()) {
+    patchOpenJob(update);
+    noteEntering(update, before.get(update.job_id));
+  }
 }
 
 /** A snapshot names every live job. What a page shows as live beyond these ended after it was read and before we listened. */
@@ -67,44 +79,51 @@ function reconcile(live: ReadonlySet<string>) {
   if (missesJob(live, queue, folders, jobs)) void queryClient.invalidateQueries();
 }
 
-function applyUpdate(update: JobUpdate) {
+/** Remembers what is newer than what is known. */
+function isNewer(update: JobUpdate): boolean {
   const before = newest.get(update.job_id);
-  if (before && (update.version < before.version || update.attempt < before.attempt)) return;
+  if (before && (update.version < before.version || update.attempt < before.attempt)) return false;
   newest.set(update.job_id, { attempt: update.attempt, version: update.version, status: update.status });
   if (hasEnded(update.status)) standings.delete(update.job_id);
   else standings.set(update.job_id, stand(standings.get(update.job_id), update, Date.now()));
-  const entered = before?.status !== update.status || before.attempt !== update.attempt;
+  return true;
+}
 
+function patchLists(updates: Updates) {
   queryClient.setQueryData<Queue>(keys.queue, (queue) => {
     if (!queue) return queue;
-    const patched = patchQueue(queue, update);
+    const patched = patchQueue(queue, updates);
     if (patched.moved) reread(keys.queue);
     return patched.queue;
   });
-  const known = queryClient.getQueryData<JobDetail>(keys.job(update.job_id));
-  if (known) {
-    const patched = patchJob(known, update);
-    if (known.status !== update.status || known.attempt !== update.attempt) reread(keys.job(update.job_id));
-    if (patched !== known) queryClient.setQueryData(keys.job(update.job_id), patched);
-  }
   queryClient.setQueriesData<JobPage>({ queryKey: keys.jobs }, (page) => {
-    const items = page && patchJobs(page.items, update);
+    const items = page && patchJobs(page.items, updates);
     return page && items && items !== page.items ? { ...page, items } : page;
   });
   queryClient.setQueriesData<FolderPage>({ queryKey: keys.folders }, (page) => {
-    const items = page && patchFolders(page.items, update);
+    const items = page && patchFolders(page.items, updates);
     return page && items && items !== page.items ? { ...page, items } : page;
   });
-  if (entered && before) {
-    for (const listener of logListeners.get(update.job_id) ?? []) listener();
-  }
+}
+
+function patchOpenJob(update: JobUpdate) {
+  const known = queryClient.getQueryData<JobDetail>(keys.job(update.job_id));
+  if (!known) return;
+  const patched = patchJob(known, update);
+  if (known.status !== update.status || known.attempt !== update.attempt) reread(keys.job(update.job_id));
+  if (patched !== known) queryClient.setQueryData(keys.job(update.job_id), patched);
+}
+
+/** A job that enters another state changes more than its own figures: its log, the counters, the lists it belongs to. */
+function noteEntering(update: JobUpdate, before: Known | undefined) {
+  if (before?.status === update.status && before.attempt === update.attempt) return;
+  if (before) for (const listener of logListeners.get(update.job_id) ?? []) listener();
   // The first message about a job after connecting repeats what was just read.
-  if (entered && (before || update.status === "queued" || hasEnded(update.status))) {
-    reread(keys.system);
-    if (hasEnded(update.status) || update.status === "queued") {
-      reread(keys.jobs);
-      reread(keys.folders);
-    }
+  if (!before && update.status !== "queued" && !hasEnded(update.status)) return;
+  reread(keys.system);
+  if (hasEnded(update.status) || update.status === "queued") {
+    reread(keys.jobs);
+    reread(keys.folders);
   }
 }
 

@@ -12,10 +12,12 @@ import Typography from "@mui/material/Typography";
 import { Link as RouterLink } from "react-router";
 
 import type { QueuedJob } from "../../api/types";
+import { Pager } from "../../components/Pager";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { ago, exactTime } from "../../util/time";
 import { bytes } from "../../util/units";
+import { useListState } from "../../util/useListState";
 import { useNow } from "../../util/useNow";
 import { useWide } from "../../util/useWide";
 
@@ -33,8 +35,20 @@ function reason(job: QueuedJob): string {
   return job.wait_reason ?? text.queue.turn;
 }
 
+const PAGE_SIZE = 100;
+
+/** The queue comes whole, however long; a page of it is shown. */
 export function WaitingList(props: Props) {
-  return useWide() ? <WaitingTable {...props} /> : <WaitingCards {...props} />;
+  const wide = useWide();
+  const state = useListState();
+  const page = Math.min(state.page, Math.max(1, Math.ceil(props.jobs.length / PAGE_SIZE)));
+  const jobs = props.jobs.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
+  return (
+    <>
+      {wide ? <WaitingTable {...props} jobs={jobs} /> : <WaitingCards {...props} jobs={jobs} />}
+      {props.jobs.length > PAGE_SIZE && <Pager page={page} size={PAGE_SIZE} total={props.jobs.length} onPage={state.setPage} />}
+    </>
+  );
 }
 
 function WaitingTable({ jobs, selected, onToggle, onCancel }: Props) {
