@@ -1,18 +1,6 @@
 """Empty an archived folder: by manifest, entry by entry, never a byte that is not proven to be in the archive.
 
-How one entry goes (`name` is what the user sees, `private` is `.csa-<job>-<manifest index>-<token>`):
-
-1. `name` is opened without following links; type, device, inode, size, mtime and ctime are what was copied. Where ctime is not
-   kept, or was moved by our own unlink of a sibling hard link, the content is hashed again instead.
-2. `name` is renamed to `private`. From here nobody can open it by the name they know.
-3. What stands under `private` is the inode that was checked, and its size and mtime still are; then it is unlinked. Else it is
-   renamed back without replacing; if `name` exists again, both stay and are reported.
-
-The token is random and used once. That is why two runs of one job (a new owner, and an old one that does not know it is
-fenced) cannot hurt: a private name holds only what its own run put there, and another run takes an entry over by renaming it to
-a name of its own, which only one can win. The loser finds nothing and goes on. The rename to `private` is a plain one: no one
-else can know that name, and where a file system lacks RENAME_NOREPLACE the substitute (link, then unlink `name`) could unlink a
-file that took the name in between.
+How one entry goes, and why two runs of one job cannot hurt, is told in shared/emptying.py; here is the NAS around it, and the marker.
 
 Killed at any instruction, and run again:
 
@@ -22,17 +10,9 @@ Killed at any instruction, and run again:
 - after the unlink: the entry is gone; the next run counts it as gone;
 - after renaming back: it stands under its own name and is judged like any other (its ctime has moved: it stays);
 - amid the directories: they are empty or gone; before or after the final marker: it is written again, from what is there.
-
-What this cannot see: a writer that opened the file before step 2 and writes in the instant between the check and the unlink of
-step 3. No call of the kernel unlinks on condition.
 """
 
-import errno
-import hashlib
 import os
-import re
-import secrets
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -40,29 +20,11 @@ from pathlib import Path
 import msgspec
 
 from services.scanner import discovery, marker
-from services.scanner.marker import Kept, MarkerFacts
+from services.scanner.marker import MarkerFacts
 from shared import handles, mount
+from shared.emptying import GONE, NEW, NO_DIRECTORY, Callbacks, Emptying, Kept, Proof, check, files_below, plan_of, visit
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.manifest import Entry, EntryType, Manifest, printable
-
-REPLACED = "replaced after the copy"
-CHANGED = "changed after the copy"
-TOUCHED = "attributes changed after the copy"
-NEW = "added after the copy"
-GONE = "gone"
-
-# File systems that keep ctime themselves. Elsewhere (SMB, exFAT, FUSE, 9p, ...) it may be made up: there content is hashed again.
-_KEEPS_CTIME = frozenset({"bcachefs", "btrfs", "ceph", "ext2", "ext3", "ext4", "f2fs", "gpfs", "jfs", "lustre"}) | frozenset(
-    {"nfs", "nfs4", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
-)
-# Failures that concern one entry: it stays. Any other (EIO, ESTALE, EROFS, ...) is the NAS's: the run ends and comes back.
-_ENTRY_ONLY = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EBUSY, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}
-    | {errno.ETXTBSY, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENAMETOOLONG, errno.EMLINK, errno.EXDEV}
-)
-_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.EISDIR})  # opening something else as a file
-_NO_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-_CHUNK = 1 << 20  # bytes hashed between two calls of `stop`
+from shared.manifest import Manifest
 
 
 class SourceGone(PermanentError):  # noqa: N818 - says what happened to the source
@@ -88,22 +50,6 @@ class Task(msgspec.Struct, frozen=True):
     started: bool
 
 
-class Callbacks(msgspec.Struct, frozen=True):
-    """How the engine reaches the database. Each may raise, which ends the run at a safe point.
-
-    before_first_unlink: commits `first_unlink_at` (keeping an earlier one); called at least once per run that deletes.
-    log(action, path, size, result): one per deletion attempt; path is relative and printable, size in bytes.
-    progress(done, total): manifest entries. stop: between entries and while hashing; raises on a lost lease or shutdown.
-    fault_point: named instants at which tests kill the process.
-    """
-
-    before_first_unlink: Callable[[], None]
-    log: Callable[[str, str, int, str], None]
-    progress: Callable[[int, int], None]
-    stop: Callable[[], None]
-    fault_point: Callable[[str], None] = lambda _point: None
-
-
 class Result(msgspec.Struct, frozen=True):
     """The folder's end. deleted_files, deleted_bytes: by this run alone. kept: every file that is still there, sorted by path.
 
@@ -114,34 +60,6 @@ class Result(msgspec.Struct, frozen=True):
     deleted_bytes: int
     kept: list[Kept]
     marker_written: bool
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    """The manifest by directory: indexes of directories, parents first, and of the files and links in each."""
-
-    directories: list[int]
-    children: dict[bytes, list[int]]
-
-
-def difference(entry: Entry, facts: os.stat_result, device: int) -> str | None:
-    """Pure. Why this is not what was copied, ctime apart; None when it is."""
-    if _type(facts) != entry.type or facts.st_dev != device or facts.st_ino != entry.inode:
-        return REPLACED
-    if facts.st_mtime_ns != entry.mtime_ns or facts.st_size != entry.size:
-        return CHANGED
-    return None
-
-
-def keeps_ctime(handle: int) -> bool:
-    """Whether the file system below `handle` is known to keep ctime; False when in doubt."""
-    try:
-        lines = Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines()
-        mount_id = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
-        with Path("/proc/self/mountinfo").open(errors="surrogateescape") as mounts:
-            kind = next(line.partition(" - ")[2].split()[0] for line in mounts if line.split(maxsplit=1)[0] == mount_id)
-    except (OSError, StopIteration, IndexError):
-        return False
-    return kind in _KEEPS_CTIME
 
 
 @contextmanager
@@ -156,7 +74,7 @@ def opened(base: Path, nas_id: str, source: str) -> Iterator[tuple[int, int]]:
         try:
             folder = stack.enter_context(handles.directory(base_handle, os.fsencode("/".join(parts))))
         except OSError as exc:
-            if exc.errno in _NO_DIRECTORY:
+            if exc.errno in NO_DIRECTORY:
                 raise SourceGone(f"The source {source} is gone, or no folder any more. Nothing was deleted.") from exc
             raise TransientError(f"The source {source} cannot be opened: {exc.strerror}.", Operation.CONNECTION) from exc
         if not mount.same_device(base_handle, folder):
@@ -169,25 +87,25 @@ def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda
 
     Where ctime is not kept nothing is hashed here, only in the run: reading a large source twice would prove no more.
     """
-    plan, proof = _plan(manifest), _Proof(folder, stop)
+    plan, proof = plan_of(manifest), Proof(folder, stop)
     verdict = Verdict([], [], [])
     known: set[bytes] = set()
     for at in plan.directories:
         path = manifest.entries[at].path
-        with _visit(folder, path) as directory:
+        with visit(folder, path) as directory:
             for index in plan.children.get(path, []):
                 stop()
                 entry = manifest.entries[index]
                 known.add(entry.path)
                 with ExitStack() as stack:
-                    reason = GONE if directory is None else _check(stack, proof, directory, entry, hashing=False)[0]
+                    reason = GONE if directory is None else check(stack, proof, directory, entry, hashing=False)[0]
                 if reason is None:
                     verdict.deletable.append(index)
                 elif reason == GONE:
                     verdict.vanished.append(entry.path)
                 else:
                     verdict.kept.append(Kept(entry.path, reason))
-    verdict.kept.extend(Kept(path, trouble or NEW) for path, trouble in _files_below(folder) if path not in known)
+    verdict.kept.extend(Kept(path, trouble or NEW) for path, trouble in files_below(folder) if path not in known)
     return verdict
 
 
@@ -210,96 +128,34 @@ def run(task: Task, callbacks: Callbacks) -> Result:
         ) from exc
 
 
-class _Proof:
-    """Is this still what was copied? Answers None for yes, else why not."""
-
-    def __init__(self, folder: int, stop: Callable[[], None]) -> None:
-        self.device = os.fstat(folder).st_dev
-        self.ctime = keeps_ctime(folder)
-        self._stop = stop
-
-    def of_file(self, handle: int, entry: Entry, *, hashing: bool) -> str | None:
-        """Judge an open file. Without `hashing`, what only its content could prove is taken on trust where ctime is not kept."""
-        facts = os.fstat(handle)
-        found = difference(entry, facts, self.device)
-        if found is not None:
-            return found
-        if self.ctime:
-            if facts.st_ctime_ns == entry.ctime_ns:
-                return None
-            if entry.links <= 1:
-                return TOUCHED
-        elif not hashing:
-            return None
-        # ctime is not kept, or was moved by our own unlink of another name of this inode: only the content proves anything.
-        return None if self.same_content(handle, entry) else CHANGED
-
-    def of_link(self, directory: int, name: bytes, entry: Entry, *, renamed: bool) -> str | None:
-        """Judge the link `name` (`renamed`: by us, which moved its ctime). Raises FileNotFoundError when there is nothing."""
-        facts = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        found = difference(entry, facts, self.device)
-        if found is not None:
-            return found
-        if self.ctime and not renamed and entry.links <= 1 and facts.st_ctime_ns != entry.ctime_ns:
-            return TOUCHED
-        return None if os.readlink(name, dir_fd=directory) == entry.link else CHANGED
-
-    def same_content(self, handle: int, entry: Entry) -> bool:
-        """Whether the open file has the archived content now, and nobody wrote to it while we read."""
-        before = os.fstat(handle)
-        if entry.sha256 is None or before.st_size != entry.size:
-            return False
-        digest, offset = hashlib.sha256(), 0
-        while chunk := os.pread(handle, _CHUNK, offset):
-            self._stop()
-            digest.update(chunk)
-            offset += len(chunk)
-        after = os.fstat(handle)
-        quiet = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-        return quiet and digest.digest() == entry.sha256
-
-
-class _Run:
-    """One run over one folder."""
+class _Run(Emptying):
+    """One run over one folder on the NAS, with its marker."""
 
     def __init__(self, task: Task, callbacks: Callbacks, base: int, folder: int) -> None:
+        super().__init__(folder, task.manifest, marker.job_prefix(task.facts.job_id), callbacks)
         self.task = task
-        self.call = callbacks
         self.base = base
-        self.folder = folder
-        self.entries = task.manifest.entries
-        self.plan = _plan(task.manifest)
-        self.proof = _Proof(folder, callbacks.stop)
         self.job_id = task.facts.job_id
         self.marker_name = marker.marker_name(task.manifest.folder_name)
-        self.private_name = re.compile(re.escape(marker.job_prefix(self.job_id)) + rb"(\d{1,9})-[0-9a-f]{16}")
-        self.begun = False
-        self.done = 0
-        self.files = 0
-        self.bytes = 0
-        self.reasons: dict[bytes, str] = {}  # path -> why it stays
-        self.conflicts: set[bytes] = set()  # paths of private names that this run could not put back
 
     def run(self) -> Result:
         marker.clear_temporaries(self.folder, self.job_id)
         if self.task.started:
-            self._begin()
-        for at in reversed(self.plan.directories):
-            self._empty(self.entries[at].path)
+            self.begin()
+        self.empty_all()
         if not self.begun:
             raise PermanentError(
                 f"Nothing in {self.task.source} may be deleted: all of it is gone or was changed after the copy. Nothing was deleted."
             )
-        for at in reversed(self.plan.directories[1:]):
-            self._remove_directory(self.entries[at])
-        self._check_mounted()
-        kept = self._account()
+        self.remove_directories()
+        self.check_place()
+        kept = self.account()
         text = marker.final_text(self.task.facts, kept)
         written = marker.replace_final(self.folder, self.marker_name, text, self.job_id, self.call.fault_point)
         self.call.fault_point("deletion.final_marker")
         return Result(self.files, self.bytes, kept, written)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Before the first change: the marker is in place and durable, then the database knows."""
         try:
             text = marker.in_progress_text(self.task.facts)
@@ -309,283 +165,12 @@ class _Run:
             if not self.task.started:
                 raise
         self.call.fault_point("deletion.marker_written")
-        self.call.before_first_unlink()
-        self.call.fault_point("deletion.begun")
-        self.begun = True
+        super().begin()
 
-    def _check_mounted(self) -> None:
+    def check_place(self) -> None:
         mount.check_mounted(self.base, self.task.base, self.task.nas_id)
 
-    # Files and links
-
-    def _empty(self, path: bytes) -> None:
-        """Remove what the manifest names directly in one directory, first of all what an interrupted run left there."""
-        self._check_mounted()
-        with _visit(self.folder, path) as directory:
-            if directory is not None:
-                self._settle(directory, path)
-            for index in self.plan.children.get(path, []):
-                self.call.stop()
-                if directory is None:
-                    self._log(self.entries[index], GONE)
-                else:
-                    self._remove(directory, index)
-                self._step()
-
-    def _remove(self, directory: int, index: int) -> None:
-        entry = self.entries[index]
-        with ExitStack() as stack:
-            reason, handle = _check(stack, self.proof, directory, entry, hashing=True)
-            if reason is None and not self.begun:
-                self._begin()
-                reason, handle = _check(stack, self.proof, directory, entry, hashing=True)  # that took its time
-            if reason is not None:
-                self._keep(entry, reason)
-                return
-            private = self._private(index)
-            try:
-                os.rename(_name(entry), private, src_dir_fd=directory, dst_dir_fd=directory)
-            except FileNotFoundError:
-                self._log(entry, GONE)
-                return
-            except OSError as exc:
-                self._keep(entry, _entry_only(exc))
-                return
-            self.call.fault_point("deletion.renamed")
-            self._finish(directory, private, entry, lambda: self._still(directory, private, entry, handle))
-
-    def _still(self, directory: int, private: bytes, entry: Entry, handle: int) -> bool:
-        """Whether the private name holds the very thing that was judged, unwritten since."""
-        if entry.type == "link":
-            return self.proof.of_link(directory, private, entry, renamed=True) is None
-        here, judged = os.stat(private, dir_fd=directory, follow_symlinks=False), os.fstat(handle)
-        return os.path.samestat(here, judged) and difference(entry, judged, self.proof.device) is None
-
-    def _finish(self, directory: int, private: bytes, entry: Entry, proven: Callable[[], bool]) -> None:
-        """Unlink a private name that is proven, else put it back."""
-        try:
-            reason = CHANGED
-            if proven():
-                self.call.fault_point("deletion.checked")
-                os.unlink(private, dir_fd=directory)
-                reason = ""
-        except FileNotFoundError:
-            self._log(entry, "taken over by another run")
-            return
-        except PermanentError:
-            reason = REPLACED
-        except OSError as exc:
-            reason = _entry_only(exc)
-        if reason:
-            self._restore(directory, private, entry, reason)
-            return
-        self.files += 1
-        self.bytes += entry.size if entry.type == "file" else 0
-        self._log(entry, "deleted")
-        self.call.fault_point("deletion.unlinked")
-
-    def _restore(self, directory: int, private: bytes, entry: Entry, reason: str) -> None:
-        """Give a private name its old name back, never replacing what has that name now: then both stay."""
-        try:
-            handles.rename_noreplace(directory, private, directory, _name(entry))
-        except FileNotFoundError:
-            self._log(entry, "taken over by another run")
-        except OSError as exc:
-            _entry_only(exc)
-            path = _join(_parent(entry.path), private)
-            self.conflicts.add(path)
-            self.reasons[path] = f"{reason}; was {printable(entry.path)}, a name that exists again"
-            self._log(entry, f"kept as {printable(private)}: {reason}")
-        else:
-            self._keep(entry, reason)
-        self.call.fault_point("deletion.restored")
-
-    def _settle(self, directory: int, path: bytes) -> None:
-        """Take over what other runs left under private names: their content decides."""
-        for name in sorted(os.fsencode(name) for name in os.listdir(directory)):
-            found = self.private_name.fullmatch(name)
-            index = int(found[1]) if found else 0
-            if not 0 < index < len(self.entries) or _join(path, name) in self.conflicts:
-                continue
-            entry = self.entries[index]
-            if entry.type == "directory" or _parent(entry.path) != path:
-                continue  # not a name we gave
-            self.call.stop()
-            if not self.begun:
-                self._begin()
-            self._take_over(directory, name, index)
-
-    def _take_over(self, directory: int, name: bytes, index: int) -> None:
-        entry, private = self.entries[index], self._private(index)
-        try:
-            os.rename(name, private, src_dir_fd=directory, dst_dir_fd=directory)
-        except FileNotFoundError:
-            return  # its own run, or another, was faster
-        except OSError as exc:
-            self.reasons[_join(_parent(entry.path), name)] = _entry_only(exc)
-            return
-        self.call.fault_point("deletion.taken_over")
-        self._finish(directory, private, entry, lambda: self._archived(directory, private, entry))
-
-    def _archived(self, directory: int, private: bytes, entry: Entry) -> bool:
-        """Whether the content under a private name is the archived one."""
-        if entry.type == "link":
-            facts = os.stat(private, dir_fd=directory, follow_symlinks=False)
-            return stat.S_ISLNK(facts.st_mode) and os.readlink(private, dir_fd=directory) == entry.link
-        with handles.file(directory, private) as handle:
-            return self.proof.same_content(handle, entry)
-
-    def _private(self, index: int) -> bytes:
-        return marker.job_prefix(self.job_id) + f"{index}-{secrets.token_hex(8)}".encode()
-
-    # Directories, and what is left
-
-    def _remove_directory(self, entry: Entry) -> None:
-        self.call.stop()
-        self._check_mounted()
-        with _visit(self.folder, _parent(entry.path)) as parent:
-            facts = None if parent is None else handles.lstat(parent, _name(entry))
-            if parent is None or facts is None:
-                self._log(entry, GONE)
-            elif not stat.S_ISDIR(facts.st_mode) or (facts.st_dev, facts.st_ino) != (self.proof.device, entry.inode):
-                self._log(entry, f"kept: {REPLACED}")
-            else:
-                try:
-                    os.rmdir(_name(entry), dir_fd=parent)
-                    self._log(entry, "deleted")
-                except FileNotFoundError:
-                    self._log(entry, GONE)
-                except OSError as exc:
-                    reason = _entry_only(exc)
-                    self._log(entry, "kept: not empty" if exc.errno in {errno.ENOTEMPTY, errno.EEXIST} else f"kept: {reason}")
-        self.call.fault_point("deletion.directory")
-        self._step()
-
-    def _account(self) -> list[Kept]:
-        """Every file that is there now, with the reason: the folder itself is asked, so a resumed run says the same."""
-        kept: list[Kept] = []
-        for path, trouble in _files_below(self.folder, self._settle):
-            if marker.is_temporary(path, self.job_id):
-                continue
-            if path == self.marker_name and marker.is_own(self.folder, path, self.job_id):
-                continue
-            kept.append(Kept(path, trouble or self.reasons.get(path, NEW)))
-        return sorted(kept, key=lambda item: item.path)
-
-    def _keep(self, entry: Entry, reason: str) -> None:
-        if reason == GONE:
-            self._log(entry, GONE)
-            return
-        self.reasons[entry.path] = reason
-        self._log(entry, f"kept: {reason}")
-
-    def _log(self, entry: Entry, result: str) -> None:
-        self.call.log(f"delete_{entry.type}", printable(entry.path), entry.size, result)
-
-    def _step(self) -> None:
-        self.done += 1
-        self.call.progress(self.done, len(self.entries) - 1)
-
-
-def _plan(manifest: Manifest) -> _Plan:
-    """Raises PermanentError when the manifest is no tree: nothing is deleted by a damaged list."""
-    plan = _Plan([], {})
-    known: set[bytes] = set()
-    for index, entry in enumerate(manifest.entries):
-        handles.split(entry.path)
-        fits = _parent(entry.path) in known and entry.path != b"" if index else entry.path == b"" and entry.type == "directory"
-        if not fits:
-            raise PermanentError(f"The manifest is damaged at {printable(entry.path)!r}. Nothing was deleted.")
-        if entry.type == "directory":
-            plan.directories.append(index)
-            known.add(entry.path)
-        else:
-            plan.children.setdefault(_parent(entry.path), []).append(index)
-    if not plan.directories:
-        raise PermanentError("The manifest is empty. Nothing was deleted.")
-    return plan
-
-
-def _check(stack: ExitStack, proof: _Proof, directory: int, entry: Entry, *, hashing: bool) -> tuple[str | None, int]:
-    """Judge what stands under the entry's name: (None, its handle, open in `stack`; -1 for a link), or (why not, -1)."""
-    try:
-        if entry.type == "link":
-            return proof.of_link(directory, _name(entry), entry, renamed=False), -1
-        handle = stack.enter_context(handles.file(directory, _name(entry)))
-        return proof.of_file(handle, entry, hashing=hashing), handle
-    except FileNotFoundError:
-        return GONE, -1
-    except PermanentError:
-        return REPLACED, -1
-    except OSError as exc:
-        return _entry_only(exc), -1
-
-
-@contextmanager
-def _visit(folder: int, path: bytes) -> Iterator[int | None]:
-    """Open a directory of the manifest; None when it is not there, is something else now, is closed to us or on another device."""
-    with ExitStack() as stack:
-        handle: int | None = None
-        try:
-            handle = stack.enter_context(handles.directory(folder, path))
-            if not mount.same_device(folder, handle):
-                handle = None
-        except OSError as exc:
-            if exc.errno not in _NO_DIRECTORY:
-                _entry_only(exc)
-        yield handle
-
-
-def _files_below(
-    folder: int, before: Callable[[int, bytes], None] = lambda _directory, _path: None
-) -> Iterator[tuple[bytes, str | None]]:
-    """Yield (path, None) for all that is no directory, and (path, reason) for a directory that could not be looked into.
-
-    before(directory, path) is called ahead of each listing. One directory is open at a time.
-    """
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        try:
-            with handles.directory(folder, path) as directory:
-                if not mount.same_device(folder, directory):
-                    yield path, "another file system is mounted here"
-                    continue
-                before(directory, path)
-                with os.scandir(directory) as listing:
-                    found = [(_join(path, os.fsencode(item.name)), item.is_dir(follow_symlinks=False)) for item in listing]
-        except OSError as exc:
-            if exc.errno not in _NO_DIRECTORY:
-                yield path, _entry_only(exc)
-            continue
-        pending.extend(name for name, is_directory in found if is_directory)
-        yield from ((name, None) for name, is_directory in found if not is_directory)
-
-
-def _entry_only(exc: OSError) -> str:
-    """Why one entry stays; raises the failure again when it is not about one entry."""
-    if exc.errno in _NO_FILE:
-        return REPLACED
-    if exc.errno in _ENTRY_ONLY:
-        return f"could not be deleted: {(exc.strerror or str(exc)).lower()}"
-    raise exc
-
-
-def _type(facts: os.stat_result) -> EntryType | None:
-    if stat.S_ISREG(facts.st_mode):
-        return "file"
-    if stat.S_ISLNK(facts.st_mode):
-        return "link"
-    return "directory" if stat.S_ISDIR(facts.st_mode) else None
-
-
-def _name(entry: Entry) -> bytes:
-    return entry.path.rpartition(b"/")[2]
-
-
-def _parent(path: bytes) -> bytes:
-    return path.rpartition(b"/")[0]
-
-
-def _join(path: bytes, name: bytes) -> bytes:
-    return path + b"/" + name if path else name
+    def is_own(self, path: bytes) -> bool:
+        if marker.is_temporary(path, self.job_id):
+            return True
+        return path == self.marker_name and marker.is_own(self.folder, path, self.job_id)

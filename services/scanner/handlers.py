@@ -9,10 +9,11 @@ import msgspec
 
 from services.scanner import deletion, marker
 from services.scanner.catalog import Catalog
-from services.scanner.deletion import Callbacks, Task, Verdict
+from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
 from shared import faults, log, manifest
 from shared.db import CONNECTION_ERRORS
+from shared.emptying import Callbacks
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import Manifest, printable

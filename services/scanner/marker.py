@@ -16,6 +16,7 @@ from datetime import datetime
 import msgspec
 
 from shared import handles
+from shared.emptying import Kept
 from shared.errors import PermanentError
 from shared.manifest import printable
 
@@ -38,13 +39,6 @@ class MarkerFacts(msgspec.Struct, frozen=True):
     archive_size: int
     sha256: str
     file_count: int
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """Something that stays in the source: path relative to the folder, and why as a short phrase."""
-
-    path: bytes
-    reason: str
 
 
 def is_marker(name: str) -> bool:

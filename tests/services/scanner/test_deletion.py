@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from services.scanner import deletion, marker
-from services.scanner.deletion import CHANGED, NEW, REPLACED, TOUCHED
-from services.scanner.marker import Kept
-from shared import mount
+from shared import emptying, mount
+from shared.emptying import CHANGED, NEW, REPLACED, TOUCHED, Kept
 from shared.errors import Fenced, PermanentError, Waiting
 from shared.manifest import Entry, Manifest
 from tests.support.nas import Nas, names
@@ -355,7 +354,7 @@ def test_hard_links_go_by_content_once_a_sibling_is_gone(case: Case) -> None:
 
 def test_without_a_trusted_ctime_the_content_is_hashed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system that may make ctime up, a hidden change is found by hashing, and a moved ctime alone means nothing."""
-    monkeypatch.setattr(deletion, "_KEEPS_CTIME", frozenset[str]())
+    monkeypatch.setattr(emptying, "_KEEPS_CTIME", frozenset[str]())
     hidden, moved = case.put("hidden"), case.put("moved")
     case.archive()
     hide(hidden)
@@ -596,19 +595,19 @@ def test_a_source_on_another_device_waits(case: Case, nas: Nas) -> None:
 
 def test_failures_of_the_nas_end_the_run_and_failures_of_one_entry_do_not() -> None:
     """EIO is the NAS's: come back later. EACCES is the entry's: it stays, with the reason."""
-    assert deletion._entry_only(PermissionError(errno.EACCES, "Permission denied")) == "could not be deleted: permission denied"
+    assert emptying.entry_only(PermissionError(errno.EACCES, "Permission denied")) == "could not be deleted: permission denied"
     with pytest.raises(OSError, match="Input/output"):
-        deletion._entry_only(OSError(errno.EIO, "Input/output error"))
+        emptying.entry_only(OSError(errno.EIO, "Input/output error"))
 
 
 def test_ctime_is_trusted_by_name_of_the_file_system_only(tmp_path: Path) -> None:
     """What we do not know is not trusted; /proc is such a one."""
     handle = os.open("/proc", os.O_RDONLY)
     try:
-        assert not deletion.keeps_ctime(handle)
+        assert not emptying.keeps_ctime(handle)
     finally:
         os.close(handle)
-    assert not deletion.keeps_ctime(1_000_000)
+    assert not emptying.keeps_ctime(1_000_000)
 
 
 def test_a_deep_and_a_wide_tree_need_few_handles(case: Case) -> None:

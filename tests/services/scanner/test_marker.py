@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from services.scanner import marker
-from services.scanner.marker import Kept, MarkerFacts
+from services.scanner.marker import MarkerFacts
 from shared import handles
+from shared.emptying import Kept
 from shared.errors import PermanentError
 from tests.support.nas import names
 
