@@ -58,6 +58,12 @@ class Outcome(NamedTuple):
         return text or "it said nothing"
 
 
+def launched(argv: Sequence[str | bytes], limits: Mapping[int, int] | None = None) -> list[str | bytes]:
+    """The command that starts `argv` as a child of the calling thread that dies with it, within `limits`."""
+    limit_list = ",".join(f"{which}={value}" for which, value in (limits or {}).items())
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), limit_list, *argv]
+
+
 def _ignore(_: bytes) -> None:
     return
 
@@ -97,9 +103,8 @@ class Children:
         """
         if not os.access(argv[0], os.X_OK):
             raise ConfigurationError(f"{os.fsdecode(argv[0])} is missing or not executable.")
-        limit_list = ",".join(f"{which}={value}" for which, value in (limits or {}).items())
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), limit_list, *argv,
+            *launched(argv, limits),
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

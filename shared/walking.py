@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 import msgspec
@@ -154,7 +155,7 @@ def named(items: list[str]) -> str:
     return ", ".join(items[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-class _Findings:
+class Findings:
     """Counts every finding and remembers the first 20 names of each, so that a bad tree costs no memory."""
 
     def __init__(self) -> None:
@@ -214,6 +215,27 @@ def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length:
                 elif below is _FOLDER:
                     folders.append(child)
             pending.extend(reversed(folders))
+
+
+def scan_below(root: int, path: bytes, *, report: Report, stop: Stop, inspect: bool) -> Iterator[Entry]:
+    """Yield whatever stands at `path` below the open directory `root`, and all below it; paths are relative to `root`.
+
+    As `scan`, but `path` may also be a file or a link. Raises OSError when there is no such thing.
+    """
+    above, _, name = path.rpartition(b"/")
+    with handles.directory(root, above) as parent:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        found = _Look(report, os.fstat(root).st_dev, inspect).name(parent, name, path)
+        if isinstance(found, Entry):
+            yield found
+        elif found is _FOLDER:
+            with handles.directory(parent, name) as folder:
+
+                def below(finding: Finding, child: bytes) -> None:
+                    report(finding, path + b"/" + child if child else path)
+
+                for entry in scan(folder, report=below, stop=stop, inspect=inspect, prefix_length=len(path) + 1):
+                    yield msgspec.structs.replace(entry, path=path + b"/" + entry.path if entry.path else path)
 
 
 class _Folder:
@@ -367,7 +389,7 @@ def walk(root: int, stop: Stop) -> list[Entry]:
 
     Raises PermanentError with every refusal, SourceInUse when it changes meanwhile, TransientError when the file system fails.
     """
-    findings = _Findings()
+    findings = Findings()
     entries = list(scan(root, report=findings.report, stop=stop, inspect=True))
     if changes := findings.changes():
         raise SourceInUse(changes)
@@ -381,7 +403,7 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
 
     Raises SourceInUse when it changes meanwhile, TransientError when the file system fails.
     """
-    findings = _Findings()
+    findings = Findings()
     _check_folder_name(folder_name, findings.report)
     prefix = len(folder_name) + 1
     entries = list(scan(root, report=findings.report, stop=stop, inspect=True, prefix_length=prefix))
@@ -408,3 +430,37 @@ def _check_folder_name(name: bytes, report: Report) -> None:
         report(Finding.FOLDER_NAME, name)
     if len(name) + len(MARKER_SUFFIX) > NAME_LIMIT:
         report(Finding.FOLDER_NAME_LENGTH, name)
+
+
+def remove_tree(path: Path, stop: Stop) -> None:
+    """Remove a tree of ours, any depth, links never followed; nothing there is fine."""
+    name = os.fsencode(path.name)
+    with handles.root(path.parent) as parent:
+        found = handles.lstat(parent, name)
+        if found is None:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(name, dir_fd=parent)
+            return
+        with handles.directory(parent, name) as top:
+            _empty(top, stop)
+        os.rmdir(name, dir_fd=parent)
+
+
+def _empty(top: int, stop: Stop) -> None:
+    pending, folders = [b""], list[bytes]()
+    with Position(top) as position:
+        while pending:
+            stop()
+            folder = pending.pop()
+            folders.append(folder)
+            handle = position.at(folder)
+            os.fchmod(handle, 0o700)
+            for name in map(os.fsencode, os.listdir(handle)):  # noqa: PTH208 - pathlib cannot list a handle
+                if stat.S_ISDIR(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
+                    pending.append(folder + b"/" + name if folder else name)
+                else:
+                    os.unlink(name, dir_fd=handle)
+        for folder in reversed(folders[1:]):
+            parent, _, name = folder.rpartition(b"/")
+            os.rmdir(name, dir_fd=position.at(parent))

@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import shutil
-import stat
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -461,37 +460,3 @@ def _read_back(copy: int, entries: list[Entry], stop: Stop) -> None:
 def _kind(entry: Entry) -> tuple[str, int, bytes | None]:
     """What every tool must have made. Not times: rsync leaves one that differs by less than a second, so they are set here."""
     return (entry.type, entry.size, entry.link)
-
-
-def remove_tree(path: Path, stop: Stop) -> None:
-    """Remove a copy of ours, any depth, links never followed; nothing there is fine."""
-    name = os.fsencode(path.name)
-    with handles.root(path.parent) as parent:
-        found = handles.lstat(parent, name)
-        if found is None:
-            return
-        if not stat.S_ISDIR(found.st_mode):
-            os.unlink(name, dir_fd=parent)
-            return
-        with handles.directory(parent, name) as top:
-            _empty(top, stop)
-        os.rmdir(name, dir_fd=parent)
-
-
-def _empty(top: int, stop: Stop) -> None:
-    pending, folders = [b""], list[bytes]()
-    with Position(top) as position:
-        while pending:
-            stop()
-            folder = pending.pop()
-            folders.append(folder)
-            handle = position.at(folder)
-            os.fchmod(handle, 0o700)
-            for name in map(os.fsencode, os.listdir(handle)):  # noqa: PTH208 - pathlib cannot list a handle
-                if stat.S_ISDIR(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
-                    pending.append(folder + b"/" + name if folder else name)
-                else:
-                    os.unlink(name, dir_fd=handle)
-        for folder in reversed(folders[1:]):
-            parent, _, name = folder.rpartition(b"/")
-            os.rmdir(name, dir_fd=position.at(parent))

@@ -11,10 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from services.compressor.copying import remove_tree
 from shared import log
 from shared.manifest import SIDECAR_SUFFIX
-from shared.walking import Stop
+from shared.walking import Stop, remove_tree
 
 logger = log.get(__name__)
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared import digests, handles
+from shared.archiving import formats
 from shared.children import Children, Outcome
 from shared.errors import ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.manifest import Entry, printable
@@ -48,7 +49,8 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     """One entry of a listing.
 
     kind: `-` file, `d` directory, `l` link, else what 7-Zip says. mtime: 100 ns since 1970, None when it has none. crc32: 0 for
-    directories and empty files.
+    directories and empty files, and where the archive holds none (`has_crc`). mode: the nine permission bits, None where there are
+    none. link, hardlink: targets, where the format lists them (rar 5).
     """
 
     path: bytes
@@ -56,6 +58,12 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     size: int
     crc32: int
     mtime: int | None
+    has_crc: bool = False
+    mode: int | None = None
+    packed: int | None = None
+    encrypted: bool = False
+    link: bytes | None = None
+    hardlink: bytes | None = None
 
 
 def find_binary(configured: str | None) -> Path:
@@ -96,6 +104,40 @@ class SevenZip:
             raise
         return partial
 
+    async def pack(
+        self,
+        base: Path,
+        names: Sequence[bytes],
+        output: Path,
+        *,
+        archive_type: str,
+        level: int,
+        password: str | None,
+        volume_bytes: int | None,
+        on_progress: OnProgress,
+        what: str,
+    ) -> None:
+        """Pack what stands at `names` below `base` into `output`, or its volumes. What it leaves after a failure is the caller's.
+
+        Raises Waiting when the disk is full, PermanentError when something cannot be read, else TransientError.
+        """
+        options = [f"-t{archive_type}", f"-mx{level}", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET]
+        if archive_type == "zip":
+            options.append("-mtp=1")  # UTC seconds, which every tool reads; 7-Zip's own default only 7-Zip
+        if password is not None:
+            options += ["-p", "-mhe=on" if archive_type == "7z" else "-mem=AES256"]
+        if volume_bytes is not None:
+            options.append(f"-v{volume_bytes}b")
+        argv = [*self._argv("a", *options, "--", output), *names]
+        _check(await self._talk(argv, on_progress, password, cwd=str(base)), what)
+
+    async def check(self, archive: Path, password: str | None, on_progress: OnProgress) -> None:
+        """As `test`, for an archive of a person. Raises PermanentError with the code of what is wrong."""
+        argv = self._argv("t", *_QUIET, *([] if password else ["-p"]), "--", archive)
+        outcome = await self._talk(argv, on_progress, password)
+        if outcome.returncode != 0:
+            raise refusal(outcome, printable(os.fsencode(archive.name)), with_password=bool(password))
+
     async def test(self, archive: Path, on_progress: OnProgress) -> None:
         """Unpack in memory and check every CRC. Raises TransientError when the archive is damaged in any way."""
         await self._run(["t", *_QUIET, "-p", "--", archive], on_progress, f"Testing {archive.name}")
@@ -122,14 +164,20 @@ class SevenZip:
         return comparison.end()
 
     async def _run(self, arguments: Sequence[str | Path], on_progress: OnProgress, what: str) -> None:
+        _check(await self._talk(self._argv(*arguments), on_progress, None), what)
+
+    async def _talk(self, argv: Sequence[bytes], on_progress: OnProgress, password: str | None, cwd: str | None = None) -> Outcome:
         parser = ProgressParser()
 
         def hear(chunk: bytes) -> None:
             for progress in parser.feed(chunk):
                 on_progress(progress)
 
-        _check(await self._children.run(self._argv(*arguments), on_stdout=hear, env=_environment()), what)
-        on_progress(parser.done())  # its own last word may be 95 %
+        stdin = None if password is None else password.encode() + b"\n"  # asked for on stdin: arguments are everybody's to read
+        outcome = await self._children.run(argv, on_stdout=hear, env=_environment(), stdin=stdin, cwd=cwd)
+        if outcome.clean:
+            on_progress(parser.done())  # its own last word may be 95 %
+        return outcome
 
     def _argv(self, *arguments: str | Path) -> list[bytes]:
         return [os.fsencode(self._binary), *map(os.fsencode, arguments)]
@@ -162,6 +210,36 @@ def _check(outcome: Outcome, what: str) -> None:
     if outcome.returncode < 0:
         raise TransientError(f"{what} failed: 7-Zip was killed by signal {-outcome.returncode}.", Operation.COMPRESSION)
     raise TransientError(f"{what} failed: 7-Zip ended with code {outcome.returncode}: {complaint}.", Operation.COMPRESSION)
+
+
+_WRONG_PASSWORD = (b"Wrong password", b"Cannot open encrypted")
+_CUT_SHORT = (b"Unexpected end of", b"Missing volume", b"Can't find volume", b"Cannot find volume")
+_NOT_KNOWN = (b"Unsupported Method", b"Unsupported method", b"Unsupported feature")
+
+
+def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentError:
+    """Why a person's archive cannot be opened, in words they can act on, with a code for programs."""
+    said = outcome.stderr
+    if any(text in said for text in _WRONG_PASSWORD):
+        sentence = "The password is wrong, or the archive is damaged" if with_password else "It needs a password"
+        return PermanentError(f"{name} cannot be opened: {sentence[0].lower()}{sentence[1:]}.", formats.BAD_PASSWORD)
+    if any(text in said for text in _CUT_SHORT):
+        return PermanentError(f"{name} is cut short: its end, or one of its volumes, is missing.", formats.TRUNCATED)
+    if any(text in said for text in _NOT_KNOWN):
+        return PermanentError(f"{name} uses a method that cannot be unpacked here.", formats.UNKNOWN_FORMAT)
+    if outcome.returncode == 8 or b"allocate" in said:
+        return PermanentError(f"{name} needs more memory to be unpacked than is allowed.", formats.TOO_BIG)
+    return PermanentError(f"{name} is damaged: {outcome.complaint()}.", formats.DAMAGED)
+
+
+def volumes(path: Path) -> list[Path]:
+    """The files that make up an archive: itself, and what follows `.001`."""
+    if path.suffix != ".001":
+        return [path]
+    found = [path]
+    while (following := path.with_suffix(f".{len(found) + 1:03}")).is_file():
+        found.append(following)
+    return found
 
 
 def _check_length(archive: Path) -> None:
@@ -217,6 +295,25 @@ class ProgressParser:
         return self._last._replace(percent=100)
 
 
+_MODE_LENGTH = len(b"-rwxr-xr-x")
+
+
+def _kind(flags: bytes, mode: bytes, folder: bool) -> str:
+    """The mode's first letter says it; archives from Windows have no mode, some programs leave its type empty (`0`)."""
+    if folder:
+        return "d"
+    if mode and not mode.startswith(b"0"):
+        return mode[:1].decode("ascii", "replace")
+    return "d" if flags.startswith(b"D") else "-"
+
+
+def _permissions(mode: bytes) -> int | None:
+    """`-rwxr-xr-x` as a number; what stands for set-id and sticky bits counts as x where it is small."""
+    if not mode:
+        return None
+    return sum(1 << (8 - index) for index, letter in enumerate(mode[1:]) if letter not in b"-ST")
+
+
 class ListingParser:
     """Reads `l -slt -ba` as bytes: lines `Name = value`, a blank line after every entry. Pure.
 
@@ -224,7 +321,20 @@ class ListingParser:
     feeds and nowhere else.
     """
 
-    _NAMES = (b"Path", b"Size", b"Modified", b"Attributes", b"CRC")
+    _NAMES = frozenset(
+        (
+            b"Path",
+            b"Size",
+            b"Packed Size",
+            b"Modified",
+            b"Attributes",
+            b"CRC",
+            b"Folder",
+            b"Encrypted",
+            b"Symbolic Link",
+            b"Hard Link",
+        )
+    )
 
     def __init__(self) -> None:
         self._rest = b""
@@ -246,12 +356,21 @@ class ListingParser:
 
     def _entry(self) -> Listed:
         fields, self._fields = self._fields, {}
+        flags, _, mode = fields.get(b"Attributes", b"").rpartition(b" ")
+        if len(mode) != _MODE_LENGTH:
+            flags, mode = flags + mode, b""
         return Listed(
             path=fields.get(b"Path", b""),
-            kind=fields.get(b"Attributes", b"").rpartition(b" ")[2][:1].decode("ascii", "replace"),
+            kind=_kind(flags, mode, fields.get(b"Folder") == b"+"),
             size=int(fields.get(b"Size") or 0),
             crc32=int(fields.get(b"CRC") or b"0", 16),
             mtime=self._time(fields.get(b"Modified", b"")),
+            has_crc=bool(fields.get(b"CRC")),
+            mode=_permissions(mode),
+            packed=int(fields[b"Packed Size"]) if fields.get(b"Packed Size") else None,
+            encrypted=fields.get(b"Encrypted") == b"+",
+            link=fields.get(b"Symbolic Link") or None,
+            hardlink=fields.get(b"Hard Link") or None,
         )
 
     def _time(self, text: bytes) -> int | None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from services.compressor import copying
 from shared import handles, walking
 from shared.errors import PermanentError
 from shared.walking import Position, SourceInUse
@@ -113,7 +112,7 @@ def test_trees_deeper_than_any_path_are_walked_and_removed(folder: Path) -> None
     deep(folder, b"e", 200)
 
     report = look(folder)
-    copying.remove_tree(folder, nothing)
+    walking.remove_tree(folder, nothing)
 
     assert [r.split(";")[0] for r in report.refusals] == [
         "Paths longer than 3,500 bytes (folder name included) cannot be restored"]  # fmt: skip

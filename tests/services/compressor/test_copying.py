@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.compressor import copying
+from shared import walking
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
 from shared.walking import SourceInUse
 from tests.services.compressor.trees import STRATEGIES, copy, look, nothing, small_disk, tick, unprivileged
@@ -265,7 +266,7 @@ def test_a_tool_that_lies_is_caught(folder: Path, target: Path, monkeypatch: pyt
 
     with pytest.raises(TransientError, match="big has 0 bytes instead of"):
         copy(folder, target, "dd")
-    copying.remove_tree(target, nothing)
+    walking.remove_tree(target, nothing)
     with pytest.raises(TransientError, match="The copy differs from the source"):
         copy(folder, target, "rsync")
 
@@ -323,7 +324,7 @@ def test_another_account_than_root_can_read_and_remove_its_copy() -> None:
             assert (staging / "copy" / "locked" / "file").read_bytes() == b"x"
             assert (staging / "copy" / "locked").stat().st_mode & 0o777 == 0o555
 
-            copying.remove_tree(staging / "copy", nothing)
+            walking.remove_tree(staging / "copy", nothing)
         (source / "locked").chmod(0o755)
 
         assert list(staging.iterdir()) == []
@@ -348,7 +349,7 @@ def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
     os.mkfifo(tree / "a" / "fifo")
     (tree / "a" / "b").chmod(0o500)
 
-    copying.remove_tree(tree, nothing)
-    copying.remove_tree(tree, nothing)
+    walking.remove_tree(tree, nothing)
+    walking.remove_tree(tree, nothing)
 
     assert [p.name for p in tmp_path.rglob("*")] == ["precious", "file"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.compressor import copying
+from shared import walking
 from shared.archiving import sevenzip
 from shared.archiving.sevenzip import Listed, ListingParser, Progress, ProgressParser, compare
 from shared.children import Children
@@ -126,8 +126,8 @@ async def test_the_longest_paths_that_preflight_allows(folder: Path, work: Path)
     entries, archive = await pack(folder, work)
     await seven_zip().test(archive, nothing)
     differences = await seven_zip().differences(archive, entries, "folder")
-    copying.remove_tree(folder, nothing)
-    copying.remove_tree(work / "folder", nothing)
+    walking.remove_tree(folder, nothing)
+    walking.remove_tree(work / "folder", nothing)
 
     assert differences == []
     assert len(entries) == 614

@@ -1,0 +1,177 @@
+"""What an archive may not contain if it is to be unpacked here. Pure.
+
+We write every entry ourselves, by directory handle, into a fresh directory: nothing could get out of it. An archive that tries, or
+whose names would fall on each other here or on a file system that folds case, is refused as a whole with the reason.
+"""
+
+import unicodedata
+from collections.abc import Collection
+
+import msgspec
+
+from shared.archiving.formats import TOO_BIG, UNSAFE
+from shared.archiving.protocol import Limits, Member
+from shared.manifest import printable
+
+_NAME_LIMIT = 255
+_PATH_LIMIT = 3_500
+_LINK_LIMIT = 4_000
+_SHOWN = 20
+
+
+class Problem(msgspec.Struct, frozen=True):
+    code: str
+    sentence: str
+
+
+class Checks:
+    """Takes members one by one. `problems` holds the first 20 reasons not to unpack; no memory is spent once there are some."""
+
+    def __init__(self, limits: Limits, packed_bytes: int) -> None:
+        self._limits = limits
+        self._packed = max(packed_bytes, 1)
+        self._folders = {b""}
+        self._others: set[bytes] = set()
+        self._folded: dict[str, bytes] = {}
+        self._entries = 0
+        self.total_bytes = 0
+        self.problems: list[Problem] = []
+
+    def add(self, member: Member) -> None:
+        """Look at a member that would be unpacked."""
+        if self.problems:
+            self._count(member)
+            return
+        self._count(member)
+        if wrong := _path_problem(member.path):
+            self._say(UNSAFE, f"{printable(member.path) or 'an entry without a name'}: {wrong}")
+            return
+        if member.kind == "special":
+            self._say(UNSAFE, f"{printable(member.path)} is a device, socket or FIFO")
+            return
+        if member.link is not None and (wrong := link_problem(member)):
+            self._say(UNSAFE, wrong)
+        self._place(member)
+
+    def bytes_found(self, more: int) -> None:
+        """Count bytes whose number no listing told."""
+        self.total_bytes += more
+        self._check_size()
+
+    def _count(self, member: Member) -> None:
+        self._entries += 1
+        if self._entries == self._limits.entries + 1:
+            self._say(TOO_BIG, f"It has more than {self._limits.entries:,} entries")
+        if member.kind == "file":
+            self.total_bytes += max(member.size, 0)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if any(problem.code == TOO_BIG for problem in self.problems):
+            return
+        if self.total_bytes > self._limits.total_bytes:
+            self._say(TOO_BIG, f"Unpacked it has more than {self._limits.total_bytes:,} bytes, which is the limit")
+        elif self.total_bytes > self._limits.ratio_from and self.total_bytes / self._packed > self._limits.ratio:
+            self._say(TOO_BIG, f"Unpacked it is more than {self._limits.ratio} times as big as it is now, as a trap would be")
+
+    def _place(self, member: Member) -> None:
+        """Nothing may be there twice, stand below a file or a link, or differ from another name in case or writing only."""
+        path = member.path
+        parent = path.rpartition(b"/")[0]
+        if not self._make_folders(parent, path):
+            return
+        if member.kind == "directory":
+            self._make_folders(path, path)
+        elif path in self._others or path in self._folders:
+            self._say(UNSAFE, f"{printable(path)} is in it twice")
+        elif self._alone(path):
+            self._others.add(path)
+
+    def _make_folders(self, folder: bytes, path: bytes) -> bool:
+        missing = []
+        while folder not in self._folders:
+            missing.append(folder)
+            folder = folder.rpartition(b"/")[0]
+        for one in reversed(missing):
+            if one in self._others:
+                self._say(UNSAFE, f"{printable(path)} lies below {printable(one)}, which is a file or a link")
+                return False
+            self._folders.add(one)
+            if not self._alone(one):
+                return False
+        return True
+
+    def _alone(self, path: bytes) -> bool:
+        folded = unicodedata.normalize("NFC", path.decode("utf-8", "surrogateescape")).casefold()
+        other = self._folded.setdefault(folded, path)
+        if other != path:
+            self._say(UNSAFE, f"{printable(other)} and {printable(path)} differ only in case or in the writing of letters")
+        return other == path
+
+    def _say(self, code: str, sentence: str) -> None:
+        if len(self.problems) < _SHOWN:
+            self.problems.append(Problem(code, sentence))
+
+
+def _path_problem(path: bytes) -> str | None:
+    if path.startswith(b"/"):
+        return "its path is absolute"
+    parts = path.split(b"/")
+    if b".." in parts:
+        return "its path leads upwards"
+    if any(part in {b"", b"."} for part in parts) or b"\0" in path:
+        return "its path has an empty part"
+    if len(path) > _PATH_LIMIT or any(len(part) > _NAME_LIMIT for part in parts):
+        return f"its path is longer than {_PATH_LIMIT} bytes, or a name in it than {_NAME_LIMIT}"
+    return None
+
+
+def link_problem(member: Member) -> str | None:
+    """Why a link would lead out of the directory it is unpacked in; None when it cannot.
+
+    `..` is allowed before everything else only: behind a name it would count from wherever that name, itself a link perhaps, leads.
+    Then each link leads from its own real directory to a place inside, whatever other links it passes.
+    """
+    target, shown = member.link or b"", printable(member.path)
+    if member.kind == "hardlink":
+        return f"{shown} is a hard link to {printable(target)}: {wrong}" if (wrong := _path_problem(target)) else None
+    if not target or b"\0" in target or len(target) > _LINK_LIMIT:
+        return f"{shown} is a link without a usable target"
+    if target.startswith(b"/"):
+        return f"{shown} is a link to the absolute path {printable(target)}"
+    parts = [part for part in target.split(b"/") if part not in {b"", b"."}]
+    ups = 0
+    while ups < len(parts) and parts[ups] == b"..":
+        ups += 1
+    if ups > member.path.count(b"/") or b".." in parts[ups:]:
+        return f"{shown} is a link that leads outside: {printable(target)}"
+    return None
+
+
+def normal(path: bytes) -> bytes:
+    """A path without `./` before and `/` after; the archive's own root (`.`) becomes empty."""
+    while path.startswith(b"./"):
+        path = path[2:].lstrip(b"/")
+    path = path.rstrip(b"/") if path.strip(b"/") else path
+    return b"" if path == b"." else path
+
+
+class Chosen:
+    """Which members are wanted: those named and everything below them; all, when none is named."""
+
+    def __init__(self, names: Collection[bytes]) -> None:
+        self._names = {normal(name): False for name in names}
+
+    def wants(self, path: bytes) -> bool:
+        if not self._names:
+            return True
+        name = path
+        while name:
+            if name in self._names:
+                self._names[name] = True
+                return True
+            name = name.rpartition(b"/")[0]
+        return False
+
+    def missing(self) -> list[bytes]:
+        return [name for name, found in self._names.items() if not found]

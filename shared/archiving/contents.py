@@ -1,0 +1,162 @@
+"""What is packed, entry by entry, and whether an archive holds exactly that."""
+
+import os
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from shared import handles
+from shared.archiving.formats import Format
+from shared.archiving.protocol import Member
+from shared.errors import Operation, PermanentError, TransientError
+from shared.manifest import Entry, printable
+from shared.walking import Findings, Position, SourceInUse, Stop, scan_below
+
+CREATED = (Format.ZIP, Format.SEVENZIP, Format.TAR, Format.TAR_GZ, Format.TAR_BZ2, Format.TAR_XZ, Format.TAR_ZST)
+_BLOCK = 1 << 20
+_MAX_DIFFERENCES = 20
+_NS = 10**9
+_LAST_ZIP_TIME = 2**32 - 1
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What stands below the chosen names: paths relative to the base they were chosen below, parents first.
+
+    total_bytes: content of files. file_count: files and links. warnings: what an archive cannot hold, as sentences.
+    """
+
+    entries: list[Entry]
+    total_bytes: int
+    file_count: int
+    warnings: list[str]
+
+
+def chosen(names: Sequence[bytes]) -> list[bytes]:
+    """The names in byte order, without those that lie below others. Raises PermanentError for what is no plain relative path. Pure."""
+    if not names:
+        raise PermanentError("Nothing was chosen.")
+    for name in names:
+        if not handles.split(name):
+            raise PermanentError("An archive is made of named files and folders, not of the top folder itself.")
+    kept: set[bytes] = set()
+    for name in sorted(set(names), key=lambda name: name.count(b"/")):
+        parts = name.split(b"/")
+        if not any(b"/".join(parts[:length]) in kept for length in range(1, len(parts))):
+            kept.add(name)
+    return sorted(kept)
+
+
+def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[[int], None]) -> Contents:
+    """Look at everything and read every file for its CRC-32; `on_bytes` gets the bytes read so far.
+
+    Raises PermanentError with everything that cannot be archived, SourceInUse when it changes meanwhile, TransientError when the file
+    system fails, what `stop` raises.
+    """
+    findings = Findings()
+    with handles.root(base) as root:
+        entries: list[Entry] = []
+        for name in chosen(names):
+            try:
+                entries += scan_below(root, name, report=findings.report, stop=stop, inspect=True)
+            except FileNotFoundError as exc:
+                raise PermanentError(f"There is no {printable(name)} (any more).") from exc
+        if changes := findings.changes():
+            raise SourceInUse(changes)
+        if refusals := findings.sentences(warnings=False):
+            raise PermanentError(" ".join(refusals))
+        entries = _with_digests(root, entries, stop, on_bytes)
+    return Contents(
+        entries=entries,
+        total_bytes=sum(entry.size for entry in entries if entry.type == "file"),
+        file_count=sum(1 for entry in entries if entry.type != "directory"),
+        warnings=findings.sentences(warnings=True),
+    )
+
+
+def _with_digests(root: int, entries: list[Entry], stop: Stop, on_bytes: Callable[[int], None]) -> list[Entry]:
+    found, done, wrong = [], 0, list[str]()
+    with Position(root) as position:
+        for entry in entries:
+            if entry.type != "file" or not entry.size:
+                found.append(entry)
+                continue
+            parent, _, name = entry.path.rpartition(b"/")
+            try:
+                with handles.file(position.at(parent), name) as handle:
+                    crc, size = _crc32(handle, stop, partial(_later, on_bytes, done))
+                    now = os.fstat(handle)
+            except FileNotFoundError:
+                raise SourceInUse([printable(entry.path)]) from None
+            except OSError as exc:
+                raise TransientError(f"{printable(entry.path)} cannot be read: {exc.strerror}.", Operation.COMPRESSION) from exc
+            if (size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) != (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode):
+                wrong.append(printable(entry.path))
+            done += entry.size
+            found.append(msgspec.structs.replace(entry, crc32=crc))
+    if wrong:
+        raise SourceInUse(wrong)
+    return found
+
+
+def _later(on_bytes: Callable[[int], None], before: int, count: int) -> None:
+    on_bytes(before + count)
+
+
+def _crc32(handle: int, stop: Stop, on_bytes: Callable[[int], None]) -> tuple[int, int]:
+    crc, size = 0, 0
+    buffer = bytearray(_BLOCK)
+    view = memoryview(buffer)
+    while count := os.readv(handle, [view]):
+        stop()
+        crc = zlib.crc32(view[:count], crc)
+        size += count
+        on_bytes(size)
+    return crc, size
+
+
+_KINDS = {"file": "file", "directory": "directory", "link": "link"}
+
+
+class Comparison:
+    """Every member must be one of the manifest's, equal in type, size, CRC-32 and time, and none may be left. Pure.
+
+    Time as exactly as the format holds it: tar to the nanosecond, 7z to 100 ns, zip to the second (from 1970 to 2106). An entry that is
+    in the manifest is never excused for a CRC that the archive does not tell.
+    """
+
+    def __init__(self, entries: Iterable[Entry], of: Format) -> None:
+        self._format = of
+        self._left = {entry.path: entry for entry in entries}
+        self._found: list[str] = []
+        self._more = 0
+
+    def add(self, member: Member) -> None:
+        entry = self._left.pop(member.path, None)
+        if entry is None:
+            self._say(f"not chosen, or twice in the archive: {printable(member.path)}")
+            return
+        crc = 0 if entry.type == "directory" else entry.crc32
+        expected = (entry.type, entry.size, crc, self._time(entry.mtime_ns))
+        actual = (member.kind, member.size, 0 if entry.type == "directory" else member.crc32, member.mtime_ns)
+        names = ("type", "size", "CRC", "time")
+        if wrong := [name for name, one, other in zip(names, expected, actual, strict=True) if one != other]:
+            self._say(f"different {', '.join(wrong)}: {printable(member.path)}")
+
+    def end(self) -> list[str]:
+        for path in self._left:
+            self._say(f"missing in the archive: {printable(path)}")
+        return [*self._found, f"and {self._more:,} more"] if self._more else self._found
+
+    def _time(self, mtime_ns: int) -> int:
+        if self._format is Format.ZIP:
+            return min(max(mtime_ns // _NS, 0), _LAST_ZIP_TIME) * _NS
+        return mtime_ns // 100 * 100 if self._format is Format.SEVENZIP else mtime_ns
+
+    def _say(self, difference: str) -> None:
+        if len(self._found) < _MAX_DIFFERENCES:
+            self._found.append(difference)
+        else:
+            self._more += 1

@@ -1,0 +1,127 @@
+"""Archive formats: what each can hold, and which one a file is, by its content and never by its name."""
+
+import bz2
+import lzma
+import os
+import zlib
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+import zstandard
+
+from shared import handles
+from shared.errors import PermanentError
+from shared.manifest import printable
+
+UNKNOWN_FORMAT = "unknown-format"
+DAMAGED = "damaged"
+TRUNCATED = "truncated"
+BAD_PASSWORD = "bad-password"  # noqa: S105 - a code, not a password
+UNSAFE = "unsafe-archive"
+TOO_BIG = "too-big"
+
+_BLOCK = 512
+# A bzip2 block of 900 kB is decoded as a whole: less than that of a file may say nothing about what is in it.
+_HEAD = (1 << 20) + (1 << 16)
+
+
+class Format(StrEnum):
+    ZIP = "zip"
+    SEVENZIP = "7z"
+    RAR = "rar"
+    TAR = "tar"
+    TAR_GZ = "tar.gz"
+    TAR_BZ2 = "tar.bz2"
+    TAR_XZ = "tar.xz"
+    TAR_ZST = "tar.zst"
+    GZ = "gz"
+    BZ2 = "bz2"
+    XZ = "xz"
+    ZST = "zst"
+
+    @property
+    def by_7zip(self) -> bool:
+        """7-Zip opens it; the others are streams that we read ourselves."""
+        return self in {Format.ZIP, Format.SEVENZIP, Format.RAR}
+
+    @property
+    def is_tar(self) -> bool:
+        return self.value.partition(".")[0] == "tar"
+
+    @property
+    def compression(self) -> str:
+        """What the stream is packed with: `gz`, `bz2`, `xz`, `zst`, or nothing."""
+        return "" if self is Format.TAR else self.value.rpartition(".")[2]
+
+
+_COMPRESSED = {b"\x1f\x8b\x08": "gz", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": Format.SEVENZIP,
+    b"PK\x03\x04": Format.ZIP,
+    b"PK\x05\x06": Format.ZIP,  # an empty one
+    b"PK\x07\x08": Format.ZIP,  # the first of several volumes
+    b"Rar!\x1a\x07": Format.RAR,
+}
+
+
+def detect(path: Path) -> Format:
+    """What a file is. Raises PermanentError "unknown-format" for what we do not open, OSError when it cannot be read."""
+    with handles.root(path.parent) as parent, handles.file(parent, os.fsencode(path.name)) as file:
+        head = os.pread(file, _HEAD, 0)
+    found = of_head(head)
+    if found is None:
+        name = printable(os.fsencode(path.name))
+        what = "it is empty" if not head else "it is none of zip, 7z, rar, tar, gz, bz2, xz, zst"
+        hint = " Of several volumes choose the first." if path.suffix[1:].isdigit() and path.suffix != ".001" else ""
+        raise PermanentError(f"{name} is not an archive that can be opened here: {what}.{hint}", UNKNOWN_FORMAT)
+    return found
+
+
+def of_head(head: bytes) -> Format | None:
+    """The format of a file that begins with these bytes (a mebibyte of them); None for an unknown one. Pure."""
+    for magic, found in _ARCHIVES.items():
+        if head.startswith(magic):
+            return found
+    for magic, packing in _COMPRESSED.items():
+        if head.startswith(magic):
+            return Format(f"tar.{packing}" if _is_tar(_first_block(packing, head)) else packing)
+    return Format.TAR if _is_tar(head) else None
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether a header's checksum is right: old archives have no magic. An archive of nothing is two blocks of zeros."""
+    block = head[:_BLOCK]
+    if len(block) < _BLOCK:
+        return False
+    if not any(block):
+        return len(head) >= 2 * _BLOCK and not any(head[: 2 * _BLOCK])
+    field = block[148:156].strip(b" \0")
+    try:
+        expected = int(field, 8)
+    except ValueError:
+        return False
+    plain = block[:148] + b" " * 8 + block[156:]
+    return expected in {sum(plain), sum(byte - 256 if byte > 127 else byte for byte in plain)}
+
+
+def _first_block(packing: str, head: bytes) -> bytes:
+    """The first unpacked bytes; fewer or none when the stream is damaged, which its reader says later."""
+    wanted = 2 * _BLOCK
+    with suppress(zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, MemoryError):
+        if packing == "gz":
+            return zlib.decompressobj(31).decompress(head, wanted)
+        if packing == "bz2":
+            return bz2.BZ2Decompressor().decompress(head, wanted)
+        if packing == "xz":
+            return lzma.LZMADecompressor(memlimit=256 << 20).decompress(head, wanted)
+        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(head).read(wanted)
+    return b""
+
+
+def single_name(archive_name: bytes, found: Format) -> bytes:
+    """The name of what a `.gz` and its kin hold: the archive's without its ending."""
+    ending = b"." + found.value.encode()
+    if archive_name.lower().endswith(ending) and len(archive_name) > len(ending):
+        return archive_name[: -len(ending)]
+    return archive_name + b".unpacked"

@@ -1,0 +1,106 @@
+"""Packed streams: gzip, bzip2, xz and zstd, read to their very end and written with a level from 0 to 9."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+from contextlib import ExitStack
+from typing import BinaryIO, cast
+
+import zstandard
+
+_BUFFER = 1 << 20
+# What zstd's own command calls 1 to 19, spread over our ten levels: 3 is its default.
+_ZSTD_LEVELS = (1, 1, 2, 3, 4, 5, 7, 9, 13, 19)
+_ZSTD_WINDOW = 1 << 27
+_ZSTD_MAGIC = 0xFD2FB528
+_ZSTD_SKIPPABLE = 0x184D2A50
+
+
+class Packed(io.RawIOBase):
+    """The file below a stream; `position` says how much of it was read."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.position = 0
+        self.size = os.fstat(handle).st_size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer; we only get memoryviews
+        count = os.preadv(self.handle, [buffer], self.position)
+        self.position += count
+        return count
+
+
+def reader(stack: ExitStack, packed: Packed, compression: str) -> BinaryIO:
+    """What is in the stream. Reading raises EOFError when it is cut short, OSError (no errno), zlib.error, ... when damaged."""
+    file = io.BufferedReader(packed, _BUFFER)
+    if compression == "gz":
+        return cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=file)))
+    if compression == "bz2":
+        return cast("BinaryIO", stack.enter_context(bz2.BZ2File(file)))
+    if compression == "xz":
+        return cast("BinaryIO", stack.enter_context(lzma.LZMAFile(file)))
+    if compression == "zst":
+        check_zstd_end(io.BufferedReader(Packed(packed.handle), _BUFFER))
+        whole = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        return cast("BinaryIO", stack.enter_context(whole.stream_reader(file, read_across_frames=True)))
+    return file
+
+
+def check_zstd_end(file: BinaryIO) -> None:
+    """Walk over the frames' blocks without unpacking them: zstandard's reader ends quietly where a stream was cut.
+
+    Raises EOFError when it is cut short, ZstdError when it is no zstd stream.
+    """
+    while magic := file.read(4):
+        number = int.from_bytes(magic, "little")
+        if number & 0xFFFFFFF0 == _ZSTD_SKIPPABLE:
+            _skip(file, int.from_bytes(_exactly(file, 4), "little"))
+        elif number == _ZSTD_MAGIC:
+            _skip_frame(file)
+        else:
+            raise zstandard.ZstdError("what follows a frame is none")
+
+
+def _skip_frame(file: BinaryIO) -> None:
+    """RFC 8878, 3.1.1: descriptor, window, dictionary id and content size; blocks; a checksum of 4 bytes if there is one."""
+    descriptor = _exactly(file, 1)[0]
+    single, size_flag = bool(descriptor & 0x20), descriptor >> 6
+    size_bytes = (1 if single else 0, 2, 4, 8)[size_flag]
+    _skip(file, (0 if single else 1) + (0, 1, 2, 4)[descriptor & 3] + size_bytes)
+    last = False
+    while not last:
+        header = int.from_bytes(_exactly(file, 3), "little")
+        last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        _skip(file, 1 if kind == 1 else size)  # 1: one byte, repeated
+    _skip(file, 4 if descriptor & 4 else 0)
+
+
+def _skip(file: BinaryIO, count: int) -> None:
+    while count:
+        count -= len(_exactly(file, min(count, _BUFFER)))
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise EOFError("the zstd stream is cut short")
+    return data
+
+
+def writer(stack: ExitStack, file: BinaryIO, compression: str, level: int) -> BinaryIO:
+    """Pack what is written into `file`, which stays open. level: 0 to 9; what a format does not have becomes its nearest."""
+    if compression == "gz":
+        return cast("BinaryIO", stack.enter_context(gzip.GzipFile("", "wb", level, file, mtime=0)))
+    if compression == "bz2":
+        return cast("BinaryIO", stack.enter_context(bz2.BZ2File(file, "wb", compresslevel=max(1, level))))
+    if compression == "xz":
+        return cast("BinaryIO", stack.enter_context(lzma.LZMAFile(file, "wb", preset=level)))
+    if compression == "zst":
+        packer = zstandard.ZstdCompressor(level=_ZSTD_LEVELS[level], write_checksum=True, threads=-1)
+        return cast("BinaryIO", stack.enter_context(packer.stream_writer(file, closefd=False)))
+    return file

@@ -1,0 +1,515 @@
+"""The process that reads other people's archives and writes tar: `python -m shared.archiving.worker`, started by `engine`.
+
+A process of its own, so that memory, time and file sizes can be limited and a defect in a parser stays here. One request on stdin,
+answers on stdout (shared/archiving/protocol.py). It ends by itself or by a signal; what it wrote is removed by who started it.
+"""
+
+import fcntl
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import zstandard
+
+from shared import handles
+from shared.archiving import formats, sevenzip, streams, tars
+from shared.archiving.checks import Checks, Chosen, link_problem, normal
+from shared.archiving.formats import Format
+from shared.archiving.protocol import (
+    ENCODER,
+    REQUEST,
+    Answer,
+    Doing,
+    Extract,
+    Extracted,
+    Failed,
+    Found,
+    Kind,
+    MakeTar,
+    Member,
+    Request,
+    Scan,
+    Scanned,
+)
+from shared.archiving.writing import Writer
+from shared.children import STDERR_CAP, Outcome, launched
+from shared.errors import NOT_FOUND, ArchiverError, Operation, PermanentError, Waiting, from_os_error
+from shared.manifest import printable
+from shared.walking import SourceInUse
+
+_BLOCK = 1 << 20
+_EVERY_S = 0.2
+_NAMED_AT_MOST = 200
+_LONGEST_LINK = 4_000
+_NS_PER_TICK = 100
+_DAMAGE = (
+    tars.DamagedTar,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    UnicodeError,
+    ValueError,
+    OverflowError,
+)
+
+
+def main() -> None:
+    """Do what stdin asks for."""
+    request = REQUEST.decode(sys.stdin.buffer.read())
+    try:
+        say(_answer(request))
+    except SourceInUse as exc:
+        say(Failed("in-use", str(exc)))
+    except ArchiverError as exc:
+        if isinstance(exc, PermanentError):
+            say(Failed("permanent", str(exc), exc.code))
+        else:
+            say(Failed("waiting" if isinstance(exc, Waiting) else "transient", str(exc)))
+    sys.stdout.buffer.flush()
+
+
+def _answer(request: Request) -> Answer:
+    name = Path(request.output if isinstance(request, MakeTar) else request.archive).name
+    shown = printable(os.fsencode(name))
+    try:
+        if isinstance(request, MakeTar):
+            return tars.make(request, progress())
+        return scan(request) if isinstance(request, Scan) else extract(request)
+    except EOFError as exc:
+        raise PermanentError(f"{shown} is cut short: its end is missing.", formats.TRUNCATED) from exc
+    except MemoryError as exc:
+        raise PermanentError(f"{shown} needs more memory to be unpacked than is allowed.", formats.TOO_BIG) from exc
+    except OSError as exc:
+        if exc.errno is None:  # what gzip and bz2 raise
+            raise PermanentError(f"{shown} is damaged: {exc}.", formats.DAMAGED) from exc
+        raise from_os_error(exc, Operation.COMPRESSION) from exc
+    except _DAMAGE as exc:
+        what = "its end is missing" if "unexpected end" in str(exc) else str(exc)
+        code = formats.TRUNCATED if "unexpected end" in str(exc) else formats.DAMAGED
+        raise PermanentError(f"{shown} is damaged: {what}.", code) from exc
+
+
+def say(answer: Answer) -> None:
+    sys.stdout.buffer.write(ENCODER.encode(answer) + b"\n")
+
+
+def progress() -> Callable[[Doing], None]:
+    """Say how far it is, five times per second at most."""
+    last = 0.0
+
+    def told(doing: Doing) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= _EVERY_S:
+            last = now
+            say(doing)
+            sys.stdout.buffer.flush()
+
+    return told
+
+
+# Reading -----------------------------------------------------------------------------------------------------------------------
+
+
+class Archive:
+    """One archive: its members, and its members with their content. Both may be asked for once each."""
+
+    def __init__(self, request: Scan | Extract, stack: ExitStack) -> None:
+        self.path = Path(request.archive)
+        self.name = printable(os.fsencode(self.path.name))
+        self.format = formats.detect(self.path)
+        self.packed_bytes = sum(path.stat().st_size for path in sevenzip.volumes(self.path))
+        self._request = request
+        self._stack = stack
+        self._file = streams.Packed(_opened(self.path, stack))
+
+    @property
+    def position(self) -> int:
+        """Bytes of the packed file that were read (of streams)."""
+        return self._file.position
+
+    def stream(self) -> Iterator[tuple[Member, Callable[[int], bytes] | None]]:
+        """The members of a tar, or the one of a single stream, in order with what reads their content."""
+        unpacked = streams.reader(self._stack, self._file, self.format.compression)
+        if self.format.is_tar:
+            for member, content in tars.members(unpacked):
+                yield member, content.read if content is not None else None
+        else:
+            found = self.path.stat()
+            path = formats.single_name(os.fsencode(self.path.name), self.format)
+            yield Member(path=path, kind="file", size=-1, mtime_ns=found.st_mtime_ns), unpacked.read
+
+    def listed(self) -> Iterator[Member]:
+        """The members as 7-Zip lists them."""
+        parser = sevenzip.ListingParser()
+        with self._seven("l", "-slt", "-ba", "-sccUTF-8", *self._options()) as pipe:
+            while chunk := pipe.read(_BLOCK):
+                yield from map(_member, parser.feed(chunk))
+        yield from map(_member, parser.end())
+
+    @contextmanager
+    def contents(self, names: list[bytes], without: list[bytes]) -> Iterator["Pipe"]:
+        """All content as one stream, in the order of the listing. names: only these; none: all. without: not these."""
+        excluded = [b"-x!" + name for name in without]
+        with self._seven("x", "-so", "-bsp0", "-spd", *self._options(), *excluded, names=names) as pipe:
+            yield pipe
+
+    def _options(self) -> list[str]:
+        forced = {Format.ZIP: "zip", Format.SEVENZIP: "7z"}.get(self.format)
+        if forced is None:
+            return []
+        return [f"-t{forced}.split" if self.path.suffix == ".001" else f"-t{forced}"]
+
+    @contextmanager
+    def _seven(self, command: str, *options: str | bytes, names: list[bytes] | None = None) -> Iterator["Pipe"]:
+        password = self._request.password
+        argv: list[str | bytes] = [self._request.sevenzip, command, *options]
+        # Without -p it asks, and reads the answer from stdin; with an empty one it fails where it needs one.
+        argv += ["--"] if password else ["-p", "--"]
+        argv += [os.fsencode(self.path.resolve()), *(names or [])]
+        process = subprocess.Popen(
+            launched(argv),
+            stdin=subprocess.PIPE if password else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"TZ": "UTC", "PATH": os.defpath},
+        )
+        pipe = Pipe(process, password)
+        try:
+            yield pipe
+            self._check(pipe)
+        finally:
+            process.kill()
+            process.wait()
+
+    def _check(self, pipe: "Pipe") -> None:
+        outcome = pipe.end()
+        if outcome.returncode != 0:  # what it only warns about (bytes after the end) costs nobody a file: every CRC was right
+            raise sevenzip.refusal(outcome, self.name, with_password=bool(self._request.password))
+
+    def other_content(self, pipe: "Pipe") -> PermanentError:
+        """Why there is less or more content than was listed; 7-Zip's own reason comes first."""
+        self._check(pipe)
+        return PermanentError(f"{self.name} is damaged: its content is not what its listing says.", formats.DAMAGED)
+
+
+class Pipe:
+    """What one run of 7-Zip writes to its stdout; its stderr is heard meanwhile, its first 64 KiB kept."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", password: str | None) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._out = process.stdout
+        self._said = bytearray()
+        with suppress(OSError):  # a wider pipe is faster, nothing more
+            fcntl.fcntl(self._out.fileno(), fcntl.F_SETPIPE_SZ, _BLOCK)
+        self._hearing = threading.Thread(target=self._hear, args=(process.stderr,), daemon=True)
+        self._hearing.start()
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.write((password or "").encode() + b"\n")
+                process.stdin.close()
+
+    def _hear(self, stream: IO[bytes]) -> None:
+        while chunk := stream.read1(_BLOCK):  # type: ignore[attr-defined]  # a BufferedReader, as Popen makes it
+            self._said.extend(chunk[: STDERR_CAP - len(self._said)])
+
+    def read(self, size: int) -> bytes:
+        """Some bytes, at most `size`; none at the end."""
+        return os.read(self._out.fileno(), size)
+
+    def exactly(self, size: int) -> bytes:
+        """So many bytes, fewer at the end only."""
+        parts = []
+        while size and (part := self.read(min(size, _BLOCK))):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def end(self) -> Outcome:
+        """How the run ended; what was not read of it is dropped."""
+        self._out.close()
+        returncode = self._process.wait()
+        self._hearing.join()
+        return Outcome(returncode, bytes(self._said))
+
+
+class _Share:
+    """Reads one member's part of the pipe."""
+
+    def __init__(self, pipe: Pipe, size: int) -> None:
+        self._pipe = pipe
+        self.left = size
+
+    def __call__(self, most: int) -> bytes:
+        data = self._pipe.read(min(most, self.left)) if self.left else b""
+        self.left -= len(data)
+        return data
+
+
+def _opened(path: Path, stack: ExitStack) -> int:
+    parent = stack.enter_context(handles.root(path.parent))
+    return stack.enter_context(handles.file(parent, os.fsencode(path.name)))
+
+
+_KINDS: dict[str, Kind] = {"-": "file", "d": "directory", "l": "link"}
+
+
+def _member(listed: sevenzip.Listed) -> Member:
+    kind = _KINDS.get(listed.kind, "special")
+    link = listed.link
+    if listed.hardlink is not None:
+        kind, link = "hardlink", normal(listed.hardlink)
+    return Member(
+        path=normal(listed.path),
+        kind=kind,
+        size=listed.size if kind in {"file", "link"} else 0,
+        packed=listed.packed,
+        mtime_ns=None if listed.mtime is None else listed.mtime * _NS_PER_TICK,
+        mode=listed.mode,
+        link=link,
+        crc32=listed.crc32 if listed.has_crc or not listed.size else None,
+        encrypted=listed.encrypted,
+    )
+
+
+def has_content(member: Member) -> bool:
+    """Whether 7-Zip hands over bytes for it (a link whose target is listed has none)."""
+    return member.size > 0 and (member.kind == "file" or (member.kind == "link" and member.link is None))
+
+
+# Listing -----------------------------------------------------------------------------------------------------------------------
+
+
+def scan(request: Scan) -> Scanned:
+    """List, say every member unless `quiet`, and what there is to say about the whole."""
+    with ExitStack() as stack:
+        archive = Archive(request, stack)
+        summary = _Summary(request, archive)
+        if not archive.format.by_7zip:
+            _scan_stream(archive, summary)
+        elif request.contents:
+            _scan_contents(archive, summary)
+        else:
+            for member in archive.listed():
+                summary.add(member)
+        return summary.done()
+
+
+class _Summary:
+    def __init__(self, request: Scan, archive: Archive) -> None:
+        self._quiet = request.quiet
+        self._archive = archive
+        self._checks = Checks(request.limits, archive.packed_bytes)
+        self._tell = progress()
+        self._encrypted = False
+        self._entries = self._files = self._size = 0
+
+    def add(self, member: Member) -> None:
+        if not member.path:
+            return  # the archive's own root
+        self._entries += 1
+        self._files += member.kind != "directory"
+        self._size += max(member.size, 0) if member.kind == "file" else 0
+        self._encrypted = self._encrypted or member.encrypted
+        self._checks.add(member)
+        if not self._quiet:
+            say(Found(member))
+
+    def told(self, name: bytes, position: int, total: int) -> None:
+        self._tell(Doing(position, total, self._files, printable(name)))
+
+    def too_big(self, more: int) -> bool:
+        """Count bytes that no listing told; whether they are too many to go on."""
+        self._checks.bytes_found(more)
+        return any(problem.code == formats.TOO_BIG for problem in self._checks.problems)
+
+    def done(self) -> Scanned:
+        return Scanned(
+            format=self._archive.format.value,
+            entries=self._entries,
+            files=self._files,
+            original_size=self._size,
+            encrypted=self._encrypted,
+            problems=[problem.sentence for problem in self._checks.problems],
+        )
+
+
+def _scan_stream(archive: Archive, summary: _Summary) -> None:
+    for member, read in archive.stream():
+        size, crc = 0, 0
+        while read is not None and (block := read(_BLOCK)):
+            size += len(block)
+            crc = zlib.crc32(block, crc)
+            summary.told(member.path, archive.position, archive.packed_bytes)
+            if member.size < 0 and summary.too_big(len(block)):
+                break
+        if member.kind == "file":
+            member = msgspec.structs.replace(member, size=size, crc32=crc)  # noqa: PLW2901 - now it is known
+        elif member.kind == "link":
+            member = msgspec.structs.replace(member, crc32=zlib.crc32(member.link or b""))  # noqa: PLW2901 - as above
+        summary.add(member)
+
+
+def _scan_contents(archive: Archive, summary: _Summary) -> None:
+    members = list(archive.listed())
+    total = sum(member.size for member in members if has_content(member))
+    done = 0
+    with archive.contents([], [member.path for member in members if member.kind == "hardlink"]) as pipe:
+        for member in members:
+            if not has_content(member):
+                summary.add(member)
+                continue
+            share, crc = _Share(pipe, member.size), 0
+            while block := share(_BLOCK):
+                crc = zlib.crc32(block, crc)
+                done += len(block)
+                summary.told(member.path, done, total)
+            if share.left or member.crc32 not in {None, crc}:
+                raise archive.other_content(pipe)
+            summary.add(msgspec.structs.replace(member, crc32=crc))
+        if pipe.read(1):
+            raise archive.other_content(pipe)
+
+
+# Unpacking ---------------------------------------------------------------------------------------------------------------------
+
+
+def extract(request: Extract) -> Extracted:
+    """Unpack what is chosen into the empty directory `into`. What is there after a failure, the caller removes."""
+    with ExitStack() as stack:
+        archive = Archive(request, stack)
+        writer = Writer(stack.enter_context(handles.root(Path(request.into))))
+        stack.callback(writer.close)
+        chosen = Chosen(request.entries)
+        work = _Unpacking(archive, request, writer, chosen)
+        if archive.format.by_7zip:
+            work.listed()
+        else:
+            work.stream()
+        if missing := chosen.missing():
+            names = ", ".join(printable(name) for name in missing[:20])
+            raise PermanentError(f"{archive.name} does not hold: {names}.", NOT_FOUND)
+        return writer.finish()
+
+
+class _Unpacking:
+    def __init__(self, archive: Archive, request: Extract, writer: Writer, chosen: Chosen) -> None:
+        self._archive = archive
+        self._names = request.entries
+        self._writer = writer
+        self._chosen = chosen
+        self._checks = Checks(request.limits, archive.packed_bytes)
+        self._tell = progress()
+        self._files = self._done = 0
+
+    def stream(self) -> None:
+        """Tar and single streams, in one pass: what turns out to be refused later is removed with the rest."""
+        for member, read in self._archive.stream():
+            if not member.path or not self._chosen.wants(member.path):
+                continue
+            self._check(member)
+            self._put(member, self._limited(member, read) if read is not None else _nothing, of_stream=True)
+
+    def _limited(self, member: Member, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        if member.size >= 0:
+            return read
+
+        def counted(most: int) -> bytes:
+            block = read(most)
+            self._checks.bytes_found(len(block))
+            self._refuse()
+            return block
+
+        return counted
+
+    def listed(self) -> None:
+        """What 7-Zip reads: the whole listing is judged before the first byte is unpacked."""
+        members = []
+        for member in self._archive.listed():
+            wanted = bool(member.path) and self._chosen.wants(member.path)
+            if wanted:
+                self._check(member)
+            members.append((member, wanted))
+        names = self._few_names()
+        if names:
+            members = [(member, wanted) for member, wanted in members if wanted]
+        without = [member.path for member, _ in members if member.kind == "hardlink"]
+        if not any(has_content(member) for member, wanted in members if wanted):
+            for member, wanted in members:
+                if wanted:
+                    self._put(member, _nothing)
+            return
+        with self._archive.contents(names, without) as pipe:
+            for member, wanted in members:
+                self._take(member, wanted, pipe)
+            if pipe.read(1):
+                raise self._archive.other_content(pipe)
+
+    def _few_names(self) -> list[bytes]:
+        """What 7-Zip is told to unpack: the chosen names, if they are few; else it unpacks all, and we drop what is not wanted."""
+        names = [normal(name) for name in self._names]
+        return names if len(names) <= _NAMED_AT_MOST and not any(b"\n" in name for name in names) else []
+
+    def _take(self, member: Member, wanted: bool, pipe: Pipe) -> None:
+        share = _Share(pipe, member.size if has_content(member) else 0)
+        if not wanted:
+            while share(_BLOCK):
+                pass
+        elif member.kind == "link" and member.link is None:
+            if member.size > _LONGEST_LINK:
+                raise self._refusal(f"{printable(member.path)} is a link with a target of {member.size:,} bytes", formats.UNSAFE)
+            text = b"".join(iter(lambda: share(_LONGEST_LINK), b""))
+            if not share.left:
+                self._put_link(msgspec.structs.replace(member, link=text))
+        else:
+            self._put(member, share)
+        if share.left:
+            raise self._archive.other_content(pipe)
+
+    def _put_link(self, member: Member) -> None:
+        if wrong := link_problem(member):
+            raise self._refusal(wrong, formats.UNSAFE)
+        self._put(member, _nothing)
+
+    def _put(self, member: Member, read: Callable[[int], bytes], *, of_stream: bool = False) -> None:
+        def written(count: int) -> None:
+            self._done += count
+            where = self._archive.position if of_stream else self._done
+            total = self._archive.packed_bytes if of_stream else self._checks.total_bytes
+            self._tell(Doing(where, total, self._files, printable(member.path)))
+
+        self._writer.put(member, read, written)
+        self._files += member.kind != "directory"
+        written(0)
+
+    def _check(self, member: Member) -> None:
+        self._checks.add(member)
+        self._refuse()
+
+    def _refuse(self) -> None:
+        if self._checks.problems:
+            first = self._checks.problems[0]
+            raise self._refusal(first.sentence, first.code)
+
+    def _refusal(self, sentence: str, code: str) -> PermanentError:
+        return PermanentError(f"{self._archive.name} is not unpacked: {sentence}.", code)
+
+
+def _nothing(_: int) -> bytes:
+    return b""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Unpacking into a fresh directory: every name is made by us, by directory handle, below it.
+
+7-Zip and tar only hand over bytes. So no path, link or device of an archive reaches the file system unless `checks` let it pass
+and this module makes it: directories are made, never followed; files are made with O_EXCL; links are made last of their path and
+never walked through.
+"""
+
+import os
+import stat
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+
+from shared import handles
+from shared.archiving.formats import DAMAGED, UNSAFE
+from shared.archiving.protocol import Extracted, Member
+from shared.errors import PermanentError
+from shared.manifest import printable
+from shared.walking import Finding, Position, scan
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK = 1 << 20
+Read = Callable[[int], bytes]
+"""Gives the next bytes, at most so many, none at the end."""
+
+
+class Writer:
+    """Writes the members of one archive below the open directory `into`. Not for several threads."""
+
+    def __init__(self, into: int) -> None:
+        self._into = into
+        self._position = Position(into)
+        self._folders: dict[bytes, Member | None] = {b"": None}
+        self._sizes: dict[bytes, int] = {}
+        self._umask = os.umask(0o022)
+        os.umask(self._umask)
+        self.total_bytes = 0
+
+    def put(self, member: Member, read: Read, progress: Callable[[int], None]) -> None:
+        """Make one checked member; `progress` gets the bytes just written. Raises PermanentError when its content is wrong."""
+        parent, _, name = member.path.rpartition(b"/")
+        if member.kind == "directory":
+            self._folder(member.path)
+            self._folders[member.path] = member
+            return
+        handle = self._position.at(self._folder(parent))
+        if member.kind == "link":
+            os.symlink(member.link or b"", name, dir_fd=handle)
+            self._sizes[member.path] = len(member.link or b"")
+            _set_time(name, member, handle)
+        elif member.kind == "hardlink":
+            self._hard_link(member)
+        else:
+            self._file(handle, name, member, read, progress)
+
+    def _folder(self, path: bytes) -> bytes:
+        missing = []
+        above = path
+        while above not in self._folders:
+            missing.append(above)
+            above = above.rpartition(b"/")[0]
+        for one in reversed(missing):
+            parent, _, name = one.rpartition(b"/")
+            os.mkdir(name, 0o700, dir_fd=self._position.at(parent))
+            self._folders[one] = None
+        return path
+
+    def _file(self, parent: int, name: bytes, member: Member, read: Read, progress: Callable[[int], None]) -> None:
+        file = os.open(name, _NEW, 0o600, dir_fd=parent)
+        try:
+            size, crc = 0, 0
+            while block := read(_BLOCK):
+                _write_all(file, block)
+                size += len(block)
+                crc = zlib.crc32(block, crc)
+                progress(len(block))
+            if member.crc32 not in {None, crc}:
+                raise PermanentError(f"The archive is damaged: the content of {printable(member.path)} is wrong.", DAMAGED)
+            os.fchmod(file, (0o644 if member.mode is None else member.mode | 0o600) & ~self._umask)
+            _set_time(file, member)
+        finally:
+            os.close(file)
+        self._sizes[member.path] = size
+        self.total_bytes += size
+
+    def _hard_link(self, member: Member) -> None:
+        target = member.link or b""
+        if target not in self._sizes:
+            sentence = f"{printable(member.path)} is a hard link to {printable(target)}, which was not unpacked before it"
+            raise PermanentError(f"The archive is refused: {sentence}.", UNSAFE)
+        parent, _, name = target.rpartition(b"/")
+        with handles.directory(self._into, parent) as source:
+            if not stat.S_ISREG(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
+                raise PermanentError(f"The archive is refused: {printable(member.path)} is a hard link to no file.", UNSAFE)
+            own_parent, _, own_name = member.path.rpartition(b"/")
+            os.link(name, own_name, src_dir_fd=source, dst_dir_fd=self._position.at(own_parent), follow_symlinks=False)
+        self._sizes[member.path] = self._sizes[target]
+        self.total_bytes += self._sizes[target]
+
+    def finish(self) -> Extracted:
+        """Give directories their mode and time, then walk over everything and compare it with what was written."""
+        for path in sorted(self._folders, key=len, reverse=True):
+            member = self._folders[path]
+            if member is None:
+                if path:
+                    os.fchmod(self._position.at(path), 0o777 & ~self._umask)
+                continue
+            handle = self._position.at(path)
+            os.fchmod(handle, ((0o755 if member.mode is None else member.mode) | 0o700) & ~self._umask)
+            _set_time(handle, member)
+        self._compare()
+        return Extracted(files=len(self._sizes), directories=len(self._folders) - 1, total_bytes=self.total_bytes)
+
+    def _compare(self) -> None:
+        wrong: list[bytes] = []
+        left = dict(self._sizes)
+        folders = set(self._folders)
+
+        def report(finding: Finding, path: bytes) -> None:
+            if finding not in {Finding.NEWLINE, Finding.LINK_OUTSIDE, Finding.TIME, Finding.LONG_LINK}:
+                wrong.append(path)
+
+        for entry in scan(self._into, report=report, stop=lambda: None, inspect=False):
+            if entry.type == "directory":
+                folders.discard(entry.path) if entry.path in folders else wrong.append(entry.path)
+            elif left.pop(entry.path, None) != entry.size:
+                wrong.append(entry.path)
+        if wrong := [*wrong, *left, *folders]:
+            raise PermanentError(f"What was unpacked is not what was written: {printable(wrong[0])}.", DAMAGED)
+
+    def close(self) -> None:
+        self._position.__exit__()
+
+
+def _write_all(file: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _set_time(target: int | bytes, member: Member, parent: int | None = None) -> None:
+    """As the archive says, where the file system can hold that."""
+    if member.mtime_ns is None:
+        return
+    with suppress(OSError, OverflowError, ValueError):
+        times = (member.mtime_ns, member.mtime_ns)
+        if isinstance(target, int):
+            os.utime(target, ns=times)
+        else:
+            os.utime(target, ns=times, dir_fd=parent, follow_symlinks=False)

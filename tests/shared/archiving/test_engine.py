@@ -1,0 +1,106 @@
+"""What the engine makes it can open again, and every failure says what it is and leaves nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.archiving import engine
+from shared.archiving.contents import CREATED, chosen
+from shared.archiving.engine import CreateSpec, check_spec
+from shared.archiving.formats import Format
+from shared.archiving.protocol import Limits
+from shared.children import Children
+from shared.errors import PermanentError
+from tests.shared.archiving.trees import PASSWORD, everything, make, members, nothing, picture, unpack
+
+WITH_PASSWORD = (Format.ZIP, Format.SEVENZIP)
+CASES = [*((form, None) for form in CREATED), *((form, PASSWORD) for form in WITH_PASSWORD)]
+
+
+@pytest.mark.parametrize(("form", "password"), CASES)
+async def test_what_is_made_can_be_unpacked(tmp_path: Path, form: Format, password: str | None) -> None:
+    """Names, types, content, links, executable bits and times come back; the figures are those of the tree."""
+    tree = everything(tmp_path)
+
+    made, entries = await make(tmp_path, [b"tree"], tmp_path / "out", form, password)
+    stats = await engine.inspect(made[0], password, Limits(), Children())
+    done = await unpack(made[0], tmp_path / "back", password)
+
+    assert picture(tmp_path / "back" / "tree", seconds=True) == picture(tree, seconds=True)
+    assert (done.files, done.directories, done.total_bytes) == (7, 4, 5_500 + 70_000 + 10)
+    assert (stats.format, stats.entries, stats.files, stats.original_size) == (form, 11, 7, 75_510)
+    assert (stats.encrypted, stats.problems) == (password is not None, [])
+    assert stats.compressed_size == made[0].stat().st_size
+    assert {member.path for member in await members(made[0], password)} == {entry.path for entry in entries}
+
+
+@pytest.mark.parametrize("form", WITH_PASSWORD)
+async def test_volumes_are_made_and_joined(tmp_path: Path, form: Format) -> None:
+    """Parts of the size asked for, numbered; the first opens all, a missing one is named as such and leaves nothing."""
+    tree = everything(tmp_path)
+    (tree / "big").write_bytes((tree / "below" / "random.bin").read_bytes() * 4)
+
+    made, _ = await make(tmp_path, [b"tree"], tmp_path / "out", form, PASSWORD, volume_bytes=100_000, level=0)
+    await unpack(made[0], tmp_path / "back", PASSWORD)
+    stats = await engine.inspect(made[0], PASSWORD, Limits(), Children())
+
+    assert [path.name for path in made] == [f"made.{form}.{number:03}" for number in range(1, len(made) + 1)]
+    assert {path.stat().st_size for path in made[:-1]} == {100_000}
+    assert picture(tmp_path / "back" / "tree", times=False) == picture(tree, times=False)
+    assert (stats.volumes, stats.compressed_size) == (len(made), sum(path.stat().st_size for path in made))
+
+    made[-1].unlink()
+    with pytest.raises(PermanentError) as caught:
+        await unpack(made[0], tmp_path / "again", PASSWORD)
+    assert caught.value.code in {"truncated", "damaged"}
+    assert not (tmp_path / "again").exists()
+
+
+def test_names_below_others_are_packed_once() -> None:
+    assert chosen([b"a/b", b"a", b"ab", b"c/d", b"a/b/c"]) == [b"a", b"ab", b"c/d"]
+
+
+@pytest.mark.parametrize("name", [b"", b"/etc", b"..", b"a/../b", b"a//b", b"./a", b"a/"])
+def test_names_are_plain_paths_below_the_base(name: bytes) -> None:
+    with pytest.raises(PermanentError):
+        chosen([name])
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (CreateSpec(format=Format.RAR), "cannot be made here"),
+        (CreateSpec(format=Format.GZ), "cannot be made here"),
+        (CreateSpec(format=Format.ZIP, level=10), "from 0 to 9"),
+        (CreateSpec(format=Format.TAR, password="x"), "Only zip and 7z"),
+        (CreateSpec(format=Format.TAR_GZ, volume_bytes=1 << 20), "Only zip and 7z"),
+        (CreateSpec(format=Format.ZIP, volume_bytes=100), "at least 65,536"),
+        (CreateSpec(format=Format.ZIP, password="pässword"), "only hold ASCII"),
+        (CreateSpec(format=Format.SEVENZIP, password=""), "1 to 99"),
+        (CreateSpec(format=Format.SEVENZIP, password="a\nb"), "control character"),
+        (CreateSpec(format=Format.SEVENZIP, password="x" * 100), "1 to 99"),
+    ],
+)
+def test_what_a_format_cannot_do_is_said(spec: CreateSpec, said: str) -> None:
+    with pytest.raises(PermanentError, match=said):
+        check_spec(spec)
+
+
+async def test_changes_since_the_manifest_are_found(tmp_path: Path) -> None:
+    """Content, time, type, what came and what went: every one is named."""
+    tree = everything(tmp_path)
+    (tree / "gone").write_bytes(b"x")
+    before = await engine.manifest(tmp_path, [b"tree"], nothing, nothing)
+    (tree / "gone").unlink()
+    (tree / "text.txt").write_bytes(b"OTHER words\n" * 500)
+    (tree / "new").write_bytes(b"new")
+    for form in CREATED:
+        (tmp_path / form).mkdir()
+        spec = CreateSpec(format=form, level=1)
+        made = await engine.create(tmp_path, [b"tree"], tmp_path / form, f"x.{form}", spec, Children(), nothing)
+
+        found = "; ".join(await engine.verify(made[0], before.entries, Children(), nothing))
+
+        assert "missing in the archive: tree/gone" in found
+        assert "not chosen, or twice in the archive: tree/new" in found
+        assert "tree/text.txt" in found
