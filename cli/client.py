@@ -290,7 +290,7 @@ class Client:
             answer = self._send("GET", path, {**params, "limit": size, "offset": len(rows)})
             page = self._convert(_decode(answer, self.server), list[Any])
             rows += page
-            total = "" if "X-Total-Estimated" in answer.headers else answer.headers.get("X-Total-Count", "")
+            total = answer.headers.get("X-Total-Count", "")
             if not page or (len(rows) >= int(total) if total.isdigit() else len(page) < size):
                 break
         return Doc(self._convert(rows, list[shape]), rows)  # type: ignore[valid-type] # a type made at run time

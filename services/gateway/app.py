@@ -181,6 +181,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
         group.create_task(chores.serve_cancels(parts.store, wake))
         group.create_task(chores.forget_expired_tokens(parts.store))
+        group.create_task(chores.fold_totals(parts.store))
         group.create_task(parts.hub.run())
 
 

@@ -10,7 +10,6 @@ import msgspec
 from services.gateway.store import Store
 from shared.db import Session
 
-EXACT_TOTAL = 10_000
 _BATCH = 1000
 
 
@@ -68,11 +67,10 @@ class AuditLog:
         async with self._store.transaction() as session:
             return await session.rows("audit", *wanted.arguments, below, limit, offset)
 
-    async def total(self, wanted: AuditFilter) -> tuple[int, bool]:
-        """How many match, and whether that is exact; counted up to a limit."""
+    async def total(self, wanted: AuditFilter) -> int:
+        """How many match."""
         async with self._store.transaction() as session:
-            counted = int(await session.value("count_audit", *wanted.arguments, EXACT_TOTAL + 1))
-        return counted, counted <= EXACT_TOTAL
+            return int(await session.value("count_audit", *wanted.arguments))
 
     async def all(self, wanted: AuditFilter) -> AsyncIterator[list[Any]]:
         """Everything, in batches."""

@@ -1,4 +1,4 @@
-"""What the gateway does unasked: the first user, cancels that a worker left to it, forgotten revocations."""
+"""What the gateway does unasked: the first user, cancels that a worker left to it, forgotten revocations, short sums."""
 
 import asyncio
 from contextlib import suppress
@@ -14,6 +14,7 @@ logger = log.get(__name__)
 DEFAULT_PASSWORD = "changeme"  # noqa: S105 - seed 001, 7.2; nothing but changing it is possible with it
 _CANCEL_SECONDS = 2.0
 _FORGET_SECONDS = 3600.0
+_FOLD_SECONDS = 60.0
 
 
 def check_initial_password(password: str) -> None:
@@ -61,3 +62,11 @@ async def forget_expired_tokens(store: Store) -> None:
             await store.forget_expired_tickets()
             await store.forget_login_failures()
         await asyncio.sleep(_FORGET_SECONDS)
+
+
+async def fold_totals(store: Store) -> None:
+    """Every change of a job adds to its totals; keep them few enough to be summed up on every page."""
+    while True:
+        with suppress(ProblemError):
+            await store.fold_totals()
+        await asyncio.sleep(_FOLD_SECONDS)

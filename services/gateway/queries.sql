@@ -173,14 +173,12 @@ WHERE ($1::text IS NULL OR lower(actor) = lower($1)) AND ($2::text[] IS NULL OR 
 ORDER BY id DESC LIMIT $9 OFFSET $10
 
 -- count_audit --
--- How many match, counted up to a limit. $1 to $7 as in `audit`, $8 limit.
-SELECT count(*) FROM (
-  SELECT FROM audit
-  WHERE ($1::text IS NULL OR lower(actor) = lower($1)) AND ($2::text[] IS NULL OR action = ANY($2))
-    AND ($3::text IS NULL OR target = $3) AND ($4::text IS NULL OR address = $4)
-    AND ($5::text IS NULL OR position(lower($5) IN lower(message)) > 0)
-    AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
-  LIMIT $8) AS c
+-- How many match. $1 to $7 as in `audit`.
+SELECT count(*) FROM audit
+WHERE ($1::text IS NULL OR lower(actor) = lower($1)) AND ($2::text[] IS NULL OR action = ANY($2))
+  AND ($3::text IS NULL OR target = $3) AND ($4::text IS NULL OR address = $4)
+  AND ($5::text IS NULL OR position(lower($5) IN lower(message)) > 0)
+  AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
 
 -- Folders ---------------------------------------------------------------------------------------------------------------------------
 
@@ -279,20 +277,6 @@ UPDATE jobs SET paused = true WHERE id = $1
 -- It is taken up again like any interrupted work, at no cost. $1 job.
 UPDATE jobs SET paused = false WHERE id = $1
 
--- tasks --
--- Jobs of every kind that a user may see. $1 sees all kinds (admin), $2 user, $3 only what has not ended, $4 limit, $5 offset.
-SELECT * FROM jobs
-WHERE cleared_at IS NULL AND (kind = 'archive' OR $1 OR created_by_id = $2)
-  AND (NOT $3 OR status NOT IN ('completed', 'failed', 'cancelled'))
-ORDER BY created_at DESC, id DESC
-LIMIT $4 OFFSET $5
-
--- count_tasks --
--- How many `tasks` has. $1 sees all kinds, $2 user, $3 only what has not ended.
-SELECT count(*) FROM jobs
-WHERE cleared_at IS NULL AND (kind = 'archive' OR $1 OR created_by_id = $2)
-  AND (NOT $3 OR status NOT IN ('completed', 'failed', 'cancelled'))
-
 -- retry_job --
 -- Queue a failed job again; the guard resets its budgets. $1 job.
 UPDATE jobs SET status = 'queued', current_operation = 'Waiting to start', wait_reason = NULL, cleared_at = NULL
@@ -318,48 +302,60 @@ SELECT count(*) FROM shown
 
 -- history --
 -- One page, newest first: each kind gives its newest from an index, and only the page's own rows are read whole. $1 kinds, $2 states,
--- $3 asked for by, $4 whose workspace jobs (null: all), $5 words, $6 from, $7 before, $8 after created_at, $9 after id, $10 limit, $11 offset.
+-- $3 asked for by, $4 whose workspace jobs (null: all), $5 words, $6 by the index of their pieces (few have them; else rows are walked),
+-- $7 from, $8 before, $9 after created_at, $10 after id, $11 limit, $12 offset. (CASE: the planner would take OR for rarely true, and
+-- sort the table.)
 SELECT j.* FROM (
   SELECT p.id, p.created_at FROM unnest($1::text[]) AS k(kind) CROSS JOIN LATERAL (
     SELECT h.id, h.created_at FROM jobs h
     WHERE h.kind = k.kind AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
-      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR k.kind = 'archive' OR h.created_by_id = $4)
-      AND ($5::text IS NULL OR (pieces(job_words(h.source_path)) @> pieces(lower($5)) AND position(lower($5) IN job_words(h.source_path)) > 0))
-      AND ($6::timestamptz IS NULL OR h.created_at >= $6) AND ($7::timestamptz IS NULL OR h.created_at < $7)
-      AND ($8::timestamptz IS NULL OR (h.created_at, h.id) < ($8, $9::uuid))
-    ORDER BY h.created_at DESC, h.id DESC LIMIT $10::bigint + $11::bigint) AS p
-  ORDER BY p.created_at DESC, p.id DESC LIMIT $10 OFFSET $11) AS page
+      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE h.created_by_id = $4 END)
+      AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
+      AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
+      AND ($9::timestamptz IS NULL OR (h.created_at, h.id) < ($9, $10::uuid))
+    ORDER BY h.created_at DESC, h.id DESC LIMIT $11::bigint + $12::bigint) AS p
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $11 OFFSET $12) AS page
 JOIN jobs j ON j.id = page.id
 ORDER BY page.created_at DESC, page.id DESC
 
 -- history_by_state --
--- As `history`, where each state of each kind gives its newest. $1 to $11 as there, $2 not null.
+-- As `history`, where each state of each kind gives its newest. $1 to $12 as there, $2 not null.
 SELECT j.* FROM (
   SELECT p.id, p.created_at FROM unnest($1::text[]) AS k(kind) CROSS JOIN unnest($2::text[]) AS s(status) CROSS JOIN LATERAL (
     SELECT h.id, h.created_at FROM jobs h
     WHERE h.kind = k.kind AND h.status = s.status AND h.cleared_at IS NULL
-      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR k.kind = 'archive' OR h.created_by_id = $4)
-      AND ($5::text IS NULL OR (pieces(job_words(h.source_path)) @> pieces(lower($5)) AND position(lower($5) IN job_words(h.source_path)) > 0))
-      AND ($6::timestamptz IS NULL OR h.created_at >= $6) AND ($7::timestamptz IS NULL OR h.created_at < $7)
-      AND ($8::timestamptz IS NULL OR (h.created_at, h.id) < ($8, $9::uuid))
-    ORDER BY h.created_at DESC, h.id DESC LIMIT $10::bigint + $11::bigint) AS p
-  ORDER BY p.created_at DESC, p.id DESC LIMIT $10 OFFSET $11) AS page
+      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE h.created_by_id = $4 END)
+      AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
+      AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
+      AND ($9::timestamptz IS NULL OR (h.created_at, h.id) < ($9, $10::uuid))
+    ORDER BY h.created_at DESC, h.id DESC LIMIT $11::bigint + $12::bigint) AS p
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $11 OFFSET $12) AS page
 JOIN jobs j ON j.id = page.id
 ORDER BY page.created_at DESC, page.id DESC
 
 -- count_history --
--- How many match, counted up to a limit. $1 to $7 as in `history`, $8 limit.
-SELECT count(*) FROM (
-  SELECT FROM jobs h
-  WHERE h.kind = ANY($1::text[]) AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
-    AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR h.kind = 'archive' OR h.created_by_id = $4)
-    AND ($5::text IS NULL OR (pieces(job_words(h.source_path)) @> pieces(lower($5)) AND position(lower($5) IN job_words(h.source_path)) > 0))
-    AND ($6::timestamptz IS NULL OR h.created_at >= $6) AND ($7::timestamptz IS NULL OR h.created_at < $7)
-  LIMIT $8) AS c
+-- How many match, looked at one by one. $1 to $8 as in `history`.
+SELECT count(*) FROM jobs h
+WHERE h.kind = ANY($1::text[]) AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
+  AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR h.kind = 'archive' OR h.created_by_id = $4)
+  AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
+  AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
 
--- expect_history --
--- How many the planner expects to match. $1 to $7 as in `history`.
-SELECT expected_jobs($1, $2, $3, $4, $5, $6, $7)
+-- words_lately --
+-- How many of the newest archive jobs have these words. $1 words, $2 of how many.
+SELECT count(*) FROM (
+  SELECT words FROM jobs WHERE kind = 'archive' AND cleared_at IS NULL ORDER BY created_at DESC, id DESC LIMIT $2) AS newest
+WHERE position(lower($1) IN words) > 0
+
+-- total_history --
+-- How many match without words and dates, which is known. $1 to $4 as in `history`.
+SELECT coalesce(sum(n), 0)::bigint FROM job_totals
+WHERE kind = ANY($1::text[]) AND NOT cleared AND ($2::text[] IS NULL OR status = ANY($2))
+  AND ($3::text IS NULL OR creator = lower($3)) AND ($4::uuid IS NULL OR kind = 'archive' OR owner = $4)
+
+-- fold_totals --
+-- Keep that sum short.
+SELECT fold_job_totals()
 
 -- live_jobs --
 -- All that has not ended, in the order of the queue.
@@ -453,16 +449,16 @@ SELECT
   count(*) FILTER (WHERE paused) AS paused,
   coalesce(sum(bytes_per_second) FILTER (WHERE status IN ('uploading', 'upload_verifying') AND NOT paused), 0)::bigint AS upload_speed,
   coalesce(sum(bytes_per_second) FILTER (WHERE status NOT IN ('uploading', 'upload_verifying') AND NOT paused), 0)::bigint AS staging_speed,
-  (SELECT count(*) FROM jobs WHERE kind = 'archive' AND status = 'completed') AS uploads,
+  (SELECT coalesce(sum(n), 0)::bigint FROM job_totals WHERE kind = 'archive' AND status = 'completed') AS uploads,
   (SELECT count(*) FROM jobs WHERE fetched_at IS NOT NULL) AS downloads,
-  (SELECT count(*) FROM jobs WHERE status = 'failed' AND cleared_at IS NULL) AS failed
+  (SELECT coalesce(sum(n), 0)::bigint FROM job_totals WHERE status = 'failed' AND NOT cleared) AS failed
 FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
 
 -- System ----------------------------------------------------------------------------------------------------------------------------
 
 -- job_counts --
 -- Archive jobs by state, hidden ones too.
-SELECT status, count(*) AS n FROM jobs WHERE kind = 'archive' GROUP BY status
+SELECT status, sum(n)::bigint AS n FROM job_totals WHERE kind = 'archive' GROUP BY status
 
 -- instances --
 -- The processes that have shown a sign of life. $1 seconds after which one counts as gone.
@@ -470,7 +466,7 @@ SELECT *, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive FROM 
 
 -- job_states --
 -- Jobs by kind and state.
-SELECT kind, status, count(*) AS n FROM jobs GROUP BY kind, status
+SELECT kind, status, sum(n)::bigint AS n FROM job_totals GROUP BY kind, status
 
 -- waits --
 -- What waits.

@@ -100,6 +100,9 @@ class Store:
     async def forgive_logins(self, key: str) -> None:
         await self._run("forgive_logins", key)
 
+    async def fold_totals(self) -> None:
+        await self._run("fold_totals")
+
     async def forget_login_failures(self) -> None:
         await self._run("forget_login_failures")
 
@@ -145,11 +148,6 @@ class Store:
 
     async def destination_holder(self, key: str) -> Any | None:
         return await self._row("destination_holder", key)
-
-    async def tasks(self, user: UUID, *, everything: bool, active: bool, limit: int, offset: int) -> tuple[list[Any], int]:
-        """One page of the jobs this user may see, and how many there are."""
-        wanted = (everything, user, active)
-        return await self._rows("tasks", *wanted, limit, offset), int(await self._value("count_tasks", *wanted))
 
     async def cancel_let_go(self) -> list[UUID]:
         return [row["id"] for row in await self._rows("cancel_let_go")]

@@ -9,27 +9,32 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from services.gateway import views
 from services.gateway.decide import Action
+from services.gateway.history import Filter, History
 from services.gateway.jobs import Jobs, visible
 from services.gateway.problems import refusals
 from services.gateway.schemas import Task, TaskControl
 from services.gateway.security import Identity
 from services.gateway.store import Store
+from shared.lifecycle import TERMINAL, Kind, Status
 
 TasksRequest = Request[Identity, Any, Any]
+
+_ACTIVE = tuple(status for status in Status if status not in TERMINAL)
 
 
 @get("/", operation_id="listTasks", responses=refusals())
 async def list_tasks(
     request: TasksRequest,
-    store: NamedDependency[Store],
+    history: NamedDependency[History],
     active: Annotated[bool, QueryParameter(description="Only what has not ended.")] = False,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
 ) -> Response[list[Task]]:
     """Jobs of every kind that you may see, newest first. `X-Total-Count`: how many there are."""
-    who = request.user
-    rows, total = await store.tasks(who.id, everything=who.is_admin, active=active, limit=limit, offset=offset)
-    return Response([views.task(row) for row in rows], headers={"X-Total-Count": str(total)})
+    owner = None if request.user.is_admin else request.user.id
+    wanted = Filter(kinds=tuple(Kind), statuses=_ACTIVE if active else (), owner=owner)
+    rows = await history.page(wanted, None, limit, offset)
+    return Response([views.task(row) for row in rows], headers={"X-Total-Count": str(await history.total(wanted))})
 
 
 @get("/{task_id:uuid}", operation_id="getTask", responses=refusals(404))
