@@ -265,6 +265,12 @@ class Actions:
             client.control(job_id, "resume")
         render.talk(f"Goes on: {job_id[:8]}.")
 
+    def release(self, given: str) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            client.release(job_id)
+        render.talk(f"The destination of {job_id[:8]} is free again.")
+
     def retry(self, given: str, as_json: bool) -> None:
         with self._client() as client:
             job_id = resolve(client, given)

@@ -263,6 +263,10 @@ class Client:
         """Pause a job, or let it go on."""
         self._send("POST", f"/api/tasks/{quote(job_id, safe='')}/control", body={"action": action})
 
+    def release(self, job_id: str) -> None:
+        """Give up the place of a proven archive that is there no more (admins)."""
+        self._send("POST", _job_path(job_id, "/release-destination"))
+
     def retry(self, job_id: str) -> Any:
         """Queue a failed job again; the server's document."""
         return _decode(self._send("POST", _job_path(job_id, "/retry")), self.server)

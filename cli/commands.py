@@ -221,6 +221,12 @@ def resume(job_id: JobId, server: Server = None) -> None:
 
 
 @app.command(epilog=_CHANGE)
+def release(job_id: JobId, server: Server = None) -> None:
+    """Free the destination of an archive that was removed there, so that the name can be used again (admins)."""
+    _actions(server).release(job_id)
+
+
+@app.command(epilog=_CHANGE)
 def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
     """Queue a failed job again."""
     _actions(server).retry(job_id, as_json)

@@ -59,6 +59,19 @@ class DestinationState(msgspec.Struct):
     detail: str = ""
 
 
+class ReleaseDestination(msgspec.Struct):
+    """`rpc.uploader.release_destination`: give up the place of an archive that is there no more (custody 3).
+
+    Refused (permanent) with a sentence when something is there, or when the job is at work or holds no proven place.
+    """
+
+    job_id: UUID
+
+
+class DestinationReleased(msgspec.Struct):
+    path: str
+
+
 class RecheckSize(msgspec.Struct):
     """`rpc.uploader.recheck_size`: do both remote files still have the recorded sizes? Asked before an old proof is used."""
 

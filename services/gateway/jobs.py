@@ -140,6 +140,19 @@ class Jobs:
         await self._peers.nudge(Role.COMPRESSOR)
         return retried
 
+    async def release_destination(self, who: Identity, job_id: UUID) -> Any:
+        """Free the destination of a proven archive that somebody removed there; returns the job's row.
+
+        Raises ProblemError 409 while the archive or anything else is there, and while the job is at work.
+        """
+        await self.find(who, job_id)
+        path = await self._peers.release_destination(job_id)
+        async with self._store.transaction() as session:
+            text = f"{who.username} released {path}: nothing is there any more, and this job's proofs no longer count."
+            line = await _note(session, job_id, "destination_released", text, who)
+        await self._peers.show_log(job_id, line)
+        return await self._store.job(job_id)
+
     async def _retry_workspace_job(self, who: Identity, job: Any) -> Any:
         if job["request"].get("encrypted"):
             raise conflict("The password was forgotten when this job ended. Ask again with the password.")
@@ -198,7 +211,7 @@ def _holder_conflict(holder: Any) -> ProblemError:
     if holder["state"] == "verified":
         return conflict(
             f"{holder['path']} at the destination holds the proven archive of {who}, and such an archive is never replaced."
-            " Rename the folder to archive it again."
+            " Rename the folder to archive it again; where that archive was removed on purpose, an admin can release its place."
         )
     if holder["state"] == "removing":
         return conflict(f"What {who} had sent to {holder['path']} is still being removed. Try again in a minute.")

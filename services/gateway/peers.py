@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway import decide
-from services.gateway.refusals import NATS_AWAY, unavailable
+from services.gateway.refusals import NATS_AWAY, conflict, unavailable
 from shared import log
 from shared.bus import Bus
 from shared.errors import PermanentError, TransientError, Waiting
@@ -18,6 +18,7 @@ from shared.questions import (
     ArchiveStats,
     AskArchiveStats,
     AskDestination,
+    DestinationReleased,
     DestinationState,
     GlobusCheck,
     GlobusChecked,
@@ -30,6 +31,7 @@ from shared.questions import (
     PlannedExtraction,
     Refresh,
     Refreshed,
+    ReleaseDestination,
 )
 
 logger = log.get(__name__)
@@ -68,6 +70,14 @@ class Peers:
         except (TransientError, Waiting) as exc:
             logger.info("destination_unknown", message="The destination will be looked at later.", path=path, error=str(exc))
             return DestinationState("unknown", str(exc))
+
+    async def release_destination(self, job_id: UUID) -> str:
+        """Free the place of a proven archive that is there no more; returns its path. Raises ProblemError 409 and 503."""
+        question = ReleaseDestination(job_id)
+        try:
+            return (await self._ask(Role.UPLOADER, "release_destination", question, DestinationReleased, _GLOBUS_SECONDS)).path
+        except PermanentError as exc:
+            raise conflict(str(exc)) from exc
 
     async def globus(self) -> GlobusChecked:
         """Whether Globus works, as the uploader sees it now. Raises ProblemError 503 and TransientError while nobody can say."""

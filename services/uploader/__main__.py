@@ -6,20 +6,22 @@ from pathlib import Path
 import msgspec
 
 from services.uploader import cleanup, globus, handlers, paths, pausing
-from services.uploader.decide import WatchLimits
+from services.uploader.decide import Verdict, WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
 from shared import log
 from shared.db import Database
-from shared.errors import ArchiverError, Operation, Waiting
+from shared.errors import ArchiverError, Operation, PermanentError, Waiting
 from shared.lifecycle import UPLOAD_LANE, Role
 from shared.questions import (
     AskDestination,
     CollectionState,
+    DestinationReleased,
     DestinationState,
     GlobusCheck,
     GlobusChecked,
     RecheckSize,
+    ReleaseDestination,
     SizeChecked,
 )
 from shared.runtime import Runtime, run_service
@@ -80,6 +82,22 @@ class Answers:
         listed = {"source_listed": probe.source_listed, "destination_listed": probe.destination_listed}
         return msgspec.structs.replace(answer, problems=list(probe.problems), **ends, **listed)
 
+    async def release_destination(self, question: bytes) -> DestinationReleased:
+        """Give up a verified place where both names are "not found" now; any other answer keeps it."""
+        job_id = msgspec.json.decode(question, type=ReleaseDestination).job_id
+        job = await self._db.row("job", job_id)
+        if job is None or job["destination_path"] is None:
+            raise PermanentError("This job has no place at the destination.")
+        verdict, detail = await self._tools.submissions.look_at(self._tools.destination(job["destination_path"]), owned=False)
+        if verdict is Verdict.UNKNOWN:
+            raise Waiting(f"The destination gives no clear answer: {detail}", 15.0)
+        if verdict is not Verdict.ABSENT:
+            raise PermanentError(f"The archive's place is not empty, so it stays this job's: {detail}")
+        if not await self._db.value("release_verified", job_id):
+            raise PermanentError("This job holds no proven place, or has not ended.")
+        logger.warning("destination_released", job_id=str(job_id), message=f"{job['destination_path']} is free again.")
+        return DestinationReleased(job["destination_path"])
+
     async def recheck_size(self, question: bytes) -> SizeChecked:
         job_id = msgspec.json.decode(question, type=RecheckSize).job_id
         job, archive = await self._db.row("job", job_id), await self._db.row("archive", job_id)
@@ -113,6 +131,7 @@ async def run(runtime: Runtime[UploaderSettings]) -> None:
     worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD)
     await runtime.bus.serve("destination", answers.destination)
     await runtime.bus.serve("globus_check", answers.globus_check)
+    await runtime.bus.serve("release_destination", answers.release_destination)
     await runtime.bus.serve("recheck_size", answers.recheck_size)
     await runtime.listen(worker)
     probe = asyncio.create_task(_probe(tools))

@@ -57,6 +57,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 -- What a job holds. $1 job.
 SELECT key, state FROM destinations WHERE job_id = $1
 
+-- release_verified --
+-- An archive that is there no more gives up its place and its evidence; false: nothing to release. $1 job.
+SELECT release_destination($1)
+
 -- begin_removal --
 -- From here on nothing is sent to this destination until it is empty. $1 key, $2 job, $3 attempt.
 UPDATE destinations SET state = 'removing'

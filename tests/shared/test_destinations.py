@@ -72,6 +72,7 @@ async def test_a_destination_knows_its_ways(kernel: Kernel) -> None:
         ("removing", "released"),
         ("removing", "held"),
         ("released", "held"),
+        ("verified", "released"),  # no evidence counts here; where it does, see the admin's release below
     }
     assert steps["held", "verified"] == "CS003"  # a legal step without its proof
 
@@ -338,3 +339,20 @@ async def test_a_proof_that_was_voided_can_be_made_again_by_the_next_attempt(ker
     for kind in ALL_KINDS:
         assert await tried(kernel, "uploader", EVIDENCE, job, 2, kind, 1, SHA, MANIFEST_SHA) == "ok"
     assert await kernel.owner.fetchval("SELECT complete_evidence($1)", job) == 2
+
+
+async def test_an_admins_release_takes_the_proof_with_the_place(kernel: Kernel) -> None:
+    """Only a job that has ended gives up its verified place, only the uploader may say so, and nothing is proven afterwards."""
+    job = await proven(kernel)
+    release = "SELECT release_destination($1)"
+    answers = {role: await tried(kernel, role, release, job) for role in ("scanner", "compressor", "gateway")}
+    assert set(answers.values()) == {DENIED}
+    uploader = await kernel.db("uploader")
+    assert await uploader.value("release_verified", job) is False  # it is `verified`, so its source may be deleted any moment
+    assert await tried(kernel, "uploader", SET_STATE, job, "released") == "CS003"
+
+    await kernel.force(job, status="completed")
+    assert await uploader.value("release_verified", job) is True
+    assert (await state(kernel, job), await voided(kernel, job)) == ("released", [True, True, True])
+    assert await kernel.owner.fetchval("SELECT complete_evidence($1)", job) is None
+    assert await uploader.value("release_verified", job) is False

@@ -14,6 +14,7 @@ from services.gateway import views
 from services.gateway.api.history import clear_completed, list_jobs, restore_completed
 from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
+from services.gateway.rights import admins_only
 from services.gateway.schemas import JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried
 from services.gateway.security import Identity
 from services.gateway.store import Store
@@ -68,6 +69,22 @@ async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
     return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
 
 
+@post(
+    "/{job_id:uuid}/release-destination",
+    operation_id="releaseDestination",
+    status_code=200,
+    guards=[admins_only],
+    responses=refusals(403, 404, 409),
+)
+async def release_destination(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobRetried:
+    """Give up the place of a proven archive that was removed at the destination, so that the folder's name can be archived again.
+
+    Globus is asked first: 409 unless archive and sidecar are "not found". The job's proofs no longer count afterwards.
+    """
+    row = await jobs.release_destination(request.user, job_id)
+    return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
+
+
 @get("/{job_id:uuid}/logs", operation_id="getJobLogs", responses=refusals(404))
 async def get_logs(
     job_id: FromPath[UUID],
@@ -114,6 +131,16 @@ def _text_line(line: JobLogLine) -> bytes:
 
 router = Router(
     "/jobs",
-    route_handlers=[create_job, list_jobs, get_job, cancel_job, retry_job, clear_completed, restore_completed, get_logs],
+    route_handlers=[
+        create_job,
+        list_jobs,
+        get_job,
+        cancel_job,
+        retry_job,
+        release_destination,
+        clear_completed,
+        restore_completed,
+        get_logs,
+    ],
     tags=["Jobs"],
 )

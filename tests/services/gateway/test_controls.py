@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from shared.errors import PermanentError
 from shared.lifecycle import Role
+from shared.questions import DestinationReleased, ReleaseDestination
 from tests.services.gateway.conftest import Gateway, problem
 from tests.support.kernel import eventually
 
@@ -219,3 +222,28 @@ async def test_moving_in_the_queue(gateway: Gateway) -> None:
         "admin moved 1 waiting job down.",
         "admin moved 1 waiting job to the top of the queue.",
     ]
+
+
+async def test_an_admin_releases_a_place_that_is_empty(gateway: Gateway) -> None:
+    """The uploader's refusal is a 409 with its reason; done, it is a line of the job's log with the admin's name."""
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.force(job_id, status="completed")
+    uploader = await gateway.kernel.bus(Role.UPLOADER)
+    full = True
+
+    async def release(question: bytes) -> DestinationReleased:
+        assert msgspec.json.decode(question, type=ReleaseDestination).job_id == job_id
+        if full:
+            raise PermanentError("The archive's place is not empty.")
+        return DestinationReleased("/One/Two/x.tar.7z")
+
+    await uploader.serve("release_destination", release)
+    await uploader.connection.flush()
+    address = f"/api/jobs/{job_id}/release-destination"
+    assert "not empty" in problem(await gateway.ask("POST", address), 409, "conflict")
+    full = False
+    answer = await gateway.ask("POST", address)
+
+    assert (answer.status_code, answer.json()["job_id"]) == (200, str(job_id))
+    lines = (await gateway.ask("GET", f"/api/jobs/{job_id}/logs")).json()
+    assert any("admin released /One/Two/x.tar.7z" in line["message"] for line in lines)

@@ -326,7 +326,7 @@ def test_what_counts_as_one_address() -> None:
 
 ADMIN_ONLY = {
     *("listUsers", "createUser", "getUser", "changeUser", "deleteUser"),
-    *("getConfig", "listSettings", "changeConfig", "listAudit"),
+    *("releaseDestination", "getConfig", "listSettings", "changeConfig", "listAudit"),
 }
 PERSONS_ONLY = {"createToken", "changePassword"}
 ENDS_LOGIN = {"logout"}

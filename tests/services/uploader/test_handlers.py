@@ -8,8 +8,8 @@ import pytest
 
 from services.uploader.__main__ import Answers
 from services.uploader.model import RecheckPolicy
-from shared.errors import Waiting
-from shared.questions import AskDestination, RecheckSize
+from shared.errors import PermanentError, Waiting
+from shared.questions import AskDestination, RecheckSize, ReleaseDestination
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
 from tests.support.emulator import eventually as at_last
@@ -332,6 +332,31 @@ async def test_sizes_are_checked_again_on_request(kernel: Kernel, station: Stati
     station.emulator.control.set_faults(fault("fs", "denied", operation="stat", times=FOR_EVER))
     with pytest.raises(Waiting):
         await answers.recheck_size(question)
+
+
+async def test_a_place_is_released_only_where_nothing_is(kernel: Kernel, station: Station) -> None:
+    """Custody 3: refused while the archive, its sidecar or no clear answer is there, and before the job has ended."""
+    answers = Answers(await kernel.db("uploader"), station.tools)
+    job = await station.job()
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+    question = msgspec.json.encode(ReleaseDestination(job))
+    with pytest.raises(PermanentError, match="not empty"):
+        await answers.release_destination(question)
+    station.remote().unlink()
+    with pytest.raises(PermanentError, match="not empty"):  # the sidecar is there
+        await answers.release_destination(question)
+    station.remote().with_name(station.remote().name + ".manifest.json").unlink()
+    station.emulator.control.set_faults(fault("fs", "disconnected", times=FOR_EVER))
+    with pytest.raises(Waiting):
+        await answers.release_destination(question)
+    station.emulator.control.set_faults()
+    with pytest.raises(PermanentError, match="has not ended"):
+        await answers.release_destination(question)
+
+    await kernel.force(job, status="completed")
+    assert (await answers.release_destination(question)).path == "/One/Two/Scans.tar.7z"
+    assert await kernel.owner.fetchval("SELECT complete_evidence($1)", job) is None
 
 
 async def test_evidence_is_immutable(kernel: Kernel, station: Station) -> None:
