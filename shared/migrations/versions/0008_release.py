@@ -2,9 +2,9 @@
 
 from shared.migrations.plain_sql import run_sql
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
-    run_sql("0007_release.sql")
+    run_sql("0008_release.sql")
