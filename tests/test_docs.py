@@ -193,3 +193,18 @@ def test_settings_that_pages_name_exist() -> None:
 def test_each_role_is_in_the_table_of_who_touches_what() -> None:
     rows = _rows(_section(ARCHITECTURE, "Who touches what"))
     assert [row[0] for row in rows] == [Role.SCANNER, Role.COMPRESSOR, Role.UPLOADER, Role.GATEWAY]
+
+
+def test_the_checklist_names_tests_that_exist() -> None:
+    """Every line of docs/ui-checklist.md has a test, and each is there: Python's by name, Vitest's by sentence."""
+    files = {"B": "tests/ui/test_browser.py", "P": "tests/ui/test_pages.py"}
+    rows = [row for row in _rows((ROOT / "docs/ui-checklist.md").read_text()) if not row[0].startswith("**")]
+    assert len(rows) > 40
+    for line, tests in rows:
+        named = re.findall(r"(?:\b([BP])|`(tests/[\w/.]+)`) `(test_\w+)`", tests)
+        said = re.findall(r'`(ui/[\w/.]+)` "([^"]+)"', tests)
+        assert named or said, f"no test: {line}"
+        for letter, file, name in named:
+            assert f"def {name}(" in (ROOT / (file or files[letter])).read_text(), f"{line}: {name}"
+        for file, sentence in said:
+            assert f'it("{sentence}"' in (ROOT / file).read_text(), f"{line}: {sentence}"

@@ -347,3 +347,77 @@ def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, ori
     expect(page.locator('[data-user="jane"]')).to_have_count(0)
     expect(heading(jane, "Log in")).to_be_visible()
     context.close()
+
+
+def test_the_queue_shows_what_is_at_work(person: Person, stack: Stack) -> None:
+    """One card per lane: folder, step, bar with its number as far as there is one; below it, who waits, in order."""
+    stack.control.configure(bytes_per_second=300_000)
+    first = stack.archive(stack.folder({"film.mov": os.urandom(4 << 20)}, name="On its way"))
+    stack.wait(first, "uploading")
+    stack.stops_at("transition.compressing.after")
+    second = stack.archive(stack.folder(name="Being packed"))
+    with stack.holding("compressor"):
+        third = stack.archive(stack.folder(name="In line"))
+        page = person.page
+        page.goto("/queue")
+        lanes = page.get_by_role("region", name="At work")
+        packed, sent = lanes.locator(f'[data-job="{second}"]'), lanes.locator(f'[data-job="{first}"]')
+        expect(packed).to_contain_text("Step 2/3: Compressing")
+        expect(packed.get_by_role("progressbar")).to_be_visible()
+        expect(sent).to_contain_text("Uploading")
+        expect(sent.get_by_role("progressbar")).to_have_attribute("aria-valuenow", re.compile(r"\d+"))
+        expect(sent).to_contain_text(" of ")
+        waiting = page.get_by_role("row", name=re.compile("In line"))
+        expect(waiting).to_contain_text("1")
+        expect(waiting).to_contain_text("admin")
+        expect(waiting.get_by_role("button", name="Cancel In line")).to_be_enabled()
+    stack.control.configure(bytes_per_second=None)
+    page.get_by_role("link", name="View history").click()
+    expect(heading(page, "History")).to_be_visible()
+    for job in (first, second, third):
+        stack.wait(job, "completed")
+
+
+def test_the_history_is_filtered_and_searched(person: Person, stack: Stack) -> None:
+    """By result and by words; each with its colour, icon, word and duration; the address keeps it, and it can be exported."""
+    good, bad = stack.folder(name="Kept for good"), stack.folder(name="Kept out")
+    os.mkfifo(bad / "pipe")
+    stack.wait(stack.archive(good), "completed")
+    stack.wait(stack.archive(bad), "failed")
+    page = person.page
+    page.goto("/history")
+    page.get_by_label("Search the history").fill("Kept")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Completed", exact=True).click()
+    row = page.locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text(re.compile(r"Kept for good.*Completed.*\d+(s|m)", re.DOTALL))
+    expect(row.locator("[data-status] svg")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Failed")).click()
+    expect(row).to_contain_text("Kept out")
+    page.reload()
+    expect(row).to_contain_text("Kept out")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    assert "Kept out" in Path(download.value.path()).read_text()
+    page.get_by_role("button", name="Cancelled", exact=True).click()
+    expect(page.get_by_text("No such job")).to_be_visible()
+
+
+def test_completed_jobs_are_cleared(person: Person, stack: Stack) -> None:
+    """After a question that names their number they leave the list; failed ones stay."""
+    stack.wait(stack.archive(stack.folder(name="Cleared away")), "completed")
+    page = person.page
+    page.goto("/history")
+    row = page.get_by_role("row", name=re.compile("Cleared away"))
+    expect(row).to_be_visible()
+    page.get_by_role("button", name="Clear completed").click()
+    dialog = page.get_by_role("dialog")
+    confirm = dialog.get_by_role("button", name="Clear them")
+    expect(confirm).to_be_disabled()
+    number = re.sub(r"\D", "", dialog.locator("label").inner_text())
+    dialog.get_by_label(re.compile("^Type")).fill(number)
+    confirm.click()
+    expect(row).to_have_count(0)
+    page.get_by_role("button", name="Completed", exact=True).click()
+    expect(page.get_by_text("No such job")).to_be_visible()

@@ -202,6 +202,17 @@ def test_lists_of_a_hundred_thousand(
             expect(page.get_by_role("button", name="page 3", exact=True)).to_have_attribute("aria-current", "page")
             expect(page.get_by_role("row")).to_have_count(51)
             nodes[name] = page.evaluate(count)
+        _settled(page, "/folders?q=Project")
+        largest = page.locator("tbody tr").first
+        for column, order, first in (
+            ("Size", "desc", "100000"),
+            ("Folder", "asc", "Project 1"),
+            ("Modified", "asc", "Project 100000"),
+        ):
+            page.get_by_role("button", name=column, exact=True).click()
+            if order == "desc":
+                page.get_by_role("button", name=column, exact=True).click()
+            expect(largest).to_contain_text(first)
         _settled(page, job)
         page.get_by_role("button", name="Load older lines").click()
         expect(page.get_by_text("10,000 of 100,0")).to_be_visible(timeout=30_000)
