@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from shared.listing import Wanted
 from shared.places import Root
 
 
@@ -198,3 +199,23 @@ class ArchiveStats(msgspec.Struct):
     compression_ratio: float
     encrypted: bool
     problems: list[str]
+
+
+class Browse(msgspec.Struct):
+    """`rpc.scanner.browse`: what is in a folder of the NAS (path below the base, "": the base itself). Answered by `listing.Page`."""
+
+    path: str
+    wanted: Wanted
+
+
+class MeasureFolder(msgspec.Struct):
+    """`rpc.scanner.measure`: how much is in a folder of the NAS, now. Refused (permanent) when it is no folder."""
+
+    path: str
+
+
+class FolderMeasured(msgspec.Struct):
+    """Of regular files, in bytes."""
+
+    total_bytes: int
+    file_count: int

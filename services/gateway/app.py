@@ -19,23 +19,29 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import chores, documents, problems
 from services.gateway.api import archives as archive_routes
-from services.gateway.api import auth, config, folders, history, jobs, live, queue, schema, system, tasks, users
+from services.gateway.api import auth, config, files, folders, history, jobs, live, packs, queue, schema, system, tasks, users
 from services.gateway.api.system import System
 from services.gateway.archives import Archives, Defaults
 from services.gateway.audit import AuditLog
 from services.gateway.config import Configuration
 from services.gateway.figures import Figures, Measured
+from services.gateway.files import Files
 from services.gateway.gate import Asgi, Gate
 from services.gateway.history import History
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
 from services.gateway.machine import Machine
+from services.gateway.packs import Packs
 from services.gateway.pages import Pages
 from services.gateway.peers import Peers
 from services.gateway.people import People
+from services.gateway.room import Room
 from services.gateway.security import Security, Tokens
 from services.gateway.store import Store
+from services.gateway.uploads import Uploads
 from services.gateway.wire import Wire
+from services.gateway.work import Busy
+from services.gateway.workspaces import Workspaces
 from shared import log
 from shared.bus import Bus
 from shared.errors import ConfigurationError
@@ -67,6 +73,10 @@ class Parts:
     log: AuditLog
     configuration: Configuration
     archives: Archives
+    workspaces: Workspaces
+    files: Files
+    uploads: Uploads
+    packs: Packs
 
 
 def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
@@ -76,22 +86,28 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
     security = Security(store, tokens)
     machine = Machine(store, settings.storage_base_path)
-    configuration = Configuration(store, runtime.bus)
     defaults = Defaults(cast("ArchiveFormat", settings.archive_default_format), settings.archive_default_level)
+    configuration, workspaces = Configuration(store, runtime.bus), Workspaces(settings.workspaces)
+    room = Room(store, configuration, workspaces, settings.workspaces)
+    jobs = Jobs(store, peers, str(settings.qnap_base_path))
     return Parts(
         store=store,
         security=security,
         peers=peers,
-        jobs=Jobs(store, peers, str(settings.qnap_base_path)),
+        jobs=jobs,
         hub=Hub(store, runtime.bus, machine),
         machine=machine,
         bus=runtime.bus,
         system=System(settings.storage_base_path, settings.globus_emulated),
-        people=People(store, security),
+        people=People(store, security, workspaces),
         history=History(store),
         log=AuditLog(store),
         configuration=configuration,
         archives=Archives(store, peers, configuration, defaults),
+        workspaces=workspaces,
+        files=Files(store, configuration, workspaces, peers),
+        uploads=Uploads(store, room, workspaces, Busy(store)),
+        packs=Packs(store, configuration, workspaces, peers, room, jobs),
     )
 
 
@@ -105,6 +121,9 @@ def routes(parts: Parts) -> Litestar:
             users.tokens,
             folders.list_folders,
             folders.list_places,
+            files.router,
+            files.workspaces,
+            packs.router,
             jobs.router,
             archive_routes.router,
             *live.routes,
@@ -182,6 +201,8 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         group.create_task(chores.serve_cancels(parts.store, wake))
         group.create_task(chores.forget_expired_tokens(parts.store))
         group.create_task(chores.fold_totals(parts.store))
+        group.create_task(chores.make_workspaces(parts.store, parts.workspaces))
+        group.create_task(chores.tidy_workspaces(parts.uploads, parts.workspaces))
         group.create_task(parts.hub.run())
 
 

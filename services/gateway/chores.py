@@ -3,9 +3,13 @@
 import asyncio
 from contextlib import suppress
 
+import asyncpg
+
 from services.gateway.refusals import ProblemError
 from services.gateway.security import PASSWORD_MAXIMUM_BYTES, Security
 from services.gateway.store import Store
+from services.gateway.uploads import Uploads
+from services.gateway.workspaces import Workspaces
 from shared import log
 from shared.errors import ConfigurationError
 
@@ -15,6 +19,7 @@ DEFAULT_PASSWORD = "changeme"  # noqa: S105 - seed 001, 7.2; nothing but changin
 _CANCEL_SECONDS = 2.0
 _FORGET_SECONDS = 3600.0
 _FOLD_SECONDS = 60.0
+_TIDY_SECONDS = 600.0
 
 
 def check_initial_password(password: str) -> None:
@@ -53,6 +58,32 @@ async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
                 await wake.wait()
+
+
+async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
+    """Everybody who is there already has a workspace, too."""
+    while True:
+        try:
+            users = await store.user_ids()
+            break
+        except ProblemError:
+            await asyncio.sleep(0.5)
+        except asyncpg.UndefinedTableError:  # not migrated yet
+            await asyncio.sleep(0.5)
+    for user in users:
+        with suppress(ProblemError):  # the storage is away: they are made when they are needed
+            await asyncio.to_thread(workspaces.ensure, user)
+
+
+async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
+    """Stale uploads, and what was deleted while a gateway ended."""
+    while True:
+        try:
+            await uploads.sweep()
+            await asyncio.to_thread(workspaces.sweep_deleted)
+        except (ProblemError, OSError, asyncpg.UndefinedTableError) as exc:
+            logger.info("not_tidied", message=f"Workspaces are tidied later: {exc}")
+        await asyncio.sleep(_TIDY_SECONDS)
 
 
 async def forget_expired_tokens(store: Store) -> None:

@@ -14,6 +14,7 @@ from services.gateway.schemas_admin import Config, ConfigUpdate, Setting
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.bus import Bus
+from shared.db import Session
 from shared.events import ConfigChanged
 from shared.lifecycle import Role
 from shared.runtime_settings import TUNABLES
@@ -78,7 +79,11 @@ class Configuration:
 
     async def read(self) -> Config:
         async with self._store.transaction() as session:
-            return effective(self._environment, await session.rows("runtime_settings"))
+            return await self.of(session)
+
+    async def of(self, session: Session) -> Config:
+        """As one transaction sees it."""
+        return effective(self._environment, await session.rows("runtime_settings"))
 
     async def describe(self) -> list[Setting]:
         async with self._store.transaction() as session:

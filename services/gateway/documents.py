@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
+from litestar.openapi.spec import OpenAPI, OpenAPIFormat, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, RequestBody, Schema
 
 from services.gateway.schemas import DashboardMessage, LiveMessage
 from shared import events
@@ -37,6 +37,9 @@ EXAMPLES: dict[str, Any] = {
 _FILES = {"application/x-ndjson", "text/csv", "text/plain"}
 FILES = {"listJobs": _FILES - {"text/plain"}, "listAudit": _FILES - {"text/plain"}, "getJobLogs": _FILES - {"text/csv"}}
 """Operations that with `format=` answer with a file instead."""
+_BYTES = {"application/octet-stream": OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))}
+DOWNLOADS = {"downloadFile", "downloadPack"}
+UPLOADS = {"uploadFile"}
 
 
 def complete(document: OpenAPI) -> None:
@@ -50,6 +53,12 @@ def complete(document: OpenAPI) -> None:
         if isinstance(answer, OpenAPIResponse) and answer.content is not None:
             for kind in kinds or ():
                 answer.content[kind] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        for status in ("200", "206") if operation and operation.operation_id in DOWNLOADS else ():
+            part = (operation.responses or {}).get(status) if operation else None
+            if isinstance(part, OpenAPIResponse):
+                part.content = _BYTES
+        if item.put and item.put.operation_id in UPLOADS:
+            item.put.request_body = RequestBody(content=_BYTES, description="The bytes; none with `bytes */...`.")
 
 
 _REF = "#/components/schemas/{name}"

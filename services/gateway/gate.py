@@ -36,6 +36,8 @@ CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then
 
 BODY_SECONDS = 30.0
 ANSWER_SECONDS = 60.0  # a scan is waited for half of it
+STREAMED = {("PUT", "/api/files/content")}
+"""Bodies of any length: each piece has to arrive in time, and the answer is waited for from the last one on."""
 WRONG_ORIGIN = (
     "With a cookie, changes are accepted only from this server's own pages. Programs send `Authorization: Bearer <token>`."
 )
@@ -176,6 +178,7 @@ async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> N
     """
     loop = asyncio.get_running_loop()
     sent_by = loop.time() + BODY_SECONDS
+    is_streamed = (scope["method"], scope["path"]) in STREAMED
 
     async def timely() -> Message:
         nonlocal sent_by
@@ -186,6 +189,10 @@ async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> N
             raise ProblemError(408, "too-slow", f"The request did not arrive within {BODY_SECONDS:g} seconds.") from exc
         if not message.get("more_body"):
             sent_by = float("inf")  # what comes now is only that the client has gone
+        elif is_streamed:
+            sent_by = loop.time() + BODY_SECONDS
+        if is_streamed and message["type"] == "http.request":
+            limit.reschedule(loop.time() + BODY_SECONDS + ANSWER_SECONDS)
         return message
 
     try:

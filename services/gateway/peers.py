@@ -13,18 +13,22 @@ from shared.bus import Bus
 from shared.errors import PermanentError, TransientError, Waiting
 from shared.events import JobChanged
 from shared.lifecycle import Role
+from shared.listing import Page, Wanted
 from shared.questions import (
     ArchiveListing,
     ArchiveStats,
     AskArchiveStats,
     AskDestination,
+    Browse,
     DestinationReleased,
     DestinationState,
+    FolderMeasured,
     GlobusCheck,
     GlobusChecked,
     Inspect,
     Inspected,
     ListArchive,
+    MeasureFolder,
     PlanArchive,
     PlanExtraction,
     PlannedArchive,
@@ -42,6 +46,8 @@ _DESTINATION_SECONDS = 5.0  # Globus is asked meanwhile; the compressor and the 
 _GLOBUS_SECONDS = 25.0  # four requests to a service far away
 REFRESH_SECONDS = 30.0
 _ARCHIVE_SECONDS = 50.0  # a big folder is measured, a big listing read
+_BROWSE_SECONDS = 20.0
+_MEASURE_SECONDS = 45.0  # the scanner gives up a little earlier, with a sentence
 
 
 class Peers:
@@ -59,6 +65,20 @@ class Peers:
         """The folder as it is now. Raises ProblemError 400, 404, 409 or 503, Waiting while the NAS is not mounted."""
         try:
             return await self._ask(Role.SCANNER, "inspect", Inspect(path), Inspected, _INSPECT_SECONDS)
+        except PermanentError as exc:
+            raise decide.scanner_refusal(exc) from exc
+
+    async def browse(self, path: str, wanted: Wanted) -> Page:
+        """One page of a folder on the NAS. Raises ProblemError 400, 404 or 503, Waiting while the NAS is not mounted."""
+        try:
+            return await self._ask(Role.SCANNER, "browse", Browse(path, wanted), Page, _BROWSE_SECONDS)
+        except PermanentError as exc:
+            raise decide.scanner_refusal(exc) from exc
+
+    async def measure(self, path: str) -> FolderMeasured:
+        """How much is in a folder on the NAS now. Raises as `browse`."""
+        try:
+            return await self._ask(Role.SCANNER, "measure", MeasureFolder(path), FolderMeasured, _MEASURE_SECONDS)
         except PermanentError as exc:
             raise decide.scanner_refusal(exc) from exc
 

@@ -1,9 +1,12 @@
 """Users and their personal tokens, as admins and their owners change them. Every change is one transaction with its audit line."""
 
+import asyncio
 import secrets
 import unicodedata
 from typing import Any
 from uuid import UUID
+
+from msgspec import UNSET
 
 from services.gateway import audit
 from services.gateway.audit import Deed
@@ -11,6 +14,7 @@ from services.gateway.refusals import ProblemError, bad_request, conflict, forbi
 from services.gateway.schemas_admin import NewUser, TokenRequest, UserChange
 from services.gateway.security import TOKEN_PREFIX, Identity, Security, digest_of, password_problem
 from services.gateway.store import Store
+from services.gateway.workspaces import Workspaces
 from shared.db import Session
 
 TOKENS_EACH = 100
@@ -33,8 +37,9 @@ def _refuse_password(password: str, username: str) -> None:
 class People:
     """Every method raises ProblemError."""
 
-    def __init__(self, store: Store, security: Security) -> None:
+    def __init__(self, store: Store, security: Security, workspaces: Workspaces) -> None:
         self._store = store
+        self._workspaces = workspaces
         self._security = security
 
     # Users
@@ -55,11 +60,12 @@ class People:
         _refuse_password(wanted.password, name)
         hashed = await self._security.hash(wanted.password)
         async with self._store.transaction() as session:
-            row = await session.row("new_user", name, hashed, wanted.is_admin, wanted.must_change_password)
+            row = await session.row("new_user", name, hashed, wanted.is_admin, wanted.must_change_password, wanted.quota_bytes)
             if row is None:
                 raise conflict(f"There is a user {name} already.")
             sentence = f"{who.username} made the user {name}{' (admin)' if wanted.is_admin else ''}."
             await audit.note(session, who.actor, Deed("user_created", sentence, str(row["id"]), {"is_admin": wanted.is_admin}))
+            await asyncio.to_thread(self._workspaces.ensure, row["id"])
         return row
 
     async def change(self, who: Identity, user_id: UUID, wanted: UserChange) -> Any:
@@ -76,6 +82,8 @@ class People:
             # A password set by an admin needs no change unless the admin ticks it.
             must_change = wanted.must_change_password if hashed is None else bool(wanted.must_change_password)
             row = await session.row("change_user", user_id, wanted.is_admin, wanted.disabled, hashed, must_change)
+            if wanted.quota_bytes is not UNSET:
+                row = await session.row("set_quota", user_id, wanted.quota_bytes)
             if wanted.disabled or hashed is not None:
                 await session.run("revoke_tokens_of", user_id)
             for deed in _deeds(who, before, wanted):
@@ -83,13 +91,19 @@ class People:
         return row
 
     async def delete(self, who: Identity, user_id: UUID) -> None:
-        """Delete a user, whose logins and tokens end at once. Jobs stay: they are the team's."""
+        """Delete a user, whose logins and tokens end at once.
+
+        Archive jobs stay: they are the team's. The workspace stays too, until an admin removes it; its running tasks are cancelled.
+        """
         if user_id == who.id:
             raise conflict(_NOT_YOURSELF.format("delete"))
         async with self._store.transaction() as session:
             await session.run("lock_people")
             row = await _existing(session, user_id)
             await _keep_an_admin(session, row)
+            await session.run("cancel_work_of", user_id, who.username)
+            if await asyncio.to_thread(self._workspaces.exists, user_id):
+                await session.run("leave_workspace", user_id, row["username"])
             await session.run("delete_user", user_id)
             await audit.note(
                 session, who.actor, Deed("user_deleted", f"{who.username} deleted the user {row['username']}.", str(user_id))
@@ -173,4 +187,7 @@ def _deeds(who: Identity, before: Any, wanted: UserChange) -> list[Deed]:
     elif wanted.must_change_password is not None and wanted.must_change_password != before["must_change_password"]:
         must = "must" if wanted.must_change_password else "need not"
         deeds.append(Deed("user_must_change", f"{who.username} said that {name} {must} change the password.", target))
+    if wanted.quota_bytes is not UNSET and wanted.quota_bytes != before["quota_bytes"]:
+        words = "the usual quota" if wanted.quota_bytes is None else f"a quota of {wanted.quota_bytes} bytes"
+        deeds.append(Deed("user_quota", f"{who.username} gave {name} {words}.", target, {"quota_bytes": wanted.quota_bytes}))
     return deeds

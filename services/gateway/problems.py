@@ -137,9 +137,13 @@ _MEANINGS = {
     404: "There is no such thing.",
     409: "Not possible in the present state; `detail` says why.",
     410: "What was asked for is not kept any more; read the lists again.",
+    408: "The request's body came too slowly.",
+    412: "The file is not the version that was asked for.",
     413: "The request is too large.",
+    416: "The file has no such bytes; `Content-Range` says how many it has.",
     429: "Too many failed logins; `Retry-After` says how many seconds to wait.",
     503: "Something this needs is away; `detail` says what.",
+    507: "The server's disk is full.",
 }
 
 

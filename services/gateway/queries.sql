@@ -90,6 +90,10 @@ SELECT pg_advisory_xact_lock(hashtext('people'))
 -- Everybody. $1 limit (null: all), $2 offset.
 SELECT *, count(*) OVER () AS total FROM users ORDER BY lower(username) LIMIT $1 OFFSET $2
 
+-- user_ids --
+-- Everybody.
+SELECT id FROM users
+
 -- user --
 -- One user. $1 id.
 SELECT * FROM users WHERE id = $1
@@ -103,8 +107,8 @@ SELECT count(*) FROM users
 SELECT count(*) FROM users WHERE is_admin AND disabled_at IS NULL AND id <> $1
 
 -- new_user --
--- A user made by an admin. $1 name, $2 hash, $3 admin, $4 must the password be changed.
-INSERT INTO users (username, password_hash, is_admin, must_change_password) VALUES ($1, $2, $3, $4)
+-- A user made by an admin. $1 name, $2 hash, $3 admin, $4 must the password be changed, $5 quota (null: the setting).
+INSERT INTO users (username, password_hash, is_admin, must_change_password, quota_bytes) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (lower(username)) DO NOTHING RETURNING *
 
 -- change_user --
@@ -118,6 +122,10 @@ UPDATE users SET
   token_epoch = token_epoch + CASE WHEN $3 IS TRUE OR $4::text IS NOT NULL THEN 1 ELSE 0 END,
   kept_token = CASE WHEN $3 IS TRUE OR $4::text IS NOT NULL THEN NULL ELSE kept_token END
 WHERE id = $1 RETURNING *
+
+-- set_quota --
+-- What a user's workspace may hold. $1 user, $2 bytes (null: what the setting says).
+UPDATE users SET quota_bytes = $2 WHERE id = $1 RETURNING *
 
 -- delete_user --
 -- Gone, and their personal tokens with them. $1 user.
@@ -493,3 +501,120 @@ WHERE kind = 'archive' AND status = 'failed' AND cleared_at IS NULL ORDER BY cre
 -- schema_version --
 -- The newest migration that has run.
 SELECT version_num FROM alembic_version
+
+-- Files -----------------------------------------------------------------------------------------------------------------------------
+
+-- storage_place --
+-- The ledger's name of the file system of a place; null while the compressor has not said it. $1 place.
+SELECT filesystem FROM storage_places WHERE place = $1
+
+-- lock_quota --
+-- One reservation or publication of a user at a time. $1 user.
+SELECT pg_advisory_xact_lock(hashtext('quota:' || $1::text))
+
+-- lock_space --
+-- One reservation at a time on a disk: two never both take the last gigabyte. After `lock_quota`, never before.
+SELECT pg_advisory_xact_lock(hashtext('space'))
+
+-- quota_of --
+-- A user's own quota; null: what the setting says. $1 user.
+SELECT quota_bytes FROM users WHERE id = $1
+
+-- promised --
+-- What a user's jobs and uploads have taken of the quota and the workspace does not show yet. $1 user.
+SELECT unwritten_bytes_of($1, NULL)
+
+-- unwritten_space --
+-- Promised to everybody on a file system and not on the disk yet. $1 file system.
+SELECT unwritten_bytes($1, NULL)
+
+-- live_work_of --
+-- A user's workspace jobs that have not ended. $1 user.
+SELECT id, kind, folder_name, status, request FROM jobs
+WHERE kind <> 'archive' AND created_by_id = $1 AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY seq
+
+-- new_pack --
+-- A request for a pack. $1 name, $2 source, $3 keep the source, $4 user name, $5 user, $6 what is asked, $7 bytes, $8 files.
+INSERT INTO jobs (kind, folder_name, source_path, keep_source, created_by, created_by_id, request, folder_size_bytes, file_count,
+  current_operation)
+VALUES ('pack', $1, $2, $3, $4, $5, $6, $7, $8, 'Waiting to start')
+RETURNING *
+
+-- reserve_for --
+-- What a new job will write, in the transaction that makes it. $1 job, $2 file system, $3 bytes.
+INSERT INTO reservations (job_id, filesystem, bytes) VALUES ($1, $2, $3)
+
+-- upload_at --
+-- What is on its way to a path. $1 user, $2 path.
+SELECT * FROM uploads WHERE user_id = $1 AND path = $2
+
+-- upload --
+-- One upload. $1 id.
+SELECT * FROM uploads WHERE id = $1
+
+-- uploads_of --
+-- A user's uploads that are not whole, newest first. $1 user.
+SELECT * FROM uploads WHERE user_id = $1 ORDER BY touched_at DESC, id
+
+-- new_upload --
+-- A file that will arrive, with its space. $1 user, $2 path, $3 bytes, $4 file system, $5 tag.
+INSERT INTO uploads (user_id, path, total_bytes, filesystem, tag) VALUES ($1, $2, $3, $4, $5) RETURNING *
+
+-- touch_upload --
+-- Somebody goes on with it. $1 id, $2 bytes that are on the disk (null: as before).
+UPDATE uploads SET touched_at = clock_timestamp(), received_bytes = coalesce($2, received_bytes) WHERE id = $1
+
+-- forget_upload --
+-- It is whole, or given up. $1 id.
+DELETE FROM uploads WHERE id = $1
+
+-- forget_stale_uploads --
+-- Those nobody went on with. $1 hours.
+DELETE FROM uploads WHERE touched_at < clock_timestamp() - make_interval(secs => $1 * 3600) RETURNING id
+
+-- known_uploads --
+-- Which of these there are. $1 ids.
+SELECT id FROM uploads WHERE id = ANY($1::uuid[])
+
+-- owners --
+-- Whose workspaces these are. $1 users.
+SELECT o.id AS user_id, coalesce(u.username, l.username) AS username, l.left_at, u.quota_bytes, unwritten_bytes_of(o.id, NULL) AS reserved_bytes
+FROM unnest($1::uuid[]) AS o(id) LEFT JOIN users u ON u.id = o.id LEFT JOIN left_workspaces l ON l.user_id = o.id AND u.id IS NULL
+ORDER BY l.left_at NULLS FIRST, lower(coalesce(u.username, l.username)), o.id
+
+-- leave_workspace --
+-- A user goes, the workspace stays. $1 user, $2 name.
+INSERT INTO left_workspaces (user_id, username) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING
+
+-- left_workspace --
+-- Who left it. $1 user.
+SELECT * FROM left_workspaces WHERE user_id = $1
+
+-- forget_left_workspace --
+-- It is removed. $1 user.
+DELETE FROM left_workspaces WHERE user_id = $1
+
+-- cancel_work_of --
+-- Ask for the end of a deleted user's workspace jobs; what deletes its source already goes on. $1 user, $2 who asks.
+UPDATE jobs SET cancel_requested_by = $2
+WHERE kind <> 'archive' AND created_by_id = $1 AND status IN ('queued', 'running', 'verifying') AND cancel_requested_by IS NULL
+
+-- Packs -----------------------------------------------------------------------------------------------------------------------------
+
+-- packs --
+-- A user's packs, newest first. $1 user, $2 limit, $3 offset.
+SELECT j.*, coalesce((SELECT sum(r.bytes) FROM reservations r WHERE r.job_id = j.id), 0)::bigint AS reserved FROM jobs j
+WHERE j.kind = 'pack' AND j.created_by_id = $1 ORDER BY j.created_at DESC, j.id DESC LIMIT $2 OFFSET $3
+
+-- count_packs --
+-- How many `packs` has. $1 user.
+SELECT count(*) FROM jobs WHERE kind = 'pack' AND created_by_id = $1
+
+-- pack --
+-- One pack. $1 job.
+SELECT j.*, coalesce((SELECT sum(r.bytes) FROM reservations r WHERE r.job_id = j.id), 0)::bigint AS reserved FROM jobs j
+WHERE j.kind = 'pack' AND j.id = $1
+
+-- fetched --
+-- Somebody downloads what a pack made; the first time counts. $1 job.
+UPDATE jobs SET fetched_at = coalesce(fetched_at, clock_timestamp()) WHERE id = $1

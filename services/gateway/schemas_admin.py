@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from services.gateway.security import Scope
 
@@ -14,8 +14,14 @@ from services.gateway.security import Scope
 Password = Annotated[str, Meta(max_length=1000, description="At least 8 characters, at most 72 bytes.")]
 
 
+Quota = Annotated[int, Meta(ge=0, le=1 << 60)]
+
+
 class UserAccount(msgspec.Struct, kw_only=True):
-    """A user as admins see them. `disabled_at`: from when this account may do nothing; null: it may."""
+    """A user as admins see them. `disabled_at`: from when this account may do nothing; null: it may.
+
+    `quota_bytes`: what the workspace may hold; null: what the setting workspace_quota says.
+    """
 
     id: UUID
     username: str
@@ -24,24 +30,30 @@ class UserAccount(msgspec.Struct, kw_only=True):
     last_login: datetime | None
     must_change_password: bool
     disabled_at: datetime | None
+    quota_bytes: int | None
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`must_change_password`: everything but changing it answers 403 until then."""
+    """`must_change_password`: everything but changing it answers 403 until then. `quota_bytes`: null: the setting workspace_quota."""
 
     username: Annotated[str, Meta(min_length=1, max_length=100)]
     password: Password
     is_admin: bool = False
     must_change_password: bool = False
+    quota_bytes: Quota | None = None
 
 
 class UserChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is absent or null stays as it is. A new `password`, or `disabled`, ends every login and personal token of the user at once."""
+    """What is absent or null stays as it is. A new `password`, or `disabled`, ends every login and personal token of the user at once.
+
+    `quota_bytes`: what the workspace may hold; null gives the user the setting's quota again, absent stays as it is.
+    """
 
     is_admin: bool | None = None
     disabled: bool | None = None
     password: Password | None = None
     must_change_password: bool | None = None
+    quota_bytes: Quota | UnsetType | None = UNSET
 
 
 # Personal tokens ---------------------------------------------------------------------------------------------------------------------

@@ -116,6 +116,9 @@ class Store:
         """Make `admin` when there is no user at all; False when there is."""
         return await self._value("first_admin", hashed, must_change) is not None
 
+    async def user_ids(self) -> list[UUID]:
+        return [row["id"] for row in await self._rows("user_ids")]
+
     # Folders
 
     async def folders(self, wanted: FolderFilter) -> tuple[list[Any], int]:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import msgspec
 
-from services.scanner import handlers
+from services.scanner import browsing, handlers
 from services.scanner.catalog import Catalog
 from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
-from shared.questions import Inspect, Inspected, Refreshed
+from shared.listing import Page
+from shared.questions import Browse, FolderMeasured, Inspect, Inspected, MeasureFolder, Refreshed
 from shared.runtime import Runtime, run_service
 from shared.settings import ScannerSettings
 
@@ -25,8 +26,18 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
     async def refresh(_: bytes) -> Refreshed:
         return await catalog.refresh()
 
+    async def browse(question: bytes) -> Page:
+        wanted, known = msgspec.json.decode(question, type=Browse), await catalog.known()
+        return await asyncio.to_thread(browsing.browse, settings.qnap_base_path, known, wanted)
+
+    async def measure(question: bytes) -> FolderMeasured:
+        wanted, known = msgspec.json.decode(question, type=MeasureFolder), await catalog.known()
+        return await asyncio.to_thread(browsing.measure, settings.qnap_base_path, known, wanted)
+
     await runtime.bus.serve("inspect", inspect)
     await runtime.bus.serve("refresh", refresh)
+    await runtime.bus.serve("browse", browse)
+    await runtime.bus.serve("measure", measure)
     worker = runtime.worker(DELETE_LANE, settings.delete_limit, Operation.CONNECTION)
 
     def tune() -> None:

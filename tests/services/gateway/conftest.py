@@ -17,6 +17,8 @@ import msgspec
 import pytest
 
 from services.gateway import app
+from services.scanner import browsing
+from shared import mount
 from shared.bus import Bus
 from shared.db import Database
 from shared.errors import NOT_FOUND, PermanentError, Waiting
@@ -28,10 +30,12 @@ from shared.questions import (
     ArchiveStats,
     AskArchiveStats,
     AskDestination,
+    Browse,
     DestinationState,
     Inspect,
     Inspected,
     ListArchive,
+    MeasureFolder,
     PlanArchive,
     PlanExtraction,
     PlannedArchive,
@@ -45,13 +49,17 @@ from tests.support.engines import NatsEngine, PostgresEngine
 from tests.support.kernel import Kernel, _migrate, eventually
 
 BASE = "/nas"
+NAS_ID = "6b1f5f0e-57a3-4b0c-9a49-0a4f1f3f1c11"
 PASSWORD = "correct horse battery"
 
 
 class Peers:
     """The scanner and the uploader, as the gateway meets them: real bus, answers set by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, nas: Path) -> None:
+        self.nas = nas
+        nas.mkdir(exist_ok=True)
+        (nas / mount.SENTINEL).write_text(NAS_ID)
         self.folders: dict[str, Inspected] = {}
         self.refusals: dict[str, tuple[str, str | None]] = {}
         self.waiting: str | None = None
@@ -63,6 +71,8 @@ class Peers:
     async def serve(self, scanner: Bus, uploader: Bus) -> None:
         await scanner.serve("inspect", self._inspect)
         await scanner.serve("refresh", self._refresh)
+        await scanner.serve("browse", self._browse)
+        await scanner.serve("measure", self._measure)
         await uploader.serve("destination", self._destination)
         for bus in (scanner, uploader):
             await bus.connection.flush()  # the server knows who answers before anybody asks
@@ -83,6 +93,14 @@ class Peers:
         if self.scanning is not None:
             await self.scanning.wait()
         return Refreshed(self.scans, datetime.now(UTC), 0)
+
+    async def _browse(self, payload: bytes) -> msgspec.Struct:
+        if self.waiting:
+            raise Waiting(self.waiting, 7)
+        return browsing.browse(self.nas, NAS_ID, msgspec.json.decode(payload, type=Browse))
+
+    async def _measure(self, payload: bytes) -> msgspec.Struct:
+        return browsing.measure(self.nas, NAS_ID, msgspec.json.decode(payload, type=MeasureFolder))
 
     async def _destination(self, payload: bytes) -> msgspec.Struct:
         question = msgspec.json.decode(payload, type=AskDestination)
@@ -147,6 +165,7 @@ async def running(
     if events:
         await nats.reset()
     kernel = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
+    await kernel.owner.execute("INSERT INTO storage_places VALUES ('workspaces', 'test:workspaces')")
     variables = {
         "DATABASE_URL": kernel.url("gateway"),
         "NATS_URL": nats.url,
@@ -167,7 +186,7 @@ async def running(
     tasks = [asyncio.create_task(app.serve(runtime, sock))]
     if events:
         tasks.append(asyncio.create_task(relay(runtime.db, bus)))
-    peers = Peers()
+    peers = Peers(storage / "nas")
     await peers.serve(await kernel.bus("scanner"), await kernel.bus("uploader"))
     gateway = Gateway(url, kernel, peers, bus)
 

@@ -327,6 +327,7 @@ def test_what_counts_as_one_address() -> None:
 ADMIN_ONLY = {
     *("listUsers", "createUser", "getUser", "changeUser", "deleteUser"),
     *("releaseDestination", "getConfig", "listSettings", "changeConfig", "listAudit"),
+    *("listWorkspaces", "removeWorkspace"),
 }
 PERSONS_ONLY = {"createToken", "changePassword"}
 ENDS_LOGIN = {"logout"}

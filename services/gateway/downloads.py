@@ -1,0 +1,91 @@
+"""Sending files: read piece by piece from an open handle, so that neither memory nor a swap of the name matters."""
+
+import asyncio
+import mimetypes
+import os
+from collections.abc import AsyncIterator, Mapping
+from io import FileIO
+from typing import Any
+
+from litestar import Response
+from litestar.response import Stream
+
+from services.gateway import ranges
+from services.gateway.ranges import Answer, Part
+from services.gateway.refusals import ProblemError
+
+_PIECE = 1 << 18
+_SHOWN = ("image/", "audio/", "video/")
+_PLAIN = "application/octet-stream"
+
+
+def content_type(name: str) -> str:
+    """Pictures, sound and films by their ending; everything else as bytes, because a page or a script would run with our rights."""
+    kind = mimetypes.guess_type(name)[0] or _PLAIN
+    return kind if kind.startswith(_SHOWN) and kind != "image/svg+xml" else _PLAIN
+
+
+def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None) -> Response[Any]:
+    """The answer to a GET of an open file, which is closed at the end. Raises ProblemError 412 and 416."""
+    file = FileIO(handle, closefd=True)
+    try:
+        status, own, part = _answer(handle, name, headers)
+    except BaseException:
+        file.close()
+        raise
+    if status == 304:
+        file.close()
+        return Response(None, status_code=status, headers=own)
+    return Stream(_Pieces(file, part), status_code=status, headers=own, media_type=kind or content_type(name))
+
+
+def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None) -> Response[None]:
+    """The answer to a HEAD: as `send`, without the content."""
+    try:
+        status, own, _ = _answer(handle, name, headers)
+    finally:
+        os.close(handle)
+    return Response(None, status_code=status, headers=own, media_type=kind or content_type(name))
+
+
+def _answer(handle: int, name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], Part]:
+    found = os.fstat(handle)
+    version = ranges.version(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    how, part = ranges.answer(headers, version)
+    if how is Answer.FAILED:
+        raise ProblemError(412, "precondition-failed", "The file is not the version that was asked for.", version.headers)
+    if how is Answer.UNSATISFIABLE:
+        more = {**version.headers, "Content-Range": f"bytes */{version.size}"}
+        raise ProblemError(416, "range-not-satisfiable", f"The file has {version.size} bytes.", more)
+    own = {**version.headers, "Content-Disposition": ranges.disposition(name), "Cache-Control": "private, no-cache"}
+    if how is Answer.NOT_MODIFIED:
+        return 304, own, part
+    own["Content-Length"] = str(part.end - part.start)
+    if how is Answer.WHOLE:
+        return 200, own, part
+    return 206, {**own, "Content-Range": f"bytes {part.start}-{part.end - 1}/{version.size}"}, part
+
+
+class _Pieces:
+    """Iterates over a part of a file; closes it at the end, and also when nobody ever asks for the first piece."""
+
+    def __init__(self, file: FileIO, part: Part) -> None:
+        self._file = file
+        self._at, self._end = part
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._read()
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        try:
+            while self._at < self._end:
+                piece = await asyncio.to_thread(os.pread, self._file.fileno(), min(_PIECE, self._end - self._at), self._at)
+                if not piece:
+                    return  # it was cut meanwhile: the connection ends short of its Content-Length, and the client knows
+                self._at += len(piece)
+                yield piece
+        finally:
+            self._file.close()
+
+    def __del__(self) -> None:
+        self._file.close()

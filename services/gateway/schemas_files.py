@@ -1,0 +1,155 @@
+"""What goes over the wire about files, workspaces and packs (seed 000); see schemas.py for the rules."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from shared.lifecycle import Status
+from shared.listing import EntryType
+
+PathText = Annotated[str, Meta(max_length=4096)]
+RootName = Literal["workspace", "nas"]
+
+# Files -------------------------------------------------------------------------------------------------------------------------------
+
+
+class FileEntry(msgspec.Struct, kw_only=True):
+    """An entry of a folder. `path`: below its root, to be given back as it is; `size`: of a file, in bytes.
+
+    `reachable`: false for a name that no path can say (not Unicode, or with control characters): it is shown with escapes, and is
+    reached through the folder that holds it.
+    """
+
+    name: str
+    path: str
+    is_dir: bool
+    type: EntryType
+    size: int | None
+    modified_at: datetime
+    reachable: bool
+
+
+class FileInfo(FileEntry, kw_only=True):
+    """`total_bytes`, `file_count`: of everything in a folder; null for what is none."""
+
+    total_bytes: int | None
+    file_count: int | None
+
+
+class FolderRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`parents`: make the folders above too, and be content when it is there."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    parents: bool = False
+
+
+class MoveRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`target`: the new path, name included. `overwrite`: a file may take a file's place; folders never replace anything."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=4096)]
+    target: Annotated[str, Meta(min_length=1, max_length=4096)]
+    overwrite: bool = False
+
+
+class UploadState(msgspec.Struct, kw_only=True):
+    """How far an upload got. `entry`: the file, once all has arrived and it has its name; until then go on at `received_bytes`."""
+
+    upload_id: UUID
+    received_bytes: int
+    total_bytes: int
+    entry: FileEntry | None
+
+
+class UnfinishedUpload(msgspec.Struct, kw_only=True):
+    """`expires_at`: when what has arrived is thrown away, unless it goes on."""
+
+    upload_id: UUID
+    path: str
+    received_bytes: int
+    total_bytes: int
+    tag: str
+    touched_at: datetime
+    expires_at: datetime
+
+
+# Packs -------------------------------------------------------------------------------------------------------------------------------
+
+
+class PackRequested(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`folder_path`: a folder of the workspace, or with `root` nas of the NAS.
+
+    Unless `keep_source` is true, a WORKSPACE FOLDER IS DELETED after its archive was tested and compared with it; a NAS folder never is.
+    `format`, `compression_level`: what the admin has set, where absent.
+    """
+
+    folder_path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    keep_source: bool = False
+    root: RootName = "workspace"
+    format: Literal["zip", "7z"] | None = None
+    compression_level: Annotated[int, Meta(ge=1, le=9)] | None = None
+
+
+class PackTask(msgspec.Struct, kw_only=True):
+    """A pack. `reserved_space`: what it holds of the space now, 0 once it has ended and is cleaned up. `output_path`: below the workspace.
+
+    `keep_source`: whether the folder stays. `kept_count`: entries of the folder that changed or came during the pack, and were kept.
+    `fetched_at`: when it was first downloaded. `expires_at`: when the archive is removed; null: never by itself.
+    """
+
+    id: UUID
+    owner_id: UUID
+    folder_path: str
+    folder_size: int
+    reserved_space: int
+    output_path: str | None
+    output_size: int | None
+    status: Literal["pending", "packing", "done", "failed", "cancelled"]
+    progress: Annotated[int, Meta(ge=0, le=100)]
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    root: RootName
+    keep_source: bool
+    kept_count: int
+    format: Literal["zip", "7z"]
+    compression_level: int
+    job_status: Status
+    paused: bool
+    cancelling: bool
+    message: str
+    file_count: int | None
+    fetched_at: datetime | None
+    expires_at: datetime | None
+
+
+class PackCancelled(msgspec.Struct):
+    ok: bool
+    message: str
+
+
+class PackAvailableSpace(msgspec.Struct, kw_only=True):
+    """In bytes. `user_available`: what you may still add: the rest of your quota, or what the server has, whichever is less."""
+
+    user_available: int
+    server_available: int
+    quota_bytes: int
+    used_bytes: int
+    reserved_bytes: int
+
+
+# Workspaces, for admins ----------------------------------------------------------------------------------------------------------------
+
+
+class Workspace(msgspec.Struct, kw_only=True):
+    """A user's workspace. `left_at`: when its user was deleted; it is kept until an admin removes it. `quota_bytes`: what counts."""
+
+    user_id: UUID
+    username: str | None
+    left_at: datetime | None
+    quota_bytes: int
+    used_bytes: int
+    reserved_bytes: int
+    file_count: int

@@ -1,0 +1,226 @@
+"""Files on their way into a workspace: streamed to disk as they come, taken up again where they broke off, published all at once.
+
+One row per user and path says how long the file will be, and holds that much of the quota and of the disk; the bytes lie beside the
+workspaces until all are there. Nobody sees half a file, and nothing is replaced unless that was asked for.
+"""
+
+import asyncio
+import errno
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar.exceptions import ClientException
+
+from services.gateway import audit
+from services.gateway.audit import Deed
+from services.gateway.ranges import Sent
+from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from services.gateway.room import Room
+from services.gateway.security import Identity
+from services.gateway.store import Store
+from services.gateway.work import Busy
+from services.gateway.workspaces import Workspaces, disk_refusal
+from shared.listing import Item
+from shared.places import plain
+
+STALE_HOURS = 24.0
+_PIECE = 1 << 20
+_NOTE_SECONDS = 1.0
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where an upload goes. `tag`: what the client says of the file, so that another one of this name never continues it."""
+
+    path: str
+    overwrite: bool = False
+    tag: str = ""
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """How far an upload got; `item`: the file, once it is published. `replaced`: in another's place."""
+
+    upload: UUID
+    received: int
+    total: int
+    item: Item | None = None
+
+
+class Uploads:
+    """Every method raises ProblemError."""
+
+    def __init__(self, store: Store, room: Room, workspaces: Workspaces, busy: Busy) -> None:
+        self._store = store
+        self._room = room
+        self._workspaces = workspaces
+        self._busy = busy
+
+    async def receive(self, who: Identity, target: Target, part: Sent, stream: AsyncIterator[bytes]) -> Arrived:
+        """Take one request's bytes. 409 names the byte to go on at when they do not continue what is there."""
+        path = plain(target.path)
+        await self._busy.refuse(who.id, path)
+        await asyncio.to_thread(self._workspaces.check_target, who.id, path, overwrite=target.overwrite)
+        row = await self._begin(who, path, target.tag, part)
+        async with self._held(row["id"]) as handle:
+            received = await asyncio.to_thread(_size, handle)
+            if part.asks and received < part.total:
+                return Arrived(row["id"], received, part.total)
+            if not part.asks:
+                if part.start == 0:
+                    received = await asyncio.to_thread(_cut, handle)
+                if part.start != received:
+                    raise _not_there(received)
+                received = await self._write(handle, row["id"], part, stream)
+            if received < part.total:
+                return Arrived(row["id"], received, part.total)
+            await asyncio.to_thread(os.fsync, handle)
+            item = await self._publish(who, row["id"], path, part.total, overwrite=target.overwrite)
+        return Arrived(row["id"], part.total, part.total, item)
+
+    async def _begin(self, who: Identity, path: str, tag: str, part: Sent) -> Any:
+        """The upload's row: the one that is there, or a new one with its space reserved."""
+        async with self._room.reserving(who.id) as reserving:
+            session = reserving.session
+            there = await session.row("upload_at", who.id, path)
+            if there is not None and (there["total_bytes"], there["tag"]) == (part.total, tag):
+                await session.run("touch_upload", there["id"], None)
+                return there
+            if part.start:
+                raise _not_there(0)
+            if there is not None:  # another file of this name: what was there is not continued
+                await session.run("forget_upload", there["id"])
+                given_back = there["total_bytes"]
+            else:
+                given_back = 0
+            reserving.require(part.total - given_back)
+            row = await session.row("new_upload", who.id, path, part.total, reserving.filesystem, tag)
+            assert row is not None
+        if there is not None:
+            await asyncio.to_thread(self._workspaces.forget_upload, there["id"])
+        return row
+
+    @asynccontextmanager
+    async def _held(self, upload: UUID) -> AsyncIterator[int]:
+        """The file, with nobody else writing to it, in whatever gateway."""
+        handle = await asyncio.to_thread(self._workspaces.open_upload, upload)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                raise conflict("This file is arriving already, by another request.") from exc
+            yield handle
+        finally:
+            os.close(handle)
+
+    async def _write(self, handle: int, upload: UUID, part: Sent, stream: AsyncIterator[bytes]) -> int:
+        """Append what arrives; what has arrived stays when the rest does not."""
+        at, end, noted = part.start, part.start + part.length, time.monotonic()
+        waiting = bytearray()
+        try:
+            async for piece in _whole(stream):
+                if at + len(waiting) + len(piece) > end:
+                    raise bad_request("More bytes arrived than were announced; they were thrown away.")
+                waiting += piece
+                if len(waiting) >= _PIECE:
+                    at = await _append(handle, at, waiting)
+                    if time.monotonic() - noted > _NOTE_SECONDS:
+                        noted = time.monotonic()
+                        await self._note(upload, at)
+        finally:
+            at = await _append(handle, at, waiting)
+            with suppress(ProblemError):
+                await self._note(upload, at)
+        if at < end:
+            raise bad_request(f"Only {at - part.start} of {part.length} bytes arrived. Go on at byte {at}.")
+        return at
+
+    async def _note(self, upload: UUID, received: int) -> None:
+        async with self._store.transaction() as session:
+            await session.run("touch_upload", upload, received)
+
+    async def _publish(self, who: Identity, upload: UUID, path: str, total: int, *, overwrite: bool) -> Item:
+        async with self._store.transaction() as session:
+            # The row goes with the name: whoever adds up meanwhile counts the file twice, never not at all.
+            await session.run("lock_quota", who.id)
+            if await session.run("forget_upload", upload) != "DELETE 1":
+                raise conflict("Another upload to this path has taken the place of this one.")
+            sentence = f"{who.username} uploaded {path} ({total} bytes)."
+            await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
+            return await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=overwrite)
+
+    # Unfinished ones
+
+    async def unfinished(self, who: Identity) -> list[Any]:
+        """Rows of what has not arrived whole, newest first."""
+        async with self._store.transaction() as session:
+            return await session.rows("uploads_of", who.id)
+
+    async def give_up(self, who: Identity, upload: UUID) -> None:
+        """Throw away what has arrived; its space is free again."""
+        async with self._store.transaction() as session:
+            row = await session.row("upload", upload)
+            if row is None or row["user_id"] != who.id:
+                raise not_found(f"There is no upload {upload}.")
+            async with self._held(upload):
+                await session.run("forget_upload", upload)
+                await asyncio.to_thread(self._workspaces.forget_upload, upload)
+
+    async def sweep(self) -> int:
+        """Forget what nobody went on with for a day, and bytes without a row (their user is gone); returns how many."""
+        async with self._store.transaction() as session:
+            stale = [row["id"] for row in await session.rows("forget_stale_uploads", STALE_HOURS)]
+        for upload in stale:
+            await asyncio.to_thread(self._workspaces.forget_upload, upload)
+        there = await asyncio.to_thread(self._workspaces.uploads)  # before the rows are read: a new one has its row first
+        async with self._store.transaction() as session:
+            known = {row["id"] for row in await session.rows("known_uploads", there)}
+        orphans = [upload for upload in there if upload not in known]
+        for upload in orphans:
+            await asyncio.to_thread(self._workspaces.forget_upload, upload)
+        return len(stale) + len(orphans)
+
+
+def _not_there(received: int) -> ProblemError:
+    return ProblemError(409, "wrong-offset", f"Go on at byte {received}.", {"Upload-Offset": str(received)})
+
+
+def _size(handle: int) -> int:
+    return os.fstat(handle).st_size
+
+
+def _cut(handle: int) -> int:
+    os.ftruncate(handle, 0)
+    return 0
+
+
+async def _append(handle: int, at: int, waiting: bytearray) -> int:
+    """Write and empty `waiting`; the new end. Raises ProblemError 507 when the disk is full."""
+    if not waiting:
+        return at
+    piece = bytes(waiting)
+    waiting.clear()
+
+    def write() -> int:
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(handle, piece[done:], at + done)
+        return done
+
+    try:
+        return at + await asyncio.to_thread(write)
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            os.ftruncate(handle, at)
+        raise disk_refusal(exc) from exc
+
+
+async def _whole(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Until the client has sent all, or has gone."""
+    with suppress(ClientException):
+        async for piece in stream:
+            yield piece

@@ -1,0 +1,258 @@
+"""The directories of users' workspaces: everything by handle below the user's own root, links never followed.
+
+All methods block; callers run them in threads. Errors of the file system become refusals with a sentence.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from shared import handles, listing, places, trees
+from shared.errors import NOT_FOUND, PermanentError
+from shared.listing import Item, Page, Wanted
+from shared.trees import Measured
+
+_UPLOADS = ".uploads"
+_DELETED = ".deleted"
+_MODE = 0o700
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Workspaces:
+    """`root`: STORAGE_BASE_PATH/workspaces. Every method raises ProblemError."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    # Places
+
+    def ensure(self, owner: UUID) -> Path:
+        """The user's workspace, made where it is not there yet."""
+        path = places.workspace(self._root, owner)
+        try:
+            path.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise disk_refusal(exc) from exc
+        return path
+
+    def _service_place(self, name: str) -> Path:
+        path = self._root / name
+        try:
+            path.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise disk_refusal(exc) from exc
+        return path
+
+    def exists(self, owner: UUID) -> bool:
+        return places.workspace(self._root, owner).is_dir()
+
+    def owners(self) -> list[UUID]:
+        """Of whom there is a workspace."""
+        found = []
+        for path in self._root.iterdir() if self._root.is_dir() else ():
+            with suppress(ValueError):
+                found.append(UUID(path.name))
+        return found
+
+    @contextmanager
+    def _folder(self, owner: UUID, path: str) -> Iterator[int]:
+        with _told(), places.opened(self.ensure(owner), path) as handle:
+            yield handle
+
+    @contextmanager
+    def _parent(self, owner: UUID, path: str) -> Iterator[tuple[int, bytes]]:
+        with _told(), places.parent_of(self.ensure(owner), path) as (handle, name):
+            yield handle, name
+
+    # Looking
+
+    def page(self, owner: UUID, path: str, wanted: Wanted) -> Page:
+        with self._folder(owner, path) as folder:
+            return listing.listed(folder, places.plain(path), wanted)
+
+    def item(self, owner: UUID, path: str) -> Item:
+        """404 when nothing is there."""
+        with self._parent(owner, path) as (folder, name):
+            found = handles.lstat(folder, name)
+            if found is None:
+                raise not_found(f"There is no {path}.")
+            return listing.item(places.plain(path).encode(), found)
+
+    def measure(self, owner: UUID, path: str) -> Measured:
+        """404 when no folder is there."""
+        with self._folder(owner, path) as folder:
+            return trees.measure(folder)
+
+    def open_file(self, owner: UUID, path: str) -> int:
+        """A handle for reading; the caller closes it. 404 when no regular file has this path."""
+        with self._parent(owner, path) as (folder, name):
+            try:
+                with handles.file(folder, name) as handle:
+                    return os.dup(handle)
+            except (PermanentError, OSError) as exc:
+                if isinstance(exc, OSError) and exc.errno not in {errno.ENOENT, errno.ELOOP, errno.ENXIO}:
+                    raise
+                raise not_found(f"There is no file {path}.") from exc
+
+    # Changing
+
+    def make_folder(self, owner: UUID, path: str, *, parents: bool) -> Item:
+        """409 when something has this name; with `parents`, the folders above are made too, and a folder that is there is fine."""
+        relative = places.plain(path)
+        if not relative:
+            raise conflict("The workspace itself is there already.")
+        parts = relative.split("/")
+        for depth in range(1, len(parts)) if parents else ():
+            self._make(owner, "/".join(parts[:depth]), exist_ok=True)
+        self._make(owner, relative, exist_ok=parents)
+        return self.item(owner, relative)
+
+    def _make(self, owner: UUID, path: str, *, exist_ok: bool) -> None:
+        with self._parent(owner, path) as (folder, name):
+            try:
+                os.mkdir(name, _MODE, dir_fd=folder)
+            except FileExistsError as exc:
+                there = handles.lstat(folder, name)
+                if not exist_ok or there is None or not stat.S_ISDIR(there.st_mode):
+                    raise conflict(f"There is something named {path} already.") from exc
+
+    def move(self, owner: UUID, source: str, target: str, *, overwrite: bool) -> Item:
+        """Rename or move within the workspace. 409 when the target is there; with `overwrite` a file replaces a file."""
+        old, new = places.plain(source), places.plain(target)
+        if f"{new}/".startswith(f"{old}/") and old != new:
+            raise conflict("A folder cannot be moved into itself.")
+        with self._parent(owner, old) as (old_folder, old_name), self._parent(owner, new) as (new_folder, new_name):
+            found = handles.lstat(old_folder, old_name)
+            if found is None:
+                raise not_found(f"There is no {old}.")
+            _place(old_folder, old_name, new_folder, new_name, new, overwrite=overwrite and stat.S_ISREG(found.st_mode))
+        return self.item(owner, new)
+
+    def delete(self, owner: UUID, path: str, *, recursive: bool) -> tuple[Item, UUID | None]:
+        """Take away a file, or with `recursive` a folder with all in it: at once, and whole.
+
+        What is left on the disk is removed by `sweep_deleted`, by the id that comes back. 409 for a folder that is not empty, without
+        `recursive`.
+        """
+        with self._parent(owner, path) as (folder, name):
+            found = handles.lstat(folder, name)
+            if found is None:
+                raise not_found(f"There is no {path}.")
+            gone = listing.item(places.plain(path).encode(), found)
+            if not stat.S_ISDIR(found.st_mode):
+                os.unlink(name, dir_fd=folder)
+                return gone, None
+            if not recursive:
+                try:
+                    os.rmdir(name, dir_fd=folder)
+                except OSError as exc:
+                    if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                        raise
+                    raise conflict(f"{path} is not empty: say `recursive=true` to delete all that is in it.") from exc
+                return gone, None
+            aside = uuid4()
+            with handles.root(self._service_place(_DELETED)) as deleted:
+                handles.rename_noreplace(folder, name, deleted, str(aside).encode())
+            return gone, aside
+
+    def leave(self, owner: UUID) -> None:
+        """Take away a whole workspace; `sweep_deleted` removes what it held."""
+        with _told(), handles.root(self._root) as root, handles.root(self._service_place(_DELETED)) as deleted:
+            if handles.lstat(root, str(owner).encode()) is not None:
+                handles.rename_noreplace(root, str(owner).encode(), deleted, str(uuid4()).encode())
+
+    def sweep_deleted(self, only: UUID | None = None) -> None:
+        """Remove what was taken away: one, or all of it."""
+        with _told(), handles.root(self._service_place(_DELETED)) as deleted:
+            for name in [str(only)] if only else os.listdir(deleted):  # noqa: PTH208 - pathlib cannot list a handle
+                with suppress(FileNotFoundError):  # somebody else removes it too
+                    trees.remove(deleted, os.fsencode(name))
+
+    # Uploads
+
+    def upload_size(self, upload: UUID) -> int:
+        """Bytes that have arrived."""
+        with handles.root(self._service_place(_UPLOADS)) as folder:
+            found = handles.lstat(folder, str(upload).encode())
+            return found.st_size if found else 0
+
+    def open_upload(self, upload: UUID) -> int:
+        """A handle for writing what arrives; the caller closes it."""
+        with _told(), handles.root(self._service_place(_UPLOADS)) as folder:
+            return os.open(str(upload).encode(), _WRITE, 0o600, dir_fd=folder)
+
+    def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> Item:
+        """Give an upload that is complete its name, all at once. 409 when something has it already."""
+        with self._parent(owner, path) as (folder, name), handles.root(self._service_place(_UPLOADS)) as uploads:
+            _place(uploads, str(upload).encode(), folder, name, path, overwrite=overwrite)
+            handles.sync_directory(folder)
+        return self.item(owner, path)
+
+    def check_target(self, owner: UUID, path: str, *, overwrite: bool) -> None:
+        """Whether a file may be given this path: 404 without its folder, 409 when something is there that may not be replaced."""
+        with self._parent(owner, path) as (folder, name):
+            _refuse_taken(folder, name, path, overwrite=overwrite)
+
+    def forget_upload(self, upload: UUID) -> None:
+        with _told(), handles.root(self._service_place(_UPLOADS)) as folder, suppress(FileNotFoundError):
+            os.unlink(str(upload).encode(), dir_fd=folder)
+
+    def uploads(self) -> list[UUID]:
+        """Of which something has arrived."""
+        found = []
+        for path in self._service_place(_UPLOADS).iterdir():
+            with suppress(ValueError):
+                found.append(UUID(path.name))
+        return found
+
+
+def _refuse_taken(folder: int, name: bytes, path: str, *, overwrite: bool) -> None:
+    there = handles.lstat(folder, name)
+    if there is None or (overwrite and stat.S_ISREG(there.st_mode)):
+        return
+    more = "" if overwrite else ": say `overwrite=true` to replace it" if stat.S_ISREG(there.st_mode) else ", and it is no file"
+    raise conflict(f"There is something named {path} already{more}.")
+
+
+def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path: str, *, overwrite: bool) -> None:
+    """Rename; replaces nothing but, with `overwrite`, a regular file."""
+    if overwrite:
+        _refuse_taken(target_dir, target, path, overwrite=True)
+        os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+        return
+    try:
+        handles.rename_noreplace(source_dir, source, target_dir, target)
+    except FileExistsError:
+        _refuse_taken(target_dir, target, path, overwrite=False)
+        raise
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What paths and the file system say, as refusals."""
+    try:
+        yield
+    except PermanentError as exc:
+        raise (not_found(str(exc)) if exc.code == NOT_FOUND else bad_request(str(exc))) from exc
+    except OSError as exc:
+        raise disk_refusal(exc) from exc
+
+
+def disk_refusal(error: OSError) -> ProblemError:
+    """What an error of the storage means to people. Pure."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return ProblemError(507, "disk-full", "The server's disk is full. Nothing was lost; try again when there is space.")
+        case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
+            return not_found("This is not there any more.")
+        case errno.EEXIST | errno.ENOTEMPTY | errno.EINVAL | errno.EISDIR:
+            return conflict("What is there now stands in the way; look at the folder again.")
+        case errno.EACCES | errno.EPERM:
+            return ProblemError(403, "forbidden", "The server may not change this.")
+        case _:
+            return ProblemError(503, "unavailable", f"The server's storage does not work: {error.strerror}.", {"Retry-After": "5"})

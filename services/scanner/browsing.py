@@ -1,0 +1,68 @@
+"""Looking at folders of the NAS for people: read only, below the base, links never followed, and only while it is really mounted."""
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from shared import handles, listing, mount, trees
+from shared.errors import NOT_FOUND, Operation, PermanentError, TransientError
+from shared.listing import Page
+from shared.places import plain
+from shared.questions import Browse, FolderMeasured, MeasureFolder
+
+_MEASURE_SECONDS = 40.0
+_NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+
+
+@contextmanager
+def opened(base: Path, nas_id: str, path: str) -> Iterator[int]:
+    """A folder below the mounted base. Raises PermanentError (code "not-found") where none is, Waiting while the NAS is not there."""
+    relative = plain(path).encode()
+    with mount.opened(base) as top, ExitStack() as stack:
+        mount.check_mounted(top, base, nas_id)
+        try:
+            folder = stack.enter_context(handles.directory(top, relative))
+        except OSError as exc:
+            if exc.errno in _NO_FOLDER:
+                raise PermanentError(f"There is no folder {path or '/'} on the NAS.", NOT_FOUND) from exc
+            raise _refused(exc, path) from exc
+        yield folder
+
+
+def browse(base: Path, nas_id: str, question: Browse) -> Page:
+    """One page of a folder. Raises as `opened`."""
+    with opened(base, nas_id, question.path) as folder:
+        try:
+            return listing.listed(folder, plain(question.path), question.wanted)
+        except OSError as exc:
+            raise _refused(exc, question.path) from exc
+
+
+def measure(base: Path, nas_id: str, question: MeasureFolder) -> FolderMeasured:
+    """How much is in a folder. Raises as `opened`, TransientError when adding up takes too long for a question."""
+    with opened(base, nas_id, question.path) as folder:
+        try:
+            found = trees.measure(folder, _within(_MEASURE_SECONDS))
+        except OSError as exc:
+            raise _refused(exc, question.path) from exc
+    return FolderMeasured(found.total_bytes, found.file_count)
+
+
+def _within(seconds: float) -> Callable[[], None]:
+    ends = time.monotonic() + seconds
+
+    def stop() -> None:
+        if time.monotonic() > ends:
+            raise TransientError(
+                f"Adding up this folder takes longer than {seconds:g} s; choose smaller ones.", Operation.CONNECTION
+            )
+
+    return stop
+
+
+def _refused(error: OSError, path: str) -> PermanentError | TransientError:
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return PermanentError(f"The scanner may not read {path or '/'} on the NAS.")
+    return TransientError(f"{path or '/'} on the NAS cannot be read now: {error.strerror}.", Operation.CONNECTION)

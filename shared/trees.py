@@ -1,0 +1,106 @@
+"""Directory trees by handle: looked through, added up, removed. Any depth, links never followed, what vanishes meanwhile is no error."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from shared import handles
+
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_CLOSED = {*_GONE, errno.EACCES, errno.EPERM}
+
+Stop = Callable[[], None]
+"""Called now and then; raises what ends the work."""
+
+
+def go_on() -> None:
+    """Nothing stops it."""
+
+
+class Found(NamedTuple):
+    """An entry, and the folder that holds it (below the top, bytes; b"": the top itself)."""
+
+    folder: bytes
+    entry: "os.DirEntry[str]"
+
+    @property
+    def path(self) -> bytes:
+        """Below the top."""
+        name = os.fsencode(self.entry.name)
+        return self.folder + b"/" + name if self.folder else name
+
+
+def walk(top: int, stop: Stop = go_on) -> Iterator[Found]:
+    """Every entry below an open directory, a folder before what it holds. Folders that may not be read are taken as empty.
+
+    `entry.stat` works until the next entry is asked for.
+    """
+    pending = [b""]
+    while pending:
+        folder = pending.pop()
+        stop()
+        try:
+            with handles.directory(top, folder) as handle, os.scandir(handle) as entries:
+                for entry in entries:
+                    found = Found(folder, entry)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(found.path)
+                    yield found
+        except OSError as exc:
+            if exc.errno not in _CLOSED or not folder:
+                raise
+
+
+class Measured(NamedTuple):
+    """`total_bytes`: of regular files, by their length; a file of several names counts once per name."""
+
+    total_bytes: int
+    file_count: int
+
+
+def measure(top: int, stop: Stop = go_on) -> Measured:
+    """Add up what is below an open directory."""
+    total = count = 0
+    for _, entry in walk(top, stop):
+        if entry.is_file(follow_symlinks=False):
+            with suppress(FileNotFoundError):
+                total += entry.stat(follow_symlinks=False).st_size
+                count += 1
+    return Measured(total, count)
+
+
+def remove(parent: int, name: bytes, stop: Stop = go_on) -> None:
+    """Remove whatever has this name in an open directory, and all below it; nothing there is fine. Raises OSError."""
+    found = handles.lstat(parent, name)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    with handles.directory(parent, name) as top:
+        _empty(top, stop)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _empty(top: int, stop: Stop) -> None:
+    pending, folders = [b""], list[bytes]()
+    while pending:
+        stop()
+        folder = pending.pop()
+        folders.append(folder)
+        with handles.directory(top, folder) as handle:
+            os.fchmod(handle, 0o700)
+            with os.scandir(handle) as entries:
+                held = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for name, is_folder in held:
+                if is_folder:
+                    pending.append(folder + b"/" + name if folder else name)
+                else:
+                    os.unlink(name, dir_fd=handle)
+    for folder in reversed(folders[1:]):
+        above, _, name = folder.rpartition(b"/")
+        with handles.directory(top, above) as handle:
+            os.rmdir(name, dir_fd=handle)
