@@ -47,6 +47,7 @@ def build(settings: UploaderSettings, db: Database) -> handlers.Tools:
             poll_interval_s=settings.upload_task_poll_interval_seconds, hard_fault_s=settings.hard_fault_minutes * 60
         ),
         policy=RecheckPolicy(settings.remote_recheck),
+        most_archives=settings.max_compression_retries,
     )
 
 

@@ -9,6 +9,11 @@ SELECT complete_evidence($1)
 SELECT a.attempt, a.archive_path, a.size, a.sha256, a.md5, a.manifest_size, a.manifest_sha256, a.manifest_md5, a.total_bytes
 FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt WHERE j.id = $1
 
+-- archives_made --
+-- How many archives were made for a job since somebody last asked for it. $1 job.
+SELECT count(*) FROM archives WHERE job_id = $1 AND created_at > coalesce(
+  (SELECT max(at) FROM job_logs WHERE job_id = $1 AND action = 'retry_requested'), '-infinity')
+
 -- submissions --
 -- Every stored submission id for a destination, oldest first. $1 destination key.
 SELECT t.*, a.sha256 AS archive_sha256, a.manifest_sha256,

@@ -155,6 +155,25 @@ async def test_without_a_second_reading_the_job_says_so(kernel: Kernel, station:
     assert "REMOTE_RECHECK is off" in (await lines(kernel, job, "recheck_off"))[0]
 
 
+async def test_staging_that_keeps_losing_archives_ends(kernel: Kernel, station: Station) -> None:
+    """Made again as often as compression is retried, then failed with the disk named; a manual retry counts anew."""
+    station.change(most_archives=2)
+    job = await station.job()
+    for attempt in (2, 3):
+        await kernel.archive(job, attempt, archive_path=str(station.archives / "gone.tar.7z"))
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+    assert "3 times" in row["error_message"]
+    assert str(station.archives) in row["error_message"]
+
+    await kernel.owner.execute(
+        "INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'INFO', 'retry_requested', 'x')", job
+    )
+    await kernel.force(job, status="compressed")
+    async with station.lane():
+        await state_is(kernel, job, "queued")
+
+
 @pytest.mark.parametrize("damage", ["missing", "different"])
 async def test_a_local_archive_that_is_not_the_recorded_one_is_not_sent(kernel: Kernel, station: Station, damage: str) -> None:
     """Hashed again before anything is sent: the job goes back to be archived again, nothing reaches Globus."""
