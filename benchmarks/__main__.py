@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import hundred_thousand, idle, pipeline, scan, websocket
+from benchmarks import history, hundred_thousand, idle, pipeline, scan, team, websocket
 from benchmarks.figures import Figure, Options, line, machine
 from benchmarks.stack import Stack, workplace
 
@@ -15,6 +15,8 @@ ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "hundred_thousand": hundred_thousand.run,
     "pipeline": pipeline.run,
     "websocket": websocket.run,
+    "team": team.run,
+    "history": history.run,
 }
 
 
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--idle-s", type=float, default=Options().idle_s, help="seconds of idling (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=Options().clients, help="of websocket (default: %(default)s)")
     parser.add_argument("--watch-s", type=float, default=Options().watch_s, help="seconds of websocket (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=Options().jobs, help="of history (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append every figure to FILE, one JSON document per line")
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.names if name not in ALL]:

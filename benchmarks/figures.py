@@ -20,6 +20,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 20
     clients: int = 1_000
     watch_s: float = 30
+    jobs: int = 1_000_000
 
 
 class Beside(msgspec.Struct, frozen=True, tag="beside"):

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
 
+import msgspec
+
 from cli.client import Client, Job
 from devstack import up
 
@@ -57,6 +59,11 @@ class Stack:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    def port(self, engine: str) -> int:
+        """Where `postgres` or `nats` listens."""
+        ports = msgspec.json.decode((self.data / "run" / "ports.json").read_bytes(), type=dict[str, int])
+        return ports[engine]
 
     @property
     def client(self) -> Client:

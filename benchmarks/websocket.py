@@ -218,11 +218,10 @@ async def _process(role: str, plan: Plan) -> AsyncIterator[asyncio.subprocess.Pr
 
 async def _ours(options: Options, stack: Stack, *, stalled: bool) -> _Crowd:
     port, path = urlsplit(stack.address).port or 0, f"/ws/jobs?token={stack.token}"
-    ports = msgspec.json.decode((stack.data / "run" / "ports.json").read_bytes())
     password = (stack.data / "secrets" / "nats_compressor").read_text().strip()
     async with _crowded(port, path, options) as crowd:
         silent = _never_reads(port, path) if stalled else None
-        async with _process("bus", Plan(crowd.messages, ports["nats"], "compressor", password)) as speaker:
+        async with _process("bus", Plan(crowd.messages, stack.port("nats"), "compressor", password)) as speaker:
             await speaker.wait()
             await _come(crowd)
         if silent is not None:

@@ -13,7 +13,24 @@ from benchmarks.__main__ import ALL
 from benchmarks.figures import Beside, Parts, parts
 
 ROOT = Path(__file__).parents[1]
-TINY = ["--rounds", "1", "--size", "1", "--files", "200", "--folders", "30", "--idle-s", "0.2", "--clients", "10", "--watch-s", "1"]
+TINY = [
+    "--rounds",
+    "1",
+    "--size",
+    "1",
+    "--files",
+    "200",
+    "--folders",
+    "30",
+    "--idle-s",
+    "0.2",
+    "--clients",
+    "10",
+    "--watch-s",
+    "1",
+    "--jobs",
+    "500",
+]
 SERVICES = {"scanner", "compressor", "uploader", "gateway"}
 
 
