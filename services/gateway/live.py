@@ -55,6 +55,7 @@ _RESYNC_SECONDS = 2.0
 _RECHECK_SECONDS = 0.5
 _SEND_SECONDS = 10.0  # without reading anything
 _CLOSE_SECONDS = 1.0
+_BATCH = 50  # of a snapshot's messages written at once
 _NOT_READ = (TOO_SLOW, "You did not read what was sent; connect again.")
 _STATS_SECONDS = 2.0
 _QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client beyond its snapshot; the texts are everybody's
@@ -154,9 +155,9 @@ class Client:
             self._ready.set()
             return
         while self._waiting and self._line.stalled_at is None:
-            _, message = self._waiting.popitem(last=False)
-            self._line.write(message.frame)
-            self.sent += 1
+            batch = [self._waiting.popitem(last=False)[1].frame for _ in range(min(len(self._waiting), _BATCH))]
+            self._line.write(b"".join(batch))
+            self.sent += len(batch)
 
     async def closing(self, socket: "WebSocket[Any, Any, Any]") -> None:
         """Wait until the hub ends this client, and close its WebSocket."""
