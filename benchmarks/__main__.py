@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clients", type=int, default=Options().clients, help="of websocket (default: %(default)s)")
     parser.add_argument("--watch-s", type=float, default=Options().watch_s, help="seconds of websocket (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=Options().jobs, help="of history (default: %(default)s)")
+    parser.add_argument("--asked", type=int, default=Options().asked, help="times per list of history (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="append every figure to FILE, one JSON document per line")
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.names if name not in ALL]:

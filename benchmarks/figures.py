@@ -11,7 +11,10 @@ import msgspec
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """rounds: runs of product and reference each, in turn. size: MiB of the pipeline's tree. idle_s: seconds of watching."""
+    """rounds: runs of product and reference each, in turn. size: MiB of the pipeline's tree. idle_s: seconds of watching.
+
+    asked: how often each list is asked for in a round.
+    """
 
     rounds: int = 5
     size: float = 512
@@ -21,6 +24,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 1_000
     watch_s: float = 30
     jobs: int = 1_000_000
+    asked: int = 40
 
 
 class Beside(msgspec.Struct, frozen=True, tag="beside"):

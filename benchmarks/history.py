@@ -18,7 +18,6 @@ from benchmarks.stack import Stack
 from devstack.postgres import Postgres
 from devstack.up import DATABASE
 
-_ASKED = 40  # of each list and round
 _HEALTH = "/api/health"
 _PLACE = "(ARRAY['Production', 'Research', 'Music'])[n % 3 + 1]"
 _FILL = f"""
@@ -86,7 +85,7 @@ def run(options: Options, place: Path, _stack: Stack) -> Iterator[Figure]:
         authorization = {"Authorization": f"Bearer {stack.token}"}
         with httpx.Client(base_url=stack.address, headers=authorization, timeout=60, trust_env=False) as client:
             lists = _lists(client, options.jobs)
-            rounds = [_round(client, lists) for _ in range(options.rounds)]
+            rounds = [_round(client, lists, options.asked) for _ in range(options.rounds)]
             totals = {name: float(client.get(address).headers.get("x-total-count", 0)) for name, address in lists.items()}
     for name in lists:
         for cut, which in ((49, "p50"), (98, "p99")):
@@ -95,10 +94,10 @@ def run(options: Options, place: Path, _stack: Stack) -> Iterator[Figure]:
     yield parts("how many match, exactly", "jobs", [{name: total for name, total in totals.items() if total}])
 
 
-def _round(client: httpx.Client, lists: dict[str, str]) -> dict[str, list[float]]:
+def _round(client: httpx.Client, lists: dict[str, str], times: int) -> dict[str, list[float]]:
     """Seconds of each answer; the health is asked after each other one, so it is timed as often as all of them."""
     took: dict[str, list[float]] = {name: [] for name in (*lists, _HEALTH)}
-    for _ in range(_ASKED):
+    for _ in range(times):
         for name, address in lists.items():
             took[name].append(_seconds(client, address))
             took[_HEALTH].append(_seconds(client, _HEALTH))
