@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, WebSocket, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, WebSocket, expect, sync_playwright
 
 _FLAGS = [
     "--no-sandbox",
@@ -22,6 +22,9 @@ _FLAGS = [
 ]
 WIDE = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
+PATIENCE_MS = 60_000
+"""For a machine with much else to do. What takes long without that is measured, not asserted."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -90,7 +93,7 @@ class Watch:
 def new_context(browser: Browser, url: str, **options: Any) -> tuple[BrowserContext, Watch]:
     """A fresh browser, as of one person, on `url`."""
     context = browser.new_context(**{"base_url": url, "viewport": WIDE, "reduced_motion": "reduce", **options})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     return context, Watch(context, url)
 
 

@@ -54,7 +54,7 @@ def origin(running: Stack) -> str:
 @pytest.fixture(scope="module")
 def login_state(browser: Browser, running: Stack, origin: str) -> StorageState:
     """A browser's memory after a login; the first password is changed if nobody has done so yet."""
-    with httpx.Client(base_url=origin, trust_env=False) as client:
+    with httpx.Client(base_url=origin, trust_env=False, timeout=60) as client:
         answer = client.post("/api/auth/login", json={"username": "admin", "password": FIRST_PASSWORD})
         if answer.status_code == 200:
             headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}

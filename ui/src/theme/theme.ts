@@ -52,7 +52,7 @@ export function makeTheme(density: Density) {
     typography: {
       fontFamily: FONT,
       fontSize: 14,
-      h1: { fontSize: "1.5rem", fontWeight: 650, letterSpacing: "-0.015em", lineHeight: 1.25 },
+      h1: { fontSize: "1.5rem", "@media (max-width: 599px)": { fontSize: "1.25rem" }, fontWeight: 650, letterSpacing: "-0.015em", lineHeight: 1.25 },
       h2: { fontSize: "1.0625rem", fontWeight: 620, letterSpacing: "-0.005em", lineHeight: 1.35 },
       h3: { fontSize: "0.9375rem", fontWeight: 620, lineHeight: 1.4 },
       body1: { fontSize: "0.9375rem", lineHeight: 1.5 },
@@ -94,7 +94,7 @@ export function makeTheme(density: Density) {
       MuiDrawer: { styleOverrides: { paper: { backgroundImage: "none", border: 0 } } },
       MuiDialog: { styleOverrides: { paper: { border: "1px solid var(--mui-palette-divider)", borderRadius: 14 } } },
       MuiMenu: { styleOverrides: { paper: { border: "1px solid var(--mui-palette-divider)", boxShadow: "0 8px 28px rgb(0 0 0 / 0.18)" } } },
-      MuiAlert: { styleOverrides: { root: { borderRadius: 10, alignItems: "flex-start" } } },
+      MuiAlert: { styleOverrides: { root: { borderRadius: 10, alignItems: "flex-start" }, action: { whiteSpace: "nowrap" } } },
       MuiOutlinedInput: {
         styleOverrides: {
           root: { borderRadius: 8, backgroundColor: "var(--mui-palette-background-paper)", "@media (pointer: coarse)": { minHeight: 44 } },

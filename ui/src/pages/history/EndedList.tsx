@@ -18,12 +18,14 @@ import { dateTime, duration, exactTime, secondsBetween } from "../../util/time";
 import { bytes, saved } from "../../util/units";
 import { useWide } from "../../util/useWide";
 
+const UNKNOWN = "–";
+
 function took(job: JobSummary): string {
-  return job.started_at && job.completed_at ? duration(secondsBetween(job.started_at, job.completed_at, 0)) : "–";
+  return job.started_at && job.completed_at ? duration(secondsBetween(job.started_at, job.completed_at, 0)) : UNKNOWN;
 }
 
 function size(job: JobSummary): string {
-  return job.folder_size_bytes === null ? "–" : bytes(job.folder_size_bytes);
+  return job.folder_size_bytes === null ? UNKNOWN : bytes(job.folder_size_bytes);
 }
 
 function ratio(job: JobSummary): string | null {
@@ -117,7 +119,7 @@ function EndedCards({ jobs, footer }: { jobs: JobSummary[]; footer?: ReactNode }
                 </Typography>
               )}
               <Typography variant="caption" component="p" sx={{ mt: 0.5, color: "text.secondary" }}>
-                {[size(job), ratio(job), took(job), job.completed_at && dateTime(job.completed_at), job.created_by].filter(Boolean).join(" · ")}
+                {[size(job), ratio(job), took(job), job.completed_at && dateTime(job.completed_at), job.created_by].filter((part) => part && part !== UNKNOWN).join(" · ")}
               </Typography>
             </Box>
           </Card>
