@@ -78,7 +78,8 @@ async def list_jobs(
     if format_ != "json":
         return _file(_all_jobs(history, wanted, as_csv=format_ == "csv"), "jobs", format_)
     rows = await history.page(wanted, decide.place_of(cursor) if cursor else None, limit + 1, offset)
-    headers = {"X-Total-Count": str(await history.total(wanted))}
+    is_last = cursor is None and len(rows) <= limit and (rows or not offset)  # then the page itself tells how many there are
+    headers = {"X-Total-Count": str(offset + len(rows) if is_last else await history.total(wanted))}
     if len(rows) > limit:
         last = rows[limit - 1]
         headers["X-Next-Cursor"] = decide.cursor_of(Place(last["created_at"], last["id"]))

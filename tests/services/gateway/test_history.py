@@ -85,6 +85,13 @@ async def test_totals(seeded: Gateway) -> None:
     }.items():
         answer = await seeded.ask("GET", f"/api/jobs?limit=1&{query}")
         assert answer.headers["x-total-count"] == str(truth), query
+    for query, truth in {
+        "status=cancelled&limit=100": JOBS // 1000,
+        f"status=cancelled&limit=100&offset={JOBS // 1000 - 1}": JOBS // 1000,
+        "status=cancelled&limit=100&offset=5000": JOBS // 1000,
+        "q=music&limit=10&offset=50000": sum(n % 3 == 2 and n % 50 > 0 for n in archives),
+    }.items():
+        assert (await seeded.ask("GET", f"/api/jobs?{query}")).headers["x-total-count"] == str(truth), query
 
 
 async def test_totals_follow_every_change(seeded: Gateway) -> None:
