@@ -17,7 +17,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import chores, documents, problems
+from services.gateway import bodies, chores, documents, problems
 from services.gateway.api import archives as archive_routes
 from services.gateway.api import auth, config, files, folders, history, jobs, live, packs, queue, schema, system, tasks, users
 from services.gateway.api.system import System
@@ -142,6 +142,8 @@ def routes(parts: Parts) -> Litestar:
         route_handlers=[api, live.follow, live.follow_dashboard, schema.page, schema.asyncapi],
         dependencies={name: Provide(_given(getattr(parts, name)), sync_to_thread=False) for name in Parts.__dataclass_fields__},
         exception_handlers={Exception: problems.answer},
+        before_request=bodies.check,
+        before_send=[documents.name_methods],
         request_max_body_size=_BODY_BYTES,
         openapi_config=OpenAPIConfig(
             title="CS Archiver",
@@ -155,7 +157,7 @@ def routes(parts: Parts) -> Litestar:
         ),
         logging_config=None,
     )
-    documents.complete(made.openapi_schema)
+    documents.complete(made.openapi_schema, documents.strict_shapes(made))
     return made
 
 

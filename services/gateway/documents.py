@@ -2,11 +2,26 @@
 
 from html import escape
 from importlib.metadata import version
+from inspect import isclass
 from typing import Any
 
 import msgspec
-from litestar.openapi.spec import OpenAPI, OpenAPIFormat, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, RequestBody, Schema
+from litestar import Litestar
+from litestar.openapi.spec import (
+    OpenAPI,
+    OpenAPIFormat,
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
+from litestar.routes import HTTPRoute
 
+from services.gateway import bodies
+from services.gateway.links import links_of
 from services.gateway.schemas import DashboardMessage, LiveMessage
 from shared import events
 from shared.lifecycle import Status
@@ -42,23 +57,88 @@ DOWNLOADS = {"downloadFile", "downloadPack"}
 UPLOADS = {"uploadFile"}
 
 
-def complete(document: OpenAPI) -> None:
-    """Put into the framework's document what it cannot know: examples, and the files that some lists can be."""
+_COUNTED = {"listJobs", "listTasks", "listUsers", "listFolders", "listAudit", "getJobLogs"}
+_PAGED = {"listJobs", "listAudit"}
+_MAKERS = {"createJob", "createUser"}
+
+
+def strict_shapes(app: Litestar) -> set[str]:
+    """Names of the bodies' Structs that refuse fields they do not know, which the framework does not document."""
+    shapes = [bodies.shape_of(handler) for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers]
+    found = [shape for shape in shapes if isclass(shape) and issubclass(shape, msgspec.Struct)]
+    return {shape.__name__ for shape in found if shape.__struct_config__.forbid_unknown_fields}
+
+
+def complete(document: OpenAPI, strict: set[str]) -> None:
+    """Put into the framework's document what it cannot know: examples, files that some lists can be, headers, and links."""
+    schemas = document.components.schemas
     for name, example in EXAMPLES.items():
-        document.components.schemas[name].examples = [example]
+        schemas[name].examples = [example]
+    for shape in schemas.values():
+        for value in (shape.properties or {}).values():
+            _say_number_once(value)
+    for name in strict:
+        schemas[name].additional_properties = False
     for item in (document.paths or {}).values():
-        operation = item.get
-        kinds = FILES.get((operation.operation_id or "") if operation else "")
-        answer = (operation.responses or {}).get("200") if operation and kinds else None
-        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
-            for kind in kinds or ():
-                answer.content[kind] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
-        for status in ("200", "206") if operation and operation.operation_id in DOWNLOADS else ():
-            part = (operation.responses or {}).get(status) if operation else None
-            if isinstance(part, OpenAPIResponse):
-                part.content = _BYTES
-        if item.put and item.put.operation_id in UPLOADS:
-            item.put.request_body = RequestBody(content=_BYTES, description="The bytes; none with `bytes */...`.")
+        for operation in (item.get, item.post, item.put, item.patch, item.delete):
+            if operation is not None:
+                _complete(operation)
+
+
+def _say_number_once(value: Any) -> None:
+    """Of `int | float` the framework says "exactly one of integer and number", which no whole number is."""
+    kinds = {kind.type for kind in getattr(value, "one_of", None) or () if isinstance(kind, Schema)}
+    if {OpenAPIType.INTEGER, OpenAPIType.NUMBER} <= kinds:
+        value.one_of = [kind for kind in value.one_of if not (isinstance(kind, Schema) and kind.type is OpenAPIType.INTEGER)]
+
+
+def _complete(operation: Operation) -> None:
+    name = operation.operation_id or ""
+    if name in UPLOADS:
+        operation.request_body = RequestBody(content=_BYTES, description="The bytes; none with `bytes */...`.")
+    for status, answer in (operation.responses or {}).items():
+        if not isinstance(answer, OpenAPIResponse):
+            continue
+        if status == "204":
+            answer.content = None
+        if status in {"429", "503"}:
+            answer.headers = {"Retry-After": _header(OpenAPIType.INTEGER, "Seconds to wait.")}
+        if not status.startswith("2"):
+            continue
+        for kind in FILES.get(name, ()):
+            assert answer.content is not None
+            answer.content[kind] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        if name in DOWNLOADS and status in {"200", "206"}:
+            answer.content = _BYTES
+        answer.headers = {**(answer.headers or {}), **_headers(name)}
+        answer.links = links_of(name) or None
+
+
+def _headers(name: str) -> dict[str, Any]:
+    """The headers of an operation's good answer."""
+    found = {}
+    if name in _COUNTED:
+        found["X-Total-Count"] = _header(OpenAPIType.INTEGER, "How many match.")
+    if name in _PAGED:
+        found["X-Next-Cursor"] = _header(OpenAPIType.STRING, "Where the next page begins; absent on the last.")
+        found["X-Total-Estimated"] = _header(OpenAPIType.STRING, "`true`: the total is an estimate.")
+    if name in _MAKERS:
+        found["Location"] = _header(OpenAPIType.STRING, "Where what was made is.")
+    return found
+
+
+def _header(kind: OpenAPIType, text: str) -> OpenAPIHeader:
+    return OpenAPIHeader(schema=Schema(type=kind), description=text)
+
+
+async def name_methods(message: Any, scope: Any) -> None:
+    """A hook before sending: the framework's own answer to OPTIONS names the methods of an address' first handler only."""
+    if scope["type"] == "http" and scope["method"] == "OPTIONS" and message["type"] == "http.response.start":
+        template = scope.get("path_template")
+        routes = [route for route in scope["litestar_app"].routes if isinstance(route, HTTPRoute) and route.path_format == template]
+        allowed = ", ".join(sorted({method for route in routes for method in route.methods}))
+        rest = [(name, value) for name, value in message["headers"] if name.lower() != b"allow"]
+        message["headers"] = [*rest, (b"allow", allowed.encode())]
 
 
 _REF = "#/components/schemas/{name}"

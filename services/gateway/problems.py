@@ -136,10 +136,11 @@ _MEANINGS = {
     403: "Not allowed; `password-change-required` until the first password is changed.",
     404: "There is no such thing.",
     409: "Not possible in the present state; `detail` says why.",
+    408: "The request arrived too slowly.",
     410: "What was asked for is not kept any more; read the lists again.",
-    408: "The request's body came too slowly.",
     412: "The file is not the version that was asked for.",
     413: "The request is too large.",
+    415: "The body is not of the documented type.",
     416: "The file has no such bytes; `Content-Range` says how many it has.",
     429: "Too many failed logins; `Retry-After` says how many seconds to wait.",
     503: "Something this needs is away; `detail` says what.",
@@ -148,8 +149,8 @@ _MEANINGS = {
 
 
 def refusals(*more: int, public: bool = False) -> dict[int, ResponseSpec]:
-    """The refusals of a route for the API's documentation: those of every route, and `more`."""
-    statuses = {400, 503, *more} | (set() if public else {401, 403})
+    """The refusals of a route for the API's documentation: those of every route, and `more`; 413 brings what else a body may lead to."""
+    statuses = {400, 503, *more} | (set() if public else {401, 403}) | ({408, 415} if 413 in more else set())
     return {
         status: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[status], media_type=MEDIA_TYPE)
         for status in sorted(statuses)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
@@ -23,13 +24,22 @@ from shared.lifecycle import Kind
 
 HistoryRequest = Request[Identity, Any, Any]
 
-Since = Annotated[datetime | None, QueryParameter(name="from", description="Not older than this.")]
-Before = Annotated[datetime | None, QueryParameter(name="to", description="Older than this.")]
+# As text, because the framework takes numbers for times, too.
+_TIME = {"format": "date-time"}
+Since = Annotated[str | None, QueryParameter(name="from", description="Not older than this.", schema_extra=_TIME)]
+Before = Annotated[str | None, QueryParameter(name="to", description="Older than this.", schema_extra=_TIME)]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
 Offset = Annotated[int, QueryParameter(ge=0, le=2**31)]
 Cursor = Annotated[
     str | None, QueryParameter(description="`X-Next-Cursor` of the page before; cheaper than an offset.", max_length=200)
 ]
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    try:
+        return msgspec.convert(text, datetime | None)
+    except msgspec.ValidationError as exc:
+        raise bad_request(f"`{name}` must be a time such as 2026-01-15T14:32:01Z.") from exc
 
 
 def _kinds(values: list[str] | None) -> tuple[Kind, ...]:
@@ -71,8 +81,8 @@ async def list_jobs(
         user=user or None,
         owner=None if request.user.is_admin else request.user.id,
         words=q or None,
-        since=since,
-        before=before,
+        since=_moment("from", since),
+        before=_moment("to", before),
     )
     wanted = await history.prepare(wanted)
     if format_ != "json":
@@ -110,7 +120,7 @@ async def clear_completed(
 
     Jobs and their evidence are never erased: each can still be looked at by its id.
     """
-    return DeletedCount(*await history.clear_completed(request.user, user or None, before))
+    return DeletedCount(*await history.clear_completed(request.user, user or None, _moment("to", before)))
 
 
 @post("/completed/restore", operation_id="restoreCompletedJobs", status_code=200, responses=refusals(413))
@@ -152,8 +162,8 @@ async def list_audit(
         target=target or None,
         address=address or None,
         words=q or None,
-        since=since,
-        before=before,
+        since=_moment("from", since),
+        before=_moment("to", before),
     )
     if format_ != "json":
         return _file(_all_audit(log, wanted, as_csv=format_ == "csv"), "audit", format_)

@@ -17,7 +17,7 @@ import shared
 from services.gateway import decide, views
 from services.gateway.live import Hub
 from services.gateway.peers import Peers
-from services.gateway.problems import refusals
+from services.gateway.problems import from_exception, refusals
 from services.gateway.refusals import NATS_AWAY, unavailable
 from services.gateway.schemas import DiskSpace, GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
 from services.gateway.store import Store
@@ -97,9 +97,8 @@ async def check_globus(peers: NamedDependency[Peers]) -> GlobusStatus:
     return msgspec.convert({**facts, "ok": not seen.problems}, GlobusStatus)
 
 
-@get("/health", operation_id="getHealth", tags=["System"], security=[{}], responses=refusals(public=True))
-async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -> Health:
-    """200 while the gateway can do its work; 503 says what is missing: the database, its migrations, or NATS."""
+async def _refuse_unless_healthy(store: Store, bus: Bus) -> None:
+    """Raises ProblemError and what the database raises."""
     done = await store.schema_version()
     # A migration unknown to us is a newer one: the old gateway goes on while a new version is rolled out.
     if done is None or (done != _HEAD and done in _KNOWN):
@@ -108,13 +107,27 @@ async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -
         raise unavailable("The first user is being made.")
     if not bus.connected:
         raise unavailable(NATS_AWAY)
+
+
+@get("/health", operation_id="getHealth", tags=["System"], security=[{}], responses=refusals(public=True))
+async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -> Health:
+    """200 while the gateway can do its work, else 503. Anybody may ask, so nothing more is said; `/api/health/ready` says what is away."""
+    try:
+        await _refuse_unless_healthy(store, bus)
+    except Exception as exc:
+        if from_exception(exc) is None:
+            raise
+        raise unavailable("This gateway cannot do its work now. Try again in a moment.") from exc
     return Health("healthy", datetime.now(UTC))
 
 
 @get("/health/ready", operation_id="getReady", tags=["System"], security=[{}], responses=refusals(public=True))
 async def get_ready(store: NamedDependency[Store], bus: NamedDependency[Bus], hub: NamedDependency[Hub]) -> Ready:
-    """For a load balancer: 200 when this gateway is healthy and its live view is fresh, else 503."""
-    await get_health.fn(store, bus)
+    """For load balancers and orchestrators: 200 when this gateway is healthy and its live view is fresh.
+
+    503 says what is missing: the database, its migrations, the first user, NATS, or the live view.
+    """
+    await _refuse_unless_healthy(store, bus)
     if not hub.is_following:
         raise unavailable("This gateway is still reading what is live.")
     return Ready("ready")

@@ -258,8 +258,9 @@ class Compressor:
         return served
 
 
-@pytest.fixture
-async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
+@contextlib.asynccontextmanager
+async def answering(gateway: Gateway) -> AsyncIterator[Compressor]:
+    """A compressor that answers about archives."""
     made = Compressor()
     bus = await gateway.kernel.bus(Role.COMPRESSOR)
     entry = ArchiveEntry("a/b.txt", "file", 10, modified_at=datetime(2026, 1, 1, tzinfo=UTC), crc32="0badf00d")
@@ -271,3 +272,9 @@ async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
     await bus.connection.flush()
     yield made
     await bus.close()
+
+
+@pytest.fixture
+async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
+    async with answering(gateway) as made:
+        yield made

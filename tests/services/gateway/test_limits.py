@@ -1,6 +1,7 @@
 """Bodies too large or too slow, answers that take too long, and other sites' pages."""
 
 import asyncio
+import re
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,59 @@ async def test_a_body_too_large(gateway: Gateway) -> None:
         problem(
             await gateway.ask("POST", "/api/jobs", content=body, headers={"Content-Type": "application/json"}), 413, "too-large"
         )
+
+
+async def test_a_body_that_is_no_json(gateway: Gateway) -> None:
+    """Said to be something else: 415; wrong bytes, nested without end, numbers without end, nothing at all: 400. Never 500."""
+    good = b'{"name": "x", "scope": "read"}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense", "application/jsonx"):
+        answer = await gateway.ask("POST", "/api/tokens", content=good, headers={"Content-Type": kind})
+        problem(answer, 415, "unsupported-media-type")
+    for body in (
+        b"",
+        b"{",
+        b'{"name": "\xff"}',
+        b'{"name": "\\ud800"}',
+        b"[" * 60_000,
+        b'{"name": ' + b"9" * 5000 + b"}",
+        b"\xef\xbb\xbf{}",
+    ):
+        answer = await gateway.ask("POST", "/api/tokens", content=body, headers={"Content-Type": "Application/JSON; charset=utf-8"})
+        assert answer.status_code == 400, (body[:20], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_values_that_nobody_can_mean(gateway: Gateway) -> None:
+    """NUL, wrong UTF-8, numbers without end and times outside the calendar in path and query: 400 or 404."""
+    queries = (
+        "q=%00",
+        "user=%00",
+        "limit=" + "9" * 4000,
+        "offset=-1",
+        "from=NaN",
+        "from=1e300",
+        "to=0.5",
+        "cursor=%00",
+        "cursor=-1",
+    )
+    paths = [f"/api/jobs?{query}" for query in queries]
+    paths += ["/api/jobs/%00", "/api/jobs/%ff", "/api/audit?action=%00", "/api/audit?cursor=OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5"]
+    for path in (*paths, "/api/jobs?from=0001-01-01T00:00:00%2B14:00", f"/api/events?after={2**80}"):
+        answer = await gateway.ask("GET", path)
+        assert answer.status_code in {400, 404}, (path[:60], answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_methods_are_named(gateway: Gateway) -> None:
+    """405 and OPTIONS name every method that the document gives an address, and no other."""
+    document = (await gateway.ask("GET", "/schema/openapi.json", token="")).json()
+    for template, item in document["paths"].items():
+        path = re.sub(r"{\w+}", "00000000-0000-4000-8000-000000000000", template)
+        expected = {verb.upper() for verb in item} | {"OPTIONS"}
+        for method in ("OPTIONS", "TRACE"):
+            answer = await gateway.ask(method, path)
+            assert set(answer.headers["allow"].split(", ")) == expected, (method, path)
+        problem(answer, 405, "method-not-allowed")
 
 
 async def test_a_body_too_slow(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,9 +86,10 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
                 assert json.loads(await asyncio.wait_for(watching.recv(), 5))["type"] == "snapshot"
 
                 await pg.server.stop()
-                for answer in (await client.get("/api/folders"), await client.get("/api/health")):
+                for answer in (await client.get("/api/folders"), await client.get("/api/health/ready")):
                     assert "Postgres" in problem(answer, 503, "unavailable")
                     assert int(answer.headers["retry-after"]) > 0
+                assert "Postgres" not in problem(await client.get("/api/health"), 503, "unavailable"), "strangers are told nothing"
                 await pg.server.start()
                 await eventually(health, lambda seen: seen == 200, "health with Postgres back", 30)
                 async with connect(f"ws://127.0.0.1:{port}/ws/dashboard?token={token}", proxy=None) as figures:
@@ -98,7 +99,8 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
 
                 await nats.server.stop()
                 await eventually(health, lambda seen: seen == 503, "health without NATS")
-                assert "NATS" in problem(await client.get("/api/health"), 503, "unavailable")
+                assert "NATS" not in problem(await client.get("/api/health"), 503, "unavailable")
+                assert "NATS" in problem(await client.get("/api/health/ready"), 503, "unavailable")
                 body = {"folder_path": f"{BASE}/a/b/c"}
                 assert "NATS" in problem(await client.post("/api/jobs", json=body), 503, "unavailable")
                 assert (await client.get("/api/queue")).status_code == 200

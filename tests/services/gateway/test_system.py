@@ -104,6 +104,6 @@ async def test_globus(gateway: Gateway) -> None:
 
 
 async def test_ready(gateway: Gateway) -> None:
-    """Public and without detail: one word."""
+    """Public: one word when all is well; test_process sees it name what is away, and `/api/health` say nothing."""
     answer = await gateway.ask("GET", "/api/health/ready", token="")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
