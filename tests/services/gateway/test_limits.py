@@ -76,7 +76,7 @@ async def test_methods_are_named(gateway: Gateway) -> None:
         expected = {verb.upper() for verb in item} | {"OPTIONS"}
         for method in ("OPTIONS", "TRACE"):
             answer = await gateway.ask(method, path)
-            assert set(answer.headers["allow"].split(", ")) == expected, (method, path)
+            assert set(answer.headers["allow"].split(", ")) - {"HEAD"} == expected, (method, path)
         problem(answer, 405, "method-not-allowed")
 
 
