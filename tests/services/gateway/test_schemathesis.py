@@ -1,7 +1,8 @@
 """Strangers' requests: whatever the document allows, and what it does not, is answered as the document says, and never with 5xx.
 
 All checks of schemathesis, with its stateful links, as user and as admin; exceptions and their reasons are in schemathesis.toml. Not
-asked: the two endless streams (test_live follows them), and the release of a destination, which only a real uploader answers. Login, logout and the change of one's password, which end or make logins, are
+asked: the two endless streams (test_live follows them), and the release of a destination, which only a real uploader answers.
+Login, logout and the change of one's password, which end or make logins, are
 asked under an account of their own. A small budget here; `make schemathesis` asks 2,000 times and more, and prints how often.
 """
 
