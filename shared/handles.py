@@ -105,3 +105,10 @@ def sync_directory(handle: int) -> None:
     except OSError as exc:
         if exc.errno != errno.EINVAL:
             raise
+
+
+def sync_filesystem(handle: int) -> None:
+    """Make everything on the file system of an open directory durable (syncfs); raises OSError."""
+    if _LIBC.syncfs(handle) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -109,6 +109,19 @@ WHERE id = $1 AND attempt = $2 AND lease_owner IS NOT NULL
 -- One line of a job's log. $1 job, $2 level, $3 action, $4 message, $5 data.
 INSERT INTO job_logs (job_id, level, action, message, data) VALUES ($1, $2, $3, $4, $5) RETURNING at
 
+-- begin_deletion --
+-- From here on the job cannot fail any more; an earlier beginning counts. $1 job, $2 attempt.
+UPDATE jobs SET first_unlink_at = coalesce(first_unlink_at, clock_timestamp()) WHERE id = $1 AND attempt = $2 RETURNING id
+
+-- log_many --
+-- Many lines of a job's log. $1 job, $2 levels, $3 actions, $4 messages, $5 data.
+INSERT INTO job_logs (job_id, level, action, message, data)
+SELECT $1, level, action, message, data FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS l (level, action, message, data)
+
+-- record_kept --
+-- How many source entries stayed. $1 job, $2 attempt, $3 count.
+UPDATE jobs SET kept_count = $3 WHERE id = $1 AND attempt = $2
+
 -- claim_cleanup --
 -- Take the next clean-up this role owes. $1 role, $2 owner, $3 lease seconds.
 UPDATE cleanups c SET lease_owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3), tries = c.tries + 1

@@ -71,10 +71,15 @@ class Runtime(Generic[S]):
         tuned.on_change(worker.wake)
         return worker
 
-    async def listen(self, worker: Worker) -> None:
-        """Connect the worker to its wake-ups."""
-        await self.bus.on_nudge(worker.wake)
-        self.bus.wake_on_events(worker.wake)
+    async def listen(self, *workers: Worker) -> None:
+        """Connect a process's workers to its wake-ups. Together: the service has one consumer, and an event comes out of it once."""
+
+        def wake() -> None:
+            for worker in workers:
+                worker.wake()
+
+        await self.bus.on_nudge(wake)
+        self.bus.wake_on_events(wake)
 
 
 Body = Callable[[Runtime[S]], Awaitable[None]]

@@ -1,54 +1,113 @@
 """The compressor: everything that makes or opens archives. `python -m services.compressor`."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from services.compressor import handlers
+from services.compressor import emptying, extracting, handlers, making, workspace
 from services.compressor.cleanup import Cleaner
 from services.compressor.copying import Strategy, Tiers, require_tools
+from services.compressor.expiry import Expiry
 from services.compressor.ledger import Ledger
+from services.compressor.questions import Looking
+from services.compressor.room import Room
 from services.compressor.staging import Places
+from services.compressor.workbench import Workbench
 from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
-from shared.lifecycle import COMPRESS_LANE, Role
+from shared.lifecycle import COMPRESS_LANE, EMPTY_LANE, WORKSPACE_LANE, Kind, Role
 from shared.runtime import Runtime, run_service
 from shared.settings import CompressorSettings
+from shared.work import Work
+
+Handler = Callable[[Work, workspace.Tools], Awaitable[None]]
+HANDLERS: dict[Kind, Handler] = {Kind.PACK: making.make, Kind.COMPRESS: making.make, Kind.EXTRACT: extracting.extract}
+"""Who takes a workspace job from `queued` on; a pack's source is `emptying.empty`'s."""
+_QUOTA = 100 << 30
 
 
-def build(settings: CompressorSettings) -> handlers.Tools:
-    """Everything the handlers need. Raises ConfigurationError when a program is missing."""
+@dataclass(frozen=True)
+class Parts:
+    """What the lanes work with."""
+
+    archive: handlers.Tools
+    workspace: workspace.Tools
+    ledger: Ledger
+    places: Places
+
+
+def build(settings: CompressorSettings) -> Parts:
+    """Everything the handlers need. Raises ConfigurationError when a program is missing, or a place does not fit."""
     strategy = cast("Strategy", settings.copy_strategy)
     require_tools(strategy)
     places = Places(settings.temp, settings.archives, settings.failed)
     places.prepare()
-    return handlers.Tools(
-        base=settings.qnap_base_path,
+    bench = Workbench(settings.workspaces, settings.workbench, settings.qnap_base_path)
+    bench.prepare()
+    ledger = Ledger(places, settings.min_free_space_gb, settings.space_check_seconds, settings.workspaces)
+    sevenzip = find_binary(str(settings.sevenzip_path) if settings.sevenzip_path else None)
+    return Parts(
+        archive=handlers.Tools(
+            base=settings.qnap_base_path,
+            places=places,
+            ledger=ledger,
+            sevenzip=sevenzip,
+            strategy=strategy,
+            tiers=Tiers(settings.copy_small_gb, settings.copy_medium_gb, settings.copy_large_gb),
+        ),
+        workspace=workspace.Tools(bench, Room(bench, ledger, _QUOTA), sevenzip),
+        ledger=ledger,
         places=places,
-        ledger=Ledger(places, settings.min_free_space_gb, settings.space_check_seconds),
-        sevenzip=find_binary(str(settings.sevenzip_path) if settings.sevenzip_path else None),
-        strategy=strategy,
-        tiers=Tiers(settings.copy_small_gb, settings.copy_medium_gb, settings.copy_large_gb),
     )
 
 
+async def on_workspace(work: Work, tools: workspace.Tools) -> None:
+    """Hand a job to its kind's handler."""
+    await HANDLERS[Kind(work.job["kind"])](work, tools)
+
+
 async def run(runtime: Runtime[CompressorSettings]) -> None:
-    settings = runtime.settings
-    tools = build(settings)
-    cleaner = Cleaner(runtime.db, tools.places, tools.ledger, settings.failed_retention_days)
-    worker = runtime.worker(COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours)
+    settings, db = runtime.settings, runtime.db
+    parts = build(settings)
+    bench = parts.workspace.bench
+    cleaner = Cleaner(db, parts.places, parts.ledger, settings.failed_retention_days, bench)
+    expiry = Expiry(db, bench, 0)
+    _follow_settings(runtime, parts, cleaner, expiry)
+    await db.run("place_of", "workspaces", parts.ledger.workspaces)
+    await Looking(db, bench, parts.workspace.sevenzip).serve(runtime.bus)
 
-    def tune() -> None:
-        tuned = runtime.tuned
-        free = tuned.get("min_free_disk", int(settings.min_free_space_gb * (1 << 30)))
-        tools.ledger.tune(free, tuned.get("space_check_seconds", settings.space_check_seconds))
-        cleaner.retention_days = tuned.get("failed_retention_days", settings.failed_retention_days)
+    compress = runtime.worker(COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours)
+    workspaces = runtime.worker(WORKSPACE_LANE, settings.workspace_limit, Operation.COMPRESSION, settings.space_pass_hours)
+    empty = runtime.worker(EMPTY_LANE, settings.workspace_limit, Operation.COMPRESSION)
+    await runtime.listen(compress, workspaces, empty)
 
-    runtime.tuned.on_change(tune)
-    await runtime.listen(worker)
+    async def each_round() -> None:
+        await cleaner.sweep()
+        await expiry.run()
+
     try:
-        await worker.run(lambda work: handlers.archive(work, tools), cleaner.settle, cleaner.sweep)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(compress.run(lambda work: handlers.archive(work, parts.archive), cleaner.settle, each_round))
+            group.create_task(workspaces.run(lambda work: on_workspace(work, parts.workspace)))
+            group.create_task(empty.run(lambda work: emptying.empty(work, parts.workspace)))
     finally:
         cleaner.stop()
+        expiry.stop()
+
+
+def _follow_settings(runtime: Runtime[CompressorSettings], parts: Parts, cleaner: Cleaner, expiry: Expiry) -> None:
+    settings, tuned = runtime.settings, runtime.tuned
+
+    def tune() -> None:
+        free = tuned.get("min_free_disk", int(settings.min_free_space_gb * (1 << 30)))
+        parts.ledger.tune(free, tuned.get("space_check_seconds", settings.space_check_seconds))
+        cleaner.retention_days = tuned.get("failed_retention_days", settings.failed_retention_days)
+        expiry.days = tuned.get("pack_retention_days", 0)
+        parts.workspace.room.quota = tuned.get("workspace_quota", _QUOTA)
+
+    tuned.on_change(tune)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from services.compressor import staging
+from services.compressor import publication, staging, workspace
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
+from services.compressor.workbench import Workbench
 from shared import log
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, Fenced
-from shared.lifecycle import Status
+from shared.lifecycle import Kind, Status
 
 logger = log.get(__name__)
 
@@ -29,8 +30,9 @@ class Cleaner:
     of its own.
     """
 
-    def __init__(self, db: Database, places: Places, ledger: Ledger, retention_days: float) -> None:
+    def __init__(self, db: Database, places: Places, ledger: Ledger, retention_days: float, bench: Workbench | None = None) -> None:
         self._db = db
+        self._bench = bench
         self._places = places
         self._ledger = ledger
         self.retention_days = retention_days
@@ -52,11 +54,24 @@ class Cleaner:
         """Remove the job's copy and half-made archives; a failed job's go to `failed/` with its log, its tested archive stays."""
         job = await self._db.row("job", job_id)
         assert job is not None, "jobs are never deleted"
+        if job["kind"] != Kind.ARCHIVE:
+            await self._settle_workspace(job)
+            return
         recorded = {row["attempt"]: row for row in await self._db.rows("archives_of", job_id)}
         await asyncio.to_thread(self._remove_unfinished, job, recorded)
         if job["status"] == Status.FAILED:
             await self._write_log(job_id)
         await self._settle_space(job, recorded.get(job["archive_attempt"]))
+
+    async def _settle_workspace(self, job: Any) -> None:
+        """What a pack, an archive or an extraction was putting in place when it failed or was cancelled, and where it was made."""
+        assert self._bench is not None, "who works on workspaces has a bench"
+        row = await self._db.row("publication", job["id"])
+        if row is not None:
+            plan = publication.decoded(row["plan"])
+            await workspace.withdraw(self._db, self._bench, job, row["attempt"], plan, asyncio.to_thread)
+        await asyncio.to_thread(staging.remove_attempts, self._bench.work, job["id"], job["attempt"], self._go_on)
+        await self._db.run("release_space", job["id"])
 
     def _remove_unfinished(self, job: Any, recorded: dict[int, Any]) -> None:
         job_id, last = job["id"], job["attempt"]
@@ -104,6 +119,9 @@ class Cleaner:
             return status != Status.FAILED or days > self.retention_days
 
         await self._sweep_idle()
+        if self._bench is not None:
+            await self._sweep_idle_work(self._bench.work)
+            await self._sweep_ended(self._bench.work, lambda _status, _days: True)
         await self._sweep_ended(self._places.temp, lambda _status, _days: True)
         await self._sweep_ended(self._places.archives, outlived)
         await self._sweep_ended(self._places.failed, outlived)
@@ -117,6 +135,14 @@ class Cleaner:
             await self._release(row)
             if removed:
                 logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted attempt left.")
+
+    async def _sweep_idle_work(self, work: Path) -> None:
+        """The same for workspace jobs; they keep what is finished, and their promise of space."""
+        jobs = staging.jobs_in(work)
+        for row in await self._db.rows("idle", jobs) if jobs else []:
+            plan = await self._db.row("publication", row["id"])
+            keep = [] if plan is None else [plan["attempt"]]
+            await asyncio.to_thread(staging.remove_attempts, work, row["id"], row["attempt"], self._go_on, keep)
 
     def _remove_idle(self, job_id: UUID, attempt: int, recorded: list[int]) -> list[Path]:
         return [

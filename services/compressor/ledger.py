@@ -30,6 +30,15 @@ def filesystems(places: Places) -> tuple[str, str]:
     return f"{staging}:{'archives' if same else 'temp'}", f"{staging}:archives"
 
 
+def _like(workspaces: Path | None, places: Places, temp: str, archives: str) -> str:
+    """The name of the workspaces' file system: that of what lies on the same one."""
+    if workspaces is not None:
+        for name, path in ((archives, places.archives), (temp, places.temp)):
+            if path.stat().st_dev == workspaces.stat().st_dev:
+                return name
+    return f"{archives.partition(':')[0]}:workspaces"
+
+
 def _staging_id(root: Path) -> str:
     file = root / STAGING_ID
     if not file.exists():
@@ -42,17 +51,18 @@ def _staging_id(root: Path) -> str:
 
 
 class Ledger:
-    """Space on the file systems of one node's staging. `recheck_s`: when a job that lacks space is looked at again, in seconds."""
+    """Space on the file systems of staging and workspaces. `recheck_s`: when a job that lacks space is looked at again, seconds."""
 
-    def __init__(self, places: Places, min_free_gb: float, recheck_s: float) -> None:
+    def __init__(self, places: Places, min_free_gb: float, recheck_s: float, workspaces: Path | None = None) -> None:
         self._places = places
         self._min_free = int(min_free_gb * _GIB)
-        self._recheck_s = recheck_s
+        self.recheck_s = recheck_s
         self._temp, self._archives = filesystems(places)
+        self.workspaces = _like(workspaces, places, self._temp, self._archives)
 
     def tune(self, min_free_bytes: int, recheck_s: float) -> None:
         """Change both while it runs; what is reserved stays."""
-        self._min_free, self._recheck_s = min_free_bytes, recheck_s
+        self._min_free, self.recheck_s = min_free_bytes, recheck_s
 
     def _needs(self, total_bytes: int) -> dict[str, tuple[Path, int]]:
         """What an archive job writes, per file system: the copy, and the archive with its sidecar."""
@@ -69,7 +79,7 @@ class Ledger:
         async with work.transaction() as session:
             await session.run("lock_ledger")
             for name, (path, size) in needs.items():
-                missing += await self._missing(session, work, name, path, size)
+                missing += await self.missing(session, work.id, name, path, size)
             if missing == 0:
                 for name, (_, size) in needs.items():
                     await session.run("reserve", work.id, name, size, 0)
@@ -77,32 +87,34 @@ class Ledger:
             await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
             raise Waiting(
                 f"Waiting for disk space: {missing / _GIB:.2f} GB more are needed in {self._places.temp.parent}.",
-                self._recheck_s,
+                self.recheck_s,
                 missing,
             )
 
-    async def _missing(self, session: Session, work: Work, name: str, path: Path, size: int) -> int:
+    async def missing(self, session: Session, job: uuid.UUID, name: str, path: Path, size: int) -> int:
+        """How many bytes a job lacks on a file system, under the ledger's lock. Raises PermanentError when it can never fit."""
         disk = os.statvfs(path)
-        unwritten = await session.value("unwritten", name, work.id)
+        unwritten = await session.value("unwritten", name, job)
         free = space.available(disk.f_bavail * disk.f_frsize, unwritten, self._min_free)
         most = space.available(disk.f_blocks * disk.f_frsize, 0, self._min_free)
         verdict = space.decide(size, free, most)
         if verdict.kind == "never":
             raise PermanentError(
-                f"This folder needs {size / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "
+                f"This needs {size / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "
                 "give it more space or lower MIN_FREE_SPACE_GB."
             )
         return verdict.missing_bytes
 
     @asynccontextmanager
-    async def following(self, work: Work, written: Callable[[], int]) -> AsyncIterator[None]:
+    async def following(self, work: Work, written: Callable[[], int], name: str | None = None) -> AsyncIterator[None]:
         """Keep the ledger's `written` near the truth while a stage writes: those bytes count as used already."""
+        filesystem = name or self._temp
 
         async def follow() -> None:
             while True:
                 await asyncio.sleep(_FOLLOW_SECONDS)
                 with suppress(*CONNECTION_ERRORS):
-                    await work.db.run("written", work.id, self._temp, written())
+                    await work.db.run("written", work.id, filesystem, written())
 
         task = asyncio.create_task(follow())
         try:

@@ -37,8 +37,8 @@ UPDATE jobs SET waiting_for_space_since = coalesce(waiting_for_space_since, cloc
 SELECT pg_advisory_xact_lock(hashtext('space'))
 
 -- unwritten --
--- Reserved by other jobs and not on the disk yet. $1 file system, $2 job.
-SELECT coalesce(sum(bytes - least(written, bytes)), 0)::bigint FROM reservations WHERE filesystem = $1 AND job_id <> $2
+-- Promised to other jobs and to uploads, and not on the disk yet. $1 file system, $2 job.
+SELECT unwritten_bytes($1, $2)
 
 -- reserve --
 -- Put a job's need into the ledger. $1 job, $2 file system, $3 bytes, $4 written already.
@@ -75,3 +75,70 @@ WHERE id = ANY($1::uuid[]) AND status IN ('completed', 'failed', 'cancelled')
 SELECT id, attempt FROM jobs
 WHERE id = ANY($1::uuid[]) AND status = 'queued' AND (lease_until IS NULL OR lease_until < clock_timestamp())
   AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = jobs.id)
+
+-- Workspace jobs --------------------------------------------------------------------------------------------------------------------
+
+-- place_of --
+-- Tell the gateway which file system a place is on. $1 place, $2 its name in the ledger.
+INSERT INTO storage_places (place, filesystem) VALUES ($1, $2) ON CONFLICT (place) DO UPDATE SET filesystem = EXCLUDED.filesystem
+
+-- reserved --
+-- What a job was promised. $1 job.
+SELECT coalesce(sum(bytes), 0)::bigint FROM reservations WHERE job_id = $1
+
+-- quota_of --
+-- A user's own quota, null: the setting's. $1 user.
+SELECT quota_bytes FROM users WHERE id = $1
+
+-- promised_to --
+-- What a user's other jobs and uploads will still add. $1 user, $2 job that does not count.
+SELECT unwritten_bytes_of($1, $2)
+
+-- secret --
+-- The password that came with a request. $1 job.
+SELECT password FROM job_secrets WHERE job_id = $1
+
+-- lock_names --
+-- One choice of a name in a workspace at a time. $1 user.
+SELECT pg_advisory_xact_lock(hashtext('names:' || $1::uuid::text))
+
+-- names_in_use --
+-- Where archives of a user's live jobs are about to be. $1 user, $2 job that does not count.
+SELECT a.archive_path FROM publications p JOIN archives a ON a.job_id = p.job_id JOIN jobs j ON j.id = p.job_id
+WHERE j.created_by_id = $1 AND p.job_id <> $2
+
+-- archive_of_attempt --
+-- What one attempt recorded. $1 job, $2 attempt.
+SELECT * FROM archives WHERE job_id = $1 AND attempt = $2
+
+-- plan_publication --
+-- Before the first rename. $1 job, $2 attempt whose directory holds the pieces, $3 plan.
+INSERT INTO publications (job_id, attempt, plan) VALUES ($1, $2, $3)
+ON CONFLICT (job_id) DO UPDATE SET attempt = EXCLUDED.attempt, plan = EXCLUDED.plan, at = clock_timestamp()
+
+-- publication --
+-- What a job is putting in place. $1 job.
+SELECT attempt, plan FROM publications WHERE job_id = $1
+
+-- forget_publication --
+-- All of it is in place, or out of it again. $1 job.
+DELETE FROM publications WHERE job_id = $1
+
+-- record_result --
+-- What came of a workspace job. $1 job, $2 attempt, $3 result.
+UPDATE jobs SET result = $3 WHERE id = $1 AND attempt = $2
+
+-- packed --
+-- The archive whose source is to be deleted, with its manifest. $1 job.
+SELECT a.* FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt WHERE j.id = $1
+
+-- outlived_packs --
+-- Finished packs that kept their source, are older than the retention and still here. $1 days, $2 how many.
+SELECT j.id, j.created_by_id, a.archive_path, a.size, a.sha256 FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
+WHERE j.kind = 'pack' AND j.status = 'completed' AND j.keep_source AND j.expired_at IS NULL
+  AND j.completed_at < clock_timestamp() - make_interval(secs => $1 * 86400)
+ORDER BY j.completed_at LIMIT $2
+
+-- expired --
+-- A pack was removed, or is not what it was any more. $1 job.
+UPDATE jobs SET expired_at = clock_timestamp() WHERE id = $1

@@ -1,7 +1,6 @@
 """The scanner's part of an archive job: verified -> deleting_source -> completed, the only deletion on the NAS."""
 
 import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from services.scanner import deletion, marker
 from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
-from shared import faults, log, manifest
+from shared import log, manifest
 from shared.db import CONNECTION_ERRORS
-from shared.emptying import Callbacks
-from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
+from shared.errors import ArchiverError, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import Manifest, printable
 from shared.questions import RecheckSize, SizeChecked
+from shared.reporting import Reporter
 from shared.work import Work
 
 logger = log.get(__name__)
@@ -56,7 +55,7 @@ async def finish(work: Work, tools: Tools) -> None:
     if work.status is Status.VERIFIED:
         await _judge(work, task, copied)
         await work.advance(Status.DELETING_SOURCE, "Emptying the source folder")
-    reporter = _Reporter(work)
+    reporter = Reporter(work, "Emptying the source folder")
     try:
         result = await work.in_thread(deletion.run, task, reporter.callbacks())
     except (PermanentError, TransientError):  # after either the job may fail
@@ -154,41 +153,3 @@ async def _look_again(work: Work, tools: Tools) -> None:
         await tools.catalog.look_again(work.job["source_path"])
     except _FAILURES as exc:
         logger.info("look_again_failed", job_id=str(work.id), message=f"The next scan will see the folder: {exc}")
-
-
-class _Reporter:
-    """The deletion engine's way to the database, out of its thread: each call waits until it is done."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._loop = asyncio.get_running_loop()
-        self._lines: list[tuple[str, str, str, dict[str, Any]]] = []
-
-    def callbacks(self) -> Callbacks:
-        return Callbacks(
-            before_first_unlink=self._begin, log=self._log, progress=self._progress, stop=self._work.stop, fault_point=faults.point
-        )
-
-    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    def _begin(self) -> None:
-        work = self._work
-        if self._wait(work.patiently(lambda: work.db.value("begin_deletion", work.id, work.attempt))) is None:
-            raise Fenced("Another worker has this job now.")
-
-    def _log(self, action: str, path: str, size: int, result: str) -> None:
-        level = "INFO" if result == "deleted" else "WARNING"
-        self._lines.append((level, action, f"{path}: {result}", {"path": path, "size": size, "result": result}))
-        if len(self._lines) >= _LOG_BATCH:
-            self._wait(self.flush())
-
-    async def flush(self) -> None:
-        """Write the lines that wait."""
-        lines, self._lines = self._lines, []
-        if lines:
-            columns = [list(column) for column in zip(*lines, strict=True)]
-            await self._work.patiently(lambda: self._work.db.run("log_many", self._work.id, *columns))
-
-    def _progress(self, done: int, total: int) -> None:
-        self._work.progress("Emptying the source folder", fraction=done / total if total else None)

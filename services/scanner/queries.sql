@@ -51,16 +51,3 @@ JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
 JOIN (SELECT attempt, max(at) AS at, min(at) AS oldest FROM verifications WHERE job_id = $1 AND voided_at IS NULL GROUP BY attempt) v
   ON v.attempt = complete_evidence(j.id)
 WHERE j.id = $1
-
--- begin_deletion --
--- From here on the job cannot fail any more; an earlier beginning counts. $1 job, $2 attempt.
-UPDATE jobs SET first_unlink_at = coalesce(first_unlink_at, clock_timestamp()) WHERE id = $1 AND attempt = $2 RETURNING id
-
--- log_many --
--- Many lines of a job's log. $1 job, $2 levels, $3 actions, $4 messages, $5 data.
-INSERT INTO job_logs (job_id, level, action, message, data)
-SELECT $1, level, action, message, data FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS l (level, action, message, data)
-
--- record_kept --
--- How many source entries stayed. $1 job, $2 attempt, $3 count.
-UPDATE jobs SET kept_count = $3 WHERE id = $1 AND attempt = $2

@@ -1,5 +1,6 @@
 """What is packed, entry by entry, and whether an archive holds exactly that."""
 
+import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -49,44 +50,55 @@ def chosen(names: Sequence[bytes]) -> list[bytes]:
     return sorted(kept)
 
 
-def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[[int], None]) -> Contents:
-    """Look at everything and read every file for its CRC-32; `on_bytes` gets the bytes read so far.
+def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[[int], None], *, sha256: bool = False) -> Contents:
+    """Look at everything and read every file for its CRC-32 (`sha256`: and that); `on_bytes` gets the bytes read so far.
 
     Raises PermanentError with everything that cannot be archived, SourceInUse when it changes meanwhile, TransientError when the file
     system fails, what `stop` raises.
     """
     findings = Findings()
     with handles.root(base) as root:
-        entries: list[Entry] = []
-        for name in chosen(names):
-            try:
-                entries += scan_below(root, name, report=findings.report, stop=stop, inspect=True)
-            except FileNotFoundError as exc:
-                raise PermanentError(f"There is no {printable(name)} (any more).") from exc
-        if changes := findings.changes():
-            raise SourceInUse(changes)
-        if refusals := findings.sentences(warnings=False):
-            raise PermanentError(" ".join(refusals))
-        entries = _with_digests(root, entries, stop, on_bytes)
+        found = _with_digests(root, _look(root, names, stop, findings), stop, on_bytes, sha256=sha256)
     return Contents(
-        entries=entries,
-        total_bytes=sum(entry.size for entry in entries if entry.type == "file"),
-        file_count=sum(1 for entry in entries if entry.type != "directory"),
+        entries=found,
+        total_bytes=sum(entry.size for entry in found if entry.type == "file"),
+        file_count=sum(1 for entry in found if entry.type != "directory"),
         warnings=findings.sentences(warnings=True),
     )
 
 
-def _with_digests(root: int, entries: list[Entry], stop: Stop, on_bytes: Callable[[int], None]) -> list[Entry]:
+def entries(base: Path, names: Sequence[bytes], stop: Stop) -> list[Entry]:
+    """Look at everything again, without reading it; raises as `manifest`."""
+    with handles.root(base) as root:
+        return _look(root, names, stop, Findings())
+
+
+def _look(root: int, names: Sequence[bytes], stop: Stop, findings: Findings) -> list[Entry]:
+    found: list[Entry] = []
+    for name in chosen(names):
+        try:
+            found += scan_below(root, name, report=findings.report, stop=stop, inspect=True)
+        except FileNotFoundError as exc:
+            raise PermanentError(f"There is no {printable(name)} (any more).") from exc
+    if changes := findings.changes():
+        raise SourceInUse(changes)
+    if refusals := findings.sentences(warnings=False):
+        raise PermanentError(" ".join(refusals))
+    return found
+
+
+def _with_digests(root: int, looked_at: list[Entry], stop: Stop, on_bytes: Callable[[int], None], *, sha256: bool) -> list[Entry]:
     found, done, wrong = [], 0, list[str]()
     with Position(root) as position:
-        for entry in entries:
-            if entry.type != "file" or not entry.size:
+        for entry in looked_at:
+            if entry.type != "file" or not (entry.size or sha256):
                 found.append(entry)
                 continue
             parent, _, name = entry.path.rpartition(b"/")
+            digest = hashlib.sha256() if sha256 else None
             try:
                 with handles.file(position.at(parent), name) as handle:
-                    crc, size = _crc32(handle, stop, partial(_later, on_bytes, done))
+                    crc, size = _crc32(handle, stop, partial(_later, on_bytes, done), digest)
                     now = os.fstat(handle)
             except FileNotFoundError:
                 raise SourceInUse([printable(entry.path)]) from None
@@ -95,7 +107,7 @@ def _with_digests(root: int, entries: list[Entry], stop: Stop, on_bytes: Callabl
             if (size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) != (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode):
                 wrong.append(printable(entry.path))
             done += entry.size
-            found.append(msgspec.structs.replace(entry, crc32=crc))
+            found.append(msgspec.structs.replace(entry, crc32=crc, sha256=digest.digest() if digest else None))
     if wrong:
         raise SourceInUse(wrong)
     return found
@@ -105,13 +117,15 @@ def _later(on_bytes: Callable[[int], None], before: int, count: int) -> None:
     on_bytes(before + count)
 
 
-def _crc32(handle: int, stop: Stop, on_bytes: Callable[[int], None]) -> tuple[int, int]:
+def _crc32(handle: int, stop: Stop, on_bytes: Callable[[int], None], digest: "hashlib._Hash | None") -> tuple[int, int]:
     crc, size = 0, 0
     buffer = bytearray(_BLOCK)
     view = memoryview(buffer)
     while count := os.readv(handle, [view]):
         stop()
         crc = zlib.crc32(view[:count], crc)
+        if digest is not None:
+            digest.update(view[:count])
         size += count
         on_bytes(size)
     return crc, size

@@ -38,6 +38,8 @@ RESUMING = (
 ENDING = ("marker.temporary", "deletion.final_marker", "transition.completed.before", "transition.completed.after")
 GROUPS = (COPYING, PACKING, TESTING, SENDING, ARRIVING, PROVING, HANDING, EMPTYING, RESUMING, ENDING)
 # Points that a job meets only after trouble; each has a test of its own below.
+# Points of packs, archives and extractions: tests/services/compressor/test_making.py and test_extracting.py, test_workspaces.py here.
+OF_WORKSPACES = {f"workspace.{point}" for point in ("created", "tested", "recorded", "published", "emptied")}
 AFTER_TROUBLE = {"uploader.removal_stored", "uploader.removal.sent", "uploader.cleanup_removal_stored", "deletion.restored"}
 
 
@@ -53,7 +55,7 @@ def test_no_point_is_forgotten() -> None:
         found |= set(re.findall(r'(?:faults\.point|fault_point)\("([a-z_.]+)"\)', file.read_text()))
     found |= {f"uploader.{purpose}.sent" for purpose in ("transfer", "recheck", "removal")}
 
-    planned = {point.partition("#")[0] for group in GROUPS for point in group} | AFTER_TROUBLE
+    planned = {point.partition("#")[0] for group in GROUPS for point in group} | AFTER_TROUBLE | OF_WORKSPACES
 
     assert found - planned == set()
     assert planned - found == set()

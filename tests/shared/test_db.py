@@ -22,12 +22,13 @@ SQL_FILES = [SHARED, *sorted(ROOT.glob("services/*/queries.sql"))]
 
 # Statements of shared/queries.sql that are not a role's business, and that its grants therefore refuse.
 OF_A_LANE = {"fail_crashed", "reclaim", "claim", "renew", "release", "transition", "progress"}
+OF_A_DELETION = {"begin_deletion", "record_kept"}
 OF_A_CLEANUP = {"claim_cleanup", "renew_cleanup", "finish_cleanup", "postpone_cleanup"}
 REFUSED = {
     Role.COMPRESSOR: set[str](),
-    Role.UPLOADER: set[str](),
+    Role.UPLOADER: OF_A_DELETION,
     Role.SCANNER: OF_A_CLEANUP,
-    Role.GATEWAY: OF_A_LANE | OF_A_CLEANUP,
+    Role.GATEWAY: OF_A_LANE | OF_A_DELETION | OF_A_CLEANUP,
 }
 
 

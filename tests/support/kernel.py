@@ -75,10 +75,11 @@ class Kernel:
         async with gateway.transaction() as session:
             statement = f"INSERT INTO jobs ({names}) VALUES ({marks}) RETURNING id"
             job_id: UUID = await session.connection.fetchval(statement, *values.values())
-            key = unicodedata.normalize("NFC", destination).casefold()
-            await session.connection.execute(
-                "INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')", key, destination, job_id
-            )
+            if destination is not None:
+                key = unicodedata.normalize("NFC", destination).casefold()
+                await session.connection.execute(
+                    "INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')", key, destination, job_id
+                )
         return job_id
 
     async def row(self, job_id: UUID) -> Any:

@@ -1,0 +1,95 @@
+"""Deleting a pack's own source: by the recorded manifest, entry by entry (shared/emptying.py), never what changed or came later.
+
+Only a pack in `deleting_source` comes here: its archive was tested, compared and recorded, and has its name. Before anything goes, and
+after every crash, the archive is read once more: where it is not what was recorded, nothing (more) is deleted.
+"""
+
+import os
+from pathlib import Path
+
+from services.compressor import workspace
+from services.compressor.workspace import Tools
+from shared import faults, handles, manifest, places
+from shared.db import Session
+from shared.emptying import Callbacks, Emptying, Kept, files_below
+from shared.errors import NOT_FOUND, PermanentError
+from shared.lifecycle import Status
+from shared.manifest import Manifest, printable
+from shared.reporting import Reporter
+from shared.requests import PackRequest, request_of
+from shared.work import Work
+
+_NAMED = 500
+
+
+async def empty(work: Work, tools: Tools) -> None:
+    """Take a pack whose archive is in place to its end."""
+    request = request_of(work.job)
+    assert isinstance(request, PackRequest)
+    row = await work.patiently(lambda: work.db.row("packed", work.id))
+    archive = Path(row["archive_path"])
+    root = tools.bench.workspace(work.job["created_by_id"])
+    if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
+        await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
+        kept = await work.in_thread(_left, root, request.path)
+    else:
+        kept = await _empty(work, root, request.path, row["manifest"])
+    for one in kept[:_NAMED]:
+        await work.warn("source_kept", f"Kept {printable(one.path)}: {one.reason}.")
+
+    async def facts(session: Session) -> None:
+        await session.run("record_kept", work.id, work.attempt, len(kept))
+
+    await work.advance(Status.COMPLETED, _completed(len(kept)), facts=facts, keep_lease=False)
+
+
+def _completed(kept: int) -> str:
+    return f"Completed; kept {kept} files that were changed or added after packing" if kept else "Completed"
+
+
+async def _empty(work: Work, root: Path, path: str, packed: bytes) -> list[Kept]:
+    document: Manifest = await work.in_thread(manifest.unpack, packed)
+    reporter = Reporter(work, "Emptying the source folder")
+    try:
+        return await work.in_thread(_run, work, root, path, document, reporter.callbacks())
+    finally:
+        await reporter.flush()
+
+
+def _run(work: Work, root: Path, path: str, document: Manifest, callbacks: Callbacks) -> list[Kept]:
+    try:
+        with places.opened(root, path) as folder:
+            run = Emptying(folder, document, f".csa-{work.id}-".encode(), callbacks)
+            run.empty_all()
+            run.remove_directories()
+            kept = run.account()
+            inode = os.fstat(folder).st_ino
+    except PermanentError as exc:
+        if exc.code != NOT_FOUND:
+            raise
+        return []  # somebody removed or moved the folder: there is nothing to empty
+    if inode == document.entries[0].inode:
+        _remove_folder(root, path, inode)
+    faults.point("workspace.emptied")
+    return kept
+
+
+def _remove_folder(root: Path, path: str, inode: int) -> None:
+    """The folder itself, when nothing is left in it."""
+    with places.parent_of(root, path) as (parent, name):
+        found = handles.lstat(parent, name)
+        if found is None or found.st_ino != inode:
+            return
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError:  # something is kept in it, or came later
+            return
+        handles.sync_directory(parent)
+
+
+def _left(root: Path, path: str) -> list[Kept]:
+    try:
+        with places.opened(root, path) as folder:
+            return [Kept(name, "its archive is gone") for name, _ in files_below(folder)]
+    except PermanentError:
+        return []

@@ -1,0 +1,67 @@
+"""Packs that kept their source are removed after `pack_retention_days`; others are the only copy and stay for ever."""
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from services.compressor import workspace
+from services.compressor.workbench import Workbench
+from shared import handles, log
+from shared.db import CONNECTION_ERRORS, Database
+from shared.errors import ArchiverError, Fenced
+
+logger = log.get(__name__)
+
+_EVERY_SECONDS = 60.0
+_BATCH = 100
+_FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError, *CONNECTION_ERRORS)
+
+
+class Expiry:
+    """`days`: how long finished packs stay, 0: for ever."""
+
+    def __init__(self, db: Database, bench: Workbench, days: float) -> None:
+        self._db = db
+        self._bench = bench
+        self.days = days
+        self._stopping = threading.Event()
+        self._next = 0.0
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Once a minute; what fails is tried again then."""
+        if self.days <= 0 or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _EVERY_SECONDS
+        try:
+            await self.run_now()
+        except _FAILURES as exc:
+            logger.warning("expiry_failed", message=f"Old packs could not be removed; later again: {exc!r}")
+
+    async def run_now(self) -> None:
+        """Remove every pack that outlived its retention and is still exactly what was made."""
+        for row in await self._db.rows("outlived_packs", self.days, _BATCH):
+            removed = await asyncio.to_thread(self._remove, row)
+            what = "Removed" if removed else "Not removed, because it was moved or changed,"
+            message = f"{what} this pack, {self.days:g} days after it was made; its folder was kept."
+            await self._db.value(
+                "log", row["id"], "INFO", "pack_expired", message, {"path": row["archive_path"], "removed": removed}
+            )
+            await self._db.run("expired", row["id"])
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise Fenced("The service is stopping.")
+
+    def _remove(self, row: Any) -> bool:
+        path = Path(row["archive_path"])
+        if not workspace.is_intact([path], row["size"], row["sha256"], self._go_on):
+            return False
+        with handles.root(path.parent) as folder:
+            os.unlink(path.name, dir_fd=folder)
+        return True

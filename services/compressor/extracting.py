@@ -1,0 +1,189 @@
+"""Unpacking an archive into a workspace: queued -> running -> verifying -> completed.
+
+Everything is unpacked into the attempt's own directory first. What comes out of it gets its place by renaming: one rename where the
+destination is new, else one per top entry, after none of their names was found taken. Nothing that is there is ever replaced.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.compressor import publication, workspace
+from services.compressor.publication import Plan
+from services.compressor.workspace import Desk, Finished, Tools
+from shared import faults, handles, places
+from shared.archiving import engine
+from shared.archiving.checks import Chosen
+from shared.archiving.engine import ExtractSpec
+from shared.archiving.formats import UNSAFE
+from shared.archiving.protocol import Limits, Member
+from shared.archiving.sevenzip import Progress
+from shared.errors import NOT_FOUND, TAKEN, PermanentError
+from shared.lifecycle import Status
+from shared.manifest import printable
+from shared.requests import ExtractRequest, ExtractResult, request_of
+from shared.work import Work
+
+_OUT = "out"
+_SHOWN = 10
+
+
+async def extract(work: Work, tools: Tools) -> None:
+    """Take a claimed extraction to its end."""
+    request = request_of(work.job)
+    assert isinstance(request, ExtractRequest)
+    extractor = _Extractor(Desk(work, tools), request)
+    await work.advance(Status.RUNNING, "Looking into the archive")
+    finished = await extractor.desk.earlier()
+    if finished is None:
+        finished = await extractor.unpack()
+    else:
+        await work.info("extraction_resumed", f"Attempt {finished.attempt} had unpacked everything; it is put in place.")
+        await work.advance(Status.VERIFYING, "Putting it in place")
+    await extractor.publish(finished)
+
+
+class _Extractor:
+    def __init__(self, desk: Desk, request: ExtractRequest) -> None:
+        self.desk = desk
+        self.work = desk.work
+        self.request = request
+
+    async def unpack(self) -> Finished:
+        desk, work = self.desk, self.work
+        await desk.clear()
+        sentinel, password = await desk.sentinel(self.request.root), await desk.password()
+        archive = await work.in_thread(self._archive, sentinel)
+        held = await self._look(archive, password)
+        await desk.tools.room.reserve(work, held.total_bytes)
+        await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, held.total_bytes, held.files))
+        extracted = await self._extract(archive, password, held.total_bytes)
+        faults.point("workspace.created")
+
+        await work.advance(Status.VERIFYING, "Looking at what was unpacked")
+        seconds = desk.seconds()
+        result = ExtractResult(
+            destination=self.request.destination,
+            files_extracted=extracted.files,
+            total_size=extracted.total_bytes,
+            seconds=round(seconds, 2),
+            mb_per_s=workspace.speed(extracted.total_bytes, seconds),
+            warnings=extracted.warnings,
+        )
+        await work.info("unpacked", f"{extracted.files:,} files, {extracted.total_bytes:,} bytes, compared with the archive.")
+        plan: Plan = await work.in_thread(self._planned, msgspec.to_builtins(result))
+        faults.point("workspace.tested")
+        await work.patiently(
+            lambda: work.db.run("plan_publication", work.id, work.attempt, publication.encoded(plan)),
+        )
+        faults.point("workspace.recorded")
+        return Finished(work.attempt, plan)
+
+    def _archive(self, sentinel: str | None) -> Path:
+        """Where the archive is, once it is known to be a plain file there."""
+        folder, _, name = self.request.path.rpartition("/")
+        bench = self.desk.tools.bench
+        with bench.opened(self.request.root, self.desk.owner, folder, sentinel) as parent:
+            try:
+                with handles.file(parent, os.fsencode(name)):
+                    pass
+            except OSError as exc:
+                raise PermanentError(f"There is no file {self.request.path} (any more).", NOT_FOUND) from exc
+        return bench.below(self.request.root, self.desk.owner) / self.request.path
+
+    async def _look(self, archive: Path, password: str | None) -> "_Wanted":
+        """Nothing is written for an archive that is to be refused."""
+        wanted = _Wanted(self.request.entries)
+        stats = await engine.listing(
+            archive, password, self.desk.children, wanted.add, limits=Limits(), binary=self.desk.tools.sevenzip
+        )
+        if stats.problems and not self.request.entries:
+            raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", UNSAFE)
+        return wanted
+
+    async def _extract(self, archive: Path, password: str | None, total: int) -> Any:
+        def progress(seen: Progress) -> None:
+            self.work.progress("Unpacking", total * seen.percent // 100, total, seen.percent / 100)
+
+        entries = [os.fsencode(entry) for entry in self.request.entries]
+        spec = ExtractSpec(password=password, entries=entries)
+        out = self.desk.directory / _OUT
+        async with self.desk.tools.room.using(self.work, total, lambda: 0):
+            return await engine.extract(archive, out, spec, self.desk.children, progress, binary=self.desk.tools.sevenzip)
+
+    # Put in place -------------------------------------------------------------------------------------------------------------------
+
+    def _planned(self, result: dict[str, Any]) -> Plan:
+        """What goes where, its content durable. Raises PermanentError "taken" naming what stands in the way."""
+        _sync(self.desk.directory / _OUT)
+        there, missing = existing(self.desk.workspace, self.request.destination)
+        if missing:
+            source = self._nested(missing)
+            sources, names = [source], [os.fsencode(missing[0])]
+        else:
+            out = self.desk.directory / _OUT
+            names = sorted(os.fsencode(path.name) for path in out.iterdir())
+            sources = [f"{_OUT}/".encode() + name for name in names]
+        if found := publication.taken(self.desk.workspace, there, names):
+            shown = ", ".join(printable(name) for name in found[:_SHOWN])
+            raise PermanentError(
+                f"There is something named {shown} in {there or 'the workspace'} already; nothing is replaced.", TAKEN
+            )
+        pieces = [publication.piece_of(self.desk.directory, s, n) for s, n in zip(sources, names, strict=True)]
+        newest = publication.newest_change(self.desk.directory, sources) if sources else 0
+        return Plan(directory=there, pieces=pieces, newest_ns=newest, result=result)
+
+    def _nested(self, missing: list[str]) -> bytes:
+        """The new folders of the destination, around what was unpacked; the topmost, below the attempt's directory."""
+        if len(missing) == 1:
+            return _OUT.encode()
+        top = self.desk.directory / "new"
+        above = top.joinpath(*missing[1:-1])
+        above.mkdir(mode=0o700, parents=True)
+        (self.desk.directory / _OUT).rename(above / missing[-1])
+        return b"new"
+
+    async def publish(self, finished: Finished) -> None:
+        lost = await self.desk.put_in_place(finished)
+        if lost:
+            # They were in place when their attempt ended, and somebody has moved or deleted them since.
+            await self.work.warn("moved_meanwhile", f"{len(lost)} of the unpacked entries were moved or deleted meanwhile.")
+        await self.desk.finish(finished.plan)
+
+
+class _Wanted:
+    """Adds up what will be unpacked."""
+
+    def __init__(self, entries: list[str]) -> None:
+        self._chosen = Chosen([os.fsencode(entry) for entry in entries])
+        self.total_bytes = 0
+        self.files = 0
+
+    def add(self, member: Member) -> None:
+        if self._chosen.wants(member.path) and member.kind != "directory":
+            self.files += 1
+            self.total_bytes += max(member.size, 0)
+
+
+def existing(workspace_root: Path, destination: str) -> tuple[str, list[str]]:
+    """The part of a destination that is there, and the parts that are not. Raises PermanentError "taken" where a file stands."""
+    parts = destination.split("/") if destination else []
+    for depth in range(len(parts), -1, -1):
+        try:
+            with places.opened(workspace_root, "/".join(parts[:depth])) as folder:
+                missing = parts[depth:]
+                if missing and handles.lstat(folder, os.fsencode(missing[0])) is not None:
+                    raise PermanentError(f"{'/'.join(parts[: depth + 1])} is no folder.", TAKEN)
+                return "/".join(parts[:depth]), missing
+        except PermanentError as exc:
+            if exc.code != NOT_FOUND:
+                raise
+    raise PermanentError("There is no workspace.", NOT_FOUND)
+
+
+def _sync(path: Path) -> None:
+    """Make a whole tree durable: one call for the file system, where a call per file would take as long as unpacking."""
+    with handles.root(path) as handle:
+        handles.sync_filesystem(handle)

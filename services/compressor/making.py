@@ -1,0 +1,361 @@
+"""Making an archive in a workspace, for packs and for archives people ask for: queued -> running -> verifying -> ...
+
+The archive is made in the attempt's own directory, tested, compared with the manifest entry by entry, and the source is looked at
+again: only when it is still what the manifest says, the archive is recorded with the name it will have, and then gets that name.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.compressor import publication, workspace
+from services.compressor.publication import Plan
+from services.compressor.workspace import Desk, Finished, Tools
+from shared import digests, faults, manifest
+from shared.archiving import contents, engine
+from shared.archiving.contents import Contents
+from shared.archiving.engine import CreateSpec
+from shared.archiving.formats import Format
+from shared.archiving.sevenzip import Progress
+from shared.errors import Operation, PermanentError, TransientError, Waiting
+from shared.lifecycle import Kind, Status
+from shared.manifest import ArchiveFacts, Entry, FileFacts, Manifest
+from shared.requests import ArchiveResult, CompressRequest, PackRequest, request_of
+from shared.walking import SourceInUse
+from shared.work import Work
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What is to be made, whichever kind of job wants it. base: folder below the root; names: below that.
+
+    directory, file_name: where in the workspace. unique: another number in the name when it is taken, instead of an error.
+    """
+
+    base: str
+    names: list[str]
+    directory: str
+    file_name: str
+    unique: bool
+    format: Format
+    level: int
+    volume_bytes: int | None = None
+
+
+def wish_of(request: PackRequest | CompressRequest) -> Wish:
+    """Pure."""
+    if isinstance(request, PackRequest):
+        base, _, name = request.path.rpartition("/")
+        kind = Format(request.format)
+        return Wish(base, [name], "", f"{name}.{kind}", unique=True, format=kind, level=request.level)
+    base, names = common(request.paths)
+    directory, _, file_name = request.output.rpartition("/")
+    kind, volume = Format(request.format), request.volume_bytes
+    return Wish(base, names, directory, file_name, unique=False, format=kind, level=request.level, volume_bytes=volume)
+
+
+def common(paths: list[str]) -> tuple[str, list[str]]:
+    """The deepest folder that holds all of these, and their paths below it. Pure."""
+    base = os.path.commonpath([f"/{path.rpartition('/')[0]}" for path in paths]).strip("/")
+    return base, [path.removeprefix(base).lstrip("/") for path in paths]
+
+
+def numbered(file_name: str, ending: str, number: int) -> str:
+    """`name.zip`, `name_1.zip`, `name_2.zip`, ... cut where a file system takes no longer name. Pure."""
+    stem, suffix = file_name.removesuffix(f".{ending}"), f".{ending}"
+    tail = (f"_{number}" if number else "") + suffix
+    raw = stem.encode()[: 255 - len(tail.encode())]
+    return raw.decode(errors="ignore") + tail
+
+
+async def make(work: Work, tools: Tools) -> None:
+    """Take a claimed pack or archive to its end, or to the deletion of its source."""
+    desk, request = Desk(work, tools), request_of(work.job)
+    assert isinstance(request, PackRequest | CompressRequest)
+    wish = wish_of(request)
+    maker = _Maker(desk, request, wish)
+    await work.advance(Status.RUNNING, "Looking at the files")
+    if not await maker.use_earlier():
+        await maker.make()
+
+
+class _Maker:
+    def __init__(self, desk: Desk, request: PackRequest | CompressRequest, wish: Wish) -> None:
+        self.desk = desk
+        self.work = desk.work
+        self.request = request
+        self.wish = wish
+        self.emptying = not workspace.keeps_source(desk.work.job)
+
+    # Used again -----------------------------------------------------------------------------------------------------------------------
+
+    async def use_earlier(self) -> bool:
+        """Go on with what an earlier attempt recorded, when all of it is still there and intact."""
+        finished = await self.desk.earlier()
+        if finished is None:
+            return False
+        bench, work = self.desk.tools.bench, self.work
+        work.progress("Checking the archive of an earlier attempt")
+        recorded = await work.patiently(lambda: work.db.rows("archives_of", work.id))
+        parts = await work.in_thread(
+            publication.located, self.desk.workspace, bench.attempt(work.id, finished.attempt), finished.plan
+        )
+        if not recorded or parts is None:
+            await self.desk.withdraw(finished)
+            return False
+        size, sha256 = recorded[0]["size"], recorded[0]["sha256"]
+        if not await work.in_thread(workspace.is_intact, parts, size, sha256, work.stop):
+            await work.warn("archive_damaged", "The archive of an earlier attempt is not what was recorded; it is made again.")
+            await self.desk.withdraw(finished)
+            return False
+        await work.info("archive_reused", f"The archive of attempt {recorded[0]['attempt']} is intact and is used again.")
+        await work.advance(Status.VERIFYING, "Putting it in place")
+        await self._publish(finished)
+        return True
+
+    # Made anew ------------------------------------------------------------------------------------------------------------------------
+
+    async def make(self) -> None:
+        desk, work = self.desk, self.work
+        await desk.clear()
+        await self._refuse_taken()
+        sentinel = await desk.sentinel(self.request.root)
+        password = await desk.password()
+        held = await self._look(sentinel)
+        await desk.tools.room.reserve(work, held.total_bytes)
+        for warning in held.warnings:
+            await work.warn("preflight", warning)
+        parts = await self._create(held, password)
+        faults.point("workspace.created")
+
+        await work.advance(Status.VERIFYING, "Testing the archive")
+        await self._test(parts, held, password)
+        await self._look_again(sentinel, held)
+        faults.point("workspace.tested")
+        await self._publish(await self._record(parts, held))
+
+    async def _refuse_taken(self) -> None:
+        """Early, so that nobody waits for an archive that cannot have its name."""
+        if self.wish.unique:
+            return
+        names = [self.wish.file_name, f"{self.wish.file_name}.001"] if self.wish.volume_bytes else [self.wish.file_name]
+        raw = [os.fsencode(name) for name in names]
+        if await self.work.in_thread(publication.taken, self.desk.workspace, self.wish.directory, raw):
+            raise PermanentError(f"There is something named {self._shown()} already; it is not replaced. Choose another name.")
+
+    def _shown(self) -> str:
+        return f"{self.wish.directory}/{self.wish.file_name}".lstrip("/")
+
+    @property
+    def _base(self) -> Path:
+        below = self.desk.tools.bench.below(self.request.root, self.desk.owner)
+        return below / self.wish.base if self.wish.base else below
+
+    async def _look(self, sentinel: str | None) -> Contents:
+        """The manifest: every entry with its identity and checksums."""
+        total: int = self.work.job["folder_size_bytes"] or 0
+
+        def read(done: int) -> None:
+            self.work.progress("Looking at the files", fraction=min(done / max(total, done, 1), 1.0) * 0.2)
+
+        try:
+            held: Contents = await self.work.in_thread(self._contents, sentinel, read)
+        except SourceInUse as exc:
+            raise workspace.in_use(exc) from exc
+        facts = (held.total_bytes, held.file_count)
+        await self.work.patiently(lambda: self.work.db.run("record_folder", self.work.id, self.work.attempt, *facts))
+        return held
+
+    def _contents(self, sentinel: str | None, read: Any) -> Contents:
+        names = [os.fsencode(name) for name in self.wish.names]
+        with self.desk.tools.bench.opened(self.request.root, self.desk.owner, self.wish.base, sentinel):
+            return contents.manifest(self._base, names, self.work.stop, read, sha256=self.emptying)
+
+    async def _create(self, held: Contents, password: str | None) -> list[Path]:
+        wish, work = self.wish, self.work
+        spec = CreateSpec(format=wish.format, level=wish.level, password=password, volume_bytes=wish.volume_bytes)
+        names = [os.fsencode(name) for name in wish.names]
+
+        def progress(seen: Progress) -> None:
+            done = held.total_bytes * seen.percent // 100
+            work.progress("Packing", done, held.total_bytes, 0.2 + seen.percent / 100 * 0.8)
+
+        written = _Written(self.desk.directory)
+        async with self.desk.tools.room.using(work, held.total_bytes, written):
+            try:
+                return await engine.create(
+                    self._base,
+                    names,
+                    self.desk.directory,
+                    f"archive.{wish.format}",
+                    spec,
+                    self.desk.children,
+                    progress,
+                    binary=self.desk.tools.sevenzip,
+                )
+            except SourceInUse as exc:
+                raise workspace.in_use(exc) from exc
+
+    async def _test(self, parts: list[Path], held: Contents, password: str | None) -> None:
+        """An archive is good when it can be unpacked AND holds exactly what the manifest says."""
+        found = await engine.verify(
+            parts[0],
+            held.entries,
+            self.desk.children,
+            lambda seen: self.work.progress("Testing the archive", fraction=seen.percent / 100),
+            password=password,
+            binary=self.desk.tools.sevenzip,
+        )
+        if found:
+            raise TransientError(f"The archive is not what was packed: {'; '.join(found)}", Operation.COMPRESSION)
+        await self.work.info("tested", f"Archive integrity verified: {len(held.entries):,} entries equal to what was packed.")
+
+    async def _look_again(self, sentinel: str | None, held: Contents) -> None:
+        """The source must still be what it was when the manifest was made."""
+
+        def changes() -> list[str]:
+            with self.desk.tools.bench.opened(self.request.root, self.desk.owner, self.wish.base, sentinel):
+                names = [os.fsencode(name) for name in self.wish.names]
+                return manifest.changes(held.entries, contents.entries(self._base, names, self.work.stop))
+
+        self.work.progress("Looking at the files again")
+        try:
+            found = await self.work.in_thread(changes)
+        except SourceInUse as exc:
+            raise workspace.in_use(exc) from exc
+        if found:
+            raise workspace.in_use(SourceInUse(found))
+
+    # Recorded, and put in place -------------------------------------------------------------------------------------------------------
+
+    async def _record(self, parts: list[Path], held: Contents) -> Finished:
+        work = self.work
+        work.progress("Taking the archive's digest")
+        packed: FileFacts = await work.in_thread(digests.digest_files, parts, work.stop)
+        document = Manifest(work.job["folder_name"], work.job["source_path"], self._entries(held), held.warnings)
+        archive = ArchiveFacts(self.wish.file_name, packed.size, packed.sha256, packed.md5)
+        sidecar, packed_manifest = await work.in_thread(self._durable, parts, document, archive)
+        newest = await work.in_thread(publication.newest_change, self.desk.directory, [os.fsencode(p.name) for p in parts])
+        result = ArchiveResult(
+            output_path="",
+            format=self.wish.format,
+            original_size=held.total_bytes,
+            compressed_size=packed.size,
+            compression_ratio=engine.ratio(held.total_bytes, packed.size),
+            file_count=held.file_count,
+            seconds=round(self.desk.seconds(), 2),
+            mb_per_s=workspace.speed(held.total_bytes, self.desk.seconds()),
+            volumes=len(parts),
+            sha256=packed.sha256,
+            warnings=held.warnings,
+        )
+        facts = (packed, sidecar, packed_manifest, held.file_count, held.total_bytes)
+        sources = [os.fsencode(part.name) for part in parts]
+        return await self._plan(work.attempt, sources, result, newest, facts)
+
+    def _entries(self, held: Contents) -> list[Entry]:
+        """A pack's manifest is that of its folder, which is emptied by it; of other archives, of all that was chosen."""
+        if self.work.job["kind"] != Kind.PACK:
+            return held.entries
+        top = os.fsencode(self.wish.names[0])
+        return [msgspec.structs.replace(entry, path=entry.path[len(top) :].removeprefix(b"/")) for entry in held.entries]
+
+    def _durable(self, parts: list[Path], document: Manifest, archive: ArchiveFacts) -> tuple[FileFacts, bytes]:
+        for part in parts:
+            digests.sync_file(part)
+        digests.sync_directory(self.desk.directory)
+        digests.sync_directory(self.desk.directory.parent)
+        digests.sync_directory(self.desk.directory.parent.parent)
+        sidecar = self.desk.directory / f"archive{manifest.SIDECAR_SUFFIX}"
+        return manifest.write_sidecar(sidecar, document, archive, str(self.work.id), self.work.attempt)
+
+    async def _plan(self, attempt: int, sources: list[bytes], result: ArchiveResult, newest: int, facts: Any) -> Finished:
+        """Choose the name and record archive and plan in one transaction, before the first rename."""
+        work, desk = self.work, self.desk
+        packed, sidecar, packed_manifest, file_count, total_bytes = facts
+
+        async def once() -> Plan:
+            async with work.transaction() as session:
+                if await session.row("archive_of_attempt", work.id, work.attempt) is not None:  # committed, the answer was lost
+                    row = await session.row("publication", work.id)
+                    assert row is not None
+                    return publication.decoded(row["plan"])
+                await session.run("lock_names", desk.owner)
+                rows = await session.rows("names_in_use", desk.owner, work.id)
+                file_name = await work.in_thread(self._free_name, {row["archive_path"] for row in rows})
+                plan = self._planned(attempt, sources, file_name, result, newest)
+                path = desk.workspace / self.wish.directory / os.fsdecode(plan.pieces[0].name)
+                archive = (str(path), packed.size, packed.sha256, packed.md5)
+                beside = (sidecar.size, sidecar.sha256, sidecar.md5, packed_manifest)
+                await session.run("record_archive", work.id, work.attempt, *archive, *beside, file_count, total_bytes)
+                await session.run("use_archive", work.id, work.attempt, work.attempt)
+                await session.run("plan_publication", work.id, attempt, publication.encoded(plan))
+                return plan
+
+        plan: Plan = await work.patiently(once)
+        faults.point("workspace.recorded")
+        return Finished(attempt, plan)
+
+    def _free_name(self, planned: set[str]) -> str:
+        """The first name that nothing has, and no other job is about to give."""
+        if not self.wish.unique:
+            return self.wish.file_name
+        folder = self.desk.workspace / self.wish.directory
+        number = 0
+        while True:
+            name = numbered(self.wish.file_name, self.wish.format, number)
+            if str(folder / name) not in planned and not publication.taken(
+                self.desk.workspace, self.wish.directory, [os.fsencode(name)]
+            ):
+                return name
+            number += 1
+
+    def _planned(self, attempt: int, sources: list[bytes], file_name: str, result: ArchiveResult, newest: int) -> Plan:
+        directory = self.desk.tools.bench.attempt(self.work.id, attempt)
+        made = f"archive.{self.wish.format}".encode()
+        pieces = [publication.piece_of(directory, source, os.fsencode(file_name) + source.removeprefix(made)) for source in sources]
+        output = f"{self.wish.directory}/{os.fsdecode(pieces[0].name)}".lstrip("/")
+        told = msgspec.to_builtins(msgspec.structs.replace(result, output_path=output))
+        return Plan(directory=self.wish.directory, pieces=pieces, newest_ns=newest, result=told)
+
+    async def _publish(self, finished: Finished) -> None:
+        try:
+            lost = await self.desk.put_in_place(finished)
+        except PermanentError as exc:
+            if not (workspace.is_taken(exc) and self.wish.unique):
+                raise
+            # Somebody took the name since it was chosen. The archive is good: it gets the next one.
+            finished = await self._rename(finished)
+            lost = await self.desk.put_in_place(finished)
+        if lost:
+            raise TransientError("The archive vanished before it had its name.", Operation.COMPRESSION)
+        await self.work.info("published", f"The archive is {finished.plan.result['output_path']}.")
+        await self.desk.finish(finished.plan, empty_source=self.emptying)
+
+    async def _rename(self, finished: Finished) -> Finished:
+        """Another name for an archive that an earlier attempt recorded; what is recorded never changes, so this attempt records it anew."""
+        work = self.work
+        rows = await work.patiently(lambda: work.db.rows("archives_of", work.id))
+        if rows[0]["attempt"] == work.attempt:
+            raise Waiting("The archive's name was taken meanwhile; it gets another.", 0.0)
+        row = await work.patiently(lambda: work.db.row("archive_of_attempt", work.id, rows[0]["attempt"]))
+        packed = FileFacts(row["size"], row["sha256"], row["md5"])
+        sidecar = FileFacts(row["manifest_size"], row["manifest_sha256"], row["manifest_md5"])
+        facts = (packed, sidecar, row["manifest"], row["file_count"], row["total_bytes"])
+        plan = finished.plan
+        sources = [piece.source for piece in plan.pieces]
+        return await self._plan(finished.attempt, sources, msgspec.convert(plan.result, ArchiveResult), plan.newest_ns, facts)
+
+
+class _Written:
+    """Bytes that lie in a directory so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __call__(self) -> int:
+        try:
+            return sum(path.stat().st_size for path in self._directory.iterdir() if path.is_file())
+        except OSError:  # one was renamed or removed at this very moment
+            return 0

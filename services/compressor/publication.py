@@ -1,0 +1,185 @@
+"""Putting finished work into a user's workspace so that a crash at any instant leaves either nothing there or all of it, in the end.
+
+Before the first rename the plan is recorded (table `publications`): which pieces, by inode, get which names in which folder. A rename
+keeps the inode, so whoever comes later can tell what is in place already and what still lies in the attempt's directory. Nothing that
+is there is ever replaced. All functions here block.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared import handles, places
+from shared.errors import NOT_FOUND, TAKEN, PermanentError
+from shared.manifest import printable
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """One file or folder: `source` in the attempt's directory (path below it), `name` in the workspace's folder."""
+
+    source: bytes
+    name: bytes
+    inode: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is put in place. directory: a folder of the workspace. result: what the job says when it has completed.
+
+    newest_ns: the latest change inside the pieces when they were finished; whatever is newer there is somebody else's.
+    """
+
+    directory: str
+    pieces: list[Piece]
+    newest_ns: int
+    result: dict[str, Any]
+
+
+def encoded(plan: Plan) -> Any:
+    """As the database keeps it."""
+    return msgspec.to_builtins(plan)
+
+
+def decoded(document: Any) -> Plan:
+    return msgspec.convert(document, Plan)
+
+
+def piece_of(attempt: Path, source: bytes, name: bytes) -> Piece:
+    """A piece as it lies there now."""
+    with handles.root(attempt) as root:
+        found = os.stat(source, dir_fd=root, follow_symlinks=False)
+    return Piece(source, name, found.st_ino)
+
+
+def publish(workspace: Path, attempt: Path, plan: Plan) -> list[Piece]:
+    """Give every piece its name, durably; what has it already stays. Returns pieces that are nowhere any more.
+
+    Raises PermanentError "taken" when something else has a name, "not-found" when the folder is gone.
+    """
+    lost = []
+    with places.opened(workspace, plan.directory) as folder, _maybe(attempt) as source:
+        for piece in plan.pieces:
+            if _is_there(folder, piece):
+                continue
+            if source is None or not _holds(source, piece.source, piece.inode):
+                lost.append(piece)
+                continue
+            try:
+                handles.rename_noreplace(source, piece.source, folder, piece.name)
+            except FileExistsError as exc:
+                raise PermanentError(_taken(plan, piece), TAKEN) from exc
+        handles.sync_directory(folder)
+    return lost
+
+
+def located(workspace: Path, attempt: Path, plan: Plan) -> list[Path] | None:
+    """Where each piece lies now; None when one of them is nowhere."""
+    found: list[Path] = []
+    base = workspace / plan.directory if plan.directory else workspace
+    with _maybe_opened(workspace, plan.directory) as folder, _maybe(attempt) as source:
+        for piece in plan.pieces:
+            if folder is not None and _is_there(folder, piece):
+                found.append(base / os.fsdecode(piece.name))
+            elif source is not None and _holds(source, piece.source, piece.inode):
+                found.append(attempt / os.fsdecode(piece.source))
+            else:
+                return None
+    return found
+
+
+def taken(workspace: Path, directory: str, names: Sequence[bytes]) -> list[bytes]:
+    """Which of these names exist in a folder of the workspace. Raises PermanentError "not-found" without the folder."""
+    with places.opened(workspace, directory) as folder:
+        return [name for name in names if handles.lstat(folder, name) is not None]
+
+
+def take_back(workspace: Path, attempt: Path, plan: Plan) -> list[bytes]:
+    """Move what was put in place out of sight again; what has changed there since stays. Returns the names that stay."""
+    stay: list[bytes] = []
+    aside = attempt / "taken-back"
+    with _maybe_opened(workspace, plan.directory) as folder:
+        if folder is None:
+            return stay
+        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with handles.root(aside) as target:
+            for piece in plan.pieces:
+                if not _is_there(folder, piece):
+                    continue
+                handles.rename_noreplace(folder, piece.name, target, piece.name)
+                if not _holds(target, piece.name, piece.inode) or _newest(target, piece.name) > plan.newest_ns:
+                    with suppress(FileExistsError):
+                        handles.rename_noreplace(target, piece.name, folder, piece.name)
+                    stay.append(piece.name)
+    return stay
+
+
+def newest_change(attempt: Path, sources: Sequence[bytes]) -> int:
+    """The latest change of content inside these, nanoseconds since 1970."""
+    with handles.root(attempt) as root:
+        return max(_newest(root, source) for source in sources)
+
+
+def _newest(parent: int, name: bytes) -> int:
+    """A rename moves the ctime of what is renamed, so of the piece itself only the mtime counts."""
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode):
+        return found.st_mtime_ns
+    newest, pending = 0, [b""]
+    with handles.directory(parent, name) as top:
+        while pending:
+            path = pending.pop()
+            with handles.directory(top, path) as folder, os.scandir(folder) as entries:
+                for entry in entries:
+                    facts = entry.stat(follow_symlinks=False)
+                    newest = max(newest, facts.st_ctime_ns)
+                    if stat.S_ISDIR(facts.st_mode):
+                        pending.append(path + b"/" + os.fsencode(entry.name) if path else os.fsencode(entry.name))
+    return newest
+
+
+def _is_there(folder: int, piece: Piece) -> bool:
+    return _holds(folder, piece.name, piece.inode)
+
+
+def _holds(folder: int, path: bytes, inode: int) -> bool:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.stat(path, dir_fd=folder, follow_symlinks=False).st_ino == inode
+    return False
+
+
+def _taken(plan: Plan, piece: Piece) -> str:
+    where = f"{plan.directory}/" if plan.directory else ""
+    return f"There is something named {where}{printable(piece.name)} already; it is not replaced."
+
+
+@contextmanager
+def _maybe(path: Path) -> Iterator[int | None]:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _maybe_opened(workspace: Path, directory: str) -> Iterator[int | None]:
+    try:
+        opened = places.opened(workspace, directory)
+        handle = opened.__enter__()
+    except PermanentError as exc:
+        if exc.code != NOT_FOUND:
+            raise
+        yield None
+        return
+    try:
+        yield handle
+    finally:
+        opened.__exit__(None, None, None)

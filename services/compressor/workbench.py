@@ -1,0 +1,62 @@
+"""Where packs, archives and extractions are made: beside the workspaces, in nobody's sight, on the same file system.
+
+`{work}/{job}/{attempt}/` as in staging: two attempts never share a path, and what is finished gets its name by one rename.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from shared import mount, places
+from shared.errors import ConfigurationError, Waiting
+from shared.places import Root
+
+
+class Workbench(msgspec.Struct, frozen=True):
+    """workspaces: their root. work: ARCHIVE_TEMP_DIR. nas: QNAP_BASE_PATH."""
+
+    workspaces: Path
+    work: Path
+    nas: Path
+
+    def prepare(self) -> None:
+        """Make the roots; nobody else may look in. Raises ConfigurationError where finished work could not be put in place."""
+        for root in (self.workspaces, self.work):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.work.stat().st_dev != self.workspaces.stat().st_dev:
+            raise ConfigurationError(
+                f"ARCHIVE_TEMP_DIR: {self.work} is not on the file system of {self.workspaces}, where finished archives are put by"
+                " renaming them. Choose a directory there, or leave it empty."
+            )
+
+    def attempt(self, job: UUID, attempt: int) -> Path:
+        return self.work / str(job) / str(attempt)
+
+    def workspace(self, owner: UUID) -> Path:
+        return places.workspace(self.workspaces, owner)
+
+    def below(self, root: Root, owner: UUID) -> Path:
+        """What a request's paths are relative to."""
+        return self.nas if root is Root.NAS else self.workspace(owner)
+
+    @contextmanager
+    def opened(self, root: Root, owner: UUID, path: str, sentinel: str | None) -> Iterator[int]:
+        """Open a folder for reading. sentinel: the id of the NAS that belongs there, for `Root.NAS`.
+
+        Raises PermanentError "not-found", Waiting while the NAS is not mounted.
+        """
+        if root is Root.WORKSPACE:
+            with places.opened(self.workspace(owner), path) as folder:
+                yield folder
+            return
+        if sentinel is None:
+            raise Waiting(f"The scanner has not seen the NAS at {self.nas} yet.", 2.0)
+        with mount.opened(self.nas) as base:
+            mount.check_mounted(base, self.nas, sentinel)
+            with places.opened(self.nas, path) as folder:
+                if not mount.same_device(base, folder):
+                    raise Waiting(f"{path} is not on the file system that is mounted at {self.nas}.")
+                yield folder

@@ -1,0 +1,158 @@
+"""What packs, archives and extractions have in common: where they work, what earlier attempts left, how they put things in place."""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.compressor import publication, staging
+from services.compressor.publication import Plan
+from services.compressor.room import Room
+from services.compressor.workbench import Workbench
+from shared import digests, faults
+from shared.children import Children
+from shared.db import Session
+from shared.errors import TAKEN, Operation, PermanentError, TransientError, Waiting
+from shared.lifecycle import Kind, Status
+from shared.places import Root
+from shared.walking import SourceInUse
+from shared.work import Work
+
+_MIB = 1 << 20
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What the handlers work with; built once per process. sevenzip: the 7zz program."""
+
+    bench: Workbench
+    room: Room
+    sevenzip: Path
+
+
+class Desk:
+    """One attempt at one workspace job."""
+
+    def __init__(self, work: Work, tools: Tools) -> None:
+        self.work = work
+        self.tools = tools
+        self.owner: UUID = work.job["created_by_id"]
+        self.workspace = tools.bench.workspace(self.owner)
+        self.directory = tools.bench.attempt(work.id, work.attempt)
+        self.children = Children()
+        self._began = time.monotonic()
+
+    async def sentinel(self, root: Root) -> str | None:
+        """The id of the NAS, where the job reads from there. Raises Waiting while nobody knows it."""
+        if root is not Root.NAS:
+            return None
+        base = self.tools.bench.nas
+        sentinel = await self.work.patiently(lambda: self.work.db.value("nas_sentinel", str(base)))
+        if sentinel is None:
+            raise Waiting(f"The scanner has not seen the NAS at {base} yet.", 2.0)
+        return str(sentinel)
+
+    async def password(self) -> str | None:
+        """What came with the request. Raises PermanentError when it was forgotten."""
+        if not self.work.job["request"].get("encrypted"):
+            return None
+        found = await self.work.patiently(lambda: self.work.db.value("secret", self.work.id))
+        if found is None:
+            raise PermanentError("The password was forgotten. Ask again with the password.")
+        return str(found)
+
+    async def clear(self) -> None:
+        """A fresh directory of this attempt's own; what earlier ones left is gone."""
+        work = self.work
+        await work.in_thread(staging.remove_attempts, self.tools.bench.work, work.id, work.attempt, work.stop)
+        self.directory.mkdir(mode=0o700, parents=True)
+
+    def seconds(self) -> float:
+        """Since this attempt began."""
+        return max(time.monotonic() - self._began, 0.001)
+
+    # What an earlier attempt finished ------------------------------------------------------------------------------------------------
+
+    async def earlier(self) -> "Finished | None":
+        """What an earlier attempt was putting in place when it ended; None: nothing, or nothing that can be used."""
+        row = await self.work.patiently(lambda: self.work.db.row("publication", self.work.id))
+        return None if row is None else Finished(row["attempt"], publication.decoded(row["plan"]))
+
+    async def withdraw(self, finished: "Finished") -> None:
+        """Take back what an unusable earlier attempt put in place."""
+        await withdraw(self.work.db, self.tools.bench, self.work.job, finished.attempt, finished.plan, self.work.in_thread)
+
+    # Putting in place ----------------------------------------------------------------------------------------------------------------
+
+    async def put_in_place(self, finished: "Finished") -> list[publication.Piece]:
+        """Rename everything to where people find it. Raises as `publication.publish`."""
+        attempt = self.tools.bench.attempt(self.work.id, finished.attempt)
+        self.work.progress("Putting it in place", fraction=1.0)
+        lost = await self.work.in_thread(publication.publish, self.workspace, attempt, finished.plan)
+        faults.point("workspace.published")
+        return lost
+
+    async def finish(self, plan: Plan, operation: str = "Completed", *, empty_source: bool = False) -> None:
+        """The job's result; then it is over, or its source is to be emptied."""
+
+        async def facts(session: Session) -> None:
+            await session.run("record_result", self.work.id, self.work.attempt, plan.result)
+            await session.run("forget_publication", self.work.id)
+            await session.run("release_space", self.work.id)
+
+        if empty_source:
+            await self.work.advance(Status.DELETING_SOURCE, "Emptying the source folder", facts=facts, keep_lease=False)
+            await self.work.bus.nudge("compressor")  # another lane goes on
+        else:
+            await self.work.advance(Status.COMPLETED, operation, facts=facts, keep_lease=False)
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """Work whose plan is recorded: `attempt`'s directory holds what is not in place yet."""
+
+    attempt: int
+    plan: Plan
+
+
+InThread = Callable[..., Awaitable[Any]]
+
+
+async def withdraw(db: Any, bench: Workbench, job: Any, attempt: int, plan: Plan, in_thread: InThread) -> None:
+    """Move what a job put in place out of sight, and forget its plan; what people changed there meanwhile stays and is named."""
+    aside = bench.attempt(job["id"], attempt)
+    stay = await in_thread(publication.take_back, bench.workspace(job["created_by_id"]), aside, plan)
+    if stay:
+        names = ", ".join(os.fsdecode(name) for name in stay[:20])
+        message = f"Left where it is, because it was changed there: {names}."
+        await db.value("log", job["id"], "WARNING", "left_in_place", message.encode(errors="replace").decode(), None)
+    await db.run("forget_publication", job["id"])
+
+
+def is_intact(parts: Sequence[Path], size: int, sha256: str, stop: Callable[[], None]) -> bool:
+    """Whether these files together are what was recorded."""
+    try:
+        facts = digests.digest_files(parts, stop)
+    except (FileNotFoundError, NotADirectoryError, PermanentError):
+        return False
+    return (facts.size, facts.sha256) == (size, sha256)
+
+
+def in_use(exc: SourceInUse) -> TransientError:
+    """A source that changes is looked at again later; each try costs one."""
+    return TransientError(str(exc), Operation.COMPRESSION)
+
+
+def is_taken(exc: PermanentError) -> bool:
+    return exc.code == TAKEN
+
+
+def speed(total: int, seconds: float) -> float:
+    """MB of 2^20 bytes per second."""
+    return round(total / _MIB / seconds, 2)
+
+
+def keeps_source(job: Any) -> bool:
+    return bool(job["kind"] != Kind.PACK or job["keep_source"])
