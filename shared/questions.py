@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shared.listing import Wanted
+from shared.media.model import MediaInfo
 from shared.places import Root
 
 
@@ -219,3 +220,120 @@ class FolderMeasured(msgspec.Struct):
 
     total_bytes: int
     file_count: int
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or folder below a root. `owner`: whose workspace; the asker has made sure that this person may look there."""
+
+    root: Root
+    path: str
+    owner: UUID | None = None
+
+
+class AskMedia(msgspec.Struct, kw_only=True):
+    """`rpc.scanner.media_info`: what is this file? Refused with a code of `shared.media.reader.CODES`, or "not-found"."""
+
+    place: Place
+    brief: bool = False
+
+
+class MediaAnswer(msgspec.Struct, kw_only=True):
+    """`version` changes when the file does."""
+
+    info: MediaInfo
+    version: str
+
+
+class AskPicture(msgspec.Struct, kw_only=True):
+    """`rpc.scanner.thumbnail` (at_s) and `rpc.scanner.contact_sheet` (frames, columns).
+
+    width: pixels, None: THUMBNAIL_SIZE. known: versions the asker has; then no image is sent.
+    """
+
+    place: Place
+    at_s: float = 0.0
+    frames: int = 12
+    columns: int = 4
+    width: int | None = None
+    known: list[str] = []
+
+
+class PictureAnswer(msgspec.Struct, kw_only=True):
+    """`version` names this image of this file; `image` is empty when the asker knows it."""
+
+    version: str
+    image: bytes
+    media_type: str
+    width: int
+    height: int
+    seconds: list[float]
+    notice: str = ""
+
+
+class AskPreview(msgspec.Struct, kw_only=True):
+    """`rpc.scanner.preview`: what is in this folder (absolute path, three levels below the base)? Asked again until `complete`.
+
+    wait_s: how long to wait for the end. refresh: look again, also where the last look is fresh.
+    """
+
+    path: str
+    wait_s: float = 1.0
+    refresh: bool = False
+
+
+class TypeCount(msgspec.Struct, frozen=True):
+    """Files by the ending of their names, small letters; "": without one, "...": the rest."""
+
+    type: str
+    file_count: int
+    size_bytes: int
+
+
+class NamedSize(msgspec.Struct, frozen=True):
+    """A file, by its path below the folder."""
+
+    path: str
+    size_bytes: int
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A folder below the folder, and everything in it. depth: 1 for its own subfolders."""
+
+    path: str
+    depth: int
+    file_count: int
+    size_bytes: int
+
+
+class MediaTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Films and sound in the folder. Only `measured_count` of the files have been asked for their length (the largest first)."""
+
+    file_count: int = 0
+    size_bytes: int = 0
+    measured_count: int = 0
+    unreadable_count: int = 0
+    duration_seconds: float = 0.0
+
+
+class FolderSeen(msgspec.Struct, kw_only=True):
+    """What has been seen of a folder so far; `complete`: all of it.
+
+    refusals: what the pre-flight would refuse, each with what to do; warnings: what only the sidecar keeps; changed: what changed
+    meanwhile. tree: two levels, the largest first, `tree_complete` when nothing was left out.
+    """
+
+    path: str
+    complete: bool
+    stage: Literal["waiting", "walking", "media", "complete"]
+    seconds: float
+    file_count: int = 0
+    folder_count: int = 0
+    total_bytes: int = 0
+    refusals: list[str] = []
+    warnings: list[str] = []
+    changed: list[str] = []
+    types: list[TypeCount] = []
+    largest: list[NamedSize] = []
+    tree: list[Branch] = []
+    tree_complete: bool = True
+    media: MediaTotals = msgspec.field(default_factory=MediaTotals)

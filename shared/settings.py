@@ -112,17 +112,23 @@ class Common:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Storage:
-    """Where the service's own files lie."""
+class Workspaces:
+    """Where people's workspaces lie."""
 
     storage_base_path: Path = _setting(_path, "Root of temp, archives, failed and workspaces.", Path("/storage"))
-    storage_temp_path: Path | None = _setting(_path, "Temporary copies; empty: temp below the root.", None)
-    storage_archives_path: Path | None = _setting(_path, "Archives waiting for upload; empty: archives below the root.", None)
-    storage_failed_path: Path | None = _setting(_path, "What failed jobs leave; empty: failed below the root.", None)
 
     @property
     def workspaces(self) -> Path:
         return self.storage_base_path / "workspaces"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage(Workspaces):
+    """Where the service's own files lie."""
+
+    storage_temp_path: Path | None = _setting(_path, "Temporary copies; empty: temp below the root.", None)
+    storage_archives_path: Path | None = _setting(_path, "Archives waiting for upload; empty: archives below the root.", None)
+    storage_failed_path: Path | None = _setting(_path, "What failed jobs leave; empty: failed below the root.", None)
 
     @property
     def temp(self) -> Path:
@@ -144,8 +150,27 @@ class Source:
     qnap_base_path: Path = _setting(_path, "The folder that holds level 1 (mounted NAS).", Path("/mnt/qnap/CitySpace Tech Team"))
 
 
+def _image_size(value: str) -> str:
+    parts = value.split(":")
+    if (
+        len(parts) != 2
+        or not all(part == "-1" or (part.isdecimal() and 16 <= int(part) <= 1920) for part in parts)
+        or value == "-1:-1"
+    ):
+        raise ValueError("must be WIDTH:HEIGHT in pixels from 16 to 1920, one of them -1 for as it fits")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
-class ScannerSettings(Source, Common):
+class MediaTools:
+    """How pictures are made of films, and with what media files are read."""
+
+    thumbnail_size: str = _setting(_image_size, "WIDTH:HEIGHT of thumbnails in pixels; -1: as it fits the film.", "320:-1")
+    thumbnail_format: str = _setting(_one_of("jpg", "png"), "Kind of image that thumbnails and contact sheets are.", "jpg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScannerSettings(MediaTools, Workspaces, Source, Common):
     """The scanner: discovery, and the only deletion on the NAS."""
 
     scan_interval_seconds: float = _setting(Number(10, 86400 * 7), "Pause between scheduled scans, seconds.", 900.0)
@@ -226,7 +251,7 @@ class GatewaySettings(Storage, Source, Common):
     compression_size_estimate_ratio: float = _setting(Number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
 
 
-T = TypeVar("T", bound=Common)
+T = TypeVar("T", bound="Common | MediaTools")
 
 
 def load(shape: type[T], environment: Mapping[str, str] | None = None) -> T:
@@ -264,7 +289,7 @@ def globus_is_real(environment: Mapping[str, str]) -> bool:
     return bool(present)
 
 
-def _wrong_together(shape: type[Common], environment: Mapping[str, str]) -> list[str]:
+def _wrong_together(shape: type[Any], environment: Mapping[str, str]) -> list[str]:
     """What is wrong between settings rather than in one."""
     wrong: list[str] = []
     if issubclass(shape, UploaderSettings):

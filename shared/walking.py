@@ -163,15 +163,18 @@ class Findings:
         self._count: dict[Finding, int] = {}
 
     def report(self, finding: Finding, path: bytes) -> None:
+        """Note one finding."""
         self._count[finding] = self._count.get(finding, 0) + 1
         first = self._first.setdefault(finding, [])
         if len(first) < _NAMED:
             first.append(printable(path) or "the folder itself")
 
     def sentences(self, *, warnings: bool) -> list[str]:
+        """A sentence for each kind of refusal, or of warning."""
         return [self._sentence(f) for f in self._first if f is not Finding.CHANGED and (f in WARNINGS) == warnings]
 
     def changes(self) -> list[str]:
+        """What changed while it was looked at, in a sentence."""
         return [self._sentence(Finding.CHANGED)] if Finding.CHANGED in self._first else []
 
     def _sentence(self, finding: Finding) -> str:
@@ -404,7 +407,7 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
     Raises SourceInUse when it changes meanwhile, TransientError when the file system fails.
     """
     findings = Findings()
-    _check_folder_name(folder_name, findings.report)
+    check_folder_name(folder_name, findings.report)
     prefix = len(folder_name) + 1
     entries = list(scan(root, report=findings.report, stop=stop, inspect=True, prefix_length=prefix))
     if changes := findings.changes():
@@ -420,7 +423,8 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
     )
 
 
-def _check_folder_name(name: bytes, report: Report) -> None:
+def check_folder_name(name: bytes, report: Report) -> None:
+    """Report what makes a folder's own name impossible."""
     try:
         text = name.decode()
     except UnicodeDecodeError:

@@ -19,7 +19,22 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import bodies, chores, documents, problems
 from services.gateway.api import archives as archive_routes
-from services.gateway.api import auth, config, files, folders, history, jobs, live, packs, queue, schema, system, tasks, users
+from services.gateway.api import (
+    auth,
+    config,
+    files,
+    folders,
+    history,
+    jobs,
+    live,
+    media,
+    packs,
+    queue,
+    schema,
+    system,
+    tasks,
+    users,
+)
 from services.gateway.api.system import System
 from services.gateway.archives import Archives, Defaults
 from services.gateway.audit import AuditLog
@@ -31,6 +46,7 @@ from services.gateway.history import History
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
 from services.gateway.machine import Machine
+from services.gateway.media import Media
 from services.gateway.packs import Packs
 from services.gateway.pages import Pages
 from services.gateway.peers import Peers
@@ -78,6 +94,8 @@ class Parts:
     uploads: Uploads
     packs: Packs
 
+    media: Media
+
 
 def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     """Build every part from the settings and the two connections."""
@@ -108,6 +126,7 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         files=Files(store, configuration, workspaces, peers),
         uploads=Uploads(store, room, workspaces, Busy(store)),
         packs=Packs(store, configuration, workspaces, peers, room, jobs),
+        media=Media(store, peers, configuration, settings.storage_base_path, settings.compression_size_estimate_ratio),
     )
 
 
@@ -120,6 +139,8 @@ def routes(parts: Parts) -> Litestar:
             users.users,
             users.tokens,
             folders.list_folders,
+            media.preview_folder,
+            media.router,
             folders.list_places,
             files.router,
             files.workspaces,

@@ -9,6 +9,7 @@ from services.gateway.audit import Deed
 from services.gateway.config import Configuration
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from services.gateway.rights import refuse_nas
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import refuse
@@ -135,13 +136,6 @@ def _hiding(wanted: Wanted, extensions: list[str]) -> Wanted:
         offset=wanted.offset,
         hidden=extensions,
     )
-
-
-def refuse_nas(who: Identity, browsing: str) -> None:
-    """Raises ProblemError 403 unless this user may look at NAS folders in the file views (setting `nas_browsing`). Pure."""
-    if browsing == "nobody" or (browsing == "admins" and not who.is_admin):
-        whom = "nobody" if browsing == "nobody" else "only admins"
-        raise ProblemError(403, "forbidden", f"The setting nas_browsing lets {whom} look at NAS folders here.")
 
 
 def _checked(path: str) -> str:

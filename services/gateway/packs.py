@@ -10,10 +10,10 @@ from services.gateway import audit
 from services.gateway.audit import Deed
 from services.gateway.config import Configuration
 from services.gateway.decide import Action
-from services.gateway.files import refuse_nas
 from services.gateway.jobs import Jobs
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from services.gateway.rights import refuse_nas
 from services.gateway.room import Available, Room
 from services.gateway.schemas_admin import Config
 from services.gateway.schemas_files import PackRequested

@@ -19,16 +19,22 @@ from shared.questions import (
     ArchiveStats,
     AskArchiveStats,
     AskDestination,
+    AskMedia,
+    AskPicture,
+    AskPreview,
     Browse,
     DestinationReleased,
     DestinationState,
     FolderMeasured,
+    FolderSeen,
     GlobusCheck,
     GlobusChecked,
     Inspect,
     Inspected,
     ListArchive,
     MeasureFolder,
+    MediaAnswer,
+    PictureAnswer,
     PlanArchive,
     PlanExtraction,
     PlannedArchive,
@@ -48,6 +54,9 @@ REFRESH_SECONDS = 30.0
 _ARCHIVE_SECONDS = 50.0  # a big folder is measured, a big listing read
 _BROWSE_SECONDS = 20.0
 _MEASURE_SECONDS = 45.0  # the scanner gives up a little earlier, with a sentence
+
+_MEDIA_SECONDS = 45.0  # the scanner waits 20 s for a free place and gives a file 20 s
+_PREVIEW_SECONDS = 15.0
 
 
 class Peers:
@@ -81,6 +90,18 @@ class Peers:
             return await self._ask(Role.SCANNER, "measure", MeasureFolder(path), FolderMeasured, _MEASURE_SECONDS)
         except PermanentError as exc:
             raise decide.scanner_refusal(exc) from exc
+
+    async def media_info(self, question: AskMedia) -> MediaAnswer:
+        """What a media file is. Raises PermanentError with the scanner's code."""
+        return await self._ask(Role.SCANNER, "media_info", question, MediaAnswer, _MEDIA_SECONDS)
+
+    async def picture(self, name: str, question: AskPicture) -> PictureAnswer:
+        """`thumbnail` or `contact_sheet`. Raises PermanentError with the scanner's code."""
+        return await self._ask(Role.SCANNER, name, question, PictureAnswer, _MEDIA_SECONDS)
+
+    async def preview(self, question: AskPreview) -> FolderSeen:
+        """What is in a folder, as far as it has been seen. Raises PermanentError with the scanner's code."""
+        return await self._ask(Role.SCANNER, "preview", question, FolderSeen, _PREVIEW_SECONDS)
 
     async def destination(self, path: str, job_id: UUID | None) -> DestinationState:
         """What stands under a destination path; `unknown` while nobody can say. Raises PermanentError for a name that cannot travel."""

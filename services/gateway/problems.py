@@ -142,6 +142,7 @@ _MEANINGS = {
     413: "The request is too large.",
     415: "The body is not of the documented type.",
     416: "The file has no such bytes; `Content-Range` says how many it has.",
+    422: "The file is there, but nothing can be made of it; `type` and `detail` say why.",
     429: "Too many failed logins; `Retry-After` says how many seconds to wait.",
     503: "Something this needs is away; `detail` says what.",
     507: "The server's disk is full.",

@@ -190,6 +190,15 @@ WHERE ($1::text IS NULL OR lower(actor) = lower($1)) AND ($2::text[] IS NULL OR 
 
 -- Folders ---------------------------------------------------------------------------------------------------------------------------
 
+-- throughput --
+-- How fast the last 20 archive jobs were, from the first copy to the last proof, and what is promised to running jobs.
+SELECT sum(size) / nullif(sum(seconds), 0) AS bytes_per_second, count(*)::int AS jobs,
+  (SELECT coalesce(sum(bytes - least(written, bytes)), 0)::bigint FROM reservations) AS unwritten
+FROM (
+  SELECT folder_size_bytes::float8 AS size, extract(epoch FROM completed_at - started_at)::float8 AS seconds
+  FROM jobs WHERE kind = 'archive' AND status = 'completed' AND folder_size_bytes > 0 AND completed_at > started_at
+  ORDER BY completed_at DESC LIMIT 20) AS last
+
 -- folders --
 -- What the last scan saw. $1 with archived, $2 with ignored, $3 text in name or path, $4 level 1, $5 level 2, $6 sort, $7 descending,
 -- $8 limit (null: all), $9 offset.

@@ -6,6 +6,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from services.gateway.refusals import forbidden
+from services.gateway.security import Identity
 
 
 def admins_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteHandler) -> None:
@@ -21,3 +22,15 @@ def persons_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteH
     who = connection.scope.get("user")
     if who is None or not who.is_person:
         raise forbidden("A personal token cannot do this. Log in with name and password.")
+
+
+def may_browse(who: Identity, browsing: str) -> bool:
+    """Whether this user may look at NAS folders in the file views (setting `nas_browsing`). Pure."""
+    return browsing == "everybody" or (browsing == "admins" and who.is_admin)
+
+
+def refuse_nas(who: Identity, browsing: str) -> None:
+    """Raises ProblemError 403 unless this user may look at NAS folders in the file views. Pure."""
+    if not may_browse(who, browsing):
+        whom = "only admins" if browsing == "admins" else "nobody"
+        raise forbidden(f"The setting nas_browsing lets {whom} look at NAS folders here.")

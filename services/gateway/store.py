@@ -121,6 +121,12 @@ class Store:
 
     # Folders
 
+    async def throughput(self) -> tuple[float | None, int, int]:
+        """Bytes per second of the last completed archive jobs and how many those are; bytes reserved and not written yet."""
+        row = await self._row("throughput")
+        assert row is not None
+        return row["bytes_per_second"], row["jobs"], row["unwritten"]
+
     async def folders(self, wanted: FolderFilter) -> tuple[list[Any], int]:
         """One page, and how many match in all."""
         rows = await self._rows("folders", *wanted.arguments)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import msgspec
 
-from services.scanner import browsing, handlers
+from services.scanner import browsing, handlers, media
 from services.scanner.catalog import Catalog
+from services.scanner.media import Media
+from services.scanner.preview import Previews
 from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
 from shared.listing import Page
-from shared.questions import Browse, FolderMeasured, Inspect, Inspected, MeasureFolder, Refreshed
+from shared.questions import AskPreview, Browse, FolderMeasured, FolderSeen, Inspect, Inspected, MeasureFolder, Refreshed
 from shared.runtime import Runtime, run_service
 from shared.settings import ScannerSettings
 
@@ -34,10 +36,18 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
         wanted, known = msgspec.json.decode(question, type=MeasureFolder), await catalog.known()
         return await asyncio.to_thread(browsing.measure, settings.qnap_base_path, known, wanted)
 
-    await runtime.bus.serve("inspect", inspect)
-    await runtime.bus.serve("refresh", refresh)
     await runtime.bus.serve("browse", browse)
     await runtime.bus.serve("measure", measure)
+
+    previews = Previews(catalog, settings.qnap_base_path)
+
+    async def preview(question: bytes) -> FolderSeen:
+        return await previews.answer(msgspec.json.decode(question, type=AskPreview))
+
+    await runtime.bus.serve("inspect", inspect)
+    await runtime.bus.serve("refresh", refresh)
+    await runtime.bus.serve("preview", preview)
+    await media.serve(runtime.bus, Media(catalog, settings.qnap_base_path, settings.workspaces, settings))
     worker = runtime.worker(DELETE_LANE, settings.delete_limit, Operation.CONNECTION)
 
     def tune() -> None:

@@ -45,6 +45,7 @@ from shared.questions import (
 )
 from shared.runtime import Runtime
 from shared.settings import GatewaySettings, load
+from tests.services.gateway.looking import Scanner, scanning
 from tests.support.engines import NatsEngine, PostgresEngine
 from tests.support.kernel import Kernel, _migrate, eventually
 
@@ -277,4 +278,10 @@ async def answering(gateway: Gateway) -> AsyncIterator[Compressor]:
 @pytest.fixture
 async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
     async with answering(gateway) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+async def scanner(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scanner]:
+    async with scanning(gateway.kernel, tmp_path_factory.mktemp("scanner")) as made:
         yield made

@@ -20,6 +20,7 @@ import pytest
 
 from shared.questions import GlobusChecked
 from tests.services.gateway.conftest import Gateway, answering, running
+from tests.services.gateway.looking import scanning
 from tests.services.gateway.test_users import user
 from tests.support.engines import PostgresEngine, nats_server
 
@@ -53,7 +54,7 @@ async def own(pg: PostgresEngine, tmp_path_factory: pytest.TempPathFactory) -> A
             )
         failed = UUID((await gateway.request())["job_id"])
         await gateway.kernel.force(failed, status="failed", error_message="The disk broke.")
-        async with answering(gateway):
+        async with answering(gateway), scanning(gateway.kernel, tmp_path_factory.mktemp("scanner")):
             yield gateway
         await uploader.close()
 

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 7232ee76332cad77
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 87af13f2dd6434b1
 
 export interface paths {
     "/api/archives": {
@@ -401,6 +401,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/folders/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["previewFolder"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/health": {
         parameters: {
             query?: never;
@@ -539,6 +555,54 @@ export interface paths {
         get?: never;
         put?: never;
         post: operations["restoreCompletedJobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/media/contact-sheet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getMediaContactSheet"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/media/info": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getMediaInfo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/media/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getMediaThumbnail"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -882,6 +946,27 @@ export interface components {
             original_size: number;
             problems: string[];
         };
+        AudioStream: {
+            bit_rate?: number | null;
+            bit_rate_source?: string | null;
+            bits_per_sample?: number | null;
+            /** @default  */
+            channel_label?: string;
+            channel_layout?: string | null;
+            channels?: number | null;
+            codec: string;
+            codec_label: string;
+            /** @default false */
+            default?: boolean;
+            duration_seconds?: number | null;
+            /** @default false */
+            forced?: boolean;
+            index: number;
+            language?: string | null;
+            profile?: string | null;
+            sample_rate?: number | null;
+            title?: string | null;
+        };
         AuditEntry: {
             action: string;
             actor: string;
@@ -894,6 +979,18 @@ export interface components {
             request_id: string;
             target: string;
             via: string;
+        };
+        Branch: {
+            depth: number;
+            file_count: number;
+            path: string;
+            size_bytes: number;
+        };
+        Chapter: {
+            end_seconds: number;
+            start_seconds: number;
+            /** @default  */
+            title?: string;
         };
         Collection: {
             connected: boolean | null;
@@ -1037,6 +1134,31 @@ export interface components {
             folder_count: number;
             level1: string;
             level2: string;
+        };
+        FolderPreview: {
+            changed?: string[];
+            complete: boolean;
+            estimate: components["schemas"]["PreviewEstimate"];
+            /** @default 0 */
+            file_count?: number;
+            /** @default 0 */
+            folder_count?: number;
+            largest?: components["schemas"]["NamedSize"][];
+            media?: components["schemas"]["MediaTotals"];
+            /** @default false */
+            names_hidden?: boolean;
+            path: string;
+            refusals?: string[];
+            seconds: number;
+            /** @enum {string} */
+            stage: "waiting" | "walking" | "media" | "complete";
+            /** @default 0 */
+            total_bytes?: number;
+            tree?: components["schemas"]["Branch"][];
+            /** @default true */
+            tree_complete?: boolean;
+            types?: components["schemas"]["TypeCount"][];
+            warnings?: string[];
         };
         FolderRequest: {
             /** @default false */
@@ -1255,11 +1377,55 @@ export interface components {
             /** @enum {unknown} */
             type: "log";
         };
+        MediaInfo: {
+            audio_codec?: string | null;
+            audio_streams?: components["schemas"]["AudioStream"][];
+            bit_rate?: number | null;
+            /** @default false */
+            brief?: boolean;
+            channels?: string | null;
+            chapters?: components["schemas"]["Chapter"][];
+            /** @default  */
+            duration?: string;
+            duration_seconds?: number | null;
+            file: string;
+            format: string;
+            format_name: string;
+            metadata?: {
+                [key: string]: string;
+            };
+            /** @default 0 */
+            other_streams?: number;
+            quality?: components["schemas"]["Quality"] | null;
+            resolution?: string | null;
+            size_bytes: number;
+            size_human: string;
+            subtitle_streams?: components["schemas"]["SubtitleStream"][];
+            video_codec?: string | null;
+            video_streams?: components["schemas"]["VideoStream"][];
+            warnings?: string[];
+        };
+        MediaTotals: {
+            /** @default 0 */
+            duration_seconds?: number;
+            /** @default 0 */
+            file_count?: number;
+            /** @default 0 */
+            measured_count?: number;
+            /** @default 0 */
+            size_bytes?: number;
+            /** @default 0 */
+            unreadable_count?: number;
+        };
         MoveRequest: {
             /** @default false */
             overwrite?: boolean;
             source: string;
             target: string;
+        };
+        NamedSize: {
+            path: string;
+            size_bytes: number;
         };
         NewToken: {
             /** Format: date-time */
@@ -1343,6 +1509,16 @@ export interface components {
             current_password: string;
             new_password: string;
         };
+        PreviewEstimate: {
+            archive_bytes: number;
+            available_bytes: number;
+            basis_jobs: number;
+            bytes_per_second: number;
+            fits: boolean;
+            free_bytes: number;
+            needed_bytes: number;
+            seconds: number;
+        };
         Problem: {
             detail: string;
             errors?: components["schemas"]["FieldProblem"][];
@@ -1351,6 +1527,12 @@ export interface components {
             status: number;
             title: string;
             type: string;
+        };
+        Quality: {
+            label: string;
+            /** @enum {string} */
+            rating: "Very Low" | "Low" | "Medium" | "High" | "Excellent";
+            warnings?: string[];
         };
         Queue: {
             active_jobs: components["schemas"]["JobSummary"][];
@@ -1403,6 +1585,11 @@ export interface components {
             /** Format: date-time */
             cleared_at: string;
         };
+        /**
+         * @default workspace
+         * @enum {string}
+         */
+        Root: "workspace" | "nas";
         ScanFacts: {
             /** Format: date-time */
             finished_at: string;
@@ -1474,6 +1661,21 @@ export interface components {
         };
         /** @enum {unknown} */
         Status: "cancelled" | "completed" | "compressed" | "compressing" | "copying" | "deleting_source" | "failed" | "queued" | "running" | "upload_verifying" | "uploading" | "verified" | "verifying";
+        SubtitleStream: {
+            codec: string;
+            codec_label: string;
+            /** @default false */
+            default?: boolean;
+            /** @default false */
+            forced?: boolean;
+            /** @default false */
+            hearing_impaired?: boolean;
+            index: number;
+            language?: string | null;
+            /** @default false */
+            styled?: boolean;
+            title?: string | null;
+        };
         SystemStatus: {
             alerts: components["schemas"]["Alert"][];
             disk_space: components["schemas"]["DiskSpace"];
@@ -1543,6 +1745,11 @@ export interface components {
              */
             scope?: "read" | "operate" | "admin";
         };
+        TypeCount: {
+            file_count: number;
+            size_bytes: number;
+            type: string;
+        };
         UnfinishedUpload: {
             /** Format: date-time */
             expires_at: string;
@@ -1603,6 +1810,38 @@ export interface components {
             kind: "task" | "remote" | "content";
             voided_at: string | null;
         };
+        VideoStream: {
+            aspect_ratio?: string | null;
+            /** @default false */
+            attached_picture?: boolean;
+            bit_depth?: number | null;
+            bit_rate?: number | null;
+            bit_rate_source?: string | null;
+            codec: string;
+            codec_label: string;
+            color_primaries?: string | null;
+            color_range?: string | null;
+            color_space?: string | null;
+            color_transfer?: string | null;
+            /** @default false */
+            default?: boolean;
+            duration_seconds?: number | null;
+            /** @default false */
+            forced?: boolean;
+            fps?: number | null;
+            frame_rate?: string | null;
+            hdr?: string | null;
+            height: number;
+            index: number;
+            language?: string | null;
+            pixel_format?: string | null;
+            profile?: string | null;
+            /** @default 0 */
+            rotation?: number;
+            sample_aspect_ratio?: string | null;
+            title?: string | null;
+            width: number;
+        };
         Workers: {
             copy_compress: components["schemas"]["LaneStatus"];
             upload: components["schemas"]["LaneStatus"];
@@ -1660,7 +1899,10 @@ export type ArchiveFacts = components['schemas']['ArchiveFacts'];
 export type ArchiveJobCreated = components['schemas']['ArchiveJobCreated'];
 export type ArchiveRequest = components['schemas']['ArchiveRequest'];
 export type ArchiveStatistics = components['schemas']['ArchiveStatistics'];
+export type AudioStream = components['schemas']['AudioStream'];
 export type AuditEntry = components['schemas']['AuditEntry'];
+export type Branch = components['schemas']['Branch'];
+export type Chapter = components['schemas']['Chapter'];
 export type Collection = components['schemas']['Collection'];
 export type Config = components['schemas']['Config'];
 export type ConfigUpdate = components['schemas']['ConfigUpdate'];
@@ -1674,6 +1916,7 @@ export type FileEntry = components['schemas']['FileEntry'];
 export type FileInfo = components['schemas']['FileInfo'];
 export type Folder = components['schemas']['Folder'];
 export type FolderPlace = components['schemas']['FolderPlace'];
+export type FolderPreview = components['schemas']['FolderPreview'];
 export type FolderRequest = components['schemas']['FolderRequest'];
 export type GlobusStatus = components['schemas']['GlobusStatus'];
 export type Health = components['schemas']['Health'];
@@ -1693,7 +1936,10 @@ export type LiveMessage = components['schemas']['LiveMessage'];
 export type LoginRequest = components['schemas']['LoginRequest'];
 export type LoginResult = components['schemas']['LoginResult'];
 export type LogMessage = components['schemas']['LogMessage'];
+export type MediaInfo = components['schemas']['MediaInfo'];
+export type MediaTotals = components['schemas']['MediaTotals'];
 export type MoveRequest = components['schemas']['MoveRequest'];
+export type NamedSize = components['schemas']['NamedSize'];
 export type NewToken = components['schemas']['NewToken'];
 export type NewUser = components['schemas']['NewUser'];
 export type PackAvailableSpace = components['schemas']['PackAvailableSpace'];
@@ -1701,7 +1947,9 @@ export type PackCancelled = components['schemas']['PackCancelled'];
 export type PackRequested = components['schemas']['PackRequested'];
 export type PackTask = components['schemas']['PackTask'];
 export type PasswordChange = components['schemas']['PasswordChange'];
+export type PreviewEstimate = components['schemas']['PreviewEstimate'];
 export type Problem = components['schemas']['Problem'];
+export type Quality = components['schemas']['Quality'];
 export type Queue = components['schemas']['Queue'];
 export type QueuedJob = components['schemas']['QueuedJob'];
 export type QueueMove = components['schemas']['QueueMove'];
@@ -1710,6 +1958,7 @@ export type Ready = components['schemas']['Ready'];
 export type RelayState = components['schemas']['RelayState'];
 export type RestoredCount = components['schemas']['RestoredCount'];
 export type RestoreRequest = components['schemas']['RestoreRequest'];
+export type Root = components['schemas']['Root'];
 export type ScanFacts = components['schemas']['ScanFacts'];
 export type ServiceInstance = components['schemas']['ServiceInstance'];
 export type Setting = components['schemas']['Setting'];
@@ -1718,12 +1967,14 @@ export type StateTime = components['schemas']['StateTime'];
 export type Statistics = components['schemas']['Statistics'];
 export type Stats = components['schemas']['Stats'];
 export type Status = components['schemas']['Status'];
+export type SubtitleStream = components['schemas']['SubtitleStream'];
 export type SystemStatus = components['schemas']['SystemStatus'];
 export type Task = components['schemas']['Task'];
 export type TaskControl = components['schemas']['TaskControl'];
 export type Ticket = components['schemas']['Ticket'];
 export type Token = components['schemas']['Token'];
 export type TokenRequest = components['schemas']['TokenRequest'];
+export type TypeCount = components['schemas']['TypeCount'];
 export type UnfinishedUpload = components['schemas']['UnfinishedUpload'];
 export type UnreadablePlace = components['schemas']['UnreadablePlace'];
 export type UploadState = components['schemas']['UploadState'];
@@ -1731,6 +1982,7 @@ export type User = components['schemas']['User'];
 export type UserAccount = components['schemas']['UserAccount'];
 export type UserChange = components['schemas']['UserChange'];
 export type Verification = components['schemas']['Verification'];
+export type VideoStream = components['schemas']['VideoStream'];
 export type Workers = components['schemas']['Workers'];
 export type Workspace = components['schemas']['Workspace'];
 export type WorkspaceRequest = components['schemas']['WorkspaceRequest'];
@@ -3908,6 +4160,77 @@ export interface operations {
             };
         };
     };
+    previewFolder: {
+        parameters: {
+            query: {
+                path: string;
+                refresh?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FolderPreview"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FolderPreview"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getHealth: {
         parameters: {
             query?: never;
@@ -4602,6 +4925,237 @@ export interface operations {
                 };
             };
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMediaContactSheet: {
+        parameters: {
+            query: {
+                columns?: number;
+                frames?: number;
+                path: string;
+                root?: components["schemas"]["Root"];
+                width?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                };
+            };
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMediaInfo: {
+        parameters: {
+            query: {
+                brief?: boolean;
+                path: string;
+                root?: components["schemas"]["Root"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaInfo"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMediaThumbnail: {
+        parameters: {
+            query: {
+                path: string;
+                root?: components["schemas"]["Root"];
+                timestamp?: string | null;
+                width?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                };
+            };
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

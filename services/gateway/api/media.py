@@ -1,0 +1,135 @@
+"""Media files of the workspace and the NAS, and what is in a NAS folder before it is archived."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from litestar import Request, Response, Router, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
+
+from services.gateway.media import Media
+from services.gateway.problems import refusals
+from services.gateway.schemas_media import FolderPreview
+from services.gateway.security import Identity
+from shared.media import limits
+from shared.media.model import MediaInfo
+from shared.places import Root
+from shared.questions import PictureAnswer
+
+FilePath = Annotated[str, QueryParameter(description="The file, below its root.", min_length=1, max_length=4000)]
+RootName = Annotated[Root, QueryParameter(description="`nas`: a file on the NAS (setting nas_browsing).")]
+Width = Annotated[
+    int | None, QueryParameter(ge=limits.WIDTH[0], le=limits.WIDTH[1], description="Pixels; default: THUMBNAIL_SIZE.")
+]
+
+_KEEP = "private, max-age=0, must-revalidate"
+_IMAGE = {
+    200: ResponseSpec(
+        bytes,
+        generate_examples=False,
+        media_type="image/jpeg",
+        description="The image, JPEG or PNG (THUMBNAIL_FORMAT). `X-Media-Seconds`: the times shown; `X-Media-Notice`: what differs from"
+        " what was asked (percent-encoded).",
+    ),
+    304: ResponseSpec(None, generate_examples=False, description="You have it: the file has not changed (`If-None-Match`)."),
+}
+
+
+def _known(request: "Request[Identity, Any, Any]") -> list[str]:
+    return [
+        tag.strip().removeprefix("W/").strip('"') for tag in request.headers.get("if-none-match", "").split(",") if tag.strip()
+    ][:10]
+
+
+def _image(answer: PictureAnswer, known: list[str]) -> Response[bytes]:
+    headers = {
+        "ETag": f'"{answer.version}"',
+        "Cache-Control": _KEEP,
+        "X-Media-Seconds": ",".join(f"{second:g}" for second in answer.seconds),
+    }
+    if answer.notice:
+        headers["X-Media-Notice"] = quote(answer.notice, safe=" ,.:;()")
+    if answer.version in known:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(answer.image, media_type=answer.media_type, headers=headers)
+
+
+@get("/info", operation_id="getMediaInfo", responses=refusals(404, 422))
+async def get_info(
+    request: "Request[Identity, Any, Any]",
+    media: NamedDependency[Media],
+    path: FilePath,
+    root: RootName = Root.WORKSPACE,
+    brief: Annotated[bool, QueryParameter(description="Only what fits on a card: no lists of streams, nothing measured.")] = False,
+) -> Response[MediaInfo]:
+    """What a media file is: container, streams, chapters, tags, and how good it is.
+
+    422 tells with its `type` what is wrong with the file: `not-media`, `damaged`, `too-big`, `too-long`.
+    """
+    answer = await media.info(request.user, root, path, brief=brief)
+    return Response(answer.info, headers={"Cache-Control": "private, no-cache"})
+
+
+@get("/thumbnail", operation_id="getMediaThumbnail", media_type="image/jpeg", responses={**refusals(404, 422), **_IMAGE})
+async def get_thumbnail(
+    request: "Request[Identity, Any, Any]",
+    media: NamedDependency[Media],
+    path: FilePath,
+    root: RootName = Root.WORKSPACE,
+    timestamp: Annotated[
+        str | None,
+        QueryParameter(description="HH:MM:SS; default 00:00:05. Past the end: the last picture, and a notice.", max_length=20),
+    ] = None,
+    width: Width = None,
+) -> Response[bytes]:
+    """One picture of a film, upright. A file that has only a cover shows that. 422 `no-video`: there is no picture."""
+    known = _known(request)
+    return _image(await media.thumbnail(request.user, root, path, timestamp, width, known), known)
+
+
+@get("/contact-sheet", operation_id="getMediaContactSheet", media_type="image/jpeg", responses={**refusals(404, 422), **_IMAGE})
+async def get_contact_sheet(
+    request: "Request[Identity, Any, Any]",
+    media: NamedDependency[Media],
+    path: FilePath,
+    root: RootName = Root.WORKSPACE,
+    frames: Annotated[int, QueryParameter(ge=limits.SHEET_FRAMES[0], le=limits.SHEET_FRAMES[1], description="How many.")] = 12,
+    columns: Annotated[int, QueryParameter(ge=limits.SHEET_COLUMNS[0], le=limits.SHEET_COLUMNS[1], description="In a row.")] = 4,
+    width: Annotated[
+        int | None, QueryParameter(ge=limits.SHEET_WIDTH[0], le=limits.SHEET_WIDTH[1], description="Pixels of each; default 320.")
+    ] = None,
+) -> Response[bytes]:
+    """Pictures from all over a film in one image."""
+    known = _known(request)
+    return _image(await media.contact_sheet(request.user, root, path, frames, columns, width, known), known)
+
+
+@get(
+    "/folders/preview",
+    operation_id="previewFolder",
+    responses={
+        **refusals(404),
+        202: ResponseSpec(
+            FolderPreview, generate_examples=False, description="What has been seen so far: ask again, `Retry-After` says when."
+        ),
+    },
+    tags=["Folders"],
+)
+async def preview_folder(
+    request: "Request[Identity, Any, Any]",
+    media: NamedDependency[Media],
+    path: Annotated[str, QueryParameter(description="As `GET /api/folders` gives it.", min_length=1, max_length=4096)],
+    refresh: Annotated[bool, QueryParameter(description="Look again, also where the last look is less than a minute old.")] = False,
+) -> Response[FolderPreview]:
+    """What is in a folder before it is archived, what the pre-flight would refuse, what archiving will cost.
+
+    200 when the whole folder has been seen, 202 with the figures so far while it is being looked at; that goes on while somebody asks.
+    """
+    found = await media.preview(request.user, path, refresh=refresh)
+    if found.complete:
+        return Response(found)
+    return Response(found, status_code=202, headers={"Retry-After": "1"})
+
+
+router = Router("/media", route_handlers=[get_info, get_thumbnail, get_contact_sheet], tags=["Media"])

@@ -1,0 +1,32 @@
+"""What goes over the wire about media files and previews of folders. Sizes are bytes, times seconds. Fields are only ever added."""
+
+import msgspec
+
+from shared.questions import Branch, FolderSeen, MediaTotals, NamedSize, TypeCount
+
+__all__ = ["Branch", "FolderPreview", "MediaTotals", "NamedSize", "PreviewEstimate", "TypeCount"]
+
+
+class PreviewEstimate(msgspec.Struct, kw_only=True):
+    """What archiving the folder will likely cost; of what has been seen, so it grows until the preview is complete.
+
+    archive_bytes: COMPRESSION_SIZE_ESTIMATE_RATIO of the folder. seconds: at `bytes_per_second`, which is that of the last
+    `basis_jobs` completed jobs (0: a constant, docs/media.md). needed_bytes: what the job reserves (copy, archive, 64 MiB);
+    available_bytes: what it may reserve now.
+    """
+
+    archive_bytes: int
+    seconds: float
+    bytes_per_second: float
+    basis_jobs: int
+    needed_bytes: int
+    available_bytes: int
+    free_bytes: int
+    fits: bool
+
+
+class FolderPreview(FolderSeen, kw_only=True):
+    """What is in a folder before it is archived. `names_hidden`: names are left out, because you may not look at NAS folders."""
+
+    estimate: PreviewEstimate
+    names_hidden: bool = False

@@ -1,0 +1,267 @@
+"""What is in a folder before it is archived: looked at once, by the rules of the pre-flight, and told while it is being looked at.
+
+A look goes on by itself for as long as somebody asks for it; its result is fresh for a minute. At most two at a time, each holding
+one directory handle and tallies of bounded size, so 100,000 files cost what 100 do.
+"""
+
+import asyncio
+import heapq
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from services.scanner import discovery
+from services.scanner.catalog import Catalog
+from shared import handles, log, mount, walking
+from shared.errors import NOT_FOUND, Cancelled, PermanentError
+from shared.manifest import Entry, printable
+from shared.media import limits, reader
+from shared.questions import AskPreview, Branch, FolderSeen, MediaTotals, NamedSize, TypeCount
+
+logger = log.get(__name__)
+
+FRESH_S = 60.0
+FORGOTTEN_S = 30.0
+"""A look that nobody has asked for so long is given up."""
+AT_ONCE = 2
+KEPT = 16
+WAIT_S = 5.0
+_TYPES, _LARGEST, _BRANCHES, _DEPTH = 25, 10, 100, 2
+_MOST_TYPES, _MOST_BRANCHES = 5_000, 5_000
+MEDIA_FILES = 200
+MEDIA_S = 30.0
+"""Of so many media files, the largest, the length is asked, and for so long at most; the rest are counted."""
+
+
+class Tally:
+    """What a walk adds up; written by one thread, read by another under `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.findings = walking.Findings()
+        self.files = self.folders = self.bytes = 0
+        self._types: Counter[str] = Counter()
+        self._type_bytes: Counter[str] = Counter()
+        self._largest: list[tuple[int, bytes]] = []
+        self._branches: dict[bytes, list[int]] = {}
+        self._left_out = False
+        self.films: list[tuple[int, bytes]] = []
+        self.media_files = self.media_bytes = self.measured = self.unreadable = 0
+        self.media_seconds = 0.0
+
+    def add(self, entry: Entry) -> None:
+        if entry.type == "directory":
+            self.folders += 1 if entry.path else 0
+            self._branch(entry.path, 0, 0)
+            return
+        self.files += 1
+        if entry.type != "file":
+            return
+        self.bytes += entry.size
+        self._count_type(entry)
+        self._branch(entry.path.rpartition(b"/")[0], 1, entry.size)
+        _keep(self._largest, (entry.size, entry.path), _LARGEST)
+
+    def _count_type(self, entry: Entry) -> None:
+        ending = _ending(entry.path)
+        kind = ending if ending in self._types or len(self._types) < _MOST_TYPES else "..."
+        self._types[kind] += 1
+        self._type_bytes[kind] += entry.size
+        if ending in limits.EXTENSIONS:
+            self.media_files += 1
+            self.media_bytes += entry.size
+            _keep(self.films, (entry.size, entry.path), MEDIA_FILES)
+
+    def _branch(self, folder: bytes, files: int, size: int) -> None:
+        parts = folder.split(b"/") if folder else []
+        for depth in range(1, min(len(parts), _DEPTH) + 1):
+            path = b"/".join(parts[:depth])
+            if path not in self._branches:
+                if len(self._branches) >= _MOST_BRANCHES:
+                    self._left_out = True
+                    continue
+                self._branches[path] = [0, 0]
+            self._branches[path][0] += files
+            self._branches[path][1] += size
+
+    def seen(self) -> FolderSeen:
+        """As it is now; path, stage and time are filled in by the caller."""
+        branches = sorted(self._branches.items(), key=lambda item: (-item[1][1], item[0]))
+        return FolderSeen(
+            path="",
+            complete=False,
+            stage="walking",
+            seconds=0,
+            file_count=self.files,
+            folder_count=self.folders,
+            total_bytes=self.bytes,
+            refusals=self.findings.sentences(warnings=False),
+            warnings=self.findings.sentences(warnings=True),
+            changed=self.findings.changes(),
+            types=self._type_counts(),
+            largest=[NamedSize(printable(path), size) for size, path in sorted(self._largest, key=lambda f: (-f[0], f[1]))],
+            tree=[Branch(printable(path), path.count(b"/") + 1, *figures) for path, figures in branches[:_BRANCHES]],
+            tree_complete=not self._left_out and len(branches) <= _BRANCHES,
+            media=MediaTotals(
+                file_count=self.media_files,
+                size_bytes=self.media_bytes,
+                measured_count=self.measured,
+                unreadable_count=self.unreadable,
+                duration_seconds=round(self.media_seconds, 3),
+            ),
+        )
+
+    def _type_counts(self) -> list[TypeCount]:
+        by_size = sorted(self._types, key=lambda kind: (-self._type_bytes[kind], kind))
+        shown, rest = by_size[:_TYPES], by_size[_TYPES:]
+        counts = [TypeCount(kind, self._types[kind], self._type_bytes[kind]) for kind in shown if kind != "..."]
+        rest += [kind for kind in shown if kind == "..."]
+        if rest:
+            counts.append(TypeCount("...", sum(self._types[k] for k in rest), sum(self._type_bytes[k] for k in rest)))
+        return counts
+
+
+def _keep(heap: list[tuple[int, bytes]], item: tuple[int, bytes], most: int) -> None:
+    if len(heap) < most:
+        heapq.heappush(heap, item)
+    else:
+        heapq.heappushpop(heap, item)
+
+
+def _ending(path: bytes) -> str:
+    name = path.rpartition(b"/")[2]
+    stem, dot, ending = name.rpartition(b".")
+    return printable(ending).lower() if dot and stem and 0 < len(ending) <= 15 else ""
+
+
+class Look:
+    """One folder being looked at."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.tally = Tally()
+        self.began = self.asked = time.monotonic()
+        self.ended: float | None = None
+        self.stage: str = "waiting"
+        self.task: asyncio.Task[None] | None = None
+
+    def go_on(self) -> None:
+        """Raises Cancelled when nobody asks any more."""
+        if time.monotonic() - self.asked > FORGOTTEN_S:
+            raise Cancelled("Nobody asks for this preview any more.")
+
+    def seen(self) -> FolderSeen:
+        with self.tally.lock:
+            seen = self.tally.seen()
+        seen.path, seen.complete = self.path, self.ended is not None
+        seen.stage = "complete" if seen.complete else self.stage  # type: ignore[assignment]  # one of the four words
+        seen.seconds = round((self.ended or time.monotonic()) - self.began, 3)
+        return seen
+
+
+class Previews:
+    """The looks that go on or are fresh."""
+
+    def __init__(self, catalog: Catalog, base: Path) -> None:
+        self._catalog = catalog
+        self._base = base
+        self._looks: dict[str, Look] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def answer(self, question: AskPreview) -> FolderSeen:
+        """What is known after `wait_s` at most. Raises PermanentError for what is no folder, Waiting without the NAS."""
+        levels = discovery.levels(self._base, question.path)
+        path = "/".join((str(self._base).rstrip("/"), *levels))
+        sentinel = await self._catalog.known()
+        look = self._looks.get(path)
+        if look is None or self._is_old(look) or (question.refresh and look.ended is not None):
+            await asyncio.to_thread(self._check, levels, sentinel)
+            look = self._start(path, levels, sentinel)
+        look.asked = time.monotonic()
+        assert look.task is not None
+        await asyncio.wait({look.task}, timeout=max(0.0, min(question.wait_s, WAIT_S)))
+        if look.task.done() and (failure := look.task.exception()) is not None:
+            self._looks.pop(path, None)
+            raise failure
+        return look.seen()
+
+    @staticmethod
+    def _is_old(look: Look) -> bool:
+        return look.ended is not None and time.monotonic() - look.ended > FRESH_S
+
+    def _start(self, path: str, levels: tuple[str, str, str], sentinel: str) -> Look:
+        ended = sorted((look for look in self._looks.values() if look.task and look.task.done()), key=lambda look: look.asked)
+        for old in ended[: max(0, len(self._looks) - KEPT + 1)]:
+            del self._looks[old.path]
+        look = self._looks[path] = Look(path)
+        look.task = asyncio.create_task(self._run(look, levels, sentinel))
+        look.task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asks next is told; nobody may
+        return look
+
+    async def _run(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
+        async with self._slots:
+            look.stage = "walking"
+            await asyncio.to_thread(self._walk, look, levels, sentinel)
+            look.stage = "media"
+            await self._measure(look, levels, sentinel)
+            look.ended = time.monotonic()
+
+    def _check(self, levels: tuple[str, str, str], sentinel: str) -> None:
+        with self._opened(levels, sentinel):
+            return
+
+    @contextmanager
+    def _opened(self, levels: tuple[str, str, str], sentinel: str) -> Iterator[int]:
+        with ExitStack() as stack:
+            base = stack.enter_context(mount.opened(self._base))
+            mount.check_mounted(base, self._base, sentinel)
+            try:
+                handle = stack.enter_context(handles.directory(base, os.fsencode("/".join(levels))))
+            except OSError as exc:
+                raise PermanentError(
+                    f"There is no folder {'/'.join(levels)}, or it may not be read: {exc.strerror}.", NOT_FOUND
+                ) from exc
+            yield handle
+
+    def _walk(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
+        tally, name = look.tally, os.fsencode(levels[2])
+
+        def report(finding: walking.Finding, path: bytes) -> None:
+            with tally.lock:
+                tally.findings.report(finding, path)
+
+        walking.check_folder_name(name, report)
+        with self._opened(levels, sentinel) as handle:
+            for entry in walking.scan(handle, report=report, stop=look.go_on, inspect=True, prefix_length=len(name) + 1):
+                with tally.lock:
+                    tally.add(entry)
+
+    async def _measure(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
+        """Ask the largest media files for their length."""
+        tally, give_up = look.tally, time.monotonic() + MEDIA_S
+        for _, path in sorted(tally.films, reverse=True):
+            look.go_on()
+            if time.monotonic() > give_up:
+                return
+            seconds = await self._length(levels, path, sentinel)
+            with tally.lock:
+                tally.measured += 1
+                if seconds is None:
+                    tally.unreadable += 1
+                else:
+                    tally.media_seconds += seconds
+
+    async def _length(self, levels: tuple[str, str, str], path: bytes, sentinel: str) -> float | None:
+        folder, _, name = path.rpartition(b"/")
+        try:
+            with ExitStack() as stack:
+                top = stack.enter_context(self._opened(levels, sentinel))
+                parent = stack.enter_context(handles.directory(top, folder))
+                info = await reader.info(stack.enter_context(handles.file(parent, name)), "", brief=True)
+        except (OSError, PermanentError):
+            return None
+        return info.duration_seconds

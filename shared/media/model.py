@@ -1,0 +1,136 @@
+"""What is said about a media file. Sizes in bytes, times in seconds, rates in bits per second; None: the file does not say."""
+
+from typing import Literal
+
+import msgspec
+
+Rating = Literal["Very Low", "Low", "Medium", "High", "Excellent"]
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """How good the picture can be, by its shorter side; `label` as people read it: "High (1080p)". `warnings`: what spoils it."""
+
+    rating: Rating
+    label: str
+    warnings: list[str] = []
+
+
+class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture track. `codec`: FFmpeg's word (h264), `codec_label`: people's (H.264).
+
+    frame_rate: exact ("24000/1001"), fps: the same rounded. rotation: degrees clockwise that make it upright; width and height are as
+    stored, before that. hdr: HDR10, HDR10+, HLG, Dolby Vision or PQ. bit_rate_source: header, tag (the muxer's statistics), measured
+    (all packets counted) or sampled (the first ones counted). attached_picture: a cover, not a film.
+    """
+
+    index: int
+    codec: str
+    codec_label: str
+    profile: str | None = None
+    width: int
+    height: int
+    fps: float | None = None
+    frame_rate: str | None = None
+    aspect_ratio: str | None = None
+    sample_aspect_ratio: str | None = None
+    pixel_format: str | None = None
+    bit_depth: int | None = None
+    color_space: str | None = None
+    color_primaries: str | None = None
+    color_transfer: str | None = None
+    color_range: str | None = None
+    hdr: str | None = None
+    rotation: int = 0
+    bit_rate: int | None = None
+    bit_rate_source: str | None = None
+    duration_seconds: float | None = None
+    language: str | None = None
+    title: str | None = None
+    default: bool = False
+    forced: bool = False
+    attached_picture: bool = False
+
+
+class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
+    """One sound track. channel_label: "6 (5.1)". bits_per_sample: of lossless sound."""
+
+    index: int
+    codec: str
+    codec_label: str
+    profile: str | None = None
+    channels: int | None = None
+    channel_layout: str | None = None
+    channel_label: str = ""
+    sample_rate: int | None = None
+    bits_per_sample: int | None = None
+    bit_rate: int | None = None
+    bit_rate_source: str | None = None
+    duration_seconds: float | None = None
+    language: str | None = None
+    title: str | None = None
+    default: bool = False
+    forced: bool = False
+
+
+class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
+    """One subtitle track. styled: a format that carries fonts and places (ASS, SSA)."""
+
+    index: int
+    codec: str
+    codec_label: str
+    language: str | None = None
+    title: str | None = None
+    default: bool = False
+    forced: bool = False
+    hearing_impaired: bool = False
+    styled: bool = False
+
+
+class Chapter(msgspec.Struct, frozen=True, kw_only=True):
+    """`title` is empty where the file gives none."""
+
+    start_seconds: float
+    end_seconds: float
+    title: str = ""
+
+
+class MediaInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one file. `brief`: the lists and tags are left empty, nothing is measured.
+
+    format: the container as people name it (MATROSKA), format_name: FFmpeg's word. duration: HH:MM:SS. resolution, video_codec,
+    audio_codec, channels: of the first film and sound track, as one line each ("1920x1080 @ 23.976 FPS", "H.264", "AAC", "6 (5.1)").
+    quality: None without a film. warnings: what is damaged or odd. other_streams: data and attachments.
+    """
+
+    file: str
+    format: str
+    format_name: str
+    duration_seconds: float | None = None
+    duration: str = ""
+    size_bytes: int
+    size_human: str
+    bit_rate: int | None = None
+    brief: bool = False
+    resolution: str | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    channels: str | None = None
+    quality: Quality | None = None
+    warnings: list[str] = []
+    video_streams: list[VideoStream] = []
+    audio_streams: list[AudioStream] = []
+    subtitle_streams: list[SubtitleStream] = []
+    other_streams: int = 0
+    chapters: list[Chapter] = []
+    metadata: dict[str, str] = {}
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """An image made from a film. `seconds`: the times shown (one for a thumbnail); `notice`: what differs from what was asked, or ""."""
+
+    image: bytes
+    media_type: str
+    width: int
+    height: int
+    seconds: list[float]
+    notice: str = ""

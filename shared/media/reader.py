@@ -1,0 +1,134 @@
+"""Asking a child process about one media file: limits, and what its end means.
+
+The child (shared/media/probe.py) gets one open file and nothing else. Whatever a hostile file makes of it ends with it: its time, its
+processor time, its memory and the number of its files are limited, and it may write nothing (docs/media.md).
+"""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.children import Children, Outcome
+from shared.errors import PermanentError
+from shared.media import limits, reading, times
+from shared.media.model import MediaInfo, Picture
+
+NOT_MEDIA = "not-media"
+"""Code of a refusal: the content is of no kind we know (playlists that name other files are none)."""
+DAMAGED = "damaged"
+"""Code of a refusal: it was media once."""
+NO_VIDEO = "no-video"
+"""Code of a refusal: there is no picture to show."""
+TOO_BIG = "too-big"
+"""Code of a refusal: it takes more memory or pixels than one file may cost."""
+TOO_LONG = "too-long"
+"""Code of a refusal: it takes more time than one file may cost."""
+CODES = (NOT_MEDIA, DAMAGED, NO_VIDEO, TOO_BIG, TOO_LONG)
+
+_GRACE_S = 0.5
+_CLAMPED = "The film ends before {asked}: this is its last picture, at {shown}."
+_COVER = "This file has no film; this is its cover."
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one question may cost; docs/media.md explains the figures."""
+
+    timeout_s: float = limits.TIMEOUT_S
+    cpu_s: int = limits.CPU_S
+    memory_bytes: int = limits.MEMORY_BYTES
+
+    def of_child(self) -> dict[int, int]:
+        return {
+            resource.RLIMIT_AS: self.memory_bytes,
+            resource.RLIMIT_CPU: self.cpu_s,
+            resource.RLIMIT_NOFILE: limits.OPEN_FILES,
+            resource.RLIMIT_FSIZE: 0,
+            resource.RLIMIT_CORE: 0,
+        }
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How images are made: [width, height] in pixels, -1 for "as it fits", and jpg or png."""
+
+    size: tuple[int, int] = (320, -1)
+    format: Literal["jpg", "png"] = "jpg"
+
+    def of_width(self, width: int | None) -> "Shape":
+        """The same with another width, the height as it fits."""
+        return self if width is None else Shape((width, -1), self.format)
+
+
+async def info(handle: int, name: str, *, brief: bool = False, cost: Cost = Cost()) -> MediaInfo:
+    """What the open file is. Raises PermanentError with one of CODES."""
+    document, _ = await _ask({"do": "info", "measure": not brief}, handle, cost)
+    return reading.read(document, name=name, size=os.fstat(handle).st_size, brief=brief)
+
+
+async def thumbnail(handle: int, at_s: float, shape: Shape, *, cost: Cost = Cost()) -> Picture:
+    """The picture shown at `at_s` seconds; past the end the last one, with a notice. Raises PermanentError with one of CODES."""
+    question = {"do": "thumbnail", "at": at_s, "size": shape.size, "format": shape.format}
+    document, image = await _ask(question, handle, cost)
+    shown = times.show(document["seconds"][0])
+    notice = {"clamped": _CLAMPED.format(asked=times.show(at_s), shown=shown), "cover": _COVER}.get(document["notice"], "")
+    return _picture(document, image, notice)
+
+
+async def contact_sheet(handle: int, frames: int, columns: int, shape: Shape, *, cost: Cost = Cost()) -> Picture:
+    """`frames` pictures from all over the film in one image, `shape` being that of each. Raises PermanentError with one of CODES."""
+    question = {"do": "contact_sheet", "frames": frames, "columns": columns, "size": shape.size, "format": shape.format}
+    document, image = await _ask(question, handle, cost)
+    return _picture(document, image, "")
+
+
+def _picture(document: dict[str, Any], image: bytes, notice: str) -> Picture:
+    if len(image) > limits.IMAGE_BYTES:
+        raise PermanentError(f"The image would be larger than {limits.IMAGE_BYTES >> 20} MB: ask for a smaller width.", TOO_BIG)
+    return Picture(image=image, notice=notice, **{name: document[name] for name in ("media_type", "width", "height", "seconds")})
+
+
+async def _ask(question: dict[str, Any], handle: int, cost: Cost) -> tuple[dict[str, Any], bytes]:
+    """The child's document and image. Raises PermanentError with one of CODES."""
+    said = bytearray()
+    # The same open file would share its position with every other child that reads it.
+    own = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    argv = [sys.executable, "-I", "-m", "shared.media.probe", json.dumps({**question, "fd": own})]
+    try:
+        async with asyncio.timeout(cost.timeout_s):
+            ended = await Children().run(
+                argv,
+                on_stdout=said.extend,
+                env={"PATH": "/usr/bin:/bin"},
+                pass_fds=(own,),
+                limits=cost.of_child(),
+                grace_s=_GRACE_S,
+            )
+    except TimeoutError:
+        raise PermanentError(f"Reading this file takes longer than {cost.timeout_s:g} s; it was given up.", TOO_LONG) from None
+    finally:
+        os.close(own)
+    _check(ended, cost)
+    length = int.from_bytes(said[:4], "big")
+    document = json.loads(said[4 : 4 + length])
+    if "refused" in document:
+        raise PermanentError(document["message"], document["refused"])
+    return document, bytes(said[4 + length :])
+
+
+def _check(ended: Outcome, cost: Cost) -> None:
+    """A child that ended without an answer. Raises PermanentError."""
+    if ended.returncode == 0:
+        return
+    if ended.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
+        raise PermanentError(f"Reading this file takes more than {cost.cpu_s} s of processor time; it was given up.", TOO_LONG)
+    if ended.returncode < 0:
+        raise PermanentError(f"This file made its reader crash (signal {-ended.returncode}): it is damaged.", DAMAGED)
+    if b"MemoryError" in ended.stderr or b"Cannot allocate memory" in ended.stderr:
+        raise PermanentError("Reading this file takes more memory than a media file may cost.", TOO_BIG)
+    raise PermanentError(f"This file cannot be read: {ended.complaint()}", DAMAGED)
