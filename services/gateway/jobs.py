@@ -15,10 +15,11 @@ from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.db import Session
 from shared.events import LogLine
-from shared.lifecycle import Kind, Role, Status
+from shared.lifecycle import TERMINAL, Kind, Role, Status
 from shared.questions import Inspected
 
 _WHERE = {"top": "to the top of the queue", "up": "up", "down": "down", "bottom": "to the bottom of the queue"}
+_CLEANUP_SECONDS = 2
 _LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
 
 
@@ -64,7 +65,9 @@ class Jobs:
             if exc.constraint_name not in _LIVE_JOB:
                 raise
             await self._refuse_live_job(folder)
-            raise conflict("This folder was being archived a moment ago. Look at the queue and try again.") from exc
+            raise conflict(
+                "This folder was being archived a moment ago. Look at the queue and try again.", _CLEANUP_SECONDS
+            ) from exc
 
     async def cancel(self, who: Identity, job_id: UUID) -> None:
         """Cancel a job now, or ask whoever works on it; returns at once."""
@@ -199,7 +202,7 @@ def _refuse_unless_failed(job: Any) -> None:
 
 def _live_job_conflict(other: Any | None, path: str) -> ProblemError:
     if other is None:
-        return conflict("This folder was being archived a moment ago. Look at the queue and try again.")
+        return conflict("This folder was being archived a moment ago. Look at the queue and try again.", _CLEANUP_SECONDS)
     where = "" if other["source_path"] == path else f" under the path {other['source_path']}"
     return conflict(
         f"This folder is being archived already{where}: job {other['id']}, asked for by {other['created_by']}, is {other['status']}."
@@ -214,8 +217,9 @@ def _holder_conflict(holder: Any) -> ProblemError:
             " Rename the folder to archive it again; where that archive was removed on purpose, an admin can release its place."
         )
     if holder["state"] == "removing":
-        return conflict(f"What {who} had sent to {holder['path']} is still being removed. Try again in a minute.")
-    return conflict(f"{holder['path']} at the destination is held by {who}. Wait until that job has ended and is cleaned up.")
+        return conflict(f"What {who} had sent to {holder['path']} is still being removed. Try again in a minute.", _CLEANUP_SECONDS)
+    sentence = f"{holder['path']} at the destination is held by {who}. Wait until that job has ended and is cleaned up."
+    return conflict(sentence, _CLEANUP_SECONDS if holder["status"] in TERMINAL else None)
 
 
 async def _note(session: Session, job_id: UUID, action: str, message: str, who: Identity) -> LogLine:

@@ -40,8 +40,9 @@ def not_found(detail: str) -> ProblemError:
     return ProblemError(404, "not-found", detail)
 
 
-def conflict(detail: str) -> ProblemError:
-    return ProblemError(409, "conflict", detail)
+def conflict(detail: str, retry_after_s: int | None = None) -> ProblemError:
+    """`retry_after_s`: the cause passes by itself, so that it makes sense to ask again then."""
+    return ProblemError(409, "conflict", detail, {} if retry_after_s is None else {"Retry-After": str(retry_after_s)})
 
 
 def unavailable(detail: str, retry_after_s: float = 5.0) -> ProblemError:

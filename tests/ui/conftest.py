@@ -117,5 +117,8 @@ def pages(running: Stack) -> dict[str, str]:
         "dashboard": "/dashboard",
         "settings": "/settings",
         "users": "/admin/users",
+        "system": "/admin/system",
+        "configuration": "/admin/config",
+        "audit": "/admin/audit",
         "nothing": "/no/such/page",
     }

@@ -12,9 +12,12 @@ export class ApiError extends Error {
   readonly requestId: string;
   /** Seconds after which it makes sense to try again; null when the server did not say. */
   readonly retryAfter: number | null;
+  /** What is wrong with which value, where the server said so. */
+  readonly fields: Record<string, string>;
 
-  constructor(message: string, status: number, kind: string, requestId = "", retryAfter: number | null = null) {
+  constructor(message: string, status: number, kind: string, requestId = "", retryAfter: number | null = null, fields: Record<string, string> = {}) {
     super(message);
+    this.fields = fields;
     this.status = status;
     this.kind = kind;
     this.requestId = requestId;
@@ -27,8 +30,12 @@ export function fromResponse(response: Response, body: unknown): ApiError {
   const seconds = Number(response.headers.get("retry-after"));
   const retryAfter = Number.isFinite(seconds) && seconds > 0 ? seconds : null;
   const requestId = response.headers.get("x-request-id") ?? "";
-  if (isProblem(body)) return new ApiError(body.detail, response.status, body.type, body.request_id || requestId, retryAfter);
+  if (isProblem(body)) return new ApiError(body.detail, response.status, body.type, body.request_id || requestId, retryAfter, fieldsOf(body));
   return new ApiError(text.error.strange, response.status, "strange", requestId, retryAfter);
+}
+
+function fieldsOf(body: Problem): Record<string, string> {
+  return Object.fromEntries((body.errors ?? []).map(({ field, message }) => [field, message]));
 }
 
 /** From whatever was thrown on the way. */
@@ -41,6 +48,11 @@ export function fromThrown(thrown: unknown): ApiError {
 /** True when the same request may succeed in a moment. */
 export function isPassing(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 0 || error.status === 503 || error.status === 502 || error.status === 504);
+}
+
+/** True when what stands in the way goes by itself, and the server said when to ask again. */
+export function isSoon(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 409 && error.retryAfter !== null;
 }
 
 function isProblem(body: unknown): body is Problem {

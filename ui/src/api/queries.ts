@@ -4,7 +4,8 @@ import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query"
 import { answer, api, ask, total } from "./client";
 import { isPassing } from "./errors";
 import { useLogin } from "./session";
-import type { Folder, JobDetail, JobLogLine, JobSummary, Queue, Status } from "./types";
+import { push, type Sample } from "../util/samples";
+import type { AuditEntry, Folder, JobDetail, JobLogLine, JobSummary, Queue, Status } from "./types";
 
 export interface FolderQuery {
   q?: string;
@@ -46,6 +47,12 @@ export const keys = {
   logs: (id: string) => ["logs", id] as const,
   system: ["system"] as const,
   users: ["users"] as const,
+  places: ["folders", "places"] as const,
+  settings: ["settings"] as const,
+  globus: ["globus"] as const,
+  tokens: ["tokens"] as const,
+  audit: ["audit"] as const,
+  stats: ["stats"] as const,
 };
 
 export const POLL_MS = 10_000;
@@ -53,6 +60,32 @@ export const POLL_MS = 10_000;
 /** A failure that may pass is tried again by itself, so that no page stays old after an outage. */
 export function whileFailing(query: { state: { error: Error | null } }): number | false {
   return isPassing(query.state.error) ? POLL_MS : false;
+}
+
+export interface AuditQuery {
+  q?: string;
+  actor?: string;
+  action?: string[];
+  from?: string;
+  to?: string;
+  cursor?: string;
+}
+
+export interface AuditPage {
+  items: AuditEntry[];
+  total: number;
+  /** False: there are more than could be counted. */
+  exact: boolean;
+  next: string | null;
+}
+
+const AUDIT_PAGE = 50;
+const STATS_MS = 5000;
+
+async function readAudit(query: AuditQuery): Promise<AuditPage> {
+  const { data, headers } = await answer(api.GET("/api/audit", { params: { query: { ...query, limit: AUDIT_PAGE } } }));
+  const items = data as AuditEntry[]; // the document cannot say it, because the route also streams files
+  return { items, total: total(headers, items.length), exact: headers.get("x-total-estimated") === null, next: headers.get("x-next-cursor") };
 }
 
 export async function readFolders(query: FolderQuery, refresh = false): Promise<FolderPage> {
@@ -82,6 +115,25 @@ export const queries = {
     queryOptions<JobDetail>({
       queryKey: keys.job(id),
       queryFn: () => ask(api.GET("/api/jobs/{job_id}", { params: { path: { job_id: id } } })),
+    }),
+  places: (archived: boolean) =>
+    queryOptions({
+      queryKey: [...keys.places, archived],
+      queryFn: () => ask(api.GET("/api/folders/places", { params: { query: archived ? { include: ["archived"] } : {} } })),
+      placeholderData: keepPreviousData,
+    }),
+  settings: () => queryOptions({ queryKey: keys.settings, queryFn: () => ask(api.GET("/api/config/settings")) }),
+  /** Only when it is asked for: it talks to Globus. */
+  globus: () => queryOptions({ queryKey: keys.globus, queryFn: () => ask(api.GET("/api/system/globus")), enabled: false, gcTime: 0, retry: false }),
+  tokens: () => queryOptions({ queryKey: keys.tokens, queryFn: () => ask(api.GET("/api/tokens")) }),
+  audit: (query: AuditQuery) => queryOptions({ queryKey: [...keys.audit, query], queryFn: () => readAudit(query), placeholderData: keepPreviousData }),
+  /** The last ten minutes, as far as this tab has seen them. */
+  stats: () =>
+    queryOptions<Sample[]>({
+      queryKey: keys.stats,
+      queryFn: async ({ client }) => push(client.getQueryData<Sample[]>(keys.stats) ?? [], Date.now(), await ask(api.GET("/api/stats"))),
+      refetchInterval: STATS_MS,
+      structuralSharing: false,
     }),
   users: () => queryOptions({ queryKey: keys.users, queryFn: () => ask(api.GET("/api/users")), refetchInterval: whileFailing }),
   system: () =>

@@ -1,16 +1,22 @@
 /** The API's types under the names the app uses. */
 export type {
+  AuditEntry,
   Folder,
   JobDetail,
   JobLogLine,
   JobSummary,
+  GlobusStatus,
   JobUpdate,
   LiveMessage,
   Queue,
   QueuedJob,
+  ServiceInstance,
+  Setting,
+  Stats,
   Status,
   StateTime,
   SystemStatus,
+  Token,
   User,
   Verification,
 } from "./generated";

@@ -1,8 +1,9 @@
 import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
-import { FolderOpen, Gauge, History, ListOrdered, type LucideIcon, Settings, Users } from "lucide-react";
-import { NavLink } from "react-router";
+import { Ellipsis } from "lucide-react";
+import { Fragment, lazy, type ReactNode, Suspense, useState } from "react";
+import { NavLink, useLocation } from "react-router";
 
 import { queries } from "../api/queries";
 import { usePolling } from "../api/sync";
@@ -11,32 +12,15 @@ import { text } from "../text/en";
 import { BAR_HEIGHT, RAIL_WIDTH } from "../theme/theme";
 import { paths } from "../util/paths";
 import { count } from "../util/units";
+import { barAndMore, type Destination, destinations } from "./destinations";
 import { Logo } from "./Logo";
 
-interface Item {
-  to: string;
-  label: string;
-  icon: LucideIcon;
-  badge?: number;
-}
+const MoreSheet = lazy(() => import("./MoreSheet"));
 
 /** Jobs that have not ended, for the badge beside "Queue". */
 function useLiveCount(): number {
   const queue = useQuery({ ...queries.queue(), refetchInterval: usePolling() }).data;
   return queue ? queue.active_jobs.length + queue.queued_jobs.length + queue.waiting_upload_jobs.length : 0;
-}
-
-function useItems(user: User, phone: boolean): Item[] {
-  const live = useLiveCount();
-  return [
-    { to: paths.dashboard(), label: text.nav.dashboard, icon: Gauge },
-    { to: paths.folders(), label: text.nav.folders, icon: FolderOpen },
-    { to: paths.queue(), label: text.nav.queue, icon: ListOrdered, badge: live },
-    { to: paths.history(), label: text.nav.history, icon: History },
-    { to: paths.settings(), label: text.nav.settings, icon: Settings },
-    // A phone's bar has room for five; there the settings lead on.
-    ...(user.is_admin && !phone ? [{ to: paths.adminUsers(), label: text.nav.users, icon: Users }] : []),
-  ];
 }
 
 /** Where the system chooses the colours, a tinted ground is none. */
@@ -58,7 +42,8 @@ const linkLook = {
 } as const;
 
 export function Rail({ user }: { user: User }) {
-  const items = useItems(user, false);
+  const items = destinations(user);
+  const live = useLiveCount();
   return (
     <Box
       component="nav"
@@ -73,40 +58,106 @@ export function Rail({ user }: { user: User }) {
         gap: 0.5,
         px: 1.5,
         pb: 2,
+        overflowY: "auto",
         borderInlineEnd: 1,
         borderColor: "divider",
         backgroundColor: "background.paper",
       }}
     >
-      <Box sx={{ height: BAR_HEIGHT, display: "flex", alignItems: "center", px: 1, mb: 1 }}>
+      <Box sx={{ height: BAR_HEIGHT, flexShrink: 0, display: "flex", alignItems: "center", px: 1, mb: 1 }}>
         <Logo size={30} />
       </Box>
-      {items.map((item) => (
-        <Box key={item.to} component={NavLink} to={item.to} sx={linkLook}>
-          <item.icon size={19} aria-hidden />
-          <Box component="span" sx={{ flex: 1 }}>
-            {item.label}
-          </Box>
-          {Boolean(item.badge) && (
-            <Typography component="span" variant="caption" sx={{ fontWeight: 650, px: 0.9, borderRadius: 99, backgroundColor: "background.raised", color: "text.primary" }}>
-              {count(item.badge ?? 0)}
+      {items.map((item, index) => (
+        <Fragment key={item.to}>
+          {item.group === "admin" && items[index - 1]?.group !== "admin" && (
+            <Typography component="p" variant="caption" sx={{ px: 1.5, pt: 2, pb: 0.5, fontWeight: 600, color: "text.secondary" }}>
+              {text.nav.admin}
             </Typography>
           )}
-        </Box>
+          <Box component={NavLink} to={item.to} sx={linkLook}>
+            <item.icon size={19} aria-hidden />
+            <Box component="span" sx={{ flex: 1 }}>
+              {item.label}
+            </Box>
+            {item.to === paths.queue() && live > 0 && (
+              <Typography component="span" variant="caption" sx={{ fontWeight: 650, px: 0.9, borderRadius: 99, backgroundColor: "background.raised", color: "text.primary" }}>
+                {count(live)}
+              </Typography>
+            )}
+          </Box>
+        </Fragment>
       ))}
     </Box>
   );
 }
 
+const barLook = {
+  display: "grid",
+  justifyItems: "center",
+  alignContent: "center",
+  gap: 0.25,
+  height: BAR_HEIGHT,
+  p: 0,
+  border: 0,
+  background: "none",
+  fontFamily: "inherit",
+  fontSize: "0.6875rem",
+  fontWeight: 580,
+  color: "text.secondary",
+  textDecoration: "none",
+  overflow: "hidden",
+  textAlign: "center",
+  lineHeight: 1.15,
+  "&.active": { color: "primary.main", ...CHOSEN },
+} as const;
+
+function BarItem({ item, badge }: { item: Destination; badge: boolean }) {
+  return (
+    <Box component={NavLink} to={item.to} sx={barLook}>
+      <Box component="span" sx={{ position: "relative", display: "inline-flex" }}>
+        <item.icon size={20} aria-hidden />
+        {badge && <Box component="span" aria-hidden sx={{ position: "absolute", top: -3, insetInlineEnd: -5, width: 9, height: 9, borderRadius: 99, backgroundColor: "primary.main", border: "2px solid var(--mui-palette-background-paper)", boxSizing: "content-box" }} />}
+      </Box>
+      {item.label}
+    </Box>
+  );
+}
+
+/** What has no place in the bar; when that is one page only, the page itself. */
+function More({ items }: { items: Destination[] }): ReactNode {
+  const [open, setOpen] = useState(false);
+  const { pathname } = useLocation();
+  const only = items.length === 1 ? items[0] : undefined;
+  if (only) return <BarItem item={only} badge={false} />;
+  return (
+    <>
+      <Box
+        component="button"
+        type="button"
+        aria-haspopup="dialog"
+        aria-expanded={open}
+        className={items.some((item) => pathname.startsWith(item.to)) ? "active" : undefined}
+        onClick={() => setOpen(true)}
+        sx={barLook}
+      >
+        <Ellipsis size={20} aria-hidden />
+        {text.nav.more}
+      </Box>
+      <Suspense fallback={null}>{open && <MoreSheet items={items} onClose={() => setOpen(false)} />}</Suspense>
+    </>
+  );
+}
+
 export function BottomBar({ user }: { user: User }) {
-  const items = useItems(user, true);
+  const { bar, more } = barAndMore(user);
+  const live = useLiveCount();
   return (
     <Box
       component="nav"
       aria-label={text.nav.main}
       sx={{
         display: { xs: "grid", md: "none" },
-        gridTemplateColumns: `repeat(${items.length}, minmax(0, 1fr))`,
+        gridTemplateColumns: `repeat(${bar.length + 1}, minmax(0, 1fr))`,
         position: "fixed",
         insetInline: 0,
         bottom: 0,
@@ -117,34 +168,10 @@ export function BottomBar({ user }: { user: User }) {
         paddingBottom: "env(safe-area-inset-bottom)",
       }}
     >
-      {items.map((item) => (
-        <Box
-          key={item.to}
-          component={NavLink}
-          to={item.to}
-          sx={{
-            display: "grid",
-            justifyItems: "center",
-            alignContent: "center",
-            gap: 0.25,
-            height: BAR_HEIGHT,
-            fontSize: "0.6875rem",
-            fontWeight: 580,
-            color: "text.secondary",
-            textDecoration: "none",
-            overflow: "hidden",
-            textAlign: "center",
-            lineHeight: 1.15,
-            "&.active": { color: "primary.main", ...CHOSEN },
-          }}
-        >
-          <Box component="span" sx={{ position: "relative", display: "inline-flex" }}>
-            <item.icon size={20} aria-hidden />
-            {Boolean(item.badge) && <Box component="span" aria-hidden sx={{ position: "absolute", top: -3, insetInlineEnd: -5, width: 9, height: 9, borderRadius: 99, backgroundColor: "primary.main", border: "2px solid var(--mui-palette-background-paper)", boxSizing: "content-box" }} />}
-          </Box>
-          {item.label}
-        </Box>
+      {bar.map((item) => (
+        <BarItem key={item.to} item={item} badge={item.to === paths.queue() && live > 0} />
       ))}
+      <More items={more} />
     </Box>
   );
 }

@@ -6,7 +6,7 @@ import InputAdornment from "@mui/material/InputAdornment";
 import TextField from "@mui/material/TextField";
 import Typography from "@mui/material/Typography";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Archive, FolderOpen, Gauge, History, Keyboard, ListOrdered, LogOut, type LucideIcon, Moon, Search, Settings, Users } from "lucide-react";
+import { Archive, FolderOpen, Keyboard, LogOut, type LucideIcon, Moon, Search } from "lucide-react";
 import { type HTMLAttributes, useDeferredValue, useState } from "react";
 import { useNavigate } from "react-router";
 
@@ -17,6 +17,7 @@ import { text } from "../text/en";
 import { paths } from "../util/paths";
 import { bytes } from "../util/units";
 import { useDebounced } from "../util/useDebounced";
+import { destinations } from "./destinations";
 import { STATUS_LOOK } from "./status";
 import { useSchemeSwitch } from "./TopBar";
 
@@ -30,6 +31,7 @@ interface Option {
 }
 
 const FEW = 6;
+const ALL_PAGES = 12;
 
 /** Starts of words match, in any order: "arch proj" finds "Project Archive". */
 export function matches(label: string, typed: string): boolean {
@@ -60,12 +62,7 @@ function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
     await client.invalidateQueries({ queryKey: keys.folders });
   };
   return [
-    page(text.nav.folders, paths.folders(), FolderOpen),
-    page(text.nav.queue, paths.queue(), ListOrdered),
-    page(text.nav.history, paths.history(), History),
-    page(text.nav.dashboard, paths.dashboard(), Gauge),
-    page(text.nav.settings, paths.settings(), Settings),
-    ...(user.is_admin ? [page(text.nav.users, paths.adminUsers(), Users)] : []),
+    ...destinations(user).map((one) => page(one.label, one.to, one.icon)),
     ...(search ? folders : []).map((folder) => ({
       id: folder.path,
       group: text.palette.folders,
@@ -187,6 +184,6 @@ function found(options: Option[], typed: string): Option[] {
     if (!matches(`${option.label} ${option.hint ?? ""}`, typed)) return false;
     const n = (seen.get(option.group) ?? 0) + 1;
     seen.set(option.group, n);
-    return n <= FEW;
+    return n <= (option.group === text.palette.pages ? ALL_PAGES : FEW);
   });
 }

@@ -1,6 +1,7 @@
 import IconButton from "@mui/material/IconButton";
 import InputAdornment from "@mui/material/InputAdornment";
 import OutlinedInput from "@mui/material/OutlinedInput";
+import type { SxProps, Theme } from "@mui/material/styles";
 import { Search, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 
@@ -11,10 +12,11 @@ interface Props {
   value: string;
   onChange: (value: string) => void;
   delay?: number;
+  sx?: SxProps<Theme>;
 }
 
 /** What is typed shows at once; the search follows when the typing rests. "/" puts the cursor here. */
-export function SearchField({ label, value, onChange, delay = 250 }: Props) {
+export function SearchField({ label, value, onChange, delay = 250, sx }: Props) {
   const [typed, setTyped] = useState(value);
   const [known, setKnown] = useState(value);
   const timer = useRef<number | undefined>(undefined);
@@ -23,11 +25,16 @@ export function SearchField({ label, value, onChange, delay = 250 }: Props) {
     setKnown(value);
     setTyped(value);
   }
+  // The newest: an older one would write an address without what changed meanwhile.
+  const tell = useRef(onChange);
+  useEffect(() => {
+    tell.current = onChange;
+  });
   useEffect(() => () => window.clearTimeout(timer.current), []);
   const type = (next: string) => {
     setTyped(next);
     window.clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => onChange(next), next ? delay : 0);
+    timer.current = window.setTimeout(() => tell.current(next), next ? delay : 0);
   };
   return (
     <OutlinedInput
@@ -41,7 +48,7 @@ export function SearchField({ label, value, onChange, delay = 250 }: Props) {
         }
       }}
       placeholder={label}
-      sx={{ flex: "1 1 220px", maxWidth: { sm: 380 } }}
+      sx={[{ flex: "1 1 220px", maxWidth: { sm: 380 } }, ...(Array.isArray(sx) ? sx : [sx])]}
       inputProps={{ "aria-label": label, "data-search": "", autoComplete: "off", spellCheck: false }}
       startAdornment={
         <InputAdornment position="start">

@@ -1,5 +1,8 @@
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import IconButton from "@mui/material/IconButton";
+import { X } from "lucide-react";
 
 import { text } from "../text/en";
 import { dismiss, useToasts } from "./toasts";
@@ -13,14 +16,31 @@ export default function ToastList() {
       aria-live="polite"
       sx={{ position: "fixed", zIndex: "snackbar", insetInlineEnd: 16, bottom: { xs: 76, md: 16 }, display: "grid", gap: 1, maxWidth: "min(420px, calc(100vw - 32px))" }}
     >
-      {shown.map(({ id, message, severity }) => (
+      {shown.map(({ id, message, severity, undo }) => (
         <Alert
           key={id}
           severity={severity}
           variant="filled"
           role="presentation"
-          onClose={() => dismiss(id)}
-          slotProps={{ closeButton: { "aria-label": text.action.close } }}
+          action={
+            <>
+              {undo && (
+                <Button
+                  color="inherit"
+                  size="small"
+                  onClick={() => {
+                    dismiss(id);
+                    void undo();
+                  }}
+                >
+                  {text.action.undo}
+                </Button>
+              )}
+              <IconButton color="inherit" size="small" aria-label={text.action.close} onClick={() => dismiss(id)}>
+                <X size={16} aria-hidden />
+              </IconButton>
+            </>
+          }
           sx={{ boxShadow: "0 6px 24px rgb(0 0 0 / 0.25)" }}
         >
           {message}

@@ -6,9 +6,12 @@ export interface Toast {
   id: number;
   message: string;
   severity: AlertColor;
+  /** Takes back what the message tells. */
+  undo?: () => unknown;
 }
 
 const SHOWN_MS = 6000;
+const SHOWN_UNDO_MS = 8000;
 const SHOWN_ERROR_MS = 12_000;
 let toasts: Toast[] = [];
 let last = 0;
@@ -23,11 +26,11 @@ export function dismiss(id: number) {
   set(toasts.filter((shown) => shown.id !== id));
 }
 
-export function toast(message: string, severity: AlertColor = "success") {
+export function toast(message: string, severity: AlertColor = "success", undo?: () => unknown) {
   last += 1;
   const id = last;
-  set([...toasts.slice(-3), { id, message, severity }]);
-  window.setTimeout(() => dismiss(id), severity === "error" ? SHOWN_ERROR_MS : SHOWN_MS);
+  set([...toasts.slice(-3), { id, message, severity, undo }]);
+  window.setTimeout(() => dismiss(id), severity === "error" ? SHOWN_ERROR_MS : undo ? SHOWN_UNDO_MS : SHOWN_MS);
 }
 
 function subscribe(listener: () => void) {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { paths, safeNext } from "./paths";
+import { lineOf, paths, safeNext } from "./paths";
 
 it("shows every address of the app", () => {
   const all = {
@@ -12,12 +12,19 @@ it("shows every address of the app", () => {
     queue: paths.queue(),
     history: paths.history({ status: "failed" }),
     job: paths.job("../x"),
+    line: paths.job("1", 5),
     settings: paths.settings(),
     adminUsers: paths.adminUsers(),
+    adminSystem: paths.adminSystem(),
+    adminConfig: paths.adminConfig(),
+    adminAudit: paths.adminAudit({ action: "login" }),
   };
 
   expect(all).toMatchInlineSnapshot(`
     {
+      "adminAudit": "/admin/audit?action=login",
+      "adminConfig": "/admin/config",
+      "adminSystem": "/admin/system",
       "adminUsers": "/admin/users",
       "changePassword": "/change-password",
       "dashboard": "/dashboard",
@@ -25,6 +32,7 @@ it("shows every address of the app", () => {
       "history": "/history?status=failed",
       "home": "/",
       "job": "/jobs/..%2Fx",
+      "line": "/jobs/1#line-5",
       "login": "/login?next=%2Fjobs%2F1%3Fx%3Dy",
       "queue": "/queue",
       "settings": "/settings",
@@ -42,4 +50,13 @@ it.each([
   ["/login?next=/queue", "/"],
 ])("after a login, next=%s leads to %s", (next, expected) => {
   expect(safeNext(next)).toBe(expected);
+});
+
+it.each([
+  ["#line-12", 12],
+  ["#line-", null],
+  ["#main", null],
+  ["", null],
+])("the address's %s is line %s of the log", (hash, expected) => {
+  expect(lineOf(hash)).toBe(expected);
 });

@@ -15,10 +15,19 @@ export const paths = {
   folders: (query: Query = {}) => withQuery("/folders", query),
   queue: () => "/queue",
   history: (query: Query = {}) => withQuery("/history", query),
-  job: (id: string) => `/jobs/${encodeURIComponent(id)}`,
+  job: (id: string, line?: number) => `/jobs/${encodeURIComponent(id)}${line ? `#line-${line}` : ""}`,
   settings: () => "/settings",
   adminUsers: () => "/admin/users",
+  adminSystem: () => "/admin/system",
+  adminConfig: () => "/admin/config",
+  adminAudit: (query: Query = {}) => withQuery("/admin/audit", query),
 } as const;
+
+/** The line of a log that an address points to (`#line-12`), or null. */
+export function lineOf(hash: string): number | null {
+  const found = /^#line-(\d{1,15})$/.exec(hash);
+  return found ? Number(found[1]) : null;
+}
 
 /** Where a login leads back to: an address of this app, or home. Anything else (another site, the login itself) is not followed. */
 export function safeNext(next: string | null): string {

@@ -68,3 +68,12 @@ export function duration(seconds: number): string {
 export function secondsBetween(start: string, end: string | null, now: number): number {
   return ((end ? new Date(end).getTime() : now) - new Date(start).getTime()) / 1000;
 }
+
+/** "2026-11-21" -> the ISO time at which the day `later` days after that date begins, in the reader's zone; undefined for what is no day. */
+export function dayStart(date: string | null, zone: "local" | "utc", later: number): string | undefined {
+  const found = /^(\d{4})-(\d{2})-(\d{2})$/.exec(date ?? "");
+  if (!found) return undefined;
+  const [year, month, dayOfMonth] = [Number(found[1]), Number(found[2]) - 1, Number(found[3]) + later];
+  const start = zone === "utc" ? new Date(Date.UTC(year, month, dayOfMonth)) : new Date(year, month, dayOfMonth);
+  return start.toISOString();
+}

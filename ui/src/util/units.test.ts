@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { bytes, exactBytes, percent, rate, saved, stagingNeed } from "./units";
+import { bytes, exactBytes, exactSize, parseSize, percent, rate, saved, stagingNeed } from "./units";
 
 it.each([
   [0, "0 B"],
@@ -27,4 +27,25 @@ it("tells how much was saved, and nothing when nothing was", () => {
 
 it("needs the copy, the archive and 64 MiB", () => {
   expect(stagingNeed(1000)).toBe(2010 + 64 * 1024 * 1024); // 1000 + 1010
+});
+
+it.each([
+  [0, "0 B"],
+  [1500, "1500 B"],
+  [10 * 1024 ** 3, "10 GB"],
+  [100 * 1024 ** 2, "100 MB"],
+  [2 ** 60, "1024 PB"],
+])("%d bytes are written %s and read again", (size, written) => {
+  expect([exactSize(size), parseSize(written)]).toEqual([written, size]);
+});
+
+it.each([
+  ["1.5tb", 1.5 * 1024 ** 4],
+  ["20 GiB", 20 * 1024 ** 3],
+  ["7", 7],
+  ["ten", null],
+  ["-1 GB", null],
+  ["", null],
+])("the size %s is %s", (typed, size) => {
+  expect(parseSize(typed)).toBe(size);
 });

@@ -23,6 +23,25 @@ export function bytes(size: number): string {
   return `${number(value, digits)} ${UNITS[unit]}`;
 }
 
+/** 10737418240 -> "10 GB", 1500 -> "1500 B": the largest unit that loses nothing. `parseSize` reads it. */
+export function exactSize(size: number): string {
+  let value = size;
+  let unit = 0;
+  while (value > 0 && value % 1024 === 0 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value} ${UNITS[unit]}`;
+}
+
+/** "10 GB", "1.5tb", "0" -> bytes; null for what is no size. */
+export function parseSize(text: string): number | null {
+  const found = /^(\d{1,16}(?:\.\d{1,6})?)\s*([kmgtp]?)(?:i?b)?$/i.exec(text.trim());
+  if (!found) return null;
+  const power = "kmgtp".indexOf((found[2] ?? "").toLowerCase() || "-") + 1;
+  return Math.round(Number(found[1]) * 1024 ** power);
+}
+
 /** Exact, for a title or a proof: "1,073,741,824 bytes". */
 export function exactBytes(size: number): string {
   return `${number(size, 0)} ${size === 1 ? "byte" : "bytes"}`;

@@ -9,13 +9,13 @@ import { lazy, Suspense, useState } from "react";
 import { api, ask } from "../../api/client";
 import type { UserAccount, UserChange } from "../../api/generated";
 import { keys, queries, useMe } from "../../api/queries";
+import { AdminOnly } from "../../components/AdminOnly";
 import { PageHeader } from "../../components/PageHeader";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
 import { ago, exactTime } from "../../util/time";
 import { useNow } from "../../util/useNow";
-import { Denied } from "../Problems";
 
 const UserDialog = lazy(() => import("./UserDialog"));
 const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
@@ -24,8 +24,7 @@ type Asked = { what: "create" } | { what: "password" | "delete"; user: UserAccou
 
 export function Users() {
   const me = useMe().data;
-  if (!me) return null;
-  return me.is_admin ? <UserList own={me.id} /> : <Denied />;
+  return <AdminOnly>{me && <UserList own={me.id} />}</AdminOnly>;
 }
 
 function UserList({ own }: { own: string }) {
@@ -62,13 +61,25 @@ function UserList({ own }: { own: string }) {
   );
 }
 
+/** Both switches can be flipped back; the logins that a disabling ended stay ended. Pure. */
+export function opposite({ is_admin, disabled }: UserChange): UserChange {
+  return typeof is_admin === "boolean" ? { is_admin: !is_admin } : { disabled: !disabled };
+}
+
+function failed(error: Error) {
+  toast(error.message, "error");
+}
+
 function useChange(user: UserAccount) {
   const client = useQueryClient();
+  const apply = (change: UserChange) => ask(api.PATCH("/api/users/{user_id}", { params: { path: { user_id: user.id } }, body: change }));
+  const refresh = () => client.invalidateQueries({ queryKey: keys.users });
+  const undo = (change: UserChange) => apply(opposite(change)).catch(failed).finally(refresh);
   return useMutation({
-    mutationFn: (change: UserChange) => ask(api.PATCH("/api/users/{user_id}", { params: { path: { user_id: user.id } }, body: change })),
-    onSuccess: () => toast(text.users.changed(user.username)),
-    onError: (error) => toast(error.message, "error"),
-    onSettled: () => client.invalidateQueries({ queryKey: keys.users }),
+    mutationFn: apply,
+    onSuccess: (_, change) => toast(text.users.changed(user.username), "success", () => undo(change)),
+    onError: failed,
+    onSettled: refresh,
   });
 }
 

@@ -10,17 +10,18 @@ import { queries } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { Queue, SystemStatus } from "../../api/types";
 import { PageHeader } from "../../components/PageHeader";
-import { ProgressBar } from "../../components/ProgressBar";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
+import { StorageGauge } from "../../components/StorageGauge";
 import { toneVar, type Tone } from "../../components/status";
 import { useCancel } from "../../components/useCancel";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { ago } from "../../util/time";
-import { bytes, count, GB, percent } from "../../util/units";
+import { bytes, count, GB } from "../../util/units";
 import { useNow } from "../../util/useNow";
 import { EndedList } from "../history/EndedList";
 import { COPYING, Lane } from "../queue/Lane";
+import { Machine } from "./Machine";
 
 export function Dashboard() {
   const polling = usePolling();
@@ -40,6 +41,7 @@ export function Dashboard() {
         <Box sx={{ display: "grid", gap: 3, gridTemplateColumns: "minmax(0, 1fr)" }}>
           <Attention system={status} queue={queue.data} />
           <Numbers system={status} />
+          <Machine />
           <Box component="section" aria-label={text.dashboard.lanes} sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
             <Lane title={text.queue.copyLane} idle={text.queue.idleCopy} jobs={active.filter((job) => COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
             <Lane title={text.queue.uploadLane} idle={text.queue.idleUpload} jobs={active.filter((job) => !COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
@@ -145,17 +147,12 @@ function Numbers({ system }: { system: SystemStatus }) {
 }
 
 function Storage({ system }: { system: SystemStatus }) {
-  const disk = system.disk_space;
   return (
     <Card component="section" sx={{ p: 2.5 }}>
       <Typography variant="h2" sx={{ mb: 1.5 }}>
         {text.dashboard.storage}
       </Typography>
-      <Typography sx={{ fontSize: "1.375rem", fontWeight: 660, mb: 1, color: disk.low ? "warning.main" : "text.primary" }}>{text.disk.free(bytes(disk.free_gb * GB))}</Typography>
-      <ProgressBar bar={{ kind: "determinate", value: disk.percent_used }} label={text.dashboard.storage} />
-      <Typography variant="caption" component="p" sx={{ color: "text.secondary", mt: 1 }}>
-        {text.disk.hint(bytes(disk.used_gb * GB), bytes(disk.total_gb * GB), percent(disk.percent_used / 100))}
-      </Typography>
+      <StorageGauge disk={system.disk_space} />
     </Card>
   );
 }

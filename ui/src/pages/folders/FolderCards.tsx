@@ -3,7 +3,7 @@ import Card from "@mui/material/Card";
 import Checkbox from "@mui/material/Checkbox";
 import Typography from "@mui/material/Typography";
 
-import { Pick } from "../../components/Field";
+import { Pick } from "../../components/Pick";
 import { text } from "../../text/en";
 import { day } from "../../util/time";
 import { bytes } from "../../util/units";

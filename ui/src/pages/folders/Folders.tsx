@@ -1,10 +1,10 @@
 import Box from "@mui/material/Box";
 import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
+import Checkbox from "@mui/material/Checkbox";
 import FormControlLabel from "@mui/material/FormControlLabel";
-import Switch from "@mui/material/Switch";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { FolderSearch, RefreshCw, X } from "lucide-react";
+import { FolderSearch, RefreshCw } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { useNavigate } from "react-router";
 
@@ -27,6 +27,7 @@ import { useWide } from "../../util/useWide";
 import { FolderCards } from "./FolderCards";
 import { FolderTable } from "./FolderTable";
 import { offered, type Sort, SORTS } from "./offer";
+import { PlacePicks } from "./PlacePicks";
 import { Unreadable } from "./Unreadable";
 
 const Review = lazy(() => import("./Review"));
@@ -104,19 +105,9 @@ export function Folders() {
       />
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, mb: 2 }}>
         <SearchField label={text.folders.search} value={asked.q ?? ""} onChange={(q) => set({ q })} />
-        {asked.level1 && (
-          <Button
-            variant="outlined"
-            endIcon={<X size={15} aria-hidden />}
-            aria-label={text.folders.leaveLevel}
-            onClick={() => set({ level1: null, level2: null })}
-            sx={{ maxWidth: "100%", textAlign: "start" }}
-          >
-            {text.folders.allIn([asked.level1, asked.level2].filter(Boolean).join(" / "))}
-          </Button>
-        )}
+        <PlacePicks asked={asked} onPick={(level1, level2) => set({ level1, level2 })} />
         <FormControlLabel
-          control={<Switch size="small" checked={Boolean(asked.include)} onChange={(_, on) => set({ archived: on ? "1" : null })} />}
+          control={<Checkbox size="small" checked={Boolean(asked.include)} onChange={(_, on) => set({ archived: on ? "1" : null })} />}
           label={text.folders.showArchived}
           slotProps={{ typography: { variant: "body2" } }}
           sx={{ ml: 0.5, minHeight: 36 }}

@@ -11,9 +11,9 @@ import { ArrowRight, ShieldCheck, X } from "lucide-react";
 import { useState } from "react";
 import { useNavigate } from "react-router";
 
-import { api, ask } from "../../api/client";
 import { fromThrown } from "../../api/errors";
 import { keys, queries } from "../../api/queries";
+import { queueFolder } from "../../api/queueFolder";
 import type { Folder } from "../../api/types";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
@@ -37,6 +37,7 @@ function useQueuing(onQueued: Props["onQueued"], onClose: () => void) {
   const client = useQueryClient();
   const navigate = useNavigate();
   const [done, setDone] = useState<number | null>(null);
+  const [waiting, setWaiting] = useState(false);
   const [refused, setRefused] = useState<ReadonlyMap<string, string>>(new Map());
   const start = async (folders: Folder[], keepSource: boolean) => {
     const failures = new Map<string, string>();
@@ -46,11 +47,12 @@ function useQueuing(onQueued: Props["onQueued"], onClose: () => void) {
       setDone(index);
       try {
         // oxlint-disable-next-line no-await-in-loop -- the order of the queue is the order of the list
-        await ask(api.POST("/api/jobs", { body: { folder_path: folder.path, keep_source: keepSource } }));
+        await queueFolder(folder.path, { keepSource, onWait: () => setWaiting(true) });
         queued.push(folder.path);
       } catch (thrown) {
         failures.set(folder.path, fromThrown(thrown).message);
       }
+      setWaiting(false);
     }
     setDone(null);
     setRefused(failures);
@@ -61,14 +63,14 @@ function useQueuing(onQueued: Props["onQueued"], onClose: () => void) {
     onClose();
     await navigate(paths.queue());
   };
-  return { start, done, refused };
+  return { start, done, waiting, refused };
 }
 
 export default function Review({ folders: asked, onClose, onQueued }: Props) {
   const [out, setOut] = useState<ReadonlySet<string>>(new Set());
   const [keepSource, setKeepSource] = useState(false);
   const folders = asked.filter((folder) => !out.has(folder.path));
-  const { start, done, refused } = useQueuing((queued) => {
+  const { start, done, waiting, refused } = useQueuing((queued) => {
     setOut((old) => new Set([...old, ...queued]));
     onQueued(queued);
   }, onClose);
@@ -96,6 +98,11 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
         </IconButton>
       </Box>
       <Box sx={{ flex: 1, overflowY: "auto", px: 3, pb: 2, display: "grid", gap: 2, alignContent: "start" }} tabIndex={0} role="group" aria-labelledby="review-title">
+        {waiting && (
+          <Alert severity="info" role="status">
+            {text.review.waiting}
+          </Alert>
+        )}
         {refused.size > 0 && (
           <Alert severity="error" role="alert">
             {folders.length === asked.length ? text.review.allFailed : text.review.failed(refused.size, asked.length)}

@@ -16,10 +16,12 @@ import { PageHeader } from "../../components/PageHeader";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { useCancel } from "../../components/useCancel";
+import { useControl } from "../../components/useControl";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { Facts } from "./Facts";
 import { Outcome } from "./Outcome";
+import { useQueueing } from "./useQueueing";
 import { Proofs } from "./Proofs";
 import { Timeline } from "./Timeline";
 
@@ -109,30 +111,23 @@ function Actions({ job }: { job: JobDetail }) {
     onError: (error) => toast(error.message, "error"),
     onSettled: refresh,
   });
-  const again = useMutation({
-    mutationFn: () => ask(api.POST("/api/jobs", { body: { folder_path: job.source_path, keep_source: job.keep_source } })),
-    onSuccess: (made) => {
+  const again = useQueueing({
+    onQueued: (made) => {
       toast(text.job.again(job.folder_name));
-      void navigate(paths.job(made.job_id));
+      void navigate(paths.job(made));
     },
-    onError: (error) => toast(error.message, "error"),
     onSettled: refresh,
   });
-  const control = useMutation({
-    mutationFn: (action: "pause" | "resume") => ask(api.POST("/api/tasks/{task_id}/control", { params: { path: { task_id: job.job_id } }, body: { action } })),
-    onSuccess: (_, action) => toast(action === "pause" ? text.job.paused : text.job.resumed, "info"),
-    onError: (error) => toast(error.message, "error"),
-    onSettled: refresh,
-  });
+  const control = useControl();
   return (
     <>
       {jobCan.pause(job) && (
-        <Button variant="outlined" startIcon={<Pause size={16} aria-hidden />} loading={control.isPending} onClick={() => control.mutate("pause")}>
+        <Button variant="outlined" startIcon={<Pause size={16} aria-hidden />} loading={control.busy} onClick={() => control.pause([job.job_id])}>
           {text.job.pause}
         </Button>
       )}
       {jobCan.resume(job) && (
-        <Button variant="contained" startIcon={<Play size={16} aria-hidden />} loading={control.isPending} onClick={() => control.mutate("resume")}>
+        <Button variant="contained" startIcon={<Play size={16} aria-hidden />} loading={control.busy} onClick={() => control.resume([job.job_id])}>
           {text.job.resume}
         </Button>
       )}
@@ -142,7 +137,7 @@ function Actions({ job }: { job: JobDetail }) {
         </Button>
       )}
       {jobCan.archiveAgain(job) && (
-        <Button variant="outlined" startIcon={<Archive size={16} aria-hidden />} loading={again.isPending} onClick={() => again.mutate()}>
+        <Button variant="outlined" startIcon={<Archive size={16} aria-hidden />} loading={again.busy} onClick={() => again.start(job.source_path, job.keep_source)}>
           {text.job.archiveAgain}
         </Button>
       )}
@@ -159,6 +154,11 @@ function Actions({ job }: { job: JobDetail }) {
         </Button>
       )}
       {cancel.dialog}
+      {again.waiting && (
+        <Alert severity="info" role="status" sx={{ flexBasis: "100%", maxWidth: 560 }}>
+          {text.job.againSoon}
+        </Alert>
+      )}
     </>
   );
 }

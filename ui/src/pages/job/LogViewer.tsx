@@ -6,13 +6,15 @@ import Typography from "@mui/material/Typography";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown, CircleX, Download, Info, TriangleAlert, WrapText } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { Link as RouterLink, useLocation } from "react-router";
 
 import type { JobLogLine } from "../../api/types";
-import { Pick } from "../../components/Field";
+import { Pick } from "../../components/Pick";
 import { SearchField } from "../../components/SearchField";
 import { ErrorPanel, SkeletonRows } from "../../components/states";
 import { text } from "../../text/en";
 import { MONO } from "../../theme/theme";
+import { lineOf } from "../../util/paths";
 import { clock, exactTime } from "../../util/time";
 import { useLog } from "./useLog";
 
@@ -40,6 +42,11 @@ export default function LogViewer({ jobId, folder }: { jobId: string; folder: st
   const [wrap, setWrap] = useState(true);
   const all = log.data?.lines;
   const lines = useMemo(() => filtered(all ?? [], level, find), [all, level, find]);
+  const target = lineOf(useLocation().hash);
+  const missing = target !== null && all !== undefined && !all.some((line) => line.id === target);
+  useEffect(() => {
+    if (missing && older) older();
+  }, [missing, older]);
   return (
     <Card component="section" aria-labelledby="log-title">
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, p: 2, borderBottom: 1, borderColor: "divider" }}>
@@ -65,7 +72,12 @@ export default function LogViewer({ jobId, folder }: { jobId: string; folder: st
         </Box>
       )}
       {!log.error && !log.data && <SkeletonRows rows={6} height={28} />}
-      {log.data && <Lines lines={lines} wrap={wrap} find={find} filtered={Boolean(level || find)} older={log.data.total > log.data.lines.length ? older : null} />}
+      {missing && !older && (
+        <Typography variant="body2" role="status" sx={{ px: 2, pt: 1.5, color: "text.secondary" }}>
+          {text.log.gone}
+        </Typography>
+      )}
+      {log.data && <Lines lines={lines} wrap={wrap} find={find} target={target} filtered={Boolean(level || find)} older={log.data.total > log.data.lines.length ? older : null} />}
     </Card>
   );
 }
@@ -81,13 +93,15 @@ interface LinesProps {
   wrap: boolean;
   find: string;
   filtered: boolean;
+  /** The line that the address points to. */
+  target: number | null;
   older: (() => void) | null;
 }
 
 /** Follows the end until the reader scrolls up; a button leads back. Only what is in sight is in the document. */
-function Lines({ lines, wrap, find, filtered: narrowed, older }: LinesProps) {
+function Lines({ lines, wrap, find, filtered: narrowed, target, older }: LinesProps) {
   const box = useRef<HTMLDivElement>(null);
-  const [following, setFollowing] = useState(true);
+  const [following, setFollowing] = useState(target === null);
   const [seen, setSeen] = useState(0);
   const virtual = useVirtualizer({
     count: lines.length,
@@ -100,6 +114,15 @@ function Lines({ lines, wrap, find, filtered: narrowed, older }: LinesProps) {
   useEffect(() => {
     if (following && lines.length > 0) virtual.scrollToIndex(lines.length - 1, { align: "end" });
   }, [following, last, lines.length, virtual]);
+  const at = target === null ? -1 : lines.findIndex((line) => line.id === target);
+  const shown = useRef<number | null>(null);
+  useEffect(() => {
+    if (at < 0 || shown.current === target) return; // once per address: afterwards the reader scrolls
+    shown.current = target;
+    setFollowing(false);
+    virtual.scrollToIndex(at, { align: "center" });
+    box.current?.scrollIntoView({ block: "center" });
+  }, [at, target, virtual]);
   const onScroll = () => {
     const element = box.current;
     if (!element) return;
@@ -140,7 +163,7 @@ function Lines({ lines, wrap, find, filtered: narrowed, older }: LinesProps) {
                   style={{ transform: `translateY(${item.start}px)` }}
                   sx={{ position: "absolute", insetInlineStart: 0, top: 0, minWidth: "100%", width: wrap ? "100%" : "max-content" }}
                 >
-                  <Line line={line} wrap={wrap} find={find} />
+                  <Line line={line} wrap={wrap} find={find} marked={line.id === target} />
                 </Box>
               )
             );
@@ -165,12 +188,31 @@ function Lines({ lines, wrap, find, filtered: narrowed, older }: LinesProps) {
   );
 }
 
-function Line({ line, wrap, find }: { line: JobLogLine; wrap: boolean; find: string }) {
+function Line({ line, wrap, find, marked }: { line: JobLogLine; wrap: boolean; find: string; marked: boolean }) {
   const { icon: Icon, color } = LEVEL_LOOK[line.level];
   return (
-    <Box sx={{ display: "flex", gap: 1.25, px: 2, "&:hover": { backgroundColor: "action.hover" }, color: line.level === "INFO" ? "text.primary" : color }}>
-      <Box component="time" dateTime={line.timestamp} title={exactTime(line.timestamp)} sx={{ color: "text.secondary", flexShrink: 0, display: { xs: "none", sm: "inline" } }}>
-        {clock(line.timestamp)}
+    <Box
+      id={`line-${line.id}`}
+      aria-current={marked ? "location" : undefined}
+      sx={{
+        display: "flex",
+        gap: 1.25,
+        px: 2,
+        backgroundColor: marked ? "color-mix(in srgb, var(--mui-palette-primary-main) 14%, transparent)" : undefined,
+        "&:hover": { backgroundColor: marked ? undefined : "action.hover" },
+        color: line.level === "INFO" ? "text.primary" : color,
+      }}
+    >
+      <Box
+        component={RouterLink}
+        to={`#line-${line.id}`}
+        replace
+        preventScrollReset
+        title={exactTime(line.timestamp)}
+        aria-label={text.log.link(clock(line.timestamp))}
+        sx={{ color: "text.secondary", textDecoration: "none", flexShrink: 0, display: { xs: "none", sm: "inline" }, "&:hover": { textDecoration: "underline" } }}
+      >
+        <time dateTime={line.timestamp}>{clock(line.timestamp)}</time>
       </Box>
       <Box component="span" role="img" aria-label={line.level} title={line.level} sx={{ color, flexShrink: 0, display: "inline-flex", alignItems: "center", height: ROW }}>
         <Icon size={14} aria-hidden />

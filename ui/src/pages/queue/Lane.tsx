@@ -9,6 +9,7 @@ import { jobCan } from "../../api/jobCan";
 import type { JobSummary } from "../../api/types";
 import { ProgressBar } from "../../components/ProgressBar";
 import { StatusChip } from "../../components/StatusChip";
+import { PauseButton } from "./PauseButton";
 import { useMoving } from "../../components/useMoving";
 import { text } from "../../text/en";
 import { laneBar } from "../../util/job";
@@ -75,6 +76,7 @@ function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) 
           <StatusChip job={job} />
           <Figures job={job} moving={moving} stalled={stalled} />
         </Box>
+        <PauseButton job={job} />
         <Button size="small" variant="outlined" disabled={!jobCan.cancel(job)} title={jobCan.cancel(job) || job.cancelling ? undefined : text.cancel.notNow} onClick={() => onCancel(job)} aria-label={text.queue.cancelOne(job.folder_name)}>
           {text.queue.cancel}
         </Button>

@@ -8,6 +8,7 @@ import { History, Inbox } from "lucide-react";
 import { useState } from "react";
 import { Link as RouterLink } from "react-router";
 
+import { jobCan } from "../../api/jobCan";
 import { queries } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { JobSummary } from "../../api/types";
@@ -15,21 +16,27 @@ import { BulkBar } from "../../components/BulkBar";
 import { PageHeader } from "../../components/PageHeader";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { useCancel } from "../../components/useCancel";
+import { useControl } from "../../components/useControl";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { bytes } from "../../util/units";
 import { COPYING, Lane } from "./Lane";
 import { Announcer } from "./Announcer";
+import { PauseButton } from "./PauseButton";
+import { useMove } from "./useMove";
 import { WaitingList } from "./WaitingList";
 
 export function Queue() {
   const queue = useQuery({ ...queries.queue(), refetchInterval: usePolling() });
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const cancel = useCancel(() => setSelected(new Set()));
+  const control = useControl();
+  const move = useMove();
   const data = queue.data;
   const active = data?.active_jobs ?? [];
   const waiting = data?.queued_jobs ?? [];
   const chosen = waiting.filter((job) => selected.has(job.job_id));
+  const chosenIds = chosen.map((job) => job.job_id);
   const toggle = (ids: string[], on: boolean) =>
     setSelected((old) => {
       const next = new Set(old);
@@ -64,7 +71,7 @@ export function Queue() {
             <Lane title={text.queue.copyLane} idle={text.queue.idleCopy} jobs={active.filter((job) => COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
             <Lane title={text.queue.uploadLane} idle={text.queue.idleUpload} jobs={active.filter((job) => !COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
           </Box>
-          <UploadWaiters jobs={data.waiting_upload_jobs} />
+          <UploadWaiters jobs={data.waiting_upload_jobs} onCancel={(job) => cancel.ask([job])} />
           <Typography variant="h2" sx={{ mb: 1.25 }}>
             {text.queue.waiting(waiting.length)}
           </Typography>
@@ -83,7 +90,7 @@ export function Queue() {
               </EmptyState>
             </Card>
           ) : (
-            <WaitingList jobs={waiting} selected={selected} onToggle={toggle} onCancel={(job) => cancel.ask([job])} />
+            <WaitingList jobs={waiting} selected={selected} onToggle={toggle} onMove={move} onCancel={(job) => cancel.ask([job])} />
           )}
           {chosen.length > 0 && (
             <BulkBar
@@ -91,6 +98,19 @@ export function Queue() {
               actions={
                 <>
                   <Button onClick={() => setSelected(new Set())}>{text.folders.clearSelection}</Button>
+                  <Button variant="outlined" onClick={() => move(chosenIds, "top")}>
+                    {text.queue.moveTop}
+                  </Button>
+                  {chosen.some((job) => !job.paused && !job.cancelling) && (
+                    <Button variant="outlined" disabled={control.busy} onClick={() => control.pause(chosen.filter((job) => !job.paused && !job.cancelling).map((job) => job.job_id))}>
+                      {text.queue.pauseSelected}
+                    </Button>
+                  )}
+                  {chosen.some((job) => job.paused) && (
+                    <Button variant="outlined" disabled={control.busy} onClick={() => control.resume(chosen.filter((job) => job.paused).map((job) => job.job_id))}>
+                      {text.queue.resumeSelected}
+                    </Button>
+                  )}
                   <Button variant="outlined" color="error" onClick={() => cancel.ask(chosen)}>
                     {text.queue.cancelSelected(chosen.length)}
                   </Button>
@@ -107,7 +127,7 @@ export function Queue() {
   );
 }
 
-function UploadWaiters({ jobs }: { jobs: JobSummary[] }) {
+function UploadWaiters({ jobs, onCancel }: { jobs: JobSummary[]; onCancel: (job: JobSummary) => void }) {
   if (jobs.length === 0) return null;
   return (
     <Box component="section" sx={{ mb: 3 }}>
@@ -121,8 +141,14 @@ function UploadWaiters({ jobs }: { jobs: JobSummary[] }) {
               {job.folder_name}
             </Link>
             <Typography variant="caption" sx={{ color: "text.secondary", whiteSpace: "nowrap" }}>
-              {job.archive_size_bytes === null ? "" : bytes(job.archive_size_bytes)}
+              {[job.paused ? text.queue.paused : job.cancelling ? text.status.cancelling : null, job.archive_size_bytes === null ? null : bytes(job.archive_size_bytes)].filter(Boolean).join(" · ")}
             </Typography>
+            <Box sx={{ display: "flex", alignItems: "center", gap: 0.75 }}>
+              <PauseButton job={job} />
+              <Button size="small" variant="outlined" disabled={!jobCan.cancel(job)} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
+                {text.queue.cancel}
+              </Button>
+            </Box>
           </Box>
         ))}
       </Card>

@@ -20,11 +20,15 @@ import { bytes } from "../../util/units";
 import { useListState } from "../../util/useListState";
 import { useNow } from "../../util/useNow";
 import { useWide } from "../../util/useWide";
+import { MoveButtons } from "./MoveButtons";
+import { PauseButton } from "./PauseButton";
+import type { Goal } from "./useMove";
 
 interface Props {
   jobs: QueuedJob[];
   selected: ReadonlySet<string>;
   onToggle: (ids: string[], on: boolean) => void;
+  onMove: (ids: string[], to: Goal) => void;
   onCancel: (job: QueuedJob) => void;
 }
 
@@ -51,7 +55,7 @@ export function WaitingList(props: Props) {
   );
 }
 
-function WaitingTable({ jobs, selected, onToggle, onCancel }: Props) {
+function WaitingTable({ jobs, selected, onToggle, onMove, onCancel }: Props) {
   const now = useNow(30_000);
   const chosen = jobs.filter((job) => selected.has(job.job_id)).length;
   return (
@@ -73,8 +77,8 @@ function WaitingTable({ jobs, selected, onToggle, onCancel }: Props) {
               {text.queue.size}
             </TableCell>
             <TableCell sx={{ width: "22%" }}>{text.queue.reason}</TableCell>
-            <TableCell sx={{ width: 170 }}>{text.queue.by}</TableCell>
-            <TableCell sx={{ width: 116 }}>{text.folders.action}</TableCell>
+            <TableCell sx={{ width: 130 }}>{text.queue.by}</TableCell>
+            <TableCell sx={{ width: 244 }}>{text.folders.action}</TableCell>
           </TableRow>
         </TableHead>
         <TableBody>
@@ -107,9 +111,13 @@ function WaitingTable({ jobs, selected, onToggle, onCancel }: Props) {
                 </Typography>
               </TableCell>
               <TableCell>
-                <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
-                  {text.queue.cancel}
-                </Button>
+                <Box sx={{ display: "flex", alignItems: "center", ml: -1 }}>
+                  <MoveButtons job={job} last={jobs.length} onMove={(to) => onMove([job.job_id], to)} />
+                  <PauseButton job={{ ...job, status: "queued" }} />
+                  <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)} sx={{ ml: 0.75 }}>
+                    {text.queue.cancel}
+                  </Button>
+                </Box>
               </TableCell>
             </TableRow>
           ))}
@@ -119,7 +127,7 @@ function WaitingTable({ jobs, selected, onToggle, onCancel }: Props) {
   );
 }
 
-function WaitingCards({ jobs, selected, onToggle, onCancel }: Props) {
+function WaitingCards({ jobs, selected, onToggle, onMove, onCancel }: Props) {
   const now = useNow(30_000);
   return (
     <Box component="ol" sx={{ listStyle: "none", p: 0, m: 0, display: "grid", gap: 1 }}>
@@ -139,10 +147,12 @@ function WaitingCards({ jobs, selected, onToggle, onCancel }: Props) {
               {job.folder_size_bytes === null ? "" : `${bytes(job.folder_size_bytes)} · `}
               {text.job.requestedBy(ago(job.created_at, now), job.created_by)}
             </Typography>
-            <Box sx={{ display: "flex", alignItems: "center", justifyContent: "space-between", gap: 1, mt: 0.5 }}>
-              <Typography variant="caption" sx={{ color: "text.secondary" }}>
-                {text.queue.reason} {reason(job)}
-              </Typography>
+            <Typography variant="caption" component="p" sx={{ color: "text.secondary" }}>
+              {text.queue.reason} {reason(job)}
+            </Typography>
+            <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", justifyContent: "flex-end", columnGap: 0.5, mt: 0.25 }}>
+              <MoveButtons job={job} last={jobs.length} onMove={(to) => onMove([job.job_id], to)} />
+              <PauseButton job={{ ...job, status: "queued" }} />
               <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
                 {text.queue.cancel}
               </Button>

@@ -1,22 +1,18 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
-import Card from "@mui/material/Card";
 import FormControlLabel from "@mui/material/FormControlLabel";
 import Switch from "@mui/material/Switch";
 import ToggleButton from "@mui/material/ToggleButton";
 import ToggleButtonGroup from "@mui/material/ToggleButtonGroup";
 import Typography from "@mui/material/Typography";
-import { Users } from "lucide-react";
-import type { ReactNode } from "react";
-import { Link } from "react-router";
 
 import { useMe } from "../../api/queries";
 import { PageHeader } from "../../components/PageHeader";
 import { PasswordForm } from "../../components/PasswordForm";
+import { Section } from "../../components/Section";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
-import { paths } from "../../util/paths";
 import { type Preferences, setPreference, usePreferences } from "../../theme/preferences";
+import { Tokens } from "./Tokens";
 
 export function Settings() {
   const user = useMe().data;
@@ -41,15 +37,6 @@ export function Settings() {
             </Typography>
           </Box>
         </Section>
-        {user?.is_admin && (
-          <Section title={text.nav.admin}>
-            <Box>
-              <Button component={Link} to={paths.adminUsers()} variant="outlined" startIcon={<Users size={16} aria-hidden />}>
-                {text.nav.users}
-              </Button>
-            </Box>
-          </Section>
-        )}
         {user && (
           <>
             <Section title={text.settings.profile}>
@@ -73,26 +60,11 @@ export function Settings() {
                 <PasswordForm username={user.username} onDone={() => toast(text.password.done)} />
               </Box>
             </Section>
+            <Tokens user={user} />
           </>
         )}
       </Box>
     </>
-  );
-}
-
-function Section({ title, hint, children }: { title: string; hint?: string; children: ReactNode }) {
-  return (
-    <Card component="section" sx={{ p: { xs: 2, sm: 3 } }}>
-      <Typography variant="h2" sx={{ mb: hint ? 0.25 : 2 }}>
-        {title}
-      </Typography>
-      {hint && (
-        <Typography variant="body2" sx={{ color: "text.secondary", mb: 2 }}>
-          {hint}
-        </Typography>
-      )}
-      <Box sx={{ display: "grid", gap: 2 }}>{children}</Box>
-    </Card>
   );
 }
 

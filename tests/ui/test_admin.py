@@ -1,0 +1,234 @@
+"""What administrators and owners of tokens do, in a real browser against the real stack; the order of the queue; what can be taken back."""
+
+import os
+import re
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Browser, StorageState, expect
+
+from tests.support.stack import Stack
+from tests.ui.browser import PHONE, login, new_context
+from tests.ui.conftest import Person, scan
+from tests.ui.test_browser import heading, live, open_job
+
+
+def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
+    """Every service with its process, the foundations, the storage; a failed job is an alert that leads to it; Globus is checked."""
+    broken = stack.folder(name="Cannot be packed")
+    os.mkfifo(broken / "pipe")
+    stack.wait(stack.archive(broken), "failed")
+    page = person.page
+    page.goto("/admin/system")
+    for service in ("scanner", "compressor", "uploader", "gateway"):
+        expect(page.locator(f'[data-instance="{service}"]').first).to_contain_text("Running")
+    expect(page.get_by_text("Every event is published")).to_be_visible(timeout=30_000)
+    expect(page.locator('[data-globus="emulated"]')).to_contain_text("not to a real collection")
+    page.get_by_role("button", name="Check the connection").click()
+    expect(page.get_by_text("Everything that an upload needs works.")).to_be_visible(timeout=30_000)
+    expect(page.locator('[data-listed="yes"]')).to_have_count(2)
+    alert = page.locator('[data-alert="job_failed"]').filter(has_text=broken.name)
+    alert.get_by_role("link", name="Open the job").click()
+    expect(heading(page, broken.name)).to_be_visible()
+
+
+def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
+    """A wrong value is told beside its field, unsaved changes are guarded, who changed it is shown, and the default comes back."""
+    page = person.page
+    page.goto("/admin/config")
+    uploads = page.locator('[data-setting="upload_limit"]')
+    field = uploads.get_by_role("textbox")
+    field.fill("65")
+    page.get_by_role("button", name="Save").click()
+    expect(uploads).to_contain_text("Must be a whole number from 1 to 64.")
+    expect(field).to_be_focused()
+    field.fill("3")
+    page.locator('[data-setting="min_free_disk"]').get_by_role("textbox").fill("90 MB")
+    expect(page.get_by_role("region", name="Unsaved changes")).to_contain_text("Uploads: 1 → 3")
+
+    page.get_by_role("link", name="Queue").first.click()
+    dialog = page.get_by_role("dialog", name="Leave without saving?")
+    dialog.get_by_role("button", name="Stay here").click()
+    expect(heading(page, "Configuration")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("2 settings are saved.")).to_be_visible()
+    expect(uploads).to_contain_text("Changed by admin")
+    assert stack.http.get("/api/config").json()["upload_limit"] == 3
+    assert stack.http.get("/api/config").json()["min_free_disk"] == 90 << 20
+
+    for name in ("Uploads", "Space that is never used"):
+        page.get_by_role("button", name=f'Reset "{name}" to its default').click()
+    expect(uploads).to_contain_text("Goes back to the default: 1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Changed by")).to_have_count(0)
+    assert stack.http.get("/api/config").json()["overridden"] == []
+
+    page.get_by_role("link", name="Who changed what before").click()
+    expect(page.get_by_role("row").filter(has_text="upload_limit from 1 to 3")).to_be_visible()
+
+
+def test_the_audit_log_is_searched_paged_and_taken_away(person: Person, stack: Stack) -> None:
+    """Filters are in the address and survive a reload; pages go by cursor and back; the files hold what matches."""
+    for number in range(60):
+        stack.http.put("/api/config", json={"delete_limit": number % 2 + 1})
+    stack.http.put("/api/config", json={"reset": ["delete_limit"]})
+    page = person.page
+    page.goto("/admin/audit")
+    page.get_by_label("Action", exact=True).select_option("settings_changed")
+    page.get_by_label("User", exact=True).fill("admin")
+    expect(page).to_have_url(re.compile("action=settings_changed.*actor=admin"))
+    page.reload()
+    rows = page.locator("tr[data-action]")
+    expect(rows).to_have_count(50)
+    expect(page.locator('tr[data-action="settings_changed"]')).to_have_count(50)
+    page.get_by_role("button", name="Older").click()
+    expect(page).to_have_url(re.compile("cursor="))
+    expect(rows).not_to_have_count(50)
+    page.get_by_role("button", name="Newer").click()
+    expect(page.get_by_role("button", name="Newest")).to_have_count(0)
+    expect(rows).to_have_count(50)
+
+    for kind, begins in (("CSV", "id,at,actor"), ("NDJSON", '{"id":')):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=f"Download as {kind}").click()
+        lines = Path(download.value.path()).read_text().splitlines()
+        assert lines[0].startswith(begins)
+        assert all("settings_changed" in line for line in lines[1:])
+        assert len(lines) > 50
+    page.get_by_label("Search the sentences").fill("no such words anywhere")
+    expect(page.get_by_text("No entry matches")).to_be_visible()
+    page.get_by_role("button", name="Clear the filters").click()
+    expect(page).to_have_url(re.compile("/admin/audit$"))
+
+
+def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
+    """Its text is shown once; it opens the API within its scope; revoked, it opens nothing."""
+    page = person.page
+    page.goto("/settings")
+    page.get_by_role("button", name="Create token").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("nightly report")
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    token = page.locator("[data-new-token]").inner_text().strip()
+    with httpx.Client(base_url=stack.http.base_url, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+        assert client.get("/api/queue").status_code == 200
+        assert client.delete("/api/jobs/completed").status_code == 403
+        dialog.get_by_role("button", name="I have copied it").click()
+        expect(dialog).to_be_hidden()
+        page.reload()
+        expect(page.locator('[data-token="nightly report"]')).to_contain_text("last used")
+        expect(page.get_by_text(token)).to_have_count(0)
+        page.get_by_role("button", name="Revoke nightly report").click()
+        page.get_by_role("dialog").get_by_role("button", name="Revoke the token").click()
+        expect(page.locator('[data-token="nightly report"]')).to_have_count(0)
+        assert client.get("/api/queue").status_code == 401
+
+
+def test_the_queue_is_put_in_order(person: Person, browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
+    """Down and to the top, seen by the other as well; pause and resume one or many; all cancelled at once."""
+    folders = [stack.folder(name=f"Order {letter}") for letter in "ABC"]
+    page = person.page
+    context, watch = new_context(browser, origin, storage_state=login_state)
+    other = context.new_page()
+    other.goto("/queue")
+    live(other)
+    with stack.frozen("compressor"):
+        for folder in folders:
+            stack.archive(folder)
+        page.goto("/queue")
+        live(page)
+        for watched in (page, other):
+            expect(watched.locator("tr[data-row]")).to_contain_text(["Order A", "Order B", "Order C"])
+        page.get_by_role("button", name="Move Order C to the top").click()
+        expect(page.locator("tr[data-row]")).to_contain_text(["Order C", "Order A", "Order B"])
+        page.get_by_role("button", name="Move Order A down").click()
+        for watched in (page, other):
+            expect(watched.locator("tr[data-row]")).to_contain_text(["Order C", "Order B", "Order A"])
+        page.get_by_role("button", name="Pause Order B").click()
+        expect(page.locator("tr[data-row]").nth(1)).to_contain_text("Paused")
+        page.get_by_role("button", name="Resume Order B").click()
+        expect(page.get_by_role("button", name="Pause Order B")).to_be_visible()
+        page.get_by_label("Select all waiting jobs").check()
+        page.get_by_role("button", name="Pause", exact=True).click()
+        expect(other.get_by_role("button", name=re.compile("^Resume Order"))).to_have_count(3)
+        page.get_by_role("button", name="Cancel 3 jobs").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel 3 jobs").click()
+        expect(other.get_by_text("Nothing is waiting")).to_be_visible()
+    context.close()
+    assert watch.complaints == []
+
+
+def test_places_are_chosen_from_lists(person: Person, stack: Stack) -> None:
+    """Level 1, then level 2 below it; both in the address."""
+    places = [("Choice", "2023", "Old one"), ("Choice", "2024", "New one"), ("Other choice", "2024", "Third one")]
+    for level1, level2, name in places:
+        stack.folder(name=name, level1=level1, level2=level2)
+    scan(stack, *(name for _, _, name in places))
+    page = person.page
+    page.goto("/folders")
+    page.get_by_label("Category", exact=True).select_option("Choice")
+    expect(page.locator("tr[data-row]")).to_have_count(2)
+    page.get_by_label("Subcategory").select_option("2024")
+    expect(page.locator("tr[data-row]")).to_contain_text(["New one"])
+    expect(page).to_have_url(re.compile("level1=Choice&level2=2024"))
+    page.get_by_label("Category", exact=True).select_option("")
+    expect(page.locator("tr[data-row]").filter(has_text="Third one")).to_have_count(1)
+
+
+def test_a_line_of_the_log_has_an_address(person: Person, stack: Stack) -> None:
+    """A click on its time makes the address; opened anew, it leads to that very line."""
+    folder = stack.folder(name="Linked")
+    stack.wait(stack.archive(folder), "completed")
+    page = person.page
+    open_job(stack, page, folder)
+    page.get_by_role("log").get_by_role("link").first.click()
+    expect(page).to_have_url(re.compile(r"#line-\d+$"))
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    line = page.locator('[aria-current="location"]')
+    expect(line).to_be_in_viewport()
+    assert line.get_attribute("id") == address.partition("#")[2]
+
+
+def test_a_clearing_is_taken_back(person: Person, stack: Stack) -> None:
+    """Completed jobs disappear for everybody, and come back by one click."""
+    folder = stack.folder(name="Comes back")
+    stack.wait(stack.archive(folder), "completed")
+    page = person.page
+    page.goto("/history?q=Comes")
+    expect(page.get_by_role("row", name=re.compile(folder.name))).to_be_visible()
+    page.get_by_role("button", name="Clear completed").click()
+    dialog = page.get_by_role("dialog")
+    number = re.sub(r"\D", "", dialog.locator("label").inner_text())
+    dialog.get_by_role("textbox").fill(number)
+    dialog.get_by_role("button", name="Clear them").click()
+    expect(page.get_by_text("No such job")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("row", name=re.compile(folder.name))).to_be_visible()
+
+
+def test_a_phone_reaches_every_page(browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
+    """What has no place in the bar is under "More"; pages of administrators are denied to others."""
+    context, watch = new_context(browser, origin, storage_state=login_state, viewport=PHONE, has_touch=True)
+    page = context.new_page()
+    page.goto("/queue")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("dialog").get_by_role("link", name="Audit log").click()
+    expect(heading(page, "Audit log")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    context.close()
+    assert watch.complaints == []
+
+    member = {"username": "member", "password": "a first password", "is_admin": False}
+    assert stack.http.post("/api/users", json=member).status_code == 201
+    context, watch = new_context(browser, origin)
+    page = context.new_page()
+    page.goto("/login")
+    login(page, "member", "a first password")
+    heading(page, "Folders").wait_for()
+    for path in ("/admin/system", "/admin/config", "/admin/audit"):
+        page.goto(path)
+        expect(heading(page, "This page is for administrators")).to_be_visible()
+    context.close()
+    assert watch.complaints == []
