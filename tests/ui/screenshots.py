@@ -112,6 +112,17 @@ def _proof(page: Page) -> None:
     page.get_by_role("heading", name="Stages").evaluate("(h) => window.scrollTo(0, h.getBoundingClientRect().top + scrollY - 80)")
 
 
+def _globus(page: Page) -> None:
+    page.get_by_role("button", name="Check the connection").click()
+    page.get_by_text("Everything that an upload needs works.").wait_for()
+
+
+def _edited(page: Page) -> None:
+    page.locator('[data-setting="upload_limit"]').get_by_role("textbox").fill("4")
+    page.locator('[data-setting="delete_limit"]').get_by_role("textbox").fill("65")
+    page.evaluate("() => window.scrollTo(0, 0)")
+
+
 def _palette(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.get_by_role("combobox").wait_for()
@@ -140,6 +151,8 @@ def main() -> None:
         for name, admin in (("jane.doe", False), ("m.lindqvist", True), ("trainee", False)):
             account = {"username": name, "password": "a first password", "is_admin": admin, "must_change_password": True}
             assert stack.http.post("/api/users", json=account).status_code == 201
+        assert stack.http.put("/api/config", json={"compress_limit": 2, "scan_interval_seconds": 600}).status_code == 200
+        assert stack.http.post("/api/tokens", json={"name": "nightly report", "scope": "read"}).status_code == 201
         done, failed = _history(stack)
         uploading = _busy(stack)
         _shoot(
@@ -157,6 +170,9 @@ def main() -> None:
                 "job-failed": (f"/jobs/{failed}", None),
                 "settings": ("/settings", None),
                 "users": ("/admin/users", None),
+                "system": ("/admin/system", _globus),
+                "configuration": ("/admin/config", _edited),
+                "audit": ("/admin/audit", None),
                 "palette": ("/queue", _palette),
             },
         )

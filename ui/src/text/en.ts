@@ -526,5 +526,9 @@ export const en = {
 };
 
 export type Text = typeof en;
-/** The language in use. A second one is a second object of the same type; "pseudo" is the tests' own. */
-export const text: Text = localStorage.getItem("cs-archiver.language") === "pseudo" ? pseudo(en) : en;
+/** The table in the language in use. A second one is a second object of the same type; "pseudo" is the tests' own. */
+export function spoken<T>(table: T): T {
+  return localStorage.getItem("cs-archiver.language") === "pseudo" ? pseudo(table) : table;
+}
+
+export const text: Text = spoken(en);

@@ -1,6 +1,7 @@
 /** The words of the administrators' pages and of API tokens: apart, so that other pages need not fetch them. As in en.ts otherwise. */
 import { count } from "../util/units";
 import { duration } from "../util/time";
+import { spoken } from "./en";
 import { plural } from "./plural";
 
 export const enAdmin = {
@@ -20,6 +21,7 @@ export const enAdmin = {
     once: "Copy it now: it is shown this once and kept nowhere in readable form.",
     token: "Token",
     usage: "Send it with each request:",
+    header: "Authorization: Bearer …",
     done: "I have copied it",
     none: "You have no tokens.",
     made: (when: string) => `made ${when}`,
@@ -203,4 +205,4 @@ export const enAdmin = {
   },
 };
 
-export const adminText: typeof enAdmin = enAdmin;
+export const adminText: typeof enAdmin = spoken(enAdmin);

@@ -43,7 +43,7 @@ function Deed({ entry }: { entry: AuditEntry }) {
         entry.message
       )}
       <Box component="details" sx={{ fontSize: "0.8125rem", color: "text.secondary" }}>
-        <Box component="summary" sx={{ cursor: "pointer", minHeight: 24, width: "fit-content" }}>
+        <Box component="summary" sx={{ cursor: "pointer", minHeight: 24, width: "fit-content", "@media (pointer: coarse)": { minHeight: 44, alignContent: "center" } }}>
           {adminText.audit.details}
         </Box>
         <Box sx={{ fontFamily: MONO, fontSize: "0.75rem", whiteSpace: "pre-wrap", overflowWrap: "anywhere", p: 1, borderRadius: "8px", backgroundColor: "background.raised" }}>{facts.join("\n")}</Box>

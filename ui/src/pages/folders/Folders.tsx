@@ -107,7 +107,7 @@ export function Folders() {
         <SearchField label={text.folders.search} value={asked.q ?? ""} onChange={(q) => set({ q })} />
         <PlacePicks asked={asked} onPick={(level1, level2) => set({ level1, level2 })} />
         <FormControlLabel
-          control={<Checkbox size="small" checked={Boolean(asked.include)} onChange={(_, on) => set({ archived: on ? "1" : null })} />}
+          control={<Checkbox checked={Boolean(asked.include)} onChange={(_, on) => set({ archived: on ? "1" : null })} />}
           label={text.folders.showArchived}
           slotProps={{ typography: { variant: "body2" } }}
           sx={{ ml: 0.5, minHeight: 36 }}

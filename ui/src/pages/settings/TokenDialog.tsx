@@ -114,7 +114,7 @@ function Made({ token, onClose }: { token: NewToken; onClose: () => void }) {
         <Typography variant="caption" sx={{ color: "text.secondary" }}>
           {adminText.tokens.usage}
           <Box component="code" sx={{ display: "block", fontFamily: MONO, mt: 0.5 }}>
-            Authorization: Bearer …
+            {adminText.tokens.header}
           </Box>
         </Typography>
       </DialogContent>
