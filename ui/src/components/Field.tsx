@@ -11,15 +11,21 @@ interface FieldProps extends Omit<OutlinedInputProps, "label" | "id" | "sx" | "n
   hint?: ReactNode;
   /** The label stays above: for a field that is never empty to the eye, such as a date. */
   shrink?: boolean;
+  /** The label is said, not shown: it stands beside the field already. */
+  said?: boolean;
   sx?: SxProps<Theme>;
 }
 
-export function Field({ label, hint, shrink, error, sx, inputProps, ...props }: FieldProps & { inputProps?: OutlinedInputProps["inputProps"] }) {
+export function Field({ label, hint, shrink, said, error, sx, inputProps, ...props }: FieldProps & { inputProps?: OutlinedInputProps["inputProps"] }) {
   const id = useId();
   return (
     <FormControl size="small" fullWidth error={error} sx={sx}>
-      <InputLabel htmlFor={id} shrink={shrink}>{label}</InputLabel>
-      <OutlinedInput {...props} notched={shrink} id={id} label={label} inputProps={inputProps} aria-describedby={hint ? `${id}-hint` : undefined} />
+      {!said && (
+        <InputLabel htmlFor={id} shrink={shrink}>
+          {label}
+        </InputLabel>
+      )}
+      <OutlinedInput {...props} notched={shrink} id={id} label={said ? undefined : label} inputProps={said ? { ...inputProps, "aria-label": label } : inputProps} aria-describedby={hint ? `${id}-hint` : undefined} />
       {hint && <FormHelperText id={`${id}-hint`}>{hint}</FormHelperText>}
     </FormControl>
   );

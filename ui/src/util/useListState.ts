@@ -7,8 +7,8 @@ export function useListState() {
   const set = useCallback(
     (changes: Record<string, string | null>, { push = false }: { push?: boolean } = {}) => {
       setQuery(
-        (old) => {
-          const next = new URLSearchParams(old);
+        () => {
+          const next = new URLSearchParams(window.location.search); // the address itself: what was drawn may be older
           if (!("page" in changes)) next.delete("page");
           for (const [key, value] of Object.entries(changes)) {
             if (value) next.set(key, value);

@@ -36,8 +36,8 @@ function Log() {
   /** Another filter begins at the newest entry again. */
   const set = (name: string, value: string) =>
     setQuery(
-      (old) => {
-        const next = new URLSearchParams(old);
+      () => {
+        const next = new URLSearchParams(window.location.search); // the address itself: what was drawn may be older
         next.delete("cursor");
         if (value) next.set(name, value);
         else next.delete(name);

@@ -30,7 +30,7 @@ export function SettingField({ setting, draft, problem, onChange }: Props) {
       data-setting={setting.name}
       sx={{ display: "grid", gap: { xs: 1, sm: 2 }, gridTemplateColumns: { xs: "minmax(0, 1fr)", sm: "minmax(0, 1fr) minmax(0, 300px)" }, alignItems: "start", "& + &": { borderTop: 1, borderColor: "divider", pt: 2 } }}
     >
-      <Box>
+      <Box sx={{ minWidth: 0 }}>
         <Typography component="h3" sx={{ fontWeight: 580, fontSize: "0.9375rem" }}>
           {name}
         </Typography>
@@ -50,6 +50,7 @@ export function SettingField({ setting, draft, problem, onChange }: Props) {
       ) : (
         <Field
           label={name}
+          said
           value={shown}
           onChange={(event) => onChange(event.target.value)}
           error={problem !== undefined}

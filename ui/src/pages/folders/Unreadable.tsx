@@ -13,7 +13,7 @@ export function Unreadable() {
     <Alert severity="warning" sx={{ mb: 2 }}>
       {text.folders.unreadable(places.length)}
       <Box component="details" sx={{ mt: 0.5 }}>
-        <Box component="summary" sx={{ cursor: "pointer", minHeight: 24 }}>
+        <Box component="summary" sx={{ cursor: "pointer", minHeight: 24, "@media (pointer: coarse)": { lineHeight: "44px" } }}>
           {text.folders.unreadableMore}
         </Box>
         <Box component="ul" sx={{ m: 0, pl: 2.5, maxHeight: 200, overflowY: "auto" }}>
