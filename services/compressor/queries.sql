@@ -82,6 +82,10 @@ WHERE id = ANY($1::uuid[]) AND status = 'queued' AND (lease_until IS NULL OR lea
 -- Tell the gateway which file system a place is on. $1 place, $2 its name in the ledger.
 INSERT INTO storage_places (place, filesystem) VALUES ($1, $2) ON CONFLICT (place) DO UPDATE SET filesystem = EXCLUDED.filesystem
 
+-- lock_quota --
+-- One reservation or publication of a user at a time. $1 user.
+SELECT pg_advisory_xact_lock(hashtext('quota:' || $1::uuid::text))
+
 -- reserved --
 -- What a job was promised. $1 job.
 SELECT coalesce(sum(bytes), 0)::bigint FROM reservations WHERE job_id = $1

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from services.compressor.ledger import Ledger
 from services.compressor.workbench import Workbench
-from shared import handles
+from shared import handles, trees
 from shared.errors import PermanentError, Waiting
-from shared.walking import scan
 from shared.work import Work
 
 _GIB = 1 << 30
@@ -31,19 +30,21 @@ class Room:
         Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when the quota does.
         """
         owner: UUID = work.job["created_by_id"]
-        used = await work.in_thread(self._used, owner, work)
         missing = 0
         async with work.transaction() as session:
-            await session.run("lock_ledger")
+            await session.run("lock_quota", owner)  # as the gateway does: this lock, then the ledger's
             known = await session.value("reserved", work.id)
             if need > known:
                 quota = await session.value("quota_of", owner)
                 quota = self.quota if quota is None else quota
-                free = max(0, quota - used - await session.value("promised_to", owner, work.id))
+                promised = await session.value("promised_to", owner, work.id)
+                used = await work.in_thread(self._used, owner, work)
+                free = max(0, quota - used - promised)
                 if need > free:
                     raise PermanentError(
                         f"Your space does not suffice: {_gb(need)} are needed, {_gb(free)} of your {_gb(quota)} are free."
                     )
+            await session.run("lock_ledger")
             missing = await self._ledger.missing(session, work.id, self._ledger.workspaces, self._bench.work, need)
             if not missing:
                 await session.run("reserve", work.id, self._ledger.workspaces, max(need, known), 0)
@@ -84,8 +85,7 @@ class Room:
         if not workspace.is_dir():
             return 0
         with handles.root(workspace) as root:
-            found = scan(root, report=lambda *_: None, stop=work.stop, inspect=False)
-            return sum(entry.size for entry in found if entry.type == "file")
+            return trees.measure(root, work.stop).total_bytes
 
 
 def _gb(size: int) -> str:

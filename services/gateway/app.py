@@ -121,7 +121,7 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         history=History(store),
         log=AuditLog(store),
         configuration=configuration,
-        archives=Archives(store, peers, configuration, defaults),
+        archives=Archives(store, peers, configuration, room, defaults),
         workspaces=workspaces,
         files=Files(store, configuration, workspaces, peers),
         uploads=Uploads(store, room, workspaces, Busy(store)),

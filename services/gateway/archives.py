@@ -1,7 +1,7 @@
 """Archives that people ask for: made and unpacked as jobs of their own, and looked into at once."""
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -10,10 +10,12 @@ from services.gateway.audit import Deed
 from services.gateway.config import Configuration
 from services.gateway.peers import Peers
 from services.gateway.refusals import bad_request, forbidden
+from services.gateway.room import Room
 from services.gateway.schemas_archives import ArchiveRequest, ExtractionRequest
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared import places
+from shared.db import Session
 from shared.errors import PermanentError
 from shared.lifecycle import Kind
 from shared.places import Root
@@ -35,11 +37,24 @@ class Defaults(msgspec.Struct, frozen=True):
     level: int
 
 
+class _Wish(NamedTuple):
+    """A job to be queued."""
+
+    kind: Kind
+    path: str
+    request: CompressRequest | ExtractRequest
+    password: str | None
+    total_bytes: int
+    file_count: int | None
+    sentence: str
+
+
 class Archives:
     """Every method raises ProblemError, and 503 while something it needs is away."""
 
-    def __init__(self, store: Store, peers: Peers, configuration: Configuration, defaults: Defaults) -> None:
+    def __init__(self, store: Store, peers: Peers, configuration: Configuration, room: Room, defaults: Defaults) -> None:
         self._store = store
+        self._room = room
         self._peers = peers
         self._configuration = configuration
         self._defaults = defaults
@@ -53,8 +68,15 @@ class Archives:
         )
         request = msgspec.structs.replace(request, output=planned.output)
         sentence = f"{who.username} asked for the archive {request.output}."
-        facts = (planned.total_bytes, planned.file_count)
-        return await self._queue(who, Kind.COMPRESS, request.paths[0], request, asked.password, facts, sentence), request.output
+        wish = _Wish(Kind.COMPRESS, request.paths[0], request, asked.password, planned.total_bytes, planned.file_count, sentence)
+        largest = (await self._configuration.read()).max_task_size
+        if 0 < largest < planned.total_bytes:
+            raise bad_request(f"These files hold {planned.total_bytes} bytes; a task may have at most {largest}.")
+        async with self._room.reserving(who.id) as reserving:
+            reserving.require(planned.total_bytes)
+            row = await _queue(reserving.session, who, wish)
+            await reserving.session.run("reserve_for", row["id"], reserving.filesystem, planned.total_bytes)
+        return row, request.output
 
     async def extract(self, who: Identity, asked: ExtractionRequest) -> tuple[Any, str]:
         """Queue the unpacking of an archive; its row, and the folder it goes to."""
@@ -62,8 +84,9 @@ class Archives:
         request = extract_request(asked)
         planned = await self._peers.plan_extraction(PlanExtraction(root, who.id, request.path, request.destination))
         sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
-        facts = (planned.archive_bytes, None)
-        return await self._queue(who, Kind.EXTRACT, request.path, request, asked.password, facts, sentence), request.destination
+        wish = _Wish(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
+        async with self._store.transaction() as session:  # what it needs is known, and reserved, when the archive was looked into
+            return await _queue(session, who, wish), request.destination
 
     async def entries(
         self, who: Identity, root: str, path: str, password: str | None, q: str | None, limit: int, offset: int
@@ -85,25 +108,17 @@ class Archives:
                 raise forbidden("You may not look into NAS folders here (setting nas_browsing).")
         return Root(root)
 
-    async def _queue(
-        self,
-        who: Identity,
-        kind: Kind,
-        path: str,
-        request: CompressRequest | ExtractRequest,
-        password: str | None,
-        facts: tuple[int | None, int | None],
-        sentence: str,
-    ) -> Any:
-        async with self._store.transaction() as session:
-            name = path.rpartition("/")[2]
-            document = msgspec.to_builtins(request)
-            row = await session.row("new_workspace_job", kind, name, f"/{path}", document, who.username, who.id, *facts)
-            assert row is not None
-            if password is not None:
-                await session.run("keep_secret", row["id"], password)
-            await audit.note(session, who.actor, Deed("job_create", sentence, str(row["id"]), {"kind": kind, "path": path}))
-            return row
+
+async def _queue(session: Session, who: Identity, wish: _Wish) -> Any:
+    name, document = wish.path.rpartition("/")[2], msgspec.to_builtins(wish.request)
+    facts = (who.username, who.id, wish.total_bytes, wish.file_count)
+    row = await session.row("new_workspace_job", wish.kind, name, f"/{wish.path}", document, *facts)
+    assert row is not None
+    if wish.password is not None:
+        await session.run("keep_secret", row["id"], wish.password)
+    data = {"kind": wish.kind, "path": wish.path}
+    await audit.note(session, who.actor, Deed("job_create", wish.sentence, str(row["id"]), data))
+    return row
 
 
 # What is asked for, in its plain form ------------------------------------------------------------------------------------------------

@@ -519,7 +519,7 @@ SELECT filesystem FROM storage_places WHERE place = $1
 
 -- lock_quota --
 -- One reservation or publication of a user at a time. $1 user.
-SELECT pg_advisory_xact_lock(hashtext('quota:' || $1::text))
+SELECT pg_advisory_xact_lock(hashtext('quota:' || $1::uuid))
 
 -- lock_space --
 -- One reservation at a time on a disk: two never both take the last gigabyte. After `lock_quota`, never before.
