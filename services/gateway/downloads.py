@@ -35,7 +35,7 @@ def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = 
         raise
     if status == 304:
         file.close()
-        return Response(None, status_code=status, headers=own)
+        return _Headers(None, status_code=status, headers=own, media_type=_PLAIN)
     return Stream(_Pieces(file, part), status_code=status, headers=own, media_type=kind or content_type(name))
 
 
@@ -45,7 +45,14 @@ def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = 
         status, own, _ = _answer(handle, name, headers)
     finally:
         os.close(handle)
-    return Response(None, status_code=status, headers=own, media_type=kind or content_type(name))
+    return _Headers(None, status_code=status, headers=own, media_type=kind or content_type(name))
+
+
+class _Headers(Response[None]):
+    """Nothing but headers, of whatever type the content would be."""
+
+    def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:  # noqa: ARG002 - the framework's signature
+        return b""
 
 
 def _answer(handle: int, name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], Part]:

@@ -159,8 +159,8 @@ class Setting(msgspec.Struct, kw_only=True):
     high: float | None
     choices: list[str]
     about: str
-    value: int | float | str | list[str]
-    default: int | float | str | list[str]
+    value: float | str | list[str]
+    default: float | str | list[str]
     changed_by: str | None
     changed_at: datetime | None
 

@@ -112,8 +112,8 @@ class Peers:
 class Gateway:
     """The running gateway and all around it."""
 
-    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus) -> None:
-        self.url, self.kernel, self.peers, self.bus = url, kernel, peers, bus
+    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path) -> None:
+        self.url, self.kernel, self.peers, self.bus, self.storage = url, kernel, peers, bus, storage
         self.client = httpx.AsyncClient(base_url=url, timeout=10)
         self.token = ""
         self.made = 0
@@ -189,7 +189,7 @@ async def running(
         tasks.append(asyncio.create_task(relay(runtime.db, bus)))
     peers = Peers(storage / "nas")
     await peers.serve(await kernel.bus("scanner"), await kernel.bus("uploader"))
-    gateway = Gateway(url, kernel, peers, bus)
+    gateway = Gateway(url, kernel, peers, bus, storage)
 
     async def users() -> int:
         for task in tasks:

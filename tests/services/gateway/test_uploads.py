@@ -1,0 +1,268 @@
+"""Uploads: streamed, taken up again, whole or not at all, within the quota; what nobody finishes is forgotten."""
+
+import asyncio
+import os
+import resource
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+import pytest
+
+from services.gateway import gate, uploads
+from services.gateway.config import Configuration
+from services.gateway.room import Room
+from services.gateway.store import Store
+from services.gateway.uploads import Uploads
+from services.gateway.work import Busy
+from services.gateway.workspaces import Workspaces
+from tests.services.gateway.conftest import Gateway, problem
+from tests.services.gateway.people import GIB, Person, person
+from tests.services.gateway.test_users import audited
+from tests.support.kernel import eventually
+
+ADDRESS = "/api/files/content"
+
+
+@pytest.fixture
+async def ada(gateway: Gateway) -> Person:
+    return await person(gateway)
+
+
+async def part(who: Person, path: str, content: bytes, start: int, total: int, **params: Any) -> httpx.Response:
+    headers = {"Content-Range": f"bytes {start}-{start + len(content) - 1}/{total}"}
+    return await who.ask("PUT", ADDRESS, params={"path": path, **params}, headers=headers, content=content)
+
+
+async def asked(who: Person, path: str, total: int, **params: Any) -> httpx.Response:
+    """How far it got."""
+    return await who.ask("PUT", ADDRESS, params={"path": path, **params}, headers={"Content-Range": f"bytes */{total}"})
+
+
+async def test_a_whole_file(gateway: Gateway, ada: Person) -> None:
+    """It has its name when all of it is there, replaces nothing unasked, and is written down by name; an empty one is a file, too."""
+    content = os.urandom(300_000)
+    sent = await ada.send("Größe.bin", content)
+    assert (sent.status_code, sent.json()["entry"]["size"], sent.json()["received_bytes"]) == (201, 300_000, 300_000)
+    assert (ada.root / "Größe.bin").read_bytes() == content
+    assert "overwrite" in problem(await ada.send("Größe.bin", b"new"), 409, "conflict")
+    assert (await ada.send("Größe.bin", b"new", overwrite=True)).status_code == 201
+    assert (ada.root / "Größe.bin").read_bytes() == b"new"
+    assert (await ada.send("empty", b"")).json()["entry"]["size"] == 0
+    (ada.root / "folder").mkdir()
+    (ada.root / "link").symlink_to("Größe.bin")
+    for wrong, status in (
+        ("folder", 409),
+        ("link", 409),
+        ("no/where", 404),
+        ("", 400),
+        ("../x", 400),
+        ("link/x", 404),
+        ("a//b", 400),
+    ):
+        assert (await ada.send(wrong, b"x", overwrite=True)).status_code == status, wrong
+    assert await audited(gateway, "empty") == ["file_uploaded"]
+    assert (await ada.ask("GET", "/api/files/uploads")).json() == []
+
+
+async def test_in_parts(ada: Person) -> None:
+    """In order, each with the same total; nobody sees the file before the last; asking tells where to go on."""
+    content = os.urandom(250_000)
+    first = await part(ada, "f", content[:100_000], 0, 250_000)
+    assert (first.status_code, first.json()["received_bytes"], first.json()["entry"]) == (202, 100_000, None)
+    assert not (ada.root / "f").exists()
+    gap = await part(ada, "f", content[150_000:], 150_000, 250_000)
+    assert "100000" in problem(gap, 409, "wrong-offset")
+    assert gap.headers["upload-offset"] == "100000"
+    assert (await asked(ada, "f", 250_000)).json()["received_bytes"] == 100_000
+    (listed,) = (await ada.ask("GET", "/api/files/uploads")).json()
+    assert (listed["path"], listed["total_bytes"], listed["received_bytes"]) == ("f", 250_000, 100_000)
+    last = await part(ada, "f", content[100_000:], 100_000, 250_000)
+    assert last.status_code == 201
+    assert (ada.root / "f").read_bytes() == content
+    problem(await part(ada, "new", content[:5], 5, 10), 409, "wrong-offset")
+
+
+async def test_another_file_of_the_name_is_not_continued(ada: Person) -> None:
+    """Another length or tag starts over; the first part sent again does so too."""
+    await part(ada, "f", b"old", 0, 6, tag="monday")
+    assert (await asked(ada, "f", 6, tag="monday")).json()["received_bytes"] == 3
+    assert (await asked(ada, "f", 6, tag="tuesday")).json()["received_bytes"] == 0
+    problem(await part(ada, "f", b"abc", 3, 6, tag="monday"), 409, "wrong-offset")
+    assert (await part(ada, "f", b"new", 0, 6, tag="tuesday")).status_code == 202
+    assert (await part(ada, "f", b"NEW", 0, 6, tag="tuesday")).json()["received_bytes"] == 3
+    assert (await part(ada, "f", b"est", 3, 6, tag="tuesday")).status_code == 201
+    assert (ada.root / "f").read_bytes() == b"NEWest"
+    assert len((await ada.ask("GET", "/api/files/uploads")).json()) == 0
+
+
+async def test_a_broken_connection(gateway: Gateway, ada: Person) -> None:
+    """What arrived before the connection broke is there, and is gone on with."""
+    where = urlsplit(gateway.url)
+    _, writer = await asyncio.open_connection(where.hostname, where.port)
+    head = f"PUT {ADDRESS}?path=big HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\nContent-Length: 3000000\r\n\r\n"
+    content = os.urandom(3_000_000)
+    writer.write(head.encode() + content[:2_000_000])
+    await writer.drain()
+
+    async def received() -> int:
+        return int((await asked(ada, "big", 3_000_000)).json().get("received_bytes", 0))
+
+    async def arrived() -> int:
+        return int(await gateway.kernel.owner.fetchval("SELECT count(*) FROM uploads WHERE user_id = $1", ada.id))
+
+    await eventually(arrived, lambda count: count == 1, "the upload has begun")
+    writer.close()
+    offset = await eventually(received, lambda seen: seen > 0, "what had arrived is known")
+    assert offset <= 2_000_000
+    assert (await part(ada, "big", content[offset:], offset, 3_000_000)).status_code == 201
+    assert (ada.root / "big").read_bytes() == content
+
+
+async def test_nobody_writes_the_same_file_twice_at_once(gateway: Gateway, ada: Person) -> None:
+    """The second of two requests is told so, in whatever gateway; the first goes on."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"x" * 10
+        begun.set()
+        await go_on.wait()
+        yield b"y" * 10
+
+    headers = {"Content-Length": "20"}
+    first = asyncio.create_task(ada.ask("PUT", ADDRESS, params={"path": "f"}, headers=headers, content=slowly()))
+    await asyncio.wait_for(begun.wait(), 30)
+
+    async def second() -> httpx.Response:
+        return await asked(ada, "f", 20)
+
+    await eventually(second, lambda answer: answer.status_code == 409, "the file is arriving already")
+    upload = (await ada.ask("GET", "/api/files/uploads")).json()[0]["upload_id"]
+    problem(await ada.ask("DELETE", f"/api/files/uploads/{upload}"), 409, "conflict")
+    go_on.set()
+    assert (await first).status_code == 201
+    assert (ada.root / "f").read_bytes() == b"x" * 10 + b"y" * 10
+
+
+async def test_the_quota_is_taken_at_the_beginning(ada: Person) -> None:
+    """403 with both figures before a byte is sent; what is on its way counts whole; giving up gives it back."""
+    await ada.quota(1000)
+    ada.put("there", b"x" * 300)
+    assert (await ada.space())["user_available"] == 700
+    assert "Required: 0.00 GB, Available: 0.00 GB" in problem(await asked(ada, "big", 701), 403, "not-enough-space")
+    problem(await asked(ada, "huge", 5 * GIB), 403, "not-enough-space")
+    assert (await part(ada, "f", b"x" * 100, 0, 600)).status_code == 202
+    space = await ada.space()
+    assert (space["user_available"], space["reserved_bytes"], space["used_bytes"]) == (100, 600, 300)
+    problem(await ada.send("g", b"x" * 101), 403, "not-enough-space")
+    upload = (await ada.ask("GET", "/api/files/uploads")).json()[0]["upload_id"]
+    assert (await ada.ask("DELETE", f"/api/files/uploads/{upload}")).status_code == 204
+    assert (await ada.space())["user_available"] == 700
+    problem(await ada.ask("DELETE", f"/api/files/uploads/{upload}"), 404, "not-found")
+    assert (await ada.send("g", b"x" * 700)).status_code == 201
+    assert (await ada.space())["user_available"] == 0
+
+
+async def test_uploads_are_their_owners(gateway: Gateway, ada: Person) -> None:
+    """Another user sees none of them and gives none up."""
+    other = await person(gateway)
+    await part(ada, "f", b"x", 0, 2)
+    upload = (await ada.ask("GET", "/api/files/uploads")).json()[0]["upload_id"]
+    assert (await other.ask("GET", "/api/files/uploads")).json() == []
+    problem(await other.ask("DELETE", f"/api/files/uploads/{upload}"), 404, "not-found")
+
+
+async def test_more_or_less_than_announced(ada: Person) -> None:
+    """What is beyond the announced part is refused; a length that nobody says is refused; both leave no file."""
+
+    async def unsaid() -> AsyncIterator[bytes]:
+        yield b"x" * 30
+
+    headers = {"Content-Range": "bytes 0-9/20"}
+    answer = await ada.ask("PUT", ADDRESS, params={"path": "f"}, headers=headers, content=unsaid())
+    assert "announced" in problem(answer, 400, "bad-request")
+    assert "Content-Length" in problem(await ada.ask("PUT", ADDRESS, params={"path": "f"}, content=unsaid()), 400, "bad-request")
+    assert list(ada.root.iterdir()) == []
+
+
+async def test_a_name_that_was_taken_meanwhile(ada: Person) -> None:
+    """The upload is not lost and nothing is replaced; it gets the name when that is allowed."""
+    await part(ada, "f", b"abc", 0, 6)
+    ada.put("f", b"another")
+    problem(await part(ada, "f", b"def", 3, 6), 409, "conflict")
+    assert (ada.root / "f").read_bytes() == b"another"
+    assert (await part(ada, "f", b"def", 3, 6, overwrite=True)).status_code == 201
+    assert (ada.root / "f").read_bytes() == b"abcdef"
+
+
+async def test_a_slow_upload_may_take_long_but_not_stand_still(
+    gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece has its time, not the whole: many pieces take longer than one may; one that does not come is 408."""
+    monkeypatch.setattr(gate, "BODY_SECONDS", 2.0)
+    moments = 6
+
+    async def drip() -> AsyncIterator[bytes]:
+        for _ in range(moments):
+            await asyncio.sleep(0.5)
+            yield b"x"
+
+    headers = {"Content-Length": str(moments)}
+    assert (await ada.ask("PUT", ADDRESS, params={"path": "slow"}, headers=headers, content=drip())).status_code == 201
+    where = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    head = f"PUT {ADDRESS}?path=still HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\nContent-Length: 100\r\n\r\nx"
+    writer.write(head.encode())
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.readline(), 30)
+    writer.close()
+    assert answer == b"HTTP/1.1 408 Request Timeout\r\n"
+
+
+async def test_a_big_file_takes_no_memory(ada: Person) -> None:
+    """64 MiB pass through without the process growing by anything like it."""
+    piece = os.urandom(1 << 16)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(1024):
+            yield piece
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    headers = {"Content-Length": str(1024 * len(piece))}
+    assert (await ada.ask("PUT", ADDRESS, params={"path": "big"}, headers=headers, content=pieces())).status_code == 201
+    received = 0
+    async with ada.gateway.client.stream(
+        "GET", ADDRESS, params={"path": "big"}, headers={"Authorization": f"Bearer {ada.token}"}
+    ) as answer:
+        async for chunk in answer.aiter_raw():
+            received += len(chunk)
+    assert received == 1024 * len(piece)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10, "kilobytes"
+
+
+async def test_what_nobody_finishes_is_forgotten(gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day the bytes and the reservation go; bytes without a row go at once; what is going on stays."""
+    store = Store(await gateway.kernel.db("gateway"))
+    workspaces = Workspaces(gateway.storage / "workspaces")
+    room = Room(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
+    mine = Uploads(store, room, workspaces, Busy(store))
+    await part(ada, "old", b"x", 0, 2)
+    await part(ada, "new", b"x", 0, 2)
+    rows = {row["path"]: UUID(row["upload_id"]) for row in (await ada.ask("GET", "/api/files/uploads")).json()}
+    await gateway.kernel.owner.execute(
+        "UPDATE uploads SET touched_at = now() - make_interval(hours => $2) WHERE id = $1",
+        rows["old"],
+        int(uploads.STALE_HOURS) + 1,
+    )
+    arriving = gateway.storage / "workspaces/.uploads"
+    orphan = arriving / "00000000-0000-4000-8000-00000000abcd"
+    orphan.write_bytes(b"x")
+
+    assert await mine.sweep() >= 2
+    there = {path.name for path in arriving.iterdir()}
+    assert str(rows["new"]) in there
+    assert not there & {str(rows["old"]), orphan.name}
+    assert [row["path"] for row in (await ada.ask("GET", "/api/files/uploads")).json()] == ["new"]
+    assert await mine.sweep() == 0
