@@ -8,16 +8,15 @@ from services.gateway import audit
 from services.gateway.audit import Deed
 from services.gateway.config import Configuration
 from services.gateway.peers import Peers
-from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
+from services.gateway.refusals import ProblemError, conflict, not_found
 from services.gateway.rights import refuse_nas
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import refuse
-from services.gateway.workspaces import Workspaces
+from services.gateway.workspaces import Workspaces, plain_path
 from shared import log
-from shared.errors import PermanentError
 from shared.listing import Item, Page, Wanted
-from shared.places import Root, plain
+from shared.places import Root
 from shared.trees import Measured
 
 logger = log.get(__name__)
@@ -42,7 +41,7 @@ class Files:
             wanted = _hiding(wanted, config.hidden_file_extensions)
         if root is Root.NAS:
             refuse_nas(who, config.nas_browsing)
-            return await self._peers.browse(_checked(path), wanted)
+            return await self._peers.browse(plain_path(path), wanted)
         return await asyncio.to_thread(self._workspaces.page, who.id, path, wanted)
 
     async def info(self, who: Identity, path: str) -> tuple[Item, Measured | None]:
@@ -55,13 +54,13 @@ class Files:
     async def open(self, who: Identity, path: str) -> tuple[int, str]:
         """A file's handle for reading, which the caller closes, and its name."""
         handle = await asyncio.to_thread(self._workspaces.open_file, who.id, path)
-        return handle, plain(path).rpartition("/")[2]
+        return handle, plain_path(path).rpartition("/")[2]
 
     # Changing
 
     async def make_folder(self, who: Identity, path: str, *, parents: bool) -> Item:
         """409 when something has this name."""
-        relative = _checked(path)
+        relative = plain_path(path)
         async with self._store.transaction() as session:
             await refuse(session, who.id, relative)
             await audit.note(session, who.actor, Deed("folder_made", f"{who.username} made the folder {relative}.", relative))
@@ -69,7 +68,7 @@ class Files:
 
     async def move(self, who: Identity, source: str, target: str, *, overwrite: bool) -> Item:
         """Rename or move."""
-        old, new = _checked(source), _checked(target)
+        old, new = plain_path(source), plain_path(target)
         async with self._store.transaction() as session:
             await refuse(session, who.id, old, new)
             deed = Deed("file_moved", f"{who.username} moved {old} to {new}.", new, {"from": old, "overwrite": overwrite})
@@ -78,7 +77,7 @@ class Files:
 
     async def delete(self, who: Identity, path: str, *, recursive: bool) -> None:
         """Take away a file or folder; what a folder held is removed from the disk afterwards."""
-        relative = _checked(path)
+        relative = plain_path(path)
         async with self._store.transaction() as session:
             await refuse(session, who.id, relative)
             await audit.note(session, who.actor, Deed("file_deleted", f"{who.username} deleted {relative}.", relative))
@@ -136,11 +135,3 @@ def _hiding(wanted: Wanted, extensions: list[str]) -> Wanted:
         offset=wanted.offset,
         hidden=extensions,
     )
-
-
-def _checked(path: str) -> str:
-    """The plain path. Raises ProblemError 400."""
-    try:
-        return plain(path)
-    except PermanentError as exc:
-        raise bad_request(str(exc)) from exc

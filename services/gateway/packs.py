@@ -20,10 +20,9 @@ from services.gateway.schemas_files import PackRequested
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import refuse
-from services.gateway.workspaces import Workspaces
-from shared.errors import PermanentError
+from services.gateway.workspaces import Workspaces, plain_path
 from shared.lifecycle import TERMINAL, Status
-from shared.places import Root, plain
+from shared.places import Root
 from shared.requests import ArchiveResult, PackRequest
 from shared.trees import Measured
 
@@ -139,10 +138,7 @@ class Packs:
 
 
 def _folder(path: str) -> str:
-    try:
-        relative = plain(path)
-    except PermanentError as exc:
-        raise bad_request(str(exc)) from exc
+    relative = plain_path(path)
     if not relative:
         raise bad_request("Choose a folder in it; the top folder itself is not packed.")
     return relative

@@ -25,9 +25,8 @@ from services.gateway.room import Room
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import Busy
-from services.gateway.workspaces import Workspaces, disk_refusal
+from services.gateway.workspaces import Workspaces, disk_refusal, plain_path
 from shared.listing import Item
-from shared.places import plain
 
 STALE_HOURS = 24.0
 _PIECE = 1 << 20
@@ -62,7 +61,7 @@ class Uploads:
 
     async def receive(self, who: Identity, target: Target, part: Sent, stream: AsyncIterator[bytes]) -> Arrived:
         """Take one request's bytes. 409 names the byte to go on at when they do not continue what is there."""
-        path = plain(target.path)
+        path = plain_path(target.path)
         await self._busy.refuse(who.id, path)
         await asyncio.to_thread(self._workspaces.check_target, who.id, path, overwrite=target.overwrite)
         row = await self._begin(who, path, target.tag, part)

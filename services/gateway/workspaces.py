@@ -73,7 +73,7 @@ class Workspaces:
 
     def page(self, owner: UUID, path: str, wanted: Wanted) -> Page:
         with self._folder(owner, path) as folder:
-            return listing.listed(folder, places.plain(path), wanted)
+            return listing.listed(folder, plain_path(path), wanted)
 
     def item(self, owner: UUID, path: str) -> Item:
         """404 when nothing is there."""
@@ -81,7 +81,7 @@ class Workspaces:
             found = handles.lstat(folder, name)
             if found is None:
                 raise not_found(f"There is no {path}.")
-            return listing.item(places.plain(path).encode(), found)
+            return listing.item(plain_path(path).encode(), found)
 
     def measure(self, owner: UUID, path: str) -> Measured:
         """404 when no folder is there."""
@@ -103,7 +103,7 @@ class Workspaces:
 
     def make_folder(self, owner: UUID, path: str, *, parents: bool) -> Item:
         """409 when something has this name; with `parents`, the folders above are made too, and a folder that is there is fine."""
-        relative = places.plain(path)
+        relative = plain_path(path)
         if not relative:
             raise conflict("The workspace itself is there already.")
         parts = relative.split("/")
@@ -123,7 +123,7 @@ class Workspaces:
 
     def move(self, owner: UUID, source: str, target: str, *, overwrite: bool) -> Item:
         """Rename or move within the workspace. 409 when the target is there; with `overwrite` a file replaces a file."""
-        old, new = places.plain(source), places.plain(target)
+        old, new = plain_path(source), plain_path(target)
         if f"{new}/".startswith(f"{old}/") and old != new:
             raise conflict("A folder cannot be moved into itself.")
         with self._parent(owner, old) as (old_folder, old_name), self._parent(owner, new) as (new_folder, new_name):
@@ -143,7 +143,7 @@ class Workspaces:
             found = handles.lstat(folder, name)
             if found is None:
                 raise not_found(f"There is no {path}.")
-            gone = listing.item(places.plain(path).encode(), found)
+            gone = listing.item(plain_path(path).encode(), found)
             if not stat.S_ISDIR(found.st_mode):
                 os.unlink(name, dir_fd=folder)
                 return gone, None
@@ -230,6 +230,12 @@ def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path:
     except FileExistsError:
         _refuse_taken(target_dir, target, path, overwrite=False)
         raise
+
+
+def plain_path(path: str) -> str:
+    """The plain path below a root. Raises ProblemError 400."""
+    with _told():
+        return places.plain(path)
 
 
 @contextmanager

@@ -34,6 +34,11 @@ class Person:
         """Upload a whole file."""
         return await self.ask("PUT", "/api/files/content", params={"path": path, **params}, content=content)
 
+    async def deeds(self, target: str) -> list[str]:
+        """What the audit log says this user did to a path or a pack."""
+        found = "SELECT action FROM audit WHERE actor_id = $1 AND target = $2 ORDER BY id"
+        return [row["action"] for row in await self.gateway.kernel.owner.fetch(found, self.id, target)]
+
     async def quota(self, size: int | None) -> None:
         await self.gateway.kernel.owner.execute("UPDATE users SET quota_bytes = $2 WHERE id = $1", self.id, size)
 

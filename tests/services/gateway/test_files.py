@@ -164,7 +164,7 @@ def test_pages_and_scripts_are_sent_as_bytes() -> None:
 # Changes -----------------------------------------------------------------------------------------------------------------------------
 
 
-async def test_folders_are_made(gateway: Gateway, ada: Person) -> None:
+async def test_folders_are_made(ada: Person) -> None:
     """One at a time, or with those above; 409 for a name that is taken; the audit log says who."""
     made = await ada.ask("POST", "/api/files/folders", json={"path": "one"})
     assert (made.status_code, made.json()["path"], made.json()["is_dir"]) == (201, "one", True)
@@ -178,10 +178,10 @@ async def test_folders_are_made(gateway: Gateway, ada: Person) -> None:
     problem(await ada.ask("POST", "/api/files/folders", json={"path": "file/x", "parents": True}), 409, "conflict")
     for wrong in ("/", "a/../b", "a//b", "x\ny", "x" * 300):
         assert (await ada.ask("POST", "/api/files/folders", json={"path": wrong})).status_code in {400, 409}, wrong
-    assert await audited(gateway, "a/b/c") == ["folder_made"] * 2
+    assert await ada.deeds("a/b/c") == ["folder_made"] * 2
 
 
-async def test_moves(gateway: Gateway, ada: Person) -> None:
+async def test_moves(ada: Person) -> None:
     """A move replaces nothing unless a file is to replace a file; a folder goes with all in it, and never into itself."""
     ada.put("a.txt", b"a")
     ada.put("b.txt", b"b")
@@ -206,7 +206,7 @@ async def test_moves(gateway: Gateway, ada: Person) -> None:
     problem(await move("folder/c.txt", "moved link/c.txt"), 404, "not-found")
     assert (await move("folder", "place")).status_code == 200
     assert sorted(path.name for path in (ada.root / "place").iterdir()) == ["c.txt", "renamed.txt"]
-    assert await audited(gateway, "place") == ["file_moved"]
+    assert await ada.deeds("place") == ["file_moved"]
 
 
 async def test_deletes(gateway: Gateway, ada: Person) -> None:
@@ -228,7 +228,7 @@ async def test_deletes(gateway: Gateway, ada: Person) -> None:
     for wrong in ("", "/", "..", "../" + str(ada.id)):
         problem(await delete(wrong, recursive=True), 400, "bad-request")
     problem(await delete("full", recursive=True), 404, "not-found")
-    assert await audited(gateway, "full") == ["file_deleted"]
+    assert await ada.deeds("full") == ["file_deleted"]
     deleted = gateway.storage / "workspaces/.deleted"
 
     async def left() -> list[str]:
@@ -237,7 +237,7 @@ async def test_deletes(gateway: Gateway, ada: Person) -> None:
     await eventually(left, lambda seen: not seen, "what was deleted leaves the disk")
 
 
-async def test_what_a_task_needs_stays_as_it_is(gateway: Gateway, ada: Person) -> None:
+async def test_what_a_task_needs_stays_as_it_is(ada: Person) -> None:
     """While a pack is about a folder, neither it nor anything in it or above it is deleted, moved or written; then it is."""
     ada.put("top/source/x", b"x" * 10)
     ada.put("other/y")

@@ -20,7 +20,6 @@ from services.gateway.work import Busy
 from services.gateway.workspaces import Workspaces
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import GIB, Person, person
-from tests.services.gateway.test_users import audited
 from tests.support.kernel import eventually
 
 ADDRESS = "/api/files/content"
@@ -41,7 +40,7 @@ async def asked(who: Person, path: str, total: int, **params: Any) -> httpx.Resp
     return await who.ask("PUT", ADDRESS, params={"path": path, **params}, headers={"Content-Range": f"bytes */{total}"})
 
 
-async def test_a_whole_file(gateway: Gateway, ada: Person) -> None:
+async def test_a_whole_file(ada: Person) -> None:
     """It has its name when all of it is there, replaces nothing unasked, and is written down by name; an empty one is a file, too."""
     content = os.urandom(300_000)
     sent = await ada.send("Größe.bin", content)
@@ -63,7 +62,7 @@ async def test_a_whole_file(gateway: Gateway, ada: Person) -> None:
         ("a//b", 400),
     ):
         assert (await ada.send(wrong, b"x", overwrite=True)).status_code == status, wrong
-    assert await audited(gateway, "empty") == ["file_uploaded"]
+    assert await ada.deeds("empty") == ["file_uploaded"]
     assert (await ada.ask("GET", "/api/files/uploads")).json() == []
 
 

@@ -1,0 +1,81 @@
+"""Looking at the NAS for people: below its base, links never followed, only while it is there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.scanner import browsing
+from shared import listing, mount
+from shared.errors import NOT_FOUND, PermanentError, TransientError, Waiting
+from shared.listing import Wanted
+from shared.questions import Browse, FolderMeasured, MeasureFolder
+
+NAS_ID = "6b1f5f0e-57a3-4b0c-9a49-0a4f1f3f1c11"
+
+
+@pytest.fixture
+def nas(tmp_path: Path) -> Path:
+    base = tmp_path / "nas"
+    (base / "One/Two/Project").mkdir(parents=True)
+    (base / "One/Two/Project/film.mov").write_bytes(b"12345")
+    (base / "One/Two/Project/notes.txt").write_bytes(b"67")
+    (base / "One/Two/out").symlink_to(tmp_path)
+    (tmp_path / "secret").mkdir()
+    (base / mount.SENTINEL).write_text(NAS_ID)
+    return base
+
+
+def test_a_folder_is_listed(nas: Path) -> None:
+    """Its entries, with paths below the base; the base itself without our own file; a link shown, not followed."""
+
+    def paths(path: str, wanted: Wanted | None = None) -> list[str]:
+        return [item.path for item in browsing.browse(nas, NAS_ID, Browse(path, wanted or Wanted())).items]
+
+    assert paths("") == ["One"]
+    assert paths("/One/Two/") == ["One/Two/Project", "One/Two/out"]
+    assert paths("One", Wanted(q="FILM", deep=True)) == ["One/Two/Project/film.mov"]
+    assert browsing.measure(nas, NAS_ID, MeasureFolder("One")) == FolderMeasured(7, 2)
+    for wrong in ("One/Two/out", "One/Two/out/secret", "nothing", "One/Two/Project/film.mov"):
+        with pytest.raises(PermanentError) as refused:
+            paths(wrong)
+        assert refused.value.code == NOT_FOUND, wrong
+    for wrong in ("..", "One/../..", "One//Two"):
+        with pytest.raises(PermanentError):
+            paths(wrong)
+
+
+def test_an_unmounted_nas_is_waited_for(nas: Path) -> None:
+    """An empty mount point is no empty folder."""
+    (nas / mount.SENTINEL).unlink()
+    with pytest.raises(Waiting):
+        browsing.browse(nas, NAS_ID, Browse("", Wanted()))
+    with pytest.raises(Waiting):
+        browsing.measure(nas.parent / "none", NAS_ID, MeasureFolder(""))
+
+
+def test_limits(nas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search ends after so many matches and says so, a page holds what fits into a message, and nothing is added up for ever."""
+    for number in range(30):
+        (nas / f"{number:02} {'x' * 200}").touch()
+    monkeypatch.setattr(listing, "MOST_MATCHES", 10)
+    page = browsing.browse(nas, NAS_ID, Browse("", Wanted(deep=True)))
+    assert (len(page.items), page.complete) == (10, False)
+    monkeypatch.setattr(listing, "_MOST_BYTES", 5000)
+    page = browsing.browse(nas, NAS_ID, Browse("", Wanted()))
+    assert 0 < len(page.items) < 31 == page.total
+    monkeypatch.setattr(browsing, "_MEASURE_SECONDS", -1.0)
+    with pytest.raises(TransientError):
+        browsing.measure(nas, NAS_ID, MeasureFolder(""))
+
+
+def test_what_may_not_be_read_is_said(nas: Path) -> None:
+    """A folder without rights: a sentence, not a defect."""
+    closed = nas / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    if os.access(closed, os.R_OK):  # root reads everything
+        assert browsing.browse(nas, NAS_ID, Browse("closed", Wanted())).items == []
+        return
+    with pytest.raises(PermanentError):
+        browsing.browse(nas, NAS_ID, Browse("closed", Wanted()))
