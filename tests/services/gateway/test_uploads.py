@@ -200,12 +200,14 @@ async def test_a_slow_upload_may_take_long_but_not_stand_still(
     gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each piece has its time, not the whole: many pieces take longer than one may; one that does not come is 408."""
-    monkeypatch.setattr(gate, "BODY_SECONDS", 2.0)
+    monkeypatch.setattr(gate, "BODY_SECONDS", 2.5)
     moments = 6
 
     async def drip() -> AsyncIterator[bytes]:
         for _ in range(moments):
-            await asyncio.sleep(0.5)
+            later = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(0.5, later.set_result, None)
+            await later
             yield b"x"
 
     headers = {"Content-Length": str(moments)}
