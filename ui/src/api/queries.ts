@@ -47,7 +47,8 @@ export const keys = {
   logs: (id: string) => ["logs", id] as const,
   system: ["system"] as const,
   users: ["users"] as const,
-  places: ["folders", "places"] as const,
+  /** Not below `folders`: live messages patch whatever is there as pages of folders. */
+  places: ["places"] as const,
   settings: ["settings"] as const,
   globus: ["globus"] as const,
   tokens: ["tokens"] as const,

@@ -179,7 +179,7 @@ function useScan() {
     mutationFn: () => readFolders({ sort: "path", order: "asc", limit: 1, offset: 0 }, true),
     onSuccess: async (page) => {
       await client.invalidateQueries({ queryKey: keys.folders });
-      await client.invalidateQueries({ queryKey: keys.system });
+      await Promise.all([keys.places, keys.system].map((queryKey) => client.invalidateQueries({ queryKey })));
       toast(page.scanRunning ? text.folders.scanGoesOn : text.folders.scanDone(page.total), "info");
     },
     onError: (error) => toast(error.message, "error"),
