@@ -15,7 +15,7 @@ UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '
 # The system's certificates, as for uv above: behind a company's proxy Node's own list is not enough.
 NODE := export PATH="$$PWD/$(BIN):$$PATH" NODE_USE_SYSTEM_CA=1 && cd ui
 
-.PHONY: help setup demo run test lint types unit schemathesis bench lock format clean ui-lint ui-check ui-test ui-types screenshots
+.PHONY: help setup demo run test lint types unit test-heavy schemathesis bench lock format clean ui-lint ui-check ui-test ui-types screenshots
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ types: setup ui-check ## Strict types.
 
 unit: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(T)
+
+test-heavy: setup ## More than 4 GiB through every archive format, both ways (20 GB of disk, half an hour).
+	$(BIN)/python -m pytest -v tests/heavy/large_archives.py
 
 ui-lint: .state/ui-packages
 	@$(NODE)

@@ -13,6 +13,7 @@ from shared.errors import ConfigurationError
 if TYPE_CHECKING:
     from cli.actions import Actions
     from cli.admin import Admin
+    from cli.archives import Archives
 
 app = typer.Typer(
     name="cs-archiver",
@@ -33,6 +34,16 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Job id, or its first six characters or more.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended; Ctrl-C leaves it running.")]
 
+Local = Annotated[bool, typer.Option("--local", help="Files of this machine, without any server.")]
+Password = Annotated[
+    bool,
+    typer.Option("--password", "-p", help="With a password: asked for, from CS_ARCHIVER_ARCHIVE_PASSWORD, or one line of stdin."),
+]
+PasswordFile = Annotated[
+    str | None, typer.Option("--password-file", metavar="FILE", help="With a password: the first line of this file.")
+]
+
+_ARCHIVE = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
 _READ = status_help(SERVER)
 _JOB = status_help((*SERVER, Exit.NOT_FOUND))
 _WAIT = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
@@ -48,6 +59,18 @@ class Sort(StrEnum):
     SIZE = "size"
     FILES = "files"
     MODIFIED = "modified"
+
+
+class ArchiveFormat(StrEnum):
+    """What archives can be made as; a test compares it with `shared.requests.FORMATS`."""
+
+    ZIP = "zip"
+    SEVENZIP = "7z"
+    TAR = "tar"
+    TAR_GZ = "tar.gz"
+    TAR_BZ2 = "tar.bz2"
+    TAR_XZ = "tar.xz"
+    TAR_ZST = "tar.zst"
 
 
 class Level(StrEnum):
@@ -72,6 +95,19 @@ def _actions(server: str | None) -> "Actions":
     from cli.actions import Actions  # noqa: PLC0415 - httpx and msgspec cost 0.2 s, which --help must not pay
 
     return Actions(server)
+
+
+def _archives(server: str | None, local: bool) -> "Archives":
+    if local:
+        from cli.archives import Local  # noqa: PLC0415 - as above
+
+        return Local()
+    try:
+        module: Any = importlib.import_module("cli.archives_remote")
+    except ModuleNotFoundError as exc:
+        raise Failure(Exit.USAGE, "Say --local for files of this machine.") from exc
+    remote: Archives = module.Remote(server)
+    return remote
 
 
 def _version(wanted: bool) -> None:
@@ -230,6 +266,60 @@ def release(job_id: JobId, server: Server = None) -> None:
 def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
     """Queue a failed job again."""
     _actions(server).retry(job_id, as_json)
+
+
+@app.command("zip", epilog=_ARCHIVE)
+def zip_(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="The archive's path; else beside what it is made of.")
+    ] = None,
+    form: Annotated[ArchiveFormat | None, typer.Option("--format", "-f", help="Else as the output's name ends, else zip.")] = None,
+    level: Annotated[int, typer.Option("--level", "-l", min=0, max=9, help="0 stores, 9 packs smallest.")] = 6,
+    password: Password = False,
+    password_file: PasswordFile = None,
+    volume: Annotated[
+        str | None, typer.Option("--volume", metavar="SIZE", help="Split zip or 7z into parts of this size: 700M, 4G.")
+    ] = None,
+    local: Local = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Make an archive, test it, and compare it with what it was made of."""
+    _archives(server, local).zip(paths, output, form, level, password, password_file, volume, as_json)
+
+
+@app.command(epilog=_ARCHIVE)
+def unzip(
+    path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="zip, 7z, rar, tar, tar.gz, ...", show_default=False)],
+    destination: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="Where to; else beside the archive.", show_default=False)
+    ] = None,
+    entries: Annotated[
+        list[str] | None, typer.Option("--entry", "-e", metavar="NAME", help="Only this file or folder of it; may be repeated.")
+    ] = None,
+    password: Password = False,
+    password_file: PasswordFile = None,
+    local: Local = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Unpack an archive; nothing that exists is overwritten."""
+    _archives(server, local).unzip(path, destination, entries or [], password, password_file, as_json)
+
+
+@app.command(epilog=_ARCHIVE)
+def zipinfo(
+    path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="zip, 7z, rar, tar, tar.gz, ...", show_default=False)],
+    entries: Annotated[bool, typer.Option("--list", help="Also every entry.")] = False,
+    password: Password = False,
+    password_file: PasswordFile = None,
+    local: Local = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Show what an archive holds, without unpacking it."""
+    _archives(server, local).zipinfo(path, entries, password, password_file, as_json)
 
 
 @app.command(epilog=_READ)

@@ -198,6 +198,33 @@ class Documents:
         talk(clean(sentence))
 
 
+class PercentLines:
+    """Percent of something without a terminal: a line at its beginning and for each further 25 %."""
+
+    def __init__(self, say: Callable[[str], None] = talk) -> None:
+        self._say = say
+        self._last: tuple[str, int] | None = None
+
+    def step(self, what: str, percent: int, _name: str = "") -> None:
+        """Say how far `what` is."""
+        step = (what, percent // 25)
+        if step != self._last:
+            self._last = step
+            self._say(f"{what} {percent} %")
+
+
+@contextmanager
+def percent(*, silent: bool = False) -> Iterator[Callable[[str, int, str], None]]:
+    """Yields what to call with (what happens, percent, name of the file at work): a bar on stderr if that is a terminal."""
+    if silent:
+        yield lambda _what, _percent, _name: None
+    elif sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}:
+        with _terminal().PercentBar() as bar:
+            yield bar.step
+    else:
+        yield PercentLines().step
+
+
 @contextmanager
 def progress(*, as_json: bool = False) -> Iterator[View]:
     """What to hand to `cli.watch.watch`: a live bar on stderr if that is a terminal, else lines; with `as_json` NDJSON on stdout."""

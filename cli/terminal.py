@@ -94,6 +94,32 @@ class Bar:
         return Group(top, bottom)
 
 
+class PercentBar:
+    """One line on stderr: what happens, the bar, the file at work; gone at the end."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=8, transient=True, redirect_stdout=False, redirect_stderr=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def step(self, what: str, percent: int, name: str) -> None:
+        """Draw it."""
+        line = Table.grid(padding=(0, 1, 0, 0), expand=True)
+        line.add_column(no_wrap=True)
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True, justify="right")
+        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        bar = ProgressBar(total=100, completed=percent, complete_style="cyan", finished_style="green")
+        line.add_row(Text(what, style="bold cyan"), bar, Text(f"{percent} %"), Text(render.clean(name), style="dim"))
+        self._live.update(line)
+
+
 def _text(drawn: RenderableType, width: int) -> str:
     # Drawn to text, not printed: one place writes to stdout (`render.emit`) and knows about closed pipes.
     console = Console(width=width, highlight=False)

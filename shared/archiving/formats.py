@@ -22,6 +22,7 @@ UNSAFE = "unsafe-archive"
 TOO_BIG = "too-big"
 
 _BLOCK = 512
+_RECORD = 20 * _BLOCK
 # A bzip2 block of 900 kB is decoded as a whole: less than that of a file may say nothing about what is in it.
 _HEAD = (1 << 20) + (1 << 16)
 
@@ -90,12 +91,12 @@ def of_head(head: bytes) -> Format | None:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Whether a header's checksum is right: old archives have no magic. An archive of nothing is two blocks of zeros."""
+    """Whether a header's checksum is right: old archives have no magic. An archive of nothing is one record of zeros."""
     block = head[:_BLOCK]
     if len(block) < _BLOCK:
         return False
     if not any(block):
-        return len(head) >= 2 * _BLOCK and not any(head[: 2 * _BLOCK])
+        return 2 * _BLOCK <= len(head) <= _RECORD and not any(head)
     field = block[148:156].strip(b" \0")
     try:
         expected = int(field, 8)
@@ -107,7 +108,7 @@ def _is_tar(head: bytes) -> bool:
 
 def _first_block(packing: str, head: bytes) -> bytes:
     """The first unpacked bytes; fewer or none when the stream is damaged, which its reader says later."""
-    wanted = 2 * _BLOCK
+    wanted = _RECORD + 1
     with suppress(zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, MemoryError):
         if packing == "gz":
             return zlib.decompressobj(31).decompress(head, wanted)

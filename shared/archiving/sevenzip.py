@@ -229,7 +229,8 @@ def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentErr
         return PermanentError(f"{name} uses a method that cannot be unpacked here.", formats.UNKNOWN_FORMAT)
     if outcome.returncode == 8 or b"allocate" in said:
         return PermanentError(f"{name} needs more memory to be unpacked than is allowed.", formats.TOO_BIG)
-    return PermanentError(f"{name} is damaged: {outcome.complaint()}.", formats.DAMAGED)
+    what = outcome.complaint() if said else "its headers contradict each other"
+    return PermanentError(f"{name} is damaged: {what}.", formats.DAMAGED)
 
 
 def volumes(path: Path) -> list[Path]:

@@ -95,6 +95,8 @@ def _answer(request: Request) -> Answer:
             raise PermanentError(f"{shown} is damaged: {exc}.", formats.DAMAGED) from exc
         raise from_os_error(exc, Operation.COMPRESSION) from exc
     except _DAMAGE as exc:
+        if "too much memory" in str(exc):  # zstandard has one error for everything
+            raise PermanentError(f"{shown} needs more memory to be unpacked than is allowed.", formats.TOO_BIG) from exc
         what = "its end is missing" if "unexpected end" in str(exc) else str(exc)
         code = formats.TRUNCATED if "unexpected end" in str(exc) else formats.DAMAGED
         raise PermanentError(f"{shown} is damaged: {what}.", code) from exc
@@ -154,8 +156,11 @@ class Archive:
         parser = sevenzip.ListingParser()
         with self._seven("l", "-slt", "-ba", "-sccUTF-8", *self._options()) as pipe:
             while chunk := pipe.read(_BLOCK):
-                yield from map(_member, parser.feed(chunk))
-        yield from map(_member, parser.end())
+                yield from map(self._member, parser.feed(chunk))
+        yield from map(self._member, parser.end())
+
+    def _member(self, listed: sevenzip.Listed) -> Member:
+        return member_of(listed, self.format)
 
     @contextmanager
     def contents(self, names: list[bytes], without: list[bytes]) -> Iterator["Pipe"]:
@@ -266,7 +271,9 @@ def _opened(path: Path, stack: ExitStack) -> int:
 _KINDS: dict[str, Kind] = {"-": "file", "d": "directory", "l": "link"}
 
 
-def _member(listed: sevenzip.Listed) -> Member:
+def member_of(listed: sevenzip.Listed, found: Format) -> Member:
+    """What 7-Zip lists, in our words. rar says CRC 0 for what it keeps as a reference to an equal file. Pure."""
+    told = listed.has_crc and not (found is Format.RAR and listed.crc32 == 0)
     kind = _KINDS.get(listed.kind, "special")
     link = listed.link
     if listed.hardlink is not None:
@@ -279,7 +286,7 @@ def _member(listed: sevenzip.Listed) -> Member:
         mtime_ns=None if listed.mtime is None else listed.mtime * _NS_PER_TICK,
         mode=listed.mode,
         link=link,
-        crc32=listed.crc32 if listed.has_crc or not listed.size else None,
+        crc32=listed.crc32 if told or not listed.size else None,
         encrypted=listed.encrypted,
     )
 

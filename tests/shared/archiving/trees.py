@@ -38,6 +38,14 @@ def everything(folder: Path) -> Path:
     return settle(tree)
 
 
+def files_only(folder: Path) -> Path:
+    """`everything` without its links."""
+    tree = everything(folder)
+    for path in [path for path in tree.rglob("*") if path.is_symlink()]:
+        path.unlink()
+    return settle(tree)
+
+
 def unicode_names(folder: Path) -> Path:
     tree = folder / "tree"
     tree.mkdir()
@@ -66,8 +74,8 @@ def settle(tree: Path) -> Path:
     return tree
 
 
-def picture(tree: Path, *, seconds: bool = False, times: bool = True) -> dict[bytes, tuple[Any, ...]]:
-    """Everything below a folder: name bytes -> type, executable, content or target, time (of files; 0 without `times`)."""
+def picture(tree: Path, *, seconds: bool = False, times: bool = True, modes: bool = True) -> dict[bytes, tuple[Any, ...]]:
+    """Everything below a folder: name bytes -> type, executable, content or target, time (of files). `times`, `modes`: compare these."""
     found: dict[bytes, tuple[Any, ...]] = {}
     for path in [tree, *tree.rglob("*")]:
         state = path.lstat()
@@ -78,7 +86,7 @@ def picture(tree: Path, *, seconds: bool = False, times: bool = True) -> dict[by
         elif stat.S_ISDIR(state.st_mode):
             found[name] = ("directory",)
         else:
-            found[name] = ("file", bool(state.st_mode & 0o100), hashlib.sha256(path.read_bytes()).hexdigest(), time)
+            found[name] = ("file", modes and bool(state.st_mode & 0o100), hashlib.sha256(path.read_bytes()).hexdigest(), time)
     return found
 
 

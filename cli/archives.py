@@ -1,0 +1,412 @@
+"""`zip`, `unzip` and `zipinfo`: what they print, and how they work on files of this machine (`--local`), without any server.
+
+Work is done in a directory of ours beside its result, which is renamed into place at the end and never over anything; whatever
+ends the command early, nothing is left.
+"""
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from cli import render, session
+from cli.exits import Exit, Failure
+from cli.render import Column
+from shared import handles, walking
+from shared.archiving import engine, formats
+from shared.archiving.engine import CreateSpec, ExtractSpec, Stats, ratio
+from shared.archiving.formats import Format
+from shared.archiving.protocol import Limits, Member
+from shared.archiving.sevenzip import Progress
+from shared.children import Children
+from shared.errors import NOT_FOUND, ArchiverError, ConfigurationError, PermanentError, Waiting
+from shared.manifest import printable
+from shared.requests import ArchiveResult, ExtractResult
+
+PASSWORD_VARIABLE = "CS_ARCHIVER_ARCHIVE_PASSWORD"  # noqa: S105 - a variable's name
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_T = TypeVar("_T")
+Step = Callable[[str, int, str], None]
+
+
+class Archives(Protocol):
+    """The three commands, on whatever side."""
+
+    def zip(
+        self,
+        paths: list[str],
+        output: str | None,
+        form: str | None,
+        level: int,
+        password: bool,
+        password_file: str | None,
+        volume: str | None,
+        as_json: bool,
+    ) -> None:
+        """Make an archive."""
+
+    def unzip(
+        self,
+        path: str,
+        destination: str | None,
+        entries: list[str],
+        password: bool,
+        password_file: str | None,
+        as_json: bool,
+    ) -> None:
+        """Unpack one."""
+
+    def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
+        """Say what is in one."""
+
+
+# Arguments and output, the same on both sides ----------------------------------------------------------------------------------
+
+
+def read_password(wanted: bool, file: str | None) -> str | None:
+    """The archive's password, if one is wanted: from the file's first line, the environment, the terminal, or stdin."""
+    if file is not None:
+        try:
+            lines = Path(file).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise Failure(Exit.USAGE, f"The password cannot be read: {exc}.") from exc
+        if not lines or not lines[0]:
+            raise Failure(Exit.USAGE, f"The first line of {file} is empty: there the password is expected.")
+        return lines[0]
+    return session.read_password("Password of the archive", PASSWORD_VARIABLE) if wanted else None
+
+
+def bytes_of(size: str | None) -> int | None:
+    """A size as people write it ("700M", "4G", "4GB"), in bytes of units of 1024; None stays None."""
+    if size is None:
+        return None
+    number = size.upper().removesuffix("IB").removesuffix("B")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    try:
+        count = int(float(number.removesuffix(unit)) * _UNITS[unit])
+    except ValueError:
+        count = 0
+    if count <= 0:
+        raise Failure(Exit.USAGE, f"Not a size: {size}. Say, for example, 700M or 4G.")
+    return count
+
+
+def format_of(given: str | None, output: str | None) -> Format:
+    """The format asked for, else the one the output's name ends with, else zip."""
+    if given is not None:
+        return Format(given)
+    ends = [form for form in Format if output is not None and output.lower().endswith(f".{form}")]
+    return max(ends, key=len, default=Format.ZIP)
+
+
+def speed(size: int, seconds: float) -> float:
+    """MB (2^20 bytes) per second."""
+    return round(size / max(seconds, 0.001) / (1 << 20), 2)
+
+
+def show_made(result: ArchiveResult) -> None:
+    """Seed 002's fields of a new archive."""
+    facts = [
+        ("Format", result.format.upper()),
+        ("Filename", Path(result.output_path).name),
+        ("Original size", render.size(result.original_size)),
+        ("Compressed size", render.size(result.compressed_size)),
+        ("Compression ratio", f"{result.compression_ratio:.1f}%"),
+        ("Files", f"{result.file_count}"),
+        ("Volumes", f"{result.volumes}" if result.volumes > 1 else ""),
+        ("Time taken", f"{result.seconds:.2f}s"),
+        ("Speed", f"{result.mb_per_s:.2f} MB/s"),
+        ("Location", result.output_path),
+    ]
+    render.facts(facts)
+    for warning in result.warnings:
+        render.talk(f"Note: {render.clean(warning)}")
+
+
+def show_unpacked(archive: str, result: ExtractResult) -> None:
+    """Seed 002's fields of an extraction."""
+    facts = [
+        ("Archive", archive),
+        ("Files extracted", f"{result.files_extracted}"),
+        ("Total size", render.size(result.total_size)),
+        ("Time taken", f"{result.seconds:.2f}s"),
+        ("Speed", f"{result.mb_per_s:.2f} MB/s"),
+        ("Destination", result.destination),
+    ]
+    render.facts(facts)
+
+
+def show_stats(name: str, stats: Stats) -> None:
+    """Seed 002's fields of an archive, and why it would not be unpacked."""
+    facts = [
+        ("File", name),
+        ("Format", stats.format.upper()),
+        ("Files", f"{stats.files}"),
+        ("Original size", render.size(stats.original_size)),
+        ("Compressed size", render.size(stats.compressed_size)),
+        ("Compression ratio", f"{stats.ratio:.1f}%"),
+        ("Encrypted", "yes" if stats.encrypted else "no"),
+        ("Volumes", f"{stats.volumes}" if stats.volumes > 1 else ""),
+        ("Cannot be unpacked", "; ".join(stats.problems)),
+    ]
+    render.facts(facts)
+
+
+_ENTRY_COLUMNS = (
+    Column("TYPE", from_width=60),
+    Column("SIZE", right=True, fixed=True),
+    Column("CRC", from_width=100),
+    Column("NAME"),
+)
+
+
+def show_entries(members: list[Member]) -> None:
+    """One row per entry; sizes are shortened for people only."""
+    rows = [
+        (
+            member.kind,
+            render.size(member.size) if member.kind == "file" else "",
+            f"{member.crc32:08x}" if member.crc32 is not None and member.kind == "file" else "",
+            printable(member.path) + (f" -> {printable(member.link)}" if member.link else ""),
+        )
+        for member in members
+    ]
+    render.table(_ENTRY_COLUMNS, rows, "The archive is empty.")
+
+
+# This machine's own files ------------------------------------------------------------------------------------------------------
+
+
+class Local:
+    """The commands on files of this machine."""
+
+    def zip(
+        self,
+        paths: list[str],
+        output: str | None,
+        form: str | None,
+        level: int,
+        password: bool,
+        password_file: str | None,
+        volume: str | None,
+        as_json: bool,
+    ) -> None:
+        """Make an archive beside what it is made of, or where `output` says."""
+        found = format_of(form, output)
+        secret, volume_bytes = read_password(password, password_file), bytes_of(volume)
+        spec = CreateSpec(format=found, level=level, password=secret, volume_bytes=volume_bytes)
+        base, names = _base_of(paths)
+        target = Path(output).absolute() if output else base / (os.fsdecode(names[0]).rpartition("/")[2] + f".{found}")
+        _check_target(target, base, names)
+        with render.percent(silent=as_json) as step:
+            result = _run(_make(base, names, target, spec, step))
+        render.emit_json(result) if as_json else show_made(result)
+
+    def unzip(
+        self,
+        path: str,
+        destination: str | None,
+        entries: list[str],
+        password: bool,
+        password_file: str | None,
+        as_json: bool,
+    ) -> None:
+        """Unpack beside the archive, or into the folder named, which is made if need be."""
+        archive = _existing(path)
+        into = Path(destination).absolute() if destination else archive.parent
+        spec = ExtractSpec(password=read_password(password, password_file), entries=[os.fsencode(entry) for entry in entries])
+        with render.percent(silent=as_json) as step:
+            result = _run(_unpack(archive, into, spec, step))
+        render.emit_json(result) if as_json else show_unpacked(archive.name, result)
+
+    def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
+        """Figures, and with `entries` every entry."""
+        archive, secret = _existing(path), read_password(password, password_file)
+        members: list[Member] = []
+        if entries:
+            stats = _run(engine.listing(archive, secret, Children(), members.append))
+        else:
+            stats = _run(engine.inspect(archive, secret, Limits(), Children()))
+        if as_json:
+            document = msgspec.to_builtins(stats)
+            render.emit_json({**document, "members": [_document(member) for member in members]} if entries else document)
+            return
+        show_stats(archive.name, stats)
+        if entries:
+            show_entries(members)
+
+
+def _document(member: Member) -> dict[str, Any]:
+    return {
+        "path": printable(member.path),
+        "kind": member.kind,
+        "size": member.size,
+        "crc32": None if member.crc32 is None else f"{member.crc32:08x}",
+        "link": None if member.link is None else printable(member.link),
+        "encrypted": member.encrypted,
+    }
+
+
+def _base_of(paths: list[str]) -> tuple[Path, list[bytes]]:
+    """The deepest folder above all of them, and their paths below it. Links in the way are followed, the last part never."""
+    full = [_existing(path) for path in paths]
+    base = Path(os.path.commonpath([path.parent for path in full]))
+    return base, [os.fsencode(path.relative_to(base)) for path in full]
+
+
+def _existing(path: str) -> Path:
+    given = Path(path)
+    named = given if given.name not in {"", ".."} else given.resolve()
+    full = named.parent.resolve() / named.name
+    if not full.name:
+        raise Failure(Exit.USAGE, "The top of the file system cannot be meant.")
+    if not os.path.lexists(full):
+        raise Failure(Exit.NOT_FOUND, f"There is no {render.clean(path)}.")
+    return full
+
+
+def _check_target(target: Path, base: Path, names: list[bytes]) -> None:
+    for name in [target, target.with_name(f"{target.name}.001")]:
+        if os.path.lexists(name):
+            raise Failure(Exit.CONFLICT, f"There is a {render.clean(str(name))} already: name another file with --output.")
+    parent = target.parent.resolve()
+    if not parent.is_dir():
+        raise Failure(Exit.NOT_FOUND, f"There is no folder {render.clean(str(parent))}.")
+    for chosen in names:
+        if parent.is_relative_to(base / os.fsdecode(chosen)):
+            raise Failure(Exit.USAGE, "The archive would lie in the very folder it is made of: name another place with --output.")
+
+
+async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, step: Step) -> ArchiveResult:
+    began = time.monotonic()
+    engine.check_spec(spec)
+    with _workplace(target.parent) as work:
+        step("Reading", 0, "")
+        contents = await engine.manifest(base, names, _go_on, lambda _: None)
+        children = Children()
+        made = await engine.create(base, names, work, target.name, spec, children, _told(step, "Packing"))
+        found = await engine.verify(made[0], contents.entries, children, _told(step, "Checking"), password=spec.password)
+        if found:
+            raise walking.SourceInUse(found)
+        size = sum(path.stat().st_size for path in made)
+        _publish(made, target.parent)
+    seconds = time.monotonic() - began
+    return ArchiveResult(
+        output_path=str(target if len(made) == 1 and spec.volume_bytes is None else target.with_name(made[0].name)),
+        format=spec.format.value,
+        original_size=contents.total_bytes,
+        compressed_size=size,
+        compression_ratio=ratio(contents.total_bytes, size),
+        file_count=contents.file_count,
+        seconds=round(seconds, 2),
+        mb_per_s=speed(contents.total_bytes, seconds),
+        volumes=len(made),
+        warnings=contents.warnings,
+    )
+
+
+async def _unpack(archive: Path, into: Path, spec: ExtractSpec, step: Step) -> ExtractResult:
+    began = time.monotonic()
+    home = into
+    while not home.is_dir():  # the nearest folder that is there: on its file system the new one will be
+        home = home.parent
+    with _workplace(home) as work:
+        done = await engine.extract(archive, work / "new", spec, Children(), _told(step, "Unpacking"))
+        into.mkdir(parents=True, exist_ok=True)
+        _publish(sorted((work / "new").iterdir()), into)
+    seconds = time.monotonic() - began
+    return ExtractResult(
+        destination=str(into),
+        files_extracted=done.files,
+        total_size=done.total_bytes,
+        seconds=round(seconds, 2),
+        mb_per_s=speed(done.total_bytes, seconds),
+        warnings=done.warnings,
+    )
+
+
+class _workplace:  # noqa: N801 - used as a function
+    """A directory of ours in `parent`, removed in the end with whatever is in it."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+
+    def __enter__(self) -> Path:
+        try:
+            self._path = Path(tempfile.mkdtemp(prefix=".cs-archiver-", dir=self._parent))
+        except OSError as exc:
+            raise Failure(Exit.CONFIGURATION, f"Nothing can be written to {self._parent}: {exc.strerror}.") from exc
+        return self._path
+
+    def __exit__(self, *exc: object) -> None:
+        walking.remove_tree(self._path, _go_on)
+
+
+def _publish(made: list[Path], folder: Path) -> None:
+    """Rename everything into a folder, or nothing: what exists there is never replaced."""
+    moved: list[Path] = []
+    with handles.root(folder) as target:
+        for path in made:
+            with handles.root(path.parent) as source:
+                try:
+                    handles.rename_noreplace(source, os.fsencode(path.name), target, os.fsencode(path.name))
+                except OSError as exc:
+                    for back in moved:
+                        handles.rename_noreplace(target, os.fsencode(back.name), source, os.fsencode(back.name))
+                    if isinstance(exc, FileExistsError):
+                        sentence = (
+                            f"There is a {render.clean(path.name)} in {render.clean(str(folder))} already: nothing was changed."
+                        )
+                        raise Failure(Exit.CONFLICT, sentence) from exc
+                    raise
+                moved.append(path)
+
+
+def _told(step: Step, what: str) -> Callable[[Progress], None]:
+    return lambda progress: step(what, progress.percent, progress.name)
+
+
+def _go_on() -> None:
+    return
+
+
+_CODES = {
+    NOT_FOUND: Exit.NOT_FOUND,
+    formats.BAD_PASSWORD: Exit.REFUSED,
+    formats.DAMAGED: Exit.JOB,
+    formats.TRUNCATED: Exit.JOB,
+    formats.UNSAFE: Exit.JOB,
+    formats.TOO_BIG: Exit.JOB,
+    formats.UNKNOWN_FORMAT: Exit.JOB,
+}
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to the end; Ctrl-C and SIGTERM cancel it, so that it tidies up. What failed becomes the command's ending."""
+
+    async def main() -> _T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        raise Failure(Exit.INTERRUPTED, "Stopped; nothing was left behind.") from None
+    except Failure:
+        raise
+    except ConfigurationError as exc:
+        raise Failure(Exit.CONFIGURATION, str(exc)) from exc
+    except PermanentError as exc:
+        raise Failure(_CODES.get(exc.code or "", Exit.USAGE), str(exc)) from exc
+    except Waiting as exc:
+        raise Failure(Exit.UNAVAILABLE, str(exc)) from exc
+    except (ArchiverError, OSError) as exc:
+        raise Failure(Exit.JOB, str(exc)) from exc

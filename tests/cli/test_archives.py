@@ -1,0 +1,167 @@
+"""`zip`, `unzip` and `zipinfo` with --local: files of this machine, no server anywhere."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.archives import bytes_of, format_of
+from cli.commands import ArchiveFormat
+from cli.exits import Exit, Failure
+from shared.archiving.formats import Format
+from shared.requests import FORMATS
+from tests.cli.runner import Cli
+from tests.shared.archiving import hostile
+from tests.shared.archiving.trees import everything, picture
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    (tmp_path / "home").mkdir()
+    return Cli(tmp_path / "home", NOWHERE)
+
+
+@pytest.fixture
+def tree(cli: Cli) -> Path:
+    return everything(cli.home)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_formats_offered_are_those_that_jobs_know() -> None:
+    assert tuple(form.value for form in ArchiveFormat) == FORMATS
+
+
+def test_an_archive_is_made_shown_and_unpacked(cli: Cli, tree: Path) -> None:
+    """The seed's fields, piped: one per line, name and value; nothing is left beside the results."""
+    made = cli.run("zip", "tree", "--local")
+    shown = cli.run("zipinfo", "tree.zip", "--local")
+    back = cli.run("unzip", "tree.zip", "back", "--local")
+
+    assert (made.code, shown.code, back.code) == (0, 0, 0), (made.err, shown.err, back.err)
+    facts = dict(line.split("\t") for line in made.out.splitlines())
+    assert facts.keys() == {
+        "Format", "Filename", "Original size", "Compressed size", "Compression ratio", "Files", "Time taken", "Speed", "Location",
+    }  # fmt: skip
+    assert (facts["Format"], facts["Filename"], facts["Original size"]) == ("ZIP", "tree.zip", "73.74 KB")
+    assert facts["Location"] == str(cli.home / "tree.zip")
+    assert dict(line.split("\t") for line in shown.out.splitlines())["Files"] == "7"
+    facts = dict(line.split("\t") for line in back.out.splitlines())
+    assert facts.keys() == {"Archive", "Files extracted", "Total size", "Time taken", "Speed", "Destination"}
+    assert picture(cli.home / "back/tree", seconds=True) == picture(tree, seconds=True)
+    assert names(cli.home) == {"tree", "tree.zip", "back"}
+    assert "Packing" in made.err
+
+
+def test_json_has_the_figures(cli: Cli, tree: Path) -> None:
+    made = cli.run("zip", "tree/below", "tree/text.txt", "--local", "--json", "-o", "some.tar.zst", "-l", "9").json()
+    shown = cli.run("zipinfo", "some.tar.zst", "--local", "--json", "--list").json()
+    back = cli.run("unzip", "some.tar.zst", "back", "--local", "--json", "-e", "text.txt").json()
+
+    assert (made["format"], made["original_size"], made["file_count"]) == ("tar.zst", 75_500, 4)
+    assert made["compressed_size"] == (cli.home / "some.tar.zst").stat().st_size
+    assert made["compression_ratio"] == shown["ratio"]
+    assert {member["path"] for member in shown["members"]} >= {"text.txt", "below/deeper/nothing"}
+    assert (back["files_extracted"], back["total_size"]) == (1, 5_500)
+    assert names(cli.home / "back") == {"text.txt"}
+
+
+@pytest.mark.parametrize("form", ["zip", "7z"])
+def test_passwords_come_from_stdin_file_or_environment(cli: Cli, tree: Path, form: str) -> None:
+    """A wrong or missing one is refused with 3, and leaves nothing."""
+    (cli.home / "secret").write_text("geheim\n")
+
+    made = cli.run("zip", "tree", "--local", "-f", form, "--password-file", "secret", "--volume", "64K", "-l", "0")
+    archive = f"tree.{form}.001"
+
+    assert made.code == 0, made.err
+    assert cli.run("unzip", archive, "a", "--local").code == Exit.REFUSED
+    assert cli.run("unzip", archive, "a", "--local", "-p", stdin="wrong\n").code == Exit.REFUSED
+    assert cli.run("unzip", archive, "a", "--local", "-p", stdin="geheim\n").code == 0
+    assert cli.run("unzip", archive, "b", "--local", "-p", CS_ARCHIVER_ARCHIVE_PASSWORD="geheim").code == 0
+    assert picture(cli.home / "a/tree", seconds=True) == picture(tree, seconds=True)
+    assert names(cli.home) == {"tree", "secret", "a", "b", archive, f"tree.{form}.002"}
+
+
+def test_a_terminal_sees_colours_and_a_bar(cli: Cli, tree: Path) -> None:
+    shown = cli.terminal("zip", "tree", "--local", columns=100)
+
+    assert shown.code == 0
+    assert any("Compression ratio" in line for line in shown.lines)
+    assert any("Checking" in line for line in shown.lines)
+
+
+def test_nothing_is_overwritten(cli: Cli, tree: Path) -> None:
+    """Neither an archive nor anything unpacked; all or nothing."""
+    cli.run("zip", "tree", "--local")
+
+    assert cli.run("zip", "tree", "--local").code == Exit.CONFLICT
+    (cli.home / "back").mkdir()
+    (cli.home / "back/tree").write_text("mine")
+    assert cli.run("unzip", "tree.zip", "back", "--local").code == Exit.CONFLICT
+    assert (cli.home / "back/tree").read_text() == "mine"
+    assert names(cli.home) == {"tree", "tree.zip", "back"}
+    assert names(cli.home / "back") == {"tree"}
+
+
+def test_what_cannot_be_done_is_said_with_its_code(cli: Cli, tree: Path) -> None:
+    (cli.home / "text").write_text("no archive")
+    hostile.zipped(cli.home / "evil.zip", ("../out", b"x"))
+    before = names(cli.home)
+    for code, said, *args in (
+        (Exit.NOT_FOUND, "There is no nothing", "zip", "nothing"),
+        (Exit.NOT_FOUND, "There is no folder", "zip", "tree", "-o", "nowhere/x.zip"),
+        (Exit.USAGE, "very folder", "zip", "tree", "-o", "tree/x.zip"),
+        (Exit.USAGE, "Not a size", "zip", "tree", "--volume", "much"),
+        (Exit.USAGE, "Only zip and 7z", "zip", "tree", "-f", "tar", "--volume", "1M"),
+        (Exit.JOB, "is not an archive", "zipinfo", "text"),
+        (Exit.JOB, "its path leads upwards", "unzip", "evil.zip", "into"),
+        (Exit.NOT_FOUND, "does not hold", "unzip", "evil.zip", "into", "-e", "other"),
+    ):
+        done = cli.run(*args, "--local")
+
+        assert (done.code, said in done.err) == (code, True), (args, done)
+        assert names(cli.home) == before
+    assert cli.run("zipinfo", "evil.zip", "--local", "--json").json()["problems"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Signals) -> None:
+    """Ctrl-C while 7-Zip works: it ends, and its half of an archive is gone."""
+    with (tree / "big").open("wb") as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+    process = cli.start("zip", "tree", "--local", "-f", "7z", "-l", "9")
+    deadline = time.monotonic() + 60
+    while not [path for path in cli.home.glob(".cs-archiver-*/*") if path.stat().st_size]:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
+        time.sleep(0.02)
+
+    process.send_signal(number)
+    process.communicate(timeout=60)
+
+    assert process.returncode == Exit.INTERRUPTED
+    assert names(cli.home) == {"tree"}
+    left = subprocess.run(["pgrep", "-f", str(cli.home)], capture_output=True, check=False)
+    assert left.stdout == b""
+
+
+def test_sizes_and_formats_as_people_write_them() -> None:
+    assert [bytes_of(text) for text in (None, "700M", "4g", "1.5GB", "64KiB", "100")] == [
+        None, 700 << 20, 4 << 30, 3 << 29, 64 << 10, 100,
+    ]  # fmt: skip
+    for wrong in ("", "x", "-1", "0", "1Q"):
+        with pytest.raises(Failure):
+            bytes_of(wrong)
+    assert format_of(None, "a.tar.gz") is Format.TAR_GZ
+    assert format_of(None, "a.TAR") is Format.TAR
+    assert format_of("7z", "a.zip") is Format.SEVENZIP
+    assert format_of(None, None) is Format.ZIP
