@@ -2,12 +2,18 @@
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
 from tests.support.engines import database, nats_engine, pg
 from tests.support.films import films
 from tests.support.kernel import kernel
 from tests.support.nas import nas, ordinary_user, public_path
 
 __all__ = ["database", "films", "kernel", "nas", "nats_engine", "ordinary_user", "pg", "public_path"]
+
+# The same examples in every run, and no test fails because its machine is busy.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 # A shell that runs us in the background has us ignore Ctrl-C, and every program we start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

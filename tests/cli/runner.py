@@ -120,5 +120,5 @@ def interrupt_once(process: "subprocess.Popen[str]", sentence: str) -> Result:
         assert line, f"ended without saying {sentence!r}; last seen: {seen!r}"
         seen += line
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     return Result(process.returncode, out, seen + err)

@@ -190,27 +190,27 @@ async def _history(nats: NatsEngine, count: int = 3) -> list[bytes]:
 
 async def _ordered(client: Client) -> Callable[[], Awaitable[Msg]]:
     subscription = await client.jetstream().subscribe("job.>", ordered_consumer=True)
-    return lambda: subscription.next_msg(timeout=5)
+    return lambda: subscription.next_msg(timeout=30)
 
 
 async def _push(client: Client) -> Callable[[], Awaitable[Msg]]:
     subscription = await client.jetstream().subscribe("job.>", stream="JOBS")
-    return lambda: subscription.next_msg(timeout=5)
+    return lambda: subscription.next_msg(timeout=30)
 
 
 async def _named(client: Client) -> Callable[[], Awaitable[Msg]]:
     """As nats.js, Go and the NATS command line make them: a random name in the subject, the filter behind it."""
     config = ConsumerConfig(name=uuid4().hex, ack_policy=AckPolicy.NONE, inactive_threshold=30)
     subscription = await client.jetstream().subscribe("job.queued", stream="JOBS", config=config)
-    return lambda: subscription.next_msg(timeout=5)
+    return lambda: subscription.next_msg(timeout=30)
 
 
 async def _pull(client: Client) -> Callable[[], Awaitable[Msg]]:
     subscription = await client.jetstream().pull_subscribe("job.>")
 
     async def one() -> Msg:
-        message = (await subscription.fetch(1, timeout=5))[0]
-        await message.ack_sync(timeout=5)
+        message = (await subscription.fetch(1, timeout=30))[0]
+        await message.ack_sync(timeout=30)
         return message
 
     return one
@@ -241,7 +241,7 @@ async def test_a_subscriber_hears_progress(nats: NatsEngine) -> None:
 
     await service.publish("live.progress.7", b"42")
 
-    assert (await heard.next_msg(timeout=5)).data == b"42"
+    assert (await heard.next_msg(timeout=30)).data == b"42"
 
 
 ATTACKS = [
@@ -289,7 +289,7 @@ async def test_no_reader_has_its_wishes_delivered_as_commands(nats: NatsEngine) 
 
     assert "cycle" in json.dumps(answer["error"])
     # What does get through is an event under its own name: it can wake a service, and is no question to who looks at the subject.
-    arrived = [await subscription.next_msg(timeout=5) for subscription in (nudges, requests) for _ in past]
+    arrived = [await subscription.next_msg(timeout=30) for subscription in (nudges, requests) for _ in past]
     assert {message.subject for message in arrived} == {"job.queued"}
     assert (await admin.stream_info("JOBS")).state.messages == len(past)
     assert {info.name for info in await admin.consumers_info("JOBS")} > set(DURABLES)
@@ -301,8 +301,8 @@ async def test_a_service_works_through_its_durable(nats: NatsEngine) -> None:
     client = await nats.connect("compressor")
     durable = await client.jetstream().pull_subscribe_bind("compressor", "JOBS")
 
-    [message] = await durable.fetch(1, timeout=5)
-    await message.ack_sync(timeout=5)
+    [message] = await durable.fetch(1, timeout=30)
+    await message.ack_sync(timeout=30)
 
     info = await durable.consumer_info()
     assert (message.subject, info.num_ack_pending, info.num_pending) == ("job.queued", 0, 0)
@@ -318,7 +318,7 @@ async def test_a_request_is_answered_between_services(nats: NatsEngine) -> None:
     await scanner.subscribe("rpc.scanner.>", cb=answer)
     await scanner.flush()
 
-    assert (await gateway.request("rpc.scanner.ping", b"", timeout=5)).data == b"pong"
+    assert (await gateway.request("rpc.scanner.ping", b"", timeout=30)).data == b"pong"
 
 
 async def test_provision_is_idempotent_and_mends_what_changed(nats: NatsEngine) -> None:

@@ -79,11 +79,11 @@ async def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, lane: Any, visit:
 
     with monkeypatch.context() as patch:
         patch.setattr(faults, "point", reached)
-        async with lane, asyncio.timeout(20):
+        async with lane, asyncio.timeout(60):
             await hit.wait()
 
 
-async def state_is(kernel: Kernel, job: UUID, status: str, timeout: float = 20.0) -> Any:
+async def state_is(kernel: Kernel, job: UUID, status: str, timeout: float = 60.0) -> Any:
     return await eventually(lambda: kernel.row(job), lambda row: row["status"] == status, f"job to become {status}", timeout)
 
 

@@ -59,7 +59,7 @@ class Service:
         writer.close()
         return answer.decode()
 
-    async def ended(self, timeout: float = 15.0) -> int:
+    async def ended(self, timeout: float = 60.0) -> int:
         return await asyncio.to_thread(self.process.wait, timeout)
 
 

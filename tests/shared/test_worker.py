@@ -81,7 +81,7 @@ async def test_work_is_claimed_done_and_announced_in_order(kernel: Kernel) -> No
 
         subscriber = await kernel.nats.connect("subscriber")
         subscription = await subscriber.jetstream().subscribe("job.>", stream="JOBS", ordered_consumer=True)
-        seen = [events.decode((await subscription.next_msg(timeout=5)).data) for _ in range(15)]
+        seen = [events.decode((await subscription.next_msg(timeout=30)).data) for _ in range(15)]
 
     for job in jobs:
         mine = [e for e in seen if e.data.job_id == job]

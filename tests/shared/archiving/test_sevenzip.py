@@ -274,7 +274,11 @@ def test_the_listing_is_read_in_any_pieces() -> None:
         b"Path = s\nSize = 0\nModified = 10000-01-01 00:00:00.0000000\nAttributes = D drwxr-xr-x\nCRC = \n\n"
         b"Path = \nSize = \nModified = \nAttributes =\n\n"
     )
-    expected = [Listed(b"s/a = b\r", "l", 3, 0xEF0790FB, -1), Listed(b"s", "d", 0, 0, None), Listed(b"", "", 0, 0, None)]
+    expected = [
+        Listed(b"s/a = b\r", "l", 3, 0xEF0790FB, -1, has_crc=True, mode=0o777),
+        Listed(b"s", "d", 0, 0, None, mode=0o755),
+        Listed(b"", "", 0, 0, None),
+    ]
     for cut in range(1, len(text)):
         parser = ListingParser()
 
