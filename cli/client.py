@@ -277,9 +277,13 @@ class Client:
     def system_status(self) -> Doc[SystemStatus]:
         return self._parse(self._send("GET", "/api/system/status"), SystemStatus)
 
-    def read(self, path: str, shape: type[T], params: dict[str, Any] | None = None) -> Doc[T]:
+    def read(self, path: str, shape: type[T], params: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> Doc[T]:
         """Any document."""
-        return self._parse(self._send("GET", path, params), shape)
+        return self._parse(self._send("GET", path, params, timeout_s=timeout_s), shape)
+
+    def fetch(self, path: str, params: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> httpx.Response:
+        """Any answer that is no document: an image."""
+        return self._send("GET", path, params, timeout_s=timeout_s)
 
     def write(self, method: str, path: str, body: Any = None) -> Any:
         """Any change; the server's document, None where it sends none."""

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from cli.actions import Actions
     from cli.admin import Admin
     from cli.archives import Archives
+    from cli.media import Media
 
 app = typer.Typer(
     name="cs-archiver",
@@ -108,6 +110,12 @@ def _archives(server: str | None, local: bool) -> "Archives":
         raise Failure(Exit.USAGE, "Say --local for files of this machine.") from exc
     remote: Archives = module.Remote(server)
     return remote
+
+
+def _media(server: str | None) -> "Media":
+    from cli.media import Media  # noqa: PLC0415 - as above
+
+    return Media(server)
 
 
 def _version(wanted: bool) -> None:
@@ -367,6 +375,59 @@ def audit(
 ) -> None:
     """Show who did what, when and from where; for admins."""
     _admin(server).audit(actor, action, limit, as_json)
+
+
+FilePath = Annotated[str, typer.Argument(metavar="PATH", show_default=False, help="In your workspace; see --nas and --local.")]
+OnNas = Annotated[bool, typer.Option("--nas", help="PATH is below the NAS's base.")]
+OnThisMachine = Annotated[bool, typer.Option("--local", help="PATH is a file of this machine; no server is asked.")]
+_FILE = status_help((*SERVER, Exit.NOT_FOUND))
+
+
+@app.command(epilog=_FILE)
+def mediainfo(
+    path: FilePath,
+    brief: Annotated[bool, typer.Option("--brief", help="Only what fits on a card.")] = False,
+    nas: OnNas = False,
+    local: OnThisMachine = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Show what a media file is: container, streams, chapters, tags, quality."""
+    _media(server).info(path, brief, nas, local, as_json)
+
+
+@app.command(epilog=_FILE)
+def mstats(path: FilePath, nas: OnNas = False, local: OnThisMachine = False, as_json: Json = False, server: Server = None) -> None:
+    """Show a media file in a few lines; the same as `mediainfo --brief`."""
+    _media(server).info(path, True, nas, local, as_json)
+
+
+@app.command(epilog=_FILE)
+def thumbnail(
+    path: FilePath,
+    timestamp: Annotated[str, typer.Argument(metavar="HH:MM:SS", help="When; past the end: the last picture.")] = "00:00:05",
+    width: Annotated[int | None, typer.Option("--width", min=16, max=1920, help="Pixels; else THUMBNAIL_SIZE.")] = None,
+    frames: Annotated[
+        int | None, typer.Option("--sheet", min=1, max=36, metavar="N", help="A contact sheet of N pictures.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else NAME.jpg in this directory.")] = None,
+    nas: OnNas = False,
+    local: OnThisMachine = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Save one picture of a film, or a contact sheet."""
+    _media(server).thumbnail(path, timestamp, width, frames, output, nas, local, as_json)
+
+
+@app.command(epilog=_CHANGE)
+def plan(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Level1/Level2/Folder as `folders` shows it, or the absolute path.")],
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Look into a folder before archiving it: what is in it, what would be refused, what it will cost."""
+    _media(server).plan(path, as_json)
 
 
 @app.command("version", epilog=status_help((Exit.OK, Exit.USAGE)))

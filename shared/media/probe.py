@@ -43,6 +43,7 @@ _SIDE_DATA = {
     SideData.DOVI_RPU_BUFFER: "Dolby Vision RPU Data",
 }
 _CLOCKWISE = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
+_FURTHER_BACK_S = 10.0
 _FIRST_PACKETS = 200  # read for a stream's first frame, whose side data tells rotation and HDR
 _ENCODERS = {"jpg": ("mjpeg", "yuvj420p", "image/jpeg"), "png": ("png", "rgb24", "image/png")}
 
@@ -333,21 +334,33 @@ def _frame_at(container: Any, film: Any, at: float) -> Any:
     """The frame shown at this time; past the end the last one. Raises Refused when none can be decoded."""
     start = float((film.start_time or 0) * film.time_base)
     wanted = start + at
+    target = min(wanted, start + max(0.0, _end(container, film) - 0.001))
+    late = None
+    # Streams without an index are found by guessing, mostly too late; a damaged index misleads.
+    for place in (target if target > start else 0.0, target - _FURTHER_BACK_S, 0.0):
+        frame = _decoded_to(container, film, max(0.0, place), wanted)
+        if frame is not None and (frame.time is None or frame.time <= wanted + 1e-6):
+            return frame
+        late = late or frame
+    if late is None:
+        raise Refused("damaged", "No picture of it can be decoded: the file is damaged.")
+    return late
+
+
+def _decoded_to(container: Any, film: Any, place: float, wanted: float) -> Any:
+    """The last frame up to `wanted`, decoding from `place`; the first one where all are later, None where there is none."""
     last = None
-    for target in dict.fromkeys((min(wanted, start + max(0.0, _end(container, film) - 0.001)), start)):
-        try:
-            container.seek(max(0, int(target / film.time_base)), stream=film)
-            for count, frame in enumerate(container.decode(film)):
-                if last is not None and frame.time is not None and frame.time > wanted + 1e-6:
-                    return last
-                last = frame
-                if count >= limits.DECODE_FRAMES:
-                    break
-        except av.error.FFmpegError:
-            pass
-        if last is not None:  # else: once more from the beginning, where a damaged index cannot mislead
-            return last
-    raise Refused("damaged", "No picture of it can be decoded: the file is damaged.")
+    try:
+        container.seek(int(place / film.time_base), stream=film)
+        for count, frame in enumerate(container.decode(film)):
+            if last is not None and frame.time is not None and frame.time > wanted + 1e-6:
+                return last
+            last = frame
+            if count >= limits.DECODE_FRAMES:
+                break
+    except av.error.FFmpegError:
+        pass
+    return last
 
 
 def _size(stream: Any, frame: Any, size: list[int]) -> tuple[int, int]:

@@ -5,7 +5,7 @@ import re
 from shared.errors import PermanentError
 
 DEFAULT_S = 5.0
-_TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(\.\d{1,3})?")
+_TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(\.\d{1,3})?", re.ASCII)
 
 
 def parse(text: str) -> float:

@@ -1,0 +1,164 @@
+"""Files made to harm: they open nothing else, cost no more than their limits, and leave no child behind."""
+
+import os
+import signal
+import struct
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shared.errors import PermanentError
+from shared.media import limits, reader
+from shared.media.reader import DAMAGED, NOT_MEDIA, TOO_BIG, TOO_LONG, Cost, Shape
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://{target}\n#EXT-X-ENDLIST\n"
+CONCAT = "ffconcat version 1.0\nfile '{target}'\n"
+DASH = '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><BaseURL>file://{target}</BaseURL></MPD>'
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+
+
+async def both(file: Path, cost: Cost = Cost()) -> list[str | None]:  # noqa: B008 - frozen
+    """The codes of the refusals of info and of a thumbnail; "" where there was an answer."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        return [
+            await refusal(reader.info(handle, file.name, cost=cost)),
+            await refusal(reader.thumbnail(handle, 5.0, Shape(), cost=cost)),
+        ]
+    finally:
+        os.close(handle)
+
+
+async def refusal(work: Awaitable[Any]) -> str | None:
+    try:
+        await work
+    except PermanentError as exc:
+        return exc.code
+    return ""
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if "shared.media.probe" in child.cmdline()]
+
+
+@pytest.mark.parametrize("name", ["evil.mp4", "evil.m3u8", "evil.mkv", "evil.txt"])
+@pytest.mark.parametrize("playlist", [HLS, CONCAT, DASH, SDP], ids=["hls", "concat", "dash", "sdp"])
+async def test_a_playlist_opens_nothing(films: Path, tmp_path: Path, playlist: str, name: str) -> None:
+    """Whatever it is called: a list that names another file is no media, though the file it names is."""
+    file = tmp_path / name
+    file.write_text(playlist.format(target=films / "h264.mp4"))
+
+    assert await both(file) == [NOT_MEDIA, NOT_MEDIA]
+
+
+async def test_the_child_can_reach_nothing_but_its_file(films: Path, tmp_path: Path) -> None:
+    """A playlist inside a real container's clothes: QuickTime's reference to another file is not followed."""
+    whole = bytearray((films / "late.mp4").read_bytes())
+    where = whole.find(b"url \x00\x00\x00\x01")  # "the data is in this file": flag 1
+    assert where > 0
+    whole[where + 7] = 0
+    file = tmp_path / "reference.mov"
+    file.write_bytes(whole)
+
+    codes = await both(file)
+
+    assert set(codes) <= {"", DAMAGED, NOT_MEDIA}
+
+
+async def test_giant_dimensions_cost_no_memory(films: Path, tmp_path: Path) -> None:
+    """A header that claims 30,000 x 30,000 pixels is believed in words and never decoded."""
+    whole = bytearray((films / "old.avi").read_bytes())
+    where = whole.find(b"strf") + 8
+    whole[where + 4 : where + 12] = struct.pack("<ii", 30_000, 30_000)
+    file = tmp_path / "giant.avi"
+    file.write_bytes(whole)
+
+    codes = await both(file)
+
+    assert codes[1] in {TOO_BIG, DAMAGED, ""}  # FFmpeg may know better from the stream itself
+    assert children() == []
+
+
+async def test_memory_is_limited(films: Path) -> None:
+    """A child that may have less than its libraries need says so, and nothing is left."""
+    assert set(await both(films / "h264.mp4", Cost(memory_bytes=64 << 20))) <= {TOO_BIG, DAMAGED}
+    assert children() == []
+
+
+async def test_time_is_limited(films: Path) -> None:
+    """Who takes longer is ended, and its whole process group with it."""
+    assert await both(films / "h264.mp4", Cost(timeout_s=0.001)) == [TOO_LONG, TOO_LONG]
+    assert children() == []
+
+
+async def test_an_endless_file_ends(tmp_path: Path) -> None:
+    """A terabyte of nothing behind a good beginning is answered or refused, within its limits."""
+    file = tmp_path / "endless.mp3"
+    file.write_bytes(b"ID3\x03\x00\x00\x00\x00\x00\x00" + b"\xff\xfb\x90\x00" * 100)
+    os.truncate(file, 1 << 40)
+
+    codes = await both(file, Cost(timeout_s=20.0))
+
+    assert set(codes) <= {"", NOT_MEDIA, DAMAGED, TOO_LONG, reader.NO_VIDEO}
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 5000, b"plain text\n" * 100, bytes(range(256)) * 50], ids=["empty", "zeros", "text", "bytes"]
+)
+async def test_what_is_no_media(tmp_path: Path, content: bytes) -> None:
+    """By content, whatever the name."""
+    file = tmp_path / "film.mp4"
+    file.write_bytes(content)
+
+    assert await both(file) == [NOT_MEDIA, NOT_MEDIA]
+
+
+async def test_what_was_media_once(films: Path) -> None:
+    """A beginning without its index, which stood behind."""
+    assert await both(films / "headless.mp4") == [DAMAGED, DAMAGED]
+
+
+async def test_bytes_turned_over_harm_nobody(films: Path, tmp_path: Path) -> None:
+    """Files with a damaged byte in every thousand: an answer or a refusal, never a defect of ours."""
+    for name in ("h264.mp4", "vp9.webm", "stream.ts", "cover.mp3"):
+        whole = bytearray((films / name).read_bytes())
+        for place in range(137, len(whole), 997):
+            whole[place] ^= 0xFF
+        (tmp_path / name).write_bytes(whole)
+        assert set(await both(tmp_path / name)) <= {"", *reader.CODES}
+
+
+def test_a_child_that_ends_badly_is_explained() -> None:
+    """Killed for its time, crashed, out of memory: each its own sentence and code."""
+    from shared.children import Outcome
+
+    for outcome, code in (
+        (Outcome(-signal.SIGXCPU, b""), TOO_LONG),
+        (Outcome(-signal.SIGSEGV, b""), DAMAGED),
+        (Outcome(1, b"MemoryError"), TOO_BIG),
+        (Outcome(1, b"?"), DAMAGED),
+    ):
+        with pytest.raises(PermanentError) as refused:
+            reader._check(outcome, Cost())
+        assert refused.value.code == code
+    reader._check(Outcome(0, b"[mp4] noise"), Cost())
+
+
+def test_no_format_names_other_files() -> None:
+    """Playlists and protocols never get onto the list."""
+    assert not set(limits.FORMATS) & {
+        "hls",
+        "applehttp",
+        "concat",
+        "dash",
+        "sdp",
+        "rtsp",
+        "webm_dash_manifest",
+        "image2",
+        "tty",
+        "lavfi",
+    }
