@@ -16,6 +16,8 @@ class _Way(NamedTuple):
 
 _OF_JOB, _OF_TASK = "getJob cancelJob retryJob getJobLogs", "getTask controlTask streamJob"
 _OF_USER = "changeUser deleteUser listTokens"
+_OF_PACK = "getPack cancelPack downloadPack"
+_OF_FILE = "getFileInfo deleteFile"
 _NEXT_PAGE = "$response.header.X-Next-Cursor"
 WAYS = (
     _Way("createJob", "$response.body#/job_id", "job_id", _OF_JOB),
@@ -35,6 +37,19 @@ WAYS = (
     _Way("listTokens", "$response.body#/0/id", "token_id", "revokeToken"),
     _Way("listEvents", "$response.body#/last", "after", "listEvents"),
     _Way("listAudit", _NEXT_PAGE, "cursor", "listAudit"),
+    _Way("listFiles", "$response.body#/0/path", "path", f"{_OF_FILE} downloadFile listArchiveEntries getArchiveStats"),
+    _Way("listFiles", _NEXT_PAGE, "cursor", "listFiles"),
+    _Way("makeFolder", "$response.body#/path", "path", f"{_OF_FILE} listFiles"),
+    _Way("moveFile", "$response.body#/path", "path", _OF_FILE),
+    _Way("uploadFile", "$response.body#/entry/path", "path", f"{_OF_FILE} downloadFile"),
+    _Way("listUploads", "$response.body#/0/upload_id", "upload_id", "giveUpUpload"),
+    _Way("createPack", "$response.body#/id", "pack_id", _OF_PACK),
+    _Way("listPacks", "$response.body#/0/id", "pack_id", _OF_PACK),
+    _Way("listPacks", _NEXT_PAGE, "cursor", "listPacks"),
+    _Way("getPack", "$response.body#/id", "pack_id", "cancelPack downloadPack"),
+    _Way("createArchive", "$response.body#/job_id", "job_id", "getJob cancelJob getJobLogs"),
+    _Way("extractArchive", "$response.body#/job_id", "job_id", "getJob cancelJob getJobLogs"),
+    _Way("listWorkspaces", "$response.body#/0/user_id", "user_id", "removeWorkspace"),
 )
 
 

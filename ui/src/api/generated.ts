@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 87af13f2dd6434b1
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 037013479edebbbd
 
 export interface paths {
     "/api/archives": {
