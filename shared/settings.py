@@ -237,6 +237,7 @@ class GatewaySettings(Storage, Source, Common):
 
     gateway_host: str = _setting(_text, "Address to listen on.", "127.0.0.1")
     gateway_port: int = _setting(Whole(0, 65535), "Port to listen on.", 8000)
+    request_head_seconds: float = _setting(Number(0.1, 3600), "How long the head of a request may take to arrive, seconds.", 15.0)
     jwt_secret_key: str = _setting(_text, "Signs access tokens; at least 32 characters.", secret=True)
     jwt_algorithm: str = _setting(_one_of("HS256", "HS384", "HS512"), "How tokens are signed.", "HS256")
     jwt_access_token_expire_minutes: int = _setting(Whole(1, 525600), "How long a login lasts, minutes.", 1440)

@@ -42,6 +42,7 @@ from services.gateway.config import Configuration
 from services.gateway.figures import Figures, Measured
 from services.gateway.files import Files
 from services.gateway.gate import Asgi, Gate
+from services.gateway.heads import timed
 from services.gateway.history import History
 from services.gateway.jobs import Jobs
 from services.gateway.live import Hub
@@ -218,7 +219,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     await runtime.bus.on_nudge(wake.set)
     figures = Figures(parts.store, parts.hub, parts.security)
     gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, figures))
-    async with _http(gate, sock) as serving, asyncio.TaskGroup() as group:
+    async with _http(gate, sock, runtime.settings.request_head_seconds) as serving, asyncio.TaskGroup() as group:
         group.create_task(_until_ended(serving))
         group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
         group.create_task(chores.serve_cancels(parts.store, wake))
@@ -230,7 +231,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _http(gate: Asgi, sock: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+async def _http(gate: Asgi, sock: socket.socket, head_seconds: float) -> AsyncIterator["asyncio.Task[None]"]:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines show the token of a WebSocket's address
     config = uvicorn.Config(
         gate,
@@ -238,6 +239,7 @@ async def _http(gate: Asgi, sock: socket.socket) -> AsyncIterator["asyncio.Task[
         access_log=False,
         lifespan="off",
         server_header=False,
+        http=timed(head_seconds),
         ws_max_size=_BODY_BYTES,
         ws=Wire,
         ws_per_message_deflate=False,  # small messages to many: compressing each once per client costs more than it saves

@@ -211,7 +211,7 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def second(first: Gateway, storage: Path) -> AsyncIterator[str]:
+async def second(first: Gateway, storage: Path, **environment: str) -> AsyncIterator[str]:
     """Another gateway on the same engines; its address."""
     variables = {
         "DATABASE_URL": first.kernel.url("gateway"),
@@ -219,6 +219,7 @@ async def second(first: Gateway, storage: Path) -> AsyncIterator[str]:
         "JWT_SECRET_KEY": "k" * 40,
         "QNAP_BASE_PATH": BASE,
         "STORAGE_BASE_PATH": str(storage),
+        **environment,
     }
     settings = load(GatewaySettings, variables)
     database = await Database.connect(settings.database_url, app.QUERIES, size=4)

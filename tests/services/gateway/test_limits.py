@@ -1,17 +1,23 @@
-"""Bodies too large or too slow, answers that take too long, and other sites' pages."""
+"""Heads and bodies too large or too slow, answers that take too long, and other sites' pages."""
 
 import asyncio
+import contextlib
+import itertools
+import json
 import re
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 
 from services.gateway import app, gate
 from services.gateway.gate import Gate
-from tests.services.gateway.conftest import Gateway, problem
+from tests.services.gateway.conftest import Gateway, problem, second
 
 
 async def test_a_body_too_large(gateway: Gateway) -> None:
@@ -142,3 +148,112 @@ def test_the_body_of_an_answer_does_not_wait() -> None:
         listening.accept()[0] as mine,
     ):
         assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+# Slow heads --------------------------------------------------------------------------------------------------------------------------
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+HEAD_SECONDS = 2.0
+"""Long enough for a whole request on a slow machine that sends it in one piece, short enough to wait for."""
+
+
+@pytest.fixture
+async def hurried(gateway: Gateway, tmp_path: Path) -> AsyncIterator[str]:
+    """A gateway that waits `HEAD_SECONDS` for a head; its address."""
+    async with second(gateway, tmp_path, REQUEST_HEAD_SECONDS=str(HEAD_SECONDS)) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def raw(url: str) -> AsyncIterator[Connection]:
+    where = urlsplit(url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def dripped(connection: Connection, begin: bytes) -> bytes:
+    """Send `begin` and then a header's line every now and then without end; all that is answered until the other side closes."""
+    reader, writer = connection
+    answer = b""
+    writer.write(begin)
+    async with asyncio.timeout(30):
+        with contextlib.suppress(OSError):  # closed while a line was under way: what is read last may be lost with it
+            for n in itertools.count():
+                writer.write(f"X-{n}: 1\r\n".encode())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        piece = await reader.read(65536)
+                        if not piece:
+                            break
+                        answer += piece
+    return answer
+
+
+HEALTH = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
+
+
+async def test_a_head_too_slow(hurried: str) -> None:
+    """Begun and not ended: 408 as a problem document and the connection's end, also after an answer; dripping does not help."""
+
+    async def stopped(begin: bytes) -> None:
+        async with raw(hurried) as (reader, writer), asyncio.timeout(30):
+            writer.write(begin)
+            head, _, body = (await reader.read()).rpartition(b"\r\n\r\n")
+        assert head.count(b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n") == 1, head
+        assert head.count(b"HTTP/1.1") == begin.count(b"GET"), head
+        assert json.loads(body)["type"] == "too-slow"
+
+    async def dripping(begin: bytes) -> None:
+        async with raw(hurried) as connection:
+            answers = await dripped(connection, begin)
+        assert answers.count(b"HTTP/1.1 200") == begin.count(b"GET") - 1, answers
+
+    begins = (HEALTH, HEALTH + b"\r\n" + HEALTH)
+    await asyncio.gather(*(ask(begin) for ask in (stopped, dripping) for begin in begins))
+
+
+async def test_a_connection_nobody_uses(hurried: str) -> None:
+    """Silent from the beginning, or after an answer: closed without a word."""
+
+    async def silent(begin: bytes) -> None:
+        async with raw(hurried) as (reader, writer), asyncio.timeout(30):
+            writer.write(begin)
+            assert (await reader.read()).count(b"HTTP/1.1") == begin.count(b"GET")
+
+    await asyncio.gather(silent(b""), silent(HEALTH + b"\r\n"))
+
+
+async def test_the_rest_of_a_refused_body(hurried: str) -> None:
+    """Answered without its body being read, a request does not hold its place by sending that body for ever."""
+    begin = b"POST /api/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    async with raw(hurried) as connection:
+        answers = await dripped(connection, begin)
+    assert answers.startswith(b"HTTP/1.1 401")
+    assert answers.count(b"HTTP/1.1") == 1
+
+
+async def test_what_lasts_may_last(gateway: Gateway, hurried: str) -> None:
+    """WebSockets and streams, once asked for, live on; and so does a connection that is used again and again."""
+    headers = {"Authorization": f"Bearer {gateway.token}"}
+    where = f"{hurried.replace('http', 'ws')}/ws/jobs"
+    loop = asyncio.get_running_loop()
+    async with (
+        connect(where, additional_headers=headers, proxy=None) as socket_,
+        httpx.AsyncClient(base_url=hurried, headers=headers, timeout=30) as client,
+        client.stream("GET", "/api/stream") as stream,
+    ):
+        lines = stream.aiter_lines()
+        ended = loop.time() + 1.5 * HEAD_SECONDS
+        while loop.time() < ended:
+            assert (await client.get("/api/health")).status_code == 200
+        job = (await gateway.request())["job_id"]
+        async with asyncio.timeout(30):
+            while job not in str(await socket_.recv()):
+                pass
+            while job not in await anext(lines):
+                pass
