@@ -7,10 +7,11 @@ seconds. Nothing is retried here: `cli.watch` alone is patient, because it alone
 
 import ssl
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import IO, Any, Generic, Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -285,10 +286,64 @@ class Client:
         """Any answer that is no document: an image."""
         return self._send("GET", path, params, timeout_s=timeout_s)
 
-    def write(self, method: str, path: str, body: Any = None) -> Any:
+    def write(self, method: str, path: str, body: Any = None, params: dict[str, Any] | None = None) -> Any:
         """Any change; the server's document, None where it sends none."""
-        answer = self._send(method, path, body=body)
+        answer = self._send(method, path, params, body=body)
         return _decode(answer, self.server) if answer.content else None
+
+    def all(self, path: str, params: dict[str, Any], shape: type[T]) -> Doc[list[T]]:
+        """A whole list, page by page."""
+        return self._all(path, params, shape)
+
+    # Bytes: a connection that breaks is a ConnectionError, because the caller goes on where it broke.
+
+    def look(self, address: str) -> tuple[str, int]:
+        """Which version of a file is there (its ETag), and how long it is."""
+        try:
+            # One byte of it: an answer to HEAD could not say what is wrong.
+            answer = self._http.get(address, headers={"Range": "bytes=0-0", "Accept": "*/*"})
+        except httpx.TransportError as exc:
+            raise Failure(Exit.UNAVAILABLE, f"Cannot reach {self.server} ({exc}): is the server running?") from exc
+        if not answer.is_success and answer.status_code != 416:  # 416: it is empty
+            raise _refusal(answer, self.server, address)
+        return answer.headers.get("ETag", ""), int(answer.headers.get("Content-Range", "/0").rpartition("/")[2])
+
+    def fetch(self, address: str, etag: str, file: IO[bytes], show: Callable[[int], None]) -> None:
+        """Append what `file` lacks of this version. Raises Failure when there is another version by now."""
+        at = file.seek(0, 2)
+        headers = {"If-Match": etag, "Accept": "*/*", "Accept-Encoding": "identity"} | ({"Range": f"bytes={at}-"} if at else {})
+        try:
+            with self._http.stream("GET", address, headers=headers) as answer:
+                if answer.status_code == 416:  # all of it is there
+                    return
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer, self.server, address)
+                for piece in answer.iter_raw():
+                    file.write(piece)
+                    at += len(piece)
+                    show(at)
+        except httpx.TransportError as exc:
+            raise ConnectionError(str(exc)) from exc
+
+    def upload_state(self, path: str, params: dict[str, Any], total: int, shape: type[T]) -> Doc[T]:
+        """Begin an upload, or ask how far it got."""
+        return self._bytes(path, params, b"", f"bytes */{total}", shape)
+
+    def send_part(self, path: str, params: dict[str, Any], content: bytes, start: int, total: int, shape: type[T]) -> Doc[T]:
+        """Send the bytes from `start` on."""
+        return self._bytes(path, params, content, f"bytes {start}-{start + len(content) - 1}/{total}", shape)
+
+    def _bytes(self, path: str, params: dict[str, Any], content: bytes, content_range: str, shape: type[T]) -> Doc[T]:
+        given = {name: value for name, value in params.items() if value is not None}
+        headers = {"Content-Range": content_range, "Content-Type": "application/octet-stream"}
+        try:
+            answer = self._http.put(path, params=given, content=content, headers=headers, timeout=httpx.Timeout(120, connect=5))
+        except httpx.TransportError as exc:
+            raise ConnectionError(str(exc)) from exc
+        if not answer.is_success:
+            raise _refusal(answer, self.server, path)
+        return self._parse(answer, shape)
 
     def _all(self, path: str, params: dict[str, Any], shape: type[T], limit: int | None = None) -> Doc[list[T]]:
         """Page by page, until the total the server names is reached (without one: until a page is not full)."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cli.actions import Actions
     from cli.admin import Admin
     from cli.archives import Archives
+    from cli.files import Files
     from cli.media import Media
 
 app = typer.Typer(
@@ -91,6 +92,12 @@ def _admin(server: str | None) -> "Admin":
     from cli.admin import Admin  # noqa: PLC0415 - as below
 
     return Admin(server)
+
+
+def _files(server: str | None) -> "Files":
+    from cli.files import Files  # noqa: PLC0415 - as below
+
+    return Files(server)
 
 
 def _actions(server: str | None) -> "Actions":
@@ -334,6 +341,55 @@ def zipinfo(
 def status(as_json: Json = False, server: Server = None) -> None:
     """Show disk space, workers and counts."""
     _actions(server).status(as_json)
+
+
+@app.command(epilog=_CHANGE)
+def files(
+    action: Annotated[str, typer.Argument(help="ls, get, put, mkdir, mv or rm.")] = "ls",
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH", help="ls [FOLDER], get FILE [TO], put FILE [TO], mkdir, mv FROM TO, rm.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option("-q", "--query", metavar="TEXT", help="ls: only names that have this in them.")
+    ] = None,
+    nas: Annotated[bool, typer.Option("--nas", help="ls: look at the NAS instead of your workspace.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="ls: all below; mkdir: with those above; rm: with all in it.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="get, put, mv: replace a file that is there.")] = False,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """List and change the files of your workspace.
+
+    `get` and `put` show their progress; run again after an interruption, they go on where they stopped.
+    """
+    _files(server).files(action, paths or [], query, nas=nas, recursive=recursive, overwrite=overwrite, as_json=as_json)
+
+
+@app.command(epilog=_WAIT)
+def pack(
+    path: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="Folder of your workspace; without: list your packs.")
+    ] = None,
+    nas: Annotated[bool, typer.Option("--nas", help="FOLDER is one of the NAS, which always stays.")] = False,
+    keep_source: Annotated[bool, typer.Option("--keep-source", help="Do not delete the folder afterwards.")] = False,
+    wait: Wait = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Wait, and download the archive to this file.")
+    ] = None,
+    download: Annotated[str | None, typer.Option("--download", metavar="ID", help="Download what a finished pack made.")] = None,
+    cancel: Annotated[str | None, typer.Option("--cancel", metavar="ID", help="Cancel a pack.")] = None,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """Pack a folder into one archive to download.
+
+    A workspace folder is DELETED after its archive was tested and compared with it, unless --keep-source is given.
+    """
+    _files(server).pack(
+        path, nas=nas, keep_source=keep_source, wait=wait, output=output, download=download, cancel=cancel, as_json=as_json
+    )
 
 
 @app.command(epilog=_CHANGE)

@@ -237,6 +237,24 @@ def progress(*, as_json: bool = False) -> Iterator[View]:
         yield Lines()
 
 
+@contextmanager
+def bytes_moving(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how much of a file has moved: call what is given with the bytes so far. A bar on a terminal, else a line for each 10 %."""
+    if sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}:
+        with _terminal().moving(name, total) as show:
+            yield show
+        return
+    said = [0]
+
+    def say(done: int) -> None:
+        tenth = 10 * done // total if total else 10
+        if tenth > said[0]:
+            said[0] = tenth
+            talk(f"{name} {10 * tenth} %  {size(done)} of {size(total)}")
+
+    yield say
+
+
 def _terminal() -> Any:
     from cli import terminal  # noqa: PLC0415 - rich costs 0.1 s, which piped output must not pay
 

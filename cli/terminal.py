@@ -1,11 +1,14 @@
 """The same, drawn with rich for a person at a terminal of any width."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -118,6 +121,25 @@ class PercentBar:
         bar = ProgressBar(total=100, completed=percent, complete_style="cyan", finished_style="green")
         line.add_row(Text(what, style="bold cyan"), bar, Text(f"{percent} %"), Text(render.clean(name), style="dim"))
         self._live.update(line)
+
+
+@contextmanager
+def moving(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with bytes, speed and time left, on stderr."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(escape(name), total=total)
+
+        def show(done: int) -> None:
+            bar.update(task, completed=done)
+
+        yield show
 
 
 def _text(drawn: RenderableType, width: int) -> str:

@@ -1,0 +1,272 @@
+"""What `files` and `pack` do: the files of one's workspace, and folders as one archive to download."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from cli import render
+from cli.actions import Actions, _interval_s
+from cli.client import Client, Doc
+from cli.exits import Exit, Failure
+from cli.render import Column
+from cli.watch import watch
+
+FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm")
+CONTENT = "/api/files/content"
+_PART = 16 << 20
+_TRIES = 5
+
+
+class FileEntry(msgspec.Struct, kw_only=True):
+    name: str
+    path: str
+    is_dir: bool
+    type: str
+    size: int | None = None
+    modified_at: datetime | None = None
+
+
+class UploadState(msgspec.Struct, kw_only=True):
+    received_bytes: int
+    total_bytes: int
+    entry: FileEntry | None = None
+
+
+class Pack(msgspec.Struct, kw_only=True):
+    """Seed 000's fields."""
+
+    id: str
+    folder_path: str
+    folder_size: int
+    status: str
+    progress: int
+    reserved_space: int = 0
+    output_path: str | None = None
+    output_size: int | None = None
+    error_message: str | None = None
+    created_at: datetime | None = None
+    keep_source: bool = False
+
+
+class Files(Actions):
+    """The commands, against one server."""
+
+    def files(
+        self, action: str, paths: list[str], query: str | None, *, nas: bool, recursive: bool, overwrite: bool, as_json: bool
+    ) -> None:
+        """Do one of FILE_ACTIONS."""
+        least, most = {"ls": (0, 1), "get": (1, 2), "put": (1, 2), "mkdir": (1, 1), "mv": (2, 2), "rm": (1, 1)}.get(
+            action, (-1, -1)
+        )
+        if least < 0:
+            raise Failure(Exit.USAGE, f"files knows {', '.join(FILE_ACTIONS)}.")
+        if not least <= len(paths) <= most:
+            raise Failure(Exit.USAGE, f"files {action} takes {least if least == most else f'{least} or {most}'} paths.")
+        with self._client() as client:
+            match action:
+                case "ls":
+                    _list(client, paths[0] if paths else "", query, nas=nas, recursive=recursive, as_json=as_json)
+                case "get":
+                    target = Path(paths[1]) if len(paths) > 1 else Path()
+                    _get(
+                        client, f"{CONTENT}?path={quote(paths[0], safe='')}", paths[0], target, overwrite=overwrite, as_json=as_json
+                    )
+                case "put":
+                    _put(client, Path(paths[0]), paths[1] if len(paths) > 1 else "", overwrite=overwrite, as_json=as_json)
+                case "mkdir":
+                    _changed(client.write("POST", "/api/files/folders", {"path": paths[0], "parents": recursive}), "Made", as_json)
+                case "mv":
+                    body = {"source": paths[0], "target": paths[1], "overwrite": overwrite}
+                    _changed(client.write("POST", "/api/files/move", body), "Moved to", as_json)
+                case _:
+                    client.write("DELETE", "/api/files", params={"path": paths[0], "recursive": "true" if recursive else None})
+                    render.talk(f"Deleted: {render.clean(paths[0])}.")
+
+    def pack(
+        self,
+        path: str | None,
+        *,
+        nas: bool,
+        keep_source: bool,
+        wait: bool,
+        output: str | None,
+        download: str | None,
+        cancel: str | None,
+        as_json: bool,
+    ) -> None:
+        """Pack a folder, or list, fetch or cancel packs."""
+        if sum(given is not None for given in (path, download, cancel)) > 1:
+            raise Failure(Exit.USAGE, "Give a folder, --download or --cancel: one of them.")
+        with self._client() as client:
+            if cancel is not None:
+                client.write("DELETE", f"/api/files/pack/{_resolve(client, cancel)}")
+                render.talk("Cancelled; the folder is not touched.")
+            elif download is not None:
+                _fetch(client, _resolve(client, download), output, as_json=as_json)
+            elif path is None:
+                _list_packs(client, as_json=as_json)
+            else:
+                body = {"folder_path": path, "keep_source": keep_source, "root": "nas" if nas else "workspace"}
+                self._make(client, body, output, wait=wait or output is not None, as_json=as_json)
+
+    def _make(self, client: Client, body: dict[str, Any], output: str | None, *, wait: bool, as_json: bool) -> None:
+        raw = client.write("POST", "/api/files/pack", body)
+        pack = msgspec.convert(raw, Pack)
+        kept = "stays" if pack.keep_source else "is DELETED after the archive was tested"
+        render.talk(f"Packing {render.clean(pack.folder_path)} ({render.size(pack.folder_size)}); the folder {kept}.")
+        if not wait:
+            render.emit_json(raw) if as_json else render.emit(pack.id + "\n")
+            return
+        try:
+            with render.progress() as view:
+                watch(client, pack.id, view, interval_s=_interval_s())
+        except KeyboardInterrupt:
+            raise Failure(Exit.INTERRUPTED, f"It goes on; stop it with `cs-archiver pack --cancel {pack.id[:8]}`.") from None
+        doc = client.read(f"/api/files/pack/{pack.id}", Pack)
+        if doc.value.status != "done":
+            raise Failure(Exit.JOB, f"The pack {doc.value.status}: {render.clean(doc.value.error_message or 'nothing was made')}")
+        render.talk(f"Packed: {render.clean(doc.value.output_path or '')} ({render.size(doc.value.output_size)}).")
+        if output is not None:
+            _fetch(client, pack.id, output, as_json=False)
+        render.emit_json(doc.raw) if as_json else render.emit(pack.id + "\n")
+
+
+def _list(client: Client, path: str, query: str | None, *, nas: bool, recursive: bool, as_json: bool) -> None:
+    params = {"path": path, "root": "nas" if nas else "workspace", "q": query, "recursive": "true" if recursive else None}
+    doc = client.all("/api/files", params, FileEntry)
+    if as_json:
+        render.emit_json(doc.raw)
+        return
+    columns = (
+        Column("NAME"),
+        Column("SIZE", right=True, fixed=True),
+        Column("MODIFIED", 60, fixed=True),
+        Column("TYPE", 80, fixed=True),
+    )
+    rows = [
+        (entry.path if recursive else entry.name, render.size(entry.size), render.when(entry.modified_at), entry.type)
+        for entry in doc.value
+    ]
+    render.table(columns, rows, "Nothing is here.")
+
+
+def _list_packs(client: Client, *, as_json: bool) -> None:
+    doc = client.all("/api/files/pack", {}, Pack)
+    if as_json:
+        render.emit_json(doc.raw)
+        return
+    columns = (
+        Column("PACK", fixed=True), Column("FOLDER"), Column("STATUS", fixed=True), Column("%", 60, right=True, fixed=True),
+        Column("SIZE", 60, right=True, fixed=True), Column("OUTPUT", 80), Column("CREATED", 100, fixed=True),
+    )  # fmt: skip
+    rows = [
+        (
+            pack.id,
+            pack.folder_path,
+            pack.status,
+            str(pack.progress),
+            render.size(pack.output_size if pack.output_size is not None else pack.folder_size),
+            pack.output_path or pack.error_message or "",
+            render.when(pack.created_at),
+        )
+        for pack in doc.value
+    ]
+    render.table(columns, rows, "No packs.")
+
+
+def _resolve(client: Client, given: str) -> str:
+    """A pack's id from the id or its beginning."""
+    found = [pack.id for pack in client.all("/api/files/pack", {}, Pack).value if pack.id.startswith(given.lower())]
+    if len(given) < 6 or len(found) != 1:
+        raise Failure(Exit.NOT_FOUND, f"No pack, or more than one, begins with {render.clean(given)}: see `cs-archiver pack`.")
+    return found[0]
+
+
+def _fetch(client: Client, pack: str, output: str | None, *, as_json: bool) -> None:
+    doc = client.read(f"/api/files/pack/{pack}", Pack)
+    name = doc.value.output_path or "pack"
+    _get(client, f"/api/files/pack/{pack}/download", name, Path(output) if output else Path(), overwrite=False, as_json=as_json)
+
+
+# Bytes -------------------------------------------------------------------------------------------------------------------------
+
+
+def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bool, as_json: bool) -> None:
+    """Download to a file beside the target, and give it its name when it is whole. Run again, it goes on where it stopped."""
+    if target.is_dir():
+        target /= os.path.basename(name.rstrip("/"))  # noqa: PTH119 - the server's path, not one of this machine
+    if target.exists() and not overwrite:
+        raise Failure(Exit.CONFLICT, f"{target} is there already: say --overwrite to replace it.")
+    etag, total = client.look(address)
+    partial = target.with_name(f".{target.name}.{sha256(etag.encode()).hexdigest()[:12]}.part")  # of this very version
+    try:
+        with partial.open("ab") as file, render.bytes_moving(render.clean(target.name), total) as show:
+            _patiently(lambda: client.fetch(address, etag, file, show))
+            if file.tell() != total:
+                raise Failure(Exit.UNAVAILABLE, f"{render.clean(name)} did not arrive whole: run the command again.")
+        partial.replace(target)
+    except OSError as exc:
+        raise Failure(Exit.CONFIGURATION, f"Cannot write {target}: {exc.strerror}.") from exc
+    if as_json:
+        render.emit_json({"path": str(target), "size": total})
+    else:
+        render.talk(f"Saved: {target} ({render.size(total)}).")
+
+
+def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: bool) -> None:
+    """Upload in parts. Run again, it goes on where it stopped, unless the file has changed."""
+    remote = path if path and not path.endswith("/") else f"{path}{source.name}"
+    try:
+        with source.open("rb") as file:
+            found = os.fstat(file.fileno())
+            tag = f"{found.st_size}-{found.st_mtime_ns}"
+            params = {"path": remote, "tag": tag, "overwrite": "true" if overwrite else None}
+            with render.bytes_moving(render.clean(source.name), found.st_size) as show:
+                done: list[Doc[UploadState]] = []
+
+                def send() -> None:
+                    state = client.upload_state(CONTENT, params, found.st_size, UploadState)
+                    while state.value.entry is None:
+                        at = state.value.received_bytes
+                        show(at)
+                        file.seek(at)
+                        piece = file.read(_PART)
+                        if not piece:
+                            raise Failure(Exit.CONFLICT, f"{source} became shorter while it was sent.")
+                        state = client.send_part(CONTENT, params, piece, at, found.st_size, UploadState)
+                    show(found.st_size)
+                    done.append(state)
+
+                _patiently(send)
+    except OSError as exc:
+        raise Failure(Exit.USAGE, f"Cannot read {source}: {exc.strerror}.") from exc
+    if as_json:
+        render.emit_json(done[-1].raw)
+    else:
+        render.talk(f"Uploaded: {render.clean(remote)} ({render.size(found.st_size)}).")
+
+
+def _patiently(move: Callable[[], None]) -> None:
+    """Go on after a broken connection; what has moved stays."""
+    for _ in range(_TRIES - 1):
+        with suppress(ConnectionError):
+            move()
+            return
+    try:
+        move()
+    except ConnectionError as exc:
+        raise Failure(Exit.UNAVAILABLE, f"The connection broke {_TRIES} times ({exc}): run the command again to go on.") from exc
+
+
+def _changed(document: Any, word: str, as_json: bool) -> None:
+    if as_json:
+        render.emit_json(document)
+    else:
+        render.talk(f"{word}: {render.clean(document['path'])}.")
