@@ -308,7 +308,7 @@ class Client:
             raise _refusal(answer, self.server, address)
         return answer.headers.get("ETag", ""), int(answer.headers.get("Content-Range", "/0").rpartition("/")[2])
 
-    def fetch(self, address: str, etag: str, file: IO[bytes], show: Callable[[int], None]) -> None:
+    def append(self, address: str, etag: str, file: IO[bytes], show: Callable[[int], None]) -> None:
         """Append what `file` lacks of this version. Raises Failure when there is another version by now."""
         at = file.seek(0, 2)
         headers = {"If-Match": etag, "Accept": "*/*", "Accept-Encoding": "identity"} | ({"Range": f"bytes={at}-"} if at else {})

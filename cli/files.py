@@ -208,7 +208,7 @@ def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bo
     partial = target.with_name(f".{target.name}.{sha256(etag.encode()).hexdigest()[:12]}.part")  # of this very version
     try:
         with partial.open("ab") as file, render.bytes_moving(render.clean(target.name), total) as show:
-            _patiently(lambda: client.fetch(address, etag, file, show))
+            _patiently(lambda: client.append(address, etag, file, show))
             if file.tell() != total:
                 raise Failure(Exit.UNAVAILABLE, f"{render.clean(name)} did not arrive whole: run the command again.")
         partial.replace(target)
