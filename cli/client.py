@@ -278,9 +278,17 @@ class Client:
     def system_status(self) -> Doc[SystemStatus]:
         return self._parse(self._send("GET", "/api/system/status"), SystemStatus)
 
-    def read(self, path: str, shape: type[T], params: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> Doc[T]:
+    def read(
+        self,
+        path: str,
+        shape: type[T],
+        params: dict[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Doc[T]:
         """Any document."""
-        return self._parse(self._send("GET", path, params, timeout_s=timeout_s), shape)
+        return self._parse(self._send("GET", path, params, timeout_s=timeout_s, headers=headers), shape)
 
     def fetch(self, path: str, params: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> httpx.Response:
         """Any answer that is no document: an image."""
@@ -359,12 +367,19 @@ class Client:
         return Doc(self._convert(rows, list[shape]), rows)  # type: ignore[valid-type] # a type made at run time
 
     def _send(
-        self, method: str, path: str, params: dict[str, Any] | None = None, *, body: Any = None, timeout_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        params: dict[str, Any] | None = None,
+        *,
+        body: Any = None,
+        timeout_s: float | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         given = {name: value for name, value in (params or {}).items() if value is not None}
         extra: dict[str, Any] = {} if timeout_s is None else {"timeout": httpx.Timeout(timeout_s, connect=5.0)}
         try:
-            answer = self._http.request(method, path, params=given, json=body, **extra)
+            answer = self._http.request(method, path, params=given, json=body, headers=headers, **extra)
         except httpx.TimeoutException as exc:
             raise Failure(Exit.UNAVAILABLE, f"{self.server} does not answer: try again later.") from exc
         except (httpx.TransportError, httpx.InvalidURL) as exc:

@@ -1,0 +1,152 @@
+"""`zip`, `unzip` and `zipinfo` on paths of your workspace (or, with `nas:` before them, of the NAS): as jobs of the server.
+
+The server makes and proves; here the job is followed, and its result printed as for files of this machine. Ctrl-C leaves it running.
+"""
+
+from typing import Any
+
+import msgspec
+
+from cli import render
+from cli.actions import Actions
+from cli.archives import bytes_of, format_of, read_password, show_entries, show_made, show_stats, show_unpacked
+from cli.client import Client
+from cli.exits import Exit, Failure
+from shared.archiving.engine import Stats
+from shared.archiving.protocol import Member
+from shared.requests import ArchiveResult, ExtractResult
+
+_NAS = "nas:"
+_PASSWORD_HEADER = "X-Archive-Password"  # noqa: S105 - a header's name
+_PAGE = 1000
+
+
+class _Figures(msgspec.Struct):
+    """What the server says of an archive."""
+
+    format: str
+    files: int
+    directories: int
+    original_size: int
+    compressed_size: int
+    compression_ratio: float
+    encrypted: bool
+    problems: list[str]
+
+
+class _Entry(msgspec.Struct):
+    path: str
+    type: str
+    size: int
+    crc32: str | None = None
+    encrypted: bool = False
+
+
+class Remote(Actions):
+    """The commands, at one server."""
+
+    def zip(
+        self,
+        paths: list[str],
+        output: str | None,
+        form: str | None,
+        level: int | None,
+        password: bool,
+        password_file: str | None,
+        volume: str | None,
+        as_json: bool,
+    ) -> None:
+        """Make an archive in the workspace."""
+        root, plain = _rooted(paths)
+        body = {"paths": plain, "root": root, "output": output, "format": form or _ending(output), "level": level}
+        body |= {"password": read_password(password, password_file), "volume_bytes": bytes_of(volume)}
+        with self._client() as client:
+            result = self._done(client, "/api/archives", body, as_json)
+        if not as_json:
+            show_made(msgspec.convert(result, ArchiveResult))
+
+    def unzip(
+        self,
+        path: str,
+        destination: str | None,
+        entries: list[str],
+        password: bool,
+        password_file: str | None,
+        as_json: bool,
+    ) -> None:
+        """Unpack an archive into the workspace."""
+        root, (plain,) = _rooted([path])
+        body = {"path": plain, "root": root, "destination": destination, "entries": entries}
+        body |= {"password": read_password(password, password_file)}
+        with self._client() as client:
+            result = self._done(client, "/api/archives/extract", body, as_json)
+        if not as_json:
+            show_unpacked(plain.rpartition("/")[2], msgspec.convert(result, ExtractResult))
+
+    def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
+        """Figures, and with `entries` every entry."""
+        root, (plain,) = _rooted([path])
+        secret = read_password(password, password_file)
+        headers = {} if secret is None else {_PASSWORD_HEADER: secret}
+        place = {"root": root, "path": plain}
+        with self._client() as client:
+            figures = client.read("/api/archives/stats", _Figures, place, headers=headers)
+            listed = _entries(client, place, headers) if entries else []
+        if as_json:
+            render.emit_json({**figures.raw, "entries": listed} if entries else figures.raw)
+            return
+        show_stats(plain.rpartition("/")[2], _stats(figures.value))
+        if entries:
+            show_entries([_member(msgspec.convert(entry, _Entry)) for entry in listed])
+
+    def _done(self, client: Client, address: str, body: dict[str, Any], as_json: bool) -> Any:
+        """Ask for a job, follow it to its end, and return its result. Raises Failure when it does not complete."""
+        job_id = str(client.write("POST", address, {name: value for name, value in body.items() if value is not None})["job_id"])
+        render.talk(f"Job {job_id[:8]}.")
+        self._follow(client, job_id, as_json)
+        return client.job(job_id).raw["result"]
+
+
+def _rooted(paths: list[str]) -> tuple[str, list[str]]:
+    """Which root all of these are below, and the paths without its word. Pure."""
+    on_nas = {path.startswith(_NAS) for path in paths}
+    if len(on_nas) > 1:
+        raise Failure(Exit.USAGE, "All of the paths are in your workspace, or all of them on the NAS (nas:...).")
+    return ("nas" if True in on_nas else "workspace"), [path.removeprefix(_NAS) for path in paths]
+
+
+def _ending(output: str | None) -> str | None:
+    """The format an archive's name says; None leaves it to the server's default. Pure."""
+    if output is None:
+        return None
+    found = str(format_of(None, output))
+    return found if output.lower().endswith(f".{found}") else None
+
+
+def _entries(client: Client, place: dict[str, str], headers: dict[str, str]) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        page = client.read("/api/archives/entries", list[Any], {**place, "limit": _PAGE, "offset": len(found)}, headers=headers)
+        if not page.value:
+            return found
+        found += page.value
+
+
+def _stats(figures: _Figures) -> Stats:
+    return Stats(
+        format=figures.format,
+        entries=figures.files + figures.directories,
+        files=figures.files,
+        original_size=figures.original_size,
+        compressed_size=figures.compressed_size,
+        ratio=figures.compression_ratio,
+        encrypted=figures.encrypted,
+        volumes=1,
+        problems=figures.problems,
+    )
+
+
+def _member(entry: _Entry) -> Member:
+    kind: Any = entry.type if entry.type in {"file", "directory", "link"} else "special"
+    crc = None if entry.crc32 is None else int(entry.crc32, 16)
+    return Member(path=entry.path.encode(), kind=kind, size=entry.size, crc32=crc, encrypted=entry.encrypted)
