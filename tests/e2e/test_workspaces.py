@@ -1,0 +1,134 @@
+"""Packs, archives and extractions as their users meet them: over REST, by real processes that are killed at every named point."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.stack import Stack, extract, snapshot, until
+
+PACKING = ("transition.running.after", "workspace.created", "transition.verifying.after", "workspace.tested", "workspace.recorded")
+PUBLISHING = ("workspace.published", "transition.deleting_source.before", "transition.deleting_source.after", "deletion.begun")
+EMPTYING = ("deletion.renamed", "deletion.taken_over", "deletion.unlinked", "workspace.emptied", "transition.completed.before")
+MAKING = ("workspace.created", "workspace.recorded", "workspace.published", "transition.completed.after")
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return {"MAX_CRASHES": "50"}
+
+
+def home(stack: Stack) -> Path:
+    """The workspace of who is logged in."""
+    me = stack.http.get("/api/auth/me").json()["id"]
+    found = stack.data / "storage" / "workspaces" / me
+    found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def folder(stack: Stack, name: str) -> Path:
+    made = home(stack) / name
+    (made / "sub" / "empty").mkdir(parents=True)
+    (made / "notes.txt").write_text("some text, " * 2000)
+    (made / "sub" / "ünïcode").write_bytes(bytes(range(256)) * 1000)
+    (made / "sub" / "nothing").touch()
+    return made
+
+
+def content(found: Any) -> dict[bytes, tuple[str, str]]:
+    return {path: (fact.kind, fact.content) for path, fact in found.items()}
+
+
+def nothing_is_left(stack: Stack) -> None:
+    """No work in progress, no space promised."""
+    work = stack.data / "storage" / "workspaces" / ".work"
+    until(lambda: not list(work.iterdir()), "the clean-up", tell=lambda: str(list(work.rglob("*"))))
+
+
+def pack(stack: Stack, path: str, **more: Any) -> str:
+    answer = stack.http.post("/api/files/pack", json={"folder_path": path, **more})
+    assert answer.status_code == 201, answer.text
+    stack.jobs.append(answer.json()["id"])
+    return str(answer.json()["id"])
+
+
+def job(stack: Stack, address: str, **body: Any) -> str:
+    def asked() -> httpx.Response | None:
+        answer = stack.http.post(address, json=body)
+        return None if answer.status_code == 503 else answer  # a killed compressor is not back at once
+
+    answer = until(asked, "an answer of the compressor", tell=stack.stories)
+    assert answer is not None
+    assert answer.status_code == 201, answer.text
+    stack.jobs.append(answer.json()["job_id"])
+    return str(answer.json()["job_id"])
+
+
+def test_a_folder_is_packed_fetched_and_gone(stack: Stack, tmp_path: Path) -> None:
+    """Seed 000, end to end: asked for, done, its folder deleted, its archive downloaded and equal to what the folder was."""
+    source = folder(stack, "Fetched")
+    before = content(snapshot(source))
+    task = pack(stack, "Fetched")
+
+    detail = stack.wait(task, "completed", timeout_s=120)
+
+    assert not source.exists()
+    shown = stack.http.get(f"/api/files/pack/{task}").json()
+    assert (shown["status"], shown["progress"], shown["reserved_space"], shown["output_path"]) == ("done", 100, 0, "Fetched.zip")
+    assert (detail["result"]["output_path"], detail["kind"], detail["kept_count"]) == ("Fetched.zip", "pack", 0)
+    fetched = tmp_path / "fetched.zip"
+    fetched.write_bytes(stack.http.get(f"/api/files/pack/{task}/download").content)
+    assert content(snapshot(extract(fetched, tmp_path / "out"))) == before
+    nothing_is_left(stack)
+
+
+def test_a_pack_is_killed_at_every_point(stack: Stack, tmp_path: Path) -> None:
+    """Fourteen kills of the compressor in one job: one archive, whole, the folder gone, nothing else."""
+    source = folder(stack, "Killed")
+    before = content(snapshot(source))
+    others = {path.name for path in home(stack).iterdir()} - {"Killed"}
+    stack.crash_at(*PACKING, *PUBLISHING, *EMPTYING)
+
+    task = pack(stack, "Killed")
+    stack.wait(task, "completed", timeout_s=240)
+
+    assert not stack.is_planned(), stack.stories()
+    assert {path.name for path in home(stack).iterdir()} - others == {"Killed.zip"}
+    assert content(snapshot(extract(home(stack) / "Killed.zip", tmp_path / "out"))) == before
+    nothing_is_left(stack)
+
+
+def test_an_archive_is_made_and_unpacked_through_kills(stack: Stack) -> None:
+    """Both kinds, the compressor killed at every point of each: source untouched, one archive, one copy of what it holds."""
+    source = folder(stack, "Twice")
+    before = snapshot(source)
+    stack.crash_at(*MAKING)
+    stack.wait(job(stack, "/api/archives", paths=["Twice"], output="twice.tar.zst", format="tar.zst"), "completed", timeout_s=120)
+    stack.crash_at(*MAKING)
+    stack.wait(job(stack, "/api/archives/extract", path="twice.tar.zst", destination="again"), "completed", timeout_s=120)
+
+    assert snapshot(source) == before
+    assert content(snapshot(home(stack) / "again" / "Twice")) == content(before)
+    stats = until(
+        lambda: "files" in (seen := stack.http.get("/api/archives/stats", params={"path": "twice.tar.zst"}).json()) and seen,
+        "the archive's figures",
+    )
+    assert (stats["files"], stats["format"]) == (3, "tar.zst")
+    nothing_is_left(stack)
+
+
+def test_admin_settings_take_effect(stack: Stack) -> None:
+    """Seed 000's business logic: another format and level count from the next pack on."""
+    folder(stack, "Tuned")
+    try:
+        changed = stack.http.put("/api/config", json={"pack_format": "7z", "pack_compression_level": 9})
+        assert changed.status_code == 200, changed.text
+        task = pack(stack, "Tuned", keep_source=True)
+        stack.wait(task, "completed", timeout_s=120)
+    finally:
+        stack.http.put("/api/config", json={"reset": ["pack_format", "pack_compression_level"]})
+    assert (home(stack) / "Tuned.7z").read_bytes().startswith(b"7z\xbc\xaf")
+    assert (home(stack) / "Tuned").is_dir()
+    assert not zipfile.is_zipfile(home(stack) / "Tuned.7z")
