@@ -43,7 +43,11 @@ class _Entry(msgspec.Struct):
 
 
 class Remote(Actions):
-    """The commands, at one server."""
+    """The commands, at one server. `wait`: follow jobs to their end."""
+
+    def __init__(self, server: str | None, *, wait: bool = True) -> None:
+        super().__init__(server)
+        self._wait = wait
 
     def zip(
         self,
@@ -62,7 +66,7 @@ class Remote(Actions):
         body |= {"password": read_password(password, password_file), "volume_bytes": bytes_of(volume)}
         with self._client() as client:
             result = self._done(client, "/api/archives", body, as_json)
-        if not as_json:
+        if result is not None and not as_json:
             show_made(msgspec.convert(result, ArchiveResult))
 
     def unzip(
@@ -80,7 +84,7 @@ class Remote(Actions):
         body |= {"password": read_password(password, password_file)}
         with self._client() as client:
             result = self._done(client, "/api/archives/extract", body, as_json)
-        if not as_json:
+        if result is not None and not as_json:
             show_unpacked(plain.rpartition("/")[2], msgspec.convert(result, ExtractResult))
 
     def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
@@ -100,9 +104,13 @@ class Remote(Actions):
             show_entries([_member(msgspec.convert(entry, _Entry)) for entry in listed])
 
     def _done(self, client: Client, address: str, body: dict[str, Any], as_json: bool) -> Any:
-        """Ask for a job, follow it to its end, and return its result. Raises Failure when it does not complete."""
-        job_id = str(client.write("POST", address, {name: value for name, value in body.items() if value is not None})["job_id"])
-        render.talk(f"Job {job_id[:8]}.")
+        """Ask for a job, follow it to its end, and return its result (None: nobody waits). Raises Failure when it does not complete."""
+        made = client.write("POST", address, {name: value for name, value in body.items() if value is not None})
+        job_id = str(made["job_id"])
+        render.talk(f"Queued: {render.clean(made['name'])}. See it with `cs-archiver job {job_id[:8]}`.")
+        if not self._wait:
+            render.emit_json(made) if as_json else render.emit(job_id + "\n")
+            return None
         self._follow(client, job_id, as_json)
         return client.job(job_id).raw["result"]
 

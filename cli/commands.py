@@ -35,6 +35,7 @@ Server = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout (streams: one per line).")]
 JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Job id, or its first six characters or more.")]
+Follow = Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until it has ended; else print the job's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended; Ctrl-C leaves it running.")]
 
 Local = Annotated[bool, typer.Option("--local", help="Files of this machine, without any server.")]
@@ -106,17 +107,14 @@ def _actions(server: str | None) -> "Actions":
     return Actions(server)
 
 
-def _archives(server: str | None, local: bool) -> "Archives":
+def _archives(server: str | None, local: bool, wait: bool = True) -> "Archives":
     if local:
         from cli.archives import Local  # noqa: PLC0415 - as above
 
         return Local()
-    try:
-        module: Any = importlib.import_module("cli.archives_remote")
-    except ModuleNotFoundError as exc:
-        raise Failure(Exit.USAGE, "Say --local for files of this machine.") from exc
-    remote: Archives = module.Remote(server)
-    return remote
+    from cli.archives_remote import Remote  # noqa: PLC0415 - as above
+
+    return Remote(server, wait=wait)
 
 
 def _media(server: str | None) -> "Media":
@@ -297,11 +295,12 @@ def zip_(
         str | None, typer.Option("--volume", metavar="SIZE", help="Split zip or 7z into parts of this size: 700M, 4G.")
     ] = None,
     local: Local = False,
+    wait: Follow = True,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
     """Make an archive, test it, and compare it with what it was made of."""
-    _archives(server, local).zip(paths, output, form, level, password, password_file, volume, as_json)
+    _archives(server, local, wait).zip(paths, output, form, level, password, password_file, volume, as_json)
 
 
 @app.command(epilog=_ARCHIVE)
@@ -316,11 +315,12 @@ def unzip(
     password: Password = False,
     password_file: PasswordFile = None,
     local: Local = False,
+    wait: Follow = True,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
     """Unpack an archive; nothing that exists is overwritten."""
-    _archives(server, local).unzip(path, destination, entries or [], password, password_file, as_json)
+    _archives(server, local, wait).unzip(path, destination, entries or [], password, password_file, as_json)
 
 
 @app.command(epilog=_ARCHIVE)

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.exits import Exit
+from tests.cli.runner import Cli, Result
 from tests.support.stack import Stack, extract, snapshot, until
 
 PACKING = ("transition.running.after", "workspace.created", "transition.verifying.after", "workspace.tested", "workspace.recorded")
@@ -132,3 +134,33 @@ def test_admin_settings_take_effect(stack: Stack) -> None:
     assert (home(stack) / "Tuned.7z").read_bytes().startswith(b"7z\xbc\xaf")
     assert (home(stack) / "Tuned").is_dir()
     assert not zipfile.is_zipfile(home(stack) / "Tuned.7z")
+
+
+def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
+    """Seed 002's commands on paths of the workspace: made, shown, listed, unpacked, with the seed's fields; refusals have their codes."""
+    folder(stack, "Commanded")
+    cli = Cli(tmp_path, f"http://127.0.0.1:{stack.port}")
+    token = stack.http.headers["Authorization"].removeprefix("Bearer ")
+
+    def run(*words: str, **more: str) -> Result:
+        return cli.run(*words, CS_ARCHIVER_TOKEN=token, **more)
+
+    secret = {"CS_ARCHIVER_ARCHIVE_PASSWORD": "geheim"}
+    made = run("zip", "Commanded", "--output", "commanded.7z", "--password", **secret)
+    assert made.code == 0, made.err
+    facts = dict(line.split("\t") for line in made.out.splitlines())
+    assert (facts["Format"], facts["Filename"], facts["Location"]) == ("7Z", "commanded.7z", "commanded.7z")
+    assert {"Original size", "Compressed size", "Compression ratio", "Time taken", "Speed"} <= set(facts)
+    shown = run("zipinfo", "commanded.7z", "--list", "--password", **secret)
+    assert "Commanded/notes.txt" in shown.out
+    assert run("zipinfo", "commanded.7z", "--password", CS_ARCHIVER_ARCHIVE_PASSWORD="falsch").code != 0
+    back = run("unzip", "commanded.7z", "unpacked", "--password", **secret)
+    facts = dict(line.split("\t") for line in back.out.splitlines())
+    assert (back.code, facts["Files extracted"], facts["Destination"]) == (0, "3", "unpacked")
+    assert content(snapshot(home(stack) / "unpacked" / "Commanded")) == content(snapshot(home(stack) / "Commanded"))
+    job_id = run("zip", "Commanded", "--no-wait").out.strip()
+    stack.wait(job_id, "completed", timeout_s=120)
+    assert (home(stack) / "Commanded.zip").exists()
+    taken = run("zip", "Commanded", "--output", "Commanded.zip")
+    assert (taken.code, "already" in taken.err) == (Exit.CONFLICT, True)
+    assert run("unzip", "gone.zip").code == Exit.NOT_FOUND
