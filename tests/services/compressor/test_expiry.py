@@ -1,0 +1,38 @@
+"""Finished packs go after the retention, and only those that are not the only copy."""
+
+from datetime import UTC, datetime, timedelta
+
+from services.compressor.expiry import Expiry
+from shared.places import Root
+from shared.requests import PackRequest
+from tests.services.compressor.workroom import Workroom
+from tests.services.lanes import lines, state_is
+from tests.support.kernel import Kernel
+
+
+async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> None:
+    """Old enough, its folder kept, unchanged: removed and said so. Everything else stays; 0 days remove nothing."""
+    packs = {}
+    for name in ("Old", "New", "Only", "Changed"):
+        room.folder(name)
+        request = PackRequest(root=Root.WORKSPACE, path=name, format="zip", level=1)
+        packs[name] = await room.job(request, keep_source=name != "Only")
+    async with room.lanes(limit=4):
+        for job in packs.values():
+            await state_is(kernel, job, "completed")
+    for name, job in packs.items():
+        days = 1 if name == "New" else 8
+        await kernel.force(job, completed_at=datetime.now(UTC) - timedelta(days=days))
+    (room.home / "Changed.zip").write_text("mine now")
+    expiry = Expiry(await kernel.db("compressor"), room.tools.bench, days=0)
+
+    await expiry.run()
+    assert (room.home / "Old.zip").exists()
+    expiry.days = 7
+    await expiry.run()
+    await expiry.run_now()
+
+    assert {path.name for path in room.home.glob("*.zip")} == {"New.zip", "Only.zip", "Changed.zip"}
+    assert len(await lines(kernel, packs["Old"], "pack_expired")) == 1
+    assert "Not removed" in (await lines(kernel, packs["Changed"], "pack_expired"))[0]
+    assert await lines(kernel, packs["Only"], "pack_expired") == []
