@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import history, hundred_thousand, idle, pipeline, scan, team, websocket
+from benchmarks import archives, history, hundred_thousand, idle, pipeline, scan, team, websocket
 from benchmarks.figures import Figure, Options, line, machine
 from benchmarks.stack import Stack, workplace
 
@@ -17,6 +17,7 @@ ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "websocket": websocket.run,
     "team": team.run,
     "history": history.run,
+    "archives": archives.run,
 }
 
 
