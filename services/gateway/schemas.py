@@ -508,6 +508,7 @@ class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True
     """
 
     job_id: UUID
+    kind: Kind
     status: Status
     progress_percent: Percent
     current_operation: str

@@ -91,7 +91,7 @@ def job_summary(row: Any) -> JobSummary:
 
 
 def job_update(row: Any) -> JobUpdate:
-    return JobUpdate(**_progress(row), version=row["version"])
+    return JobUpdate(**_progress(row), kind=row["kind"], version=row["version"])
 
 
 def job_detail(

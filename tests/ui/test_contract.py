@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from services.gateway.views_files import PACK_WORDS
 from shared.lifecycle import ARCHIVE_EDGES, CANCELLABLE, PAUSABLE, TERMINAL, Role, Status
 from shared.runtime_settings import TUNABLES
 from tests.ui.apischema import digest
@@ -26,6 +27,13 @@ def test_actions_are_offered_in_the_states_that_allow_them() -> None:
     assert set(table["pause"]) == PAUSABLE
     assert set(table["retry"]) == retries
     assert set(table["ended"]) == TERMINAL
+
+
+def test_packs_have_the_words_of_the_gateway() -> None:
+    """packWords.json, with which live messages are translated, against the gateway's own table."""
+    table = json.loads((UI / "src" / "api" / "packWords.json").read_text())
+
+    assert table == {status.value: word for status, word in PACK_WORDS.items()}
 
 
 def test_the_lock_names_no_registry() -> None:

@@ -19,6 +19,7 @@ export const routes: RouteObject[] = [
             children: [
               { path: "/", element: <Navigate to={paths.folders()} replace /> },
               { path: "/folders", lazy: async () => ({ Component: (await import("./pages/folders/Folders")).Folders }) },
+              { path: "/files", lazy: async () => ({ Component: (await import("./pages/files/Files")).Files }) },
               { path: "/queue", lazy: async () => ({ Component: (await import("./pages/queue/Queue")).Queue }) },
               { path: "/history", lazy: async () => ({ Component: (await import("./pages/history/History")).History }) },
               { path: "/jobs/:jobId", lazy: async () => ({ Component: (await import("./pages/job/Job")).Job }) },

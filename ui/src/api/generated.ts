@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 037013479edebbbd
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: c6175b67d27575d9
 
 export interface paths {
     "/api/archives": {
@@ -1330,6 +1330,7 @@ export interface components {
             folder_name: string;
             /** Format: uuid */
             job_id: string;
+            kind: components["schemas"]["Kind"];
             lane_percent: number | null;
             paused: boolean;
             progress_percent: number;

@@ -3,7 +3,8 @@
  * Lists take one frame's updates at once, by job id: ten thousand jobs are one walk through a list, not ten thousand.
  */
 import { hasEnded } from "./jobCan";
-import type { Folder, JobSummary, JobUpdate, Queue, Status } from "./types";
+import packWords from "./packWords.json";
+import type { Folder, JobSummary, JobUpdate, PackTask, Queue, Status } from "./types";
 
 const FIGURES = [
   "status",
@@ -65,7 +66,8 @@ export function patchQueue(queue: Queue, updates: Updates): { queue: Queue; move
   for (const job of queue.queued_jobs) known.set(job.job_id, "waiting");
   for (const job of queue.waiting_upload_jobs) known.set(job.job_id, "upload");
   for (const job of queue.active_jobs) known.set(job.job_id, "active");
-  const moved = [...updates.values()].some((update) => (known.get(update.job_id) ?? "gone") !== placeOf(update.status));
+  const archiving = [...updates.values()].filter((update) => update.kind === "archive"); // others are not in this queue
+  const moved = archiving.some((update) => (known.get(update.job_id) ?? "gone") !== placeOf(update.status));
   const next = {
     ...queue,
     queued_jobs: patchAll(queue.queued_jobs, (job) => patchWaiting(job, updates.get(job.job_id))),
@@ -92,8 +94,31 @@ export function patchFolders(folders: Folder[], updates: Updates): Folder[] {
   });
 }
 
+/** Seed 000's word for a pack's state; tests/ui/test_contract.py compares the table with the gateway's. */
+export function packWord(status: Status): PackTask["status"] {
+  return (packWords as Partial<Record<Status, PackTask["status"]>>)[status] ?? "packing";
+}
+
+export function patchPacks(packs: PackTask[], updates: Updates): PackTask[] {
+  return patchAll(packs, (pack) => {
+    const update = updates.get(pack.id);
+    if (!update || hasEnded(pack.job_status)) return pack;
+    const same = pack.job_status === update.status && pack.progress === update.progress_percent && pack.message === update.current_operation;
+    if (same && pack.paused === update.paused) return pack;
+    return {
+      ...pack,
+      status: packWord(update.status),
+      job_status: update.status,
+      progress: update.progress_percent,
+      message: update.current_operation,
+      paused: update.paused,
+      error_message: update.error_message,
+    };
+  });
+}
+
 /** Whether something read shows a job as live that is not among the live ones. */
-export function missesJob(live: ReadonlySet<string>, queue: Queue | undefined, folders: Folder[], jobs: JobSummary[]): boolean {
+export function missesJob(live: ReadonlySet<string>, queue: Queue | undefined, folders: Folder[], jobs: Pick<JobSummary, "job_id" | "status">[]): boolean {
   const shown = [
     ...(queue ? [...queue.active_jobs, ...queue.queued_jobs, ...queue.waiting_upload_jobs] : []),
     ...jobs.filter((job) => !hasEnded(job.status)),

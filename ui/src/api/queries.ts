@@ -5,7 +5,7 @@ import { answer, api, ask, total } from "./client";
 import { isPassing } from "./errors";
 import { useLogin } from "./session";
 import { push, type Sample } from "../util/samples";
-import type { AuditEntry, Folder, JobDetail, JobLogLine, JobSummary, Queue, Status } from "./types";
+import type { AuditEntry, Folder, JobDetail, JobLogLine, JobSummary, Kind, Queue, Status } from "./types";
 
 export interface FolderQuery {
   q?: string;
@@ -27,6 +27,8 @@ export interface FolderPage {
 
 export interface JobQuery {
   status: Status[];
+  kind?: Kind[];
+  user?: string;
   q?: string;
   limit: number;
   offset: number;
@@ -54,6 +56,10 @@ export const keys = {
   tokens: ["tokens"] as const,
   audit: ["audit"] as const,
   stats: ["stats"] as const,
+  files: ["files"] as const,
+  packs: ["packs"] as const,
+  space: ["space"] as const,
+  uploads: ["uploads"] as const,
 };
 
 export const POLL_MS = 10_000;

@@ -6,11 +6,11 @@ import { ApiError, isPassing } from "./errors";
 import { hasEnded } from "./jobCan";
 import { Live, type Connection } from "./live";
 import { readMissed, type Missed } from "./missed";
-import { missesJob, patchFolders, patchJob, patchJobs, patchQueue, type Updates } from "./patch";
+import { missesJob, patchFolders, patchJob, patchJobs, patchPacks, patchQueue, type Updates } from "./patch";
 import { keys, POLL_MS, whileFailing, type FolderPage, type JobPage } from "./queries";
 import { session } from "./session";
 import { stand, type Standing } from "./standing";
-import type { JobDetail, JobUpdate, LiveMessage, Queue } from "./types";
+import type { JobDetail, JobUpdate, LiveMessage, PackTask, Queue } from "./types";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -76,7 +76,14 @@ function reconcile(live: ReadonlySet<string>) {
   const queue = queryClient.getQueryData<Queue>(keys.queue);
   const folders = queryClient.getQueriesData<FolderPage>({ queryKey: keys.folders }).flatMap(([, page]) => page?.items ?? []);
   const jobs = queryClient.getQueriesData<JobDetail>({ queryKey: keys.anyJob }).flatMap(([, job]) => job ?? []);
-  if (missesJob(live, queue, folders, jobs)) void queryClient.invalidateQueries();
+  if (missesJob(live, queue, folders, [...jobs, ...shownWorkspaceJobs()])) void queryClient.invalidateQueries();
+}
+
+/** Packs, archives and extractions in the lists of the file pages. */
+function shownWorkspaceJobs(): Pick<JobDetail, "job_id" | "status">[] {
+  const packs = queryClient.getQueriesData<PackTask[]>({ queryKey: keys.packs }).flatMap(([, list]) => list ?? []);
+  const others = queryClient.getQueriesData<JobPage>({ queryKey: keys.jobs }).flatMap(([, page]) => page?.items ?? []);
+  return [...packs.map((pack) => ({ job_id: pack.id, status: pack.job_status })), ...others.filter((job) => job.kind !== "archive")];
 }
 
 /** Remembers what is newer than what is known. */
@@ -100,6 +107,7 @@ function patchLists(updates: Updates) {
     const items = page && patchJobs(page.items, updates);
     return page && items && items !== page.items ? { ...page, items } : page;
   });
+  queryClient.setQueriesData<PackTask[]>({ queryKey: keys.packs }, (packs) => packs && patchPacks(packs, updates));
   queryClient.setQueriesData<FolderPage>({ queryKey: keys.folders }, (page) => {
     const items = page && patchFolders(page.items, updates);
     return page && items && items !== page.items ? { ...page, items } : page;
@@ -118,12 +126,23 @@ function patchOpenJob(update: JobUpdate) {
 function noteEntering(update: JobUpdate, before: Known | undefined) {
   if (before?.status === update.status && before.attempt === update.attempt) return;
   if (before) for (const listener of logListeners.get(update.job_id) ?? []) listener();
+  if (update.kind !== "archive") noteWorkspace(update);
   // The first message about a job after connecting repeats what was just read.
   if (!before && update.status !== "queued" && !hasEnded(update.status)) return;
   reread(keys.system);
   if (hasEnded(update.status) || update.status === "queued") {
     reread(keys.jobs);
     reread(keys.folders);
+  }
+}
+
+/** What a pack, an archive or an extraction leaves shows in the folder, in the space and in the list of packs. */
+function noteWorkspace(update: JobUpdate) {
+  if (update.kind === "pack") reread(keys.packs);
+  reread(keys.space);
+  if (hasEnded(update.status) || update.status === "queued") {
+    reread(keys.files);
+    reread(keys.jobs);
   }
 }
 

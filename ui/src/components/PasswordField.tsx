@@ -6,13 +6,13 @@ import { type ComponentProps, useState } from "react";
 import { text } from "../text/en";
 import { Field } from "./Field";
 
-export function PasswordField(props: ComponentProps<typeof Field>) {
+export function PasswordField({ optional = false, ...props }: ComponentProps<typeof Field> & { optional?: boolean }) {
   const [shown, setShown] = useState(false);
   return (
     <Field
       {...props}
       type={shown ? "text" : "password"}
-      inputProps={{ required: true }}
+      inputProps={{ required: !optional }}
       endAdornment={
         <InputAdornment position="end">
           <IconButton edge="end" size="small" aria-label={shown ? text.login.hide : text.login.show} aria-pressed={shown} onClick={() => setShown(!shown)}>

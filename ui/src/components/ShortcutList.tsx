@@ -13,6 +13,7 @@ const LIST: [string, string][] = [
   ["/", text.keys.search],
   ["g d", text.keys.goto(text.nav.dashboard)],
   ["g f", text.keys.goto(text.nav.folders)],
+  ["g w", text.keys.goto(text.nav.files)],
   ["g q", text.keys.goto(text.nav.queue)],
   ["g h", text.keys.goto(text.nav.history)],
   ["g s", text.keys.goto(text.nav.settings)],

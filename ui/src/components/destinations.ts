@@ -1,5 +1,5 @@
 /** Where one can go: rail, bottom bar, "More" and the palette are made from this one list. */
-import { Activity, FolderOpen, Gauge, History, ListOrdered, type LucideIcon, ScrollText, Settings, SlidersHorizontal, Users } from "lucide-react";
+import { Activity, FolderOpen, Gauge, HardDrive, History, ListOrdered, type LucideIcon, ScrollText, Settings, SlidersHorizontal, Users } from "lucide-react";
 
 import type { User } from "../api/types";
 import { text } from "../text/en";
@@ -18,6 +18,7 @@ const ALL: readonly Destination[] = [
   { to: paths.folders(), label: text.nav.folders, icon: FolderOpen, group: "main" },
   { to: paths.queue(), label: text.nav.queue, icon: ListOrdered, group: "main" },
   { to: paths.history(), label: text.nav.history, icon: History, group: "main" },
+  { to: paths.files(), label: text.nav.files, icon: HardDrive, group: "main" },
   { to: paths.settings(), label: text.nav.settings, icon: Settings, group: "own" },
   { to: paths.adminUsers(), label: text.nav.users, icon: Users, group: "admin" },
   { to: paths.adminSystem(), label: text.nav.system, icon: Activity, group: "admin" },

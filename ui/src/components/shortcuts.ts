@@ -7,7 +7,7 @@ import { paths } from "../util/paths";
 
 export type Opened = "palette" | "keys" | null;
 
-const GOTO: Record<string, () => string> = { d: paths.dashboard, f: paths.folders, q: paths.queue, h: paths.history, s: paths.settings };
+const GOTO: Record<string, () => string> = { d: paths.dashboard, f: paths.folders, w: paths.files, q: paths.queue, h: paths.history, s: paths.settings };
 const CHORD_MS = 1200;
 
 export function isTyping(target: EventTarget | null): boolean {

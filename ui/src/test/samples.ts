@@ -1,5 +1,5 @@
 /** Records for unit tests, as the gateway sends them. */
-import type { Folder, JobDetail, JobSummary, JobUpdate, QueuedJob } from "../api/types";
+import type { Folder, JobDetail, JobSummary, JobUpdate, PackTask, QueuedJob } from "../api/types";
 
 const FIGURES = {
   job_id: "job",
@@ -22,7 +22,7 @@ const FIGURES = {
 } as const;
 
 export function update(more: Partial<JobUpdate> = {}): JobUpdate {
-  return { type: "job_update", ...FIGURES, version: 2, ...more };
+  return { type: "job_update", ...FIGURES, kind: "archive", version: 2, ...more };
 }
 
 export function summary(more: Partial<JobSummary> = {}): JobSummary {
@@ -96,6 +96,36 @@ export function folder(more: Partial<Folder> = {}): Folder {
     scanned_at: "2026-01-01T00:00:00Z",
     job_id: null,
     job_status: null,
+    ...more,
+  };
+}
+
+export function pack(more: Partial<PackTask> = {}): PackTask {
+  return {
+    id: "pack",
+    owner_id: "owner",
+    folder_path: "shots/day 1",
+    folder_size: 100,
+    reserved_space: 100,
+    output_path: null,
+    output_size: null,
+    status: "packing",
+    progress: 30,
+    error_message: null,
+    created_at: "2026-01-01T00:00:00Z",
+    updated_at: "2026-01-01T00:00:00Z",
+    root: "workspace",
+    keep_source: false,
+    kept_count: 0,
+    format: "zip",
+    compression_level: 5,
+    job_status: "running",
+    paused: false,
+    cancelling: false,
+    message: "Packing",
+    file_count: 3,
+    fetched_at: null,
+    expires_at: null,
     ...more,
   };
 }

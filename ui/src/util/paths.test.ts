@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { lineOf, paths, safeNext } from "./paths";
+import { downloads, lineOf, paths, safeNext } from "./paths";
 
 it("shows every address of the app", () => {
   const all = {
@@ -11,6 +11,9 @@ it("shows every address of the app", () => {
     folders: paths.folders({ q: "a b", level1: undefined }),
     queue: paths.queue(),
     history: paths.history({ status: "failed" }),
+    files: paths.files({ path: "a b/c", root: undefined }),
+    download: downloads.file("a&b/c d"),
+    packDownload: downloads.pack("../x"),
     job: paths.job("../x"),
     line: paths.job("1", 5),
     settings: paths.settings(),
@@ -28,12 +31,15 @@ it("shows every address of the app", () => {
       "adminUsers": "/admin/users",
       "changePassword": "/change-password",
       "dashboard": "/dashboard",
+      "download": "/api/files/content?path=a%26b%2Fc+d",
+      "files": "/files?path=a+b%2Fc",
       "folders": "/folders?q=a+b",
       "history": "/history?status=failed",
       "home": "/",
       "job": "/jobs/..%2Fx",
       "line": "/jobs/1#line-5",
       "login": "/login?next=%2Fjobs%2F1%3Fx%3Dy",
+      "packDownload": "/api/files/pack/..%2Fx/download",
       "queue": "/queue",
       "settings": "/settings",
     }

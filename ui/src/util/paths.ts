@@ -15,6 +15,7 @@ export const paths = {
   folders: (query: Query = {}) => withQuery("/folders", query),
   queue: () => "/queue",
   history: (query: Query = {}) => withQuery("/history", query),
+  files: (query: Query = {}) => withQuery("/files", query),
   job: (id: string, line?: number) => `/jobs/${encodeURIComponent(id)}${line ? `#line-${line}` : ""}`,
   settings: () => "/settings",
   adminUsers: () => "/admin/users",
@@ -28,6 +29,12 @@ export function lineOf(hash: string): number | null {
   const found = /^#line-(\d{1,15})$/.exec(hash);
   return found ? Number(found[1]) : null;
 }
+
+/** What the browser fetches by itself: a link to be clicked, the source of a picture. */
+export const downloads = {
+  file: (path: string) => withQuery("/api/files/content", { path }),
+  pack: (id: string) => `/api/files/pack/${encodeURIComponent(id)}/download`,
+} as const;
 
 /** Where a login leads back to: an address of this app, or home. Anything else (another site, the login itself) is not followed. */
 export function safeNext(next: string | null): string {

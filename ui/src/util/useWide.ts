@@ -1,6 +1,13 @@
-import useMediaQuery from "@mui/material/useMediaQuery";
+import { useSyncExternalStore } from "react";
+
+const query = window.matchMedia("(min-width: 1100px)");
+
+function subscribe(listener: () => void) {
+  query.addEventListener("change", listener);
+  return () => query.removeEventListener("change", listener);
+}
 
 /** True where a table fits beside the rail; below, lists are cards. */
 export function useWide(): boolean {
-  return useMediaQuery("(min-width:1100px)", { noSsr: true });
+  return useSyncExternalStore(subscribe, () => query.matches);
 }

@@ -1,0 +1,95 @@
+import Divider from "@mui/material/Divider";
+import ListItemIcon from "@mui/material/ListItemIcon";
+import Menu from "@mui/material/Menu";
+import MenuItem from "@mui/material/MenuItem";
+import { Clapperboard, Download, FileArchive, FolderInput, FolderOpen, List, type LucideIcon, Package, PackageOpen, Pencil, Trash2 } from "lucide-react";
+
+import type { RootName } from "../../api/files";
+import type { FileEntry } from "../../api/types";
+import { filesText as text } from "../../text/enFiles";
+import { isArchive, isMedia } from "../../util/files";
+import { downloads } from "../../util/paths";
+import type { MenuPlace, Question } from "./offer";
+
+interface Props {
+  menu: MenuPlace;
+  root: RootName;
+  onClose: () => void;
+  onAsk: (question: Question) => void;
+  onOpen: (entry: FileEntry) => void;
+}
+
+interface Item {
+  label: string;
+  icon: LucideIcon;
+  ask?: Question;
+  danger?: boolean;
+}
+
+/** What can be done with an entry; on the NAS nothing that would change it. */
+function itemsFor(entry: FileEntry, root: RootName): Item[] {
+  const own = root === "workspace";
+  const items: (Item | false)[] = [
+    entry.is_dir && { label: text.pack, icon: Package, ask: { about: "pack", entry } },
+    isArchive(entry) && { label: text.contents, icon: List, ask: { about: "contents", entry } },
+    isArchive(entry) && { label: text.extract, icon: PackageOpen, ask: { about: "extract", entry } },
+    isMedia(entry) && { label: text.media, icon: Clapperboard, ask: { about: "media", entry } },
+    entry.type !== "other" && { label: text.archive, icon: FileArchive, ask: { about: "archive", entries: [entry] } },
+    own && { label: text.rename, icon: Pencil, ask: { about: "rename", entry } },
+    own && { label: text.move, icon: FolderInput, ask: { about: "move", entries: [entry] } },
+    own && { label: text.remove, icon: Trash2, ask: { about: "delete", entries: [entry] }, danger: true },
+  ];
+  return items.filter((item) => item !== false);
+}
+
+export default function FileMenu({ menu, root, onClose, onAsk, onOpen }: Props) {
+  const { entry, anchor, at } = menu;
+  return (
+    <Menu
+      open
+      onClose={onClose}
+      anchorEl={anchor}
+      anchorReference={at ? "anchorPosition" : "anchorEl"}
+      anchorPosition={at}
+      slotProps={{ list: { "aria-label": text.actionsOf(entry.name) } }}
+    >
+      {entry.is_dir && (
+        <MenuItem
+          onClick={() => {
+            onClose();
+            onOpen(entry);
+          }}
+        >
+          <ListItemIcon>
+            <FolderOpen size={17} aria-hidden />
+          </ListItemIcon>
+          {text.open}
+        </MenuItem>
+      )}
+      {entry.type === "file" && root === "workspace" && (
+        <MenuItem component="a" href={downloads.file(entry.path)} download onClick={onClose}>
+          <ListItemIcon>
+            <Download size={17} aria-hidden />
+          </ListItemIcon>
+          {text.download}
+        </MenuItem>
+      )}
+      {itemsFor(entry, root).flatMap(({ label, icon: Icon, ask, danger }) => [
+        danger && <Divider key="line" component="li" role="presentation" />,
+        <MenuItem
+          key={label}
+          onClick={() => {
+            onClose();
+            if (ask) onAsk(ask);
+          }}
+          sx={danger ? { color: "error.main" } : undefined}
+        >
+          <ListItemIcon sx={danger ? { color: "error.main" } : undefined}>
+            <Icon size={17} aria-hidden />
+          </ListItemIcon>
+          {label}
+        </MenuItem>,
+      ])}
+    </Menu>
+  );
+}

@@ -1,0 +1,114 @@
+import Checkbox from "@mui/material/Checkbox";
+import IconButton from "@mui/material/IconButton";
+import Table from "@mui/material/Table";
+import TableBody from "@mui/material/TableBody";
+import TableCell from "@mui/material/TableCell";
+import TableHead from "@mui/material/TableHead";
+import TableRow from "@mui/material/TableRow";
+import TableSortLabel from "@mui/material/TableSortLabel";
+import { EllipsisVertical } from "lucide-react";
+import { memo, useRef } from "react";
+
+import type { FileQuery, Sort } from "../../api/files";
+import type { FileEntry } from "../../api/types";
+import { filesText as text } from "../../text/enFiles";
+import { dateTime, exactTime } from "../../util/time";
+import { bytes, exactBytes } from "../../util/units";
+import { EntryName } from "./EntryName";
+import type { ListProps } from "./offer";
+
+const COLUMNS: { sort: Sort; label: string; end?: boolean; width?: number }[] = [
+  { sort: "name", label: text.name },
+  { sort: "size", label: text.size, end: true, width: 130 },
+  { sort: "modified", label: text.modified, width: 210 },
+];
+
+export function FileTable({ entries, asked, selected, onToggle, onSort, onMenu }: ListProps) {
+  const choosable = entries.filter((entry) => entry.reachable);
+  const chosen = choosable.filter((entry) => selected.has(entry.path)).length;
+  const last = useRef<string | null>(null);
+  /** With Shift: everything from the row touched last to this one. */
+  const toggle = (entry: FileEntry, on: boolean, range: boolean) => {
+    const from = range ? entries.findIndex((item) => item.path === last.current) : -1;
+    const to = entries.indexOf(entry);
+    last.current = entry.path;
+    onToggle(from < 0 ? [entry] : entries.slice(Math.min(from, to), Math.max(from, to) + 1), on);
+  };
+  return (
+    <Table aria-label={text.title} sx={{ tableLayout: "fixed" }}>
+      <TableHead>
+        <TableRow>
+          <TableCell padding="checkbox">
+            <Checkbox
+              checked={choosable.length > 0 && chosen === choosable.length}
+              indeterminate={chosen > 0 && chosen < choosable.length}
+              disabled={choosable.length === 0}
+              onChange={(_, on) => onToggle(choosable, on)}
+              slotProps={{ input: { "aria-label": text.selectPage } }}
+            />
+          </TableCell>
+          {COLUMNS.map(({ sort, label, end, width }) => (
+            <TableCell key={sort} align={end ? "right" : "left"} sx={{ width }} sortDirection={asked.sort === sort ? asked.order : false}>
+              <TableSortLabel active={asked.sort === sort} direction={asked.sort === sort ? asked.order : "asc"} onClick={() => onSort(sort)}>
+                {label}
+              </TableSortLabel>
+            </TableCell>
+          ))}
+          <TableCell sx={{ width: 100 }}>{text.actions}</TableCell>
+        </TableRow>
+      </TableHead>
+      <TableBody>
+        {entries.map((entry) => (
+          <Row key={entry.path} entry={entry} asked={asked} checked={selected.has(entry.path)} onToggle={toggle} onMenu={onMenu} />
+        ))}
+      </TableBody>
+    </Table>
+  );
+}
+
+interface RowProps {
+  entry: FileEntry;
+  asked: FileQuery;
+  checked: boolean;
+  onToggle: (entry: FileEntry, on: boolean, range: boolean) => void;
+  onMenu: ListProps["onMenu"];
+}
+
+const Row = memo(
+  function Row({ entry, asked, checked, onToggle, onMenu }: RowProps) {
+    return (
+      <TableRow
+        hover
+        selected={checked}
+        tabIndex={-1}
+        data-row={entry.path}
+        onContextMenu={(event) => {
+          event.preventDefault();
+          onMenu({ entry, at: { top: event.clientY, left: event.clientX } });
+        }}
+      >
+        <TableCell padding="checkbox">
+          <Checkbox
+            checked={checked}
+            disabled={!entry.reachable}
+            onChange={(event, on) => onToggle(entry, on, (event.nativeEvent as unknown as MouseEvent).shiftKey)}
+            slotProps={{ input: { "aria-label": text.selectOne(entry.name) } }}
+          />
+        </TableCell>
+        <TableCell>
+          <EntryName entry={entry} asked={asked} />
+        </TableCell>
+        <TableCell align="right" title={entry.size === null ? undefined : exactBytes(entry.size)}>
+          {entry.size === null ? "–" : bytes(entry.size)}
+        </TableCell>
+        <TableCell title={exactTime(entry.modified_at)}>{dateTime(entry.modified_at)}</TableCell>
+        <TableCell>
+          <IconButton aria-label={text.actionsOf(entry.name)} aria-haspopup="menu" disabled={!entry.reachable} onClick={(event) => onMenu({ entry, anchor: event.currentTarget })}>
+            <EllipsisVertical size={18} aria-hidden />
+          </IconButton>
+        </TableCell>
+      </TableRow>
+    );
+  },
+  (before, after) => before.entry === after.entry && before.checked === after.checked && before.asked === after.asked,
+);

@@ -1,0 +1,266 @@
+import Alert from "@mui/material/Alert";
+import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import Card from "@mui/material/Card";
+import Checkbox from "@mui/material/Checkbox";
+import { useQuery } from "@tanstack/react-query";
+import { FileQuestionMark, FolderOpen, Lock, RefreshCw, SearchX } from "lucide-react";
+import { lazy, type ReactNode, Suspense, useState } from "react";
+import { Link, useNavigate } from "react-router";
+
+import { ApiError } from "../../api/errors";
+import { fileQueries, type FileQuery, type Sort, SORTS } from "../../api/files";
+import { usePolling } from "../../api/sync";
+import type { FileEntry } from "../../api/types";
+import { BulkBar } from "../../components/BulkBar";
+import { PageHeader } from "../../components/PageHeader";
+import { Pager } from "../../components/Pager";
+import { SearchField } from "../../components/SearchField";
+import { useListKeys } from "../../components/shortcuts";
+import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
+import { text as common } from "../../text/en";
+import { filesText as text } from "../../text/enFiles";
+import { downloads, paths } from "../../util/paths";
+import { useListState } from "../../util/useListState";
+import { useWide } from "../../util/useWide";
+import { Crumbs } from "./Crumbs";
+import { FileTable } from "./FileTable";
+import type { ListProps, MenuPlace, Question } from "./offer";
+import { FullNote, Space } from "./Space";
+
+const FileCards = lazy(() => import("./FileCards"));
+const FileMenu = lazy(() => import("./FileMenu"));
+const Questions = lazy(() => import("./Questions"));
+const UploadButtons = lazy(() => import("./UploadButtons"));
+const UploadPanel = lazy(() => import("./UploadPanel"));
+const TaskTray = lazy(() => import("./TaskTray"));
+const PAGE_SIZE = 50;
+
+function useFileQuery() {
+  const state = useListState();
+  const { query } = state;
+  const q = query.get("q") ?? undefined;
+  const asked: FileQuery = {
+    root: query.get("root") === "nas" ? "nas" : "workspace",
+    path: query.get("path") ?? "",
+    q,
+    recursive: q && query.get("deep") ? true : undefined,
+    sort: SORTS.find((known) => known === query.get("sort")) ?? "name",
+    order: query.get("order") === "desc" ? "desc" : "asc",
+    limit: PAGE_SIZE,
+    offset: (state.page - 1) * PAGE_SIZE,
+  };
+  return { ...state, asked };
+}
+
+/** What is chosen in this folder; another folder begins with nothing. */
+function useSelection(folder: string) {
+  const [state, setState] = useState<{ folder: string; chosen: ReadonlyMap<string, FileEntry> }>({ folder, chosen: new Map() });
+  const selected = state.folder === folder ? state.chosen : new Map<string, FileEntry>();
+  const toggle = (entries: FileEntry[], on: boolean) => {
+    const next = new Map(selected);
+    for (const entry of entries) {
+      if (on && entry.reachable) next.set(entry.path, entry);
+      else next.delete(entry.path);
+    }
+    setState({ folder, chosen: next });
+  };
+  return { selected, toggle, clear: () => setState({ folder, chosen: new Map() }) };
+}
+
+export function Files() {
+  const { asked, query, set, page, setPage } = useFileQuery();
+  const list = useQuery({ ...fileQueries.list(asked), refetchInterval: usePolling() });
+  const { selected, toggle, clear } = useSelection(`${asked.root}:${asked.path}`);
+  const [question, setQuestion] = useState<Question | null>(null);
+  const [menu, setMenu] = useState<MenuPlace | null>(null);
+  const navigate = useNavigate();
+  const wide = useWide();
+  const own = asked.root === "workspace";
+  const entries = list.data?.items ?? [];
+
+  const open = (entry: FileEntry) => {
+    if (entry.is_dir) void navigate(paths.files({ root: own ? undefined : asked.root, path: entry.path }));
+    else if (own && entry.type === "file") window.location.assign(downloads.file(entry.path));
+  };
+  useListKeys((key, row) => {
+    const entry = entries.find((item) => item.path === row);
+    if (key === "x" && entry) toggle([entry], !selected.has(entry.path));
+    else if (key === "o" && entry?.reachable) open(entry);
+    else if (key === "." && entry?.reachable) setMenu({ entry, anchor: document.querySelector<HTMLElement>(`[data-row="${CSS.escape(entry.path)}"]`) ?? undefined });
+    else if (key === "r") void list.refetch();
+    else if (key === "Escape") clear();
+    else return false;
+    return true;
+  });
+
+  const shared: ListProps = {
+    entries,
+    asked,
+    selected,
+    onToggle: toggle,
+    onSort: (sort: Sort) => set({ sort, order: asked.sort === sort && asked.order === "asc" ? "desc" : null }),
+    onOpen: open,
+    onMenu: setMenu,
+  };
+  const pager = <Pager page={page} size={PAGE_SIZE} total={list.data?.total ?? 0} onPage={setPage} />;
+  return (
+    <>
+      <PageHeader
+        title={text.title}
+        subtitle={own ? <Space /> : <Box sx={{ minHeight: 34 }}>{text.nasHint}</Box>}
+        actions={
+          <Box sx={{ display: "flex", flexWrap: "wrap", gap: 1, minHeight: { xs: 44, md: 36 } }}>
+            <Suspense fallback={null}>
+              <TaskTray />
+              {own && <UploadButtons folder={asked.path} onNewFolder={() => setQuestion({ about: "folder" })} />}
+            </Suspense>
+          </Box>
+        }
+      />
+      <Roots root={asked.root} />
+      <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, mb: 1.5 }}>
+        <SearchField label={text.search} value={asked.q ?? ""} onChange={(q) => set({ q })} />
+        <Box component="label" sx={{ display: "inline-flex", alignItems: "center", fontSize: "0.875rem", minHeight: 36 }}>
+          <Checkbox checked={Boolean(query.get("deep"))} onChange={(_, on) => set({ deep: on ? "1" : null })} />
+          {text.deep}
+        </Box>
+        <Button startIcon={<RefreshCw size={16} aria-hidden />} onClick={() => void list.refetch()} loading={list.isRefetching} loadingPosition="start">
+          {common.action.refresh}
+        </Button>
+      </Box>
+      <Box sx={{ mb: 1.5 }}>
+        <Crumbs root={asked.root} path={asked.path} />
+      </Box>
+      {own && <FullNote />}
+      <StaleNote query={list} />
+      {list.data?.complete === false && (
+        <Alert severity="info" sx={{ mb: 2 }}>
+          {text.incomplete}
+        </Alert>
+      )}
+      <Suspense fallback={null}>{own && <UploadPanel folder={asked.path} />}</Suspense>
+      {list.error && !list.data && <Trouble error={list.error} onRetry={() => void list.refetch()} root={asked.root} />}
+      {!list.error && !list.data && (
+        <Card>
+          <SkeletonRows />
+        </Card>
+      )}
+      {list.data && entries.length === 0 && (
+        <Card>
+          <Nothing asked={asked} onClear={() => set({ q: null, deep: null })} />
+        </Card>
+      )}
+      {entries.length > 0 && (
+        <Box sx={{ opacity: list.isPlaceholderData ? 0.6 : 1, transition: "opacity 0.15s" }}>
+          {wide ? (
+            <Card>
+              <FileTable {...shared} />
+              {pager}
+            </Card>
+          ) : (
+            <Suspense fallback={<SkeletonRows />}>
+              <FileCards {...shared} />
+              {pager}
+            </Suspense>
+          )}
+        </Box>
+      )}
+      {selected.size > 0 && (
+        <BulkBar
+          label={text.bulkLabel}
+          actions={
+            <>
+              <Button onClick={clear}>{common.folders.clearSelection}</Button>
+              {own && (
+                <>
+                  <Button color="error" onClick={() => setQuestion({ about: "delete", entries: [...selected.values()] })}>
+                    {text.remove}
+                  </Button>
+                  <Button variant="outlined" onClick={() => setQuestion({ about: "move", entries: [...selected.values()] })}>
+                    {text.move}
+                  </Button>
+                </>
+              )}
+              <Button variant="contained" onClick={() => setQuestion({ about: "archive", entries: [...selected.values()] })}>
+                {text.archive}
+              </Button>
+            </>
+          }
+        >
+          {text.selected(
+            selected.size,
+            [...selected.values()].reduce((sum, entry) => sum + (entry.size ?? 0), 0),
+          )}
+        </BulkBar>
+      )}
+      <Suspense fallback={null}>
+        {menu && <FileMenu menu={menu} root={asked.root} onClose={() => setMenu(null)} onAsk={setQuestion} onOpen={open} />}
+        {question && <Questions question={question} place={asked} onAsk={setQuestion} onClose={() => setQuestion(null)} onGone={clear} />}
+      </Suspense>
+    </>
+  );
+}
+
+/** The two places there are; a link each, so that both have an address. */
+function Roots({ root }: { root: FileQuery["root"] }) {
+  return (
+    <Box component="nav" aria-label={text.root.label} sx={{ display: "flex", gap: 2.5, mb: 2, borderBottom: 1, borderColor: "divider" }}>
+      {(["workspace", "nas"] as const).map((name) => (
+        <Box
+          key={name}
+          component={Link}
+          to={paths.files({ root: name === "nas" ? name : undefined })}
+          aria-current={root === name ? "page" : undefined}
+          sx={{
+            py: 1,
+            minHeight: 44,
+            display: "inline-flex",
+            alignItems: "center",
+            fontSize: "0.9375rem",
+            fontWeight: 580,
+            textDecoration: "none",
+            color: root === name ? "primary.main" : "text.secondary",
+            boxShadow: root === name ? "inset 0 -2px 0 var(--mui-palette-primary-main)" : "none",
+            "@media (forced-colors: active)": root === name ? { borderBottom: "2px solid Highlight" } : {},
+          }}
+        >
+          {text.root[name]}
+        </Box>
+      ))}
+    </Box>
+  );
+}
+
+function Trouble({ error, onRetry, root }: { error: Error; onRetry: () => void; root: FileQuery["root"] }) {
+  const status = error instanceof ApiError ? error.status : 0;
+  const top: ReactNode = (
+    <Button component={Link} to={paths.files({ root: root === "nas" && status !== 403 ? root : undefined })} variant="outlined">
+      {text.toTop}
+    </Button>
+  );
+  if (status !== 403 && status !== 404 && status !== 400) return <ErrorPanel error={error} onRetry={onRetry} />;
+  return (
+    <Card data-trouble={status}>
+      <EmptyState icon={status === 403 ? Lock : FileQuestionMark} title={status === 403 ? text.deniedTitle : text.gone} action={top}>
+        {error.message}
+      </EmptyState>
+    </Card>
+  );
+}
+
+function Nothing({ asked, onClear }: { asked: FileQuery; onClear: () => void }) {
+  if (asked.q) {
+    return (
+      <EmptyState icon={SearchX} title={text.noMatch} action={<Button onClick={onClear}>{common.action.clearSearch}</Button>}>
+        {text.noMatchText}
+      </EmptyState>
+    );
+  }
+  if (asked.root === "nas") return <EmptyState icon={FolderOpen} title={text.emptyNas} />;
+  return (
+    <EmptyState icon={FolderOpen} title={asked.path ? text.emptyFolder : text.emptyTop}>
+      {asked.path ? text.emptyFolderText : text.emptyTopText}
+    </EmptyState>
+  );
+}

@@ -1,0 +1,40 @@
+import Alert from "@mui/material/Alert";
+import Box from "@mui/material/Box";
+import Typography from "@mui/material/Typography";
+import { useQuery } from "@tanstack/react-query";
+
+import { fileQueries } from "../../api/files";
+import { usePolling } from "../../api/sync";
+import { ProgressBar } from "../../components/ProgressBar";
+import { filesText as text } from "../../text/enFiles";
+
+/** How full the workspace is, and what it means when nothing more fits. Its height does not change when the figures come. */
+export function Space() {
+  const space = useQuery({ ...fileQueries.space(), refetchInterval: usePolling() }).data;
+  const share = space && space.quota_bytes > 0 ? Math.min(100, (100 * space.used_bytes) / space.quota_bytes) : 0;
+  return (
+    <Box sx={{ minHeight: 34, maxWidth: 420 }}>
+      {space && (
+        <>
+          <Typography component="div" variant="caption" sx={{ mb: 0.5 }} title={space.reserved_bytes > 0 ? text.reserved(space.reserved_bytes) : undefined}>
+            {text.used(space.used_bytes, space.quota_bytes)}
+            {space.reserved_bytes > 0 && ` · ${text.reserved(space.reserved_bytes)}`}
+          </Typography>
+          <ProgressBar bar={{ kind: "determinate", value: share }} label={text.usedLabel} height={6} />
+        </>
+      )}
+    </Box>
+  );
+}
+
+/** Only when it matters. */
+export function FullNote() {
+  const space = useQuery(fileQueries.space()).data;
+  if (!space || space.user_available > 0) return null;
+  const own = space.server_available > 0;
+  return (
+    <Alert severity="warning" sx={{ mb: 2 }} data-full={own ? "quota" : "server"}>
+      {own ? text.full : text.serverFull}
+    </Alert>
+  );
+}

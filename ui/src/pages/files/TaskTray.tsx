@@ -1,0 +1,40 @@
+/** Seed 000's task card: a button that counts what runs, and a drawer with every task of this workspace. */
+import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
+import { useQuery } from "@tanstack/react-query";
+import { ListChecks } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
+
+import { fileQueries } from "../../api/files";
+import { queries, useMe } from "../../api/queries";
+import { usePolling } from "../../api/sync";
+import { filesText as text } from "../../text/enFiles";
+import { count } from "../../util/units";
+import { activeCount, trayTasks } from "./tray";
+
+const TaskDrawer = lazy(() => import("./TaskDrawer"));
+const MOST = 50;
+
+export default function TaskTray() {
+  const [open, setOpen] = useState(false);
+  const me = useMe().data;
+  const refetchInterval = usePolling();
+  const packs = useQuery({ ...fileQueries.packs(MOST), refetchInterval });
+  const others = { status: [], kind: ["compress" as const, "extract" as const], user: me?.username, limit: MOST, offset: 0 };
+  const jobs = useQuery({ ...queries.jobs(others), enabled: me !== undefined, refetchInterval });
+  const tasks = trayTasks(packs.data ?? [], jobs.data?.items ?? []);
+  const active = activeCount(tasks);
+  return (
+    <>
+      <Button variant="outlined" startIcon={<ListChecks size={16} aria-hidden />} aria-label={text.tasks.button(active)} aria-haspopup="dialog" onClick={() => setOpen(true)}>
+        {text.tasks.title}
+        {active > 0 && (
+          <Box component="span" data-active={active} sx={{ ml: 1, px: 0.9, borderRadius: 99, fontSize: "0.8125rem", backgroundColor: "primary.main", color: "primary.contrastText" }}>
+            {count(active)}
+          </Box>
+        )}
+      </Button>
+      <Suspense fallback={null}>{open && <TaskDrawer tasks={tasks} error={packs.error ?? jobs.error} onClose={() => setOpen(false)} />}</Suspense>
+    </>
+  );
+}

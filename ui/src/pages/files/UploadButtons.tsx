@@ -1,0 +1,38 @@
+import Button from "@mui/material/Button";
+import { FolderPlus, FolderUp, Upload } from "lucide-react";
+import { type ChangeEvent, useRef } from "react";
+
+import { uploads } from "../../api/uploads";
+import { filesText as text } from "../../text/enFiles";
+import { chosen } from "../../util/dropped";
+import { join } from "../../util/files";
+
+interface Props {
+  folder: string;
+  onNewFolder: () => void;
+}
+
+export default function UploadButtons({ folder, onNewFolder }: Props) {
+  const files = useRef<HTMLInputElement>(null);
+  const folders = useRef<HTMLInputElement>(null);
+  const take = (event: ChangeEvent<HTMLInputElement>) => {
+    const input = event.currentTarget;
+    if (input.files) uploads.add(chosen(input.files).map(({ file, path }) => ({ file, path: join(folder, path) })), folder);
+    input.value = ""; // the same file may be chosen again
+  };
+  return (
+    <>
+      <input ref={files} type="file" multiple hidden onChange={take} data-upload="files" aria-label={text.upload.files} />
+      <input ref={folders} type="file" multiple hidden onChange={take} data-upload="folder" aria-label={text.upload.folder} {...{ webkitdirectory: "" }} />
+      <Button variant="outlined" startIcon={<FolderPlus size={16} aria-hidden />} onClick={onNewFolder}>
+        {text.folder.make}
+      </Button>
+      <Button variant="outlined" startIcon={<FolderUp size={16} aria-hidden />} onClick={() => folders.current?.click()}>
+        {text.upload.folder}
+      </Button>
+      <Button variant="contained" startIcon={<Upload size={16} aria-hidden />} onClick={() => files.current?.click()}>
+        {text.upload.files}
+      </Button>
+    </>
+  );
+}
