@@ -7,13 +7,22 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from cli.exits import Exit
 from devstack import proc
 from tests.support.stack import ENGINES, PASSWORD, ROOT, SERVICES, Stack, prepared_stack, snapshot, until
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """The running stack says all it can: none of it may be a secret."""
+    return {"LOG_LEVEL": "DEBUG"}
 
 
 @pytest.fixture
@@ -56,21 +65,62 @@ def test_a_dead_service_is_started_again_and_reported(stack: Stack, name: str) -
     assert stack.job_count() >= 0, "and everything answers"
 
 
+ARCHIVE_PASSWORD = "archive-Passw0rd"
+WRONG_PASSWORD = "wrong-Passw0rd"
+GLOBUS_TOKEN = re.compile(r"emulated-[\w-]{40,}")
+"""What the emulated Globus gives out as access tokens (devstack.globus_emulator.auth); it keeps none in the clear itself."""
+
+
+def came_in(stack: Stack) -> set[str]:
+    """Every secret a person brings or is given, each used once in every place where it may stand."""
+    http, address = stack.http, f"ws://127.0.0.1:{stack.port}/ws/jobs"
+    login = http.headers["Authorization"].removeprefix("Bearer ")
+    script = http.post("/api/tokens", json={"name": "secrets", "scope": "operate"}).json()["token"]
+    ticket = http.post("/api/ws-ticket").json()["ticket"]
+    wrong = {"username": "admin", "password": WRONG_PASSWORD}
+    assert http.post("/api/auth/login", json=wrong).status_code == 401
+    assert http.get("/api/queue", headers={"Authorization": f"Bearer {script}x"}).status_code == 401
+    for query in (f"ticket={ticket}", f"token={script}", f"token={login}"):
+        with connect(f"{address}?{query}", proxy=None) as watching:
+            watching.recv(timeout=60)
+    with connect(f"{address}?ticket={ticket}", proxy=None) as used, pytest.raises(ConnectionClosed, match="4401"):
+        used.recv(timeout=60)
+    assert script.startswith("csa_")
+    return {login, script, ticket, WRONG_PASSWORD}
+
+
+def packed_with_password(stack: Stack) -> str:
+    """A job that makes an encrypted archive in the admin's workspace; its id."""
+    stack.http.put("/api/files/content", params={"path": "secret.txt", "overwrite": True}, content=b"for few").raise_for_status()
+    wanted = {"paths": ["secret.txt"], "format": "7z", "password": ARCHIVE_PASSWORD}
+    return str(stack.http.post("/api/archives", json=wanted).raise_for_status().json()["job_id"])
+
+
 def test_secrets_stay_where_they_belong(stack: Stack) -> None:
-    """After a job, none of what was generated, nor the password, is in a log, a process's arguments or what `up` says."""
+    """At DEBUG, after logins, tokens, tickets and jobs: no secret in a log, any process's arguments at any time, or what `up` says."""
     folder = stack.folder()
     before = snapshot(folder)
-    stack.wait(stack.archive(folder), "completed")
-    stack.assert_archived(folder, before)
-    secrets = {PASSWORD} | {path.read_text().strip() for path in (stack.data / "secrets").iterdir()}
-    assert len(secrets) > 8
+    secrets = {PASSWORD, ARCHIVE_PASSWORD} | {path.read_text().strip() for path in (stack.data / "secrets").iterdir()}
+    assert len(secrets) > 9
+    secrets |= came_in(stack)
+    jobs = [stack.archive(folder), packed_with_password(stack)]
+    places: dict[str, str] = {}
 
-    places = {str(path): path.read_text(errors="replace") for path in (stack.data / "logs").rglob("*") if path.is_file()}
-    places |= {f"arguments of {pid}": Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in stack.alive()}
+    def ended() -> bool:
+        for pid in stack.alive():
+            with suppress(OSError):
+                places[f"arguments of {pid}"] = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        return all(stack.job(job)["status"] == "completed" for job in jobs)
+
+    until(ended, "the ends of both jobs", 120, stack.stories)
+    stack.assert_archived(folder, before)
+    places |= {str(path): path.read_text(errors="replace") for path in (stack.data / "logs").rglob("*") if path.is_file()}
     places |= {"up": stack.said(), "settings": stack.http.get("/api/system/status").text}
 
     assert {(place, len(secret)) for place, text in places.items() for secret in secrets if secret in text} == set()
-    assert any("uploader.log" in place for place in places)
+    assert [place for place, text in places.items() if GLOBUS_TOKEN.search(text)] == []
+    (uploader,) = (text for place, text in places.items() if place.endswith("uploader.log"))
+    assert '"level": "debug"' in uploader
     assert {stat.S_IMODE(path.stat().st_mode) for path in (stack.data / "secrets").iterdir()} == {0o600}
     assert stat.S_IMODE((stack.data / "run" / "subscriber.env").stat().st_mode) == 0o600
 

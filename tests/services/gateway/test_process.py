@@ -161,11 +161,16 @@ async def test_no_secret_is_logged(pg: PostgresEngine, nats: NatsEngine, tmp_pat
             async with connect(f"ws://127.0.0.1:{port}/ws/jobs?token={text}", proxy=None) as watching:
                 await asyncio.wait_for(watching.recv(), 5)
             assert (await client.get(f"/api/queue?token={text}")).status_code == 200
-        secrets |= {token, script}
+            ticket = (await client.post("/api/ws-ticket")).json()["ticket"]
+            async with connect(f"ws://127.0.0.1:{port}/ws/jobs?ticket={ticket}", proxy=None) as watching:
+                await asyncio.wait_for(watching.recv(), 60)
+            secrets.add(ticket)
+        secrets |= {token, script, PASSWORDS[Role.GATEWAY]}
+        arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
     await pg.drop_database(dsn)
-    written = log.read_text()
+    written = log.read_text() + arguments
     assert "stopped" in written
     assert [secret for secret in secrets if secret in written] == []
 
