@@ -104,13 +104,16 @@ class _Extractor:
         return wanted
 
     async def _extract(self, archive: Path, password: str | None, total: int) -> Any:
+        written = [0]
+
         def progress(seen: Progress) -> None:
+            written[0] = total * seen.percent // 100
             self.work.progress("Unpacking", total * seen.percent // 100, total, seen.percent / 100)
 
         entries = [os.fsencode(entry) for entry in self.request.entries]
         spec = ExtractSpec(password=password, entries=entries)
         out = self.desk.directory / _OUT
-        async with self.desk.tools.room.using(self.work, total, lambda: 0):
+        async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
             return await engine.extract(archive, out, spec, self.desk.children, progress, binary=self.desk.tools.sevenzip)
 
     # Put in place -------------------------------------------------------------------------------------------------------------------

@@ -145,8 +145,10 @@ def actions(status: Status, *, paused: bool, cancelling: bool) -> list[Action]:
     return [Action.RESUME if paused else Action.PAUSE, Action.CANCEL]
 
 
-def owner(status: Status) -> Role:
+def owner(status: Status, kind: Kind = Kind.ARCHIVE) -> Role:
     """The service that works on a job in this state."""
+    if kind is not Kind.ARCHIVE:
+        return Role.COMPRESSOR
     for lane in (UPLOAD_LANE, DELETE_LANE):
         if status == lane.ready or status in lane.working:
             return lane.role
@@ -304,11 +306,26 @@ COMPRESSING_STATES = frozenset(COMPRESS_LANE.working)
 UPLOADING_STATES = frozenset({*UPLOAD_LANE.working, Status.DELETING_SOURCE})
 
 
-def lane_percent(status: Status, stage_percent: float | None) -> int | None:
+def stage_of(kind: Kind, status: Status) -> Stage | None:
+    """The step a job is at; None where no lane has it."""
+    if kind is Kind.ARCHIVE:
+        return STAGES.get(status)
+    if status is Status.RUNNING:
+        return Stage("extract", "Unpacking", 0, 90, 45) if kind is Kind.EXTRACT else Stage("pack", "Packing", 0, 66, 33)
+    if status is Status.VERIFYING:
+        return (
+            Stage("verify_archive", "Verifying", 66, 95, 80)
+            if kind is not Kind.EXTRACT
+            else Stage("publish", "Verifying", 90, 100, 95)
+        )
+    return Stage("delete_source", "Deleting source", 95, 100, 97) if status is Status.DELETING_SOURCE else None
+
+
+def lane_percent(status: Status, stage_percent: float | None, kind: Kind = Kind.ARCHIVE) -> int | None:
     """The lane's own bar, percent; None where no lane has the job."""
     if status in {Status.COMPRESSED, Status.COMPLETED}:
         return 100
-    stage = STAGES.get(status)
+    stage = stage_of(kind, status)
     if stage is None:
         return None
     if stage_percent is None:

@@ -98,7 +98,7 @@ class Jobs:
         if line is not None:
             await self._peers.show_log(job_id, line)
             await self._peers.show_control(job_id)
-            await self._peers.nudge(decide.owner(status))
+            await self._peers.nudge(decide.owner(status, Kind(job["kind"])))
         return after
 
     async def move(self, who: Identity, job_ids: Sequence[UUID], to: str) -> None:

@@ -38,7 +38,7 @@ from services.gateway.schemas import (
     WorkspaceResult,
 )
 from shared.events import JobEvent
-from shared.lifecycle import TERMINAL, Status
+from shared.lifecycle import TERMINAL, Kind, Status
 
 _GB = 1 << 30
 _LOW_FREE_PERCENT = 20  # seed 001, 9.5
@@ -58,7 +58,8 @@ def folder(row: Any) -> Folder:
 def _progress(row: Any) -> dict[str, Any]:
     """What a list entry and a live message have in common."""
     status = Status(row["status"])
-    stage = decide.STAGES.get(status)
+    kind = Kind(row["kind"])
+    stage = decide.stage_of(kind, status)
     cancelling = row["cancel_requested_by"] is not None and status not in TERMINAL
     same = ("folder_name", "progress_percent", "attempt", "stage_percent", "bytes_done", "bytes_total", "bytes_per_second")
     return {name: row[name] for name in (*same, "eta_seconds", "wait_reason", "paused", "error_message")} | {
@@ -69,7 +70,7 @@ def _progress(row: Any) -> dict[str, Any]:
         ),
         "stage": stage.name if stage else None,
         "step": stage.step if stage else None,
-        "lane_percent": decide.lane_percent(status, row["stage_percent"]),
+        "lane_percent": decide.lane_percent(status, row["stage_percent"], kind),
     }
 
 

@@ -86,10 +86,10 @@ async def test_a_service_starts_works_and_stops_within_two_seconds(kernel: Kerne
 
     row = await eventually(lambda: kernel.row(job), lambda seen: seen["status"] == "copying", "the job to be taken", 30)
     assert row["lease_owner"].startswith("compressor@")
-    figures = await service.metrics()
+    counted = 'cs_archiver_transitions_total{status="copying"} 1.0'  # after the commit that the row shows
+    figures = await eventually(service.metrics, lambda seen: counted in seen, "the transition to be counted")
     assert figures.startswith("HTTP/1.1 200 OK")
     assert "cs_archiver_claims_total 1.0" in figures
-    assert 'cs_archiver_transitions_total{status="copying"} 1.0' in figures
     status, answer = await eventually(service.health, lambda seen: seen[0] == 200, "health to be good")
     assert (status, answer["service"], answer["database"], answer["nats"]) == (200, "compressor", "ok", "ok")
     assert answer["instance"] == row["lease_owner"]

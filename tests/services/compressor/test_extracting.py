@@ -116,9 +116,12 @@ async def test_hostile_and_broken_archives_leave_nothing(kernel: Kernel, room: W
     assert (room.files(), room.leftovers()) == (before, [])
 
 
-@pytest.mark.parametrize("destination", ["", "new"])
 @pytest.mark.parametrize(
-    "point", ["workspace.created", "workspace.tested", "workspace.recorded", "workspace.published", "transition.completed.before"]
+    ("point", "destination"),
+    [
+        *(("workspace.created", "new"), ("workspace.tested", ""), ("workspace.recorded", "new"), ("workspace.recorded", "")),
+        *(("workspace.published", "new"), ("workspace.published", ""), ("transition.completed.before", "")),
+    ],
 )
 async def test_killed_anywhere_everything_is_there_once(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str, destination: str

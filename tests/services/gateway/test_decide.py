@@ -109,6 +109,14 @@ def test_cursor_refused(cursor: str) -> None:
     assert caught.value.status == 400
 
 
+def test_steps_of_workspace_jobs() -> None:
+    """Packs, archives and extractions have steps of their own; their worker is the compressor to the end."""
+    assert decide.stage_of(Kind.EXTRACT, Status.RUNNING) != decide.stage_of(Kind.PACK, Status.RUNNING)
+    assert decide.lane_percent(Status.RUNNING, 50.0, Kind.COMPRESS) == 33
+    assert decide.stage_of(Kind.PACK, Status.QUEUED) is None
+    assert decide.owner(Status.DELETING_SOURCE, Kind.PACK) is Role.COMPRESSOR
+
+
 @pytest.mark.parametrize(
     ("status", "stage_percent", "lane"),
     [
