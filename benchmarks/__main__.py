@@ -5,12 +5,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import archives, history, hundred_thousand, idle, pipeline, scan, team, websocket
+from benchmarks import archives, history, hundred_thousand, idle, media, pipeline, scan, team, websocket
 from benchmarks.figures import Figure, Options, line, machine
 from benchmarks.stack import Stack, workplace
 
 ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "scan": scan.run,
+    "media": media.run,
     "idle": idle.run,  # leaves fresh processes to the next
     "hundred_thousand": hundred_thousand.run,
     "pipeline": pipeline.run,

@@ -178,7 +178,7 @@ class Previews:
         path = "/".join((str(self._base).rstrip("/"), *levels))
         sentinel = await self._catalog.known()
         look = self._looks.get(path)
-        if look is None or self._is_old(look) or (question.refresh and look.ended is not None):
+        if look is None or self._is_over(look) or (question.refresh and look.ended is not None):
             await asyncio.to_thread(self._check, levels, sentinel)
             look = self._start(path, levels, sentinel)
         look.asked = time.monotonic()
@@ -190,8 +190,10 @@ class Previews:
         return look.seen()
 
     @staticmethod
-    def _is_old(look: Look) -> bool:
-        return look.ended is not None and time.monotonic() - look.ended > FRESH_S
+    def _is_over(look: Look) -> bool:
+        """Old, or given up before its end."""
+        failed = look.ended is None and look.task is not None and look.task.done()
+        return failed or (look.ended is not None and time.monotonic() - look.ended > FRESH_S)
 
     def _start(self, path: str, levels: tuple[str, str, str], sentinel: str) -> Look:
         ended = sorted((look for look in self._looks.values() if look.task and look.task.done()), key=lambda look: look.asked)

@@ -28,6 +28,7 @@ def archive(page: Page, name: str) -> None:
     page.goto("/folders")
     page.get_by_label("Search folders").fill(name)
     page.get_by_role("button", name=f"Archive {name}").click()
+    expect(page.get_by_role("region", name="What is in it")).to_contain_text("about")  # it was looked into before
     page.get_by_role("dialog").get_by_role("button", name="Archive 1 folder").click()
     expect(heading(page, "Queue")).to_be_visible()
 

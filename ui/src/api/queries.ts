@@ -51,6 +51,7 @@ export const keys = {
   users: ["users"] as const,
   /** Not below `folders`: live messages patch whatever is there as pages of folders. */
   places: ["places"] as const,
+  preview: (path: string) => ["preview", path] as const,
   settings: ["settings"] as const,
   globus: ["globus"] as const,
   tokens: ["tokens"] as const,

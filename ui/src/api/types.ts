@@ -6,6 +6,7 @@ export type {
   FileEntry,
   FileInfo,
   Folder,
+  FolderPreview,
   JobDetail,
   JobLogLine,
   JobSummary,

@@ -20,6 +20,7 @@ import { text } from "../../text/en";
 import { MONO } from "../../theme/theme";
 import { paths } from "../../util/paths";
 import { bytes, GB, stagingNeed } from "../../util/units";
+import Look from "./Look";
 
 interface Props {
   folders: Folder[];
@@ -121,6 +122,7 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
         <Typography variant="body2" sx={{ fontWeight: 600 }}>
           {text.review.summary}: {bytes(size)}, {text.review.files(files)}
         </Typography>
+        <Look folders={folders} />
         <Space folders={folders} />
         <FormControlLabel
           control={<Switch checked={keepSource} disabled={busy} onChange={(_, on) => setKeepSource(on)} />}
