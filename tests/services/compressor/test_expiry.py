@@ -1,13 +1,24 @@
-"""Finished packs go after the retention, and only those that are not the only copy."""
+"""Finished packs go after the retention, and only those that are not the only copy; where work in progress may lie."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
 
 from services.compressor.expiry import Expiry
+from services.compressor.workbench import Workbench
+from shared.errors import ConfigurationError
 from shared.places import Root
 from shared.requests import PackRequest
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import lines, state_is
 from tests.support.kernel import Kernel
+
+
+def test_work_in_progress_lies_beside_the_workspaces(tmp_path: Path) -> None:
+    """ARCHIVE_TEMP_DIR on another file system is refused at the start, in one sentence."""
+    with pytest.raises(ConfigurationError, match="ARCHIVE_TEMP_DIR: /proc is not on the file system of"):
+        Workbench(tmp_path, Path("/proc"), tmp_path / "nas").prepare()
 
 
 async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> None:

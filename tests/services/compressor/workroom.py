@@ -88,8 +88,8 @@ class Workroom:
 
     @asynccontextmanager
     async def lanes(self, **changes: Any) -> AsyncIterator[None]:
-        """Both lanes of workspaces, with their clean-up."""
-        changes = {"operation": Operation.COMPRESSION, "limit": 2, **changes}
+        """Both lanes of workspaces, with their clean-up. A lease is lost only where a test says so, however slow the machine."""
+        changes = {"operation": Operation.COMPRESSION, "limit": 2, "lease_seconds": 60.0, **changes}
         async with (
             running(self.kernel, WORKSPACE_LANE, lambda w: compressor.on_workspace(w, self.tools), self.cleaner.settle, **changes),
             running(self.kernel, EMPTY_LANE, lambda w: emptying.empty(w, self.tools), **changes),
