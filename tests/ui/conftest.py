@@ -108,9 +108,17 @@ def pages(running: Stack) -> dict[str, str]:
     running.wait(done, "completed")
     running.wait(failed, "failed")
     scan(running, long)
+    running.http.post("/api/files/folders", json={"path": f"Shown/{long}", "parents": True})
+    for name in ("film.mov", "song.flac", "old.zip", f"{long}.pdf"):
+        running.http.put("/api/files/content", params={"path": f"Shown/{name}", "overwrite": "true"}, content=b"content")
+    pack = running.http.post("/api/files/pack", json={"folder_path": "Shown", "keep_source": True}).json()["id"]
+    running.wait(pack, "completed")
     return {
         "folders": "/folders",
         "queue": "/queue",
+        "files": "/files?path=Shown",
+        "NAS files": "/files?root=nas",
+        "job of a pack": f"/jobs/{pack}",
         "history": "/history",
         "job that completed": f"/jobs/{done}",
         "job that failed": f"/jobs/{failed}",

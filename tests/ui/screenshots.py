@@ -112,6 +112,35 @@ def _proof(page: Page) -> None:
     page.get_by_role("heading", name="Stages").evaluate("(h) => window.scrollTo(0, h.getBoundingClientRect().top + scrollY - 80)")
 
 
+def _files(stack: Stack) -> None:
+    """A workspace as it is after a week: folders, films, an archive; a finished pack in the tray."""
+    chance = random.Random(11)
+    for folder in ("Concert selects/Day 1", "Deliveries"):
+        stack.http.post("/api/files/folders", json={"path": folder, "parents": True})
+    for path, size in {
+        "Concert selects/stage left.mov": 3 << 20,
+        "Concert selects/Day 1/notes.txt": 900,
+        "Deliveries/README.txt": 400,
+        "Interview, rough cut.mp4": 5 << 20,
+        "Call sheet.pdf": 80_000,
+        "Theme.flac": 900_000,
+    }.items():
+        stack.http.put("/api/files/content", params={"path": path}, content=chance.randbytes(size))
+    pack = stack.http.post("/api/files/pack", json={"folder_path": "Concert selects", "keep_source": True}).json()["id"]
+    stack.wait(pack, "completed")
+
+
+def _packing(page: Page) -> None:
+    page.get_by_role("button", name="Actions for Concert selects", exact=True).click()
+    page.get_by_role("menuitem", name="Pack for download").click()
+    page.get_by_text("in 2 files").wait_for()
+
+
+def _tasks(page: Page) -> None:
+    page.get_by_role("button", name="Tasks").click()
+    page.get_by_role("link", name="Download Concert selects.zip").wait_for()
+
+
 def _globus(page: Page) -> None:
     page.get_by_role("button", name="Check the connection").click()
     page.get_by_text("Everything that an upload needs works.").wait_for()
@@ -147,6 +176,7 @@ def main() -> None:
             assert stack.http.post("/api/users", json=account).status_code == 201
         assert stack.http.put("/api/config", json={"compress_limit": 2, "scan_interval_seconds": 600}).status_code == 200
         assert stack.http.post("/api/tokens", json={"name": "nightly report", "scope": "read"}).status_code == 201
+        _files(stack)
         done, failed = _history(stack)
         uploading = _busy(stack)
         _shoot(
@@ -158,6 +188,9 @@ def main() -> None:
                 "job-running": (f"/jobs/{uploading}", None),
                 "folders": ("/folders", _select),
                 "review": ("/folders", _review),
+                "files": ("/files", None),
+                "pack": ("/files", _packing),
+                "tasks": ("/files", _tasks),
                 "dashboard": ("/dashboard", None),
                 "history": ("/history", None),
                 "job-proof": (f"/jobs/{done}", _proof),

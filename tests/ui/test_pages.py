@@ -67,6 +67,25 @@ def test_every_page_is_accessible(
         page.get_by_role("dialog").wait_for()
         found["review"] = _axe(page)
         page.keyboard.press("Escape")
+        _settled(page, "/files?path=Shown")
+        for action in ("Create archive", "Move", "Delete", "Show contents"):
+            page.get_by_role("button", name="Actions for old.zip").click()
+            page.get_by_role("menuitem", name=action).click()
+            page.get_by_role("dialog").wait_for()
+            found[action] = _axe(page)
+            page.keyboard.press("Escape")
+            page.get_by_role("dialog").wait_for(state="detached")
+        page.goto("/files")
+        page.get_by_role("button", name="Actions for Shown", exact=True).click()
+        found["menu"] = _axe(page)
+        page.get_by_role("menuitem", name="Pack for download").click()
+        page.get_by_role("dialog").wait_for()
+        found["pack"] = _axe(page)
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Tasks").click()
+        page.get_by_role("dialog").wait_for()
+        found["tasks"] = _axe(page)
+        page.keyboard.press("Escape")
         page.keyboard.press("Control+k")
         page.get_by_role("combobox").wait_for()
         found["palette"] = _axe(page)
@@ -115,11 +134,17 @@ def test_phones(browser: Browser, origin: str, login_state: StorageState, pages:
             _settled(page, path)
             found = _jumps(page)
             for width in (PHONE["width"], NARROW):
-                page.set_viewport_size({"width": width, "height": PHONE["height"]})
+                _resize(page, width)
                 found += _too_wide(page) + page.evaluate(_SMALL, TOUCH)
             page.set_viewport_size(PHONE)
             faults += [f"{name}: {fault}" for fault in found]
     assert not faults, "\n".join(faults)
+
+
+def _resize(page: Page, width: int) -> None:
+    """And wait until the page has chosen between tables and cards, which it does before the next frame."""
+    page.set_viewport_size({"width": width, "height": PHONE["height"]})
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def _too_wide(page: Page) -> list[str]:
@@ -137,7 +162,7 @@ def test_longer_words_fit(browser: Browser, origin: str, login_state: StorageSta
             _settled(page, path)
             assert page.title().endswith("~"), "the made-up language is not in use"
             for width in (WIDE["width"], 900, PHONE["width"], NARROW):
-                page.set_viewport_size({"width": width, "height": PHONE["height"]})
+                _resize(page, width)
                 faults += [f"{name} at {width} px: {fault}" for fault in _too_wide(page) + page.evaluate(_CUT)]
     assert not faults, "\n".join(faults)
 

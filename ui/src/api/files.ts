@@ -72,6 +72,8 @@ export const fileQueries = {
   space: () => queryOptions({ queryKey: keys.space, queryFn: () => ask(api.GET("/api/files/pack/available-space")) }),
   packs: (limit: number) => queryOptions({ queryKey: [...keys.packs, limit], queryFn: () => ask(api.GET("/api/files/pack", { params: { query: { limit } } })) }),
   uploads: () => queryOptions({ queryKey: keys.uploads, queryFn: () => ask(api.GET("/api/files/uploads")) }),
+  media: (root: RootName, path: string) =>
+    queryOptions({ queryKey: [...keys.files, "media", root, path], queryFn: () => ask(api.GET("/api/media/info", { params: { query: { root, path } } })), retry: false }),
   /** `unlocked` changes with the password, which is no part of the key. */
   contents: (query: ContentsQuery, password: string, unlocked: number) =>
     queryOptions({

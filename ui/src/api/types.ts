@@ -14,6 +14,7 @@ export type {
   JobUpdate,
   Kind,
   LiveMessage,
+  MediaInfo,
   PackAvailableSpace,
   PackTask,
   Queue,

@@ -4,6 +4,7 @@ import { lazy, Suspense, useState } from "react";
 import { api, ask } from "../api/client";
 import { fromThrown } from "../api/errors";
 import { keys } from "../api/queries";
+import type { Kind } from "../api/types";
 import { text } from "../text/en";
 import { toast } from "./toasts";
 
@@ -11,6 +12,7 @@ const ConfirmDialog = lazy(() => import("./ConfirmDialog"));
 
 interface Target {
   job_id: string;
+  kind?: Kind;
   folder_name: string;
 }
 
@@ -41,11 +43,12 @@ export function useCancel(onDone?: () => void) {
     },
   });
   const one = targets.length === 1 ? targets[0] : undefined;
+  const own = one?.kind !== undefined && one.kind !== "archive";
   const dialog = targets.length > 0 && (
     <Suspense fallback={null}>
     <ConfirmDialog
-      title={one ? text.cancel.title(one.folder_name) : text.cancel.titleMany(targets.length)}
-      effects={[text.cancel.source, text.cancel.local, text.cancel.remote]}
+      title={one ? (own ? text.cancel.titleOwn : text.cancel.title)(one.folder_name) : text.cancel.titleMany(targets.length)}
+      effects={own ? text.cancel.own : [text.cancel.source, text.cancel.local, text.cancel.remote]}
       confirm={one ? text.cancel.confirm : text.cancel.confirmMany(targets.length)}
       keep={text.cancel.keep}
       busy={cancel.isPending}

@@ -290,6 +290,8 @@ export const en = {
   cancel: {
     title: (name: string) => `Cancel the archiving of ${name}?`,
     titleMany: (n: number) => `Cancel ${plural(n, "job", "jobs")}?`,
+    titleOwn: (name: string) => `Cancel ${name}?`,
+    own: ["Nothing of it stays, and its space is free again.", "What goes in stays exactly as it is."],
     source: "The source folder stays exactly as it is.",
     local: "Copies and archives made so far are removed from the staging storage.",
     remote: "What was uploaded but not yet proven is removed from the destination.",

@@ -1,6 +1,5 @@
 /** The words of the file pages: apart, so that other pages need not fetch them. As in en.ts otherwise. */
 import { bytes, count, percent } from "../util/units";
-import { duration } from "../util/time";
 import { spoken } from "./en";
 import { plural } from "./plural";
 
@@ -201,13 +200,32 @@ export const enFiles = {
     expires: (when: string) => `Removed ${when}`,
     cancel: "Cancel",
     cancelOne: (name: string) => `Cancel ${name}`,
-    cancelTitle: (name: string) => `Cancel ${name}?`,
-    cancelEffects: ["Nothing of it stays, and its space is free again.", "What goes in stays exactly as it is."],
     cancelConfirm: "Cancel the task",
     keepRunning: "Keep it running",
     cancelled: (name: string) => `${name} is being cancelled.`,
     details: "Details",
     detailsOf: (name: string) => `Details of ${name}`,
+  },
+  job: {
+    done: { pack: (time: string) => `Packed in ${time}; the archive was tested and compared.`, compress: (time: string) => `Archived in ${time}; the archive was tested and compared.`, extract: (time: string) => `Extracted in ${time}.` },
+    deleted: "The source folder is deleted; the archive holds all of it.",
+    kept: "What went in is kept as it was.",
+    keptSome: (n: number) => `${plural(n, "file", "files")} changed or came meanwhile, and stayed in the folder.`,
+    safe: "What went in is untouched.",
+    partly: "The archive is complete; what is left of the source folder is what is not deleted yet.",
+    next: "When the cause is gone, retry.",
+    askAgain: "Its password was forgotten with the failure: ask for it again on the files page.",
+    from: "From",
+    to: "To",
+    format: "Format",
+    level: "Compression",
+    files: "Files",
+    original: "Before",
+    packed: "As archive",
+    unpacked: "Unpacked",
+    speed: "Speed",
+    mbps: (value: number) => `${value.toFixed(1)} MB/s`,
+    volumes: "Parts",
   },
   info: {
     title: (name: string) => `About ${name}`,
@@ -231,7 +249,8 @@ export const enFiles = {
     picture: (at: string) => `Picture at ${at}`,
     scrub: "Time of the picture",
     noPicture: "There is no picture at this time.",
-    took: (seconds: number) => duration(seconds),
+    fps: (value: number) => `${value} fps`,
+    hertz: (value: number) => `${value / 1000} kHz`,
     default: "default",
     forced: "forced",
   },

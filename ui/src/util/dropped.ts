@@ -6,7 +6,7 @@ export interface Chosen {
 }
 
 /** Of an `<input type="file">`, also one for folders. */
-export function chosen(files: FileList): Chosen[] {
+export function chosen(files: Iterable<File>): Chosen[] {
   return [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 }
 

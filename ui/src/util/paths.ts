@@ -33,6 +33,7 @@ export function lineOf(hash: string): number | null {
 /** What the browser fetches by itself: a link to be clicked, the source of a picture. */
 export const downloads = {
   file: (path: string) => withQuery("/api/files/content", { path }),
+  thumbnail: (root: string, path: string, timestamp: string) => withQuery("/api/media/thumbnail", { root, path, timestamp, width: "640" }),
   pack: (id: string) => `/api/files/pack/${encodeURIComponent(id)}/download`,
 } as const;
 

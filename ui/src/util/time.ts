@@ -77,3 +77,9 @@ export function dayStart(date: string | null, zone: "local" | "utc", later: numb
   const start = zone === "utc" ? new Date(Date.UTC(year, month, dayOfMonth)) : new Date(year, month, dayOfMonth);
   return start.toISOString();
 }
+
+/** 3723.4 -> "01:02:03", as the media routes take it. */
+export function timecode(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  return [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60].map((part) => String(part).padStart(2, "0")).join(":");
+}

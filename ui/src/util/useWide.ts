@@ -7,7 +7,11 @@ function subscribe(listener: () => void) {
   return () => query.removeEventListener("change", listener);
 }
 
+export function isWide(): boolean {
+  return query.matches;
+}
+
 /** True where a table fits beside the rail; below, lists are cards. */
 export function useWide(): boolean {
-  return useSyncExternalStore(subscribe, () => query.matches);
+  return useSyncExternalStore(subscribe, isWide);
 }

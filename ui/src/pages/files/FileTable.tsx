@@ -23,7 +23,7 @@ const COLUMNS: { sort: Sort; label: string; end?: boolean; width?: number }[] = 
   { sort: "modified", label: text.modified, width: 210 },
 ];
 
-export function FileTable({ entries, asked, selected, onToggle, onSort, onMenu }: ListProps) {
+export default function FileTable({ entries, asked, selected, onToggle, onSort, onMenu }: ListProps) {
   const choosable = entries.filter((entry) => entry.reachable);
   const chosen = choosable.filter((entry) => selected.has(entry.path)).length;
   const last = useRef<string | null>(null);

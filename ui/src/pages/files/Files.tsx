@@ -22,18 +22,21 @@ import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { downloads, paths } from "../../util/paths";
 import { useListState } from "../../util/useListState";
-import { useWide } from "../../util/useWide";
+import { isWide, useWide } from "../../util/useWide";
 import { Crumbs } from "./Crumbs";
-import { FileTable } from "./FileTable";
 import type { ListProps, MenuPlace, Question } from "./offer";
 import { FullNote, Space } from "./Space";
+import { TaskTray } from "./TaskTray";
+import { UploadButtons } from "./UploadButtons";
 
-const FileCards = lazy(() => import("./FileCards"));
+const fetchTable = () => import("./FileTable");
+const fetchCards = () => import("./FileCards");
+const FileTable = lazy(fetchTable);
+const FileCards = lazy(fetchCards);
+void (isWide() ? fetchTable() : fetchCards()); // while the first folder is read
 const FileMenu = lazy(() => import("./FileMenu"));
 const Questions = lazy(() => import("./Questions"));
-const UploadButtons = lazy(() => import("./UploadButtons"));
 const UploadPanel = lazy(() => import("./UploadPanel"));
-const TaskTray = lazy(() => import("./TaskTray"));
 const PAGE_SIZE = 50;
 
 function useFileQuery() {
@@ -110,12 +113,10 @@ export function Files() {
         title={text.title}
         subtitle={own ? <Space /> : <Box sx={{ minHeight: 34 }}>{text.nasHint}</Box>}
         actions={
-          <Box sx={{ display: "flex", flexWrap: "wrap", gap: 1, minHeight: { xs: 44, md: 36 } }}>
-            <Suspense fallback={null}>
-              <TaskTray />
-              {own && <UploadButtons folder={asked.path} onNewFolder={() => setQuestion({ about: "folder" })} />}
-            </Suspense>
-          </Box>
+          <>
+            <TaskTray />
+            {own && <UploadButtons folder={asked.path} onNewFolder={() => setQuestion({ about: "folder" })} />}
+          </>
         }
       />
       <Roots root={asked.root} />
@@ -153,17 +154,19 @@ export function Files() {
       )}
       {entries.length > 0 && (
         <Box sx={{ opacity: list.isPlaceholderData ? 0.6 : 1, transition: "opacity 0.15s" }}>
-          {wide ? (
-            <Card>
-              <FileTable {...shared} />
-              {pager}
-            </Card>
-          ) : (
-            <Suspense fallback={<SkeletonRows />}>
-              <FileCards {...shared} />
-              {pager}
-            </Suspense>
-          )}
+          <Suspense fallback={<SkeletonRows />}>
+            {wide ? (
+              <Card>
+                <FileTable {...shared} />
+                {pager}
+              </Card>
+            ) : (
+              <>
+                <FileCards {...shared} />
+                {pager}
+              </>
+            )}
+          </Suspense>
         </Box>
       )}
       {selected.size > 0 && (
@@ -196,7 +199,7 @@ export function Files() {
       )}
       <Suspense fallback={null}>
         {menu && <FileMenu menu={menu} root={asked.root} onClose={() => setMenu(null)} onAsk={setQuestion} onOpen={open} />}
-        {question && <Questions question={question} place={asked} onAsk={setQuestion} onClose={() => setQuestion(null)} onGone={clear} />}
+        {question && <Questions question={question} place={asked} onClose={() => setQuestion(null)} onGone={clear} />}
       </Suspense>
     </>
   );

@@ -9,12 +9,12 @@ const DeleteDialog = lazy(() => import("./DeleteDialog"));
 const PackDialog = lazy(() => import("./PackDialog"));
 const ArchiveDialog = lazy(() => import("./ArchiveDialog"));
 const ExtractDialog = lazy(() => import("./ExtractDialog"));
+const MediaDrawer = lazy(() => import("./MediaDrawer"));
 const Contents = lazy(() => import("./Contents"));
 
 interface Props {
   question: Question;
   place: Place;
-  onAsk: (question: Question) => void;
   onClose: () => void;
   /** After something has left its folder. */
   onGone: () => void;
@@ -39,6 +39,6 @@ export default function Questions({ question, place, onClose, onGone }: Props) {
     case "contents":
       return <Contents entry={question.entry} root={place.root} onClose={onClose} />;
     case "media":
-      return null;
+      return <MediaDrawer entry={question.entry} root={place.root} onClose={onClose} />;
   }
 }

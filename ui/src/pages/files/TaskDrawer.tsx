@@ -6,7 +6,7 @@ import Link from "@mui/material/Link";
 import Typography from "@mui/material/Typography";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Download, ListChecks, X } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link as RouterLink } from "react-router";
 
 import { api, ask } from "../../api/client";
@@ -36,6 +36,11 @@ interface Props {
 export default function TaskDrawer({ tasks, error, onClose }: Props) {
   const [asked, setAsked] = useState<TrayTask | null>(null);
   const cancel = useCancelling(() => setAsked(null));
+  const region = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // The button that had the focus goes when its task ends; Esc must still close.
+    if (!asked && document.activeElement === document.body) region.current?.focus();
+  });
   return (
     <Drawer
       open
@@ -56,7 +61,7 @@ export default function TaskDrawer({ tasks, error, onClose }: Props) {
           <X size={20} aria-hidden />
         </IconButton>
       </Box>
-      <Box sx={{ flex: 1, overflowY: "auto", px: 3, pb: 3 }} tabIndex={0} role="group" aria-labelledby="tasks-title">
+      <Box ref={region} sx={{ flex: 1, overflowY: "auto", px: 3, pb: 3 }} tabIndex={0} role="group" aria-labelledby="tasks-title">
         {error && <ErrorPanel error={error} />}
         {!error && tasks.length === 0 && <EmptyState icon={ListChecks} title={text.tasks.none} />}
         <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, display: "grid", gap: 1 }}>
@@ -68,8 +73,8 @@ export default function TaskDrawer({ tasks, error, onClose }: Props) {
       <Suspense fallback={null}>
         {asked && (
           <ConfirmDialog
-            title={text.tasks.cancelTitle(asked.name)}
-            effects={text.tasks.cancelEffects}
+            title={common.cancel.titleOwn(asked.name)}
+            effects={common.cancel.own}
             confirm={text.tasks.cancelConfirm}
             keep={text.tasks.keepRunning}
             busy={cancel.isPending}

@@ -15,7 +15,7 @@ import { activeCount, trayTasks } from "./tray";
 const TaskDrawer = lazy(() => import("./TaskDrawer"));
 const MOST = 50;
 
-export default function TaskTray() {
+export function TaskTray() {
   const [open, setOpen] = useState(false);
   const me = useMe().data;
   const refetchInterval = usePolling();

@@ -2,7 +2,6 @@ import Button from "@mui/material/Button";
 import { FolderPlus, FolderUp, Upload } from "lucide-react";
 import { type ChangeEvent, useRef } from "react";
 
-import { uploads } from "../../api/uploads";
 import { filesText as text } from "../../text/enFiles";
 import { chosen } from "../../util/dropped";
 import { join } from "../../util/files";
@@ -12,13 +11,14 @@ interface Props {
   onNewFolder: () => void;
 }
 
-export default function UploadButtons({ folder, onNewFolder }: Props) {
+export function UploadButtons({ folder, onNewFolder }: Props) {
   const files = useRef<HTMLInputElement>(null);
   const folders = useRef<HTMLInputElement>(null);
   const take = (event: ChangeEvent<HTMLInputElement>) => {
     const input = event.currentTarget;
-    if (input.files) uploads.add(chosen(input.files).map(({ file, path }) => ({ file, path: join(folder, path) })), folder);
+    const taken = chosen(input.files ?? []).map(({ file, path }) => ({ file, path: join(folder, path) }));
     input.value = ""; // the same file may be chosen again
+    void import("../../api/uploads").then(({ uploads }) => uploads.add(taken, folder));
   };
   return (
     <>

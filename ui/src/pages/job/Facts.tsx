@@ -9,6 +9,7 @@ import { text } from "../../text/en";
 import { dateTime, duration, exactTime, secondsBetween } from "../../util/time";
 import { bytes, count, exactBytes, percent, saved } from "../../util/units";
 import { useNow } from "../../util/useNow";
+import { workspaceFacts } from "./workspace";
 
 function size(value: number | null): ReactNode {
   return value === null ? null : <span title={exactBytes(value)}>{bytes(value)}</span>;
@@ -27,7 +28,16 @@ function time(value: string | null): ReactNode {
 export function Facts({ job }: { job: JobDetail }) {
   const now = useNow(job.started_at && !job.completed_at ? 1000 : 0);
   const took = job.started_at && duration(secondsBetween(job.started_at, job.completed_at, now));
-  const rows: [string, ReactNode][] = [
+  const own: [string, ReactNode][] = [
+    ...workspaceFacts(job),
+    [text.job.requested, text.job.requestedBy(dateTime(job.created_at), job.created_by)],
+    [text.job.started, time(job.started_at)],
+    [text.job.ended, time(job.completed_at)],
+    [text.job.took, took],
+    [text.job.retries, count(job.retry_count)],
+    [text.job.id, <CopyText key="id" value={job.job_id} what={text.job.id} />],
+  ];
+  const archived: [string, ReactNode][] = [
     [text.job.source, <CopyText key="source" value={job.source_path} what={text.job.source} />],
     [text.job.destination, job.globus_destination_path && <CopyText key="destination" value={job.globus_destination_path} what={text.job.destination} />],
     [text.job.folderSize, size(job.folder_size_bytes)],
@@ -42,6 +52,7 @@ export function Facts({ job }: { job: JobDetail }) {
     [text.job.sha256, job.archive && <CopyText key="sha" value={job.archive.sha256} what={text.job.sha256} />],
     [text.job.id, <CopyText key="id" value={job.job_id} what={text.job.id} />],
   ];
+  const rows = job.kind === "archive" ? archived : own;
   return (
     <Card component="section" aria-labelledby="facts-title" sx={{ p: 2.5 }}>
       <Typography variant="h2" id="facts-title" sx={{ mb: 1.5 }}>

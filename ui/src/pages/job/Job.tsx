@@ -59,15 +59,18 @@ function NoSuchJob({ message }: { message: string }) {
 
 function Detail({ job, stale }: { job: JobDetail; stale: ReactNode }) {
   const ended = hasEnded(job.status);
+  const team = job.kind === "archive";
+  const back = ended ? { to: paths.history(), label: text.job.toHistory } : { to: paths.queue(), label: text.job.toQueue };
+  const trail = team ? back : { to: paths.files(), label: text.nav.files };
   return (
     <>
       <PageHeader
         title={job.folder_name}
         trail={
           <Box component="nav" aria-label={text.job.trail} sx={{ mb: 0.75, fontSize: "0.8125rem" }}>
-            <Link component={RouterLink} to={ended ? paths.history() : paths.queue()} color="text.secondary" sx={{ minHeight: 24, "@media (pointer: coarse)": { minHeight: 44 }, display: "inline-flex", alignItems: "center", gap: 0.5 }}>
+            <Link component={RouterLink} to={trail.to} color="text.secondary" sx={{ minHeight: 24, "@media (pointer: coarse)": { minHeight: 44 }, display: "inline-flex", alignItems: "center", gap: 0.5 }}>
               <ChevronLeft size={15} aria-hidden />
-              {ended ? text.job.toHistory : text.job.toQueue}
+              {trail.label}
             </Link>
           </Box>
         }
@@ -85,9 +88,9 @@ function Detail({ job, stale }: { job: JobDetail; stale: ReactNode }) {
             </Box>
           </Alert>
         )}
-        <Timeline job={job} />
-        <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
-          <Proofs job={job} />
+        {team && <Timeline job={job} />}
+        <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: team ? "repeat(2, minmax(0, 1fr))" : "minmax(0, 1fr)" } }}>
+          {team && <Proofs job={job} />}
           <Facts job={job} />
         </Box>
         <Suspense fallback={<SkeletonRows rows={6} height={28} />}>
@@ -131,12 +134,12 @@ function Actions({ job }: { job: JobDetail }) {
           {text.job.resume}
         </Button>
       )}
-      {jobCan.retry(job) && (
+      {jobCan.retry(job) && !job.request?.encrypted && (
         <Button variant="contained" startIcon={<RotateCcw size={16} aria-hidden />} loading={retry.isPending} onClick={() => retry.mutate()}>
           {text.job.retry}
         </Button>
       )}
-      {jobCan.archiveAgain(job) && (
+      {job.kind === "archive" && jobCan.archiveAgain(job) && (
         <Button variant="outlined" startIcon={<Archive size={16} aria-hidden />} loading={again.busy} onClick={() => again.start(job.source_path, job.keep_source)}>
           {text.job.archiveAgain}
         </Button>

@@ -12,9 +12,11 @@ import { hasEnded } from "../../api/jobCan";
 import { duration, secondsBetween } from "../../util/time";
 import { percent } from "../../util/units";
 import { Figures } from "../queue/Lane";
+import { workspaceOutcome } from "./workspace";
 
 /** What has become of the job, in sentences; the first is the outcome. Pure. */
 export function outcome(job: JobDetail): string[] {
+  if (job.kind !== "archive") return workspaceOutcome(job);
   const told = text.job.outcome;
   const took = job.started_at ? duration(secondsBetween(job.started_at, job.completed_at, Date.now())) : "";
   switch (job.status) {
