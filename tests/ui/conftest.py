@@ -1,6 +1,8 @@
 """One browser and one stack for all browser tests of a worker; each test is a person with a fresh browser."""
 
+import io
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,8 +111,11 @@ def pages(running: Stack) -> dict[str, str]:
     running.wait(failed, "failed")
     scan(running, long)
     running.http.post("/api/files/folders", json={"path": f"Shown/{long}", "parents": True})
-    for name in ("film.mov", "song.flac", "old.zip", f"{long}.pdf"):
-        running.http.put("/api/files/content", params={"path": f"Shown/{name}", "overwrite": "true"}, content=b"content")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{long}/read me.txt", "content")
+    for name, content in {"film.mov": b"1", "song.flac": b"1", f"{long}.pdf": b"1", "old.zip": packed.getvalue()}.items():
+        running.http.put("/api/files/content", params={"path": f"Shown/{name}", "overwrite": "true"}, content=content)
     pack = running.http.post("/api/files/pack", json={"folder_path": "Shown", "keep_source": True}).json()["id"]
     running.wait(pack, "completed")
     return {
