@@ -31,7 +31,7 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("role", "sees"),
     [
-        (Role.SCANNER, {"QNAP_BASE_PATH"}),
+        (Role.SCANNER, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
         (Role.COMPRESSOR, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
         (Role.UPLOADER, {"GLOBUS_CLIENT_SECRET", "STORAGE_BASE_PATH"}),
         (Role.GATEWAY, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH", "JWT_SECRET_KEY"}),

@@ -112,4 +112,4 @@ def test_three_jobs_are_served_in_turn_on_two_lanes(stack: Stack) -> None:
     for earlier, later in pairwise(jobs):
         assert entered(later, "copying") >= entered(earlier, "compressed"), "one at a time"
         assert entered(later, "uploading") >= entered(earlier, "verified"), "one at a time"
-    assert entered(jobs[0], "uploading") <= entered(jobs[1], "compressing") < entered(jobs[0], "upload_verifying"), "side by side"
+    assert entered(jobs[1], "compressing") < entered(jobs[0], "upload_verifying"), "side by side"

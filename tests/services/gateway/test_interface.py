@@ -86,17 +86,19 @@ async def test_a_defect_shows_no_internals(gateway: Gateway) -> None:
 
 
 async def test_health(gateway: Gateway) -> None:
-    """The seed's two fields for anybody; 503 while the migrations are not there."""
+    """The seed's two fields for anybody; 503 while the migrations are not there, which only /ready says."""
     healthy = await gateway.ask("GET", "/api/health", token="")
     assert (healthy.status_code, set(healthy.json()), healthy.json()["status"]) == (200, {"status", "timestamp"}, "healthy")
 
     await gateway.kernel.owner.execute("ALTER TABLE alembic_version RENAME TO alembic_away")
     try:
         answer = await gateway.ask("GET", "/api/health", token="")
+        ready = await gateway.ask("GET", "/api/health/ready", token="")
     finally:
         await gateway.kernel.owner.execute("ALTER TABLE alembic_away RENAME TO alembic_version")
 
-    assert "migrated" in problem(answer, 503, "unavailable")
+    assert "migrated" not in problem(answer, 503, "unavailable")
+    assert "migrated" in problem(ready, 503, "unavailable")
 
 
 # Pages -------------------------------------------------------------------------------------------------------------------------------

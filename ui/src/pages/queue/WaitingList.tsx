@@ -39,7 +39,7 @@ function reason(job: QueuedJob): string {
   return job.wait_reason ?? text.queue.turn;
 }
 
-const PAGE_SIZE = 100;
+const PAGE_SIZE = 50;
 
 /** The queue comes whole, however long; a page of it is shown. */
 export function WaitingList(props: Props) {
