@@ -28,6 +28,7 @@ from shared.work import Work
 
 _OUT = "out"
 _SHOWN = 10
+_LEAST = 1 << 20
 
 
 async def extract(work: Work, tools: Tools) -> None:
@@ -111,7 +112,8 @@ class _Extractor:
             self.work.progress("Unpacking", total * seen.percent // 100, total, seen.percent / 100)
 
         entries = [os.fsencode(entry) for entry in self.request.entries]
-        spec = ExtractSpec(password=password, entries=entries)
+        # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
+        spec = ExtractSpec(password=password, entries=entries, limits=Limits(total_bytes=max(total, _LEAST)))
         out = self.desk.directory / _OUT
         async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
             return await engine.extract(archive, out, spec, self.desk.children, progress, binary=self.desk.tools.sevenzip)

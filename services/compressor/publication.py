@@ -107,14 +107,30 @@ def take_back(workspace: Path, attempt: Path, plan: Plan) -> list[bytes]:
         aside.mkdir(mode=0o700, parents=True, exist_ok=True)
         with handles.root(aside) as target:
             for piece in plan.pieces:
-                if not _is_there(folder, piece):
+                if _is_there(folder, piece):
+                    if _newest(folder, piece.name) > plan.newest_ns:
+                        stay.append(piece.name)
+                        continue
+                    handles.rename_noreplace(folder, piece.name, target, piece.name)
+                # Looked at again out of sight, also what a killed run left there: what is not ours alone goes back.
+                if handles.lstat(target, piece.name) is None:
                     continue
-                handles.rename_noreplace(folder, piece.name, target, piece.name)
                 if not _holds(target, piece.name, piece.inode) or _newest(target, piece.name) > plan.newest_ns:
-                    with suppress(FileExistsError):
-                        handles.rename_noreplace(target, piece.name, folder, piece.name)
-                    stay.append(piece.name)
+                    stay.append(_give_back(target, piece.name, folder))
     return stay
+
+
+def _give_back(aside: int, name: bytes, folder: int) -> bytes:
+    """Into the workspace again, under another name where something has taken this one; returns the name."""
+    number = 0
+    while True:
+        free = name if not number else name[:240] + f"_{number}".encode()
+        try:
+            handles.rename_noreplace(aside, name, folder, free)
+        except FileExistsError:
+            number += 1
+        else:
+            return free
 
 
 def newest_change(attempt: Path, sources: Sequence[bytes]) -> int:

@@ -137,8 +137,12 @@ UPDATE jobs SET result = $3 WHERE id = $1 AND attempt = $2
 SELECT a.* FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt WHERE j.id = $1
 
 -- outlived_packs --
--- Finished packs that kept their source, are older than the retention and still here. $1 days, $2 how many.
-SELECT j.id, j.created_by_id, a.archive_path, a.size, a.sha256 FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
+-- Finished packs that kept their source, are older than the retention and still here. only_copy: another pack of this user has the very
+-- same bytes and deleted its source: what has the name now may be that one. $1 days, $2 how many.
+SELECT j.id, j.created_by_id, a.archive_path, a.size, a.sha256, extract(epoch FROM j.completed_at)::float8 AS completed,
+  EXISTS (SELECT FROM jobs o JOIN archives b ON b.job_id = o.id AND b.attempt = o.archive_attempt
+          WHERE o.created_by_id = j.created_by_id AND o.kind = 'pack' AND NOT o.keep_source AND b.sha256 = a.sha256) AS only_copy
+FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
 WHERE j.kind = 'pack' AND j.status = 'completed' AND j.keep_source AND j.expired_at IS NULL
   AND j.completed_at < clock_timestamp() - make_interval(secs => $1 * 86400)
 ORDER BY j.completed_at LIMIT $2

@@ -99,6 +99,8 @@ class Desk:
         """The job's result; then it is over, or its source is to be emptied."""
 
         async def facts(session: Session) -> None:
+            if empty_source:  # whoever changes the archive's name right now has done so before it is read again
+                await session.run("lock_names", self.owner)
             await session.run("record_result", self.work.id, self.work.attempt, plan.result)
             await session.run("forget_publication", self.work.id)
             await session.run("release_space", self.work.id)

@@ -537,9 +537,13 @@ SELECT unwritten_bytes_of($1, NULL)
 -- Promised to everybody on a file system and not on the disk yet. $1 file system.
 SELECT unwritten_bytes($1, NULL)
 
+-- share_names --
+-- No pack begins to delete its source between the question who needs a path and the change of it. $1 user.
+SELECT pg_advisory_xact_lock_shared(hashtext('names:' || $1::uuid::text))
+
 -- live_work_of --
 -- A user's workspace jobs that have not ended. $1 user.
-SELECT id, kind, folder_name, status, request FROM jobs
+SELECT id, kind, folder_name, status, request, result FROM jobs
 WHERE kind <> 'archive' AND created_by_id = $1 AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY seq
 
 -- new_pack --

@@ -24,7 +24,7 @@ from services.gateway.refusals import ProblemError, bad_request, conflict, not_f
 from services.gateway.room import Room
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from services.gateway.work import Busy
+from services.gateway.work import Busy, refuse
 from services.gateway.workspaces import Workspaces, disk_refusal, plain_path
 from shared.listing import Item
 
@@ -112,6 +112,9 @@ class Uploads:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
                 raise conflict("This file is arriving already, by another request.") from exc
+            if not await asyncio.to_thread(self._workspaces.is_upload, upload, handle):
+                # Whoever held it has just given it its name in the workspace: it is not written to any more.
+                raise conflict("This file has just arrived by another request, or was given up.")
             yield handle
         finally:
             os.close(handle)
@@ -148,6 +151,7 @@ class Uploads:
             await session.run("lock_quota", who.id)
             if await session.run("forget_upload", upload) != "DELETE 1":
                 raise conflict("Another upload to this path has taken the place of this one.")
+            await refuse(session, who.id, path)  # a job may have begun while the file arrived
             sentence = f"{who.username} uploaded {path} ({total} bytes)."
             await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
             return await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=overwrite)

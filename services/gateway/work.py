@@ -7,6 +7,7 @@ from uuid import UUID
 from services.gateway.refusals import conflict
 from services.gateway.store import Store
 from shared.db import Session
+from shared.lifecycle import Status
 from shared.places import Root
 from shared.requests import CompressRequest, ExtractRequest, PackRequest, request_of
 
@@ -21,6 +22,8 @@ class Used(NamedTuple):
 def used_by(row: Any) -> Used:
     """Of a workspace job's row. Pure."""
     match request_of(row):
+        case PackRequest(root=Root.WORKSPACE, path=path) if row["status"] == Status.DELETING_SOURCE and row["result"]:
+            return Used([path, row["result"]["output_path"]], [])  # until its source has gone, the archive is what stands for it
         case PackRequest(root=Root.WORKSPACE, path=path):
             return Used([path], [])
         case CompressRequest(root=root, paths=paths, output=output):
@@ -58,7 +61,8 @@ class Busy:
 
 
 async def refuse(session: Session, owner: UUID, *paths: str) -> None:
-    """As `Busy.refuse`, in the caller's transaction."""
+    """As `Busy.refuse`, in the caller's transaction: until its end no pack starts to delete its source."""
+    await session.run("share_names", owner)
     rows = await session.rows("live_work_of", owner)
     for path in paths:
         if (row := standing_in_the_way(rows, path)) is not None:

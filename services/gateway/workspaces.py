@@ -186,6 +186,12 @@ class Workspaces:
         with _told(), handles.root(self._service_place(_UPLOADS)) as folder:
             return os.open(str(upload).encode(), _WRITE, 0o600, dir_fd=folder)
 
+    def is_upload(self, upload: UUID, handle: int) -> bool:
+        """Whether an open file still is this upload, neither published nor thrown away."""
+        with _told(), handles.root(self._service_place(_UPLOADS)) as folder:
+            found = handles.lstat(folder, str(upload).encode())
+            return found is not None and os.path.samestat(found, os.fstat(handle))
+
     def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> Item:
         """Give an upload that is complete its name, all at once. 409 when something has it already."""
         with self._parent(owner, path) as (folder, name), handles.root(self._service_place(_UPLOADS)) as uploads:

@@ -1,5 +1,6 @@
 """Finished packs go after the retention, and only those that are not the only copy; where work in progress may lie."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def test_work_in_progress_lies_beside_the_workspaces(tmp_path: Path) -> None:
 async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> None:
     """Old enough, its folder kept, unchanged: removed and said so. Everything else stays; 0 days remove nothing."""
     packs = {}
-    for name in ("Old", "New", "Only", "Changed"):
+    for name in ("Old", "New", "Only", "Changed", "Own"):
         room.folder(name)
         request = PackRequest(root=Root.WORKSPACE, path=name, format="zip", level=1)
         packs[name] = await room.job(request, keep_source=name != "Only")
@@ -34,7 +35,10 @@ async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> No
     for name, job in packs.items():
         days = 1 if name == "New" else 8
         await kernel.force(job, completed_at=datetime.now(UTC) - timedelta(days=days))
+        made = room.home / f"{name}.zip"
+        os.utime(made, (made.stat().st_atime, made.stat().st_mtime - days * 86400))
     (room.home / "Changed.zip").write_text("mine now")
+    (room.home / "Own.zip").touch()  # the same bytes, put there later
     expiry = Expiry(await kernel.db("compressor"), room.tools.bench, days=0)
 
     await expiry.run()
@@ -43,7 +47,30 @@ async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> No
     await expiry.run()
     await expiry.run_now()
 
-    assert {path.name for path in room.home.glob("*.zip")} == {"New.zip", "Only.zip", "Changed.zip"}
+    assert {path.name for path in room.home.glob("*.zip")} == {"New.zip", "Only.zip", "Changed.zip", "Own.zip"}
     assert len(await lines(kernel, packs["Old"], "pack_expired")) == 1
     assert "Not removed" in (await lines(kernel, packs["Changed"], "pack_expired"))[0]
     assert await lines(kernel, packs["Only"], "pack_expired") == []
+
+
+async def test_the_only_copy_never_expires(kernel: Kernel, room: Workroom) -> None:
+    """A pack is deleted by hand and its folder packed again, deleting it: the same bytes under the same name outlive the first pack."""
+    room.folder("Scans")
+    request = PackRequest(root=Root.WORKSPACE, path="Scans", format="zip", level=1)
+    made, jobs, content = room.home / "Scans.zip", [], []
+    for keep in (True, False):
+        made.unlink(missing_ok=True)
+        jobs.append(await room.job(request, keep_source=keep))
+        async with room.lanes():
+            await state_is(kernel, jobs[-1], "completed")
+        content.append(made.read_bytes())
+        os.utime(made, (0, 0))  # whatever times say
+    assert content[0] == content[1]
+    assert not (room.home / "Scans").exists()
+    await kernel.force(jobs[0], completed_at=datetime.now(UTC) - timedelta(days=8))
+    expiry = Expiry(await kernel.db("compressor"), room.tools.bench, days=7)
+
+    await expiry.run_now()
+
+    assert made.read_bytes() == content[1]
+    assert "Not removed" in (await lines(kernel, jobs[0], "pack_expired"))[0]

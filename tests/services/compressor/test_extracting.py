@@ -144,6 +144,26 @@ async def test_killed_anywhere_everything_is_there_once(
     assert (room.leftovers(), await reserved(kernel, job)) == ([], 0)
 
 
+async def test_an_archive_that_grows_after_it_was_looked_into(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is unpacked is at most what was reserved: another archive in its place is refused, and leaves nothing."""
+    zipped(room.home / "a.zip", **{"one.txt": "1"})
+    reserve = room.tools.room.reserve
+
+    async def swapped(work: Any, need: int) -> None:
+        await reserve(work, need)
+        zipped(room.home / "a.zip", **{"one.txt": "1" * (5 << 20)})
+
+    monkeypatch.setattr(room.tools.room, "reserve", swapped)
+    job = await room.job(request())
+    async with room.lanes():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+    assert "which is the limit" in row["error_message"]
+    assert (room.files(), room.leftovers()) == (["a.zip"], [])
+
+
 @pytest.mark.parametrize("touched", [False, True])
 async def test_cancelled_after_a_crash_amid_the_renames(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, *, touched: bool

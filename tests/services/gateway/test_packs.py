@@ -311,6 +311,23 @@ async def test_download_pack_result(gateway: Gateway, ada: Person) -> None:
     problem(await ada.ask("GET", f"{PACK}/{NOBODY}/download"), 404, "not-found")
 
 
+async def test_the_archive_stays_while_its_folder_is_deleted(gateway: Gateway, ada: Person) -> None:
+    """Until the folder has gone, nobody deletes, moves or replaces what stands for it; then they do."""
+    ada.put("folder/x", b"x" * 10)
+    ada.put("other", b"other")
+    pack = (await asked(ada))["id"]
+    await done(ada, pack)
+    await gateway.kernel.force(UUID(pack), status="deleting_source", completed_at=None)
+    problem(await ada.ask("DELETE", "/api/files", params={"path": "folder.zip"}), 409, "conflict")
+    for source, target in (("folder.zip", "else.zip"), ("other", "folder.zip")):
+        moved = {"source": source, "target": target, "overwrite": True}
+        problem(await ada.ask("POST", "/api/files/move", json=moved), 409, "conflict")
+    problem(await ada.send("folder.zip", b"new", overwrite=True), 409, "conflict")
+    assert (ada.root / "folder.zip").read_bytes() == b"PK"
+    await done(ada, pack)
+    assert (await ada.ask("DELETE", "/api/files", params={"path": "folder.zip"})).status_code == 204
+
+
 async def test_when_a_pack_expires(gateway: Gateway, ada: Person) -> None:
     """With a retention, a pack that kept its source says when it goes; one that deleted it is the only copy, and never goes."""
     for name in ("kept", "gone"):

@@ -145,6 +145,35 @@ async def test_nobody_writes_the_same_file_twice_at_once(gateway: Gateway, ada: 
     assert (ada.root / "f").read_bytes() == b"x" * 10 + b"y" * 10
 
 
+async def test_a_file_that_has_its_name_is_not_written_to(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second request opened the upload just before the first one gave it its name: it is refused, the file stays whole."""
+    await part(ada, "f", b"x" * 10, 0, 20)
+    upload = (await ada.ask("GET", "/api/files/uploads")).json()[0]["upload_id"]
+    lock = uploads.fcntl.flock
+
+    def published(handle: int, how: int) -> None:
+        (ada.root.parent / ".uploads" / upload).rename(ada.root / "f")
+        lock(handle, how)
+
+    monkeypatch.setattr(uploads.fcntl, "flock", published)
+    problem(await part(ada, "f", b"y" * 10, 0, 20), 409, "conflict")
+    assert (ada.root / "f").read_bytes() == b"x" * 10
+
+
+async def test_a_pack_that_began_while_a_file_arrived(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a pack is about is not replaced by an upload that began before it: 409 when the file would get its name."""
+    ada.put("source/x", b"old")
+    write = Uploads._write
+
+    async def meanwhile(*given: Any) -> int:
+        assert (await ada.ask("POST", "/api/files/pack", json={"folder_path": "source"})).status_code == 201
+        return await write(*given)
+
+    monkeypatch.setattr(Uploads, "_write", meanwhile)
+    problem(await ada.send("source/x", b"new", overwrite=True), 409, "conflict")
+    assert (ada.root / "source/x").read_bytes() == b"old"
+
+
 async def test_the_quota_is_taken_at_the_beginning(ada: Person) -> None:
     """403 with both figures before a byte is sent; what is on its way counts whole; giving up gives it back."""
     await ada.quota(1000)

@@ -1,0 +1,44 @@
+"""What is taken back out of a workspace: never what somebody has put there."""
+
+from pathlib import Path
+
+from services.compressor import publication
+from services.compressor.publication import Plan
+
+
+def test_what_a_killed_run_took_aside_goes_back(tmp_path: Path) -> None:
+    """Somebody's file came along when a folder was taken aside, and the folder's name is taken again: both stay, under two names."""
+    home, attempt = tmp_path / "home", tmp_path / "attempt"
+    (attempt / "out").mkdir(parents=True)
+    (attempt / "out" / "ours").write_text("ours")
+    piece = publication.piece_of(attempt, b"out", b"new")
+    plan = Plan(directory="", pieces=[piece], newest_ns=publication.newest_change(attempt, [b"out"]), result={})
+    home.mkdir()
+    assert publication.publish(home, attempt, plan) == []
+    (attempt / "taken-back").mkdir()
+    (home / "new").rename(attempt / "taken-back" / "new")
+    theirs = attempt / "taken-back" / "new" / "theirs"
+    theirs.write_text("theirs")
+    while theirs.stat().st_ctime_ns <= plan.newest_ns:  # file systems count time in ticks
+        theirs.write_text("theirs")
+    (home / "new").mkdir()
+
+    assert publication.take_back(home, attempt, plan) == [b"new_1"]
+
+    assert (home / "new_1" / "theirs").read_text() == "theirs"
+    assert list((home / "new").iterdir()) == []
+
+
+def test_what_is_ours_alone_is_taken_back(tmp_path: Path) -> None:
+    """Nothing stays in the workspace."""
+    home, attempt = tmp_path / "home", tmp_path / "attempt"
+    home.mkdir()
+    attempt.mkdir()
+    (attempt / "archive.zip").write_text("ours")
+    piece = publication.piece_of(attempt, b"archive.zip", b"a.zip")
+    plan = Plan(directory="", pieces=[piece], newest_ns=publication.newest_change(attempt, [b"archive.zip"]), result={})
+    publication.publish(home, attempt, plan)
+
+    assert publication.take_back(home, attempt, plan) == []
+
+    assert list(home.iterdir()) == []
