@@ -72,6 +72,20 @@ def measure(top: int, stop: Stop = go_on) -> Measured:
     return Measured(total, count)
 
 
+def links(parent: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every link of what has this name: its path below the name (b"" or b"/a/b") and its text."""
+    found = handles.lstat(parent, name)
+    if found is not None and stat.S_ISLNK(found.st_mode):
+        yield b"", os.readlink(name, dir_fd=parent)
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        return
+    with handles.directory(parent, name) as top:
+        for below in walk(top):
+            if below.entry.is_symlink():
+                with suppress(FileNotFoundError), handles.directory(top, below.folder) as folder:
+                    yield b"/" + below.path, os.readlink(os.fsencode(below.entry.name), dir_fd=folder)
+
+
 def remove(parent: int, name: bytes, stop: Stop = go_on) -> None:
     """Remove whatever has this name in an open directory, and all below it; nothing there is fine. Raises OSError."""
     found = handles.lstat(parent, name)

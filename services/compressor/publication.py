@@ -7,6 +7,7 @@ is there is ever replaced. All functions here block.
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -136,7 +137,8 @@ def _give_back(aside: int, name: bytes, folder: int) -> bytes:
 def newest_change(attempt: Path, sources: Sequence[bytes]) -> int:
     """The latest change of content inside these, nanoseconds since 1970."""
     with handles.root(attempt) as root:
-        return max(_newest(root, source) for source in sources)
+        # Archives may set times that are still to come, which would hide every later change.
+        return min(max(_newest(root, source) for source in sources), time.time_ns())
 
 
 def _newest(parent: int, name: bytes) -> int:

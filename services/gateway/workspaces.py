@@ -13,6 +13,8 @@ from uuid import UUID, uuid4
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from shared import handles, listing, places, trees
+from shared.archiving.checks import link_problem
+from shared.archiving.protocol import Member
 from shared.errors import NOT_FOUND, PermanentError
 from shared.listing import Item, Page, Wanted
 from shared.trees import Measured
@@ -130,6 +132,7 @@ class Workspaces:
             found = handles.lstat(old_folder, old_name)
             if found is None:
                 raise not_found(f"There is no {old}.")
+            _refuse_links_out(old_folder, old_name, new)
             _place(old_folder, old_name, new_folder, new_name, new, overwrite=overwrite and stat.S_ISREG(found.st_mode))
         return self.item(owner, new)
 
@@ -215,6 +218,17 @@ class Workspaces:
             with suppress(ValueError):
                 found.append(UUID(path.name))
         return found
+
+
+def _refuse_links_out(folder: int, name: bytes, target: str) -> None:
+    """Links count upwards from where they lie: moved up, one that was unpacked here could lead out of the workspace.
+
+    Nothing here follows it, but programs that read archives by path would. 409.
+    """
+    for path, link in trees.links(folder, name):
+        there = target.encode() + path
+        if wrong := link_problem(Member(path=there, kind="link", size=len(link), link=link)):
+            raise conflict(f"After this move a link would lead out of the workspace: {wrong}. Delete the link first.")
 
 
 def _refuse_taken(folder: int, name: bytes, path: str, *, overwrite: bool) -> None:

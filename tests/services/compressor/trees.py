@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,4 +113,12 @@ def small_disk(path: Path, megabytes: int) -> Iterator[bool]:
         yield done
     finally:
         if done:
-            subprocess.run(["umount", path], check=True)
+            _unmount(path)
+
+
+def _unmount(path: Path) -> None:
+    """A program that was just killed may hold the disk for a moment longer."""
+    until = time.monotonic() + 60
+    while (said := subprocess.run(["umount", path], capture_output=True, text=True, check=False)).returncode:
+        assert time.monotonic() < until, said.stderr
+        time.sleep(0.05)

@@ -181,6 +181,24 @@ async def test_folders_are_made(ada: Person) -> None:
     assert await ada.deeds("a/b/c") == ["folder_made"] * 2
 
 
+async def test_no_move_makes_a_link_lead_out(ada: Person) -> None:
+    """Unpacked deep down, `../..` stays inside; moved up with or without its folder it would not: 409, and nothing has moved."""
+    deep = ada.root / "a/b/c"
+    deep.mkdir(parents=True)
+    (deep / "up").symlink_to("../../x")
+    (ada.root / "a/plain").symlink_to("b/c")
+    for source, target in (("a/b/c/up", "up"), ("a/b/c/up", "a/up"), ("a/b/c", "c"), ("a/b", "b/../b")):
+        answer = await ada.ask("POST", "/api/files/move", json={"source": source, "target": target})
+        assert answer.status_code in {400, 409}, (source, target, answer.text)
+    answer = await ada.ask("POST", "/api/files/move", json={"source": "a/b/c", "target": "c"})
+    assert "lead out" in problem(answer, 409, "conflict")
+    assert (deep / "up").is_symlink()
+
+    for source, target in (("a/plain", "plain"), ("a/b/c", "a/c"), ("a", "z")):
+        answer = await ada.ask("POST", "/api/files/move", json={"source": source, "target": target})
+        assert answer.status_code == 200, (source, target, answer.text)
+
+
 async def test_moves(ada: Person) -> None:
     """A move replaces nothing unless a file is to replace a file; a folder goes with all in it, and never into itself."""
     ada.put("a.txt", b"a")
