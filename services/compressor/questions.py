@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import os
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,7 +59,8 @@ class Looking:
         self._bench = bench
         self._sevenzip = sevenzip
         self._kept: OrderedDict[tuple[Any, ...], Listing] = OrderedDict()
-        self._one_at_a_time = asyncio.Lock()  # two who open one page at once read the archive once
+        # Each user's questions in turn: a page opened twice reads the archive once, and nobody waits for another's big one.
+        self._turns: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def serve(self, bus: Bus) -> None:
         await bus.serve("plan_archive", _typed(PlanArchive, self.plan_archive))
@@ -128,7 +129,7 @@ class Looking:
 
     async def _listing(self, root: Root, owner: UUID, path: str, password: str | None) -> Listing:
         sentinel = await self._sentinel(root)
-        async with self._one_at_a_time:
+        async with self._turns[owner]:
             facts = await asyncio.to_thread(self._file, root, owner, path, sentinel)
             key = (root, owner, path, password, facts.st_ino, facts.st_size, facts.st_mtime_ns)
             if key not in self._kept:
