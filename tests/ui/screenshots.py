@@ -138,8 +138,8 @@ def _packing(page: Page) -> None:
 
 def _tasks(page: Page) -> None:
     page.get_by_role("button", name="Tasks").click()
-    # The drawer slides in, and is "visible" before anybody sees it: a click would wait until it rests.
-    page.get_by_role("link", name="Download Concert selects.zip").click(trial=True)
+    # The list behind has a link of this name, too. The drawer slides in: a click would wait until it rests.
+    page.get_by_role("dialog").get_by_role("link", name="Download Concert selects.zip").click(trial=True)
 
 
 def _globus(page: Page) -> None:
