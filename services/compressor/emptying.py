@@ -32,15 +32,17 @@ async def empty(work: Work, tools: Tools) -> None:
     if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
         await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
         kept = await work.in_thread(_left, root, request.path)
+        said = "Completed; the folder was kept, because its archive was moved or changed meanwhile"
     else:
         kept = await _empty(work, root, request.path, row["manifest"])
+        said = _completed(len(kept))
     for one in kept[:_NAMED]:
         await work.warn("source_kept", f"Kept {printable(one.path)}: {one.reason}.")
 
     async def facts(session: Session) -> None:
         await session.run("record_kept", work.id, work.attempt, len(kept))
 
-    await work.advance(Status.COMPLETED, _completed(len(kept)), facts=facts, keep_lease=False)
+    await work.advance(Status.COMPLETED, said, facts=facts, keep_lease=False)
 
 
 def _completed(kept: int) -> str:

@@ -346,6 +346,7 @@ async def test_without_its_archive_nothing_of_a_source_is_deleted(
     assert snapshot(folder) == before
     assert row["kept_count"] == 5
     assert len(await lines(kernel, job, "archive_missing")) == 1
+    assert "its archive was moved or changed" in row["current_operation"], "not that files were changed after packing"
 
 
 async def test_a_pack_that_keeps_its_folder_leaves_it_alone(kernel: Kernel, room: Workroom) -> None:
