@@ -1,6 +1,7 @@
 """Making, unpacking and listing archives as jobs and `--local` do it, beside bare 7-Zip in the same rounds."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -38,12 +39,10 @@ def _both_ways(base: Path, form: Format, options: Options) -> Iterator[Figure]:
     made, unpacked = base / "made", base / "unpacked"
 
     def seven_makes() -> None:
-        theirs.unlink(missing_ok=True)
         seven("a", f"-t{form}", f"-mx{_LEVEL}", "-mmt=on", str(theirs), "tree", cwd=base)
         seven("t", str(theirs), cwd=base)
 
     def we_make() -> None:
-        shutil.rmtree(ours, ignore_errors=True)
         ours.mkdir()
         asyncio.run(_make(base, ours, form))
 
@@ -54,11 +53,12 @@ def _both_ways(base: Path, form: Format, options: Options) -> Iterator[Figure]:
         asyncio.run(engine.extract(theirs, made, ExtractSpec(), Children(), lambda _: None))
 
     what = f"{form}, {options.size:g} MiB"
-    yield Beside(f"making {what}", *_in_turn(we_make, seven_makes, options.rounds), "7zz a; 7zz t", TARGET)
+    product, reference = _in_turn(we_make, seven_makes, options.rounds, lambda: _remove(ours, theirs))
+    yield Beside(f"making {what}", product, reference, "7zz a; 7zz t", TARGET)
+    seven_makes()
     product, reference = _in_turn(we_unpack, seven_unpacks, options.rounds, lambda: _remove(made, unpacked))
     yield Beside(f"unpacking {what}", product, reference, "7zz x", TARGET)
-    _remove(ours)
-    theirs.unlink()
+    _remove(theirs)
 
 
 async def _make(base: Path, output: Path, form: Format) -> None:
@@ -89,20 +89,28 @@ def _listing(base: Path, options: Options) -> Figure:
 
 
 def _in_turn(
-    product: Callable[[], None], reference: Callable[[], None], rounds: int, between: Callable[[], None] = lambda: None
+    product: Callable[[], None], reference: Callable[[], None], rounds: int, after: Callable[[], None] = lambda: None
 ) -> tuple[list[float], list[float]]:
-    """Seconds of both, round by round; the first round, which fills the page cache, does not count."""
-    ours, theirs = list[float](), list[float]()
-    for _ in range(rounds + 1):
-        theirs.append(seconds(reference))
-        ours.append(seconds(product))
-        between()
-    return ours[1:], theirs[1:]
+    """Seconds of both, round by round; the first round, which fills the page cache, does not count.
+
+    Who goes first changes every round. What was written is removed and the disk is quiet before each turn: else the second one
+    would also pay for writing the first one's gigabyte to the disk.
+    """
+    turns = [(product, list[float]()), (reference, list[float]())]
+    for number in range(rounds + 1):
+        for action, times in turns if number % 2 else reversed(turns):
+            os.sync()
+            times.append(seconds(action))
+            after()
+    return turns[0][1][1:], turns[1][1][1:]
 
 
-def _remove(*trees: Path) -> None:
-    for tree in trees:
-        shutil.rmtree(tree, ignore_errors=True)
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def seven(*arguments: str, cwd: Path) -> None:
