@@ -1,5 +1,7 @@
 """What is taken back out of a workspace: never what somebody has put there."""
 
+import os
+import time
 from pathlib import Path
 
 from services.compressor import publication
@@ -42,3 +44,25 @@ def test_what_is_ours_alone_is_taken_back(tmp_path: Path) -> None:
     assert publication.take_back(home, attempt, plan) == []
 
     assert list(home.iterdir()) == []
+
+
+def test_a_time_to_come_hides_no_change(tmp_path: Path) -> None:
+    """A file unpacked with the time of next year, written to since: what was written stays where it is."""
+    home, attempt = tmp_path / "home", tmp_path / "attempt"
+    home.mkdir()
+    attempt.mkdir()
+    (attempt / "notes").write_text("ours")
+    next_year = time.time_ns() + 365 * 86_400 * 10**9
+    os.utime(attempt / "notes", ns=(next_year, next_year))
+    piece = publication.piece_of(attempt, b"notes", b"notes")
+    plan = Plan(directory="", pieces=[piece], newest_ns=publication.newest_change(attempt, [b"notes"]), result={})
+    publication.publish(home, attempt, plan)
+    placed = time.time_ns()
+    with (home / "notes").open("a") as file:
+        file.write(" and theirs")
+    while (home / "notes").stat().st_mtime_ns <= placed:  # file systems count time in ticks
+        os.utime(home / "notes")
+
+    assert publication.take_back(home, attempt, plan) == [b"notes"]
+
+    assert (home / "notes").read_text() == "ours and theirs"
