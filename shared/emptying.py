@@ -5,8 +5,9 @@ How one entry goes (`name` is what the user sees, `private` is `<the job's prefi
 1. `name` is opened without following links; type, device, inode, size, mtime and ctime are what was copied. Where ctime is not
    kept, or was moved by our own unlink of a sibling hard link, the content is hashed again instead.
 2. `name` is renamed to `private`. From here nobody can open it by the name they know.
-3. What stands under `private` is the inode that was checked, and its size and mtime still are; then it is unlinked. Else it is
-   renamed back without replacing; if `name` exists again, both stay and are reported.
+3. Nobody has it open for writing, and who opens it so has to wait from now on (a lease; on file systems of this machine only).
+   What stands under `private` is the inode that was checked, its size and mtime still are, nobody waits to write: it is unlinked.
+   Else it is renamed back without replacing; if `name` exists again, both stay and are reported.
 
 The token is random and used once. That is why two runs of one job (a new owner, and an old one that does not know it is
 fenced) cannot hurt: a private name holds only what its own run put there, and another run takes an entry over by renaming it to
@@ -17,8 +18,8 @@ file that took the name in between.
 Killed at any instruction, and run again: an entry under a private name is taken over, hashed, and unlinked or put back; an unlinked
 one counts as gone; one that was put back is judged like any other (its ctime has moved: it stays). Directories are empty or gone.
 
-What this cannot see: a writer that opened the file before step 2 and writes in the instant between the check and the unlink of
-step 3. No call of the kernel unlinks on condition.
+What this cannot see: where there are no leases (another machine's files, over NFS or SMB), a writer that opened the file before step 2
+and writes in the instant between the check and the unlink of step 3, or later. No call of the kernel unlinks on condition.
 """
 
 import errno
@@ -41,12 +42,13 @@ REPLACED = "replaced after the copy"
 CHANGED = "changed after the copy"
 TOUCHED = "attributes changed after the copy"
 NEW = "added after the copy"
+WRITTEN = "open for writing"
 GONE = "gone"
 
+# File systems whose writers are all known to this kernel: a lease that it refuses means that somebody writes.
+_LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"})
 # File systems that keep ctime themselves. Elsewhere (SMB, exFAT, FUSE, 9p, ...) it may be made up: there content is hashed again.
-_KEEPS_CTIME = frozenset({"bcachefs", "btrfs", "ceph", "ext2", "ext3", "ext4", "f2fs", "gpfs", "jfs", "lustre"}) | frozenset(
-    {"nfs", "nfs4", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
-)
+_KEEPS_CTIME = _LOCAL | {"ceph", "gpfs", "lustre", "nfs", "nfs4"}
 # Failures that concern one entry: it stays. Any other (EIO, ESTALE, EROFS, ...) is the NAS's: the run ends and comes back.
 _ENTRY_ONLY = frozenset(
     {errno.EACCES, errno.EPERM, errno.EBUSY, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}
@@ -55,6 +57,9 @@ _ENTRY_ONLY = frozenset(
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.EISDIR})  # opening something else as a file
 NO_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _CHUNK = 1 << 20  # bytes hashed between two calls of `stop`
+NO_HANDLE = -1
+Judgement = tuple[str | None, int]
+"""None, or why an entry stays; and its open handle, NO_HANDLE for a link."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -98,14 +103,18 @@ def difference(entry: Entry, facts: os.stat_result, device: int) -> str | None:
 
 def keeps_ctime(handle: int) -> bool:
     """Whether the file system below `handle` is known to keep ctime; False when in doubt."""
+    return _file_system(handle) in _KEEPS_CTIME
+
+
+def _file_system(handle: int) -> str:
+    """What kind it is, as the kernel calls it; empty when in doubt."""
     try:
         lines = Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines()
         mount_id = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
         with Path("/proc/self/mountinfo").open(errors="surrogateescape") as mounts:
-            kind = next(line.partition(" - ")[2].split()[0] for line in mounts if line.split(maxsplit=1)[0] == mount_id)
+            return next(line.partition(" - ")[2].split()[0] for line in mounts if line.split(maxsplit=1)[0] == mount_id)
     except (OSError, StopIteration, IndexError):
-        return False
-    return kind in _KEEPS_CTIME
+        return ""
 
 
 class Proof:
@@ -114,6 +123,7 @@ class Proof:
     def __init__(self, folder: int, stop: Callable[[], None]) -> None:
         self.device = os.fstat(folder).st_dev
         self.ctime = keeps_ctime(folder)
+        self._is_local = _file_system(folder) in _LOCAL
         self._stop = stop
 
     def of_file(self, handle: int, entry: Entry, *, hashing: bool) -> str | None:
@@ -141,6 +151,10 @@ class Proof:
         if self.ctime and not renamed and entry.links <= 1 and facts.st_ctime_ns != entry.ctime_ns:
             return TOUCHED
         return None if os.readlink(name, dir_fd=directory) == entry.link else CHANGED
+
+    def is_written(self, handle: int) -> bool:
+        """Whether somebody has an open file open for writing; else whoever wants to waits until `handle` is closed."""
+        return handle != NO_HANDLE and self._is_local and handles.lease(handle) is False
 
     def same_content(self, handle: int, entry: Entry) -> bool:
         """Whether the open file has the archived content now, and nobody wrote to it while we read."""
@@ -237,23 +251,29 @@ class Emptying:
                 self._keep(entry, entry_only(exc))
                 return
             self.call.fault_point("deletion.renamed")
-            self._finish(directory, private, entry, lambda: self._still(directory, private, entry, handle))
+            self._finish(directory, private, entry, lambda stack: self._still(stack, directory, private, entry, handle))
 
-    def _still(self, directory: int, private: bytes, entry: Entry, handle: int) -> bool:
+    def _still(self, stack: ExitStack, directory: int, private: bytes, entry: Entry, handle: int) -> Judgement:
         """Whether the private name holds the very thing that was judged, unwritten since."""
         if entry.type == "link":
-            return self.proof.of_link(directory, private, entry, renamed=True) is None
+            return self.proof.of_link(directory, private, entry, renamed=True), NO_HANDLE
+        stack.callback(handles.end_lease, handle)
+        if self.proof.is_written(handle):
+            return WRITTEN, handle
         here, judged = os.stat(private, dir_fd=directory, follow_symlinks=False), os.fstat(handle)
-        return os.path.samestat(here, judged) and difference(entry, judged, self.proof.device) is None
+        is_same = os.path.samestat(here, judged) and difference(entry, judged, self.proof.device) is None
+        return None if is_same else CHANGED, handle
 
-    def _finish(self, directory: int, private: bytes, entry: Entry, proven: Callable[[], bool]) -> None:
+    def _finish(self, directory: int, private: bytes, entry: Entry, judge: Callable[[ExitStack], Judgement]) -> None:
         """Unlink a private name that is proven, else put it back."""
         try:
-            reason = CHANGED
-            if proven():
-                self.call.fault_point("deletion.checked")
-                os.unlink(private, dir_fd=directory)
-                reason = ""
+            with ExitStack() as stack:
+                reason, handle = judge(stack)
+                if reason is None:
+                    self.call.fault_point("deletion.checked")
+                    reason = WRITTEN if self.proof.is_written(handle) else None
+                if reason is None:
+                    os.unlink(private, dir_fd=directory)
         except FileNotFoundError:
             self._log(entry, "taken over by another run")
             return
@@ -261,7 +281,7 @@ class Emptying:
             reason = REPLACED
         except OSError as exc:
             reason = entry_only(exc)
-        if reason:
+        if reason is not None:
             self._restore(directory, private, entry, reason)
             return
         self.files += 1
@@ -310,15 +330,18 @@ class Emptying:
             self.reasons[_join(_parent(entry.path), name)] = entry_only(exc)
             return
         self.call.fault_point("deletion.taken_over")
-        self._finish(directory, private, entry, lambda: self._archived(directory, private, entry))
+        self._finish(directory, private, entry, lambda stack: self._archived(stack, directory, private, entry))
 
-    def _archived(self, directory: int, private: bytes, entry: Entry) -> bool:
-        """Whether the content under a private name is the archived one."""
+    def _archived(self, stack: ExitStack, directory: int, private: bytes, entry: Entry) -> Judgement:
+        """Whether the content under a private name is the archived one, and stays so."""
         if entry.type == "link":
             facts = os.stat(private, dir_fd=directory, follow_symlinks=False)
-            return stat.S_ISLNK(facts.st_mode) and os.readlink(private, dir_fd=directory) == entry.link
-        with handles.file(directory, private) as handle:
-            return self.proof.same_content(handle, entry)
+            is_same = stat.S_ISLNK(facts.st_mode) and os.readlink(private, dir_fd=directory) == entry.link
+            return None if is_same else CHANGED, NO_HANDLE
+        handle = stack.enter_context(handles.file(directory, private))
+        if self.proof.is_written(handle):
+            return WRITTEN, handle
+        return None if self.proof.same_content(handle, entry) else CHANGED, handle
 
     def _private(self, index: int) -> bytes:
         return self.prefix + f"{index}-{secrets.token_hex(8)}".encode()
@@ -389,19 +412,19 @@ def plan_of(manifest: Manifest) -> Plan:
     return plan
 
 
-def check(stack: ExitStack, proof: Proof, directory: int, entry: Entry, *, hashing: bool) -> tuple[str | None, int]:
-    """Judge what stands under the entry's name: (None, its handle, open in `stack`; -1 for a link), or (why not, -1)."""
+def check(stack: ExitStack, proof: Proof, directory: int, entry: Entry, *, hashing: bool) -> Judgement:
+    """Judge what stands under the entry's name; the handle is open in `stack`."""
     try:
         if entry.type == "link":
-            return proof.of_link(directory, _name(entry), entry, renamed=False), -1
+            return proof.of_link(directory, _name(entry), entry, renamed=False), NO_HANDLE
         handle = stack.enter_context(handles.file(directory, _name(entry)))
         return proof.of_file(handle, entry, hashing=hashing), handle
     except FileNotFoundError:
-        return GONE, -1
+        return GONE, NO_HANDLE
     except PermanentError:
-        return REPLACED, -1
+        return REPLACED, NO_HANDLE
     except OSError as exc:
-        return entry_only(exc), -1
+        return entry_only(exc), NO_HANDLE
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import ctypes
 import errno
+import fcntl
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,6 +98,26 @@ def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: by
         os.unlink(source, dir_fd=source_dir)
         return
     raise OSError(error, os.strerror(error), os.fsdecode(source), None, os.fsdecode(target))
+
+
+def lease(handle: int) -> bool | None:
+    """Keep everybody from writing to a file that is open for reading: who opens it for writing waits until `end_lease`.
+
+    False: somebody has it open for writing, or waits for that. None: there are no leases here. The kernel lets nobody wait longer than
+    /proc/sys/fs/lease-break-time (45 s).
+    """
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)  # says that somebody waits; the usual signal would end the process
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as exc:
+        return False if exc.errno == errno.EAGAIN else None
+    return True
+
+
+def end_lease(handle: int) -> None:
+    """Let writers go on; closing `handle` does, too."""
+    with suppress(OSError):
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def sync_directory(handle: int) -> None:

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -9,10 +10,11 @@ import pytest
 
 from services.scanner import deletion, marker
 from shared import emptying, mount
-from shared.emptying import CHANGED, NEW, REPLACED, TOUCHED, Kept
+from shared.emptying import CHANGED, NEW, REPLACED, TOUCHED, WRITTEN, Kept
 from shared.errors import Fenced, PermanentError, Waiting
 from shared.manifest import Entry, Manifest
 from tests.support.nas import Nas, names
+from tests.support.stack import until
 
 from .emptying import JOB, NAS_ID, OLD_NS, Case, contents, entry_of, walk
 
@@ -221,6 +223,47 @@ def test_a_file_changed_under_its_private_name_goes_back(case: Case, change: Cal
     assert target.exists()
 
 
+def test_a_file_that_somebody_has_open_for_writing_stays(case: Case) -> None:
+    """Whatever is written through an open handle, however late, is written to a file that is still there."""
+    target = case.put("target")
+    case.put("other")
+    case.archive()
+
+    with target.open("ab") as writer:
+        result = case.run()
+        writer.write(b", and more")
+
+    assert case.left() == {"target": b"content of target, and more"}
+    assert result.kept == [Kept(b"target", WRITTEN)]
+
+
+def test_who_opens_a_file_at_the_last_instant_waits_until_it_has_its_name_again(case: Case) -> None:
+    """A writer between the last check and the unlink: the kernel holds it, we see it, and the file stays."""
+    target = case.put("target")
+    case.archive()
+    waiting = f":{target.stat().st_ino} "
+
+    def write(path: Path) -> None:
+        with path.open("ab") as file:
+            file.write(b", and more")
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def act() -> None:
+            (private,) = case.folder.glob(".csa-*")
+            pool.submit(write, private)
+            until(lambda: any("BREAKING" in line and waiting in line for line in locks()), "a writer that waits")
+
+        result = case.run(at_first("deletion.checked", act))
+
+    assert case.left() == {"target": b"content of target, and more"}
+    assert result.kept == [Kept(b"target", WRITTEN)]
+
+
+def locks() -> list[str]:
+    return Path("/proc/locks").read_text().splitlines()
+
+
 def stale(case: Case, path: str, token: str = "0" * 16) -> Path:
     """The private name under which an interrupted run would have left the entry `path`."""
     index = next(n for n, entry in enumerate(case.manifest.entries) if entry.path == path.encode())
@@ -245,6 +288,21 @@ def test_a_private_name_left_behind_is_judged_by_its_content(case: Case) -> None
     assert case.left() == {"changed": b"CONTENT OF CHANGED", "changed link": b"notmine"}
     assert [kept.path for kept in result.kept] == [b"changed", b"changed link"]
     assert result.deleted_files == 2
+
+
+def test_a_private_name_left_behind_that_somebody_writes_to_goes_back(case: Case) -> None:
+    """The run that takes it over looks for writers, too."""
+    target = case.put("target")
+    case.archive()
+    target.rename(stale(case, "target"))
+    case.committed.touch()
+
+    with stale(case, "target").open("ab") as writer:
+        result = case.run()
+        writer.write(b", and more")
+
+    assert case.left() == {"target": b"content of target, and more"}
+    assert [kept.path for kept in result.kept] == [b"target"]
 
 
 def test_two_leftovers_and_a_new_file_of_one_name_all_stay(case: Case) -> None:
