@@ -12,6 +12,7 @@ from services.scanner.preview import Previews
 from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
 from shared.listing import Page
+from shared.media.reader import Readers
 from shared.questions import AskPreview, Browse, FolderMeasured, FolderSeen, Inspect, Inspected, MeasureFolder, Refreshed
 from shared.runtime import Runtime, run_service
 from shared.settings import ScannerSettings
@@ -39,7 +40,8 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
     await runtime.bus.serve("browse", browse)
     await runtime.bus.serve("measure", measure)
 
-    previews = Previews(catalog, settings.qnap_base_path)
+    readers = Readers()
+    previews = Previews(catalog, settings.qnap_base_path, readers)
 
     async def preview(question: bytes) -> FolderSeen:
         return await previews.answer(msgspec.json.decode(question, type=AskPreview))
@@ -47,7 +49,7 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
     await runtime.bus.serve("inspect", inspect)
     await runtime.bus.serve("refresh", refresh)
     await runtime.bus.serve("preview", preview)
-    await media.serve(runtime.bus, Media(catalog, settings.qnap_base_path, settings.workspaces, settings))
+    await media.serve(runtime.bus, Media(catalog, settings.qnap_base_path, settings.workspaces, settings, readers))
     worker = runtime.worker(DELETE_LANE, settings.delete_limit, Operation.CONNECTION)
 
     def tune() -> None:
@@ -55,7 +57,7 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
 
     runtime.tuned.on_change(tune)
     await runtime.listen(worker)
-    async with asyncio.TaskGroup() as tasks:
+    async with readers, asyncio.TaskGroup() as tasks:
         tasks.create_task(catalog.keep_fresh())
         tasks.create_task(worker.run(lambda work: handlers.finish(work, tools)))
 

@@ -17,7 +17,7 @@ from shared.bus import Bus
 from shared.errors import NOT_FOUND, PermanentError, Waiting
 from shared.media import limits, reader
 from shared.media.model import MediaInfo, Picture
-from shared.media.reader import Shape
+from shared.media.reader import Readers, Shape
 from shared.places import Root
 from shared.questions import AskMedia, AskPicture, MediaAnswer, PictureAnswer, Place
 from shared.settings import MediaTools
@@ -67,13 +67,13 @@ class Cache(Generic[A]):
 class Media:
     """One scanner's answers. Raises PermanentError (codes of `reader.CODES`, "not-found") and Waiting."""
 
-    def __init__(self, catalog: Catalog, base: Path, workspaces: Path, tools: MediaTools, cost: reader.Cost | None = None) -> None:
+    def __init__(self, catalog: Catalog, base: Path, workspaces: Path, tools: MediaTools, readers: Readers = reader.COLD) -> None:
         self._catalog = catalog
         self._base = base
         self._workspaces = workspaces
         width, height = map(int, tools.thumbnail_size.split(":"))
         self._shape = Shape((width, height), cast("Literal['jpg', 'png']", tools.thumbnail_format))
-        self._cost = cost or reader.Cost()
+        self._readers = readers
         self._cache: Cache[Any] = Cache()
         self._slots = asyncio.Semaphore(AT_ONCE)
 
@@ -83,7 +83,7 @@ class Media:
         name = place.path.rsplit("/", 1)[-1]
 
         async def make() -> MediaInfo:
-            return await self._read(place, lambda handle: reader.info(handle, name, brief=question.brief, cost=self._cost))
+            return await self._read(place, lambda handle: reader.info(handle, name, brief=question.brief, readers=self._readers))
 
         key = ("info", version, name, question.brief)
         return MediaAnswer(info=await self._cache.get(key, make, lambda info: len(msgspec.json.encode(info))), version=version)
@@ -95,7 +95,7 @@ class Media:
             raise PermanentError("The time must be from 0 seconds to 277 hours.")
 
         def ask(handle: int) -> Awaitable[Picture]:
-            return reader.thumbnail(handle, question.at_s, shape, cost=self._cost)
+            return reader.thumbnail(handle, question.at_s, shape, readers=self._readers)
 
         return await self._picture(question, ("thumbnail", question.at_s, shape), ask)
 
@@ -106,7 +106,7 @@ class Media:
         shape = self._shape.of_width(_within(question.width, *limits.SHEET_WIDTH, "width"))
 
         def ask(handle: int) -> Awaitable[Picture]:
-            return reader.contact_sheet(handle, frames, columns, shape, cost=self._cost)
+            return reader.contact_sheet(handle, frames, columns, shape, readers=self._readers)
 
         return await self._picture(question, ("contact_sheet", frames, columns, shape), ask)
 

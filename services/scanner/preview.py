@@ -20,6 +20,7 @@ from shared import handles, log, mount, walking
 from shared.errors import NOT_FOUND, Cancelled, PermanentError
 from shared.manifest import Entry, printable
 from shared.media import limits, reader
+from shared.media.reader import Readers
 from shared.questions import AskPreview, Branch, FolderSeen, MediaTotals, NamedSize, TypeCount
 
 logger = log.get(__name__)
@@ -166,9 +167,10 @@ class Look:
 class Previews:
     """The looks that go on or are fresh."""
 
-    def __init__(self, catalog: Catalog, base: Path) -> None:
+    def __init__(self, catalog: Catalog, base: Path, readers: Readers = reader.COLD) -> None:
         self._catalog = catalog
         self._base = base
+        self._readers = readers
         self._looks: dict[str, Look] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
 
@@ -263,7 +265,7 @@ class Previews:
             with ExitStack() as stack:
                 top = stack.enter_context(self._opened(levels, sentinel))
                 parent = stack.enter_context(handles.directory(top, folder))
-                info = await reader.info(stack.enter_context(handles.file(parent, name)), "", brief=True)
+                info = await reader.info(stack.enter_context(handles.file(parent, name)), "", brief=True, readers=self._readers)
         except (OSError, PermanentError):
             return None
         return info.duration_seconds

@@ -1,15 +1,16 @@
-"""The child that reads one media file: `python -m shared.media.probe '{"do": "info", "fd": 5}'`.
+"""The child that reads one media file: `python -m shared.media.probe 5`, 5 being its end of a socket pair.
 
-It is started with limits (shared/media/reader.py) because FFmpeg's libraries parse what strangers wrote. It gets one open file and
-opens nothing else: FFmpeg may use the protocol `fd` and the formats of `limits.FORMATS` only. What it says on stdout: four bytes of
-length, a JSON document of that length in the words of `ffprobe -of json`, then the image if one was asked for. Nothing of ours is
-imported but constants: what is imported is waited for, each time.
+It is started with limits (shared/media/reader.py) because FFmpeg's libraries parse what strangers wrote. One message comes over the
+socket: the question ({"do": "info", "measure": true}) and the open file. It opens nothing else: FFmpeg may use the protocol `fd` and
+the formats of `limits.FORMATS` only. What it says on stdout: four bytes of length, a JSON document of that length in the words of
+`ffprobe -of json`, then the image if one was asked for. Nothing of ours is imported but constants: what is imported is waited for.
 """
 
 import itertools
 import json
 import math
 import re
+import socket
 import sys
 import time
 from fractions import Fraction
@@ -42,6 +43,7 @@ _SIDE_DATA = {
     SideData.DOVI_METADATA: "Dolby Vision Metadata",
     SideData.DOVI_RPU_BUFFER: "Dolby Vision RPU Data",
 }
+_QUESTION_BYTES = 65_536
 _CLOCKWISE = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
 _FURTHER_BACK_S = 10.0
 _FIRST_PACKETS = 200  # read for a stream's first frame, whose side data tells rotation and HDR
@@ -432,9 +434,13 @@ def answer(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def main() -> None:
-    """Answer the one question of the command line."""
+    """Answer the one question that comes over the socket of the command line, with the open file; nobody asks: end."""
     av.logging.set_level(av.logging.ERROR)
-    document, image = answer(json.loads(sys.argv[1]))
+    with socket.socket(fileno=int(sys.argv[1])) as line:
+        said, files, _, _ = socket.recv_fds(line, _QUESTION_BYTES, 1)
+    if not files:
+        return
+    document, image = answer({**json.loads(said), "fd": files[0]})
     head = json.dumps(document).encode()
     sys.stdout.buffer.write(len(head).to_bytes(4, "big") + head + image)
     sys.stdout.buffer.flush()

@@ -1,7 +1,8 @@
 """Asking a child process about one media file: limits, and what its end means.
 
 The child (shared/media/probe.py) gets one open file and nothing else. Whatever a hostile file makes of it ends with it: its time, its
-processor time, its memory and the number of its files are limited, and it may write nothing (docs/media.md).
+processor time, its memory and the number of its files are limited, and it may write nothing (docs/media.md). It answers one question
+and ends. Most of its time goes into starting; so who asks often lets `Readers` keep one that has started and waits.
 """
 
 import asyncio
@@ -9,9 +10,10 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from shared.children import Children, Outcome
 from shared.errors import PermanentError
@@ -65,60 +67,88 @@ class Shape:
         return self if width is None else Shape((width, -1), self.format)
 
 
-async def info(handle: int, name: str, *, brief: bool = False, cost: Cost = Cost()) -> MediaInfo:
-    """What the open file is. Raises PermanentError with one of CODES."""
-    document, _ = await _ask({"do": "info", "measure": not brief}, handle, cost)
-    return reading.read(document, name=name, size=os.fstat(handle).st_size, brief=brief)
+class _Child:
+    """A started process that waits for its one question."""
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+        self._said = bytearray()
+        self._line, self._theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        self.life = asyncio.create_task(self._live())
+        self.life.add_done_callback(self._close)
+
+    async def _live(self) -> Outcome:
+        return await Children().run(
+            [sys.executable, "-I", "-m", "shared.media.probe", str(self._theirs.fileno())],
+            on_stdout=self._said.extend,
+            env={"PATH": "/usr/bin:/bin"},
+            pass_fds=(self._theirs.fileno(),),
+            limits=self._cost.of_child(),
+            grace_s=_GRACE_S,
+        )
+
+    def _close(self, _: object) -> None:
+        self._line.close()
+        self._theirs.close()
+
+    async def ask(self, question: dict[str, Any], handle: int) -> tuple[dict[str, Any], bytes]:
+        """Its document and image. Raises PermanentError with one of CODES."""
+        # The same open file would share its position with every other child that reads it.
+        own = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            socket.send_fds(self._line, [json.dumps(question).encode()], [own])
+        finally:
+            os.close(own)
+        try:
+            async with asyncio.timeout(self._cost.timeout_s):
+                ended = await self.life
+        except TimeoutError:
+            raise PermanentError(
+                f"Reading this file takes longer than {self._cost.timeout_s:g} s; it was given up.", TOO_LONG
+            ) from None
+        _check(ended, self._cost)
+        length = int.from_bytes(self._said[:4], "big")
+        document = json.loads(self._said[4 : 4 + length])
+        if "refused" in document:
+            raise PermanentError(document["message"], document["refused"])
+        return document, bytes(self._said[4 + length :])
 
 
-async def thumbnail(handle: int, at_s: float, shape: Shape, *, cost: Cost = Cost()) -> Picture:
-    """The picture shown at `at_s` seconds; past the end the last one, with a notice. Raises PermanentError with one of CODES."""
-    question = {"do": "thumbnail", "at": at_s, "size": shape.size, "format": shape.format}
-    document, image = await _ask(question, handle, cost)
-    shown = times.show(document["seconds"][0])
-    notice = {"clamped": _CLAMPED.format(asked=times.show(at_s), shown=shown), "cover": _COVER}.get(document["notice"], "")
-    return _picture(document, image, notice)
+class Readers:
+    """Starts a child for every question. Within `async with`, one more waits for the next question from the first one on.
+
+    The clock and the processor's clock of a child's limits do not run while it waits: it sleeps.
+    """
+
+    def __init__(self, cost: Cost = Cost()) -> None:
+        self._cost = cost
+        self._open = False
+        self._spare: _Child | None = None
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._open = False
+        if self._spare is not None:
+            self._spare.life.cancel()
+            await asyncio.wait({self._spare.life})
+
+    async def ask(self, question: dict[str, Any], handle: int) -> tuple[dict[str, Any], bytes]:
+        """What a child says of the open file: document and image. Raises PermanentError with one of CODES."""
+        child, self._spare = self._spare, None
+        if child is None or child.life.done():
+            child = _Child(self._cost)
+        try:
+            return await child.ask(question, handle)
+        finally:
+            if self._open and self._spare is None:
+                self._spare = _Child(self._cost)
 
 
-async def contact_sheet(handle: int, frames: int, columns: int, shape: Shape, *, cost: Cost = Cost()) -> Picture:
-    """`frames` pictures from all over the film in one image, `shape` being that of each. Raises PermanentError with one of CODES."""
-    question = {"do": "contact_sheet", "frames": frames, "columns": columns, "size": shape.size, "format": shape.format}
-    document, image = await _ask(question, handle, cost)
-    return _picture(document, image, "")
-
-
-def _picture(document: dict[str, Any], image: bytes, notice: str) -> Picture:
-    if len(image) > limits.IMAGE_BYTES:
-        raise PermanentError(f"The image would be larger than {limits.IMAGE_BYTES >> 20} MB: ask for a smaller width.", TOO_BIG)
-    return Picture(image=image, notice=notice, **{name: document[name] for name in ("media_type", "width", "height", "seconds")})
-
-
-async def _ask(question: dict[str, Any], handle: int, cost: Cost) -> tuple[dict[str, Any], bytes]:
-    """The child's document and image. Raises PermanentError with one of CODES."""
-    said = bytearray()
-    # The same open file would share its position with every other child that reads it.
-    own = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
-    argv = [sys.executable, "-I", "-m", "shared.media.probe", json.dumps({**question, "fd": own})]
-    try:
-        async with asyncio.timeout(cost.timeout_s):
-            ended = await Children().run(
-                argv,
-                on_stdout=said.extend,
-                env={"PATH": "/usr/bin:/bin"},
-                pass_fds=(own,),
-                limits=cost.of_child(),
-                grace_s=_GRACE_S,
-            )
-    except TimeoutError:
-        raise PermanentError(f"Reading this file takes longer than {cost.timeout_s:g} s; it was given up.", TOO_LONG) from None
-    finally:
-        os.close(own)
-    _check(ended, cost)
-    length = int.from_bytes(said[:4], "big")
-    document = json.loads(said[4 : 4 + length])
-    if "refused" in document:
-        raise PermanentError(document["message"], document["refused"])
-    return document, bytes(said[4 + length :])
+COLD = Readers()
+"""For those who ask once."""
 
 
 def _check(ended: Outcome, cost: Cost) -> None:
@@ -132,3 +162,31 @@ def _check(ended: Outcome, cost: Cost) -> None:
     if b"MemoryError" in ended.stderr or b"Cannot allocate memory" in ended.stderr:
         raise PermanentError("Reading this file takes more memory than a media file may cost.", TOO_BIG)
     raise PermanentError(f"This file cannot be read: {ended.complaint()}", DAMAGED)
+
+
+async def info(handle: int, name: str, *, brief: bool = False, readers: Readers = COLD) -> MediaInfo:
+    """What the open file is. Raises PermanentError with one of CODES."""
+    document, _ = await readers.ask({"do": "info", "measure": not brief}, handle)
+    return reading.read(document, name=name, size=os.fstat(handle).st_size, brief=brief)
+
+
+async def thumbnail(handle: int, at_s: float, shape: Shape, *, readers: Readers = COLD) -> Picture:
+    """The picture shown at `at_s` seconds; past the end the last one, with a notice. Raises PermanentError with one of CODES."""
+    question = {"do": "thumbnail", "at": at_s, "size": shape.size, "format": shape.format}
+    document, image = await readers.ask(question, handle)
+    shown = times.show(document["seconds"][0])
+    notice = {"clamped": _CLAMPED.format(asked=times.show(at_s), shown=shown), "cover": _COVER}.get(document["notice"], "")
+    return _picture(document, image, notice)
+
+
+async def contact_sheet(handle: int, frames: int, columns: int, shape: Shape, *, readers: Readers = COLD) -> Picture:
+    """`frames` pictures from all over the film in one image, `shape` being that of each. Raises PermanentError with one of CODES."""
+    question = {"do": "contact_sheet", "frames": frames, "columns": columns, "size": shape.size, "format": shape.format}
+    document, image = await readers.ask(question, handle)
+    return _picture(document, image, "")
+
+
+def _picture(document: dict[str, Any], image: bytes, notice: str) -> Picture:
+    if len(image) > limits.IMAGE_BYTES:
+        raise PermanentError(f"The image would be larger than {limits.IMAGE_BYTES >> 20} MB: ask for a smaller width.", TOO_BIG)
+    return Picture(image=image, notice=notice, **{name: document[name] for name in ("media_type", "width", "height", "seconds")})

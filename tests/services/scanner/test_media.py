@@ -11,7 +11,7 @@ import pytest
 from services.scanner import media
 from services.scanner.media import Cache, Media
 from shared.errors import NOT_FOUND, PermanentError, Waiting
-from shared.media.reader import TOO_LONG, Cost
+from shared.media.reader import TOO_LONG, Cost, Readers
 from shared.places import Root
 from shared.questions import AskMedia, AskPicture, Place
 from shared.settings import MediaTools
@@ -33,7 +33,7 @@ def on_nas(path: str = FILM) -> Place:
 async def test_a_second_question_costs_nothing(desk: Media, station: Station) -> None:
     """Until the file changes: then it is read again, and its version is another."""
     first = await desk.info(AskMedia(place=on_nas()))
-    desk._cost = Cost(timeout_s=0.001)  # whoever starts a child now is refused
+    desk._readers = Readers(Cost(timeout_s=0.001))  # whoever starts a child now is refused
     again = await desk.info(AskMedia(place=on_nas()))
 
     assert again == first
@@ -41,7 +41,7 @@ async def test_a_second_question_costs_nothing(desk: Media, station: Station) ->
     with pytest.raises(PermanentError) as refused:
         await desk.info(AskMedia(place=on_nas()))
     assert refused.value.code == TOO_LONG
-    desk._cost = Cost()
+    desk._readers = Readers()
     changed = await desk.info(AskMedia(place=on_nas()))
     assert (changed.info, changed.version == first.version) == (first.info, False)
 

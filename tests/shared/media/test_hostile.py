@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import PermanentError
 from shared.media import limits, reader
-from shared.media.reader import DAMAGED, NOT_MEDIA, TOO_BIG, TOO_LONG, Cost, Shape
+from shared.media.reader import DAMAGED, NOT_MEDIA, TOO_BIG, TOO_LONG, Cost, Readers, Shape
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://{target}\n#EXT-X-ENDLIST\n"
 CONCAT = "ffconcat version 1.0\nfile '{target}'\n"
@@ -25,8 +25,8 @@ async def both(file: Path, cost: Cost = Cost()) -> list[str | None]:  # noqa: B0
     handle = os.open(file, os.O_RDONLY)
     try:
         return [
-            await refusal(reader.info(handle, file.name, cost=cost)),
-            await refusal(reader.thumbnail(handle, 5.0, Shape(), cost=cost)),
+            await refusal(reader.info(handle, file.name, readers=Readers(cost))),
+            await refusal(reader.thumbnail(handle, 5.0, Shape(), readers=Readers(cost))),
         ]
     finally:
         os.close(handle)
