@@ -14,6 +14,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from shared import log
 from shared.errors import ArchiverError, Operation, PermanentError, TransientError, Waiting
 from shared.events import STREAM
+from shared.lifecycle import CLEANERS
 
 logger = log.get(__name__)
 A = TypeVar("A")
@@ -105,6 +106,11 @@ class Bus:
         if self.connected:
             with suppress(NatsError, OSError):
                 await self.connection.publish(f"live.nudge.{service}", b"")
+
+    async def nudge_cleaners(self) -> None:
+        """Tell who may owe a clean-up that a job has ended; what it held is somebody else's the sooner."""
+        for service in CLEANERS:
+            await self.nudge(service)
 
     async def on_nudge(self, wake: Callable[[], None]) -> None:
         async def received(_: Any) -> None:

@@ -115,6 +115,8 @@ EDGES: dict[Kind, tuple[Edge, ...]] = {
 }
 
 TERMINAL = frozenset({S.COMPLETED, S.FAILED, S.CANCELLED})
+CLEANERS = (Role.COMPRESSOR, Role.UPLOADER)
+"""Who may owe something when a job has ended."""
 # Cancel is possible before any byte of a source may go; afterwards it is refused with a reason.
 CANCELLABLE = frozenset(
     {S.QUEUED, S.COPYING, S.COMPRESSING, S.VERIFYING, S.COMPRESSED, S.UPLOADING, S.UPLOAD_VERIFYING, S.VERIFIED, S.RUNNING}

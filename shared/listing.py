@@ -13,13 +13,13 @@ import msgspec
 from shared import handles, trees
 from shared.errors import PermanentError
 from shared.manifest import printable
+from shared.mount import SENTINEL
 from shared.places import plain
 
 MOST_MATCHES = 10_000
 MOST_SECONDS = 15.0
 _MOST_BYTES = 2 << 20
 """Of paths in one page: a page has to fit into a message between services (4 MB)."""
-_OURS = ".cs-archiver"
 
 EntryType = Literal["file", "folder", "link", "other"]
 SortKey = Literal["name", "size", "modified", "type"]
@@ -154,7 +154,7 @@ def _matches(folder: int, wanted: Wanted) -> tuple[list[_Match], bool]:
         if wanted.deep and (len(found) >= MOST_MATCHES or time.monotonic() > ends):
             return found, False
         is_dir = entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(_OURS) or (not is_dir and hidden and entry.name.lower().endswith(hidden)):
+        if entry.name == SENTINEL or (not is_dir and hidden and entry.name.lower().endswith(hidden)):
             continue
         if words in entry.name.casefold():
             found.append(_Match(path, is_dir))

@@ -19,7 +19,7 @@ from shared import events, faults, log, metrics
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, Session
 from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused
-from shared.lifecycle import Status, overall_percent
+from shared.lifecycle import TERMINAL, Status, overall_percent
 
 logger = log.get(__name__)
 T = TypeVar("T")
@@ -186,6 +186,8 @@ class Work:
         self.status = to
         self._handed_over = not keep_lease
         logger.info("transition", job_id=str(self.id), to=to, attempt=self.attempt, message=operation)
+        if to in TERMINAL:
+            await self.bus.nudge_cleaners()
         faults.point(f"transition.{to}.after")
 
     async def patiently(self, call: Callable[[], Any]) -> Any:

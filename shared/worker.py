@@ -110,8 +110,9 @@ class Worker:
 
     async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
         if not self._takes_over:
-            await self.db.rows("cancel_unleased", self._kinds, self._states)
-            await self.db.rows("fail_crashed", self._kinds, self._states, self.rules.max_crashes)
+            ended = await self.db.rows("cancel_unleased", self._kinds, self._states)
+            if ended + await self.db.rows("fail_crashed", self._kinds, self._states, self.rules.max_crashes):
+                await self.bus.nudge_cleaners()
             await self.db.rows("reclaim", self._kinds, list(self.lane.working), self.lane.back)
         if each_round is not None:
             await each_round()

@@ -40,9 +40,9 @@ def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = 
 
 
 def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None) -> Response[None]:
-    """The answer to a HEAD: as `send`, without the content."""
+    """The answer to a HEAD: as `send`, without the content, and never of a part (RFC 9110, 14.2)."""
     try:
-        status, own, _ = _answer(handle, name, headers)
+        status, own, _ = _answer(handle, name, {key: value for key, value in headers.items() if key != "range"})
     finally:
         os.close(handle)
     return _Headers(None, status_code=status, headers=own, media_type=kind or content_type(name))
@@ -56,11 +56,10 @@ class _Headers(Response[None]):
 
 
 def _answer(handle: int, name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], Part]:
-    found = os.fstat(handle)
-    version = ranges.version(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    version = ranges.version_of(os.fstat(handle))
     how, part = ranges.answer(headers, version)
     if how is Answer.FAILED:
-        raise ProblemError(412, "precondition-failed", "The file is not the version that was asked for.", version.headers)
+        raise ranges.failed(version.headers)
     if how is Answer.UNSATISFIABLE:
         more = {**version.headers, "Content-Range": f"bytes */{version.size}"}
         raise ProblemError(416, "range-not-satisfiable", f"The file has {version.size} bytes.", more)

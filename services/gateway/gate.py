@@ -8,14 +8,14 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import uuid4
 
 import msgspec
 import structlog
 
 from services.gateway import problems
-from services.gateway.refusals import ProblemError, not_found, unauthorized, unavailable
+from services.gateway.refusals import ProblemError, bad_request, not_found, unauthorized, unavailable
 from services.gateway.security import NOT_LOGGED_IN, Security
 from shared import log
 
@@ -118,6 +118,7 @@ class Gate:
         if _below(path, "/api"):
             if (scope["method"], path) not in PUBLIC:
                 await self._admit(scope, path)
+            _refuse_bytes(scope["query_string"])
             await self._api(scope, receive, send)
         elif path in SCHEMAS:
             # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.
@@ -159,6 +160,14 @@ async def refuse(send: Send, error: ProblemError, request_id: str) -> None:
     headers += [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _refuse_bytes(query: bytes) -> None:
+    """The framework would read what is no UTF-8 as another name, one for all."""
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise bad_request("The query is no UTF-8 text.") from None
 
 
 def _below(path: str, root: str) -> bool:

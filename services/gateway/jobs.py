@@ -99,6 +99,8 @@ class Jobs:
             await self._peers.show_log(job_id, line)
             await self._peers.show_control(job_id)
             await self._peers.nudge(decide.owner(status, Kind(job["kind"])))
+            if action is Action.CANCEL:  # perhaps it has ended by that
+                await self._peers.nudge_cleaners()
         return after
 
     async def move(self, who: Identity, job_ids: Sequence[UUID], to: str) -> None:

@@ -1,6 +1,7 @@
 """Packs (seed 000): a folder as one archive to download, made by a job in the compressor; here it is asked for, looked at, fetched."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +26,11 @@ from shared.lifecycle import TERMINAL, Status
 from shared.places import Root
 from shared.requests import ArchiveResult, PackRequest
 from shared.trees import Measured
+
+CANCEL_SECONDS = 5.0
+"""How long a cancel is waited for, as in seed 000; it goes on without us."""
+_LOOK_SECONDS = 0.05
+ENDED = "Task already completed or cancelled."
 
 
 class Packed(NamedTuple):
@@ -105,15 +111,22 @@ class Packs:
         return row
 
     async def cancel(self, who: Identity, pack: UUID) -> None:
-        """Cancel now, or ask the compressor to. 400 when it has ended, 409 when its folder is being deleted already."""
+        """Cancel, and wait a little until nothing of it is left. 400 when it has ended, 409 when its folder is being deleted already."""
         row = await self.find(who, pack)
         if row["status"] in TERMINAL:
-            raise bad_request("Task already completed or cancelled.")
+            raise bad_request(ENDED)
         if row["status"] == Status.DELETING_SOURCE:
             raise conflict(
                 "The archive is made and tested, and its folder is being deleted: that is finished, not cancelled half-way."
             )
         await self._jobs.control(who, pack, Action.CANCEL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS):
+                while row["status"] not in TERMINAL or row["reserved"]:
+                    await asyncio.sleep(_LOOK_SECONDS)
+                    row = await self.find(who, pack)
+        if row["status"] == Status.COMPLETED:  # it was faster
+            raise bad_request(ENDED)
 
     async def fetch(self, who: Identity, pack: UUID, *, is_head: bool) -> Packed:
         """Open what a finished pack made. 400 while it is not done, 404 when the file is not there any more."""

@@ -158,6 +158,9 @@ class Peers:
     async def nudge(self, service: Role) -> None:
         await self._bus.nudge(service)
 
+    async def nudge_cleaners(self) -> None:
+        await self._bus.nudge_cleaners()
+
     async def show_control(self, job_id: UUID) -> None:
         """Tell every gateway that a control changed this job, which no event does; it is read again."""
         await self._bus.publish_live(f"live.control.{job_id}", JobChanged(job_id))

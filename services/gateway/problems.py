@@ -49,6 +49,7 @@ _KINDS = {
     404: "not-found",
     405: "method-not-allowed",
     408: "too-slow",
+    411: "length-required",
     413: "too-large",
     415: "unsupported-media-type",
 }
@@ -138,6 +139,7 @@ _MEANINGS = {
     409: "Not possible in the present state; `detail` says why.",
     408: "The request arrived too slowly.",
     410: "What was asked for is not kept any more; read the lists again.",
+    411: "The request does not say how long the file is.",
     412: "The file is not the version that was asked for.",
     413: "The request is too large.",
     415: "The body is not of the documented type.",

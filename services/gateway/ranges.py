@@ -1,5 +1,6 @@
 """Parts of files over HTTP (RFC 9110, 13 and 14): which bytes, whether at all, and what an upload's part is. Pure."""
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,9 +9,9 @@ from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import quote
 
-from services.gateway.refusals import bad_request
+from services.gateway.refusals import ProblemError, bad_request
 
-_RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.IGNORECASE)
+_RANGE = re.compile(r"bytes\s*=\s*(\d{0,99})\s*-\s*(\d{0,99})", re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})", re.IGNORECASE)
 _ETAGS = re.compile(r'(W/)?("[^"]*")')
 
@@ -42,6 +43,11 @@ class Version(NamedTuple):
         return {"ETag": self.etag, "Last-Modified": format_datetime(self.modified, usegmt=True), "Accept-Ranges": "bytes"}
 
 
+def version_of(found: os.stat_result) -> Version:
+    """Of a file."""
+    return version(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
 def version(inode: int, size: int, mtime_ns: int, ctime_ns: int) -> Version:
     """Of a file as fstat sees it. A strong tag: ctime changes with every change of the content, whoever sets mtime."""
     try:
@@ -50,6 +56,10 @@ def version(inode: int, size: int, mtime_ns: int, ctime_ns: int) -> Version:
     except (ValueError, OverflowError, OSError):
         modified = datetime.fromtimestamp(0, UTC)
     return Version(f'"{inode:x}-{size:x}-{mtime_ns & (1 << 64) - 1:x}-{ctime_ns & (1 << 64) - 1:x}"', modified, size)
+
+
+def failed(headers: Mapping[str, str] | None = None) -> ProblemError:
+    return ProblemError(412, "precondition-failed", "The file is not the version that was asked for.", headers)
 
 
 def answer(headers: Mapping[str, str], file: Version) -> tuple[Answer, Part]:
@@ -74,6 +84,13 @@ def answer(headers: Mapping[str, str], file: Version) -> tuple[Answer, Part]:
     if found[2] and int(found[2]) < start:
         return Answer.WHOLE, whole
     return (Answer.PART, Part(start, end)) if start < file.size else (Answer.UNSATISFIABLE, whole)
+
+
+def may_write(headers: Mapping[str, str], file: Version | None) -> bool:
+    """Whether an upload may be what `file` was until now; None: nothing is there."""
+    if file is None:
+        return "if-match" not in headers
+    return _may_go_on(headers, file) and not ("if-none-match" in headers and _is_known(headers, file))
 
 
 def _may_go_on(headers: Mapping[str, str], file: Version) -> bool:
@@ -116,11 +133,12 @@ class Sent(NamedTuple):
 
 
 def sent(content_range: str | None, content_length: str | None) -> Sent:
-    """What an upload's request brings. Raises ProblemError 400."""
+    """What an upload's request brings. Raises ProblemError 400 and 411."""
     length = int(content_length) if content_length is not None and re.fullmatch(r"\d{1,18}", content_length) else None
     if content_range is None:
         if length is None:
-            raise bad_request("Say how long the file is: Content-Length for the whole of it, or Content-Range for a part.")
+            sentence = "Say how long the file is: Content-Length for the whole of it, or Content-Range for a part."
+            raise ProblemError(411, "length-required", sentence)
         return Sent(0, length, length)
     found = _CONTENT_RANGE.fullmatch(content_range.strip())
     if found is None:

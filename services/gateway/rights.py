@@ -29,6 +29,12 @@ def may_browse(who: Identity, browsing: str) -> bool:
     return browsing == "everybody" or (browsing == "admins" and who.is_admin)
 
 
+def refuse_nas_files(root: str) -> None:
+    """Raises ProblemError 403 for what is done with files of a workspace only. Pure."""
+    if root != "workspace":
+        raise forbidden("Folders of the NAS are listed and packed here; nothing in them is changed, and their files are not sent.")
+
+
 def refuse_nas(who: Identity, browsing: str) -> None:
     """Raises ProblemError 403 unless this user may look at NAS folders in the file views. Pure."""
     if not may_browse(who, browsing):

@@ -50,7 +50,8 @@ class Reserving:
         """Raises ProblemError 403 with both figures (seed 000)."""
         if needed > self.available.user:
             required, available = needed / _GIB, self.available.user / _GIB
-            sentence = f"Not enough space. Required: {required:.2f} GB, Available: {available:.2f} GB."
+            sentence = f"Not enough space. Required: {required:.2f} GB, Available: {available:.2f} GB"
+            sentence += f" ({needed:,} and {self.available.user:,} bytes)."
             raise ProblemError(403, "not-enough-space", sentence)
 
 

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -34,20 +34,25 @@ _NOTE_SECONDS = 1.0
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where an upload goes. `tag`: what the client says of the file, so that another one of this name never continues it."""
+    """Where an upload goes. `tag`: what the client says of the file, so that another one of this name never continues it.
+
+    `headers`: If-Match and the like, names in small letters.
+    """
 
     path: str
     overwrite: bool = False
     tag: str = ""
+    headers: Mapping[str, str] = {}
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """How far an upload got; `item`: the file, once it is published. `replaced`: in another's place."""
+    """How far an upload got; `item` and `etag`: the file and its version, once it is published."""
 
     upload: UUID
     received: int
     total: int
     item: Item | None = None
+    etag: str = ""
 
 
 class Uploads:
@@ -63,7 +68,7 @@ class Uploads:
         """Take one request's bytes. 409 names the byte to go on at when they do not continue what is there."""
         path = plain_path(target.path)
         await self._busy.refuse(who.id, path)
-        await asyncio.to_thread(self._workspaces.check_target, who.id, path, overwrite=target.overwrite)
+        await self._check(who, path, target)
         row = await self._begin(who, path, target.tag, part)
         async with self._held(row["id"]) as handle:
             received = await asyncio.to_thread(_size, handle)
@@ -78,8 +83,12 @@ class Uploads:
             if received < part.total:
                 return Arrived(row["id"], received, part.total)
             await asyncio.to_thread(os.fsync, handle)
-            item = await self._publish(who, row["id"], path, part.total, overwrite=target.overwrite)
-        return Arrived(row["id"], part.total, part.total, item)
+            item = await self._publish(who, row["id"], path, part.total, target)
+            etag = await asyncio.to_thread(self._workspaces.etag, who.id, path)
+        return Arrived(row["id"], part.total, part.total, item, etag)
+
+    async def _check(self, who: Identity, path: str, target: Target) -> None:
+        await asyncio.to_thread(self._workspaces.check_target, who.id, path, target.headers, overwrite=target.overwrite)
 
     async def _begin(self, who: Identity, path: str, tag: str, part: Sent) -> Any:
         """The upload's row: the one that is there, or a new one with its space reserved."""
@@ -145,16 +154,17 @@ class Uploads:
         async with self._store.transaction() as session:
             await session.run("touch_upload", upload, received)
 
-    async def _publish(self, who: Identity, upload: UUID, path: str, total: int, *, overwrite: bool) -> Item:
+    async def _publish(self, who: Identity, upload: UUID, path: str, total: int, target: Target) -> Item:
         async with self._store.transaction() as session:
             # The row goes with the name: whoever adds up meanwhile counts the file twice, never not at all.
             await session.run("lock_quota", who.id)
             if await session.run("forget_upload", upload) != "DELETE 1":
                 raise conflict("Another upload to this path has taken the place of this one.")
             await refuse(session, who.id, path)  # a job may have begun while the file arrived
+            await self._check(who, path, target)  # and somebody may have been faster
             sentence = f"{who.username} uploaded {path} ({total} bytes)."
             await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
-            return await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=overwrite)
+            return await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)
 
     # Unfinished ones
 

@@ -6,11 +6,12 @@ All methods block; callers run them in threads. Errors of the file system become
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from services.gateway import ranges
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from shared import handles, listing, places, trees
 from shared.archiving.checks import link_problem
@@ -202,10 +203,21 @@ class Workspaces:
             handles.sync_directory(folder)
         return self.item(owner, path)
 
-    def check_target(self, owner: UUID, path: str, *, overwrite: bool) -> None:
-        """Whether a file may be given this path: 404 without its folder, 409 when something is there that may not be replaced."""
+    def check_target(self, owner: UUID, path: str, headers: Mapping[str, str], *, overwrite: bool) -> None:
+        """Whether a file may be given this path: 404 without its folder, 409 when something is there that may not be replaced.
+
+        412 where the request's headers ask for another version than what is there.
+        """
         with self._parent(owner, path) as (folder, name):
+            found = handles.lstat(folder, name)
+            if not ranges.may_write(headers, ranges.version_of(found) if found else None):
+                raise ranges.failed()
             _refuse_taken(folder, name, path, overwrite=overwrite)
+
+    def etag(self, owner: UUID, path: str) -> str:
+        """Of what has this path. 404 when nothing has."""
+        with self._parent(owner, path) as (folder, name), _told():
+            return ranges.version_of(os.stat(name, dir_fd=folder, follow_symlinks=False)).etag
 
     def forget_upload(self, upload: UUID) -> None:
         with _told(), handles.root(self._service_place(_UPLOADS)) as folder, suppress(FileNotFoundError):

@@ -12,7 +12,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from services.gateway import decide, downloads, ranges, views_files
 from services.gateway.files import Files
 from services.gateway.problems import refusals
-from services.gateway.rights import admins_only
+from services.gateway.rights import admins_only, refuse_nas_files
 from services.gateway.schemas_files import (
     FileEntry,
     FileInfo,
@@ -33,6 +33,7 @@ FilesRequest = Request[Identity, Any, Any]
 PathQuery = Annotated[
     str, QueryParameter(name="path", description="Below the root; slashes at either end do not matter.", max_length=4096)
 ]
+WorkspaceOnly = Annotated[RootName, QueryParameter(name="root", description="`nas` is refused with 403.")]
 FILE = "application/octet-stream"
 _PAGE_MAXIMUM = 1000
 
@@ -86,8 +87,11 @@ async def list_files(
 
 
 @get("/info", operation_id="getFileInfo", responses=refusals(404))
-async def get_info(request: FilesRequest, files: NamedDependency[Files], path: PathQuery) -> FileInfo:
+async def get_info(
+    request: FilesRequest, files: NamedDependency[Files], path: PathQuery, root: WorkspaceOnly = "workspace"
+) -> FileInfo:
     """One entry of the workspace; of a folder also how much is in it."""
+    refuse_nas_files(root)
     return views_files.info(*await files.info(request.user, path))
 
 
@@ -97,28 +101,36 @@ async def delete_file(
     files: NamedDependency[Files],
     path: PathQuery,
     recursive: Annotated[bool, QueryParameter(description="A folder with everything in it.")] = False,
+    root: WorkspaceOnly = "workspace",
 ) -> None:
     """Delete a file or an empty folder of the workspace, or with `recursive` a whole folder: gone at once, and all of it.
 
     409: the folder is not empty, or a running task needs it.
     """
+    refuse_nas_files(root)
     await files.delete(request.user, path, recursive=recursive)
 
 
 @get("/content", operation_id="downloadFile", responses=file_responses(), media_type=FILE)
-async def download(request: FilesRequest, files: NamedDependency[Files], path: PathQuery) -> Response[Any]:
+async def download(
+    request: FilesRequest, files: NamedDependency[Files], path: PathQuery, root: WorkspaceOnly = "workspace"
+) -> Response[Any]:
     """A file of the workspace, whole or in part.
 
     `Range` (one range; several are answered with the whole file), `If-Range`, `If-Match`, `If-None-Match`, `If-Modified-Since` and
     `If-Unmodified-Since` as RFC 9110 has them; `ETag` names the version. The name is in `Content-Disposition`, in any script.
     """
+    refuse_nas_files(root)
     handle, name = await files.open(request.user, path)
     return downloads.send(handle, name, range_headers(request.headers))
 
 
 @head("/content", include_in_schema=False)
-async def look_at(request: FilesRequest, files: NamedDependency[Files], path: PathQuery) -> Response[None]:
+async def look_at(
+    request: FilesRequest, files: NamedDependency[Files], path: PathQuery, root: WorkspaceOnly = "workspace"
+) -> Response[None]:
     """The headers of a download."""
+    refuse_nas_files(root)
     handle, name = await files.open(request.user, path)
     return downloads.look(handle, name, range_headers(request.headers))
 
@@ -128,7 +140,7 @@ async def look_at(request: FilesRequest, files: NamedDependency[Files], path: Pa
     operation_id="uploadFile",
     status_code=201,
     request_max_body_size=None,
-    responses=refusals(404, 408, 409, 507)
+    responses=refusals(404, 408, 409, 411, 412, 507)
     | {202: ResponseSpec(UploadState, generate_examples=False, description="Not all has arrived yet: go on at `received_bytes`.")},
 )
 async def upload(
@@ -143,6 +155,7 @@ async def upload(
         ),
     ] = "",
     content_range: Annotated[str | None, HeaderParameter(name="Content-Range", max_length=100)] = None,
+    root: WorkspaceOnly = "workspace",
 ) -> Response[UploadState]:
     """A file for the workspace: streamed to disk, seen by nobody before it is whole, and never in another's place unless `overwrite`.
 
@@ -150,12 +163,16 @@ async def upload(
     `tag`. `Content-Range: bytes */5000` without a body begins an upload or asks how far it got (202, `received_bytes`): go on from there
     after a broken connection. What nobody goes on with for a day is thrown away. The whole length is taken from the quota at the beginning.
     403: not enough space, with both figures. 409: something has this path; the part does not continue what is
-    there (`Upload-Offset` says where to go on); somebody else sends it now.
+    there (`Upload-Offset` says where to go on); somebody else sends it now. 412: `If-Match`, `If-None-Match` or `If-Unmodified-Since`
+    ask for another version than what has this path.
     """
+    refuse_nas_files(root)
     part = ranges.sent(content_range, request.headers.get("content-length"))
-    arrived = await uploads.receive(request.user, Target(path, overwrite, tag), part, request.stream())
+    target = Target(path, overwrite, tag, range_headers(request.headers))
+    arrived = await uploads.receive(request.user, target, part, request.stream())
     status = 202 if arrived.item is None else 201
-    return Response(views_files.upload(arrived), status_code=status, headers={"Upload-Offset": str(arrived.received)})
+    headers = {"Upload-Offset": str(arrived.received)} | ({"ETag": arrived.etag} if arrived.etag else {})
+    return Response(views_files.upload(arrived), status_code=status, headers=headers)
 
 
 @get("/uploads", operation_id="listUploads", responses=refusals())

@@ -139,10 +139,33 @@ async def test_a_download(ada: Person) -> None:
     assert behind.headers["content-range"] == f"bytes */{len(content)}"
     head = await ada.ask("HEAD", address, params=params)
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(content)))
+    head = await ada.ask("HEAD", address, params=params, headers={"Range": "bytes=0-9"})
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(content))), "only a GET has ranges"
 
     ada.put("Größe/写真 1.bin", content[:-1])
     changed = await ada.ask("GET", address, params=params, headers={"Range": "bytes=0-9", "If-Range": etag})
     assert (changed.status_code, len(changed.content)) == (200, len(content) - 1)
+
+
+async def test_a_wish_about_the_nas_never_meets_the_workspace(ada: Person) -> None:
+    """Where only files of a workspace will do, `root=nas` is refused: the same path is there, too."""
+    ada.put("Team/x", b"mine")
+    ways = [("DELETE", ""), ("GET", "/info"), ("GET", "/content"), ("PUT", "/content")]
+    for method, address in ways:
+        params = {"path": "Team/x", "root": "nas", "overwrite": "true"}
+        answer = await ada.ask(method, f"/api/files{address}", params=params, content=b"other" if method == "PUT" else None)
+        assert "NAS" in problem(answer, 403, "forbidden"), method
+    assert (await ada.ask("HEAD", "/api/files/content", params={"path": "Team/x", "root": "nas"})).status_code == 403
+    assert (ada.root / "Team/x").read_bytes() == b"mine"
+
+
+async def test_names_that_are_no_text_are_refused(ada: Person) -> None:
+    """Never taken for another name; one that only looks like ours is listed like any other."""
+    for wrong in ("%ff", "a%fe", "%c0%ae%c0%ae/x", "%ed%a0%80"):
+        problem(await ada.ask("PUT", f"/api/files/content?path={wrong}", content=b"x"), 400, "bad-request")
+    assert list(ada.root.iterdir()) == []
+    ada.put(".cs-archiver-notes", b"x")
+    assert [entry["name"] for entry in (await ada.ask("GET", "/api/files")).json()] == [".cs-archiver-notes"]
 
 
 async def test_what_is_no_file_is_not_downloaded(ada: Person) -> None:

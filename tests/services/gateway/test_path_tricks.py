@@ -142,7 +142,7 @@ def test_changing(tmp_path: Path) -> None:
         lambda path, other: workspaces.move(ME, path, other, overwrite=True),
         lambda path, _: publish(path),
         lambda path, _: workspaces.delete(ME, path, recursive=True),
-        lambda path, _: workspaces.check_target(ME, path, overwrite=True),
+        lambda path, _: workspaces.check_target(ME, path, {}, overwrite=True),
     ]
     paths, outcomes = list(itertools.islice(tricks(), PATHS)), Counter[int | None]()
     chance.shuffle(paths)

@@ -20,7 +20,7 @@ SAME, OLDER = "Fri, 02 Jan 2026 03:04:05 GMT", "Fri, 02 Jan 2026 03:04:04 GMT"
         ("bytes=1000-", Answer.UNSATISFIABLE, (0, 1000)), ("bytes=-0", Answer.UNSATISFIABLE, (0, 1000)),
         ("bytes=5-4", Answer.WHOLE, (0, 1000)), ("bytes=-", Answer.WHOLE, (0, 1000)), ("bytes=a-b", Answer.WHOLE, (0, 1000)),
         ("items=0-1", Answer.WHOLE, (0, 1000)), ("bytes=0-1,5-6", Answer.WHOLE, (0, 1000)),
-        ("bytes=" + "9" * 30 + "-", Answer.WHOLE, (0, 1000)),
+        ("bytes=" + "9" * 30 + "-", Answer.UNSATISFIABLE, (0, 1000)), ("bytes=5-" + "9" * 30, Answer.PART, (5, 1000)),
     ],
 )  # fmt: skip
 def test_ranges(given: str, how: Answer, part: tuple[int, int]) -> None:
@@ -78,10 +78,10 @@ def test_what_an_upload_brings(content_range: str | None, length: str | None, se
     ],
 )  # fmt: skip
 def test_uploads_that_say_nonsense(content_range: str | None, length: str | None) -> None:
-    """400 with a sentence."""
+    """400 with a sentence; 411 without any length."""
     with pytest.raises(ProblemError) as refused:
         ranges.sent(content_range, length)
-    assert refused.value.status == 400
+    assert refused.value.status == (411 if content_range is None else 400)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,34 @@ async def asked(who: Person, path: str, total: int, **params: Any) -> httpx.Resp
     return await who.ask("PUT", ADDRESS, params={"path": path, **params}, headers={"Content-Range": f"bytes */{total}"})
 
 
+async def test_an_upload_in_place_of_a_known_version(ada: Person) -> None:
+    """If-Match and If-None-Match as RFC 9110 has them, at the beginning and when the file gets its name: 412 replaces nothing."""
+
+    async def put(content: bytes, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await ada.ask("PUT", ADDRESS, params={"path": "x", "overwrite": "true"}, headers=named, content=content)
+
+    problem(await put(b"0", if_match="*"), 412, "precondition-failed")
+    first = await put(b"1", if_none_match="*")
+    assert (first.status_code, (ada.root / "x").read_bytes()) == (201, b"1")
+    assert first.headers["etag"] == (await ada.ask("HEAD", ADDRESS, params={"path": "x"})).headers["etag"]
+    problem(await put(b"2", if_none_match="*"), 412, "precondition-failed")
+    problem(await put(b"2", if_match='"other"'), 412, "precondition-failed")
+    assert (await put(b"2", if_match=first.headers["etag"])).status_code == 201
+    problem(await put(b"3", if_match=first.headers["etag"]), 412, "precondition-failed")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"4"
+        (ada.root / "x").write_bytes(b"somebody else's")
+        yield b"4"
+
+    etag = (await ada.ask("HEAD", ADDRESS, params={"path": "x"})).headers["etag"]
+    headers = {"If-Match": etag, "Content-Range": "bytes 0-1/2"}
+    late = await ada.ask("PUT", ADDRESS, params={"path": "x", "overwrite": "true"}, headers=headers, content=slowly())
+    problem(late, 412, "precondition-failed")
+    assert (ada.root / "x").read_bytes() == b"somebody else's"
+
+
 async def test_a_whole_file(ada: Person) -> None:
     """It has its name when all of it is there, replaces nothing unasked, and is written down by name; an empty one is a file, too."""
     content = os.urandom(300_000)
@@ -219,7 +247,9 @@ async def test_more_or_less_than_announced(ada: Person) -> None:
     headers = {"Content-Range": "bytes 0-9/20"}
     answer = await ada.ask("PUT", ADDRESS, params={"path": "f"}, headers=headers, content=unsaid())
     assert "announced" in problem(answer, 400, "bad-request")
-    assert "Content-Length" in problem(await ada.ask("PUT", ADDRESS, params={"path": "f"}, content=unsaid()), 400, "bad-request")
+    assert "Content-Length" in problem(
+        await ada.ask("PUT", ADDRESS, params={"path": "f"}, content=unsaid()), 411, "length-required"
+    )
     assert list(ada.root.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: c6175b67d27575d9
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: ea300db59835befb
 
 export interface paths {
     "/api/archives": {
@@ -2984,6 +2984,7 @@ export interface operations {
             query: {
                 path: string;
                 recursive?: boolean;
+                root?: "workspace" | "nas";
             };
             header?: never;
             path?: never;
@@ -3052,6 +3053,7 @@ export interface operations {
         parameters: {
             query: {
                 path: string;
+                root?: "workspace" | "nas";
             };
             header?: never;
             path?: never;
@@ -3145,6 +3147,7 @@ export interface operations {
             query: {
                 overwrite?: boolean;
                 path: string;
+                root?: "workspace" | "nas";
                 tag?: string;
             };
             header?: {
@@ -3216,6 +3219,22 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3342,6 +3361,7 @@ export interface operations {
         parameters: {
             query: {
                 path: string;
+                root?: "workspace" | "nas";
             };
             header?: never;
             path?: never;
