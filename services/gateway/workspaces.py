@@ -247,8 +247,9 @@ def _refuse_taken(folder: int, name: bytes, path: str, *, overwrite: bool) -> No
     there = handles.lstat(folder, name)
     if there is None or (overwrite and stat.S_ISREG(there.st_mode)):
         return
-    more = "" if overwrite else ": say `overwrite=true` to replace it" if stat.S_ISREG(there.st_mode) else ", and it is no file"
-    raise conflict(f"There is something named {path} already{more}.")
+    if stat.S_ISREG(there.st_mode):
+        raise conflict(f"There is a file named {path} already. It is replaced only when that is asked for (overwrite).")
+    raise conflict(f"There is something named {path} already that is no file, and only files are replaced.")
 
 
 def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path: str, *, overwrite: bool) -> None:

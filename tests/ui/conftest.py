@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, StorageState
 
+from tests.support import films
 from tests.support.stack import PASSWORD, Stack, running_stack, until
 from tests.ui.browser import Watch, chromium, login, new_context
 
@@ -97,8 +98,15 @@ def scan(stack: Stack, *names: str) -> None:
     until(found, f"a scan that finds {names}", tell=stack.stories)
 
 
+def film(path: Path) -> bytes:
+    """A film of three seconds."""
+    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=24:duration=3")
+    films.run(*source, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", path)
+    return path.read_bytes()
+
+
 @pytest.fixture(scope="module")
-def pages(running: Stack) -> dict[str, str]:
+def pages(running: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Every page with something on it, by name."""
     long = "Kundenfilm Größe & Söhne, finale Fassung (v12, Freigabe durch Marketing ausstehend) ohne_Leerzeichen_und_sehr_lang"
     running.http  # noqa: B018 - logs in
@@ -114,7 +122,8 @@ def pages(running: Stack) -> dict[str, str]:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(f"{long}/read me.txt", "content")
-    for name, content in {"film.mov": b"1", "song.flac": b"1", f"{long}.pdf": b"1", "old.zip": packed.getvalue()}.items():
+    shown = film(tmp_path_factory.mktemp("films") / "film.mp4")
+    for name, content in {"film.mp4": shown, "song.flac": b"1", f"{long}.pdf": b"1", "old.zip": packed.getvalue()}.items():
         running.http.put("/api/files/content", params={"path": f"Shown/{name}", "overwrite": "true"}, content=content)
     pack = running.http.post("/api/files/pack", json={"folder_path": "Shown", "keep_source": True}).json()["id"]
     running.wait(pack, "completed")

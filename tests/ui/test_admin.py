@@ -124,6 +124,27 @@ def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
         assert client.get("/api/queue").status_code == 401
 
 
+def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
+    """Only when nothing is at the destination any more: until then Globus says no; afterwards the proofs count no more."""
+    folder = stack.folder(name="Given up")
+    stack.wait(stack.archive(folder), "completed")
+    page = person.page
+    open_job(stack, page, folder)
+    page.get_by_role("button", name="Release the destination").click()
+    dialog = page.get_by_role("dialog", name="Release the destination of Given up?")
+    expect(dialog).to_contain_text("no longer count")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    person.watch.expect("/release-destination", "409 (Conflict)")
+    dialog.get_by_role("button", name="Release it").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("is not empty")
+    stack.remote(folder).unlink()
+    stack.sidecar(folder).unlink()
+    dialog.get_by_role("button", name="Release it").click()
+    expect(page.get_by_text("Counts no more")).to_have_count(3)
+    expect(page.get_by_text("the place was released")).to_be_visible()
+    expect(page.get_by_role("button", name="Release the destination")).to_have_count(0)
+
+
 def test_the_queue_is_put_in_order(person: Person, browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
     """Down and to the top, seen by the other as well; pause and resume one or many; all cancelled at once."""
     folders = [stack.folder(name=f"Order {letter}") for letter in "ABC"]

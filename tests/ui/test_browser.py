@@ -294,6 +294,22 @@ def test_logging_out_ends_it_everywhere(browser: Browser, stack: Stack, origin: 
     context.close()
 
 
+def test_a_folder_is_looked_into_before_it_is_archived(person: Person, stack: Stack) -> None:
+    """Kinds, largest files and subfolders; what would be refused, and why."""
+    folder = stack.folder({"day 1/cam a/clip.mov": b"1" * 5000, "day 1/notes": b"1", "sound.wav": b"1" * 300}, name="Looked into")
+    os.mkfifo(folder / "pipe")
+    scan(stack, folder.name)
+    page = person.page
+    page.goto("/folders?q=Looked")
+    page.get_by_role("button", name="Archive Looked into").click()
+    look = page.get_by_role("region", name="What is in it")
+    expect(look.get_by_role("alert")).to_contain_text("pipe")
+    expect(look).to_contain_text("mov 4.88 KB, wav 300 B, without ending 1 B")
+    look.get_by_text("Inside Looked into").click()
+    for line in ("mov1 file, 4.88 KB", "day 1/cam a/clip.mov4.88 KB", "day 1/2 files, 4.88 KB", "cam a/1 file, 4.88 KB"):
+        expect(look.get_by_role("listitem").filter(has_text=line)).to_have_count(1)
+
+
 def test_pause_and_resume(person: Person, stack: Stack) -> None:
     """A paused job says so and stands still; resumed, it goes on to the end."""
     folder = stack.folder(name="Hold on")

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Download, Locator, Page, StorageState, expect
+from playwright.sync_api import Browser, Download, Locator, Page, Route, StorageState, expect
 
-from tests.support import films
 from tests.support.stack import PASSWORD, Stack, until
-from tests.ui.browser import login, new_context
-from tests.ui.conftest import Person
+from tests.ui.browser import PHONE, login, new_context
+from tests.ui.conftest import Person, film
 from tests.ui.test_browser import heading, live
 
 
@@ -70,7 +69,7 @@ def test_files_go_up_and_come_down(person: Person, workspace: Stack) -> None:
     page.get_by_role("dialog").get_by_label("Name").fill("Drehtag 1 & mehr")
     page.get_by_role("dialog").get_by_role("button", name="Create").click()
     page.get_by_role("link", name="Drehtag 1 & mehr").click()
-    expect(page.get_by_role("navigation", name="Folder")).to_contain_text("Drehtag 1 & mehr")
+    expect(page.get_by_role("navigation", name="Breadcrumbs")).to_contain_text("Drehtag 1 & mehr")
     film = {"name": "größer.mov", "mimeType": "video/quicktime", "buffer": content}
     page.locator('[data-upload="files"]').set_input_files([film])
     expect(page.locator('[data-upload-state="done"]')).to_contain_text("größer.mov")
@@ -91,6 +90,120 @@ def test_files_go_up_and_come_down(person: Person, workspace: Stack) -> None:
     expect(page.get_by_text("3 files uploaded")).to_be_visible()
     path = "Drehtag 1 & mehr/dropped.txt"
     assert workspace.http.get("/api/files/content", params={"path": path}).content == b"the second"
+
+
+def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: Path) -> None:
+    """Two files and a folder are dropped; one is cancelled; another waits while nobody answers, and goes on after a reload."""
+    page, network = person.page, person.page.context.new_cdp_session(person.page)
+    (tmp_path / "Shots" / "nothing in it").mkdir(parents=True)
+    (tmp_path / "Shots" / "one.txt").write_bytes(b"one")
+    (tmp_path / "two.txt").write_bytes(b"two")
+    large = tmp_path / "large.mov"
+    large.write_bytes(os.urandom((16 << 20) + 9))  # two parts
+    page.goto("/files")
+    expect(page.get_by_text("Your workspace is empty")).to_be_visible()
+    dragged = {"items": [], "files": [str(tmp_path / name) for name in ("Shots", "two.txt")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        network.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 500, "data": dragged})
+    expect(page.get_by_text("2 files uploaded")).to_be_visible()
+    page.get_by_role("link", name="Shots", exact=True).first.click()
+    expect(row(page, "nothing in it")).to_be_visible()
+    page.get_by_role("button", name="Clear finished").click()
+
+    person.watch.expect("net::ERR_CONNECTION_FAILED")
+    ranges: list[str] = []
+
+    def first_part_only(route: Route) -> None:
+        ranges.append(route.request.headers["content-range"])
+        if len(ranges) <= 2:
+            route.continue_()
+        else:
+            route.abort("connectionfailed")
+
+    page.route("**/api/files/content*", first_part_only)
+    for name in (large.name, "waits.bin"):
+        other = [{"name": name, "mimeType": "", "buffer": b"1"}]
+        page.locator('[data-upload="files"]').set_input_files(large if name == large.name else other)
+    uploads = page.get_by_role("region", name="Uploads")
+    expect(uploads).to_contain_text("The gateway does not answer.")
+    page.get_by_role("button", name="Cancel the upload of waits.bin").click()
+    expect(uploads).not_to_contain_text("waits.bin")
+    page.on("dialog", lambda asked: asked.accept())  # "leave the page?"
+    page.unroute("**/api/files/content*")
+    page.reload()
+    expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16 MB of 16 MB have arrived")
+    with page.expect_request(lambda request: "bytes 16777216-" in request.headers.get("content-range", "")):
+        page.locator('[data-upload="files"]').set_input_files(large)
+    expect(page.get_by_text("1 file uploaded")).to_be_visible()
+    assert workspace.http.get("/api/files/content", params={"path": "Shots/large.mov"}).content == large.read_bytes()
+
+
+def test_the_tree_leads_through_the_folders(person: Person, workspace: Stack) -> None:
+    """An address opens the way to its folder; arrows open, close and walk, Enter goes there; back goes back; a phone unfolds it."""
+    page = person.page
+    put(workspace, "a/b/deep.txt", b"1")
+    put(workspace, "c/x.txt", b"1")
+    page.goto("/files?path=a")
+    tree = page.get_by_role("tree", name="Folder tree")
+    item = tree.get_by_role("treeitem")
+    expect(item).to_have_text(["Workspace", "a", "b", "c"])
+    expect(tree.locator('[aria-current="page"]')).to_have_text("a")
+    item.first.focus()
+    for key in ("ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    expect(item).to_have_text(["Workspace", "a", "c"])
+    for key in ("End", "ArrowLeft", "ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    expect(page).to_have_url(re.compile(r"path=a%2Fb"))
+    expect(row(page, "deep.txt")).to_be_visible()
+    page.get_by_role("button", name="New folder").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_have_count(0)  # it was about the folder that was left
+    expect(tree.locator('[aria-current="page"]')).to_have_text("a")
+
+    page.set_viewport_size(PHONE)
+    page.get_by_text("Folder tree").click()
+    page.get_by_role("treeitem", name="c", exact=True).click()
+    expect(page.get_by_role("link", name="Download x.txt")).to_be_visible()
+
+
+def test_entries_are_chosen_as_in_a_file_manager(person: Person, workspace: Stack) -> None:
+    """Click, Ctrl and Shift; the keyboard alone; the menu of the keyboard is about all that is chosen; a long press opens it, too."""
+    page = person.page
+    for letter in "abcde":
+        put(workspace, f"{letter}.txt", b"1")
+    page.goto("/files")
+    bar = page.get_by_role("region", name="Selected entries")
+    row(page, "b.txt").click()
+    row(page, "d.txt").click(modifiers=["Shift"])
+    expect(bar).to_contain_text("3 entries")
+    row(page, "c.txt").click(modifiers=["ControlOrMeta"])
+    row(page, "a.txt").click(modifiers=["ControlOrMeta"])
+    expect(bar).to_contain_text("3 entries")
+    row(page, "e.txt").click()
+    expect(bar).to_contain_text("1 entry")
+    page.keyboard.press("Escape")
+    expect(bar).to_have_count(0)
+
+    page.get_by_label("Select a.txt").focus()
+    page.keyboard.press("Space")
+    page.get_by_label("Select c.txt").focus()
+    page.keyboard.press("Shift+Space")
+    expect(bar).to_contain_text("3 entries")
+    page.keyboard.press("j")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(bar).to_contain_text("5 entries")
+    page.keyboard.press("Shift+F10")
+    page.get_by_role("menu", name="Actions for 5 entries").get_by_role("menuitem", name="Delete").click()
+    expect(page.get_by_role("dialog", name="Delete 5 entries?")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    bar.get_by_role("button", name="Clear selection").click()
+    page.set_viewport_size(PHONE)
+    page.get_by_label("Select b.txt").dispatch_event("contextmenu")  # what a long press sends
+    expect(page.get_by_role("menu", name="Actions for b.txt")).to_be_visible()
 
 
 def test_lists_are_searched_sorted_and_kept_in_the_address(person: Person, workspace: Stack) -> None:
@@ -256,12 +369,9 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
 
 
 def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_path: Path) -> None:
-    """The drawer tells quality, streams and length, and shows the picture of the chosen moment."""
+    """The drawer tells quality, streams and length, shows the picture of a moment and all of the film, or why there is none."""
     page = person.page
-    film = tmp_path / "h264.mp4"
-    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=24:duration=3")
-    films.run(*source, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", film)
-    put(workspace, film.name, film.read_bytes())
+    put(workspace, "h264.mp4", film(tmp_path / "h264.mp4"))
     page.goto("/files")
     menu(page, "h264.mp4", "Media information")
     drawer = page.get_by_role("dialog", name="About h264.mp4")
@@ -270,10 +380,21 @@ def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_pat
     picture = drawer.get_by_role("img", name="Picture at 00:00:02")
     expect(picture).to_be_visible()
     page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    drawer.get_by_role("button", name="Copy time").click()
+    assert page.evaluate("() => navigator.clipboard.readText()") == "00:00:02"
+    drawer.get_by_role("button", name="Contact sheet").click()
+    sheet = drawer.get_by_role("img", name="Pictures from all over the film")
+    page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=sheet.element_handle())
     drawer.get_by_label("Time of the picture").fill("0")
     first = drawer.get_by_role("img", name="Picture at 00:00:00")
     expect(first).to_be_visible()
     page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=first.element_handle())
+
+    person.watch.expect("/api/media/", "404 (Not Found)")
+    workspace.http.delete("/api/files", params={"path": "h264.mp4"})
+    drawer.get_by_label("Time of the picture").fill("1")
+    expect(drawer.get_by_role("status")).to_contain_text("h264.mp4")  # why there is no picture, in the gateway's words
 
 
 def test_another_user_sees_nothing_of_it(

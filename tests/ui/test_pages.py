@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.support.stack import Stack
-from tests.ui.browser import PHONE, WIDE, new_context
+from tests.ui.browser import PHONE, WIDE, Watch, new_context
 from tests.ui.conftest import AXE
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -64,18 +64,28 @@ def test_every_page_is_accessible(
             found[name] = _jumps(page) + _axe(page) + page.evaluate(_MOVING) + page.evaluate(_SMALL, 24)
         page.goto("/folders")
         page.get_by_role("button", name=re.compile("^Archive ")).first.click()
-        page.get_by_role("dialog").wait_for()
+        page.get_by_role("dialog").get_by_text("about").first.wait_for()
+        page.get_by_role("dialog").locator("summary").first.click()
         found["review"] = _axe(page)
         page.keyboard.press("Escape")
         _settled(page, "/files?path=Shown")
-        for action in ("Create archive", "Move", "Delete", "Show contents"):
-            page.get_by_role("button", name="Actions for old.zip").click()
+        actions = {"Create archive": "old.zip", "Extract": "old.zip", "Move": "old.zip", "Delete": "old.zip", "Rename": "old.zip"}
+        for action, entry in {**actions, "Show contents": "old.zip", "Media information": "film.mp4"}.items():
+            page.get_by_role("button", name=f"Actions for {entry}").click()
             page.get_by_role("menuitem", name=action).click()
-            page.get_by_role("dialog").wait_for()
-            found[action] = _axe(page)
+            dialog = page.get_by_role("dialog")
+            dialog.wait_for()
+            expect(dialog.locator('[aria-busy="true"]')).to_have_count(0)
+            found[action] = _axe(page) + page.evaluate(_SMALL, 24)
             page.keyboard.press("Escape")
-            page.get_by_role("dialog").wait_for(state="detached")
+            dialog.wait_for(state="detached")
         page.goto("/files")
+        page.get_by_label("Select Shown", exact=True).check()
+        Watch.made[-1].expect("/api/files/content", "409 (Conflict)")
+        for state in ("done", "taken"):
+            page.locator('[data-upload="files"]').set_input_files([{"name": f"{scheme}.txt", "mimeType": "", "buffer": b"1"}])
+            page.locator(f'[data-upload-state="{state}"]').wait_for()
+        found["upload"] = _axe(page) + page.evaluate(_SMALL, 24)
         page.get_by_role("button", name="Actions for Shown", exact=True).click()
         found["menu"] = _axe(page)
         page.get_by_role("menuitem", name="Pack for download").click()
@@ -126,7 +136,7 @@ def _jumps(page: Page) -> list[str]:
 
 
 def test_phones(browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str]) -> None:
-    """At 390 and 320 px no page is wider than the screen, nothing jumps, and what a thumb must hit is 44 px high."""
+    """At 390 and 320 px no page or drawer is wider than the screen, nothing jumps, and what a thumb must hit is 44 px high."""
     faults: list[str] = []
     with _opened(browser, origin, login_state, viewport=PHONE, has_touch=True, is_mobile=True) as page:
         _slowly(page)
@@ -138,7 +148,34 @@ def test_phones(browser: Browser, origin: str, login_state: StorageState, pages:
                 found += _too_wide(page) + page.evaluate(_SMALL, TOUCH)
             page.set_viewport_size(PHONE)
             faults += [f"{name}: {fault}" for fault in found]
+        faults += _open_on_a_phone(page)
     assert not faults, "\n".join(faults)
+
+
+def _open_on_a_phone(page: Page) -> list[str]:
+    """The faults of what opens on the page of files."""
+    faults: list[str] = []
+    _settled(page, "/files?path=Shown")
+    page.get_by_text("Folder tree").click()
+    page.get_by_role("treeitem", name="Shown", exact=True).wait_for()
+    page.evaluate("() => window.scrollTo(0, 0)")
+    faults += [f"tree: {fault}" for fault in page.evaluate(_SMALL, TOUCH)]
+    for action, entry in {"Media information": "film.mp4", "Show contents": "old.zip", "Create archive": "old.zip"}.items():
+        page.get_by_role("button", name=f"Actions for {entry}").click()
+        page.get_by_role("menuitem", name=action).click()
+        dialog = page.get_by_role("dialog")
+        dialog.wait_for()
+        expect(dialog.locator('[aria-busy="true"]')).to_have_count(0)
+        for width in (PHONE["width"], NARROW):
+            _resize(page, width)
+            wide = dialog.evaluate(
+                "(box) => [...box.querySelectorAll('*')].some((e) => e.getBoundingClientRect().right > innerWidth + 1)"
+            )
+            faults += [f"{action}: wider than {width} px"] if wide else []
+        page.set_viewport_size(PHONE)
+        page.keyboard.press("Escape")
+        dialog.wait_for(state="detached")
+    return faults
 
 
 def _resize(page: Page, width: int) -> None:

@@ -2,6 +2,7 @@
 import { queryOptions } from "@tanstack/react-query";
 
 import { answer, api, ask, total } from "./client";
+import { fromResponse, fromThrown } from "./errors";
 import { keys } from "./queries";
 import type { ArchiveContent, FileEntry } from "./types";
 
@@ -91,6 +92,16 @@ export const fileQueries = {
       retry: false,
     }),
 };
+
+/** Why a picture did not come: the gateway's words; null when it has none (it came meanwhile, for example). */
+export async function whyNot(address: string): Promise<string | null> {
+  try {
+    const response = await fetch(address);
+    return response.ok ? null : fromResponse(response, await response.json()).message;
+  } catch (thrown) {
+    return fromThrown(thrown).message;
+  }
+}
 
 export function makeFolder(path: string, parents = false) {
   return ask(api.POST("/api/files/folders", { body: { path, parents } }));

@@ -70,6 +70,20 @@ describe("an upload", () => {
     expect(uploads.all()).toMatchObject([{ state: "done" }]);
   });
 
+  it("waits as long as it takes for what passes, says so meanwhile, and can be taken off the list", async () => {
+    const { uploads, failures, hooks } = gateway();
+    const said: (string | null)[] = [];
+    hooks.wait.mockImplementation(async () => {
+      said.push(uploads.all()[0]?.error ?? null);
+    });
+    failures.push(...Array.from({ length: 20 }, () => new ApiError("away", 0, "unreachable")));
+    uploads.add([{ file: file("a", 5), path: "a" }], "");
+    await settled(uploads);
+
+    expect(said).toEqual(Array.from({ length: 20 }, () => "away"));
+    expect(uploads.all()).toMatchObject([{ state: "done", error: null }]);
+  });
+
   it("stops with the gateway's words; a name that is taken can be replaced", async () => {
     const { uploads, failures } = gateway();
     failures.push(new ApiError("There is something named film.mov already.", 409, "conflict"));

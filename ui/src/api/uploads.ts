@@ -13,8 +13,10 @@ import type { UploadState } from "./types";
 import { parentOf } from "../util/files";
 
 export const PART_BYTES = 16 * 1024 ** 2;
+/** How often the gateway may say in a row that it is somewhere else. */
 const TRIES = 6;
 const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 15_000;
 
 export interface Upload {
   id: number;
@@ -24,6 +26,7 @@ export interface Upload {
   sent: number;
   /** taken: something has this path already. */
   state: "waiting" | "sending" | "done" | "failed" | "taken";
+  /** What went wrong; while it is sending: what it waits for to pass. */
   error: string | null;
 }
 
@@ -89,7 +92,7 @@ export class Uploads {
 
   constructor(
     private readonly send: Send,
-    private readonly hooks: { makeFolder: (path: string) => Promise<unknown>; arrived: () => void; giveUp: (uploadId: string) => Promise<unknown>; wait: (ms: number) => Promise<void> },
+    private readonly hooks: { makeFolder: (path: string) => Promise<unknown>; arrived: () => void; giveUp: (uploadId: string) => Promise<unknown>; wait: (ms: number, signal: AbortSignal) => Promise<void> },
   ) {}
 
   all = (): Upload[] => this.list;
@@ -199,9 +202,9 @@ export class Uploads {
         failures = 0;
       } catch (thrown) {
         failures += 1;
-        if (work.stop.signal.aborted || failures >= TRIES) throw thrown;
+        if (work.stop.signal.aborted) throw thrown;
         // oxlint-disable-next-line no-await-in-loop -- the gateway needs a moment
-        part = await this.recover(thrown, upload, failures);
+        part = await this.recover(thrown, upload, work, failures);
       }
     }
   }
@@ -217,15 +220,16 @@ export class Uploads {
       signal: work.stop.signal,
     });
     work.uploadId = reached.uploadId;
-    this.change(upload.id, { sent: reached.received });
+    this.change(upload.id, { sent: reached.received, error: null });
     return reached;
   }
 
-  /** Where to go on after a failure; null: ask first. Throws what will not pass. */
-  private async recover(thrown: unknown, upload: Upload, failures: number): Promise<Part | null> {
-    if (thrown instanceof OutOfStep) return partAfter(thrown.goOnAt, upload.size);
+  /** Where to go on after a failure; null: ask first. Waits for what will pass, however long; throws what will not. */
+  private async recover(thrown: unknown, upload: Upload, work: Work, failures: number): Promise<Part | null> {
+    if (thrown instanceof OutOfStep && failures < TRIES) return partAfter(thrown.goOnAt, upload.size);
     if (!isPassing(thrown)) throw thrown;
-    await this.hooks.wait(FIRST_WAIT_MS * 2 ** failures);
+    this.change(upload.id, { error: fromThrown(thrown).message });
+    await this.hooks.wait(Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures), work.stop.signal);
     return null;
   }
 }
@@ -292,7 +296,12 @@ export const uploads = new Uploads(sendToGateway, {
   makeFolder: (path) => makeFolder(path, true),
   arrived: readAgain,
   giveUp,
-  wait: (ms) => new Promise((resolve) => window.setTimeout(resolve, ms)),
+  wait: (ms, signal) =>
+    new Promise((resolve) => {
+      window.setTimeout(resolve, ms);
+      window.addEventListener("online", () => resolve(), { once: true });
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    }),
 });
 
 session.subscribe(() => {

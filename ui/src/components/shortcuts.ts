@@ -64,7 +64,16 @@ export function useGlobalKeys(open: (what: Opened) => void) {
   }, [navigate, open]);
 }
 
-/** j and k move between the rows of a list ([data-row]); the browser's focus is the cursor. `onKey` gets the other keys. */
+function named(row: HTMLElement | undefined): string | null {
+  return row?.dataset["row"] ?? null;
+}
+
+const SAME: Record<string, string> = { ArrowDown: "j", ArrowUp: "k", " ": "x", Enter: "o" };
+
+/**
+ * j and k move between the rows of a list ([data-row]); the browser's focus is the cursor. On a row itself the arrows, Space and Enter do
+ * what one expects; with Shift the arrows choose as they go. `onKey` gets the other keys ("X": choose up to this row).
+ */
 export function useListKeys(onKey: (key: string, row: string | null) => boolean) {
   const handler = useRef(onKey);
   useEffect(() => {
@@ -72,16 +81,20 @@ export function useListKeys(onKey: (key: string, row: string | null) => boolean)
   });
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
-      const key = plainKey(event);
-      if (key === null) return;
+      const pressed = plainKey(event);
+      if (pressed === null) return;
       const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")];
       const at = rows.findIndex((row) => row.contains(document.activeElement));
+      if (pressed in SAME && rows[at] !== document.activeElement) return; // they belong to the button or link that has the focus
+      const key = SAME[pressed] ?? pressed;
       if (key === "j" || key === "k") {
         const next = rows[at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + (key === "j" ? 1 : -1)))];
+        if (event.shiftKey) handler.current("X", named(rows[at]));
         next?.focus();
         next?.scrollIntoView({ block: "nearest" });
+        if (event.shiftKey) handler.current("X", named(next));
         event.preventDefault();
-      } else if (handler.current(key, rows[at]?.dataset["row"] ?? null)) {
+      } else if (handler.current(key, named(rows[at]))) {
         event.preventDefault();
       }
     };

@@ -92,7 +92,12 @@ export function makeTheme(density: Density) {
         styleOverrides: { root: { borderColor: "var(--mui-palette-divider)", overflow: "clip" } },
       },
       MuiDrawer: { styleOverrides: { paper: { backgroundImage: "none", border: 0 } } },
-      MuiDialog: { styleOverrides: { paper: { border: "1px solid var(--mui-palette-divider)", borderRadius: 14 } } },
+      MuiDialog: {
+        styleOverrides: {
+          // A form around content and buttons: the content scrolls, the buttons stay in sight.
+          paper: { border: "1px solid var(--mui-palette-divider)", borderRadius: 14, "& > form": { display: "flex", flexDirection: "column", minHeight: 0 } },
+        },
+      },
       MuiMenu: { styleOverrides: { paper: { border: "1px solid var(--mui-palette-divider)", boxShadow: "0 8px 28px rgb(0 0 0 / 0.18)" } } },
       MuiAlert: { styleOverrides: { root: { borderRadius: 10, alignItems: "flex-start" }, action: { whiteSpace: "nowrap" } } },
       MuiOutlinedInput: {

@@ -10,14 +10,20 @@ export function chosen(files: Iterable<File>): Chosen[] {
   return [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 }
 
+/** A folder with nothing in it. */
+export interface Empty {
+  file: null;
+  path: string;
+}
+
 /** Of a drop: folders are walked through. Call it in the event itself; the browser forgets the items afterwards. */
-export async function dropped(transfer: DataTransfer): Promise<Chosen[]> {
+export async function dropped(transfer: DataTransfer): Promise<(Chosen | Empty)[]> {
   const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
   const found = await Promise.all(entries.map((entry) => (entry instanceof File ? [{ file: entry, path: entry.name }] : entry ? walk(entry, "") : [])));
   return found.flat();
 }
 
-async function walk(entry: FileSystemEntry, above: string): Promise<Chosen[]> {
+async function walk(entry: FileSystemEntry, above: string): Promise<(Chosen | Empty)[]> {
   const path = `${above}${entry.name}`;
   if (entry.isFile) {
     const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
@@ -31,5 +37,6 @@ async function walk(entry: FileSystemEntry, above: string): Promise<Chosen[]> {
     if (some.length === 0) break;
     below.push(...some);
   }
+  if (below.length === 0) return [{ file: null, path }];
   return (await Promise.all(below.map((child) => walk(child, `${path}/`)))).flat();
 }

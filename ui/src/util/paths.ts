@@ -34,6 +34,7 @@ export function lineOf(hash: string): number | null {
 export const downloads = {
   file: (path: string) => withQuery("/api/files/content", { path }),
   thumbnail: (root: string, path: string, timestamp: string) => withQuery("/api/media/thumbnail", { root, path, timestamp, width: "640" }),
+  contactSheet: (root: string, path: string) => withQuery("/api/media/contact-sheet", { root, path }),
   pack: (id: string) => `/api/files/pack/${encodeURIComponent(id)}/download`,
 } as const;
 

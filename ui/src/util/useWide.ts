@@ -1,17 +1,25 @@
 import { useSyncExternalStore } from "react";
 
-const query = window.matchMedia("(min-width: 1100px)");
-
-function subscribe(listener: () => void) {
-  query.addEventListener("change", listener);
-  return () => query.removeEventListener("change", listener);
+function watched(pixels: number) {
+  const query = window.matchMedia(`(min-width: ${pixels}px)`);
+  const subscribe = (listener: () => void) => {
+    query.addEventListener("change", listener);
+    return () => query.removeEventListener("change", listener);
+  };
+  return { subscribe, matches: () => query.matches };
 }
 
-export function isWide(): boolean {
-  return query.matches;
-}
+const forTable = watched(1100);
+const forTree = watched(1280);
+
+export const isWide = forTable.matches;
 
 /** True where a table fits beside the rail; below, lists are cards. */
 export function useWide(): boolean {
-  return useSyncExternalStore(subscribe, isWide);
+  return useSyncExternalStore(forTable.subscribe, forTable.matches);
+}
+
+/** True where a tree of folders fits beside the table, too. */
+export function useVeryWide(): boolean {
+  return useSyncExternalStore(forTree.subscribe, forTree.matches);
 }

@@ -127,7 +127,7 @@ function Unlock({ failed, onPassword }: { failed: string | null; onPassword: (pa
       <Alert severity={failed ? "error" : "info"} role="alert">
         {failed ?? text.inside.locked}
       </Alert>
-      <PasswordField label={text.inside.password} value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" />
+      <PasswordField label={text.inside.password} autoFocus value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" />
       <Button type="submit" variant="contained" disabled={!password} sx={{ justifySelf: "start" }}>
         {text.inside.unlock}
       </Button>

@@ -20,7 +20,7 @@ const SORT_LABELS: [Sort, string][] = [
 ];
 
 /** The same list on a phone. */
-export default function FileCards({ entries, asked, selected, onToggle, onSort, onMenu }: ListProps) {
+export default function FileCards({ entries, asked, selected, onPick, onSort, onMenu }: ListProps) {
   return (
     <>
       <Pick label={text.sortBy} value={asked.sort} options={SORT_LABELS} onChange={onSort} sx={{ mb: 1.5, minWidth: 170 }} />
@@ -30,6 +30,13 @@ export default function FileCards({ entries, asked, selected, onToggle, onSort, 
             component="li"
             key={entry.path}
             data-row={entry.path}
+            tabIndex={-1}
+            onContextMenu={(event) => {
+              // A long press.
+              if (!entry.reachable) return;
+              event.preventDefault();
+              onMenu({ entry, at: { top: event.clientY, left: event.clientX } });
+            }}
             sx={{
               display: "grid",
               gridTemplateColumns: "44px minmax(0, 1fr) 44px",
@@ -43,7 +50,7 @@ export default function FileCards({ entries, asked, selected, onToggle, onSort, 
             <Checkbox
               checked={selected.has(entry.path)}
               disabled={!entry.reachable}
-              onChange={(_, on) => onToggle([entry], on)}
+              onChange={(_, on) => onPick(entry, on, false)}
               slotProps={{ input: { "aria-label": text.selectOne(entry.name) } }}
               sx={{ width: 44, height: 44 }}
             />

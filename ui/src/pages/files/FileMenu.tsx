@@ -13,6 +13,8 @@ import type { MenuPlace, Question } from "./offer";
 
 interface Props {
   menu: MenuPlace;
+  /** Where the menu of the list itself was opened: what it is about may be all that is chosen. */
+  entries: FileEntry[];
   root: RootName;
   onClose: () => void;
   onAsk: (question: Question) => void;
@@ -42,8 +44,19 @@ function itemsFor(entry: FileEntry, root: RootName): Item[] {
   return items.filter((item) => item !== false);
 }
 
-export default function FileMenu({ menu, root, onClose, onAsk, onOpen }: Props) {
+/** What can be done with several at once. */
+function itemsForMany(entries: FileEntry[], root: RootName): Item[] {
+  const items: (Item | false)[] = [
+    { label: text.archive, icon: FileArchive, ask: { about: "archive", entries } },
+    root === "workspace" && { label: text.move, icon: FolderInput, ask: { about: "move", entries } },
+    root === "workspace" && { label: text.remove, icon: Trash2, ask: { about: "delete", entries }, danger: true },
+  ];
+  return items.filter((item) => item !== false);
+}
+
+export default function FileMenu({ menu, entries, root, onClose, onAsk, onOpen }: Props) {
   const { entry, anchor, at } = menu;
+  const many = entries.length > 1;
   return (
     <Menu
       open
@@ -51,9 +64,9 @@ export default function FileMenu({ menu, root, onClose, onAsk, onOpen }: Props) 
       anchorEl={anchor}
       anchorReference={at ? "anchorPosition" : "anchorEl"}
       anchorPosition={at}
-      slotProps={{ list: { "aria-label": text.actionsOf(entry.name) } }}
+      slotProps={{ list: { "aria-label": many ? text.actionsOfMany(entries.length) : text.actionsOf(entry.name) } }}
     >
-      {entry.is_dir && (
+      {entry.is_dir && !many && (
         <MenuItem
           onClick={() => {
             onClose();
@@ -66,7 +79,7 @@ export default function FileMenu({ menu, root, onClose, onAsk, onOpen }: Props) 
           {text.open}
         </MenuItem>
       )}
-      {entry.type === "file" && root === "workspace" && (
+      {entry.type === "file" && root === "workspace" && !many && (
         <MenuItem component="a" href={downloads.file(entry.path)} download onClick={onClose}>
           <ListItemIcon>
             <Download size={17} aria-hidden />
@@ -74,7 +87,7 @@ export default function FileMenu({ menu, root, onClose, onAsk, onOpen }: Props) 
           {text.download}
         </MenuItem>
       )}
-      {itemsFor(entry, root).flatMap(({ label, icon: Icon, ask, danger }) => [
+      {(many ? itemsForMany(entries, root) : itemsFor(entry, root)).flatMap(({ label, icon: Icon, ask, danger }) => [
         danger && <Divider key="line" component="li" role="presentation" />,
         <MenuItem
           key={label}

@@ -7,9 +7,9 @@ import TableHead from "@mui/material/TableHead";
 import TableRow from "@mui/material/TableRow";
 import TableSortLabel from "@mui/material/TableSortLabel";
 import { EllipsisVertical } from "lucide-react";
-import { memo, useRef } from "react";
+import type { MouseEvent } from "react";
 
-import type { FileQuery, Sort } from "../../api/files";
+import type { Sort } from "../../api/files";
 import type { FileEntry } from "../../api/types";
 import { filesText as text } from "../../text/enFiles";
 import { dateTime, exactTime } from "../../util/time";
@@ -23,17 +23,10 @@ const COLUMNS: { sort: Sort; label: string; end?: boolean; width?: number }[] = 
   { sort: "modified", label: text.modified, width: 210 },
 ];
 
-export default function FileTable({ entries, asked, selected, onToggle, onSort, onMenu }: ListProps) {
+export default function FileTable(props: ListProps) {
+  const { entries, asked, selected, onToggle, onSort } = props;
   const choosable = entries.filter((entry) => entry.reachable);
   const chosen = choosable.filter((entry) => selected.has(entry.path)).length;
-  const last = useRef<string | null>(null);
-  /** With Shift: everything from the row touched last to this one. */
-  const toggle = (entry: FileEntry, on: boolean, range: boolean) => {
-    const from = range ? entries.findIndex((item) => item.path === last.current) : -1;
-    const to = entries.indexOf(entry);
-    last.current = entry.path;
-    onToggle(from < 0 ? [entry] : entries.slice(Math.min(from, to), Math.max(from, to) + 1), on);
-  };
   return (
     <Table aria-label={text.title} sx={{ tableLayout: "fixed" }}>
       <TableHead>
@@ -59,56 +52,55 @@ export default function FileTable({ entries, asked, selected, onToggle, onSort, 
       </TableHead>
       <TableBody>
         {entries.map((entry) => (
-          <Row key={entry.path} entry={entry} asked={asked} checked={selected.has(entry.path)} onToggle={toggle} onMenu={onMenu} />
+          <Row key={entry.path} entry={entry} checked={selected.has(entry.path)} {...props} />
         ))}
       </TableBody>
     </Table>
   );
 }
 
-interface RowProps {
-  entry: FileEntry;
-  asked: FileQuery;
-  checked: boolean;
-  onToggle: (entry: FileEntry, on: boolean, range: boolean) => void;
-  onMenu: ListProps["onMenu"];
+function Row({ entry, asked, checked, onPick, onOnly, onMenu }: ListProps & { entry: FileEntry; checked: boolean }) {
+  /** Beside its words and buttons the row itself is chosen: alone, with Ctrl one more, with Shift a range. */
+  const onClick = (event: MouseEvent) => {
+    if ((event.target as Element).closest("a, button, input, label")) return;
+    if (event.shiftKey) onPick(entry, true, true);
+    else if (event.ctrlKey || event.metaKey) onPick(entry, !checked, false);
+    else onOnly(entry);
+  };
+  return (
+    <TableRow
+      hover
+      selected={checked}
+      tabIndex={-1}
+      data-row={entry.path}
+      onClick={onClick}
+      onMouseDown={(event) => event.shiftKey && event.preventDefault()} // a range of rows, not of words
+      onContextMenu={(event) => {
+        if (!entry.reachable) return;
+        event.preventDefault();
+        onMenu({ entry, at: { top: event.clientY, left: event.clientX } });
+      }}
+    >
+      <TableCell padding="checkbox">
+        <Checkbox
+          checked={checked}
+          disabled={!entry.reachable}
+          onChange={(event, on) => onPick(entry, on, (event.nativeEvent as unknown as PointerEvent).shiftKey)}
+          slotProps={{ input: { "aria-label": text.selectOne(entry.name) } }}
+        />
+      </TableCell>
+      <TableCell>
+        <EntryName entry={entry} asked={asked} />
+      </TableCell>
+      <TableCell align="right" title={entry.size === null ? undefined : exactBytes(entry.size)}>
+        {entry.size === null ? "–" : bytes(entry.size)}
+      </TableCell>
+      <TableCell title={exactTime(entry.modified_at)}>{dateTime(entry.modified_at)}</TableCell>
+      <TableCell>
+        <IconButton aria-label={text.actionsOf(entry.name)} aria-haspopup="menu" disabled={!entry.reachable} onClick={(event) => onMenu({ entry, anchor: event.currentTarget })}>
+          <EllipsisVertical size={18} aria-hidden />
+        </IconButton>
+      </TableCell>
+    </TableRow>
+  );
 }
-
-const Row = memo(
-  function Row({ entry, asked, checked, onToggle, onMenu }: RowProps) {
-    return (
-      <TableRow
-        hover
-        selected={checked}
-        tabIndex={-1}
-        data-row={entry.path}
-        onContextMenu={(event) => {
-          event.preventDefault();
-          onMenu({ entry, at: { top: event.clientY, left: event.clientX } });
-        }}
-      >
-        <TableCell padding="checkbox">
-          <Checkbox
-            checked={checked}
-            disabled={!entry.reachable}
-            onChange={(event, on) => onToggle(entry, on, (event.nativeEvent as unknown as MouseEvent).shiftKey)}
-            slotProps={{ input: { "aria-label": text.selectOne(entry.name) } }}
-          />
-        </TableCell>
-        <TableCell>
-          <EntryName entry={entry} asked={asked} />
-        </TableCell>
-        <TableCell align="right" title={entry.size === null ? undefined : exactBytes(entry.size)}>
-          {entry.size === null ? "–" : bytes(entry.size)}
-        </TableCell>
-        <TableCell title={exactTime(entry.modified_at)}>{dateTime(entry.modified_at)}</TableCell>
-        <TableCell>
-          <IconButton aria-label={text.actionsOf(entry.name)} aria-haspopup="menu" disabled={!entry.reachable} onClick={(event) => onMenu({ entry, anchor: event.currentTarget })}>
-            <EllipsisVertical size={18} aria-hidden />
-          </IconButton>
-        </TableCell>
-      </TableRow>
-    );
-  },
-  (before, after) => before.entry === after.entry && before.checked === after.checked && before.asked === after.asked,
-);

@@ -5,7 +5,7 @@ import Card from "@mui/material/Card";
 import Checkbox from "@mui/material/Checkbox";
 import { useQuery } from "@tanstack/react-query";
 import { FileQuestionMark, FolderOpen, Lock, RefreshCw, SearchX } from "lucide-react";
-import { lazy, type ReactNode, Suspense, useState } from "react";
+import { lazy, type ReactNode, Suspense, useRef, useState } from "react";
 import { Link, useNavigate } from "react-router";
 
 import { ApiError } from "../../api/errors";
@@ -22,9 +22,9 @@ import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { downloads, paths } from "../../util/paths";
 import { useListState } from "../../util/useListState";
-import { isWide, useWide } from "../../util/useWide";
+import { isWide, useVeryWide, useWide } from "../../util/useWide";
 import { Crumbs } from "./Crumbs";
-import type { ListProps, MenuPlace, Question } from "./offer";
+import { between, type ListProps, type MenuPlace, type Place, type Question } from "./offer";
 import { FullNote, Space } from "./Space";
 import { TaskTray } from "./TaskTray";
 import { UploadButtons } from "./UploadButtons";
@@ -34,6 +34,7 @@ const fetchCards = () => import("./FileCards");
 const FileTable = lazy(fetchTable);
 const FileCards = lazy(fetchCards);
 void (isWide() ? fetchTable() : fetchCards()); // while the first folder is read
+const FolderTree = lazy(() => import("./FolderTree"));
 const FileMenu = lazy(() => import("./FileMenu"));
 const Questions = lazy(() => import("./Questions"));
 const UploadPanel = lazy(() => import("./UploadPanel"));
@@ -56,31 +57,48 @@ function useFileQuery() {
   return { ...state, asked };
 }
 
-/** What is chosen in this folder; another folder begins with nothing. */
-function useSelection(folder: string) {
+/** What is chosen in this folder; another folder begins with nothing. As in a file manager: one row alone, one more, or a range. */
+function useSelection(folder: string, entries: FileEntry[]) {
+  const last = useRef<string | null>(null);
   const [state, setState] = useState<{ folder: string; chosen: ReadonlyMap<string, FileEntry> }>({ folder, chosen: new Map() });
   const selected = state.folder === folder ? state.chosen : new Map<string, FileEntry>();
-  const toggle = (entries: FileEntry[], on: boolean) => {
+  const toggle = (some: FileEntry[], on: boolean) => {
     const next = new Map(selected);
-    for (const entry of entries) {
+    for (const entry of some) {
       if (on && entry.reachable) next.set(entry.path, entry);
       else next.delete(entry.path);
     }
     setState({ folder, chosen: next });
   };
-  return { selected, toggle, clear: () => setState({ folder, chosen: new Map() }) };
+  const only = (entry: FileEntry) => {
+    last.current = entry.path;
+    setState({ folder, chosen: new Map(entry.reachable ? [[entry.path, entry]] : []) });
+  };
+  const pick = (entry: FileEntry, on: boolean, range: boolean) => {
+    toggle(range ? between(entries, last.current, entry) : [entry], on);
+    last.current = entry.path;
+  };
+  return { selected, toggle, pick, only, clear: () => setState({ folder, chosen: new Map() }) };
+}
+
+/** What is asked belongs to the folder it was asked in: the way back closes it. */
+function useQuestion(folder: string) {
+  const [state, setState] = useState<{ folder: string; question: Question } | null>(null);
+  const ask = (question: Question) => setState({ folder, question });
+  return { question: state?.folder === folder ? state.question : null, ask, close: () => setState(null) };
 }
 
 export function Files() {
   const { asked, query, set, page, setPage } = useFileQuery();
   const list = useQuery({ ...fileQueries.list(asked), refetchInterval: usePolling() });
-  const { selected, toggle, clear } = useSelection(`${asked.root}:${asked.path}`);
-  const [question, setQuestion] = useState<Question | null>(null);
+  const entries = list.data?.items ?? [];
+  const here = `${asked.root}:${asked.path}`;
+  const { selected, toggle, pick, only, clear } = useSelection(here, entries);
+  const { question, ask, close } = useQuestion(here);
   const [menu, setMenu] = useState<MenuPlace | null>(null);
   const navigate = useNavigate();
   const wide = useWide();
   const own = asked.root === "workspace";
-  const entries = list.data?.items ?? [];
 
   const open = (entry: FileEntry) => {
     if (entry.is_dir) void navigate(paths.files({ root: own ? undefined : asked.root, path: entry.path }));
@@ -88,7 +106,8 @@ export function Files() {
   };
   useListKeys((key, row) => {
     const entry = entries.find((item) => item.path === row);
-    if (key === "x" && entry) toggle([entry], !selected.has(entry.path));
+    if (key === "x" && entry) pick(entry, !selected.has(entry.path), false);
+    else if (key === "X" && entry) pick(entry, true, true);
     else if (key === "o" && entry?.reachable) open(entry);
     else if (key === "." && entry?.reachable) setMenu({ entry, anchor: document.querySelector<HTMLElement>(`[data-row="${CSS.escape(entry.path)}"]`) ?? undefined });
     else if (key === "r") void list.refetch();
@@ -102,6 +121,8 @@ export function Files() {
     asked,
     selected,
     onToggle: toggle,
+    onPick: pick,
+    onOnly: only,
     onSort: (sort: Sort) => set({ sort, order: asked.sort === sort && asked.order === "asc" ? "desc" : null }),
     onOpen: open,
     onMenu: setMenu,
@@ -115,7 +136,7 @@ export function Files() {
         actions={
           <>
             <TaskTray />
-            {own && <UploadButtons folder={asked.path} onNewFolder={() => setQuestion({ about: "folder" })} />}
+            {own && <UploadButtons folder={asked.path} onNewFolder={() => ask({ about: "folder" })} />}
           </>
         }
       />
@@ -141,34 +162,36 @@ export function Files() {
         </Alert>
       )}
       <Suspense fallback={null}>{own && <UploadPanel folder={asked.path} />}</Suspense>
-      {list.error && !list.data && <Trouble error={list.error} onRetry={() => void list.refetch()} root={asked.root} />}
-      {!list.error && !list.data && (
-        <Card>
-          <SkeletonRows />
-        </Card>
-      )}
-      {list.data && entries.length === 0 && (
-        <Card>
-          <Nothing asked={asked} onClear={() => set({ q: null, deep: null })} />
-        </Card>
-      )}
-      {entries.length > 0 && (
-        <Box sx={{ opacity: list.isPlaceholderData ? 0.6 : 1, transition: "opacity 0.15s" }}>
-          <Suspense fallback={<SkeletonRows />}>
-            {wide ? (
-              <Card>
-                <FileTable {...shared} />
-                {pager}
-              </Card>
-            ) : (
-              <>
-                <FileCards {...shared} />
-                {pager}
-              </>
-            )}
-          </Suspense>
-        </Box>
-      )}
+      <Beside root={asked.root} path={asked.path}>
+        {list.error && !list.data && <Trouble error={list.error} onRetry={() => void list.refetch()} root={asked.root} />}
+        {!list.error && !list.data && (
+          <Card>
+            <SkeletonRows />
+          </Card>
+        )}
+        {list.data && entries.length === 0 && (
+          <Card>
+            <Nothing asked={asked} onClear={() => set({ q: null, deep: null })} />
+          </Card>
+        )}
+        {entries.length > 0 && (
+          <Box sx={{ opacity: list.isPlaceholderData ? 0.6 : 1, transition: "opacity 0.15s" }}>
+            <Suspense fallback={<SkeletonRows />}>
+              {wide ? (
+                <Card>
+                  <FileTable {...shared} />
+                  {pager}
+                </Card>
+              ) : (
+                <>
+                  <FileCards {...shared} />
+                  {pager}
+                </>
+              )}
+            </Suspense>
+          </Box>
+        )}
+      </Beside>
       {selected.size > 0 && (
         <BulkBar
           label={text.bulkLabel}
@@ -177,15 +200,15 @@ export function Files() {
               <Button onClick={clear}>{common.folders.clearSelection}</Button>
               {own && (
                 <>
-                  <Button color="error" onClick={() => setQuestion({ about: "delete", entries: [...selected.values()] })}>
+                  <Button color="error" onClick={() => ask({ about: "delete", entries: [...selected.values()] })}>
                     {text.remove}
                   </Button>
-                  <Button variant="outlined" onClick={() => setQuestion({ about: "move", entries: [...selected.values()] })}>
+                  <Button variant="outlined" onClick={() => ask({ about: "move", entries: [...selected.values()] })}>
                     {text.move}
                   </Button>
                 </>
               )}
-              <Button variant="contained" onClick={() => setQuestion({ about: "archive", entries: [...selected.values()] })}>
+              <Button variant="contained" onClick={() => ask({ about: "archive", entries: [...selected.values()] })}>
                 {text.archive}
               </Button>
             </>
@@ -198,9 +221,41 @@ export function Files() {
         </BulkBar>
       )}
       <Suspense fallback={null}>
-        {menu && <FileMenu menu={menu} root={asked.root} onClose={() => setMenu(null)} onAsk={setQuestion} onOpen={open} />}
-        {question && <Questions question={question} place={asked} onClose={() => setQuestion(null)} onGone={clear} />}
+        {menu && <FileMenu menu={menu} entries={menu.at && selected.has(menu.entry.path) ? [...selected.values()] : [menu.entry]} root={asked.root} onClose={() => setMenu(null)} onAsk={ask} onOpen={open} />}
+        {question && <Questions question={question} place={asked} onClose={close} onGone={clear} />}
       </Suspense>
+    </>
+  );
+}
+
+/** The tree stands beside the list where there is room; elsewhere it unfolds above it. */
+function Beside({ root, path, children }: Place & { children: ReactNode }) {
+  const [unfolded, setUnfolded] = useState(false);
+  const room = useVeryWide();
+  const tree = (
+    <Suspense fallback={null}>
+      <FolderTree key={root} root={root} path={path} />
+    </Suspense>
+  );
+  if (room) {
+    return (
+      <Box sx={{ display: "grid", gridTemplateColumns: "232px minmax(0, 1fr)", gap: 2, alignItems: "start" }}>
+        <Card component="nav" aria-label={text.tree.label} sx={{ minHeight: 46 }}>
+          {tree}
+        </Card>
+        <div>{children}</div>
+      </Box>
+    );
+  }
+  return (
+    <>
+      <Card component="details" sx={{ mb: 1.5 }} onToggle={(event) => setUnfolded((event.currentTarget as HTMLDetailsElement).open)}>
+        <Box component="summary" sx={{ px: 1.5, fontSize: "0.9375rem", fontWeight: 560, lineHeight: "44px", cursor: "pointer" }}>
+          {text.tree.label}
+        </Box>
+        {unfolded && tree}
+      </Card>
+      {children}
     </>
   );
 }

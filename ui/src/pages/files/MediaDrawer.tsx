@@ -1,6 +1,7 @@
 /** What a film or a sound file is, with a picture of any moment of it. */
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
 import Drawer from "@mui/material/Drawer";
 import IconButton from "@mui/material/IconButton";
 import Typography from "@mui/material/Typography";
@@ -8,14 +9,16 @@ import { useQuery } from "@tanstack/react-query";
 import { X } from "lucide-react";
 import { type ReactNode, useState } from "react";
 
-import { fileQueries, type RootName } from "../../api/files";
+import { fileQueries, type RootName, whyNot } from "../../api/files";
 import type { FileEntry, MediaInfo } from "../../api/types";
+import { CopyText } from "../../components/CopyText";
 import { ErrorPanel, SkeletonRows } from "../../components/states";
 import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { downloads } from "../../util/paths";
 import { timecode } from "../../util/time";
 import { useDebounced } from "../../util/useDebounced";
+import { chapters, streams, summary } from "./mediaFacts";
 
 const FIRST_PICTURE_S = 5;
 const PAUSE_MS = 300;
@@ -55,27 +58,14 @@ export default function MediaDrawer({ entry, root, onClose }: Props) {
 function About({ info, entry, root }: { info: MediaInfo; entry: FileEntry; root: RootName }) {
   const warnings = [...(info.warnings ?? []), ...(info.quality?.warnings ?? [])];
   const tags = Object.entries(info.metadata ?? {});
-  const summary: [string, string | null | undefined][] = [
-    [text.info.quality, info.quality?.label],
-    [text.info.container, info.format],
-    [text.info.length, info.duration],
-    [text.info.size, info.size_human],
-    [text.info.bitRate, info.bit_rate ? text.info.mbps(info.bit_rate) : null],
-    [text.info.resolution, info.resolution],
-    [text.info.video, info.video_codec],
-    [text.info.audio, info.audio_codec],
-    [text.info.channels, info.channels],
-  ];
+  const film = info.video_streams?.some((stream) => !stream.attached_picture);
   return (
     <>
-      {info.video_streams?.some((stream) => !stream.attached_picture) && <Scrubber path={entry.path} root={root} seconds={info.duration_seconds ?? 0} />}
+      {film && <Scrubber path={entry.path} root={root} seconds={info.duration_seconds ?? 0} />}
       {warnings.length > 0 && <Alert severity="warning">{warnings.join(" ")}</Alert>}
-      <Facts rows={summary} />
+      <Facts rows={summary(info)} />
       <Part title={text.info.streams} lines={streams(info)} />
-      <Part
-        title={text.info.chapters}
-        lines={(info.chapters ?? []).map((chapter) => [timecode(chapter.start_seconds), chapter.title].filter(Boolean).join("  "))}
-      />
+      <Part title={text.info.chapters} lines={chapters(info)} />
       {tags.length > 0 && (
         <section>
           <Heading>{text.info.tags}</Heading>
@@ -84,27 +74,6 @@ function About({ info, entry, root }: { info: MediaInfo; entry: FileEntry; root:
       )}
     </>
   );
-}
-
-function marks(stream: { language?: string | null; title?: string | null; default?: boolean; forced?: boolean }): (string | null | undefined | false)[] {
-  return [stream.language, stream.title, stream.default && text.info.default, stream.forced && text.info.forced];
-}
-
-function lineOf(index: number, ...parts: (string | null | undefined | false)[]): string {
-  return `${text.info.stream(index)}: ${parts.filter(Boolean).join(", ")}`;
-}
-
-/** One line for each stream. */
-function streams(info: MediaInfo): string[] {
-  return [
-    ...(info.video_streams ?? []).map((one) =>
-      lineOf(one.index, text.info.video, one.codec_label, one.profile, `${one.width}x${one.height}`, one.fps ? text.info.fps(one.fps) : null, one.hdr, one.bit_rate ? text.info.mbps(one.bit_rate) : null, ...marks(one)),
-    ),
-    ...(info.audio_streams ?? []).map((one) =>
-      lineOf(one.index, text.info.audio, one.codec_label, one.channel_label, one.sample_rate ? text.info.hertz(one.sample_rate) : null, one.bit_rate ? text.info.kbps(one.bit_rate) : null, ...marks(one)),
-    ),
-    ...(info.subtitle_streams ?? []).map((one) => lineOf(one.index, text.info.subtitles, one.codec_label, ...marks(one))),
-  ];
 }
 
 function Heading({ children }: { children: ReactNode }) {
@@ -148,31 +117,17 @@ function Part({ title, lines }: { title: string; lines: string[] }) {
   );
 }
 
-/** A slider through the film; the picture follows when the hand rests. */
+/** A slider through the film; the picture follows when the hand rests. Below it all of the film at once, for who asks. */
 function Scrubber({ path, root, seconds }: { path: string; root: RootName; seconds: number }) {
   const last = Math.max(0, Math.floor(seconds) - 1);
   const [at, setAt] = useState(Math.min(FIRST_PICTURE_S, last));
+  const [sheet, setSheet] = useState(false);
   const shown = useDebounced(timecode(at), PAUSE_MS);
-  const [broken, setBroken] = useState<string | null>(null);
   return (
     <Box>
-      <Box sx={{ aspectRatio: "16 / 9", display: "grid", placeItems: "center", borderRadius: "10px", overflow: "hidden", backgroundColor: "background.raised" }}>
-        {broken === shown ? (
-          <Typography variant="body2" sx={{ color: "text.secondary" }}>
-            {text.info.noPicture}
-          </Typography>
-        ) : (
-          <Box
-            component="img"
-            src={downloads.thumbnail(root, path, shown)}
-            alt={text.info.picture(shown)}
-            onError={() => setBroken(shown)}
-            sx={{ width: "100%", height: "100%", objectFit: "contain" }}
-          />
-        )}
-      </Box>
-      {last > 0 && (
-        <Box sx={{ display: "flex", alignItems: "center", gap: 1.5, mt: 1 }}>
+      <Picture src={downloads.thumbnail(root, path, shown)} alt={text.info.picture(shown)} />
+      <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", columnGap: 1.5, mt: 1 }}>
+        {last > 0 && (
           <Box
             component="input"
             type="range"
@@ -183,12 +138,48 @@ function Scrubber({ path, root, seconds }: { path: string; root: RootName; secon
             aria-label={text.info.scrub}
             aria-valuetext={timecode(at)}
             onChange={(event: { target: { value: string } }) => setAt(Number(event.target.value))}
-            sx={{ flex: 1, height: 44, accentColor: "var(--mui-palette-primary-main)" }}
+            sx={{ flex: "1 1 180px", minWidth: 0, height: 44, accentColor: "var(--mui-palette-primary-main)" }}
           />
-          <Typography component="span" sx={{ fontVariantNumeric: "tabular-nums", fontWeight: 600 }}>
-            {timecode(at)}
-          </Typography>
+        )}
+        <CopyText value={timecode(at)} what={text.info.time} />
+        <Button aria-expanded={sheet} onClick={() => setSheet(!sheet)}>
+          {text.info.sheet}
+        </Button>
+      </Box>
+      {sheet && (
+        <Box component="a" href={downloads.contactSheet(root, path)} target="_blank" rel="noreferrer" sx={{ display: "block", mt: 1 }}>
+          <Picture src={downloads.contactSheet(root, path)} alt={text.info.sheetOf} />
         </Box>
+      )}
+    </Box>
+  );
+}
+
+/** A picture in its place, or why there is none. */
+function Picture({ src, alt }: { src: string; alt: string }) {
+  const [fault, setFault] = useState<{ of: string; why: string } | null>(null);
+  const [seen, setSeen] = useState(false);
+  const explain = async () => setFault({ of: src, why: (await whyNot(src)) ?? text.info.noPicture });
+  return (
+    <Box sx={{ aspectRatio: "16 / 9", display: "grid", placeItems: "center", borderRadius: "10px", overflow: "hidden", backgroundColor: "background.raised" }}>
+      {!seen && !fault && (
+        <Typography variant="body2" sx={{ gridArea: "1 / 1", color: "text.secondary" }}>
+          {text.info.coming}
+        </Typography>
+      )}
+      {fault?.of !== src ? (
+        <Box
+          component="img"
+          src={src}
+          alt={alt}
+          onLoad={() => setSeen(true)}
+          onError={() => void explain()}
+          sx={{ gridArea: "1 / 1", width: "100%", height: "100%", objectFit: "contain", opacity: seen ? 1 : 0 }}
+        />
+      ) : (
+        <Typography variant="body2" role="status" sx={{ color: "text.secondary", p: 2 }}>
+          {fault.why}
+        </Typography>
       )}
     </Box>
   );

@@ -94,7 +94,7 @@ export default function PackDialog({ entry, root, onClose }: Props) {
       {own ? (
         <>
           {deletes && (
-            <Alert severity="error" data-deletes="">
+            <Alert severity="error" data-deletes="" sx={{ color: "error.main" }}>
               <Typography component="p" sx={{ fontWeight: 650, fontSize: "0.9375rem" }}>
                 {text.packing.deletes}
               </Typography>

@@ -4,12 +4,13 @@ import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import IconButton from "@mui/material/IconButton";
 import Typography from "@mui/material/Typography";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { CircleCheck, TriangleAlert, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 
 import { api, ask } from "../../api/client";
-import { fileQueries } from "../../api/files";
+import { fromThrown } from "../../api/errors";
+import { fileQueries, makeFolder } from "../../api/files";
 import { keys } from "../../api/queries";
 import type { UnfinishedUpload } from "../../api/types";
 import { type Upload, uploads, useUploads } from "../../api/uploads";
@@ -18,10 +19,15 @@ import { toast } from "../../components/toasts";
 import { filesText as text } from "../../text/enFiles";
 import { dropped } from "../../util/dropped";
 import { join, nameOf } from "../../util/files";
+import { eachInTurn } from "./eachInTurn";
+
+const MOST = 100;
 
 export default function UploadPanel({ folder }: { folder: string }) {
   const all = useUploads();
   const begun = useQuery(fileQueries.uploads()).data ?? [];
+  // Of very many only the next ones: what is done is counted above.
+  const shown = all.length > MOST ? all.filter((upload) => upload.state !== "done").slice(0, MOST) : all;
   const left = begun.filter((known) => !all.some((upload) => upload.path === known.path));
   return (
     <>
@@ -29,15 +35,20 @@ export default function UploadPanel({ folder }: { folder: string }) {
       {(all.length > 0 || left.length > 0) && (
         <Card component="section" aria-label={text.upload.title} sx={{ mb: 2 }}>
           <Box sx={{ display: "flex", alignItems: "center", gap: 1, px: 2, minHeight: 48 }}>
-            <Typography component="h2" variant="h3" role="status" sx={{ flex: 1 }}>
-              {headline(all)}
+            <Typography component="h2" variant="h3" sx={{ flex: 1 }}>
+              <span role="status">{headline(all)}</span>
             </Typography>
             {all.some((upload) => upload.state === "done") && <Button onClick={() => uploads.clearDone()}>{text.upload.clear}</Button>}
           </Box>
           <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, maxHeight: 320, overflowY: "auto" }} tabIndex={-1}>
-            {all.map((upload) => (
+            {shown.map((upload) => (
               <Line key={upload.id} upload={upload} />
             ))}
+            {shown.length < all.length && (
+              <Typography component="li" variant="caption" sx={{ display: "block", px: 2, py: 1, borderTop: 1, borderColor: "divider", color: "text.secondary" }}>
+                {text.upload.others(all.length - shown.length)}
+              </Typography>
+            )}
             {left.map((known) => (
               <Unfinished key={known.upload_id} known={known} />
             ))}
@@ -77,7 +88,7 @@ function Line({ upload }: { upload: Upload }) {
           </Box>
         )}
         <Typography component="div" variant="caption" role={halted ? "alert" : undefined} sx={{ color: halted ? "error.main" : "text.secondary" }}>
-          {halted ? upload.error : upload.state === "waiting" ? text.upload.waiting : upload.state === "done" ? text.upload.done(upload.size) : text.upload.sent(upload.sent, upload.size)}
+          {upload.error ?? (upload.state === "waiting" ? text.upload.waiting : upload.state === "done" ? text.upload.done(upload.size) : text.upload.sent(upload.sent, upload.size))}
         </Typography>
       </Box>
       <Box sx={{ display: "flex", alignItems: "center", gap: 0.5 }}>
@@ -131,9 +142,21 @@ function hasFiles(event: DragEvent): boolean {
   return event.dataTransfer?.types.includes("Files") ?? false;
 }
 
+/** Folders with nothing in them come as well. */
+async function makeEmpty(folders: string[], client: QueryClient) {
+  try {
+    const { failures } = await eachInTurn(folders, (path) => makeFolder(path, true));
+    if (failures[0]) toast(text.upload.emptyFolders(failures.length, failures[0].message), "error");
+  } catch (thrown) {
+    toast(text.upload.emptyFolders(1, fromThrown(thrown).message), "error");
+  }
+  void client.invalidateQueries({ queryKey: keys.files });
+}
+
 /** The whole page takes drops; it says so while something is held over it. */
 function DropZone({ folder }: { folder: string }) {
   const [over, setOver] = useState(false);
+  const client = useQueryClient();
   const target = useRef(folder);
   useEffect(() => {
     target.current = folder;
@@ -161,7 +184,12 @@ function DropZone({ folder }: { folder: string }) {
       const into = target.current;
       try {
         const found = await dropped(event.dataTransfer);
-        uploads.add(found.map(({ file, path }) => ({ file, path: join(into, path) })), into);
+        uploads.add(
+          found.flatMap(({ file, path }) => (file ? [{ file, path: join(into, path) }] : [])),
+          into,
+        );
+        const empty = found.filter(({ file }) => file === null).map(({ path }) => join(into, path));
+        if (empty.length > 0) await makeEmpty(empty, client);
       } catch {
         toast(text.upload.unreadable, "error");
       }
@@ -177,7 +205,7 @@ function DropZone({ folder }: { folder: string }) {
       window.removeEventListener("dragover", allow);
       window.removeEventListener("drop", onDrop);
     };
-  }, []);
+  }, [client]);
   if (!over) return null;
   return (
     <Box
@@ -194,7 +222,7 @@ function DropZone({ folder }: { folder: string }) {
         backgroundColor: "color-mix(in srgb, var(--mui-palette-background-default) 82%, transparent)",
       }}
     >
-      <Typography variant="h2" component="p">
+      <Typography variant="h2" component="p" sx={{ px: 3, py: 2, borderRadius: "12px", backgroundColor: "primary.main", color: "primary.contrastText" }}>
         {text.upload.drop(folder || text.top.workspace)}
       </Typography>
     </Box>

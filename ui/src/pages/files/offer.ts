@@ -1,4 +1,4 @@
-/** What the parts of the file pages hand each other. */
+/** What the parts of the file pages hand each other, and the choice of a range. Pure. */
 import type { FileQuery, RootName, Sort } from "../../api/files";
 import type { FileEntry } from "../../api/types";
 
@@ -26,7 +26,18 @@ export interface ListProps {
   asked: FileQuery;
   selected: ReadonlyMap<string, FileEntry>;
   onToggle: (entries: FileEntry[], on: boolean) => void;
+  /** `range`: everything from the one touched last to this one. */
+  onPick: (entry: FileEntry, on: boolean, range: boolean) => void;
+  /** This one, and nothing else. */
+  onOnly: (entry: FileEntry) => void;
   onSort: (sort: Sort) => void;
   onOpen: (entry: FileEntry) => void;
   onMenu: (menu: MenuPlace) => void;
+}
+
+/** From the entry touched last to this one, in the order of the list; this one alone where the other is not in sight. */
+export function between(entries: FileEntry[], last: string | null, entry: FileEntry): FileEntry[] {
+  const from = entries.findIndex((item) => item.path === last);
+  const to = entries.findIndex((item) => item.path === entry.path);
+  return from < 0 || to < 0 ? [entry] : entries.slice(Math.min(from, to), Math.max(from, to) + 1);
 }

@@ -46,7 +46,7 @@ export function FolderCards({ folders, asked, selected, onToggle, onSort, onArch
               <Levels folder={folder} onLevel={onLevel} />
               <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", justifyContent: "space-between", gap: 1, mt: 0.75, mb: 0.25 }}>
                 <Typography variant="caption" sx={{ color: "text.secondary" }}>
-                  {bytes(folder.size_bytes)} · {text.review.files(folder.file_count)} · {day(folder.modified_at)}
+                  {bytes(folder.size_bytes)} · {text.folders.fileCount(folder.file_count)} · {day(folder.modified_at)}
                 </Typography>
                 <FolderAction folder={folder} onArchive={onArchive} />
               </Box>

@@ -7,15 +7,15 @@ import { useQueries } from "@tanstack/react-query";
 import { api, ask } from "../../api/client";
 import { keys } from "../../api/queries";
 import type { Folder, FolderPreview } from "../../api/types";
-import { text } from "../../text/en";
-import { duration } from "../../util/time";
-import { bytes } from "../../util/units";
+import { reviewText } from "../../text/enReview";
+import { type Entry, figures, largest, tree, types } from "./look";
+
+const text = reviewText.look;
 
 /** More folders than these are not looked into: each is walked through on the NAS. */
 const MOST = 5;
 const AGAIN_MS = 1000;
 const FRESH_MS = 60_000;
-const KINDS = 4;
 
 function useLooks(folders: Folder[]) {
   return useQueries({
@@ -34,63 +34,106 @@ function useLooks(folders: Folder[]) {
   });
 }
 
-function kinds(seen: FolderPreview[]): string {
-  const sizes = new Map<string, number>();
-  for (const { type, size_bytes } of seen.flatMap((one) => one.types ?? [])) sizes.set(type, (sizes.get(type) ?? 0) + size_bytes);
-  const largest = [...sizes].filter(([type]) => type !== "...").toSorted((a, b) => b[1] - a[1]);
-  return largest
-    .slice(0, KINDS)
-    .map(([type, size]) => `${type || text.look.noEnding} ${bytes(size)}`)
-    .join(", ");
-}
-
 export default function Look({ folders }: { folders: Folder[] }) {
   const { seen, busy, failed } = useLooks(folders);
-  const sum = (of: (one: FolderPreview) => number) => seen.reduce((total, one) => total + of(one), 0);
-  const refused = seen.filter((one) => one.refusals?.length);
-  const media = sum((one) => one.media?.duration_seconds ?? 0);
-  const rows = [
-    [text.look.kinds, kinds(seen)],
-    [text.look.media, media > 0 ? duration(media) : ""],
-    [text.look.archive, seen.length > 0 ? text.look.about(bytes(sum((one) => one.estimate.archive_bytes))) : ""],
-    [text.look.time, seen.length > 0 ? text.look.about(duration(sum((one) => one.estimate.seconds))) : ""],
-  ];
   return (
-    <Box component="section" aria-label={text.look.title} aria-busy={busy} sx={{ display: "grid", gap: 1 }}>
-      {refused.map((one) => (
-        <Alert key={one.path} severity="error">
-          <Typography component="p" sx={{ fontWeight: 600, fontSize: "0.875rem" }}>
-            {text.look.refused(one.path.slice(one.path.lastIndexOf("/") + 1))}
-          </Typography>
-          {one.refusals?.map((sentence) => (
-            <Typography key={sentence} component="p" variant="body2" sx={{ overflowWrap: "anywhere" }}>
-              {sentence}
-            </Typography>
-          ))}
-        </Alert>
+    <Box component="section" aria-label={text.title} aria-busy={busy} sx={{ display: "grid", gap: 1 }}>
+      {seen.map((one) => (
+        <Faults key={one.path} seen={one} />
       ))}
       <Box component="dl" sx={{ m: 0, display: "grid", gridTemplateColumns: "auto 1fr", columnGap: 2, rowGap: 0.25 }}>
-        {rows.map(([name, value]) => (
+        {figures(seen).map(([name, value]) => (
           <Box key={name} sx={{ display: "contents" }}>
             <Typography component="dt" variant="body2" sx={{ color: "text.secondary" }}>
               {name}
             </Typography>
             <Typography component="dd" variant="body2" sx={{ m: 0, minWidth: 0, overflowWrap: "anywhere" }}>
-              {value || (busy ? "…" : text.look.none)}
+              {value || (busy ? "…" : text.none)}
             </Typography>
           </Box>
         ))}
       </Box>
+      {folders.slice(0, MOST).map((folder) => (
+        <Inside key={folder.path} name={folder.name} seen={seen.find((one) => one.path === folder.path)} />
+      ))}
       {folders.length > MOST && (
         <Typography variant="caption" sx={{ color: "text.secondary" }}>
-          {text.look.first(MOST)}
+          {text.first(MOST)}
         </Typography>
       )}
       {failed > 0 && (
         <Typography variant="caption" sx={{ color: "text.secondary" }}>
-          {text.look.failed(failed)}
+          {text.failed(failed)}
         </Typography>
       )}
+    </Box>
+  );
+}
+
+/** What stands in the way. */
+function Faults({ seen }: { seen: FolderPreview }) {
+  const name = seen.path.slice(seen.path.lastIndexOf("/") + 1);
+  const told = [
+    ["error", text.refused(name), seen.refusals ?? []],
+    ["warning", text.changing(name), seen.changed ?? []],
+  ] as const;
+  return told.map(
+    ([severity, title, sentences]) =>
+      sentences.length > 0 && (
+        <Alert key={severity} severity={severity}>
+          <Typography component="p" sx={{ fontWeight: 600, fontSize: "0.875rem" }}>
+            {title}
+          </Typography>
+          {sentences.map((sentence) => (
+            <Typography key={sentence} component="p" variant="body2" sx={{ overflowWrap: "anywhere" }}>
+              {sentence}
+            </Typography>
+          ))}
+        </Alert>
+      ),
+  );
+}
+
+/** One folder by endings, largest files and subfolders, for who wants to know. */
+function Inside({ name, seen }: { name: string; seen: FolderPreview | undefined }) {
+  return (
+    <Box component="details">
+      <Box component="summary" sx={{ cursor: "pointer", fontSize: "0.875rem", fontWeight: 560, lineHeight: "28px", "@media (pointer: coarse)": { lineHeight: "44px" } }}>
+        {text.inside(name)}
+      </Box>
+      {!seen && "…"}
+      {seen && (
+        <Box sx={{ display: "grid", gap: 1, pl: 2 }}>
+          {seen.names_hidden && <Typography variant="body2">{text.hidden}</Typography>}
+          <Part title={text.byEnding} entries={types(seen)} />
+          <Part title={text.largest} entries={largest(seen)} />
+          <Part title={text.folders} entries={tree(seen)} />
+          <Part title={text.notes} entries={(seen.warnings ?? []).map((sentence) => ({ key: sentence, name: sentence, value: "" }))} />
+        </Box>
+      )}
+    </Box>
+  );
+}
+
+function Part({ title, entries }: { title: string; entries: Entry[] }) {
+  if (entries.length === 0) return null;
+  return (
+    <Box>
+      <Typography component="h3" variant="caption" sx={{ fontWeight: 600 }}>
+        {title}
+      </Typography>
+      <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0 }}>
+        {entries.map(({ key, name, value, depth = 1 }) => (
+          <Box component="li" key={key} sx={{ display: "flex", gap: 1.5, fontSize: "0.8125rem", paddingInlineStart: (depth - 1) * 2 }}>
+            <Box component="span" sx={{ flex: 1, minWidth: 0, overflowWrap: "anywhere" }}>
+              {name}
+            </Box>
+            <Box component="span" sx={{ color: "text.secondary", whiteSpace: "nowrap" }}>
+              {value}
+            </Box>
+          </Box>
+        ))}
+      </Box>
     </Box>
   );
 }

@@ -17,6 +17,7 @@ import { queueFolder } from "../../api/queueFolder";
 import type { Folder } from "../../api/types";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
+import { reviewText as review } from "../../text/enReview";
 import { MONO } from "../../theme/theme";
 import { paths } from "../../util/paths";
 import { bytes, GB, stagingNeed } from "../../util/units";
@@ -60,7 +61,7 @@ function useQueuing(onQueued: Props["onQueued"], onClose: () => void) {
     onQueued(queued);
     for (const queryKey of [keys.queue, keys.folders, keys.jobs, keys.system]) void client.invalidateQueries({ queryKey });
     if (failures.size > 0) return;
-    toast(text.review.done(queued.length));
+    toast(review.done(queued.length));
     onClose();
     await navigate(paths.queue());
   };
@@ -88,10 +89,10 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
       <Box sx={{ display: "flex", alignItems: "flex-start", gap: 1, p: 3, pb: 1.5 }}>
         <Box sx={{ flex: 1 }}>
           <Typography component="h2" variant="h1" id="review-title">
-            {text.review.title(folders.length)}
+            {review.title(folders.length)}
           </Typography>
           <Typography variant="body2" sx={{ color: "text.secondary", mt: 0.5 }}>
-            {text.review.intro}
+            {review.intro}
           </Typography>
         </Box>
         <IconButton aria-label={text.action.close} onClick={onClose} disabled={busy} sx={{ mt: -0.5, mr: -1 }}>
@@ -101,12 +102,12 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
       <Box sx={{ flex: 1, overflowY: "auto", px: 3, pb: 2, display: "grid", gap: 2, alignContent: "start" }} tabIndex={0} role="group" aria-labelledby="review-title">
         {waiting && (
           <Alert severity="info" role="status">
-            {text.review.waiting}
+            {review.waiting}
           </Alert>
         )}
         {refused.size > 0 && (
           <Alert severity="error" role="alert">
-            {folders.length === asked.length ? text.review.allFailed : text.review.failed(refused.size, asked.length)}
+            {folders.length === asked.length ? review.allFailed : review.failed(refused.size, asked.length)}
           </Alert>
         )}
         <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, border: 1, borderColor: "divider", borderRadius: "10px" }}>
@@ -120,7 +121,7 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
           ))}
         </Box>
         <Typography variant="body2" sx={{ fontWeight: 600 }}>
-          {text.review.summary}: {bytes(size)}, {text.review.files(files)}
+          {review.summary}: {bytes(size)}, {review.files(files)}
         </Typography>
         <Look folders={folders} />
         <Space folders={folders} />
@@ -129,10 +130,10 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
           label={
             <>
               <Typography component="span" sx={{ display: "block", fontWeight: 580, fontSize: "0.9375rem" }}>
-                {text.review.keep}
+                {review.keep}
               </Typography>
               <Typography component="span" variant="caption" sx={{ color: "text.secondary" }}>
-                {text.review.keepText}
+                {review.keepText}
               </Typography>
             </>
           }
@@ -141,9 +142,9 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
         {!keepSource && (
           <Alert severity="warning" icon={<ShieldCheck size={20} aria-hidden />}>
             <Typography component="p" sx={{ fontWeight: 600, fontSize: "0.875rem" }}>
-              {text.review.deletes}
+              {review.deletes}
             </Typography>
-            {text.review.deletesText}
+            {review.deletesText}
           </Alert>
         )}
       </Box>
@@ -152,7 +153,7 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
           {text.action.cancel}
         </Button>
         <Button variant="contained" disabled={folders.length === 0 || busy} onClick={() => void start(folders, keepSource)}>
-          {busy ? text.review.busy(done + 1, folders.length) : text.review.submit(folders.length)}
+          {busy ? review.busy(done + 1, folders.length) : review.submit(folders.length)}
         </Button>
       </Box>
     </Drawer>
@@ -168,13 +169,13 @@ function Item({ folder, error, onRemove }: { folder: Folder; error: string | und
           {bytes(folder.size_bytes)}
         </Typography>
         {onRemove && (
-          <IconButton size="small" aria-label={text.review.remove(folder.name)} onClick={onRemove} sx={{ alignSelf: "center", my: -0.5 }}>
+          <IconButton size="small" aria-label={review.remove(folder.name)} onClick={onRemove} sx={{ alignSelf: "center", my: -0.5 }}>
             <X size={15} aria-hidden />
           </IconButton>
         )}
       </Box>
       <Box sx={{ display: "flex", gap: 0.75, color: "text.secondary", mt: 0.25 }}>
-        <ArrowRight size={14} style={{ marginTop: 3, flexShrink: 0 }} aria-label={text.review.goesTo} role="img" />
+        <ArrowRight size={14} style={{ marginTop: 3, flexShrink: 0 }} aria-label={review.goesTo} role="img" />
         <Typography component="span" sx={{ fontFamily: MONO, fontSize: "0.75rem", lineHeight: 1.6, minWidth: 0 }}>
           {destination(folder)}
         </Typography>
@@ -196,9 +197,9 @@ function Space({ folders }: { folders: Folder[] }) {
   if (need <= free) {
     return (
       <Typography variant="body2" sx={{ color: "text.secondary" }}>
-        {text.review.space}: {text.review.spaceOk(need, free)}
+        {review.space}: {review.spaceOk(need, free)}
       </Typography>
     );
   }
-  return <Alert severity="warning">{text.review.spaceLow(need, free)}</Alert>;
+  return <Alert severity="warning">{review.spaceLow(need, free)}</Alert>;
 }

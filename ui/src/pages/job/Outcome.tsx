@@ -12,6 +12,7 @@ import { hasEnded } from "../../api/jobCan";
 import { duration, secondsBetween } from "../../util/time";
 import { percent } from "../../util/units";
 import { Figures } from "../queue/Lane";
+import { isReleased } from "./proven";
 import { workspaceOutcome } from "./workspace";
 
 /** What has become of the job, in sentences; the first is the outcome. Pure. */
@@ -21,7 +22,7 @@ export function outcome(job: JobDetail): string[] {
   const took = job.started_at ? duration(secondsBetween(job.started_at, job.completed_at, Date.now())) : "";
   switch (job.status) {
     case "completed":
-      return [told.completed(took), job.keep_source ? told.kept : told.emptied, ...(job.kept_count > 0 ? [told.keptSome(job.kept_count)] : [])];
+      return [told.completed(took), job.keep_source ? told.kept : told.emptied, ...(job.kept_count > 0 ? [told.keptSome(job.kept_count)] : []), ...(isReleased(job) ? [text.release.after] : [])];
     case "failed":
       return [job.error_message ?? told.failed, told.safe, told.next];
     case "cancelled":

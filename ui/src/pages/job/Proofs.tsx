@@ -1,27 +1,26 @@
 import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import Typography from "@mui/material/Typography";
 import { CircleDashed, ShieldCheck, ShieldOff } from "lucide-react";
+import { lazy, Suspense, useState } from "react";
 
 import type { JobDetail, Verification } from "../../api/types";
 import { hasEnded } from "../../api/jobCan";
+import { useMe } from "../../api/queries";
 import { CopyText } from "../../components/CopyText";
 import { text } from "../../text/en";
 import { exactTime } from "../../util/time";
 import { exactBytes } from "../../util/units";
+import { KINDS, newest, provenCount } from "./proven";
 
-const KINDS = ["task", "remote", "content"] as const;
-
-/** The newest row of each kind that still counts; else the newest that did once. */
-function newest(all: Verification[], kind: Verification["kind"]): Verification | undefined {
-  const rows = all.filter((row) => row.kind === kind);
-  return rows.findLast((row) => row.voided_at === null) ?? rows.at(-1);
-}
+const Release = lazy(() => import("./Release"));
 
 /** The three independent proofs, with what was really seen. */
 export function Proofs({ job }: { job: JobDetail }) {
   const rows = KINDS.map((kind) => [kind, newest(job.verifications, kind)] as const);
-  const proven = rows.filter(([, row]) => row && row.voided_at === null).length;
+  const proven = provenCount(job);
+  const admin = useMe().data?.is_admin;
   return (
     <Card component="section" aria-labelledby="proof-title" sx={{ p: 2.5 }}>
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "baseline", justifyContent: "space-between", columnGap: 2 }}>
@@ -40,7 +39,24 @@ export function Proofs({ job }: { job: JobDetail }) {
           <Proof key={kind} kind={kind} row={row} ended={hasEnded(job.status)} />
         ))}
       </Box>
+      {admin && proven === KINDS.length && hasEnded(job.status) && <Releasing job={job} />}
     </Card>
+  );
+}
+
+/** The place at the destination is kept for ever; only an administrator may give it up. */
+function Releasing({ job }: { job: JobDetail }) {
+  const [asked, setAsked] = useState(false);
+  return (
+    <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.5, pt: 1.5, borderTop: 1, borderColor: "divider" }}>
+      <Typography variant="body2" sx={{ flex: "1 1 240px", color: "text.secondary" }}>
+        {text.release.hint}
+      </Typography>
+      <Button variant="outlined" onClick={() => setAsked(true)}>
+        {text.release.ask}
+      </Button>
+      <Suspense fallback={null}>{asked && <Release job={job} onClose={() => setAsked(false)} />}</Suspense>
+    </Box>
   );
 }
 

@@ -1,0 +1,57 @@
+import { expect, it } from "vitest";
+
+import type { FolderPreview } from "../../api/types";
+import { figures, kinds, largest, tree, types } from "./look";
+
+const MB = 1024 ** 2;
+
+function seen(more: Partial<FolderPreview> = {}): FolderPreview {
+  return {
+    path: "/nas/Production/2024/Shoot",
+    complete: true,
+    stage: "complete",
+    seconds: 1,
+    estimate: { archive_bytes: 2 * MB, seconds: 90, bytes_per_second: 1, basis_jobs: 1, needed_bytes: 1, available_bytes: 2, free_bytes: 2, fits: true },
+    types: [
+      { type: "mov", file_count: 3, size_bytes: 3 * MB },
+      { type: "", file_count: 1, size_bytes: MB },
+      { type: "...", file_count: 9, size_bytes: 9 * MB },
+    ],
+    media: { file_count: 3, measured_count: 3, duration_seconds: 120, size_bytes: 3 * MB, unreadable_count: 0 },
+    ...more,
+  };
+}
+
+it("names the kinds with the most bytes over all folders, without the collected rest", () => {
+  expect(kinds([seen(), seen({ types: [{ type: "wav", file_count: 1, size_bytes: 4 * MB }] })])).toBe("wav 4 MB, mov 3 MB, without ending 1 MB");
+});
+
+it("adds up media, archive and time; says how much of the media was measured; is silent about what is not there", () => {
+  expect(figures([seen(), seen()])).toEqual([
+    ["Kinds", "mov 6 MB, without ending 2 MB"],
+    ["Film and sound", "4m in 6 files"],
+    ["Archive", "about 4 MB"],
+    ["Time", "about 3m"],
+  ]);
+  expect(figures([seen({ media: { file_count: 40, measured_count: 12, duration_seconds: 60 } })])[1]).toEqual(["Film and sound", "1m in the largest 12 of 40 files"]);
+  expect(figures([]).map(([, value]) => value)).toEqual(["", "", "", ""]);
+});
+
+it("lists one folder by endings, by its largest files, and as a tree in which each folder is followed by its own", () => {
+  const one = seen({
+    largest: [{ path: "b/x.mov", size_bytes: MB }],
+    tree: [
+      { path: "b", depth: 1, file_count: 2, size_bytes: 2 * MB },
+      { path: "a", depth: 1, file_count: 1, size_bytes: MB },
+      { path: "a/deep", depth: 2, file_count: 1, size_bytes: MB },
+    ],
+  });
+
+  expect(types(one).map(({ name, value }) => [name, value])).toEqual([
+    ["mov", "3 files, 3 MB"],
+    ["without ending", "1 file, 1 MB"],
+    ["other endings", "9 files, 9 MB"],
+  ]);
+  expect(largest(one)).toEqual([{ key: "b/x.mov", name: "b/x.mov", value: "1 MB" }]);
+  expect(tree(one).map(({ name, depth }) => [name, depth])).toEqual([["b/", 1], ["a/", 1], ["deep/", 2]]);
+});
