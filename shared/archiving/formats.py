@@ -25,6 +25,10 @@ _BLOCK = 512
 _RECORD = 20 * _BLOCK
 # A bzip2 block of 900 kB is decoded as a whole: less than that of a file may say nothing about what is in it.
 _HEAD = (1 << 20) + (1 << 16)
+# A zip's last record and the longest comment behind it.
+_ZIP_END = b"PK\x05\x06"
+_ZIP_END_SIZE = 22
+_TAIL = _ZIP_END_SIZE + 0xFFFF
 
 
 class Format(StrEnum):
@@ -56,11 +60,17 @@ class Format(StrEnum):
         return "" if self is Format.TAR else self.value.rpartition(".")[2]
 
 
-_COMPRESSED = {b"\x1f\x8b\x08": "gz", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+_COMPRESSED = {
+    b"\x1f\x8b\x08": "gz",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zst",
+    **{bytes((number, 0x2A, 0x4D, 0x18)): "zst" for number in range(0x50, 0x60)},  # a frame to be skipped, as pzstd begins
+}
 _ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": Format.SEVENZIP,
     b"PK\x03\x04": Format.ZIP,
-    b"PK\x05\x06": Format.ZIP,  # an empty one
+    _ZIP_END: Format.ZIP,  # an empty one
     b"PK\x07\x08": Format.ZIP,  # the first of several volumes
     b"Rar!\x1a\x07": Format.RAR,
 }
@@ -70,7 +80,9 @@ def detect(path: Path) -> Format:
     """What a file is. Raises PermanentError "unknown-format" for what we do not open, OSError when it cannot be read."""
     with handles.root(path.parent) as parent, handles.file(parent, os.fsencode(path.name)) as file:
         head = os.pread(file, _HEAD, 0)
-    found = of_head(head)
+        found = of_head(head)
+        if found is None and _ends_as_zip(os.pread(file, _TAIL, max(0, os.fstat(file).st_size - _TAIL))):
+            found = Format.ZIP
     if found is None:
         name = printable(os.fsencode(path.name))
         what = "it is empty" if not head else "it is none of zip, 7z, rar, tar, gz, bz2, xz, zst"
@@ -88,6 +100,13 @@ def of_head(head: bytes) -> Format | None:
         if head.startswith(magic):
             return Format(f"tar.{packing}" if _is_tar(_first_block(packing, head)) else packing)
     return Format.TAR if _is_tar(head) else None
+
+
+def _ends_as_zip(tail: bytes) -> bool:
+    """Whether the directory of a zip ends here: of one with a program before it, and of the last of the parts `.z01`, ..., `.zip`."""
+    at = tail.rfind(_ZIP_END)
+    end = tail[at : at + _ZIP_END_SIZE]
+    return at >= 0 and len(end) == _ZIP_END_SIZE and at + _ZIP_END_SIZE + int.from_bytes(end[20:], "little") == len(tail)
 
 
 def _is_tar(head: bytes) -> bool:
@@ -116,7 +135,7 @@ def _first_block(packing: str, head: bytes) -> bytes:
             return bz2.BZ2Decompressor().decompress(head, wanted)
         if packing == "xz":
             return lzma.LZMADecompressor(memlimit=256 << 20).decompress(head, wanted)
-        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(head).read(wanted)
+        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(head, read_across_frames=True).read(wanted)
     return b""
 
 

@@ -13,6 +13,7 @@ import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from itertools import count, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
 
     kind: `-` file, `d` directory, `l` link, else what 7-Zip says. mtime: 100 ns since 1970, None when it has none. crc32: 0 for
     directories and empty files, and where the archive holds none (`has_crc`). mode: the nine permission bits, None where there are
-    none. link, hardlink: targets, where the format lists them (rar 5).
+    none. link, hardlink: targets, where the format lists them (rar 5). from_dos: made where a backslash separates names.
     """
 
     path: bytes
@@ -64,6 +65,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     encrypted: bool = False
     link: bytes | None = None
     hardlink: bytes | None = None
+    from_dos: bool = False
 
 
 def find_binary(configured: str | None) -> Path:
@@ -234,13 +236,22 @@ def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentErr
 
 
 def volumes(path: Path) -> list[Path]:
-    """The files that make up an archive: itself, and what follows `.001`."""
-    if path.suffix != ".001":
-        return [path]
-    found = [path]
-    while (following := path.with_suffix(f".{len(found) + 1:03}")).is_file():
-        found.append(following)
-    return found
+    """The files that make up an archive, itself, or `.001`, `.002`; `.part1.rar`, `.part2.rar`; `.rar`, `.r00`; `.z01`, `.zip`."""
+    name = path.name
+    if name.endswith(".001"):
+        return [path, *_numbered(path, 2, lambda number: f"{name[:-3]}{number:03}")]
+    if parts := re.fullmatch(r"(.*\.part)(0*1)(\.rar)", name, re.IGNORECASE | re.DOTALL):
+        return [path, *_numbered(path, 2, lambda number: f"{parts[1]}{number:0{len(parts[2])}}{parts[3]}")]
+    if name.lower().endswith(".rar"):
+        return [path, *_numbered(path, 0, lambda number: f"{name[:-2]}{number:02}")]
+    if name.lower().endswith(".zip"):
+        return [*_numbered(path, 1, lambda number: f"{name[:-2]}{number:02}"), path]
+    return [path]
+
+
+def _numbered(path: Path, first: int, name: Callable[[int], str]) -> Iterator[Path]:
+    """The files beside `path` that have these names, up to the first that is missing."""
+    return takewhile(Path.is_file, (path.with_name(name(number)) for number in count(first)))
 
 
 def _check_length(archive: Path) -> None:
@@ -334,6 +345,7 @@ class ListingParser:
             b"Encrypted",
             b"Symbolic Link",
             b"Hard Link",
+            b"Host OS",
         )
     )
 
@@ -372,6 +384,7 @@ class ListingParser:
             encrypted=fields.get(b"Encrypted") == b"+",
             link=fields.get(b"Symbolic Link") or None,
             hardlink=fields.get(b"Hard Link") or None,
+            from_dos=fields.get(b"Host OS") == b"FAT",
         )
 
     def _time(self, text: bytes) -> int | None:

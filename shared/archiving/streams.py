@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO, cast
 
@@ -19,20 +20,61 @@ _ZSTD_SKIPPABLE = 0x184D2A50
 
 
 class Packed(io.RawIOBase):
-    """The file below a stream; `position` says how much of it was read."""
+    """The file below a stream, or its volumes one after the other; `position` says how much was read."""
 
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
+    def __init__(self, parts: Sequence[int]) -> None:
+        self.parts = parts
         self.position = 0
-        self.size = os.fstat(handle).st_size
+        self._left = list(parts)
+        self._begun_at = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer; we only get memoryviews
-        count = os.preadv(self.handle, [buffer], self.position)
-        self.position += count
-        return count
+        while self._left:
+            if count := os.preadv(self._left[0], [buffer], self.position - self._begun_at):
+                self.position += count
+                return count
+            del self._left[0]
+            self._begun_at = self.position
+        return 0
+
+
+class _Joined(io.RawIOBase):
+    """Streams that follow each other, zeros between and behind them, and nothing else.
+
+    Python's own readers take whatever they do not know for the end: a damaged second stream, or one behind zeros, would be lost.
+    """
+
+    def __init__(self, file: BinaryIO, fresh: "Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]") -> None:
+        self._file = file
+        self._fresh = fresh
+        self._stream = fresh()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # as above
+        while not self._stream.eof or self._another():
+            packed = b""
+            if self._stream.needs_input:
+                packed, self._rest = self._rest or self._file.read(_BUFFER), b""
+                if not packed:
+                    raise EOFError("the stream is cut short")
+            if data := self._stream.decompress(packed, len(buffer)):
+                buffer[: len(data)] = data
+                return len(data)
+        return 0
+
+    def _another(self) -> bool:
+        rest = self._stream.unused_data
+        while not (rest := rest.lstrip(b"\0")):
+            if not (rest := self._file.read(_BUFFER)):
+                return False
+        self._stream, self._rest = self._fresh(), rest
+        return True
 
 
 def reader(stack: ExitStack, packed: Packed, compression: str) -> BinaryIO:
@@ -41,11 +83,11 @@ def reader(stack: ExitStack, packed: Packed, compression: str) -> BinaryIO:
     if compression == "gz":
         return cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=file)))
     if compression == "bz2":
-        return cast("BinaryIO", stack.enter_context(bz2.BZ2File(file)))
+        return io.BufferedReader(_Joined(file, bz2.BZ2Decompressor), _BUFFER)
     if compression == "xz":
-        return cast("BinaryIO", stack.enter_context(lzma.LZMAFile(file)))
+        return io.BufferedReader(_Joined(file, lzma.LZMADecompressor), _BUFFER)
     if compression == "zst":
-        check_zstd_end(io.BufferedReader(Packed(packed.handle), _BUFFER))
+        check_zstd_end(io.BufferedReader(Packed(packed.parts), _BUFFER))
         whole = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
         return cast("BinaryIO", stack.enter_context(whole.stream_reader(file, read_across_frames=True)))
     return file
@@ -63,7 +105,7 @@ def check_zstd_end(file: BinaryIO) -> None:
         elif number == _ZSTD_MAGIC:
             _skip_frame(file)
         else:
-            raise zstandard.ZstdError("what follows a frame is none")
+            raise zstandard.ZstdError("bytes follow its end that are no stream")
 
 
 def _skip_frame(file: BinaryIO) -> None:

@@ -22,6 +22,10 @@ from shared.walking import WARNINGS, Finding, Position, SourceInUse, scan_below
 _BUFFER = 1 << 20
 _TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
 _NS = 10**9
+# What only GNU tar writes (-V, -M, -g).
+_VOLUME_LABEL = b"V"
+_CONTINUED = b"M"
+_DIRECTORY_WITH_NAMES = b"D"
 
 
 class DamagedTar(Exception):  # noqa: N818 - says what the archive is
@@ -30,6 +34,15 @@ class DamagedTar(Exception):  # noqa: N818 - says what the archive is
 
 class _Header(tarfile.TarInfo):
     """A header of an archive from anywhere: a bad one is an error, the archive's end only what is one."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """GNU's incremental archives have times where others have the first part of a long name."""
+        header = super().frombuf(buf, encoding, errors)
+        if buf[257:265] == tarfile.GNU_MAGIC:
+            name = bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors)
+            header.name = name.rstrip("/") if header.isdir() else name
+        return header
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
@@ -54,6 +67,10 @@ def members(stream: BinaryIO) -> Iterator[tuple[Member, IO[bytes] | None]]:
     ) as archive:
         while (header := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it would keep every one of a million headers
+            if header.type == _VOLUME_LABEL:
+                continue
+            if header.type == _CONTINUED:
+                raise EOFError("it goes on in another volume")
             content = archive.extractfile(header) if header.isreg() else None
             yield _member(header), content
     while stream.read(_BUFFER):  # the stream's own checksum comes last
@@ -64,7 +81,7 @@ def _member(header: tarfile.TarInfo) -> Member:
     kind: Kind = "special"
     if header.isreg():
         kind = "file"
-    elif header.isdir():
+    elif header.isdir() or header.type == _DIRECTORY_WITH_NAMES:
         kind = "directory"
     elif header.issym():
         kind = "link"

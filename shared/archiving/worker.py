@@ -92,7 +92,8 @@ def _answer(request: Request) -> Answer:
         raise PermanentError(f"{shown} needs more memory to be unpacked than is allowed.", formats.TOO_BIG) from exc
     except OSError as exc:
         if exc.errno is None:  # what gzip and bz2 raise
-            raise PermanentError(f"{shown} is damaged: {exc}.", formats.DAMAGED) from exc
+            what = "bytes follow its end that are no stream" if "Not a gzipped" in str(exc) else exc
+            raise PermanentError(f"{shown} is damaged: {what}.", formats.DAMAGED) from exc
         raise from_os_error(exc, Operation.COMPRESSION) from exc
     except _DAMAGE as exc:
         if "too much memory" in str(exc):  # zstandard has one error for everything
@@ -130,10 +131,13 @@ class Archive:
         self.path = Path(request.archive)
         self.name = printable(os.fsencode(self.path.name))
         self.format = formats.detect(self.path)
-        self.packed_bytes = sum(path.stat().st_size for path in sevenzip.volumes(self.path))
         self._request = request
         self._stack = stack
-        self._file = streams.Packed(_opened(self.path, stack))
+        parts = sevenzip.volumes(self.path)
+        self.packed_bytes = sum(part.stat().st_size for part in parts)
+        self.renamed = False
+        # 7-Zip finds and opens the parts itself.
+        self._file = streams.Packed([_opened(part, stack) for part in ([] if self.format.by_7zip else parts)])
 
     @property
     def position(self) -> int:
@@ -152,7 +156,7 @@ class Archive:
             yield Member(path=path, kind="file", size=-1, mtime_ns=found.st_mtime_ns), unpacked.read
 
     def listed(self) -> Iterator[Member]:
-        """The members as 7-Zip lists them."""
+        """The members as 7-Zip lists them; `renamed` says later whether it knows one by another name."""
         parser = sevenzip.ListingParser()
         with self._seven("l", "-slt", "-ba", "-sccUTF-8", *self._options()) as pipe:
             while chunk := pipe.read(_BLOCK):
@@ -160,7 +164,9 @@ class Archive:
         yield from map(self._member, parser.end())
 
     def _member(self, listed: sevenzip.Listed) -> Member:
-        return member_of(listed, self.format)
+        member = member_of(listed, self.format)
+        self.renamed = self.renamed or member.path != listed.path
+        return member
 
     @contextmanager
     def contents(self, names: list[bytes], without: list[bytes]) -> Iterator["Pipe"]:
@@ -272,14 +278,19 @@ _KINDS: dict[str, Kind] = {"-": "file", "d": "directory", "l": "link"}
 
 
 def member_of(listed: sevenzip.Listed, found: Format) -> Member:
-    """What 7-Zip lists, in our words. rar says CRC 0 for what it keeps as a reference to an equal file. Pure."""
+    """What 7-Zip lists, in our words. rar says CRC 0 for what it keeps as a reference to an equal file.
+
+    Some programs write backslashes between the names in a zip; `zip FILE -` stores a pipe with what came out of it. Pure.
+    """
     told = listed.has_crc and not (found is Format.RAR and listed.crc32 == 0)
-    kind = _KINDS.get(listed.kind, "special")
-    link = listed.link
+    kind = "file" if listed.kind == "p" and listed.size else _KINDS.get(listed.kind, "special")
+    path, link = listed.path, listed.link
+    if found is Format.ZIP and listed.from_dos and b"/" not in path:
+        path = path.replace(b"\\", b"/")
     if listed.hardlink is not None:
         kind, link = "hardlink", normal(listed.hardlink)
     return Member(
-        path=normal(listed.path),
+        path=normal(path),
         kind=kind,
         size=listed.size if kind in {"file", "link"} else 0,
         packed=listed.packed,
@@ -415,6 +426,7 @@ class _Unpacking:
     def __init__(self, archive: Archive, request: Extract, writer: Writer, chosen: Chosen) -> None:
         self._archive = archive
         self._names = request.entries
+        self._password = request.password
         self._writer = writer
         self._chosen = chosen
         self._checks = Checks(request.limits, archive.packed_bytes)
@@ -448,6 +460,8 @@ class _Unpacking:
             wanted = bool(member.path) and self._chosen.wants(member.path)
             if wanted:
                 self._check(member)
+                if member.encrypted and member.size and not self._password:
+                    raise PermanentError(f"{self._archive.name} cannot be opened: it needs a password.", formats.BAD_PASSWORD)
             members.append((member, wanted))
         names = self._few_names()
         if names:
@@ -465,9 +479,10 @@ class _Unpacking:
                 raise self._archive.other_content(pipe)
 
     def _few_names(self) -> list[bytes]:
-        """What 7-Zip is told to unpack: the chosen names, if they are few; else it unpacks all, and we drop what is not wanted."""
+        """What 7-Zip is told to unpack: the chosen names, if they are few and its own; else all, and we drop what is not wanted."""
         names = [normal(name) for name in self._names]
-        return names if len(names) <= _NAMED_AT_MOST and not any(b"\n" in name for name in names) else []
+        few = len(names) <= _NAMED_AT_MOST and not self._archive.renamed
+        return names if few and not any(b"\n" in name for name in names) else []
 
     def _take(self, member: Member, wanted: bool, pipe: Pipe) -> None:
         share = _Share(pipe, member.size if has_content(member) else 0)

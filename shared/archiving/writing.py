@@ -11,8 +11,11 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
+
 from shared import handles
-from shared.archiving.formats import DAMAGED, UNSAFE
+from shared.archiving.checks import link_problem
+from shared.archiving.formats import BAD_PASSWORD, DAMAGED, UNSAFE
 from shared.archiving.protocol import Extracted, Member
 from shared.errors import PermanentError
 from shared.manifest import printable
@@ -32,6 +35,7 @@ class Writer:
         self._position = Position(into)
         self._folders: dict[bytes, Member | None] = {b"": None}
         self._sizes: dict[bytes, int] = {}
+        self._links: dict[bytes, bytes] = {}
         self._umask = os.umask(0o022)
         os.umask(self._umask)
         self.total_bytes = 0
@@ -45,9 +49,7 @@ class Writer:
             return
         handle = self._position.at(self._folder(parent))
         if member.kind == "link":
-            os.symlink(member.link or b"", name, dir_fd=handle)
-            self._sizes[member.path] = len(member.link or b"")
-            _set_time(name, member, handle)
+            self._link(handle, name, member)
         elif member.kind == "hardlink":
             self._hard_link(member)
         else:
@@ -75,16 +77,30 @@ class Writer:
                 crc = zlib.crc32(block, crc)
                 progress(len(block))
             if member.crc32 not in {None, crc}:
-                raise PermanentError(f"The archive is damaged: the content of {printable(member.path)} is wrong.", DAMAGED)
-            os.fchmod(file, (0o644 if member.mode is None else member.mode | 0o600) & ~self._umask)
+                raise _wrong_content(member)
+            os.fchmod(file, (0o644 if member.mode is None else member.mode | 0o400) & ~self._umask)
             _set_time(file, member)
         finally:
             os.close(file)
         self._sizes[member.path] = size
         self.total_bytes += size
 
+    def _link(self, parent: int, name: bytes, member: Member) -> None:
+        text = member.link or b""
+        os.symlink(text, name, dir_fd=parent)
+        _set_time(name, member, parent)
+        self._links[member.path] = text
+        self._sizes[member.path] = len(text)
+
     def _hard_link(self, member: Member) -> None:
         target = member.link or b""
+        if target in self._links:  # counted from here, it may lead elsewhere
+            link = msgspec.structs.replace(member, kind="link", link=self._links[target])
+            if wrong := link_problem(link):
+                raise PermanentError(f"The archive is refused: {wrong}.", UNSAFE)
+            parent, _, name = member.path.rpartition(b"/")
+            self._link(self._position.at(parent), name, link)
+            return
         if target not in self._sizes:
             sentence = f"{printable(member.path)} is a hard link to {printable(target)}, which was not unpacked before it"
             raise PermanentError(f"The archive is refused: {sentence}.", UNSAFE)
@@ -130,6 +146,14 @@ class Writer:
 
     def close(self) -> None:
         self._position.__exit__()
+
+
+def _wrong_content(member: Member) -> PermanentError:
+    """Few formats tell a wrong password from damage before everything is decrypted."""
+    if member.encrypted:
+        sentence = f"The password is wrong, or the archive is damaged: the content of {printable(member.path)} is not what it was."
+        return PermanentError(sentence, BAD_PASSWORD)
+    return PermanentError(f"The archive is damaged: the content of {printable(member.path)} is wrong.", DAMAGED)
 
 
 def _write_all(file: int, block: bytes) -> None:
