@@ -254,16 +254,19 @@ def _codec(stream: VideoStream | AudioStream) -> str:
     return stream.codec_label + profile
 
 
-def _flags(stream: VideoStream | AudioStream | SubtitleStream) -> str:
-    return ", ".join(name for name in ("default", "forced") if getattr(stream, name))
+def _flags(stream: VideoStream | AudioStream) -> str:
+    return ", ".join(name.replace("_", " ") for name in stream.dispositions if name != "attached_pic")
 
 
 def _video(video: VideoStream) -> Facts:
+    differs = (video.display_width, video.display_height) != (video.width, video.height)
     shown = f"{video.width}x{video.height}" + ("" if video.fps is None else f" @ {video.fps:g} FPS")
     return [
         ("Codec", _codec(video) + (" (cover)" if video.attached_picture else "")),
         ("Resolution", shown),
+        ("Shown As", f"{video.display_width}x{video.display_height}" if differs else ""),
         ("Aspect Ratio", video.aspect_ratio or ""),
+        ("Field Order", video.field_order or ""),
         ("Bitrate", rate(video.bit_rate)),
         ("Pixel Format", video.pixel_format or ""),
         ("Color Space", video.color_space or ""),
@@ -287,7 +290,8 @@ def _audio(audio: AudioStream) -> Facts:
 
 def _subtitle(subtitle: SubtitleStream) -> str:
     words = subtitle.codec_label + (f" - {language(subtitle.language)}" if subtitle.language else "")
-    return words + (" [FORCED]" if subtitle.forced else "") + (" (Styled)" if subtitle.styled else "")
+    notes = ((" [FORCED]", subtitle.forced), (" (Styled)", subtitle.styled), (" (hearing impaired)", subtitle.hearing_impaired))
+    return words + "".join(note for note, true in notes if true)
 
 
 def plan_facts(seen: Preview) -> Facts:

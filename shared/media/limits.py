@@ -28,6 +28,10 @@ OPEN_FILES = 64
 MEASURE_BYTES = 64 << 20
 MEASURE_S = 2.0
 """How far a file is read to count its streams' bit rates, where neither header nor tags say them."""
+READ_S = 5.0
+"""For one packet: behind a good beginning there may be gigabytes of nothing, in which a demuxer looks for the next one."""
+CHAPTERS = 1_000
+"""The first ones are told. FFmpeg itself opens no file of more than 1,000 streams."""
 DECODE_FRAMES = 3_000
 """Frames decoded on the way to the one that was asked for: the longest gaps between key frames are some hundred."""
 IMAGE_BYTES = 2 << 20

@@ -1,4 +1,7 @@
-"""What is said about a media file. Sizes in bytes, times in seconds, rates in bits per second; None: the file does not say."""
+"""What is said about a media file. Sizes in bytes, times in seconds, rates in bits per second; None: the file does not say.
+
+`dispositions` of a stream: every flag it carries, in ffprobe's words (default, forced, comment, visual_impaired, ...).
+"""
 
 from typing import Literal
 
@@ -19,8 +22,11 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
     """One picture track. `codec`: FFmpeg's word (h264), `codec_label`: people's (H.264).
 
     frame_rate: exact ("24000/1001"), fps: the same rounded. rotation: degrees clockwise that make it upright; width and height are as
-    stored, before that. hdr: HDR10, HDR10+, HLG, Dolby Vision or PQ. bit_rate_source: header, tag (the muxer's statistics), measured
-    (all packets counted) or sampled (the first ones counted). attached_picture: a cover, not a film.
+    stored, before that; display_width and display_height: upright, with square pixels. field_order: progressive, or which field of an
+    interlaced film comes first (tt, bb, tb, bt). hdr: HDR10, HDR10+, HLG, Dolby Vision or PQ. min_luminance, max_luminance: of the
+    display it was graded on, max_content_light, max_average_light: of its brightest pixel and frame, all cd/m2. bit_rate_source:
+    header, tag (the muxer's statistics), measured (all packets counted) or sampled (the first ones counted). attached_picture: a
+    cover, not a film.
     """
 
     index: int
@@ -29,10 +35,13 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None = None
     width: int
     height: int
+    display_width: int
+    display_height: int
     fps: float | None = None
     frame_rate: str | None = None
     aspect_ratio: str | None = None
     sample_aspect_ratio: str | None = None
+    field_order: str | None = None
     pixel_format: str | None = None
     bit_depth: int | None = None
     color_space: str | None = None
@@ -40,6 +49,10 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
     color_transfer: str | None = None
     color_range: str | None = None
     hdr: str | None = None
+    min_luminance: float | None = None
+    max_luminance: float | None = None
+    max_content_light: int | None = None
+    max_average_light: int | None = None
     rotation: int = 0
     bit_rate: int | None = None
     bit_rate_source: str | None = None
@@ -48,6 +61,7 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     default: bool = False
     forced: bool = False
+    dispositions: list[str] = []
     attached_picture: bool = False
 
 
@@ -70,6 +84,7 @@ class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     default: bool = False
     forced: bool = False
+    dispositions: list[str] = []
 
 
 class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +97,7 @@ class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     default: bool = False
     forced: bool = False
+    dispositions: list[str] = []
     hearing_impaired: bool = False
     styled: bool = False
 

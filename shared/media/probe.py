@@ -6,11 +6,13 @@ the formats of `limits.FORMATS` only. What it says on stdout: four bytes of leng
 `ffprobe -of json`, then the image if one was asked for. Nothing of ours is imported but constants: what is imported is waited for.
 """
 
+import contextlib
 import itertools
 import json
 import math
 import re
 import socket
+import struct
 import sys
 import time
 from fractions import Fraction
@@ -36,6 +38,7 @@ _SPACE = {
     11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp",
 }  # fmt: skip
 _RANGE = {1: "tv", 2: "pc"}
+_FIELDS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
 _SIDE_DATA = {
     SideData.MASTERING_DISPLAY_METADATA: "Mastering display metadata",
     SideData.CONTENT_LIGHT_LEVEL: "Content light level metadata",
@@ -44,6 +47,7 @@ _SIDE_DATA = {
     SideData.DOVI_RPU_BUFFER: "Dolby Vision RPU Data",
 }
 _QUESTION_BYTES = 65_536
+_TOLD = re.compile("language|title|bps", re.IGNORECASE)  # of a stream's tags
 _CLOCKWISE = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
 _FURTHER_BACK_S = 10.0
 _FIRST_PACKETS = 200  # read for a stream's first frame, whose side data tells rotation and HDR
@@ -68,7 +72,8 @@ def opened(fd: int) -> Any:
     }
     with av.logging.Capture(local=False) as said:
         try:
-            return av.open("fd:", options=options, metadata_encoding="utf-8", metadata_errors="replace")
+            timeout = (limits.TIMEOUT_S, limits.READ_S)
+            return av.open("fd:", options=options, timeout=timeout, metadata_encoding="utf-8", metadata_errors="replace")
         except av.error.FFmpegError as exc:
             raise _unreadable(exc, said) from exc
 
@@ -99,7 +104,7 @@ def info(question: dict[str, Any]) -> dict[str, Any]:
                 "bit_rate": container.bit_rate or None,
                 "tags": tags,
             },
-            "chapters": [_chapter(chapter) for chapter in container.chapters()],
+            "chapters": [_chapter(chapter) for chapter in container.chapters()[: limits.CHAPTERS]],
             "streams": streams,
             "measured": {},
         }
@@ -107,9 +112,16 @@ def info(question: dict[str, Any]) -> dict[str, Any]:
         if question.get("measure"):
             document["measured"] = _measured(container, streams)
             _read_end(container)
-        complaints = [line.strip(" .\n") for level, _, line in said if level <= av.logging.ERROR and line.strip()]
+        complaints = [_sentence(line) for level, _, line in said if level <= av.logging.ERROR and line.strip()]
+    if not streams:
+        raise Refused("damaged", "No audio or video streams are found in it: the file is damaged.")
     document["complaints"] = list(dict.fromkeys(complaints))[:5]
     return document
+
+
+def _sentence(line: str) -> str:
+    """What FFmpeg's log says in one line, without how often it said so."""
+    return " ".join(line.partition(" (repeated ")[0].split()).rstrip(".!")
 
 
 def _stream(stream: Any) -> dict[str, Any]:
@@ -120,7 +132,7 @@ def _stream(stream: Any) -> dict[str, Any]:
         "codec_name": "unknown" if context is None else context.codec.canonical_name,
         "duration": None if stream.duration is None else float(stream.duration * stream.time_base),
         "disposition": {flag.name: int(bool(stream.disposition & flag)) for flag in type(stream.disposition)},
-        "tags": _tags(stream.metadata),
+        "tags": {name: value for name, value in _tags(stream.metadata).items() if _TOLD.match(name)},
     }
     if context is not None:
         found["profile"] = stream.profile
@@ -137,7 +149,7 @@ def _video(stream: Any, context: Any) -> dict[str, Any]:
         "width": context.width,
         "height": context.height,
         "sample_aspect_ratio": _ratio(stream.sample_aspect_ratio),
-        "display_aspect_ratio": _ratio(stream.display_aspect_ratio),
+        "field_order": _FIELDS.get(context.field_order),
         "pix_fmt": context.pix_fmt,
         "bits_per_raw_sample": max((part.bits for part in context.format.components), default=None) if context.format else None,
         "avg_frame_rate": None
@@ -155,15 +167,22 @@ def _audio(context: Any, codec: str) -> dict[str, Any]:
     return {
         "sample_rate": context.sample_rate,
         "channels": context.layout.nb_channels,
-        "channel_layout": context.layout.name,
-        "bits_per_raw_sample": _sample_bits(codec, bytes(context.extradata or b"")),
+        "channel_layout": None if context.layout.name.endswith(" channels") else context.layout.name,
+        "bits_per_raw_sample": _sample_bits(codec, bytes(context.extradata or b""), context.format and context.format.bits),
     }
 
 
-def _sample_bits(codec: str, extradata: bytes) -> int | None:
-    """Of lossless sound: named by PCM codecs (pcm_s24le), written in FLAC's STREAMINFO (RFC 9639, 8.2)."""
+def _sample_bits(codec: str, extradata: bytes, decoded: int | None) -> int | None:
+    """Of lossless sound: named by PCM codecs (pcm_s24le), in FLAC's STREAMINFO (RFC 9639, 8.2) and ALAC's cookie.
+
+    TrueHD's 24 bits are decoded to 32.
+    """
     if codec == "flac" and len(extradata) >= 34:
         return ((extradata[12] & 1) << 4 | extradata[13] >> 4) + 1
+    if codec == "alac" and len(extradata) >= 36:
+        return extradata[17]
+    if codec in {"truehd", "mlp"}:
+        return {16: 16, 32: 24}.get(decoded or 0)
     named = re.fullmatch(r"pcm_[suf](\d+)(le|be)?", codec)
     return int(named[1]) if named else None
 
@@ -203,10 +222,24 @@ def _look_at_frames(container: Any, streams: list[dict[str, Any]]) -> None:
 
 
 def _side_data(frame: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{"side_data_type": _SIDE_DATA[data.type]} for data in frame.side_data if data.type in _SIDE_DATA]
+    found: list[dict[str, Any]] = []
     if frame.rotation:
         found.append({"side_data_type": "Display Matrix", "rotation": frame.rotation})
+    with contextlib.suppress(ValueError):  # PyAV 18 gives none where one is of a type it has no name for, such as a JPEG's EXIF
+        found += [_told(data) for data in frame.side_data if data.type in _SIDE_DATA]
     return found
+
+
+def _told(data: Any) -> dict[str, Any]:
+    """AVMasteringDisplayMetadata: ten fractions (min, max luminance the last), two flags. AVContentLightMetadata: two numbers."""
+    told: dict[str, Any] = {"side_data_type": _SIDE_DATA[data.type]}
+    raw = bytes(data)
+    if data.type is SideData.MASTERING_DISPLAY_METADATA and len(raw) >= 88 and struct.unpack_from("=i", raw, 84)[0]:
+        low, low_by, high, high_by = struct.unpack_from("=4i", raw, 64)
+        told |= {"min_luminance": f"{low}/{low_by}", "max_luminance": f"{high}/{high_by}"}
+    if data.type is SideData.CONTENT_LIGHT_LEVEL and len(raw) >= 8:
+        told["max_content"], told["max_average"] = struct.unpack_from("=II", raw)
+    return told
 
 
 def _film(container: Any) -> Any:
@@ -256,8 +289,8 @@ def _measured(container: Any, streams: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _read_end(container: Any) -> None:
-    """Read the last packets: where the end is missing, the demuxer complains."""
-    if not container.duration:
+    """Read the last packets: where the end is missing, these two demuxers complain; others would search for it."""
+    if not container.duration or not container.format.name.startswith(("mov,", "matroska,")):
         return
     try:
         container.seek(max(0, container.duration - av.time_base))

@@ -92,17 +92,23 @@ def _video(stream: Mapping[str, Any], measured: Mapping[str, Any]) -> VideoStrea
     rate = _fraction(stream.get("avg_frame_rate")) or _fraction(stream.get("r_frame_rate"))
     cover = _flag(stream, "attached_pic")
     side = [data for data in stream.get("side_data_list", []) if isinstance(data, dict)]
-    counter = next((_number(data["rotation"]) for data in side if "rotation" in data), None) or 0.0
+    told = {name: value for data in side for name, value in data.items()}
+    rotation = -round(_number(told.get("rotation")) or 0.0) % 360
+    sample = _fraction(str(stream.get("sample_aspect_ratio")).replace(":", "/")) or Fraction(1)
+    shown = round(width * sample), height
     return VideoStream(
         **_common(stream),
         **_rate(stream, measured),
         profile=_text(stream.get("profile")),
         width=width,
         height=height,
+        display_width=shown[1] if rotation % 180 else shown[0],
+        display_height=shown[0] if rotation % 180 else shown[1],
         fps=None if rate is None or cover else round(float(rate), 3),
         frame_rate=None if rate is None or cover else f"{rate.numerator}/{rate.denominator}",
-        aspect_ratio=_text(stream.get("display_aspect_ratio")) or _shape(width, height),
+        aspect_ratio=_text(stream.get("display_aspect_ratio")) or _shape(width * sample, height),
         sample_aspect_ratio=_text(stream.get("sample_aspect_ratio")),
+        field_order=_text(stream.get("field_order")),
         pixel_format=_text(stream.get("pix_fmt")),
         bit_depth=_whole(stream.get("bits_per_raw_sample")) or _depth(str(stream.get("pix_fmt") or "")),
         color_space=_text(stream.get("color_space")),
@@ -110,7 +116,11 @@ def _video(stream: Mapping[str, Any], measured: Mapping[str, Any]) -> VideoStrea
         color_transfer=_text(stream.get("color_transfer")),
         color_range=_text(stream.get("color_range")),
         hdr=_hdr(_text(stream.get("color_transfer")), [str(data.get("side_data_type", "")) for data in side]),
-        rotation=-round(counter) % 360,
+        min_luminance=_value(told.get("min_luminance")),
+        max_luminance=_value(told.get("max_luminance")),
+        max_content_light=_whole(told.get("max_content")),
+        max_average_light=_whole(told.get("max_average")),
+        rotation=rotation,
         duration_seconds=_number(stream.get("duration")),
         attached_picture=cover,
     )
@@ -156,6 +166,7 @@ def _common(stream: Mapping[str, Any]) -> dict[str, Any]:
         "title": _text(tags.get("title")),
         "default": _flag(stream, "default"),
         "forced": _flag(stream, "forced"),
+        "dispositions": [name for name, on in stream.get("disposition", {}).items() if on],
     }
 
 
@@ -177,7 +188,7 @@ def _flag(stream: Mapping[str, Any], name: str) -> bool:
 def _channels(count: int | None, layout: str | None) -> str:
     if not count:
         return ""
-    name = _LAYOUTS.get(count) or (layout.split("(")[0] if layout and layout[0].isdigit() else None)
+    name = _LAYOUTS.get(count) or (layout.split("(")[0].capitalize() if layout else None)
     return f"{count} ({name})" if name else str(count)
 
 
@@ -198,10 +209,10 @@ def _depth(pixels: str) -> int | None:
     return int(found[1]) if found else (8 if pixels else None)
 
 
-def _shape(width: int, height: int) -> str | None:
+def _shape(width: Fraction, height: int) -> str | None:
     if not width or not height:
         return None
-    shape = Fraction(width, height)
+    shape = width / height
     return f"{shape.numerator}:{shape.denominator}"
 
 
@@ -214,6 +225,11 @@ def _number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
+
+
+def _value(value: Any) -> float | None:
+    fraction = _fraction(value)
+    return None if fraction is None else float(fraction)
 
 
 def _whole(value: Any) -> int | None:

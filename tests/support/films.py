@@ -62,6 +62,9 @@ def _recipes(place: Path) -> dict[str, list[str]]:
         "prores.mov": [*_video(rate="25", seconds=1), "-c:v", "prores_ks", "-profile:v", "3", "-vendor", "apl0"],
         "surround.m4a": [*_sound(), "-c:a", "aac", "-ac", "6", "-b:a", "256k"],
         "sound.flac": [*_sound(), "-c:a", "flac", "-sample_fmt", "s32", "-metadata", "title=Tone", "-metadata", "artist=Nobody"],
+        "sound.m4a": [*_sound(), "-c:a", "alac", "-sample_fmt", "s32p", "-disposition:a:0", "default+comment"],
+        "quad.wav": [*_sound(), "-af", "pan=quad|c0=c0|c1=c0|c2=c0|c3=c0", "-c:a", "pcm_s24le"],
+        "interlaced.mkv": [*_video("720x576", "25", 1), "-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-top", "1", "-b:v", "2M"],
         "sound.wav": [*_sound(), "-c:a", "pcm_s16le"],
         "cover.mp3": [
             *_sound(), *_video("200x200", "1", 1), "-map", "0:a", "-map", "1:v", "-c:a", "libmp3lame", "-c:v", "mjpeg",
@@ -85,6 +88,7 @@ def _recipes(place: Path) -> dict[str, list[str]]:
 
 NAMES = (
     *("h264.mp4", "hevc10.mkv", "hdr10.mkv", "hlg.mp4", "vp9.webm", "prores.mov", "surround.m4a", "sound.flac", "sound.wav"),
+    *("sound.m4a", "quad.wav", "interlaced.mkv"),
     *("cover.mp3", "subtitles.mkv", "chapters.mkv", "anamorphic.mpg", "stream.ts", "old.avi", "rotated.mp4", "cut.mp4"),
 )
 """Every file that a reader can say something of; `headless.mp4` beside them is too damaged for that."""

@@ -1,6 +1,7 @@
 """Files made to harm: they open nothing else, cost no more than their limits, and leave no child behind."""
 
 import os
+import shutil
 import signal
 import struct
 from collections.abc import Awaitable
@@ -12,7 +13,9 @@ import pytest
 
 from shared.errors import PermanentError
 from shared.media import limits, reader
+from shared.media.model import MediaInfo
 from shared.media.reader import DAMAGED, NOT_MEDIA, TOO_BIG, TOO_LONG, Cost, Readers, Shape
+from tests.support.films import run
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://{target}\n#EXT-X-ENDLIST\n"
 CONCAT = "ffconcat version 1.0\nfile '{target}'\n"
@@ -28,6 +31,14 @@ async def both(file: Path, cost: Cost = Cost()) -> list[str | None]:  # noqa: B0
             await refusal(reader.info(handle, file.name, readers=Readers(cost))),
             await refusal(reader.thumbnail(handle, 5.0, Shape(), readers=Readers(cost))),
         ]
+    finally:
+        os.close(handle)
+
+
+async def told(file: Path) -> MediaInfo:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        return await reader.info(handle, file.name)
     finally:
         os.close(handle)
 
@@ -104,6 +115,50 @@ async def test_an_endless_file_ends(tmp_path: Path) -> None:
 
     assert set(codes) <= {"", NOT_MEDIA, DAMAGED, TOO_LONG, reader.NO_VIDEO}
     assert children() == []
+
+
+async def test_a_good_beginning_before_gigabytes_of_nothing(films: Path, tmp_path: Path) -> None:
+    """What could be read is told; the search for the next packet is given up."""
+    file = tmp_path / "film.mkv"
+    shutil.copyfile(films / "subtitles.mkv", file)
+    os.truncate(file, 3 << 30)
+
+    assert (await told(file)).resolution == "320x180 @ 23.976 FPS"
+
+
+async def test_endless_chapters_are_cut_off(films: Path, tmp_path: Path) -> None:
+    """An answer of several megabytes would not pass between services."""
+    (tmp_path / "chapters.txt").write_text(
+        ";FFMETADATA1\n" + "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={n + 1}\ntitle=x\n" for n in range(1200))
+    )
+    run("-i", films / "h264.mp4", "-i", tmp_path / "chapters.txt", "-map_chapters", "1", "-c", "copy", tmp_path / "film.mkv")
+
+    assert len((await told(tmp_path / "film.mkv")).chapters) == limits.CHAPTERS
+
+
+async def test_side_data_nobody_has_a_name_for(films: Path, tmp_path: Path) -> None:
+    """A JPEG's EXIF, which PyAV does not know: the film is no worse for it, and its orientation counts."""
+    run("-i", films / "h264.mp4", "-frames:v", "1", tmp_path / "plain.jpg")
+    jpeg = (tmp_path / "plain.jpg").read_bytes()
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)  # orientation: a quarter turn
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+    (tmp_path / "turned.jpg").write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+    run("-f", "mjpeg", "-i", tmp_path / "turned.jpg", "-c", "copy", tmp_path / "film.mkv")
+
+    video = (await told(tmp_path / "film.mkv")).video_streams[0]
+    assert (video.width, video.height, video.rotation) == (320, 180, 90)
+
+
+async def test_a_container_of_nothing_is_damaged(tmp_path: Path) -> None:
+    """Seed 002: "No audio/video streams found"."""
+    header = bytes(12) + struct.pack(">II", 1000, 0) + bytes(80)
+    movie = struct.pack(">I4s", 8 + len(header), b"mvhd") + header
+    file = tmp_path / "empty.mp4"
+    file.write_bytes(struct.pack(">I4s4sI", 16, b"ftyp", b"isom", 0) + struct.pack(">I4s", 8 + len(movie), b"moov") + movie)
+
+    with pytest.raises(PermanentError, match="No audio or video streams") as refused:
+        await told(file)
+    assert refused.value.code == DAMAGED
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_low_bit_rates_are_warned_about() -> None:
     assert not quality.rate(1920, 1080, "hevc", 25, 1_800_000).warnings  # 3.0 x 0.6
     assert quality.rate(1920, 1080, "h264", 60, 4_400_000).warnings  # 3.0 x 1.5
     assert not quality.rate(1920, 1080, "h264", 25, None).warnings
+    assert "0.00128 Mbit/s, where 0.4 Mbit/s" in quality.rate(160, 90, "h264", 1, 1_280).warnings[0]
 
 
 def test_the_documented_thresholds_are_the_codes() -> None:
@@ -87,3 +88,13 @@ def test_ffprobes_own_words_are_understood() -> None:
     assert (audio.channel_label, found.other_streams) == ("6 (5.1)", 1)
     assert found.quality is not None
     assert (found.quality.label, found.quality.warnings) == ("High (1080p)", [])
+
+
+@pytest.mark.parametrize(
+    ("channels", "layout", "label"), [(1, None, "1 (Mono)"), (6, "5.1(side)", "6 (5.1)"), (4, "quad", "4 (Quad)"), (3, None, "3")]
+)
+def test_channels_as_people_name_them(channels: int, layout: str | None, label: str) -> None:
+    """Number and layout, where one is known."""
+    stream = {"index": 0, "codec_type": "audio", "codec_name": "aac", "channels": channels, "channel_layout": layout}
+
+    assert reading.read({"format": {}, "streams": [stream]}, name="", size=0, brief=True).channels == label

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: ea300db59835befb
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 23e98877d3779e80
 
 export interface paths {
     "/api/archives": {
@@ -958,6 +958,7 @@ export interface components {
             codec_label: string;
             /** @default false */
             default?: boolean;
+            dispositions?: string[];
             duration_seconds?: number | null;
             /** @default false */
             forced?: boolean;
@@ -1667,6 +1668,7 @@ export interface components {
             codec_label: string;
             /** @default false */
             default?: boolean;
+            dispositions?: string[];
             /** @default false */
             forced?: boolean;
             /** @default false */
@@ -1826,7 +1828,11 @@ export interface components {
             color_transfer?: string | null;
             /** @default false */
             default?: boolean;
+            display_height: number;
+            display_width: number;
+            dispositions?: string[];
             duration_seconds?: number | null;
+            field_order?: string | null;
             /** @default false */
             forced?: boolean;
             fps?: number | null;
@@ -1835,6 +1841,10 @@ export interface components {
             height: number;
             index: number;
             language?: string | null;
+            max_average_light?: number | null;
+            max_content_light?: number | null;
+            max_luminance?: number | null;
+            min_luminance?: number | null;
             pixel_format?: string | null;
             profile?: string | null;
             /** @default 0 */

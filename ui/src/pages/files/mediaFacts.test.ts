@@ -17,8 +17,8 @@ const FILM: MediaInfo = {
     { start_seconds: 60, end_seconds: 65 },
   ],
   video_streams: [
-    { index: 0, codec: "hevc", codec_label: "HEVC", width: 1080, height: 1920, fps: 25, hdr: "HDR10", bit_depth: 10, rotation: 90, default: true },
-    { index: 3, codec: "mjpeg", codec_label: "MJPEG", width: 500, height: 500, attached_picture: true },
+    { index: 0, codec: "hevc", codec_label: "HEVC", width: 1080, height: 1920, display_width: 1920, display_height: 1080, fps: 25, hdr: "HDR10", bit_depth: 10, rotation: 90, default: true },
+    { index: 3, codec: "mjpeg", codec_label: "MJPEG", width: 500, height: 500, display_width: 500, display_height: 500, attached_picture: true },
   ],
   audio_streams: [{ index: 1, codec: "aac", codec_label: "AAC", channel_label: "6 (5.1)", sample_rate: 48_000, bit_rate: 384_000, language: "deu", title: "Kommentar" }],
   subtitle_streams: [{ index: 2, codec: "ass", codec_label: "ASS", styled: true, forced: true, language: "eng" }],
