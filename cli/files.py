@@ -19,6 +19,8 @@ from cli.render import Column
 from cli.watch import watch
 
 FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm")
+MEANT = {"--query": {"ls"}, "--nas": {"ls"}, "--recursive": {"ls", "mkdir", "rm"}, "--overwrite": {"get", "put", "mv"}}
+"""Which options mean something to which actions; elsewhere they are refused, not ignored."""
 CONTENT = "/api/files/content"
 _PART = 16 << 20
 _TRIES = 5
@@ -69,6 +71,9 @@ class Files(Actions):
             raise Failure(Exit.USAGE, f"files knows {', '.join(FILE_ACTIONS)}.")
         if not least <= len(paths) <= most:
             raise Failure(Exit.USAGE, f"files {action} takes {least if least == most else f'{least} or {most}'} paths.")
+        given = {"--query": query is not None, "--nas": nas, "--recursive": recursive, "--overwrite": overwrite}
+        if wrong := [option for option, is_given in given.items() if is_given and action not in MEANT[option]]:
+            raise Failure(Exit.USAGE, f"files {action} does not know {', '.join(wrong)}.")
         with self._client() as client:
             match action:
                 case "ls":
@@ -104,10 +109,11 @@ class Files(Actions):
         """Pack a folder, or list, fetch or cancel packs."""
         if sum(given is not None for given in (path, download, cancel)) > 1:
             raise Failure(Exit.USAGE, "Give a folder, --download or --cancel: one of them.")
+        if output is not None and path is None and download is None:
+            raise Failure(Exit.USAGE, "--output needs a folder to pack, or --download ID.")
         with self._client() as client:
             if cancel is not None:
-                client.write("DELETE", f"/api/files/pack/{_resolve(client, cancel)}")
-                render.talk("Cancelled; the folder is not touched.")
+                _cancel(client, _resolve(client, cancel))
             elif download is not None:
                 _fetch(client, _resolve(client, download), output, as_json=as_json)
             elif path is None:
@@ -192,18 +198,32 @@ def _resolve(client: Client, given: str) -> str:
 def _fetch(client: Client, pack: str, output: str | None, *, as_json: bool) -> None:
     doc = client.read(f"/api/files/pack/{pack}", Pack)
     name = doc.value.output_path or "pack"
-    _get(client, f"/api/files/pack/{pack}/download", name, Path(output) if output else Path(), overwrite=False, as_json=as_json)
+    _get(client, f"/api/files/pack/{pack}/download", name, Path(output) if output else Path(), overwrite=None, as_json=as_json)
+
+
+def _cancel(client: Client, pack: str) -> None:
+    try:
+        client.write("DELETE", f"/api/files/pack/{pack}")
+    except Failure as exc:
+        if exc.exit_code is Exit.USAGE:  # seed 000 has 400 for what is over
+            raise Failure(Exit.CONFLICT, str(exc)) from exc
+        raise
+    render.talk("Cancelled; the folder is not touched.")
 
 
 # Bytes -------------------------------------------------------------------------------------------------------------------------
 
 
-def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bool, as_json: bool) -> None:
-    """Download to a file beside the target, and give it its name when it is whole. Run again, it goes on where it stopped."""
+def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bool | None, as_json: bool) -> None:
+    """Download to a file beside the target, and give it its name when it is whole. Run again, it goes on where it stopped.
+
+    overwrite: None where the command has no such option.
+    """
     if target.is_dir():
         target /= os.path.basename(name.rstrip("/"))  # noqa: PTH119 - the server's path, not one of this machine
     if target.exists() and not overwrite:
-        raise Failure(Exit.CONFLICT, f"{target} is there already: say --overwrite to replace it.")
+        advice = "name another file with --output" if overwrite is None else "say --overwrite to replace it"
+        raise Failure(Exit.CONFLICT, f"{target} is there already: {advice}.")
     etag, total = client.look(address)
     partial = target.with_name(f".{target.name}.{sha256(etag.encode()).hexdigest()[:12]}.part")  # of this very version
     try:

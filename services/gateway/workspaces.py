@@ -100,7 +100,9 @@ class Workspaces:
             except (PermanentError, OSError) as exc:
                 if isinstance(exc, OSError) and exc.errno not in {errno.ENOENT, errno.ELOOP, errno.ENXIO}:
                     raise
-                raise not_found(f"There is no file {path}.") from exc
+                there = handles.lstat(folder, name)
+                more = " It is a folder: pack it to download it." if there and stat.S_ISDIR(there.st_mode) else ""
+                raise not_found(f"There is no file {path}.{more}") from exc
 
     # Changing
 
@@ -157,7 +159,7 @@ class Workspaces:
                 except OSError as exc:
                     if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                         raise
-                    raise conflict(f"{path} is not empty: say `recursive=true` to delete all that is in it.") from exc
+                    raise conflict(f"{path} is not empty: say `recursive` to delete all that is in it.") from exc
                 return gone, None
             aside = uuid4()
             with handles.root(self._service_place(_DELETED)) as deleted:

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from services.gateway import app
+from services.gateway import app, packs
 from services.scanner import browsing
 from shared import mount
 from shared.bus import Bus
@@ -52,6 +52,12 @@ from tests.support.kernel import Kernel, _migrate, eventually
 BASE = "/nas"
 NAS_ID = "6b1f5f0e-57a3-4b0c-9a49-0a4f1f3f1c11"
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No compressor is here that would end a cancelled pack."""
+    monkeypatch.setattr(packs, "CANCEL_SECONDS", 0.1)
 
 
 class Peers:

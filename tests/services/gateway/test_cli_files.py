@@ -58,6 +58,12 @@ async def test_files(ada: Person, shell: Shell, tmp_path: Path) -> None:
     ada.put("empty", b"")
     assert (await shell.run("files", "get", "empty", "--json")).json()["size"] == 0
     assert (await shell.run("files", "get", "none")).code == Exit.NOT_FOUND
+    folder = await shell.run("files", "get", "a")
+    assert (folder.code, "pack it" in folder.err) == (Exit.NOT_FOUND, True)
+    wrong = await shell.run("files", "rm", "--nas", "moved")
+    assert (wrong.code, "--nas" in wrong.err, (ada.root / "moved").exists()) == (Exit.USAGE, True, True), (
+        "never another place's file"
+    )
     assert (await shell.run("files", "put", "nothing-here")).code == Exit.USAGE
     assert (await shell.run("files", "rm", "a")).code == Exit.CONFLICT
     assert (await shell.run("files", "rm", "a", "-r")).code == Exit.OK
@@ -95,7 +101,8 @@ async def test_pack(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path)
     assert (asked.code, "DELETED" in asked.err) == (Exit.OK, True)
     assert asked.json().keys() >= SEED_FIELDS
     assert (await shell.run("pack", "--cancel", asked.json()["id"][:8])).code == Exit.OK
-    assert (await shell.run("pack", "--cancel", asked.json()["id"])).code == Exit.USAGE
+    assert (await shell.run("pack", "--cancel", asked.json()["id"])).code == Exit.CONFLICT
+    assert (await shell.run("pack", "--output", "mine.zip")).code == Exit.USAGE
     kept = await shell.run("pack", "folder", "--keep-source")
     assert "stays" in kept.err
     pack = kept.out.strip()

@@ -272,9 +272,8 @@ async def test_a_cancel_answers_when_nothing_is_left(gateway: Gateway, ada: Pers
     problem(answer, 400, "bad-request")
 
 
-async def test_cancel_pack_task(gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancel_pack_task(gateway: Gateway, ada: Person) -> None:
     """At once while it waits; a running one is asked to stop; 400 when it has ended; 409 while its folder is being deleted."""
-    monkeypatch.setattr(packs, "CANCEL_SECONDS", 0.1)
     ada.put("folder/x")
     pack = await asked(ada)
     answer = await ada.ask("DELETE", f"{PACK}/{pack['id']}")
