@@ -23,7 +23,7 @@ import av.logging
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
 
-from shared.media import limits
+from shared.media import hdr, limits
 
 _TRANSFER = {
     1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100", 10: "log316", 11: "iec61966-2-4",
@@ -423,6 +423,7 @@ def _encoded(frames: list[Any], size: tuple[int, int], tiles: tuple[int, int] | 
     chain = [
         graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)),
         graph.add("scale", f"{across}:{down}:flags=bicubic"),
+        *(graph.add(*told) for told in hdr.filters(int(first.color_trc))),
         *(graph.add("transpose", turn) for turn in turns),
         graph.add("setsar", "1"),
         *([graph.add("tile", f"{tiles[0]}x{tiles[1]}:padding=4:margin=4")] if tiles else []),

@@ -204,18 +204,46 @@ def pixels(file: Path) -> bytes:
         return b"".join(bytes(lines[y * plane.line_size : y * plane.line_size + frame.width * 3]) for y in range(frame.height))
 
 
-@pytest.mark.parametrize("name", ["h264.mp4", "rotated.mp4", "anamorphic.mpg", "hdr10.mkv", "stream.ts"])
+@pytest.mark.parametrize("name", ["h264.mp4", "rotated.mp4", "anamorphic.mpg", "hevc10.mkv", "stream.ts"])
 async def test_a_thumbnail_is_ffmpegs_own_picture(films: Path, tmp_path: Path, name: str) -> None:
     """Upright, with square pixels: the same picture as ffmpeg's, which turns by itself, scaled to the same size."""
     picture = await thumbnail(films / name, 0.0, Shape((320, -1), "png"))
     (tmp_path / "ours.png").write_bytes(picture.image)
     size = f"scale={picture.width}:{picture.height}:flags=bicubic,setsar=1"
     run("-i", films / name, "-frames:v", "1", "-vf", size, "-pix_fmt", "rgb24", tmp_path / "theirs.png")
-    ours, theirs = pixels(tmp_path / "ours.png"), pixels(tmp_path / "theirs.png")
 
-    assert len(ours) == len(theirs) == picture.width * picture.height * 3
-    assert sum(abs(a - b) for a, b in zip(ours[::7], theirs[::7], strict=True)) / len(ours[::7]) < 12
+    assert apart(pixels(tmp_path / "ours.png"), pixels(tmp_path / "theirs.png")) < 12
     assert (picture.width > picture.height) == (name != "rotated.mp4")
+
+
+def apart(ours: bytes, theirs: bytes) -> float:
+    """Of two pictures of one size: how far a value is from the other's, on average."""
+    assert len(ours) == len(theirs)
+    return sum(abs(a - b) for a, b in zip(ours[::7], theirs[::7], strict=True)) / len(ours[::7])
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+async def test_hdr_looks_as_it_should(tmp_path: Path, transfer: str) -> None:
+    """A picture made HDR by ffmpeg's zscale (white at 203 cd/m2) looks as before; its values as they are would be 65 to 85 apart."""
+    picture = ["-f", "lavfi", "-i", "testsrc=size=320x180:rate=1:duration=1"]
+    known = "format=gbrp,setparams=color_primaries=bt709:color_trc=bt709:colorspace=gbr:range=pc"
+    to_light = f"{known},zscale=tin=bt709:pin=bt709:min=gbr:rin=pc:t=linear:npl=203,format=gbrpf32le"
+    to_hdr = f"zscale=tin=linear:pin=bt709:min=gbr:t={transfer}:p=bt2020:m=bt2020nc:r=tv:npl=203,format=yuv420p10le"
+    colors = f"log-level=error:qp=4:colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc"
+    run(*picture, "-frames:v", "1", tmp_path / "sdr.png")
+    run(
+        *picture,
+        "-vf",
+        f"{to_light},{to_hdr}",
+        "-c:v",
+        "libx265",
+        "-x265-params",
+        colors,
+        tmp_path / "hdr.mkv",
+    )
+    (tmp_path / "ours.png").write_bytes((await thumbnail(tmp_path / "hdr.mkv", 0.0, Shape((320, -1), "png"))).image)
+
+    assert apart(pixels(tmp_path / "ours.png"), pixels(tmp_path / "sdr.png")) < 25
 
 
 async def test_each_second_has_its_picture(films: Path) -> None:
