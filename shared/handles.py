@@ -77,6 +77,11 @@ def file(parent: int, name: bytes) -> Iterator[int]:
         os.close(handle)
 
 
+def path_of(handle: int) -> Path:
+    """A path to what is open here, wherever it stands by now: for this process, and for children that inherit the handle."""
+    return Path(f"/proc/self/fd/{handle}")
+
+
 def lstat(parent: int, name: bytes) -> os.stat_result | None:
     """What stands under `name`, links not followed; None when nothing does."""
     with suppress(FileNotFoundError):

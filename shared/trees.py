@@ -34,17 +34,17 @@ class Found(NamedTuple):
 
 
 def walk(top: int, stop: Stop = go_on) -> Iterator[Found]:
-    """Every entry below an open directory, a folder before what it holds. Folders that may not be read are taken as empty.
+    """Every entry below an open directory, a folder before what it holds.
 
-    `entry.stat` works until the next entry is asked for.
+    Folders that may not be read are taken as empty, and so are other file systems. `entry.stat` works until the next entry is asked for.
     """
-    pending = [b""]
+    pending, device = [b""], os.fstat(top).st_dev
     while pending:
         folder = pending.pop()
         stop()
         try:
             with handles.directory(top, folder) as handle, os.scandir(handle) as entries:
-                for entry in entries:
+                for entry in entries if os.fstat(handle).st_dev == device else ():
                     found = Found(folder, entry)
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(found.path)

@@ -5,6 +5,8 @@ destination is new, else one per top entry, after none of their names was found 
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,11 @@ async def extract(work: Work, tools: Tools) -> None:
     assert isinstance(request, ExtractRequest)
     extractor = _Extractor(Desk(work, tools), request)
     await work.advance(Status.RUNNING, "Looking into the archive")
-    finished = await extractor.desk.earlier()
-    if finished is None:
+    earlier = await extractor.desk.earlier()
+    if earlier is None:
         finished = await extractor.unpack()
     else:
+        finished, _ = earlier
         await work.info("extraction_resumed", f"Attempt {finished.attempt} had unpacked everything; it is put in place.")
         await work.advance(Status.VERIFYING, "Putting it in place")
     await extractor.publish(finished)
@@ -56,11 +59,12 @@ class _Extractor:
         desk, work = self.desk, self.work
         await desk.clear()
         sentinel, password = await desk.sentinel(self.request.root), await desk.password()
-        archive = await work.in_thread(self._archive, sentinel)
-        held = await self._look(archive, password)
-        await desk.tools.room.reserve(work, held.total_bytes)
-        await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, held.total_bytes, held.files))
-        extracted = await self._extract(archive, password, held.total_bytes)
+        with ExitStack() as stack:
+            folder = await work.in_thread(stack.enter_context, self._folder(sentinel))
+            held = await self._look(folder, password)
+            await desk.tools.room.reserve(work, held.total_bytes)
+            await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, held.total_bytes, held.files))
+            extracted = await self._extract(folder, password, held.total_bytes)
         faults.point("workspace.created")
 
         await work.advance(Status.VERIFYING, "Looking at what was unpacked")
@@ -76,14 +80,17 @@ class _Extractor:
         await work.info("unpacked", f"{extracted.files:,} files, {extracted.total_bytes:,} bytes, compared with the archive.")
         plan: Plan = await work.in_thread(self._planned, msgspec.to_builtins(result))
         faults.point("workspace.tested")
-        await work.patiently(
-            lambda: work.db.run("plan_publication", work.id, work.attempt, publication.encoded(plan)),
-        )
+        await work.patiently(lambda: self._record(plan))
         faults.point("workspace.recorded")
         return Finished(work.attempt, plan)
 
-    def _archive(self, sentinel: str | None) -> Path:
-        """Where the archive is, once it is known to be a plain file there."""
+    async def _record(self, plan: Plan) -> None:
+        async with self.work.transaction() as session:  # not when the job is another's by now
+            await session.run("plan_publication", self.work.id, self.work.attempt, publication.encoded(plan))
+
+    @contextmanager
+    def _folder(self, sentinel: str | None) -> Iterator[int]:
+        """The open folder that holds the archive, once that is known to be a plain file there."""
         folder, _, name = self.request.path.rpartition("/")
         bench = self.desk.tools.bench
         with bench.opened(self.request.root, self.desk.owner, folder, sentinel) as parent:
@@ -92,19 +99,23 @@ class _Extractor:
                     pass
             except OSError as exc:
                 raise PermanentError(f"There is no file {self.request.path} (any more).", NOT_FOUND) from exc
-        return bench.below(self.request.root, self.desk.owner) / self.request.path
+            yield parent
 
-    async def _look(self, archive: Path, password: str | None) -> "_Wanted":
+    def _archive(self, folder: int) -> Path:
+        return handles.path_of(folder) / self.request.path.rpartition("/")[2]
+
+    async def _look(self, folder: int, password: str | None) -> "_Wanted":
         """Nothing is written for an archive that is to be refused."""
         wanted = _Wanted(self.request.entries)
+        archive, binary = self._archive(folder), self.desk.tools.sevenzip
         stats = await engine.listing(
-            archive, password, self.desk.children, wanted.add, limits=Limits(), binary=self.desk.tools.sevenzip
+            archive, password, self.desk.children, wanted.add, limits=Limits(), inherit=[folder], binary=binary
         )
         if stats.problems and not self.request.entries:
             raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", UNSAFE)
         return wanted
 
-    async def _extract(self, archive: Path, password: str | None, total: int) -> Any:
+    async def _extract(self, folder: int, password: str | None, total: int) -> Any:
         written = [0]
 
         def progress(seen: Progress) -> None:
@@ -114,9 +125,9 @@ class _Extractor:
         entries = [os.fsencode(entry) for entry in self.request.entries]
         # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
         spec = ExtractSpec(password=password, entries=entries, limits=Limits(total_bytes=max(total, _LEAST)))
-        out = self.desk.directory / _OUT
+        archive, out, binary = self._archive(folder), self.desk.directory / _OUT, self.desk.tools.sevenzip
         async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
-            return await engine.extract(archive, out, spec, self.desk.children, progress, binary=self.desk.tools.sevenzip)
+            return await engine.extract(archive, out, spec, self.desk.children, progress, inherit=[folder], binary=binary)
 
     # Put in place -------------------------------------------------------------------------------------------------------------------
 
@@ -151,10 +162,7 @@ class _Extractor:
         return b"new"
 
     async def publish(self, finished: Finished) -> None:
-        lost = await self.desk.put_in_place(finished)
-        if lost:
-            # They were in place when their attempt ended, and somebody has moved or deleted them since.
-            await self.work.warn("moved_meanwhile", f"{len(lost)} of the unpacked entries were moved or deleted meanwhile.")
+        await self.desk.put_in_place(finished)
         await self.desk.finish(finished.plan)
 
 

@@ -5,6 +5,7 @@ again: only when it is still what the manifest says, the archive is recorded wit
 """
 
 import os
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 from services.compressor import publication, workspace
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import digests, faults, manifest
+from shared import digests, faults, handles, manifest
 from shared.archiving import contents, engine
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
@@ -92,18 +93,12 @@ class _Maker:
 
     async def use_earlier(self) -> bool:
         """Go on with what an earlier attempt recorded, when all of it is still there and intact."""
-        finished = await self.desk.earlier()
-        if finished is None:
+        earlier = await self.desk.earlier()
+        if earlier is None:
             return False
-        bench, work = self.desk.tools.bench, self.work
+        (finished, parts), work = earlier, self.work
         work.progress("Checking the archive of an earlier attempt")
         recorded = await work.patiently(lambda: work.db.rows("archives_of", work.id))
-        parts = await work.in_thread(
-            publication.located, self.desk.workspace, bench.attempt(work.id, finished.attempt), finished.plan
-        )
-        if not recorded or parts is None:
-            await self.desk.withdraw(finished)
-            return False
         size, sha256 = recorded[0]["size"], recorded[0]["sha256"]
         if not await work.in_thread(workspace.is_intact, parts, size, sha256, work.stop):
             await work.warn("archive_damaged", "The archive of an earlier attempt is not what was recorded; it is made again.")
@@ -126,7 +121,7 @@ class _Maker:
         await desk.tools.room.reserve(work, held.total_bytes)
         for warning in held.warnings:
             await work.warn("preflight", warning)
-        parts = await self._create(held, password)
+        parts = await self._create(sentinel, held, password)
         faults.point("workspace.created")
 
         await work.advance(Status.VERIFYING, "Testing the archive")
@@ -147,10 +142,9 @@ class _Maker:
     def _shown(self) -> str:
         return f"{self.wish.directory}/{self.wish.file_name}".lstrip("/")
 
-    @property
-    def _base(self) -> Path:
-        below = self.desk.tools.bench.below(self.request.root, self.desk.owner)
-        return below / self.wish.base if self.wish.base else below
+    def _base(self, sentinel: str | None) -> AbstractContextManager[int]:
+        """The open folder that holds what is to be packed."""
+        return self.desk.tools.bench.opened(self.request.root, self.desk.owner, self.wish.base, sentinel)
 
     async def _look(self, sentinel: str | None) -> Contents:
         """The manifest: every entry with its identity and checksums."""
@@ -169,10 +163,10 @@ class _Maker:
 
     def _contents(self, sentinel: str | None, read: Any) -> Contents:
         names = [os.fsencode(name) for name in self.wish.names]
-        with self.desk.tools.bench.opened(self.request.root, self.desk.owner, self.wish.base, sentinel):
-            return contents.manifest(self._base, names, self.work.stop, read, sha256=self.emptying)
+        with self._base(sentinel) as base:
+            return contents.manifest(handles.path_of(base), names, self.work.stop, read, sha256=self.emptying)
 
-    async def _create(self, held: Contents, password: str | None) -> list[Path]:
+    async def _create(self, sentinel: str | None, held: Contents, password: str | None) -> list[Path]:
         wish, work = self.wish, self.work
         spec = CreateSpec(format=wish.format, level=wish.level, password=password, volume_bytes=wish.volume_bytes)
         names = [os.fsencode(name) for name in wish.names]
@@ -182,20 +176,23 @@ class _Maker:
             work.progress("Packing", done, held.total_bytes, 0.2 + seen.percent / 100 * 0.8)
 
         written = _Written(self.desk.directory)
-        async with self.desk.tools.room.using(work, held.total_bytes, written):
-            try:
-                return await engine.create(
-                    self._base,
-                    names,
-                    self.desk.directory,
-                    f"archive.{wish.format}",
-                    spec,
-                    self.desk.children,
-                    progress,
-                    binary=self.desk.tools.sevenzip,
-                )
-            except SourceInUse as exc:
-                raise workspace.in_use(exc) from exc
+        try:
+            async with self.desk.tools.room.using(work, held.total_bytes, written):
+                with ExitStack() as stack:
+                    base = await work.in_thread(stack.enter_context, self._base(sentinel))
+                    return await engine.create(
+                        handles.path_of(base),
+                        names,
+                        self.desk.directory,
+                        f"archive.{wish.format}",
+                        spec,
+                        self.desk.children,
+                        progress,
+                        inherit=[base],
+                        binary=self.desk.tools.sevenzip,
+                    )
+        except SourceInUse as exc:
+            raise workspace.in_use(exc) from exc
 
     async def _test(self, parts: list[Path], held: Contents, password: str | None) -> None:
         """An archive is good when it can be unpacked AND holds exactly what the manifest says."""
@@ -215,9 +212,9 @@ class _Maker:
         """The source must still be what it was when the manifest was made."""
 
         def changes() -> list[str]:
-            with self.desk.tools.bench.opened(self.request.root, self.desk.owner, self.wish.base, sentinel):
+            with self._base(sentinel) as base:
                 names = [os.fsencode(name) for name in self.wish.names]
-                return manifest.changes(held.entries, contents.entries(self._base, names, self.work.stop))
+                return manifest.changes(held.entries, contents.entries(handles.path_of(base), names, self.work.stop))
 
         self.work.progress("Looking at the files again")
         try:
@@ -321,15 +318,13 @@ class _Maker:
 
     async def _publish(self, finished: Finished) -> None:
         try:
-            lost = await self.desk.put_in_place(finished)
+            await self.desk.put_in_place(finished)
         except PermanentError as exc:
             if not (workspace.is_taken(exc) and self.wish.unique):
                 raise
             # Somebody took the name since it was chosen. The archive is good: it gets the next one.
             finished = await self._rename(finished)
-            lost = await self.desk.put_in_place(finished)
-        if lost:
-            raise TransientError("The archive vanished before it had its name.", Operation.COMPRESSION)
+            await self.desk.put_in_place(finished)
         await self.work.info("published", f"The archive is {finished.plan.result['output_path']}.")
         await self.desk.finish(finished.plan, empty_source=self.emptying)
 

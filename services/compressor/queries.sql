@@ -128,6 +128,10 @@ SELECT attempt, plan FROM publications WHERE job_id = $1
 -- All of it is in place, or out of it again. $1 job.
 DELETE FROM publications WHERE job_id = $1
 
+-- forget_attempt_of --
+-- What one attempt was putting in place is out of it again. $1 job, $2 attempt.
+DELETE FROM publications WHERE job_id = $1 AND attempt = $2
+
 -- record_result --
 -- What came of a workspace job. $1 job, $2 attempt, $3 result.
 UPDATE jobs SET result = $3 WHERE id = $1 AND attempt = $2

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import os
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -103,9 +104,11 @@ class Looking:
 
     async def plan_extraction(self, asked: PlanExtraction) -> PlannedExtraction:
         sentinel = await self._sentinel(asked.root)
-        size = (await asyncio.to_thread(self._file, asked.root, asked.owner, asked.path, sentinel)).st_size
+        with ExitStack() as stack:
+            opened = self._opened(asked.root, asked.owner, asked.path, sentinel)
+            _, facts = await asyncio.to_thread(stack.enter_context, opened)
         await asyncio.to_thread(existing, self._bench.workspace(asked.owner), asked.destination)
-        return PlannedExtraction(size)
+        return PlannedExtraction(facts.st_size)
 
     # Inside an archive -----------------------------------------------------------------------------------------------------------------
 
@@ -130,18 +133,20 @@ class Looking:
     async def _listing(self, root: Root, owner: UUID, path: str, password: str | None) -> Listing:
         sentinel = await self._sentinel(root)
         async with self._turns[owner]:
-            facts = await asyncio.to_thread(self._file, root, owner, path, sentinel)
-            key = (root, owner, path, password, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-            if key not in self._kept:
-                self._kept[key] = await self._read(self._bench.below(root, owner) / path, password)
-                self._forget()
+            with ExitStack() as stack:
+                folder, facts = await asyncio.to_thread(stack.enter_context, self._opened(root, owner, path, sentinel))
+                key = (root, owner, path, password, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+                if key not in self._kept:
+                    self._kept[key] = await self._read(folder, path.rpartition("/")[2], password)
+                    self._forget()
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    async def _read(self, archive: Path, password: str | None) -> Listing:
+    async def _read(self, folder: int, name: str, password: str | None) -> Listing:
         members: list[Member] = []
+        limits, archive = Limits(seconds=45), handles.path_of(folder) / name
         stats = await engine.listing(
-            archive, password, Children(), members.append, limits=Limits(seconds=45), binary=self._sevenzip
+            archive, password, Children(), members.append, limits=limits, inherit=[folder], binary=self._sevenzip
         )
         return Listing(members, stats)
 
@@ -155,14 +160,17 @@ class Looking:
         found = await self._db.value("nas_sentinel", str(self._bench.nas))
         return None if found is None else str(found)
 
-    def _file(self, root: Root, owner: UUID, path: str, sentinel: str | None) -> os.stat_result:
+    @contextmanager
+    def _opened(self, root: Root, owner: UUID, path: str, sentinel: str | None) -> Iterator[tuple[int, os.stat_result]]:
+        """The folder that holds a file, and what the file is."""
         folder, _, name = path.rpartition("/")
         with self._bench.opened(root, owner, folder, sentinel) as parent:
             try:
                 with handles.file(parent, os.fsencode(name)) as file:
-                    return os.fstat(file)
+                    facts = os.fstat(file)
             except (OSError, PermanentError) as exc:
                 raise PermanentError(f"There is no file {path}.", NOT_FOUND) from exc
+            yield parent, facts
 
 
 def page(members: list[Member], q: str | None, limit: int, offset: int) -> ArchiveListing:

@@ -38,10 +38,6 @@ class Workbench(msgspec.Struct, frozen=True):
     def workspace(self, owner: UUID) -> Path:
         return places.workspace(self.workspaces, owner)
 
-    def below(self, root: Root, owner: UUID) -> Path:
-        """What a request's paths are relative to."""
-        return self.nas if root is Root.NAS else self.workspace(owner)
-
     @contextmanager
     def opened(self, root: Root, owner: UUID, path: str, sentinel: str | None) -> Iterator[int]:
         """Open a folder for reading. sentinel: the id of the NAS that belongs there, for `Root.NAS`.

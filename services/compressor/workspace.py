@@ -76,10 +76,22 @@ class Desk:
 
     # What an earlier attempt finished ------------------------------------------------------------------------------------------------
 
-    async def earlier(self) -> "Finished | None":
-        """What an earlier attempt was putting in place when it ended; None: nothing, or nothing that can be used."""
+    async def earlier(self) -> "tuple[Finished, list[Path]] | None":
+        """What an earlier attempt was putting in place when it ended, and where its pieces are.
+
+        None: nothing. Where a piece is nowhere (its directory was removed, or somebody moved it), the others are taken back.
+        """
         row = await self.work.patiently(lambda: self.work.db.row("publication", self.work.id))
-        return None if row is None else Finished(row["attempt"], publication.decoded(row["plan"]))
+        if row is None:
+            return None
+        finished = Finished(row["attempt"], publication.decoded(row["plan"]))
+        directory = self.tools.bench.attempt(self.work.id, finished.attempt)
+        pieces = await self.work.in_thread(publication.located, self.workspace, directory, finished.plan)
+        if pieces is None:
+            await self.work.warn("pieces_lost", f"What attempt {finished.attempt} had finished is not all there; it is made again.")
+            await self.withdraw(finished)
+            return None
+        return finished, pieces
 
     async def withdraw(self, finished: "Finished") -> None:
         """Take back what an unusable earlier attempt put in place."""
@@ -87,13 +99,14 @@ class Desk:
 
     # Putting in place ----------------------------------------------------------------------------------------------------------------
 
-    async def put_in_place(self, finished: "Finished") -> list[publication.Piece]:
-        """Rename everything to where people find it. Raises as `publication.publish`."""
+    async def put_in_place(self, finished: "Finished") -> None:
+        """Rename everything to where people find it. Raises as `publication.publish`, TransientError when a piece is nowhere."""
         attempt = self.tools.bench.attempt(self.work.id, finished.attempt)
         self.work.progress("Putting it in place", fraction=1.0)
         lost = await self.work.in_thread(publication.publish, self.workspace, attempt, finished.plan)
         faults.point("workspace.published")
-        return lost
+        if lost:
+            raise TransientError(f"{len(lost)} finished files or folders vanished on their way into place.", Operation.COMPRESSION)
 
     async def finish(self, plan: Plan, operation: str = "Completed", *, empty_source: bool = False) -> None:
         """The job's result; then it is over, or its source is to be emptied."""
@@ -124,13 +137,15 @@ InThread = Callable[..., Awaitable[Any]]
 
 async def withdraw(db: Any, bench: Workbench, job: Any, attempt: int, plan: Plan, in_thread: InThread) -> None:
     """Move what a job put in place out of sight, and forget its plan; what people changed there meanwhile stays and is named."""
-    aside = bench.attempt(job["id"], attempt)
-    stay = await in_thread(publication.take_back, bench.workspace(job["created_by_id"]), aside, plan)
+    aside, owner = bench.attempt(job["id"], attempt), job["created_by_id"]
+    async with db.transaction() as session:
+        await session.run("lock_names", owner)  # whoever renames or deletes something there has done so, or waits
+        stay = await in_thread(publication.take_back, bench.workspace(owner), aside, plan)
     if stay:
         names = ", ".join(os.fsdecode(name) for name in stay[:20])
         message = f"Left where it is, because it was changed there: {names}."
         await db.value("log", job["id"], "WARNING", "left_in_place", message.encode(errors="replace").decode(), None)
-    await db.run("forget_publication", job["id"])
+    await db.run("forget_attempt_of", job["id"], attempt)
 
 
 def is_intact(parts: Sequence[Path], size: int, sha256: str, stop: Callable[[], None]) -> bool:

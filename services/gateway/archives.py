@@ -9,7 +9,8 @@ from services.gateway import audit
 from services.gateway.audit import Deed
 from services.gateway.config import Configuration
 from services.gateway.peers import Peers
-from services.gateway.refusals import bad_request, forbidden
+from services.gateway.refusals import bad_request
+from services.gateway.rights import refuse_nas
 from services.gateway.room import Room
 from services.gateway.schemas_archives import ArchiveRequest, ExtractionRequest
 from services.gateway.security import Identity
@@ -103,9 +104,7 @@ class Archives:
     async def readable(self, who: Identity, root: str) -> Root:
         """The root, when this user may read there. Raises ProblemError 403."""
         if root == Root.NAS:
-            allowed = (await self._configuration.read()).nas_browsing
-            if allowed == "nobody" or (allowed == "admins" and not who.is_admin):
-                raise forbidden("You may not look into NAS folders here (setting nas_browsing).")
+            refuse_nas(who, (await self._configuration.read()).nas_browsing)
         return Root(root)
 
 

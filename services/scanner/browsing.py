@@ -1,6 +1,7 @@
 """Looking at folders of the NAS for people: read only, below the base, links never followed, and only while it is really mounted."""
 
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,22 +19,26 @@ _NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 @contextmanager
 def opened(base: Path, nas_id: str, path: str) -> Iterator[int]:
-    """A folder below the mounted base. Raises PermanentError (code "not-found") where none is, Waiting while the NAS is not there."""
-    relative = plain(path).encode()
+    """A folder below the mounted base, on its file system.
+
+    Raises PermanentError (code "not-found") where none is, Waiting while the NAS is not there.
+    """
     with mount.opened(base) as top, ExitStack() as stack:
         mount.check_mounted(top, base, nas_id)
         try:
-            folder = stack.enter_context(handles.directory(top, relative))
+            folder = stack.enter_context(handles.directory(top, os.fsencode(path)))
         except OSError as exc:
             if exc.errno in _NO_FOLDER:
                 raise PermanentError(f"There is no folder {path or '/'} on the NAS.", NOT_FOUND) from exc
             raise _refused(exc, path) from exc
+        if not mount.same_device(top, folder):
+            raise PermanentError(f"{path} is on another file system, which is mounted into the NAS.", NOT_FOUND)
         yield folder
 
 
 def browse(base: Path, nas_id: str, question: Browse) -> Page:
     """One page of a folder. Raises as `opened`."""
-    with opened(base, nas_id, question.path) as folder:
+    with opened(base, nas_id, plain(question.path)) as folder:
         try:
             return listing.listed(folder, plain(question.path), question.wanted)
         except OSError as exc:
@@ -42,7 +47,7 @@ def browse(base: Path, nas_id: str, question: Browse) -> Page:
 
 def measure(base: Path, nas_id: str, question: MeasureFolder) -> FolderMeasured:
     """How much is in a folder. Raises as `opened`, TransientError when adding up takes too long for a question."""
-    with opened(base, nas_id, question.path) as folder:
+    with opened(base, nas_id, plain(question.path)) as folder:
         try:
             found = trees.measure(folder, _within(_MEASURE_SECONDS))
         except OSError as exc:

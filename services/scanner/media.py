@@ -11,8 +11,9 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
+from services.scanner import browsing
 from services.scanner.catalog import Catalog
-from shared import handles, mount, places
+from shared import handles, places
 from shared.bus import Bus
 from shared.errors import NOT_FOUND, PermanentError, Waiting
 from shared.media import limits, reader
@@ -159,23 +160,23 @@ class Media:
     @contextmanager
     def _opened(self, place: Place, sentinel: str | None) -> Iterator[int]:
         """The open file. Raises PermanentError "not-found" where no regular file has that path, Waiting without the NAS."""
+        path = places.plain(place.path)
+        above, _, name = path.rpartition("/")
         with ExitStack() as stack:
             if place.root is Root.NAS:
-                base = self._base
-                mount.check_mounted(stack.enter_context(mount.opened(base)), base, str(sentinel))
+                folder = stack.enter_context(browsing.opened(self._base, str(sentinel), above))
             else:
                 if place.owner is None:
                     raise PermanentError("Whose workspace is not said.")
-                base = places.workspace(self._workspaces, place.owner)
-            yield stack.enter_context(_file(base, place.path))
+                folder = stack.enter_context(places.opened(places.workspace(self._workspaces, place.owner), above))
+            yield stack.enter_context(_file(folder, name, path))
 
 
 @contextmanager
-def _file(base: Path, path: str) -> Iterator[int]:
+def _file(folder: int, name: str, path: str) -> Iterator[int]:
     with ExitStack() as stack:
-        folder, name = stack.enter_context(places.parent_of(base, path))
         try:
-            handle = stack.enter_context(handles.file(folder, name))
+            handle = stack.enter_context(handles.file(folder, os.fsencode(name)))
         except OSError as exc:
             raise PermanentError(f"There is no file {path}, or it may not be read: {exc.strerror}.", NOT_FOUND) from exc
         except PermanentError as exc:

@@ -10,14 +10,13 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from services.scanner import discovery
+from services.scanner import browsing, discovery
 from services.scanner.catalog import Catalog
-from shared import handles, log, mount, walking
-from shared.errors import NOT_FOUND, Cancelled, PermanentError
+from shared import handles, log, walking
+from shared.errors import Cancelled, PermanentError
 from shared.manifest import Entry, printable
 from shared.media import limits, reader
 from shared.media.reader import Readers
@@ -218,18 +217,8 @@ class Previews:
         with self._opened(levels, sentinel):
             return
 
-    @contextmanager
-    def _opened(self, levels: tuple[str, str, str], sentinel: str) -> Iterator[int]:
-        with ExitStack() as stack:
-            base = stack.enter_context(mount.opened(self._base))
-            mount.check_mounted(base, self._base, sentinel)
-            try:
-                handle = stack.enter_context(handles.directory(base, os.fsencode("/".join(levels))))
-            except OSError as exc:
-                raise PermanentError(
-                    f"There is no folder {'/'.join(levels)}, or it may not be read: {exc.strerror}.", NOT_FOUND
-                ) from exc
-            yield handle
+    def _opened(self, levels: tuple[str, str, str], sentinel: str) -> AbstractContextManager[int]:
+        return browsing.opened(self._base, sentinel, "/".join(levels))
 
     def _walk(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
         tally, name = look.tally, os.fsencode(levels[2])

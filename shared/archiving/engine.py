@@ -3,13 +3,16 @@
 No database, no NATS. `create` leaves untested files; they are good when `verify` found no difference to the manifest. Everything
 that can be refused is refused with a PermanentError whose `code` is one of shared/archiving/formats.py. Cancelling a task that runs
 one of these functions ends its child processes and removes what it wrote.
+
+`inherit`: open directories that a path goes through (`handles.path_of`), so that what was looked at is what is read. An archive and
+its volumes are opened there with links not followed.
 """
 
 import asyncio
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,6 +112,7 @@ async def create(
     children: Children,
     on_progress: OnProgress,
     *,
+    inherit: Sequence[int] = (),
     binary: Path | None = None,
 ) -> list[Path]:
     """Pack what stands at `names` below `base`, under these names; return the new, untested files in `output_dir`, in order.
@@ -121,7 +125,7 @@ async def create(
     before = set(output_dir.iterdir())
     try:
         if spec.format.is_tar:
-            return [await _make_tar(base, wanted, output_dir / file_name, spec, children, on_progress)]
+            return [await _make_tar(base, wanted, output_dir / file_name, spec, children, on_progress, inherit)]
         return await _pack(base, wanted, output_dir, file_name, spec, children, on_progress, binary)
     except BaseException:
         for path in set(output_dir.iterdir()) - before:  # killed, 7-Zip leaves it behind
@@ -162,10 +166,17 @@ def _volumes(plain: Path) -> list[Path]:
 
 
 async def _make_tar(
-    base: Path, names: list[bytes], output: Path, spec: CreateSpec, children: Children, on_progress: OnProgress
+    base: Path,
+    names: list[bytes],
+    output: Path,
+    spec: CreateSpec,
+    children: Children,
+    on_progress: OnProgress,
+    inherit: Sequence[int],
 ) -> Path:
     request = protocol.MakeTar(base=str(base), names=names, output=str(output), format=spec.format, level=spec.level)
-    await _ask(request, children, f"Packing {output.name}", protocol.Made, on_progress=on_progress)
+    what, rlimits = f"Packing {output.name}", sevenzip.making_rlimits()
+    await _ask(request, children, what, protocol.Made, on_progress=on_progress, inherit=inherit, rlimits=rlimits)
     return output
 
 
@@ -220,32 +231,32 @@ async def listing(
     on_entry: Callable[[Member], None],
     *,
     limits: Limits | None = None,
+    inherit: Sequence[int] = (),
     binary: Path | None = None,
 ) -> Stats:
     """Hand every entry to `on_entry`, in the archive's order; return the figures. Raises as `check`."""
-    scanned = await _scan(archive, children, on_entry, contents_too=False, password=password, binary=binary, limits=limits)
-    return _stats(archive, scanned)
+    return _stats(
+        await _scan(
+            archive, children, on_entry, contents_too=False, password=password, binary=binary, limits=limits, inherit=inherit
+        )
+    )
 
 
 async def inspect(archive: Path, password: str | None, limits: Limits, children: Children, *, binary: Path | None = None) -> Stats:
     """The figures of an archive, nothing unpacked to disk. A tar or single stream is read to its end for them. Raises as `check`."""
-    return _stats(
-        archive, await _scan(archive, children, None, contents_too=False, password=password, binary=binary, limits=limits)
-    )
+    return _stats(await _scan(archive, children, None, contents_too=False, password=password, binary=binary, limits=limits))
 
 
-def _stats(archive: Path, scanned: protocol.Scanned) -> Stats:
-    parts = sevenzip.volumes(archive)
-    compressed = sum(part.stat().st_size for part in parts)
+def _stats(scanned: protocol.Scanned) -> Stats:
     return Stats(
         format=scanned.format,
         entries=scanned.entries,
         files=scanned.files,
         original_size=scanned.original_size,
-        compressed_size=compressed,
-        ratio=ratio(scanned.original_size, compressed),
+        compressed_size=scanned.packed_bytes,
+        ratio=ratio(scanned.original_size, scanned.packed_bytes),
         encrypted=scanned.encrypted,
-        volumes=len(parts),
+        volumes=scanned.volumes,
         problems=scanned.problems,
     )
 
@@ -259,6 +270,7 @@ async def _scan(
     password: str | None,
     binary: Path | None,
     limits: Limits | None = None,
+    inherit: Sequence[int] = (),
     on_progress: OnProgress | None = None,
 ) -> protocol.Scanned:
     request = protocol.Scan(
@@ -276,6 +288,7 @@ async def _scan(
         protocol.Scanned,
         on_entry=on_entry,
         on_progress=on_progress,
+        inherit=inherit,
         limits=request.limits,
     )
 
@@ -284,7 +297,14 @@ async def _scan(
 
 
 async def extract(
-    archive: Path, into: Path, spec: ExtractSpec, children: Children, on_progress: OnProgress, *, binary: Path | None = None
+    archive: Path,
+    into: Path,
+    spec: ExtractSpec,
+    children: Children,
+    on_progress: OnProgress,
+    *,
+    inherit: Sequence[int] = (),
+    binary: Path | None = None,
 ) -> Extracted:
     """Unpack into `into`, which is made, or is empty; the caller renames it, or what is in it, into place.
 
@@ -303,9 +323,8 @@ async def extract(
         entries=list(spec.entries),
     )
     try:
-        return await _ask(
-            request, children, f"Unpacking {archive.name}", protocol.Extracted, on_progress=on_progress, limits=spec.limits
-        )
+        what, limits = f"Unpacking {archive.name}", spec.limits
+        return await _ask(request, children, what, protocol.Extracted, on_progress=on_progress, inherit=inherit, limits=limits)
     except BaseException:
         walking.remove_tree(into, lambda: None)
         raise
@@ -350,7 +369,9 @@ async def _ask(
     *,
     on_entry: Callable[[Member], None] | None = None,
     on_progress: OnProgress | None = None,
+    inherit: Sequence[int] = (),
     limits: Limits | None = None,
+    rlimits: Mapping[int, int] | None = None,
 ) -> _T:
     """Run a worker and return its last answer; its failure is raised here as what it was there."""
     ear = _Ear(on_entry, on_progress)
@@ -360,8 +381,9 @@ async def _ask(
                 [sys.executable, "-I", "-m", "shared.archiving.worker"],
                 stdin=protocol.ENCODER.encode(request),
                 on_stdout=ear.hear,
-                limits=_rlimits(limits) if limits else None,
+                limits=_rlimits(limits) if limits else rlimits,
                 env={"TZ": "UTC", "PATH": os.defpath, "PYTHONUTF8": "1"},
+                pass_fds=inherit,
             )
     except TimeoutError:
         raise PermanentError(

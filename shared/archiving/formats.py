@@ -78,16 +78,22 @@ _ARCHIVES = {
 
 def detect(path: Path) -> Format:
     """What a file is. Raises PermanentError "unknown-format" for what we do not open, OSError when it cannot be read."""
-    with handles.root(path.parent) as parent, handles.file(parent, os.fsencode(path.name)) as file:
-        head = os.pread(file, _HEAD, 0)
-        found = of_head(head)
-        if found is None and _ends_as_zip(os.pread(file, _TAIL, max(0, os.fstat(file).st_size - _TAIL))):
-            found = Format.ZIP
+    name = os.fsencode(path.name)
+    with handles.root(path.parent) as parent, handles.file(parent, name) as file:
+        return of_file(file, name)
+
+
+def of_file(file: int, name: bytes) -> Format:
+    """What an open file is. Raises as `detect`."""
+    head = os.pread(file, _HEAD, 0)
+    found = of_head(head)
+    if found is None and _ends_as_zip(os.pread(file, _TAIL, max(0, os.fstat(file).st_size - _TAIL))):
+        found = Format.ZIP
     if found is None:
-        name = printable(os.fsencode(path.name))
+        number = name.rpartition(b".")[2]
         what = "it is empty" if not head else "it is none of zip, 7z, rar, tar, gz, bz2, xz, zst"
-        hint = " Of several volumes choose the first." if path.suffix[1:].isdigit() and path.suffix != ".001" else ""
-        raise PermanentError(f"{name} is not an archive that can be opened here: {what}.{hint}", UNKNOWN_FORMAT)
+        hint = " Of several volumes choose the first." if number.isdigit() and number != b"001" else ""
+        raise PermanentError(f"{printable(name)} is not an archive that can be opened here: {what}.{hint}", UNKNOWN_FORMAT)
     return found
 
 

@@ -88,13 +88,18 @@ class Doing(msgspec.Struct, frozen=True, tag=True):
 
 
 class Scanned(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Figures of a whole archive. entries: members; files: those that are no directories. problems: why it would not be unpacked."""
+    """Figures of a whole archive. entries: members; files: those that are no directories. packed_bytes: of all its volumes.
+
+    problems: why it would not be unpacked.
+    """
 
     format: str
     entries: int
     files: int
     original_size: int
     encrypted: bool
+    packed_bytes: int
+    volumes: int
     problems: list[str]
 
 

@@ -8,12 +8,12 @@ that runs one of these functions ends 7-Zip and removes what it wrote.
 import importlib.util
 import os
 import re
+import resource
 import shutil
 import struct
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from itertools import count, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,10 @@ _TICKS = 10**7  # 100 ns each, per second
 _DAYS_TO_1970 = date(1970, 1, 1).toordinal()
 _QUIET = ("-bb0", "-bso0", "-bsp1", "-bse2")
 _MAX_DIFFERENCES = 20
+# Level 9 alone takes dictionaries of 256 MiB, each of which costs 2.8 GB to fill: 64 MiB cost 0.8 GB, and little of the ratio.
+_BIGGEST_DICTIONARY = "-md=64m"
+_BIG_DICTIONARIES_FROM = 7
+_PACKING_BYTES = 2 << 30
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 
 
@@ -128,10 +132,13 @@ class SevenZip:
             options.append("-mtp=1")  # UTC seconds, which every tool reads; 7-Zip's own default only 7-Zip
         if password is not None:
             options += ["-p", "-mhe=on" if archive_type == "7z" else "-mem=AES256"]
+        if archive_type == "7z" and level >= _BIG_DICTIONARIES_FROM:
+            options.append(_BIGGEST_DICTIONARY)
         if volume_bytes is not None:
             options.append(f"-v{volume_bytes}b")
+        options.append(f"-mmemuse={packing_bytes()}b")  # 7-Zip takes as many threads as fit, one at least
         argv = [*self._argv("a", *options, "--", output), *names]
-        _check(await self._talk(argv, on_progress, password, cwd=str(base)), what)
+        _check(await self._talk(argv, on_progress, password, cwd=str(base), limits=making_rlimits()), what)
 
     async def check(self, archive: Path, password: str | None, on_progress: OnProgress) -> None:
         """As `test`, for an archive of a person. Raises PermanentError with the code of what is wrong."""
@@ -168,7 +175,14 @@ class SevenZip:
     async def _run(self, arguments: Sequence[str | Path], on_progress: OnProgress, what: str) -> None:
         _check(await self._talk(self._argv(*arguments), on_progress, None), what)
 
-    async def _talk(self, argv: Sequence[bytes], on_progress: OnProgress, password: str | None, cwd: str | None = None) -> Outcome:
+    async def _talk(
+        self,
+        argv: Sequence[bytes],
+        on_progress: OnProgress,
+        password: str | None,
+        cwd: str | None = None,
+        limits: Mapping[int, int] | None = None,
+    ) -> Outcome:
         parser = ProgressParser()
 
         def hear(chunk: bytes) -> None:
@@ -176,7 +190,7 @@ class SevenZip:
                 on_progress(progress)
 
         stdin = None if password is None else password.encode() + b"\n"  # asked for on stdin: arguments are everybody's to read
-        outcome = await self._children.run(argv, on_stdout=hear, env=_environment(), stdin=stdin, cwd=cwd)
+        outcome = await self._children.run(argv, on_stdout=hear, env=_environment(), stdin=stdin, cwd=cwd, limits=limits)
         if outcome.clean:
             on_progress(parser.done())  # its own last word may be 95 %
         return outcome
@@ -194,6 +208,16 @@ def _passes(source: Path) -> Iterator[list[str]]:  # noqa: ARG001 - adaptive com
     -snl links as links; -sse fails on an unreadable file; -spd no wildcards, a folder may be called `st*r`.
     """
     yield ["-t7z", "-mx1", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET]
+
+
+def packing_bytes() -> int:
+    """Memory that packing may plan with: a quarter of the machine's, 2 GiB at most."""
+    return min(_PACKING_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+
+
+def making_rlimits() -> dict[int, int]:
+    """For processes that pack, as a net below what they plan with: twice `_PACKING_BYTES` of data, no core dumps."""
+    return {resource.RLIMIT_DATA: 2 * _PACKING_BYTES, resource.RLIMIT_CORE: 0}
 
 
 def _environment() -> dict[str, str]:
@@ -233,25 +257,6 @@ def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentErr
         return PermanentError(f"{name} needs more memory to be unpacked than is allowed.", formats.TOO_BIG)
     what = outcome.complaint() if said else "its headers contradict each other"
     return PermanentError(f"{name} is damaged: {what}.", formats.DAMAGED)
-
-
-def volumes(path: Path) -> list[Path]:
-    """The files that make up an archive, itself, or `.001`, `.002`; `.part1.rar`, `.part2.rar`; `.rar`, `.r00`; `.z01`, `.zip`."""
-    name = path.name
-    if name.endswith(".001"):
-        return [path, *_numbered(path, 2, lambda number: f"{name[:-3]}{number:03}")]
-    if parts := re.fullmatch(r"(.*\.part)(0*1)(\.rar)", name, re.IGNORECASE | re.DOTALL):
-        return [path, *_numbered(path, 2, lambda number: f"{parts[1]}{number:0{len(parts[2])}}{parts[3]}")]
-    if name.lower().endswith(".rar"):
-        return [path, *_numbered(path, 0, lambda number: f"{name[:-2]}{number:02}")]
-    if name.lower().endswith(".zip"):
-        return [*_numbered(path, 1, lambda number: f"{name[:-2]}{number:02}"), path]
-    return [path]
-
-
-def _numbered(path: Path, first: int, name: Callable[[int], str]) -> Iterator[Path]:
-    """The files beside `path` that have these names, up to the first that is missing."""
-    return takewhile(Path.is_file, (path.with_name(name(number)) for number in count(first)))
 
 
 def _check_length(archive: Path) -> None:

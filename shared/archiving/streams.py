@@ -14,6 +14,7 @@ import zstandard
 _BUFFER = 1 << 20
 # What zstd's own command calls 1 to 19, spread over our ten levels: 3 is its default.
 _ZSTD_LEVELS = (1, 1, 2, 3, 4, 5, 7, 9, 13, 19)
+_ZSTD_THREADS = 8  # at level 19 each takes a quarter of a gigabyte
 _ZSTD_WINDOW = 1 << 27
 _ZSTD_MAGIC = 0xFD2FB528
 _ZSTD_SKIPPABLE = 0x184D2A50
@@ -143,6 +144,8 @@ def writer(stack: ExitStack, file: BinaryIO, compression: str, level: int) -> Bi
     if compression == "xz":
         return cast("BinaryIO", stack.enter_context(lzma.LZMAFile(file, "wb", preset=level)))
     if compression == "zst":
-        packer = zstandard.ZstdCompressor(level=_ZSTD_LEVELS[level], write_checksum=True, threads=-1)
+        packer = zstandard.ZstdCompressor(
+            level=_ZSTD_LEVELS[level], write_checksum=True, threads=min(os.cpu_count() or 1, _ZSTD_THREADS)
+        )
         return cast("BinaryIO", stack.enter_context(packer.stream_writer(file, closefd=False)))
     return file

@@ -7,9 +7,12 @@ answers on stdout (shared/archiving/protocol.py). It ends by itself or by a sign
 import fcntl
 import lzma
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zlib
@@ -22,7 +25,7 @@ import msgspec
 import zstandard
 
 from shared import handles
-from shared.archiving import formats, sevenzip, streams, tars
+from shared.archiving import formats, sevenzip, streams, tars, volumes
 from shared.archiving.checks import Checks, Chosen, link_problem, normal
 from shared.archiving.formats import Format
 from shared.archiving.protocol import (
@@ -66,6 +69,9 @@ _DAMAGE = (
 
 def main() -> None:
     """Do what stdin asks for."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is temporary goes, too
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of 999 volumes each is open
     request = REQUEST.decode(sys.stdin.buffer.read())
     try:
         say(_answer(request))
@@ -128,16 +134,33 @@ class Archive:
     """One archive: its members, and its members with their content. Both may be asked for once each."""
 
     def __init__(self, request: Scan | Extract, stack: ExitStack) -> None:
-        self.path = Path(request.archive)
-        self.name = printable(os.fsencode(self.path.name))
-        self.format = formats.detect(self.path)
+        path = Path(request.archive)
+        self._raw_name = os.fsencode(path.name)
+        self.name = printable(self._raw_name)
+        # Opened once, and only what is open is read: whatever takes one of these names meanwhile is not.
+        self._files = volumes.opened(stack, stack.enter_context(handles.root(path.parent)), self._raw_name)
+        self._handle = self._files[0][1]
+        self.format = formats.of_file(self._handle, self._raw_name)
+        self.packed_bytes = sum(os.fstat(handle).st_size for _, handle in self._files)
+        self.volumes = len(self._files)
         self._request = request
         self._stack = stack
-        parts = sevenzip.volumes(self.path)
-        self.packed_bytes = sum(part.stat().st_size for part in parts)
         self.renamed = False
-        # 7-Zip finds and opens the parts itself.
-        self._file = streams.Packed([_opened(part, stack) for part in ([] if self.format.by_7zip else parts)])
+        self._file = streams.Packed([handle for _, handle in self._files])
+        self._for_7zip = self._seen_by_7zip() if self.format.by_7zip else b""
+
+    @property
+    def _is_split(self) -> bool:
+        return self._raw_name.endswith(b".001")
+
+    def _seen_by_7zip(self) -> bytes:
+        """A path to the open file; where 7-Zip looks for volumes, links to them under their names, in a directory of our own."""
+        if self.volumes == 1 and self.format is not Format.RAR and not self._is_split:
+            return os.fsencode(handles.path_of(self._handle))
+        place = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="cs-archiver-volumes-")))
+        for name, handle in self._files:
+            (place / os.fsdecode(name)).symlink_to(handles.path_of(handle))
+        return os.fsencode(place) + b"/" + self._raw_name
 
     @property
     def position(self) -> int:
@@ -151,14 +174,13 @@ class Archive:
             for member, content in tars.members(unpacked):
                 yield member, content.read if content is not None else None
         else:
-            found = self.path.stat()
-            path = formats.single_name(os.fsencode(self.path.name), self.format)
-            yield Member(path=path, kind="file", size=-1, mtime_ns=found.st_mtime_ns), unpacked.read
+            path = formats.single_name(self._raw_name, self.format)
+            yield Member(path=path, kind="file", size=-1, mtime_ns=os.fstat(self._handle).st_mtime_ns), unpacked.read
 
     def listed(self) -> Iterator[Member]:
         """The members as 7-Zip lists them; `renamed` says later whether it knows one by another name."""
         parser = sevenzip.ListingParser()
-        with self._seven("l", "-slt", "-ba", "-sccUTF-8", *self._options()) as pipe:
+        with self._seven("l", "-slt", "-ba", "-sccUTF-8", "-spd", *self._options()) as pipe:
             while chunk := pipe.read(_BLOCK):
                 yield from map(self._member, parser.feed(chunk))
         yield from map(self._member, parser.end())
@@ -179,7 +201,7 @@ class Archive:
         forced = {Format.ZIP: "zip", Format.SEVENZIP: "7z"}.get(self.format)
         if forced is None:
             return []
-        return [f"-t{forced}.split" if self.path.suffix == ".001" else f"-t{forced}"]
+        return [f"-t{forced}.split" if self._is_split else f"-t{forced}"]
 
     @contextmanager
     def _seven(self, command: str, *options: str | bytes, names: list[bytes] | None = None) -> Iterator["Pipe"]:
@@ -187,13 +209,14 @@ class Archive:
         argv: list[str | bytes] = [self._request.sevenzip, command, *options]
         # Without -p it asks, and reads the answer from stdin; with an empty one it fails where it needs one.
         argv += ["--"] if password else ["-p", "--"]
-        argv += [os.fsencode(self.path.resolve()), *(names or [])]
+        argv += [self._for_7zip, *(names or [])]
         process = subprocess.Popen(
             launched(argv),
             stdin=subprocess.PIPE if password else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={"TZ": "UTC", "PATH": os.defpath},
+            pass_fds=[handle for _, handle in self._files],
         )
         pipe = Pipe(process, password)
         try:
@@ -205,6 +228,7 @@ class Archive:
 
     def _check(self, pipe: "Pipe") -> None:
         outcome = pipe.end()
+        outcome = outcome._replace(stderr=outcome.stderr.replace(self._for_7zip, self._raw_name))  # people know it by that
         if outcome.returncode != 0:  # what it only warns about (bytes after the end) costs nobody a file: every CRC was right
             raise sevenzip.refusal(outcome, self.name, with_password=bool(self._request.password))
 
@@ -233,8 +257,9 @@ class Pipe:
                 process.stdin.close()
 
     def _hear(self, stream: IO[bytes]) -> None:
-        while chunk := stream.read1(_BLOCK):  # type: ignore[attr-defined]  # a BufferedReader, as Popen makes it
-            self._said.extend(chunk[: STDERR_CAP - len(self._said)])
+        with stream:
+            while chunk := stream.read1(_BLOCK):  # type: ignore[attr-defined]  # a BufferedReader, as Popen makes it
+                self._said.extend(chunk[: STDERR_CAP - len(self._said)])
 
     def read(self, size: int) -> bytes:
         """Some bytes, at most `size`; none at the end."""
@@ -267,11 +292,6 @@ class _Share:
         data = self._pipe.read(min(most, self.left)) if self.left else b""
         self.left -= len(data)
         return data
-
-
-def _opened(path: Path, stack: ExitStack) -> int:
-    parent = stack.enter_context(handles.root(path.parent))
-    return stack.enter_context(handles.file(parent, os.fsencode(path.name)))
 
 
 _KINDS: dict[str, Kind] = {"-": "file", "d": "directory", "l": "link"}
@@ -360,6 +380,8 @@ class _Summary:
             files=self._files,
             original_size=self._size,
             encrypted=self._encrypted,
+            packed_bytes=self._archive.packed_bytes,
+            volumes=self._archive.volumes,
             problems=[problem.sentence for problem in self._checks.problems],
         )
 

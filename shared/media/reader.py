@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from shared import handles
 from shared.children import Children, Outcome
 from shared.errors import PermanentError
 from shared.media import limits, reading, times
@@ -94,7 +95,7 @@ class _Child:
     async def ask(self, question: dict[str, Any], handle: int) -> tuple[dict[str, Any], bytes]:
         """Its document and image. Raises PermanentError with one of CODES."""
         # The same open file would share its position with every other child that reads it.
-        own = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+        own = os.open(handles.path_of(handle), os.O_RDONLY | os.O_CLOEXEC)
         try:
             socket.send_fds(self._line, [json.dumps(question).encode()], [own])
         finally:

@@ -1,5 +1,6 @@
 """Extractions: unpacked out of sight, put in place by renaming, never over anything; and what the gateway asks about archives."""
 
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -22,7 +23,7 @@ from shared.requests import CompressRequest, ExtractRequest
 from tests.services.compressor.trees import small_disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
-from tests.support.kernel import Kernel
+from tests.support.kernel import Kernel, eventually
 from tests.support.stack import snapshot
 
 
@@ -162,6 +163,97 @@ async def test_an_archive_that_grows_after_it_was_looked_into(
         await cleaned(kernel, job, "compressor")
     assert "which is the limit" in row["error_message"]
     assert (room.files(), room.leftovers()) == (["a.zip"], [])
+
+
+async def test_a_folder_that_becomes_a_link_meanwhile(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is unpacked is what was looked into, wherever its path leads by then; an archive's next volume is never a link's target."""
+    (room.home / "in").mkdir()
+    (tmp_path / "secret").mkdir()
+    zipped(room.home / "in" / "a.zip", **{"one.txt": "mine"})
+    zipped(tmp_path / "secret" / "a.zip", **{"one.txt": "secret"})
+    reserve = room.tools.room.reserve
+
+    async def swapped(work: Any, need: int) -> None:
+        await reserve(work, need)
+        (room.home / "in").rename(room.home / "away")
+        (room.home / "in").symlink_to(tmp_path / "secret")
+
+    monkeypatch.setattr(room.tools.room, "reserve", swapped)
+    job = await room.job(request("in/a.zip"))
+    async with room.lanes():
+        await state_is(kernel, job, "completed")
+    assert (room.home / "one.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("point", "lost"), [("workspace.recorded", "everything"), ("workspace.published", "sub"), ("workspace.published", "one.txt")]
+)
+async def test_what_was_unpacked_is_gone(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str, lost: str
+) -> None:
+    """Between two attempts the work directory was removed, or somebody moved what was in place: all of it is unpacked again."""
+    zipped(room.home / "a.zip", **{"one.txt": "1", "sub__two.txt": "2"})
+    job = await room.job(request())
+    await dies_at(monkeypatch, point, room.lanes())
+    if lost == "everything":
+        shutil.rmtree(room.tools.bench.work / str(job))
+    else:
+        (room.home / lost).rename(room.home / "moved")
+    await kernel.force(job, **EXPIRED)
+
+    async with room.lanes():
+        await state_is(kernel, job, "completed")
+        await cleaned(kernel, job, "compressor")
+
+    assert [(room.home / name).read_text() for name in ("one.txt", "sub/two.txt")] == ["1", "2"]
+    assert (room.home / "moved").exists() == (lost != "everything")
+    assert (len(await lines(kernel, job, "pieces_lost")), room.leftovers()) == (1, [])
+
+
+async def test_what_was_unpacked_is_gone_and_the_rest_was_changed(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is called complete, nothing of a person's goes: the extraction fails with what stands in the way."""
+    zipped(room.home / "a.zip", **{"one.txt": "1", "sub__two.txt": "2"})
+    job = await room.job(request())
+    await dies_at(monkeypatch, "workspace.published", room.lanes())
+    (room.home / "one.txt").unlink()
+    (room.home / "sub" / "mine").write_text("mine")
+    await kernel.force(job, **EXPIRED)
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert "sub" in row["error_message"]
+    assert room.files() == ["a.zip", "sub", "sub/mine", "sub/two.txt"]
+
+
+async def test_whoever_changes_a_name_has_done_so_before_it_is_taken_back(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway holds the names of a workspace while it moves or deletes something there."""
+    zipped(room.home / "a.zip", **{"one.txt": "1"})
+    job = await room.job(request())
+    await dies_at(monkeypatch, "workspace.published", room.lanes())
+    await kernel.force(job, cancel_requested_by="ada", **EXPIRED)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND mode = 'ExclusiveLock'"
+
+    async with kernel.owner.transaction():
+        await kernel.owner.execute("SELECT pg_advisory_xact_lock_shared(hashtext('names:' || $1::text))", str(room.owner))
+        lanes = room.lanes()
+        await lanes.__aenter__()
+        await eventually(lambda: kernel.owner.fetchval(waiting), lambda n: n > 0, "the clean-up to wait for the names")
+        assert (room.home / "one.txt").read_text() == "1"
+        (room.home / "one.txt").rename(room.home / "renamed.txt")
+    try:
+        await cleaned(kernel, job, "compressor")
+    finally:
+        await lanes.__aexit__(None, None, None)
+
+    assert (room.files(), room.leftovers()) == (["a.zip", "renamed.txt"], [])
 
 
 @pytest.mark.parametrize("touched", [False, True])

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from services.scanner import browsing
+from services.scanner.media import Media
+from services.scanner.preview import Previews
 from shared import listing, mount
 from shared.errors import NOT_FOUND, PermanentError, TransientError, Waiting
 from shared.listing import Wanted
-from shared.questions import Browse, FolderMeasured, MeasureFolder
+from shared.places import Root
+from shared.questions import AskMedia, AskPreview, Browse, FolderMeasured, MeasureFolder, Place
+from shared.settings import MediaTools
+from tests.services.compressor.trees import small_disk
+from tests.services.scanner.station import Station
 
 NAS_ID = "6b1f5f0e-57a3-4b0c-9a49-0a4f1f3f1c11"
 
@@ -43,6 +49,32 @@ def test_a_folder_is_listed(nas: Path) -> None:
     for wrong in ("..", "One/../..", "One//Two"):
         with pytest.raises(PermanentError):
             paths(wrong)
+
+
+async def test_another_file_system_below_the_nas_is_not_entered(station: Station, tmp_path: Path) -> None:
+    """It is shown as a folder, and what is on it neither listed, found, added up, nor read, as everywhere else."""
+    nas, catalog = station.base, station.catalog
+    nas_id = await catalog.known()
+    media, previews = Media(catalog, nas, tmp_path / "workspaces", MediaTools()), Previews(catalog, nas)
+    (station.folder / "film.mp4").write_bytes(b"12345")
+    before = browsing.measure(nas, nas_id, MeasureFolder("a"))
+    with small_disk(nas / "a/b/disk", 1) as mounted:
+        (nas / "a/b/disk/inside").mkdir()
+        (nas / "a/b/disk/film.mp4").write_bytes(b"x" * 100)
+        if not mounted:  # no right to mount here: a folder like others
+            assert browsing.measure(nas, nas_id, MeasureFolder("a/b/disk")).total_bytes == 100
+            return
+        assert "a/b/disk" in [item.path for item in browsing.browse(nas, nas_id, Browse("a/b", Wanted())).items]
+        assert browsing.browse(nas, nas_id, Browse("", Wanted(q="film.mp4", deep=True))).total == 1
+        assert browsing.measure(nas, nas_id, MeasureFolder("a")) == before
+        for path in ("a/b/disk", "a/b/disk/inside"):
+            with pytest.raises(PermanentError, match="another file system") as refused:
+                browsing.browse(nas, nas_id, Browse(path, Wanted()))
+            assert refused.value.code == NOT_FOUND
+        with pytest.raises(PermanentError, match="another file system"):
+            await media.info(AskMedia(place=Place(root=Root.NAS, path="a/b/disk/film.mp4")))
+        with pytest.raises(PermanentError, match="another file system"):
+            await previews.answer(AskPreview(path=str(nas / "a/b/disk")))
 
 
 def test_an_unmounted_nas_is_waited_for(nas: Path) -> None:

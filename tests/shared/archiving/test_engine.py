@@ -9,6 +9,7 @@ from shared.archiving.contents import CREATED, chosen
 from shared.archiving.engine import CreateSpec, check_spec
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits
+from shared.archiving.sevenzip import find_binary
 from shared.children import Children
 from shared.errors import PermanentError
 from tests.shared.archiving.trees import PASSWORD, everything, make, members, nothing, picture, unpack
@@ -84,6 +85,28 @@ def test_names_are_plain_paths_below_the_base(name: bytes) -> None:
 def test_what_a_format_cannot_do_is_said(spec: CreateSpec, said: str) -> None:
     with pytest.raises(PermanentError, match=said):
         check_spec(spec)
+
+
+async def test_packing_costs_what_a_small_server_has(tmp_path: Path) -> None:
+    """The highest level: dictionaries of 64 MiB, memory planned with and limited, no core dumps. 7-Zip's own would be 256 MiB each."""
+    (tmp_path / "some").write_bytes(b"some words")
+    real, witness = find_binary(None), tmp_path / "witness"
+    witness.write_text(
+        f'#!/bin/sh\ncat /proc/self/limits > "{tmp_path}/limits"\necho "$@" > "{tmp_path}/said"\nexec "{real}" "$@"\n'
+    )
+    witness.chmod(0o700)
+    (tmp_path / "out").mkdir()
+    spec = CreateSpec(format=Format.SEVENZIP, level=9)
+
+    await engine.create(tmp_path, [b"some"], tmp_path / "out", "a.7z", spec, Children(), nothing, binary=witness)
+
+    said = (tmp_path / "said").read_text().split()
+    assert "-md=64m" in said
+    planned = next(int(word.removeprefix("-mmemuse=").rstrip("b")) for word in said if word.startswith("-mmemuse="))
+    assert planned <= 2 << 30
+    limits = {line[:26].strip(): line[26:].split()[:2] for line in (tmp_path / "limits").read_text().splitlines()}
+    assert limits["Max data size"] == [str(4 << 30)] * 2
+    assert limits["Max core file size"] == ["0", "0"]
 
 
 async def test_changes_since_the_manifest_are_found(tmp_path: Path) -> None:

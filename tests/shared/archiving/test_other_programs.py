@@ -5,11 +5,13 @@ import struct
 import subprocess
 import tarfile
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from shared.archiving import formats, sevenzip
+from shared import handles
+from shared.archiving import formats, sevenzip, volumes
 from shared.archiving.formats import Format, detect
 from shared.errors import PermanentError
 from tests.shared.archiving import hostile
@@ -141,7 +143,9 @@ def test_which_files_make_up_an_archive(tmp_path: Path) -> None:
         for name in names:
             (tmp_path / name).touch()
         chosen = names[-1] if names[-1].endswith(".zip") else first
-        assert [path.name for path in sevenzip.volumes(tmp_path / chosen)] == names
+        with handles.root(tmp_path) as folder, ExitStack() as stack:
+            opened = [name.decode() for name, _ in volumes.opened(stack, folder, chosen.encode())]
+        assert (opened[0], sorted(opened)) == (chosen, names)
 
 
 # Zip ---------------------------------------------------------------------------------------------------------------------------
