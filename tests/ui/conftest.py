@@ -98,9 +98,9 @@ def scan(stack: Stack, *names: str) -> None:
     until(found, f"a scan that finds {names}", tell=stack.stories)
 
 
-def film(path: Path) -> bytes:
-    """A film of three seconds."""
-    source = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=24:duration=3")
+def film(path: Path, seconds: int = 3, size: str = "320x180") -> bytes:
+    """A short film."""
+    source = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=24:duration={seconds}")
     films.run(*source, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", path)
     return path.read_bytes()
 

@@ -1,17 +1,20 @@
 """`make screenshots`: every page, light and dark, wide and on a phone, of the real stack with a believable NAS, into docs/screenshots."""
 
+import itertools
 import os
 import random
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, StorageState
+from playwright.sync_api import Browser, Locator, Page, StorageState
 
 from tests.support.stack import PASSWORD, Stack, running_stack, until
 from tests.ui.browser import PHONE, WIDE, chromium, login, new_context
+from tests.ui.conftest import film
 
 OUT = Path(__file__).parents[2] / "docs" / "screenshots"
+_TAKES = itertools.count(1)  # four times the same page: each upload has a name of its own
 NAMES = {
     ("Production", "2024"): [
         "Harbour Documentary",
@@ -97,7 +100,8 @@ def _review(page: Page) -> None:
     for name in ("Harbour Documentary", "Interview Mayor Lindqvist"):
         page.get_by_label(f"Select {name}").check()
     page.get_by_role("button", name="Review and archive").click()
-    page.get_by_role("dialog").wait_for()
+    page.get_by_role("region", name="What is in it").get_by_text("about").first.wait_for()
+    page.locator('[aria-label="What is in it"][aria-busy="false"]').wait_for()
 
 
 def _select(page: Page) -> None:
@@ -121,11 +125,12 @@ def _files(stack: Stack) -> None:
         "Concert selects/stage left.mov": 3 << 20,
         "Concert selects/Day 1/notes.txt": 900,
         "Deliveries/README.txt": 400,
-        "Interview, rough cut.mp4": 5 << 20,
         "Call sheet.pdf": 80_000,
         "Theme.flac": 900_000,
     }.items():
         stack.http.put("/api/files/content", params={"path": path}, content=chance.randbytes(size))
+    shot = film(stack.root / "film.mp4", seconds=90, size="640x360")
+    stack.http.put("/api/files/content", params={"path": "Interview, rough cut.mp4"}, content=shot)
     pack = stack.http.post("/api/files/pack", json={"folder_path": "Concert selects", "keep_source": True}).json()["id"]
     stack.wait(pack, "completed")
 
@@ -136,10 +141,45 @@ def _packing(page: Page) -> None:
     page.get_by_text("in 2 files").wait_for()
 
 
+def _rested(page: Page, part: Locator) -> None:
+    """A drawer slides in: a click would wait until it rests. The pointer then leaves, so that nothing is lit up."""
+    part.click(trial=True)
+    page.mouse.move(1, 1)
+
+
 def _tasks(page: Page) -> None:
     page.get_by_role("button", name="Tasks").click()
-    # The list behind has a link of this name, too. The drawer slides in: a click would wait until it rests.
-    page.get_by_role("dialog").get_by_role("link", name="Download Concert selects.zip").click(trial=True)
+    # The list behind has a link of this name, too.
+    _rested(page, page.get_by_role("dialog").get_by_role("link", name="Download Concert selects.zip"))
+
+
+def _ask(name: str, action: str) -> Callable[[Page], None]:
+    """Choose an action from an entry's menu, and wait until what opens has its content and rests."""
+
+    def choose(page: Page) -> None:
+        page.get_by_role("button", name=f"Actions for {name}", exact=True).click()
+        page.get_by_role("menuitem", name=action).click()
+        dialog = page.get_by_role("dialog")
+        _rested(page, dialog.get_by_role("button", name="Close"))
+        dialog.locator('[aria-busy="true"]').wait_for(state="detached")
+        for picture in dialog.get_by_role("img").all():
+            page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+
+    return choose
+
+
+def _uploading(page: Page) -> None:
+    """One file is there, one on its slow way, one waits."""
+    slow = {"offline": False, "latency": 20, "downloadThroughput": -1, "uploadThroughput": 700_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    take = next(_TAKES)
+    sizes = {f"Release form {take}.pdf": 90_000, f"B-roll harbour {take}.mov": 9 << 20, f"Atmosphere {take}.wav": 700_000}
+    files = [{"name": name, "mimeType": "", "buffer": os.urandom(size)} for name, size in sizes.items()]
+    page.locator('[data-upload="files"]').set_input_files(files)
+    progress = page.get_by_role("progressbar", name="Upload of B-roll")
+    until(
+        lambda: progress.count() > 0 and int(progress.get_attribute("aria-valuenow") or 0) >= 30, "a third of the second file", 60
+    )
 
 
 def _globus(page: Page) -> None:
@@ -190,8 +230,11 @@ def main() -> None:
                 "folders": ("/folders", _select),
                 "review": ("/folders", _review),
                 "files": ("/files", None),
+                "nas": ("/files?root=nas&path=Production/2024", None),
                 "pack": ("/files", _packing),
                 "tasks": ("/files", _tasks),
+                "contents": ("/files", _ask("Concert selects.zip", "Show contents")),
+                "media": ("/files", _ask("Interview, rough cut.mp4", "Media information")),
                 "dashboard": ("/dashboard", None),
                 "history": ("/history", None),
                 "job-proof": (f"/jobs/{done}", _proof),
@@ -204,6 +247,7 @@ def main() -> None:
                 "palette": ("/queue", _palette),
             },
         )
+        _shoot(browser, origin, state, {"uploads": ("/files", _uploading)})  # apart: it leaves its traces on the page
 
 
 if __name__ == "__main__":

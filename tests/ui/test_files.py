@@ -367,6 +367,13 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
     page.locator("[data-task]").first.get_by_role("link", name="Details").click()
     expect(page.locator('[data-outcome="completed"]')).to_contain_text("Extracted in")
 
+    page.goto("/files")
+    live(page)
+    menu(page, "both.7z", "Extract")
+    dialog.get_by_label("Password, if it has one").fill("wrong")
+    dialog.get_by_role("button", name="Extract", exact=True).click()
+    expect(page.get_by_role("status").get_by_text("password is wrong")).to_be_visible()  # heard on the page, without the tray
+
 
 def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_path: Path) -> None:
     """The drawer tells quality, streams and length, shows the picture of a moment and all of the film, or why there is none."""

@@ -511,7 +511,7 @@ export const en = {
     goto: (page: string) => `Go to ${page}`,
     next: "Next row, previous row",
     select: "Select the row",
-    range: "Select up to the row",
+    range: "Select up to the row (files)",
     open: "Open the row",
     archive: "Archive the selection",
     refresh: "Scan or read again",

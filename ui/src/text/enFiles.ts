@@ -16,7 +16,7 @@ export const enFiles = {
   deep: "Also in folders below",
   incomplete: "The search stopped at its limits; narrower words find the rest.",
   crumbs: "Breadcrumbs",
-  tree: { label: "Folder tree" },
+  tree: { label: "Folder tree", more: "More in the list" },
   top: { workspace: "Workspace", nas: "NAS" },
   found: (n: number) => plural(n, "entry", "entries"),
   name: "Name",
@@ -197,6 +197,8 @@ export const enFiles = {
     none: "Nothing has been packed or archived yet.",
     kinds: { archive: "Archive job", pack: "Pack", compress: "Archive", extract: "Extraction" },
     words: { pending: "Pending", packing: "Packing", done: "Done", failed: "Failed", cancelled: "Cancelled" },
+    ended: ({ kind, name, word, error }: { kind: "pack" | "compress" | "extract"; name: string; word: string; error: string | null }) =>
+      word === "failed" ? `${enFiles.tasks.kinds[kind]} ${name}: ${error ?? "failed"}` : `${enFiles.tasks.kinds[kind]} ${name} is done.`,
     progress: (name: string) => `Progress of ${name}`,
     at: (share: number, reserved: number) => (reserved > 0 ? `${percent(share)} · ${bytes(reserved)} reserved` : percent(share)),
     output: (name: string, size: number) => `${name}, ${bytes(size)}`,

@@ -37,6 +37,7 @@ export const enReview = {
     otherEndings: "other endings",
     about: (amount: string) => `about ${amount}`,
     media: (length: string, files: number) => `${length} in ${plural(files, "file", "files")}`,
+    mediaUnknown: (files: number) => `${plural(files, "file", "files")} of unknown length`,
     mediaSome: (length: string, measured: number, files: number) => `${length} in the largest ${count(measured)} of ${plural(files, "file", "files")}`,
     refused: (name: string) => `${name} would be refused as it is`,
     changing: (name: string) => `${name} is changing right now`,

@@ -12,10 +12,29 @@ import { paths } from "../../util/paths";
 import type { Place } from "./offer";
 
 /** More folders than these in one are left to the list. */
-const MOST = 200;
+const MOST = 100;
 const STEP_PX = 14;
 /** Deeper ones are not moved in any further: names need the room. */
 const DEEPEST = 9;
+
+function lookOf(level: number, isHere: boolean) {
+  return {
+    display: "flex",
+    alignItems: "center",
+    gap: 0.5,
+    minHeight: 32,
+    "@media (pointer: coarse)": { minHeight: 44 },
+    pr: 1,
+    paddingInlineStart: `${(Math.min(level, DEEPEST) - 1) * STEP_PX}px`,
+    borderRadius: "8px",
+    fontSize: "0.875rem",
+    fontWeight: isHere ? 620 : 450,
+    color: isHere ? "primary.main" : "text.primary",
+    textDecoration: "none",
+    "&:hover": { backgroundColor: "background.raised" },
+    "@media (forced-colors: active)": isHere ? { outline: "1px solid Highlight", outlineOffset: -1 } : {},
+  };
+}
 
 interface Tree extends Place {
   open: ReadonlySet<string>;
@@ -47,12 +66,14 @@ function Branch({ tree, folder, name, level }: { tree: Tree; folder: string; nam
   const list = useQuery({ ...fileQueries.list({ root: tree.root, path: folder, sort: "name", order: "asc", limit: MOST, offset: 0 }), enabled: isOpen });
   const below = list.data?.items.filter((entry) => entry.is_dir && entry.reachable);
   const isHere = tree.path === folder;
+  const isCut = below?.length === MOST && (list.data?.total ?? 0) > MOST;
+  const address = paths.files({ root: tree.root === "nas" ? tree.root : undefined, path: folder });
   const Icon = isHere ? FolderOpen : Folder;
   return (
     <li role="none">
       <Box
         component={Link}
-        to={paths.files({ root: tree.root === "nas" ? tree.root : undefined, path: folder })}
+        to={address}
         role="treeitem"
         aria-level={level}
         aria-expanded={below?.length === 0 ? undefined : isOpen}
@@ -60,22 +81,7 @@ function Branch({ tree, folder, name, level }: { tree: Tree; folder: string; nam
         tabIndex={tree.active === folder ? 0 : -1}
         onFocus={() => tree.onActive(folder)}
         data-branch={folder}
-        sx={{
-          display: "flex",
-          alignItems: "center",
-          gap: 0.5,
-          minHeight: 32,
-          "@media (pointer: coarse)": { minHeight: 44 },
-          pr: 1,
-          paddingInlineStart: `${(Math.min(level, DEEPEST) - 1) * STEP_PX}px`,
-          borderRadius: "8px",
-          fontSize: "0.875rem",
-          fontWeight: isHere ? 620 : 450,
-          color: isHere ? "primary.main" : "text.primary",
-          textDecoration: "none",
-          "&:hover": { backgroundColor: "background.raised" },
-          "@media (forced-colors: active)": isHere ? { outline: "1px solid Highlight", outlineOffset: -1 } : {},
-        }}
+        sx={lookOf(level, isHere)}
       >
         <Box
           component="span"
@@ -99,6 +105,13 @@ function Branch({ tree, folder, name, level }: { tree: Tree; folder: string; nam
           {below.map((entry) => (
             <Branch key={entry.path} tree={tree} folder={entry.path} name={entry.name} level={level + 1} />
           ))}
+          {isCut && (
+            <li role="none">
+              <Box component={Link} to={address} role="treeitem" aria-level={level + 1} tabIndex={-1} sx={{ ...lookOf(level + 1, false), color: "text.secondary" }}>
+                {text.tree.more}
+              </Box>
+            </li>
+          )}
         </Box>
       )}
     </li>

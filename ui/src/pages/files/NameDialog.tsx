@@ -50,6 +50,7 @@ export default function NameDialog({ entry, folder, onClose }: Props) {
         hint={touched && fault ? text.faults[fault] : undefined}
         onChange={(event) => {
           setName(event.target.value);
+          save.reset();
           setTouched(true);
         }}
       />

@@ -3,17 +3,27 @@ import Box from "@mui/material/Box";
 import Button from "@mui/material/Button";
 import { useQuery } from "@tanstack/react-query";
 import { ListChecks } from "lucide-react";
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 
 import { fileQueries } from "../../api/files";
 import { queries, useMe } from "../../api/queries";
 import { usePolling } from "../../api/sync";
+import { toast } from "../../components/toasts";
 import { filesText as text } from "../../text/enFiles";
 import { count } from "../../util/units";
-import { activeCount, trayTasks } from "./tray";
+import { activeCount, ended, running, type TrayTask, trayTasks } from "./tray";
 
 const TaskDrawer = lazy(() => import("./TaskDrawer"));
 const MOST = 50;
+
+/** Who asked and looks elsewhere hears how it ended. */
+function useEndings(tasks: TrayTask[]) {
+  const before = useRef<ReadonlySet<string>>(new Set());
+  useEffect(() => {
+    for (const task of ended(before.current, tasks)) toast(text.tasks.ended(task), task.word === "failed" ? "error" : "success");
+    before.current = running(tasks);
+  }, [tasks]);
+}
 
 export function TaskTray() {
   const [open, setOpen] = useState(false);
@@ -24,6 +34,7 @@ export function TaskTray() {
   const jobs = useQuery({ ...queries.jobs(others), enabled: me !== undefined, refetchInterval });
   const tasks = trayTasks(packs.data ?? [], jobs.data?.items ?? []);
   const active = activeCount(tasks);
+  useEndings(tasks);
   return (
     <>
       <Button variant="outlined" startIcon={<ListChecks size={16} aria-hidden />} aria-label={text.tasks.button(active)} aria-haspopup="dialog" onClick={() => setOpen(true)}>

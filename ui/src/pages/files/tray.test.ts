@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import { patchPacks } from "../../api/patch";
 import { pack, summary, update } from "../../test/samples";
-import { activeCount, trayTasks } from "./tray";
+import { activeCount, ended, running, trayTasks } from "./tray";
 
 it("shows packs and other tasks as one list, newest first, and counts what runs", () => {
   const tasks = trayTasks(
@@ -18,6 +18,22 @@ it("shows packs and other tasks as one list, newest first, and counts what runs"
   expect(activeCount(tasks)).toBe(2);
   expect(tasks[2]?.output).toEqual({ name: "a.zip", size: 5 });
   expect(tasks[1]?.output).toBeNull();
+});
+
+it("tells of what ended since the last look, and not of what was cancelled or had ended before", () => {
+  const before = trayTasks([pack({ id: "a" }), pack({ id: "b" }), pack({ id: "c" })], []);
+  const after = trayTasks(
+    [
+      pack({ id: "a", status: "done", job_status: "completed" }),
+      pack({ id: "b", status: "failed", job_status: "failed", error_message: "The disk is full." }),
+      pack({ id: "c", status: "cancelled", job_status: "cancelled" }),
+      pack({ id: "old", status: "done", job_status: "completed" }),
+    ],
+    [],
+  );
+
+  expect(ended(running(before), after).map(({ id }) => id)).toEqual(["a", "b"]);
+  expect(ended(running(after), after)).toEqual([]);
 });
 
 it("moves a pack with the live messages, and never one that has ended", () => {

@@ -69,6 +69,16 @@ export function trayTasks(packs: PackTask[], jobs: JobSummary[]): TrayTask[] {
   return [...packs.map(ofPack), ...jobs.map(ofJob)].toSorted((one, other) => other.createdAt.localeCompare(one.createdAt));
 }
 
+/** Which are not at their end. */
+export function running(tasks: TrayTask[]): ReadonlySet<string> {
+  return new Set(tasks.flatMap((task) => (hasEnded(task.status) ? [] : [task.id])));
+}
+
 export function activeCount(tasks: TrayTask[]): number {
-  return tasks.filter((task) => !hasEnded(task.status)).length;
+  return running(tasks).size;
+}
+
+/** Those that ran before and are done or have failed now; who cancels a task knows it. */
+export function ended(before: ReadonlySet<string>, tasks: TrayTask[]): TrayTask[] {
+  return tasks.filter((task) => before.has(task.id) && (task.word === "done" || task.word === "failed"));
 }

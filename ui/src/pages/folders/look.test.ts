@@ -34,6 +34,7 @@ it("adds up media, archive and time; says how much of the media was measured; is
     ["Time", "about 3m"],
   ]);
   expect(figures([seen({ media: { file_count: 40, measured_count: 12, duration_seconds: 60 } })])[1]).toEqual(["Film and sound", "1m in the largest 12 of 40 files"]);
+  expect(figures([seen({ media: { file_count: 2, measured_count: 2, unreadable_count: 2 } })])[1]).toEqual(["Film and sound", "2 files of unknown length"]);
   expect(figures([]).map(([, value]) => value)).toEqual(["", "", "", ""]);
 });
 

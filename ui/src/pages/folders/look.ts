@@ -36,7 +36,7 @@ export function figures(seen: FolderPreview[]): [string, string][] {
   const length = sum((one) => one.media?.duration_seconds ?? 0);
   const films = sum((one) => one.media?.file_count ?? 0);
   const measured = sum((one) => one.media?.measured_count ?? 0);
-  const media = measured < films ? text.mediaSome(duration(length), measured, films) : text.media(duration(length), films);
+  const media = length === 0 ? text.mediaUnknown(films) : measured < films ? text.mediaSome(duration(length), measured, films) : text.media(duration(length), films);
   return [
     [text.kinds, kinds(seen)],
     [text.film, films > 0 ? media : ""],
