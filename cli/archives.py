@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -20,17 +21,19 @@ from cli.exits import Exit, Failure
 from cli.render import Column
 from shared import handles, walking
 from shared.archiving import engine, formats
+from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec, ExtractSpec, Stats, ratio
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.children import Children
-from shared.errors import NOT_FOUND, ArchiverError, ConfigurationError, PermanentError, Waiting
+from shared.errors import NOT_FOUND, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
 from shared.manifest import printable
-from shared.requests import ArchiveResult, ExtractResult
+from shared.requests import ArchiveResult, ExtractResult, format_said
 
 PASSWORD_VARIABLE = "CS_ARCHIVER_ARCHIVE_PASSWORD"  # noqa: S105 - a variable's name
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_LEVEL = 6
 _T = TypeVar("_T")
 Step = Callable[[str, int, str], None]
 
@@ -43,7 +46,7 @@ class Archives(Protocol):
         paths: list[str],
         output: str | None,
         form: str | None,
-        level: int,
+        level: int | None,
         password: bool,
         password_file: str | None,
         volume: str | None,
@@ -99,8 +102,8 @@ def bytes_of(size: str | None) -> int | None:
 
 def format_of(given: str | None, output: str | None) -> Format:
     """The format asked for, else the one the output's name ends with, else zip."""
-    if given is not None:
-        return Format(given)
+    if said := given or format_said(output or ""):
+        return Format(said)
     ends = [form for form in Format if output is not None and output.lower().endswith(f".{form}")]
     return max(ends, key=len, default=Format.ZIP)
 
@@ -191,7 +194,7 @@ class Local:
         paths: list[str],
         output: str | None,
         form: str | None,
-        level: int,
+        level: int | None,
         password: bool,
         password_file: str | None,
         volume: str | None,
@@ -200,7 +203,7 @@ class Local:
         """Make an archive beside what it is made of, or where `output` says."""
         found = format_of(form, output)
         secret, volume_bytes = read_password(password, password_file), bytes_of(volume)
-        spec = CreateSpec(format=found, level=level, password=secret, volume_bytes=volume_bytes)
+        spec = CreateSpec(format=found, level=_LEVEL if level is None else level, password=secret, volume_bytes=volume_bytes)
         base, names = _base_of(paths)
         target = Path(output).absolute() if output else base / (os.fsdecode(names[0]).rpartition("/")[2] + f".{found}")
         _check_target(target, base, names)
@@ -234,18 +237,24 @@ class Local:
         else:
             stats = _run(engine.inspect(archive, secret, Limits(), Children()))
         if as_json:
-            document = msgspec.to_builtins(stats)
-            render.emit_json({**document, "members": [_document(member) for member in members]} if entries else document)
+            document = _figures(stats)
+            render.emit_json({**document, "entries": [_document(member) for member in members]} if entries else document)
             return
         show_stats(archive.name, stats)
         if entries:
             show_entries(members)
 
 
+def _figures(stats: Stats) -> dict[str, Any]:
+    """As the server writes them."""
+    document: dict[str, Any] = msgspec.to_builtins(stats)
+    return {**document, "directories": document.pop("entries") - stats.files, "compression_ratio": document.pop("ratio")}
+
+
 def _document(member: Member) -> dict[str, Any]:
     return {
         "path": printable(member.path),
-        "kind": member.kind,
+        "type": {"hardlink": "file", "special": "other"}.get(member.kind, member.kind),
         "size": member.size,
         "crc32": None if member.crc32 is None else f"{member.crc32:08x}",
         "link": None if member.link is None else printable(member.link),
@@ -287,8 +296,7 @@ async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, 
     began = time.monotonic()
     engine.check_spec(spec)
     with _workplace(target.parent) as work:
-        step("Reading", 0, "")
-        contents = await engine.manifest(base, names, _go_on, lambda _: None)
+        contents = await _read(base, names, step)
         children = Children()
         made = await engine.create(base, names, work, target.name, spec, children, _told(step, "Packing"))
         found = await engine.verify(made[0], contents.entries, children, _told(step, "Checking"), password=spec.password)
@@ -311,8 +319,25 @@ async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, 
     )
 
 
+async def _read(base: Path, names: list[bytes], step: Step) -> Contents:
+    """The manifest, made in a thread that a cancelled command does not wait for to the end of all files."""
+    step("Reading", 0, "")
+    stopped = threading.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            raise Cancelled("Stopped.")
+
+    try:
+        return await engine.manifest(base, names, stop, lambda done: step("Reading", 0, render.size(done)))
+    finally:
+        stopped.set()
+
+
 async def _unpack(archive: Path, into: Path, spec: ExtractSpec, step: Step) -> ExtractResult:
     began = time.monotonic()
+    if os.path.lexists(into) and not into.is_dir():
+        raise Failure(Exit.CONFLICT, f"{render.clean(str(into))} is no folder: name another.")
     home = into
     while not home.is_dir():  # the nearest folder that is there: on its file system the new one will be
         home = home.parent

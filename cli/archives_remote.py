@@ -9,7 +9,7 @@ import msgspec
 
 from cli import render
 from cli.actions import Actions
-from cli.archives import bytes_of, format_of, read_password, show_entries, show_made, show_stats, show_unpacked
+from cli.archives import bytes_of, read_password, show_entries, show_made, show_stats, show_unpacked
 from cli.client import Client
 from cli.exits import Exit, Failure
 from shared.archiving.engine import Stats
@@ -17,7 +17,7 @@ from shared.archiving.protocol import Member
 from shared.requests import ArchiveResult, ExtractResult
 
 _NAS = "nas:"
-_PASSWORD_HEADER = "X-Archive-Password"  # noqa: S105 - a header's name
+_PASSWORD_HEADER = b"X-Archive-Password"
 _PAGE = 1000
 
 
@@ -62,7 +62,7 @@ class Remote(Actions):
     ) -> None:
         """Make an archive in the workspace."""
         root, plain = _rooted(paths)
-        body = {"paths": plain, "root": root, "output": output, "format": form or _ending(output), "level": level}
+        body = {"paths": plain, "root": root, "output": output, "format": form, "level": level}
         body |= {"password": read_password(password, password_file), "volume_bytes": bytes_of(volume)}
         with self._client() as client:
             result = self._done(client, "/api/archives", body, as_json)
@@ -91,7 +91,7 @@ class Remote(Actions):
         """Figures, and with `entries` every entry."""
         root, (plain,) = _rooted([path])
         secret = read_password(password, password_file)
-        headers = {} if secret is None else {_PASSWORD_HEADER: secret}
+        headers = {} if secret is None else {_PASSWORD_HEADER: secret.encode()}
         place = {"root": root, "path": plain}
         with self._client() as client:
             figures = client.read("/api/archives/stats", _Figures, place, headers=headers)
@@ -123,15 +123,7 @@ def _rooted(paths: list[str]) -> tuple[str, list[str]]:
     return ("nas" if True in on_nas else "workspace"), [path.removeprefix(_NAS) for path in paths]
 
 
-def _ending(output: str | None) -> str | None:
-    """The format an archive's name says; None leaves it to the server's default. Pure."""
-    if output is None:
-        return None
-    found = str(format_of(None, output))
-    return found if output.lower().endswith(f".{found}") else None
-
-
-def _entries(client: Client, place: dict[str, str], headers: dict[str, str]) -> list[Any]:
+def _entries(client: Client, place: dict[str, str], headers: dict[bytes, bytes]) -> list[Any]:
     found: list[Any] = []
     while True:
         page = client.read("/api/archives/entries", list[Any], {**place, "limit": _PAGE, "offset": len(found)}, headers=headers)

@@ -285,7 +285,7 @@ class Client:
         params: dict[str, Any] | None = None,
         *,
         timeout_s: float | None = None,
-        headers: dict[str, str] | None = None,
+        headers: dict[bytes, bytes] | None = None,
     ) -> Doc[T]:
         """Any document."""
         return self._parse(self._send("GET", path, params, timeout_s=timeout_s, headers=headers), shape)
@@ -374,7 +374,7 @@ class Client:
         *,
         body: Any = None,
         timeout_s: float | None = None,
-        headers: dict[str, str] | None = None,
+        headers: dict[bytes, bytes] | None = None,
     ) -> httpx.Response:
         given = {name: value for name, value in (params or {}).items() if value is not None}
         extra: dict[str, Any] = {} if timeout_s is None else {"timeout": httpx.Timeout(timeout_s, connect=5.0)}

@@ -287,8 +287,14 @@ def zip_(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="The archive's path; else beside what it is made of.")
     ] = None,
-    form: Annotated[ArchiveFormat | None, typer.Option("--format", "-f", help="Else as the output's name ends, else zip.")] = None,
-    level: Annotated[int, typer.Option("--level", "-l", min=0, max=9, help="0 stores, 9 packs smallest.")] = 6,
+    form: Annotated[
+        ArchiveFormat | None,
+        typer.Option("--format", "-f", help="Else as the output's name ends; else the server's default, zip with --local."),
+    ] = None,
+    level: Annotated[
+        int | None,
+        typer.Option("--level", "-l", min=0, max=9, help="0 stores, 9 packs smallest; else the server's, 6 with --local."),
+    ] = None,
     password: Password = False,
     password_file: PasswordFile = None,
     volume: Annotated[

@@ -20,7 +20,7 @@ RETURNING id
 -- fail_crashed --
 -- Give up on jobs whose workers crashed too often without progress. $1 kinds, $2 states, $3 crashes allowed.
 UPDATE jobs SET status = 'failed', current_operation = 'Failed', crash_count = crash_count + 1,
-  error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
+  error_code = NULL, error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
   AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $3
 RETURNING id
@@ -80,8 +80,8 @@ RETURNING id
 
 -- transition --
 -- The only way a worker changes a job's state. $1 job, $2 attempt, $3 from, $4 to, $5 keep the lease, $6 progress, $7 operation,
--- $8 delay seconds, $9 wait reason, $10 missing bytes, $11 error, $12 retries spent, $13 connection retries spent.
-UPDATE jobs SET status = $4,
+-- $8 delay seconds, $9 wait reason, $10 missing bytes, $11 error, $12 retries spent, $13 connection retries spent, $14 the error's code.
+UPDATE jobs SET status = $4, error_code = $14,
   lease_owner = CASE WHEN $5 THEN lease_owner END, lease_until = CASE WHEN $5 THEN lease_until END,
   progress_percent = $6, current_operation = $7,
   not_before = CASE WHEN $8::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => $8) END,

@@ -13,6 +13,7 @@ from shared.places import Root
 ArchiveFormat = Literal["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
 """What is created. Extracted besides: rar, and single gz, bz2, xz and zst files."""
 FORMATS: tuple[ArchiveFormat, ...] = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst")
+_SHORT: dict[str, ArchiveFormat] = {"tgz": "tar.gz", "tbz": "tar.bz2", "tbz2": "tar.bz2", "txz": "tar.xz", "tzst": "tar.zst"}
 WITH_PASSWORD = ("zip", "7z")
 WITH_VOLUMES = ("zip", "7z")
 
@@ -79,6 +80,12 @@ class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     mb_per_s: float
     warnings: list[str] = []
+
+
+def format_said(name: str) -> ArchiveFormat | None:
+    """The format that a file's name ends with (`.tgz` is tar.gz); None when it says none. Pure."""
+    endings: dict[str, ArchiveFormat] = {**_SHORT, **{form: form for form in FORMATS}}
+    return next((form for ending, form in endings.items() if name.lower().endswith(f".{ending}")), None)
 
 
 Request = PackRequest | CompressRequest | ExtractRequest

@@ -31,9 +31,10 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fail(msgspec.Struct, frozen=True, tag=True):
-    """The job fails with this reason."""
+    """The job fails with this reason; `code` where a program may want to tell it from others."""
 
     reason: str
+    code: str | None = None
 
 
 Decision = Retry | Fail
@@ -53,4 +54,4 @@ def decide(error: Exception, spent: int, limits: Limits) -> Decision:
                 return Retry(limits.delay_s, f"{error} (retry {spent + 1} of {allowed})", error.operation)
             return Fail(f"{error} (gave up after {allowed} retries)")
         case _:
-            return Fail(str(error) or type(error).__name__)
+            return Fail(str(error) or type(error).__name__, getattr(error, "code", None))

@@ -156,6 +156,7 @@ class Work:
         reason: str | None = None,
         missing_bytes: int | None = None,
         error: str | None = None,
+        error_code: str | None = None,
         spends: Operation | None = None,
     ) -> None:
         """Take the job to `to`, with the `facts` that belong to it in the same transaction. Raises Fenced when it is not ours.
@@ -166,7 +167,7 @@ class Work:
         faults.point(f"transition.{to}.before")
         spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
         row = (self.id, self.attempt, self.status, to, keep_lease, overall_percent(to, None), operation)
-        change = (*row, delay_s, reason, missing_bytes, error, *spent)
+        change = (*row, delay_s, reason, missing_bytes, error, *spent, error_code)
 
         async def once() -> None:
             async with self.db.transaction() as session:

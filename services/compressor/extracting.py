@@ -19,7 +19,6 @@ from shared import faults, handles, places
 from shared.archiving import engine
 from shared.archiving.checks import Chosen
 from shared.archiving.engine import ExtractSpec
-from shared.archiving.formats import UNSAFE
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
@@ -112,7 +111,7 @@ class _Extractor:
             archive, password, self.desk.children, wanted.add, limits=Limits(), inherit=[folder], binary=binary
         )
         if stats.problems and not self.request.entries:
-            raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", UNSAFE)
+            raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", stats.problem_code)
         return wanted
 
     async def _extract(self, folder: int, password: str | None, total: int) -> Any:

@@ -28,7 +28,7 @@ from shared.questions import (
     PlanArchive,
     PlanExtraction,
 )
-from shared.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest
+from shared.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_said
 
 
 class Defaults(msgspec.Struct, frozen=True):
@@ -137,7 +137,7 @@ def named(path: str) -> str:
 def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressRequest:
     """The request as it is recorded, defaults filled in. Pure. Raises ProblemError 400."""
     paths = list(dict.fromkeys(map(named, asked.paths)))
-    kind = asked.format or defaults.format
+    kind = asked.format or format_said(asked.output or "") or defaults.format
     _check_nothing_twice(paths)
     if asked.password is not None:
         _check_password(asked.password)

@@ -220,9 +220,12 @@ class WorkspaceResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 class JobDetail(JobSummary, kw_only=True):
     """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base.
 
-    `request`, and `result` once it has completed: of packs, archives and extractions, which have no destination.
+    `error_code`: which refusal `error_message` is, where programs may want to know: bad-password, damaged, truncated, unknown-format,
+    unsafe-archive, too-big, not-found, taken. `request`, and `result` once it has completed: of packs, archives and extractions, which
+    have no destination.
     """
 
+    error_code: str | None
     globus_destination_path: str | None
     request: WorkspaceRequest | None
     result: WorkspaceResult | None

@@ -19,8 +19,9 @@ class ArchiveRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Files and folders of one root to be put into a new archive, which always lies in your workspace.
 
     `output`: its path, with its ending; absent: beside the first of `paths` (from the NAS: at the top), under the first free name.
-    `format`, `level` (0 stores, 9 packs hardest): absent: ARCHIVE_DEFAULT_FORMAT, ARCHIVE_DEFAULT_LEVEL. `password`: zip (AES-256) and
-    7z (names too) only. `volume_bytes`: cut into parts of so many bytes, zip and 7z only.
+    `format`: absent: what `output` ends with, else ARCHIVE_DEFAULT_FORMAT. `level`: 0 stores, 9 packs hardest; absent:
+    ARCHIVE_DEFAULT_LEVEL. `password`: zip (AES-256) and 7z (names too) only. `volume_bytes`: cut into parts of so many bytes, zip and
+    7z only.
     """
 
     paths: Annotated[list[LongestPath], Meta(min_length=1, max_length=1000)]
@@ -28,7 +29,7 @@ class ArchiveRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     output: LongestPath | None = None
     format: ArchiveFormat | None = None
     level: Annotated[int, Meta(ge=0, le=9)] | None = None
-    password: Password | None = None
+    password: Annotated[str, Meta(min_length=1, max_length=99)] | None = None
     volume_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 50)] | None = None
 
 

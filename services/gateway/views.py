@@ -100,6 +100,7 @@ def job_detail(
 ) -> JobDetail:
     return JobDetail(
         **_summary(row),
+        error_code=row["error_code"] if row["error_message"] else None,
         globus_destination_path=row["destination_path"],
         globus_task_id=row["globus_task_id"],
         file_count=row["file_count"],

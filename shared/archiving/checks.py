@@ -66,13 +66,18 @@ class Checks:
             self.total_bytes += max(member.size, 0)
         self._check_size()
 
+    def excess(self, more: int) -> str | None:
+        """Why so many bytes more would be too many."""
+        total = self.total_bytes + more
+        if total > self._limits.total_bytes:
+            return f"Unpacked it has more than {self._limits.total_bytes:,} bytes, which is the limit"
+        if total > self._limits.ratio_from and total / self._packed > self._limits.ratio:
+            return f"Unpacked it is more than {self._limits.ratio} times as big as it is now, as a trap would be"
+        return None
+
     def _check_size(self) -> None:
-        if any(problem.code == TOO_BIG for problem in self.problems):
-            return
-        if self.total_bytes > self._limits.total_bytes:
-            self._say(TOO_BIG, f"Unpacked it has more than {self._limits.total_bytes:,} bytes, which is the limit")
-        elif self.total_bytes > self._limits.ratio_from and self.total_bytes / self._packed > self._limits.ratio:
-            self._say(TOO_BIG, f"Unpacked it is more than {self._limits.ratio} times as big as it is now, as a trap would be")
+        if not any(problem.code == TOO_BIG for problem in self.problems) and (wrong := self.excess(0)):
+            self._say(TOO_BIG, wrong)
 
     def _place(self, member: Member) -> None:
         """Nothing may be there twice, stand below a file or a link, or differ from another name in case or writing only."""

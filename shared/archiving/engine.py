@@ -56,7 +56,7 @@ class ExtractSpec(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """An archive in figures, bytes everywhere. ratio: (1 - compressed / original) x 100. files: entries that are no directories.
 
-    problems: why `extract` would refuse it (bytes it did not count are then missing in the figures).
+    problems: why `extract` would refuse it (bytes it did not count are then missing in the figures); problem_code: with which code.
     """
 
     format: str
@@ -68,6 +68,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool
     volumes: int
     problems: list[str]
+    problem_code: str | None = None
 
 
 def ratio(original: int, compressed: int) -> float:
@@ -258,6 +259,7 @@ def _stats(scanned: protocol.Scanned) -> Stats:
         encrypted=scanned.encrypted,
         volumes=scanned.volumes,
         problems=scanned.problems,
+        problem_code=scanned.problem_code,
     )
 
 

@@ -87,7 +87,7 @@ def of_file(file: int, name: bytes) -> Format:
     """What an open file is. Raises as `detect`."""
     head = os.pread(file, _HEAD, 0)
     found = of_head(head)
-    if found is None and _ends_as_zip(os.pread(file, _TAIL, max(0, os.fstat(file).st_size - _TAIL))):
+    if found is None and _ends_as_zip(_tail(file)):
         found = Format.ZIP
     if found is None:
         number = name.rpartition(b".")[2]
@@ -113,6 +113,15 @@ def _ends_as_zip(tail: bytes) -> bool:
     at = tail.rfind(_ZIP_END)
     end = tail[at : at + _ZIP_END_SIZE]
     return at >= 0 and len(end) == _ZIP_END_SIZE and at + _ZIP_END_SIZE + int.from_bytes(end[20:], "little") == len(tail)
+
+
+def has_zip_end(file: int) -> bool:
+    """Whether an open file ends as a zip does; one that only begins so was cut."""
+    return _ZIP_END in _tail(file)
+
+
+def _tail(file: int) -> bytes:
+    return os.pread(file, _TAIL, max(0, os.fstat(file).st_size - _TAIL))
 
 
 def _is_tar(head: bytes) -> bool:

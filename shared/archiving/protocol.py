@@ -90,7 +90,7 @@ class Doing(msgspec.Struct, frozen=True, tag=True):
 class Scanned(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Figures of a whole archive. entries: members; files: those that are no directories. packed_bytes: of all its volumes.
 
-    problems: why it would not be unpacked.
+    problems: why it would not be unpacked. problem_code: of the first of them.
     """
 
     format: str
@@ -101,6 +101,7 @@ class Scanned(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     packed_bytes: int
     volumes: int
     problems: list[str]
+    problem_code: str | None = None
 
 
 class Extracted(msgspec.Struct, frozen=True, tag=True, kw_only=True):

@@ -229,6 +229,12 @@ class Archive:
     def _check(self, pipe: "Pipe") -> None:
         outcome = pipe.end()
         outcome = outcome._replace(stderr=outcome.stderr.replace(self._for_7zip, self._raw_name))  # people know it by that
+        if (
+            outcome.returncode > 0
+            and self.format is Format.ZIP
+            and not any(formats.has_zip_end(handle) for _, handle in self._files)
+        ):
+            raise PermanentError(f"{self.name} is cut short: its end is missing.", formats.TRUNCATED)
         if outcome.returncode != 0:  # what it only warns about (bytes after the end) costs nobody a file: every CRC was right
             raise sevenzip.refusal(outcome, self.name, with_password=bool(self._request.password))
 
@@ -368,6 +374,10 @@ class _Summary:
     def told(self, name: bytes, position: int, total: int) -> None:
         self._tell(Doing(position, total, self._files, printable(name)))
 
+    def exceeds(self, member: Member) -> bool:
+        """Whether its content is too much to be looked at."""
+        return self._checks.excess(max(member.size, 0)) is not None
+
     def too_big(self, more: int) -> bool:
         """Count bytes that no listing told; whether they are too many to go on."""
         self._checks.bytes_found(more)
@@ -383,11 +393,15 @@ class _Summary:
             packed_bytes=self._archive.packed_bytes,
             volumes=self._archive.volumes,
             problems=[problem.sentence for problem in self._checks.problems],
+            problem_code=self._checks.problems[0].code if self._checks.problems else None,
         )
 
 
 def _scan_stream(archive: Archive, summary: _Summary) -> None:
     for member, read in archive.stream():
+        if summary.exceeds(member):  # the holes of a sparse file could be read for days
+            summary.add(member)
+            continue
         size, crc = 0, 0
         while read is not None and (block := read(_BLOCK)):
             size += len(block)

@@ -67,8 +67,8 @@ def test_json_has_the_figures(cli: Cli, tree: Path) -> None:
 
     assert (made["format"], made["original_size"], made["file_count"]) == ("tar.zst", 75_500, 4)
     assert made["compressed_size"] == (cli.home / "some.tar.zst").stat().st_size
-    assert made["compression_ratio"] == shown["ratio"]
-    assert {member["path"] for member in shown["members"]} >= {"text.txt", "below/deeper/nothing"}
+    assert made["compression_ratio"] == shown["compression_ratio"]
+    assert {member["path"] for member in shown["entries"]} >= {"text.txt", "below/deeper/nothing"}
     assert (back["files_extracted"], back["total_size"]) == (1, 5_500)
     assert names(cli.home / "back") == {"text.txt"}
 
@@ -123,6 +123,7 @@ def test_what_cannot_be_done_is_said_with_its_code(cli: Cli, tree: Path) -> None
         (Exit.USAGE, "Only zip and 7z", "zip", "tree", "-f", "tar", "--volume", "1M"),
         (Exit.JOB, "is not an archive", "zipinfo", "text"),
         (Exit.JOB, "its path leads upwards", "unzip", "evil.zip", "into"),
+        (Exit.CONFLICT, "is no folder", "unzip", "evil.zip", "text"),
         (Exit.NOT_FOUND, "does not hold", "unzip", "evil.zip", "into", "-e", "other"),
     ):
         done = cli.run(*args, "--local")
@@ -154,6 +155,24 @@ def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Si
     assert left.stdout == b""
 
 
+def test_stopped_while_it_reads(cli: Cli, tree: Path) -> None:
+    """Ctrl-C need not wait until every file was read; a sparse file is long to read and takes no room."""
+    with (tree / "long").open("wb") as file:
+        file.truncate(1 << 40)
+    process = cli.start("zip", "tree", "--local")
+    deadline = time.monotonic() + 60
+    while not list(cli.home.glob(".cs-archiver-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
+        time.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == Exit.INTERRUPTED
+    assert names(cli.home) == {"tree"}
+
+
 def test_sizes_and_formats_as_people_write_them() -> None:
     assert [bytes_of(text) for text in (None, "700M", "4g", "1.5GB", "64KiB", "100")] == [
         None, 700 << 20, 4 << 30, 3 << 29, 64 << 10, 100,
@@ -165,3 +184,6 @@ def test_sizes_and_formats_as_people_write_them() -> None:
     assert format_of(None, "a.TAR") is Format.TAR
     assert format_of("7z", "a.zip") is Format.SEVENZIP
     assert format_of(None, None) is Format.ZIP
+    assert [format_of(None, f"a.{ending}") for ending in ("tgz", "TBZ2", "txz", "tzst")] == [
+        Format.TAR_GZ, Format.TAR_BZ2, Format.TAR_XZ, Format.TAR_ZST,
+    ]  # fmt: skip

@@ -145,7 +145,7 @@ def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
     def run(*words: str, **more: str) -> Result:
         return cli.run(*words, CS_ARCHIVER_TOKEN=token, **more)
 
-    secret = {"CS_ARCHIVER_ARCHIVE_PASSWORD": "geheim"}
+    secret = {"CS_ARCHIVER_ARCHIVE_PASSWORD": "Geheimnis ü 日本"}
     made = run("zip", "Commanded", "--output", "commanded.7z", "--password", **secret)
     assert made.code == 0, made.err
     facts = dict(line.split("\t") for line in made.out.splitlines())

@@ -22,7 +22,18 @@ from shared.lifecycle import Kind, Status
 
 ArchivesRequest = Request[Identity, Any, Any]
 Path = Annotated[str, QueryParameter(description="The archive, below its root.", min_length=1, max_length=4096)]
-Secret = Annotated[str | None, HeaderParameter(name="X-Archive-Password", description="Of an encrypted archive.", max_length=200)]
+Secret = Annotated[
+    str | None,
+    HeaderParameter(name="X-Archive-Password", description="Of an encrypted archive; what is not ASCII as UTF-8.", max_length=800),
+]
+
+
+def _password(header: str | None) -> str | None:
+    """HTTP reads a header's bytes as Latin-1; people's clients send UTF-8, or Latin-1 (browsers)."""
+    try:
+        return header and header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _created(row: Any, output: str) -> Response[ArchiveJobCreated]:
@@ -68,7 +79,7 @@ async def list_entries(
 
     400 says what is wrong with it: no archive, damaged, or its password (types `unknown-format`, `damaged`, `bad-password`).
     """
-    listing = await archives.entries(request.user, root, path, password, q, limit, offset)
+    listing = await archives.entries(request.user, root, path, _password(password), q, limit, offset)
     entries = [ArchiveContent(**msgspec.structs.asdict(entry)) for entry in listing.entries]
     return Response(entries, headers={"X-Total-Count": str(listing.total)})
 
@@ -82,7 +93,7 @@ async def get_stats(
     password: Secret = None,
 ) -> ArchiveStatistics:
     """Files, sizes and ratio of an archive, without unpacking it, and what would refuse it. 400 as for the entries."""
-    stats = await archives.stats(request.user, root, path, password)
+    stats = await archives.stats(request.user, root, path, _password(password))
     return ArchiveStatistics(**msgspec.structs.asdict(stats))
 
 

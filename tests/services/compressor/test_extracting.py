@@ -100,20 +100,32 @@ async def test_nothing_that_is_there_is_replaced(kernel: Kernel, room: Workroom)
 
 
 async def test_hostile_and_broken_archives_leave_nothing(kernel: Kernel, room: Workroom) -> None:
-    """Paths that lead outside, a damaged file, no archive at all: each fails with its own sentence."""
+    """Paths that lead outside, a damaged or cut file, no archive at all: each fails with its own sentence and code."""
     with tarfile.open(room.home / "evil.tar", "w") as file:
         file.addfile(tarfile.TarInfo("../../escaped"))
     damaged = zipped(room.home / "damaged.zip", x="content " * 1000).read_bytes()
     (room.home / "damaged.zip").write_bytes(damaged[:40] + b"\xff" * 8 + damaged[48:])
+    (room.home / "cut.zip").write_bytes(damaged[: len(damaged) // 2])
     (room.home / "text.zip").write_text("no archive")
+    with tarfile.open(room.home / "huge.tar", "w") as file:  # a sparse file says to be 8 TB
+        sparse = tarfile.TarInfo("huge")
+        sparse.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.map": "0,0", "GNU.sparse.size": str(8 << 40)}
+        file.addfile(sparse)
     before = room.files()
-    cases = {"evil.tar": "upwards", "damaged.zip": "damaged", "text.zip": "not an archive", "gone.zip": "There is no"}
+    cases = {
+        "evil.tar": ("upwards", "unsafe-archive"),
+        "damaged.zip": ("damaged", "damaged"),
+        "cut.zip": ("cut short", "truncated"),
+        "text.zip": ("not an archive", "unknown-format"),
+        "huge.tar": ("which is the limit", "too-big"),
+        "gone.zip": ("There is no", "not-found"),
+    }
     jobs = {name: await room.job(request(name, f"out of {name}")) for name in cases}
     async with room.lanes():
-        for name, words in cases.items():
+        for name, (words, code) in cases.items():
             row = await state_is(kernel, jobs[name], "failed")
             await cleaned(kernel, jobs[name], "compressor")
-            assert words in row["error_message"], (name, row["error_message"])
+            assert (words in row["error_message"], row["error_code"]) == (True, code), (name, row["error_message"])
     assert (room.files(), room.leftovers()) == (before, [])
 
 

@@ -49,6 +49,16 @@ async def test_an_archive_is_asked_for(gateway: Gateway, compressor: Compressor)
     assert (compressor.asked[-1].rename, compressor.asked[-1].owner) == (True, row["created_by_id"])
 
 
+@pytest.mark.parametrize(
+    ("output", "form"), [("a.tgz", "tar.gz"), ("b.TAR.ZST", "tar.zst"), ("c.7z", "7z"), ("d.tar", "tar"), ("e", "zip")]
+)
+async def test_the_name_says_the_format(gateway: Gateway, compressor: Compressor, output: str, form: str) -> None:
+    """Where nothing else does; a zip named .tgz would help nobody."""
+    _, request = await _request_of(gateway, await _create(gateway, paths=["notes.txt"], output=output))
+
+    assert (request["output"], request["format"]) == (output, form)
+
+
 async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: Gateway, compressor: Compressor) -> None:
     """The password lies in its own table until the job ends: not in request, events, log or audit; then a retry needs it again."""
     secret = "Pärola-Zürich-7"
@@ -78,6 +88,7 @@ async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: G
         ({"paths": ["a"], "format": "tar", "password": "x"}, "no passwords"),
         ({"paths": ["a"], "format": "zip", "password": "Zürich"}, "ASCII"),
         ({"paths": ["a"], "password": "a\nb"}, "control"),
+        ({"paths": ["a"], "password": "x" * 100}, "password"),
         ({"paths": ["a"], "format": "tar.gz", "volume_bytes": 1 << 20}, "parts"),
         ({"paths": ["a"], "output": "x\x00"}, "control"),
         ({"paths": ["a"], "surprise": 1}, "surprise"),
@@ -136,6 +147,10 @@ async def test_looking_into_an_archive(gateway: Gateway, compressor: Compressor)
     assert (answer.headers["x-total-count"], answer.json()[0]["path"], answer.json()[0]["crc32"]) == ("7", "a/b.txt", "0badf00d")
     question = compressor.asked[-1]
     assert (question.q, question.limit, question.offset, question.password) == ("b", 5, 2, "hidden")
+    for sent in ("Zürich 日本".encode(), "Zürich".encode("latin-1")):
+        secret = {"X-Archive-Password": sent}
+        await gateway.ask("GET", "/api/archives/stats", params={"path": "a.zip"}, headers=secret)
+    assert [question.password for question in compressor.asked[-2:]] == ["Zürich 日本", "Zürich"]
     stats = (await gateway.ask("GET", "/api/archives/stats", params={"path": "a.zip"})).json()
     assert (stats["files"], stats["original_size"], stats["compression_ratio"]) == (2, 100, 25.0)
     compressor.refusal = PermanentError("The password is wrong.", "bad-password")

@@ -48,7 +48,9 @@ async function readFiles(query: FileQuery): Promise<FilePage> {
 
 /** The password goes in a header: never in an address, never in a key. */
 function unlocking(password: string) {
-  return password ? { "X-Archive-Password": password } : {};
+  // Headers are bytes: what is not ASCII goes as UTF-8.
+  const bytes = [...new TextEncoder().encode(password ?? "")];
+  return password ? { "X-Archive-Password": String.fromCharCode(...bytes) } : {};
 }
 
 async function readContents(query: ContentsQuery, password: string): Promise<ContentsPage> {

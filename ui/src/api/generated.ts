@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 23e98877d3779e80
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 34a9cfc5eb45cd5e
 
 export interface paths {
     "/api/archives": {
@@ -1218,6 +1218,7 @@ export interface components {
             created_at: string;
             created_by: string;
             current_operation: string;
+            error_code: string | null;
             error_message: string | null;
             eta_seconds: number | null;
             file_count: number | null;

@@ -49,6 +49,7 @@ export function summary(more: Partial<JobSummary> = {}): JobSummary {
 export function detail(more: Partial<JobDetail> = {}): JobDetail {
   return {
     ...summary(),
+    error_code: null,
     globus_destination_path: "/Production/2024/Project Alpha.tar.7z",
     globus_task_id: null,
     file_count: 3,
