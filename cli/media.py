@@ -18,6 +18,7 @@ from cli import render
 from cli.actions import Actions
 from cli.exits import Exit, Failure
 from shared.errors import NOT_FOUND, ConfigurationError, PermanentError
+from shared.manifest import printable
 from shared.media import limits, times
 from shared.media.model import AudioStream, MediaInfo, SubtitleStream, VideoStream
 from shared.questions import FolderSeen
@@ -92,7 +93,8 @@ class Media(Actions):
             render.talk(render.clean(notice))
         shown = ", ".join(times.show(second) for second in seconds)
         if as_json:
-            render.emit_json({"source": path, "file": str(target), "size_bytes": len(image), "seconds": seconds, "notice": notice})
+            source, file = (printable(os.fsencode(name)) for name in (path, target))
+            render.emit_json({"source": source, "file": file, "size_bytes": len(image), "seconds": seconds, "notice": notice})
         else:
             render.facts((("Source", path), ("Timestamp", shown), ("Size", render.size(len(image))), ("File", str(target))))
 
@@ -157,7 +159,7 @@ def _local_info(path: str, *, brief: bool) -> MediaInfo:
     from shared.media import reader  # noqa: PLC0415 - asyncio's child processes: only --local needs them
 
     with _opened(path) as handle:
-        return asyncio.run(reader.info(handle, Path(path).name, brief=brief))
+        return asyncio.run(reader.info(handle, printable(os.fsencode(Path(path).name)), brief=brief))
 
 
 def _local_picture(path: str, timestamp: str, width: int | None, frames: int | None) -> tuple[bytes, list[float], str, str]:

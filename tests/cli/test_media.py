@@ -1,5 +1,7 @@
 """`mediainfo`, `mstats`, `thumbnail` with `--local`: this machine's files, no server; and what `plan` shows."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,16 @@ def test_json_is_the_document_of_the_api(cli: Cli, films: Path) -> None:
     document = cli.run("mediainfo", "--local", "--json", str(films / "sound.flac")).json()
 
     assert (document["format"], document["audio_streams"][0]["bits_per_sample"]) == ("FLAC", 24)
+
+
+def test_names_that_are_no_text(cli: Cli, films: Path, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are escaped, as in lists of archives."""
+    film = tmp_path / os.fsdecode(b"bad\xff.mp4")
+    shutil.copyfile(films / "h264.mp4", film)
+
+    assert cli.run("mediainfo", "--local", "--json", str(film)).json()["file"] == "bad\\xff.mp4"
+    made = cli.run("thumbnail", "--local", "--json", str(film), "--output", str(film.with_suffix(".jpg"))).json()
+    assert (made["source"], film.with_suffix(".jpg").stat().st_size) == (f"{tmp_path}/bad\\xff.mp4", made["size_bytes"])
 
 
 def test_thumbnails_and_contact_sheets(cli: Cli, films: Path, tmp_path: Path) -> None:
