@@ -317,8 +317,10 @@ def thumbnail(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             frame, notice, seconds = _first(container, cover), "cover", 0.0
         else:
             _check_size(film.codec_context)
-            frame = _frame_at(container, film, question["at"])
-            seconds, notice = _shown_at(film, frame), "clamped" if question["at"] > _end(container, film) else ""
+            end = _end(container, film)
+            frame = _frame_at(container, film, question["at"], end)
+            seconds = _shown_at(film, frame)
+            notice = "clamped" if question["at"] > (end or seconds + 1) else ""
         image, width, height = _encoded([frame], _size(film or cover, frame, question["size"]), None, question["format"])
         return {"width": width, "height": height, "seconds": [seconds], "notice": notice}, image
 
@@ -331,7 +333,7 @@ def contact_sheet(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             raise Refused("no-video", "This file has no film to show.")
         _check_size(film.codec_context)
         end, count = _end(container, film), question["frames"]
-        frames = [_frame_at(container, film, (index + 0.5) * end / count) for index in range(count)]
+        frames = [_frame_at(container, film, (index + 0.5) * end / count, end) for index in range(count)]
         seconds = [_shown_at(film, frame) for frame in frames]
         columns = min(question["columns"], count)
         image, width, height = _encoded(
@@ -346,10 +348,22 @@ def _check_size(context: Any) -> None:
 
 
 def _end(container: Any, film: Any) -> float:
-    """When the film ends, in seconds after its start; 0 when the file does not say."""
+    """When the film ends, in seconds after its start; where the file does not say, as far as we can look in a moment."""
     if film.duration:
         return float(film.duration * film.time_base)
-    return container.duration / av.time_base if container.duration else 0.0
+    return container.duration / av.time_base if container.duration else _latest(container, film)
+
+
+def _latest(container: Any, film: Any) -> float:
+    """The time of the latest packet, in seconds after the start; 0 where packets tell no times."""
+    found, give_up = 0.0, time.monotonic() + limits.MEASURE_S
+    with contextlib.suppress(av.error.FFmpegError):
+        for packet in container.demux(film):
+            if packet.pts is not None:
+                found = max(found, float((packet.pts - (film.start_time or 0)) * packet.time_base))
+            if time.monotonic() > give_up:
+                break
+    return found
 
 
 def _shown_at(film: Any, frame: Any) -> float:
@@ -365,11 +379,11 @@ def _first(container: Any, stream: Any) -> Any:
         raise Refused("damaged", "No picture of it can be decoded: the file is damaged.") from exc
 
 
-def _frame_at(container: Any, film: Any, at: float) -> Any:
+def _frame_at(container: Any, film: Any, at: float, end: float) -> Any:
     """The frame shown at this time; past the end the last one. Raises Refused when none can be decoded."""
     start = float((film.start_time or 0) * film.time_base)
     wanted = start + at
-    target = min(wanted, start + max(0.0, _end(container, film) - 0.001))
+    target = min(wanted, start + max(0.0, end - 0.001))
     late = None
     # Streams without an index are found by guessing, mostly too late; a damaged index misleads.
     for place in (target if target > start else 0.0, target - _FURTHER_BACK_S, 0.0):
@@ -386,7 +400,7 @@ def _decoded_to(container: Any, film: Any, place: float, wanted: float) -> Any:
     """The last frame up to `wanted`, decoding from `place`; the first one where all are later, None where there is none."""
     last = None
     try:
-        container.seek(int(place / film.time_base), stream=film)
+        _go_to(container, film, place)
         for count, frame in enumerate(container.decode(film)):
             if last is not None and frame.time is not None and frame.time > wanted + 1e-6:
                 return last
@@ -396,6 +410,16 @@ def _decoded_to(container: Any, film: Any, place: float, wanted: float) -> Any:
     except av.error.FFmpegError:
         pass
     return last
+
+
+def _go_to(container: Any, film: Any, place: float) -> None:
+    """Raises FFmpegError. The beginning is found in any file, also in a bare stream that knows no times."""
+    try:
+        container.seek(int(place / film.time_base), stream=film)
+    except av.error.FFmpegError:
+        if place:
+            raise
+        container.seek(0, unsupported_byte_offset=True)
 
 
 def _size(stream: Any, frame: Any, size: list[int]) -> tuple[int, int]:

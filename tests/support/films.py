@@ -91,7 +91,8 @@ NAMES = (
     *("sound.m4a", "quad.wav", "interlaced.mkv"),
     *("cover.mp3", "subtitles.mkv", "chapters.mkv", "anamorphic.mpg", "stream.ts", "old.avi", "rotated.mp4", "cut.mp4"),
 )
-"""Every file that a reader can say something of; `headless.mp4` beside them is too damaged for that."""
+"""Every file that a reader can say something of; `headless.mp4` beside them is too damaged for that, `live.mkv` and `bare.h264` do
+not say how long they are."""
 
 
 def run(*arguments: str | Path) -> None:
@@ -114,6 +115,8 @@ def make(place: Path) -> Path:
         run(*recipe, "-threads", "1", place / name)
     # A camera held upright: FFmpeg 5 writes the display matrix of this tag.
     run("-i", place / "h264.mp4", "-c", "copy", "-metadata:s:v:0", "rotate=90", place / "rotated.mp4")
+    run("-i", place / "h264.mp4", "-c", "copy", "-live", "1", place / "live.mkv")  # says not how long it is
+    run("-i", place / "h264.mp4", "-c", "copy", place / "bare.h264")
     whole = (place / "h264.mp4").read_bytes()
     (place / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])  # its index stands in front
     run("-i", place / "h264.mp4", "-c", "copy", place / "late.mp4")

@@ -262,6 +262,22 @@ async def test_past_the_end_is_the_last_picture_with_a_notice(films: Path) -> No
     assert picture.notice == "The film ends before 00:00:05: this is its last picture, at 00:00:01."
 
 
+async def test_a_film_that_does_not_say_how_long_it_is(films: Path) -> None:
+    """A recording that was never closed: each time its picture, past its end the last one; a bare stream has pictures, too."""
+    within, past = await thumbnail(films / "live.mkv", 1.0), await thumbnail(films / "live.mkv", 60.0)
+    handle = os.open(films / "live.mkv", os.O_RDONLY)
+    try:
+        sheet = await reader.contact_sheet(handle, 4, 2, Shape((100, -1)))
+    finally:
+        os.close(handle)
+
+    assert (within.seconds, within.notice) == (pytest.approx([1.0], abs=0.05), "")
+    assert past.seconds[0] > 1.8
+    assert past.notice.startswith("The film ends before 00:01:00")
+    assert (sheet.seconds[0] < 0.5, sheet.seconds[-1] > 1.5) == (True, True)
+    assert (await thumbnail(films / "bare.h264", 0.0)).image
+
+
 async def test_sound_with_a_cover_shows_it(films: Path) -> None:
     """Sound alone has no picture."""
     assert (await thumbnail(films / "cover.mp3", 5.0)).notice == "This file has no film; this is its cover."
