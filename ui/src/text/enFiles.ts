@@ -8,7 +8,7 @@ export const enFiles = {
   root: { label: "Where", workspace: "My workspace", nas: "NAS, to look at" },
   used: (used: number, quota: number) => `${bytes(used)} of ${bytes(quota)} used`,
   usedLabel: "Used of your workspace",
-  reserved: (size: number) => `${bytes(size)} reserved for running tasks`,
+  reserved: (size: number) => `${bytes(size)} reserved`,
   full: "Your workspace is full. Delete or download something, or ask an administrator for more space.",
   serverFull: "The server's storage is full: nothing can be uploaded, packed or unpacked until there is room.",
   nasHint: "NAS folders can be looked at, packed and archived into your workspace; nothing here is ever changed.",
