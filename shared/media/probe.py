@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -321,7 +322,7 @@ def thumbnail(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             frame = _frame_at(container, film, question["at"], end)
             seconds = _shown_at(film, frame)
             notice = "clamped" if question["at"] > (end or seconds + 1) else ""
-        image, width, height = _encoded([frame], _size(film or cover, frame, question["size"]), None, question["format"])
+        image, width, height = _encoded(frame, (), _size(film or cover, frame, question["size"]), None, question["format"])
         return {"width": width, "height": height, "seconds": [seconds], "notice": notice}, image
 
 
@@ -333,12 +334,17 @@ def contact_sheet(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             raise Refused("no-video", "This file has no film to show.")
         _check_size(film.codec_context)
         end, count = _end(container, film), question["frames"]
-        frames = [_frame_at(container, film, (index + 0.5) * end / count, end) for index in range(count)]
-        seconds = [_shown_at(film, frame) for frame in frames]
-        columns = min(question["columns"], count)
-        image, width, height = _encoded(
-            frames, _size(film, frames[0], question["size"]), (columns, math.ceil(count / columns)), question["format"]
-        )
+        seconds: list[float] = []
+
+        def frame_of(index: int) -> Any:
+            frame = _frame_at(container, film, (index + 0.5) * end / count, end)
+            seconds.append(_shown_at(film, frame))
+            return frame
+
+        first, columns = frame_of(0), min(question["columns"], count)
+        tiles = columns, math.ceil(count / columns)
+        others = map(frame_of, range(1, count))
+        image, width, height = _encoded(first, others, _size(film, first, question["size"]), tiles, question["format"])
         return {"width": width, "height": height, "seconds": seconds, "notice": ""}, image
 
 
@@ -407,6 +413,8 @@ def _decoded_to(container: Any, film: Any, place: float, wanted: float) -> Any:
             last = frame
             if count >= limits.DECODE_FRAMES:
                 break
+    except MemoryError:
+        raise
     except av.error.FFmpegError:
         pass
     return last
@@ -437,13 +445,14 @@ def _size(stream: Any, frame: Any, size: list[int]) -> tuple[int, int]:
     return max(2, round(wide * fit)), max(2, round(high * fit))
 
 
-def _encoded(frames: list[Any], size: tuple[int, int], tiles: tuple[int, int] | None, format_: str) -> tuple[bytes, int, int]:
-    """Scale, turn, tile and encode."""
+def _encoded(
+    first: Any, others: Iterable[Any], size: tuple[int, int], tiles: tuple[int, int] | None, format_: str
+) -> tuple[bytes, int, int]:
+    """Scale, turn, tile and encode the first frame and the others."""
     encoder, pixels, _ = _ENCODERS[format_]
-    turns = _CLOCKWISE.get(-round(frames[0].rotation) % 360, [])
+    turns = _CLOCKWISE.get(-round(first.rotation) % 360, [])
     across, down = (size[1], size[0]) if len(turns) == 1 else size
     graph = Graph()
-    first = frames[0]
     chain = [
         graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=Fraction(1, 1000)),
         graph.add("scale", f"{across}:{down}:flags=bicubic"),
@@ -458,13 +467,17 @@ def _encoded(frames: list[Any], size: tuple[int, int], tiles: tuple[int, int] | 
     for source, target in itertools.pairwise(chain):
         source.link_to(target)
     graph.configure()
-    for count, frame in enumerate(frames):
+    made: Any = None
+    for count, frame in enumerate(itertools.chain((first,), others)):
         if (frame.width, frame.height, frame.format.name) != (first.width, first.height, first.format.name):
             frame = frame.reformat(first.width, first.height, first.format.name)  # noqa: PLW2901 - films may change their size
         frame.pts, frame.time_base = count, Fraction(1, 1000)
         graph.push(frame)
-    graph.push(None)
-    made: Any = graph.pull()
+        with contextlib.suppress(BlockingIOError):  # it wants more; pulled now, so that one large frame is kept at a time
+            made = graph.pull()
+    if made is None:
+        graph.push(None)
+        made = graph.pull()
     context: Any = av.CodecContext.create(encoder, "w")
     context.width, context.height, context.pix_fmt, context.time_base = made.width, made.height, pixels, Fraction(1, 25)
     if encoder == "mjpeg":
