@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import archives, history, hundred_thousand, idle, media, pipeline, scan, team, websocket
+from benchmarks import archives, files, history, hundred_thousand, idle, media, pipeline, scan, team, websocket
 from benchmarks.figures import Figure, Options, line, machine
 from benchmarks.stack import Stack, workplace
 
@@ -19,6 +19,7 @@ ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "team": team.run,
     "history": history.run,
     "archives": archives.run,
+    "files": files.run,
 }
 
 
