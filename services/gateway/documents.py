@@ -96,6 +96,8 @@ def _complete(operation: Operation) -> None:
     name = operation.operation_id or ""
     if name in UPLOADS:
         operation.request_body = RequestBody(content=_BYTES, description="The bytes; none with `bytes */...`.")
+    for parameter in operation.parameters or ():
+        _forget_null(parameter)
     for status, answer in (operation.responses or {}).items():
         if not isinstance(answer, OpenAPIResponse):
             continue
@@ -112,6 +114,14 @@ def _complete(operation: Operation) -> None:
             answer.content = _BYTES
         answer.headers = {**(answer.headers or {}), **_headers(name)}
         answer.links = links_of(name) or None
+
+
+def _forget_null(parameter: Any) -> None:
+    """Of `list[str] | None` the framework says "a list or null"; no query is null, and a list of one is written as its only word."""
+    schema = parameter.schema
+    kinds = [kind for kind in schema.one_of or () if kind.type is not OpenAPIType.NULL]
+    if len(kinds) == 1 and kinds[0].type is OpenAPIType.ARRAY:
+        schema.one_of, schema.type, schema.items = None, OpenAPIType.ARRAY, kinds[0].items
 
 
 def _headers(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 34a9cfc5eb45cd5e
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: a1e498f6bb76ea4a
 
 export interface paths {
     "/api/archives": {
@@ -2329,7 +2329,7 @@ export interface operations {
     listAudit: {
         parameters: {
             query?: {
-                action?: string[] | null;
+                action?: string[];
                 actor?: string | null;
                 address?: string | null;
                 cursor?: string | null;
@@ -4078,7 +4078,7 @@ export interface operations {
     listFolders: {
         parameters: {
             query?: {
-                include?: string[] | null;
+                include?: string[];
                 level1?: string | null;
                 level2?: string | null;
                 limit?: number | null;
@@ -4141,7 +4141,7 @@ export interface operations {
     listFolderPlaces: {
         parameters: {
             query?: {
-                include?: string[] | null;
+                include?: string[];
             };
             header?: never;
             path?: never;
@@ -4341,11 +4341,11 @@ export interface operations {
                 cursor?: string | null;
                 format?: "json" | "csv" | "ndjson";
                 from?: string | null;
-                kind?: string[] | null;
+                kind?: string[];
                 limit?: number;
                 offset?: number;
                 q?: string | null;
-                status?: string[] | null;
+                status?: string[];
                 to?: string | null;
                 user?: string | null;
             };
