@@ -175,7 +175,9 @@ async def _make_tar(
     on_progress: OnProgress,
     inherit: Sequence[int],
 ) -> Path:
-    request = protocol.MakeTar(base=str(base), names=names, output=str(output), format=spec.format, level=spec.level)
+    request = protocol.MakeTar(
+        base=os.fsencode(base), names=names, output=os.fsencode(output), format=spec.format, level=spec.level
+    )
     what, rlimits = f"Packing {output.name}", sevenzip.making_rlimits()
     await _ask(request, children, what, protocol.Made, on_progress=on_progress, inherit=inherit, rlimits=rlimits)
     return output
@@ -276,7 +278,7 @@ async def _scan(
     on_progress: OnProgress | None = None,
 ) -> protocol.Scanned:
     request = protocol.Scan(
-        archive=str(archive),
+        archive=os.fsencode(archive),
         sevenzip=str(binary or sevenzip.find_binary(None)),
         password=password,
         limits=limits or Limits(),
@@ -317,11 +319,11 @@ async def extract(
     if next(into.iterdir(), None) is not None:
         raise PermanentError(f"{into.name} is not empty.")
     request = protocol.Extract(
-        archive=str(archive),
+        archive=os.fsencode(archive),
         sevenzip=str(binary or sevenzip.find_binary(None)),
         password=spec.password,
         limits=spec.limits,
-        into=str(into),
+        into=os.fsencode(into),
         entries=list(spec.entries),
     )
     try:

@@ -1,6 +1,6 @@
 """What the engine and its worker process say to each other: one request on stdin, answers on stdout, JSON, one per line.
 
-A password travels here and nowhere else: never in arguments, the environment or a log.
+A password travels here and nowhere else: never in arguments, the environment or a log. Paths are bytes: names need not be text.
 """
 
 from typing import Literal
@@ -44,9 +44,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class MakeTar(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    base: str
+    base: bytes
     names: list[bytes]
-    output: str
+    output: bytes
     format: str
     level: int
 
@@ -54,7 +54,7 @@ class MakeTar(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 class Scan(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """List an archive. contents: unpack everything in memory, so that every member has its CRC. quiet: the summary only."""
 
-    archive: str
+    archive: bytes
     sevenzip: str
     password: str | None
     limits: Limits
@@ -63,11 +63,11 @@ class Scan(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Extract(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    archive: str
+    archive: bytes
     sevenzip: str
     password: str | None
     limits: Limits
-    into: str
+    into: bytes
     entries: list[bytes] = []
 
 

@@ -112,10 +112,10 @@ def _time(header: tarfile.TarInfo) -> int:
 
 def make(request: MakeTar, say: Callable[[Doing], None]) -> Made:
     """Write the archive. Raises SourceInUse when something changes meanwhile, OSError when a disk fails."""
-    with handles.root(Path(request.base)) as base, ExitStack() as stack:
+    with handles.root(Path(os.fsdecode(request.base))) as base, ExitStack() as stack:
         entries = list(_entries(base, request.names))
         total = sum(entry.size for entry in entries if entry.type == "file")
-        file = stack.enter_context(Path(request.output).open("xb"))
+        file = stack.enter_context(Path(os.fsdecode(request.output)).open("xb"))
         with ExitStack() as packing:
             packed = streams.writer(packing, file, Format(request.format).compression, request.level)
             with tarfile.open(

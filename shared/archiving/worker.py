@@ -86,8 +86,8 @@ def main() -> None:
 
 
 def _answer(request: Request) -> Answer:
-    name = Path(request.output if isinstance(request, MakeTar) else request.archive).name
-    shown = printable(os.fsencode(name))
+    path = request.output if isinstance(request, MakeTar) else request.archive
+    shown = printable(path.rpartition(b"/")[2])
     try:
         if isinstance(request, MakeTar):
             return tars.make(request, progress())
@@ -134,7 +134,7 @@ class Archive:
     """One archive: its members, and its members with their content. Both may be asked for once each."""
 
     def __init__(self, request: Scan | Extract, stack: ExitStack) -> None:
-        path = Path(request.archive)
+        path = Path(os.fsdecode(request.archive))
         self._raw_name = os.fsencode(path.name)
         self.name = printable(self._raw_name)
         # Opened once, and only what is open is read: whatever takes one of these names meanwhile is not.
@@ -444,7 +444,7 @@ def extract(request: Extract) -> Extracted:
     """Unpack what is chosen into the empty directory `into`. What is there after a failure, the caller removes."""
     with ExitStack() as stack:
         archive = Archive(request, stack)
-        writer = Writer(stack.enter_context(handles.root(Path(request.into))))
+        writer = Writer(stack.enter_context(handles.root(Path(os.fsdecode(request.into)))))
         stack.callback(writer.close)
         chosen = Chosen(request.entries)
         work = _Unpacking(archive, request, writer, chosen)

@@ -60,6 +60,19 @@ def test_an_archive_is_made_shown_and_unpacked(cli: Cli, tree: Path) -> None:
     assert "Packing" in made.err
 
 
+@pytest.mark.parametrize("form", ["zip", "tar.gz"])
+def test_names_need_not_be_text(cli: Cli, tree: Path, form: str) -> None:
+    """Of the folder, the archive and where it is unpacked: bytes that are no UTF-8 come through."""
+    folder = tree.rename(cli.home / os.fsdecode(b"caf\xe9"))
+    target = os.fsdecode(b"out\xe9")
+
+    made = cli.run("zip", folder.name, "--format", form, "--local")
+    back = cli.run("unzip", f"{folder.name}.{form}", target, "--local")
+
+    assert (made.code, back.code) == (0, 0), (made.err, back.err)
+    assert picture(cli.home / target / folder.name, seconds=True) == picture(folder, seconds=True)
+
+
 def test_json_has_the_figures(cli: Cli, tree: Path) -> None:
     made = cli.run("zip", "tree/below", "tree/text.txt", "--local", "--json", "-o", "some.tar.zst", "-l", "9").json()
     shown = cli.run("zipinfo", "some.tar.zst", "--local", "--json", "--list").json()

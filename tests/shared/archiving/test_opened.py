@@ -47,7 +47,7 @@ async def made(folder: Path, name: str, form: Format = Format.ZIP, *, volume_byt
 
 
 def opened(stack: ExitStack, archive: Path) -> Archive:
-    request = Scan(archive=str(archive), sevenzip=str(find_binary(None)), password=None, limits=Limits())
+    request = Scan(archive=os.fsencode(archive), sevenzip=str(find_binary(None)), password=None, limits=Limits())
     return Archive(request, stack)
 
 
