@@ -7,6 +7,7 @@ answers on stdout (shared/archiving/protocol.py). It ends by itself or by a sign
 import fcntl
 import lzma
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -17,9 +18,10 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import msgspec
 import zstandard
@@ -44,7 +46,7 @@ from shared.archiving.protocol import (
     Scan,
     Scanned,
 )
-from shared.archiving.writing import Writer
+from shared.archiving.writing import Read, Writer
 from shared.children import STDERR_CAP, Outcome, launched
 from shared.errors import NOT_FOUND, ArchiverError, Operation, PermanentError, Waiting, from_os_error
 from shared.manifest import printable
@@ -54,6 +56,10 @@ _BLOCK = 1 << 20
 _EVERY_S = 0.2
 _NAMED_AT_MOST = 200
 _LONGEST_LINK = 4_000
+_WORTH_TWO = 64 << 20
+# Names that 7-Zip cannot take for anything but names: no patterns, no switches, no other writing of the same letters.
+_PLAIN = re.compile(rb"[A-Za-z0-9_(][ -~]*(?<![ .])")
+_PATTERN = re.compile(rb"[*?\\]")
 _NS_PER_TICK = 100
 _DAMAGE = (
     tars.DamagedTar,
@@ -253,6 +259,7 @@ class Pipe:
         self._process = process
         self._out = process.stdout
         self._said = bytearray()
+        self._buffer = memoryview(bytearray(_BLOCK))
         with suppress(OSError):  # a wider pipe is faster, nothing more
             fcntl.fcntl(self._out.fileno(), fcntl.F_SETPIPE_SZ, _BLOCK)
         self._hearing = threading.Thread(target=self._hear, args=(process.stderr,), daemon=True)
@@ -271,13 +278,15 @@ class Pipe:
         """Some bytes, at most `size`; none at the end."""
         return os.read(self._out.fileno(), size)
 
-    def exactly(self, size: int) -> bytes:
-        """So many bytes, fewer at the end only."""
-        parts = []
-        while size and (part := self.read(min(size, _BLOCK))):
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+    def fill(self, size: int) -> memoryview:
+        """So many bytes, at most `_BLOCK`, fewer at the end only; good until the next call: one buffer for all costs least."""
+        filled = 0
+        while filled < size and (count := os.readv(self._out.fileno(), [self._buffer[filled:size]])):
+            filled += count
+        return self._buffer[:filled]
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def end(self) -> Outcome:
         """How the run ended; what was not read of it is dropped."""
@@ -294,8 +303,8 @@ class _Share:
         self._pipe = pipe
         self.left = size
 
-    def __call__(self, most: int) -> bytes:
-        data = self._pipe.read(min(most, self.left)) if self.left else b""
+    def __call__(self, most: int) -> memoryview:
+        data = self._pipe.fill(min(most, self.left, _BLOCK))
         self.left -= len(data)
         return data
 
@@ -467,6 +476,7 @@ class _Unpacking:
         self._chosen = chosen
         self._checks = Checks(request.limits, archive.packed_bytes)
         self._tell = progress()
+        self._counting = threading.Lock()
         self._files = self._done = 0
 
     def stream(self) -> None:
@@ -508,11 +518,30 @@ class _Unpacking:
                 if wanted:
                     self._put(member, _nothing)
             return
-        with self._archive.contents(names, without) as pipe:
-            for member, wanted in members:
-                self._take(member, wanted, pipe)
-            if pipe.read(1):
-                raise self._archive.other_content(pipe)
+        halves = _halves(members) if self._may_split() else []
+        self._fill(halves or [_Lot(names, without, members)])
+
+    def _fill(self, lots: list["_Lot"]) -> None:
+        with ExitStack() as stack:
+            # Started by this thread, which lives as long as they may.
+            pipes = [stack.enter_context(self._archive.contents(lot.names, lot.without)) for lot in lots]
+            with ThreadPoolExecutor(len(lots)) as pool:
+                tasks = [pool.submit(self._drain, pipe, lot.members) for pipe, lot in zip(pipes, lots, strict=True)]
+                for task in wait(tasks, return_when=FIRST_EXCEPTION).done:
+                    if failure := task.exception():
+                        for pipe in pipes:
+                            pipe.kill()
+                        raise failure
+
+    def _drain(self, pipe: Pipe, members: list[tuple[Member, bool]]) -> None:
+        for member, wanted in members:
+            self._take(member, wanted, pipe)
+        if pipe.read(1):
+            raise self._archive.other_content(pipe)
+
+    def _may_split(self) -> bool:
+        """Any member of a zip can be unpacked alone; 7-Zip itself unpacks them one after the other."""
+        return self._archive.format is Format.ZIP and not self._names and not self._archive.renamed
 
     def _few_names(self) -> list[bytes]:
         """What 7-Zip is told to unpack: the chosen names, if they are few and its own; else all, and we drop what is not wanted."""
@@ -528,7 +557,7 @@ class _Unpacking:
         elif member.kind == "link" and member.link is None:
             if member.size > _LONGEST_LINK:
                 raise self._refusal(f"{printable(member.path)} is a link with a target of {member.size:,} bytes", formats.UNSAFE)
-            text = b"".join(iter(lambda: share(_LONGEST_LINK), b""))
+            text = bytes(share(_LONGEST_LINK))
             if not share.left:
                 self._put_link(msgspec.structs.replace(member, link=text))
         else:
@@ -541,15 +570,17 @@ class _Unpacking:
             raise self._refusal(wrong, formats.UNSAFE)
         self._put(member, _nothing)
 
-    def _put(self, member: Member, read: Callable[[int], bytes], *, of_stream: bool = False) -> None:
+    def _put(self, member: Member, read: Read, *, of_stream: bool = False) -> None:
         def written(count: int) -> None:
-            self._done += count
+            with self._counting:
+                self._done += count
             where = self._archive.position if of_stream else self._done
             total = self._archive.packed_bytes if of_stream else self._checks.total_bytes
             self._tell(Doing(where, total, self._files, printable(member.path)))
 
         self._writer.put(member, read, written)
-        self._files += member.kind != "directory"
+        with self._counting:
+            self._files += member.kind != "directory"
         written(0)
 
     def _check(self, member: Member) -> None:
@@ -563,6 +594,34 @@ class _Unpacking:
 
     def _refusal(self, sentence: str, code: str) -> PermanentError:
         return PermanentError(f"{self._archive.name} is not unpacked: {sentence}.", code)
+
+
+class _Lot(NamedTuple):
+    """What one run of 7-Zip unpacks. names: only these; none: all. without: not these. members: in its order, with whether wanted."""
+
+    names: list[bytes]
+    without: list[bytes]
+    members: list[tuple[Member, bool]]
+
+
+def _halves(members: list[tuple[Member, bool]]) -> list[_Lot]:
+    """Two lots to be unpacked at once: the largest files, by name, and all others; none where there is too little to do. Pure."""
+    files = sorted((member for member, _ in members if has_content(member)), key=lambda member: member.size, reverse=True)
+    left = total = sum(member.size for member in files)
+    apart: list[bytes] = []
+    for member in files[:_NAMED_AT_MOST]:
+        if left * 2 > total and left > member.size and _is_plain(member.path):
+            apart.append(member.path)
+            left -= member.size
+    if total < _WORTH_TWO or left * 4 > total * 3:
+        return []
+    chosen = set(apart)
+    first, second = ([one for one in members if (one[0].path in chosen) is wanted] for wanted in (True, False))
+    return [_Lot(apart, [], first), _Lot([], apart, second)]
+
+
+def _is_plain(path: bytes) -> bool:
+    return _PLAIN.fullmatch(path) is not None and _PATTERN.search(path) is None
 
 
 def _nothing(_: int) -> bytes:

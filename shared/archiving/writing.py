@@ -7,6 +7,7 @@ never walked through.
 
 import os
 import stat
+import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,12 +24,12 @@ from shared.walking import Finding, Position, scan
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
-Read = Callable[[int], bytes]
-"""Gives the next bytes, at most so many, none at the end."""
+Read = Callable[[int], bytes | memoryview]
+"""Gives the next bytes, at most so many, none at the end; good until the next call."""
 
 
 class Writer:
-    """Writes the members of one archive below the open directory `into`. Not for several threads."""
+    """Writes the members of one archive below the open directory `into`. `put` may be called from several threads."""
 
     def __init__(self, into: int) -> None:
         self._into = into
@@ -36,24 +37,42 @@ class Writer:
         self._folders: dict[bytes, Member | None] = {b"": None}
         self._sizes: dict[bytes, int] = {}
         self._links: dict[bytes, bytes] = {}
+        self._naming = threading.Lock()
         self._umask = os.umask(0o022)
         os.umask(self._umask)
         self.total_bytes = 0
 
     def put(self, member: Member, read: Read, progress: Callable[[int], None]) -> None:
         """Make one checked member; `progress` gets the bytes just written. Raises PermanentError when its content is wrong."""
+        with self._naming:
+            file = self._named(member)
+        if file is None:
+            return
+        try:
+            size = _fill(file, member, read, progress)
+            os.fchmod(file, (0o644 if member.mode is None else member.mode | 0o400) & ~self._umask)
+            _set_time(file, member)
+        finally:
+            os.close(file)
+        with self._naming:
+            self._sizes[member.path] = size
+            self.total_bytes += size
+
+    def _named(self, member: Member) -> int | None:
+        """Make what has no content of its own; or a file, open to be filled."""
         parent, _, name = member.path.rpartition(b"/")
         if member.kind == "directory":
             self._folder(member.path)
             self._folders[member.path] = member
-            return
+            return None
         handle = self._position.at(self._folder(parent))
+        if member.kind == "file":
+            return os.open(name, _NEW, 0o600, dir_fd=handle)
         if member.kind == "link":
             self._link(handle, name, member)
-        elif member.kind == "hardlink":
-            self._hard_link(member)
         else:
-            self._file(handle, name, member, read, progress)
+            self._hard_link(member)
+        return None
 
     def _folder(self, path: bytes) -> bytes:
         missing = []
@@ -66,24 +85,6 @@ class Writer:
             os.mkdir(name, 0o700, dir_fd=self._position.at(parent))
             self._folders[one] = None
         return path
-
-    def _file(self, parent: int, name: bytes, member: Member, read: Read, progress: Callable[[int], None]) -> None:
-        file = os.open(name, _NEW, 0o600, dir_fd=parent)
-        try:
-            size, crc = 0, 0
-            while block := read(_BLOCK):
-                _write_all(file, block)
-                size += len(block)
-                crc = zlib.crc32(block, crc)
-                progress(len(block))
-            if member.crc32 not in {None, crc}:
-                raise _wrong_content(member)
-            os.fchmod(file, (0o644 if member.mode is None else member.mode | 0o400) & ~self._umask)
-            _set_time(file, member)
-        finally:
-            os.close(file)
-        self._sizes[member.path] = size
-        self.total_bytes += size
 
     def _link(self, parent: int, name: bytes, member: Member) -> None:
         text = member.link or b""
@@ -148,6 +149,18 @@ class Writer:
         self._position.__exit__()
 
 
+def _fill(file: int, member: Member, read: Read, progress: Callable[[int], None]) -> int:
+    size, crc = 0, 0
+    while block := read(_BLOCK):
+        _write_all(file, block)
+        size += len(block)
+        crc = zlib.crc32(block, crc)
+        progress(len(block))
+    if member.crc32 not in {None, crc}:
+        raise _wrong_content(member)
+    return size
+
+
 def _wrong_content(member: Member) -> PermanentError:
     """Few formats tell a wrong password from damage before everything is decrypted."""
     if member.encrypted:
@@ -156,7 +169,7 @@ def _wrong_content(member: Member) -> PermanentError:
     return PermanentError(f"The archive is damaged: the content of {printable(member.path)} is wrong.", DAMAGED)
 
 
-def _write_all(file: int, block: bytes) -> None:
+def _write_all(file: int, block: bytes | memoryview) -> None:
     view = memoryview(block)
     while view:
         view = view[os.write(file, view) :]

@@ -1,5 +1,6 @@
 """What the engine makes it can open again, and every failure says what it is and leaves nothing."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from shared.archiving import engine
 from shared.archiving.contents import CREATED, chosen
 from shared.archiving.engine import CreateSpec, check_spec
 from shared.archiving.formats import Format
-from shared.archiving.protocol import Limits
+from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import find_binary
+from shared.archiving.worker import _halves
 from shared.children import Children
 from shared.errors import PermanentError
 from tests.shared.archiving.trees import PASSWORD, everything, make, members, nothing, picture, unpack
@@ -55,6 +57,60 @@ async def test_volumes_are_made_and_joined(tmp_path: Path, form: Format) -> None
         await unpack(made[0], tmp_path / "again", PASSWORD)
     assert caught.value.code in {"truncated", "damaged"}
     assert not (tmp_path / "again").exists()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds `tree`, big enough for two runs of 7-Zip at once, and `made.zip` of it, stored."""
+    base = tmp_path_factory.mktemp("large")
+    tree = everything(base)
+    for number in range(6):
+        (tree / "below" / f"clip {number}.mov").write_bytes(bytes([number]) * (14 << 20))
+    (tree / "star*.mov").write_bytes(b"*" * (15 << 20))
+    command = [str(find_binary(None)), "a", "-tzip", "-mx0", "-snl", "-mtp=1", "-bso0", "-bsp0", "made.zip", "tree"]
+    subprocess.run(command, cwd=base, check=True)
+    return base
+
+
+async def test_two_runs_at_once_make_what_one_makes(large: Path, tmp_path: Path) -> None:
+    """A zip of 99 MiB: everything once, in its place, with its time."""
+    done = await unpack(large / "made.zip", tmp_path / "back")
+
+    assert picture(tmp_path / "back" / "tree", seconds=True) == picture(large / "tree", seconds=True)
+    assert (done.files, done.directories, done.total_bytes) == (14, 4, 75_510 + (99 << 20))
+
+
+@pytest.mark.parametrize("clip", [0, 5])
+async def test_damage_in_either_run_is_damage(large: Path, tmp_path: Path, clip: int) -> None:
+    """Whichever half it is in: the archive is damaged, and nothing is left."""
+    damaged = tmp_path / "damaged.zip"
+    content = bytearray((large / "made.zip").read_bytes())
+    content[content.index(bytes([clip]) * 1_000_000) + 500_000] ^= 0xFF
+    damaged.write_bytes(content)
+
+    with pytest.raises(PermanentError) as caught:
+        await unpack(damaged, tmp_path / "back")
+
+    assert caught.value.code == "damaged"
+    assert not (tmp_path / "back").exists()
+
+
+def test_halves_are_of_plain_names_and_worth_it() -> None:
+    """The largest files up to half of the bytes; never a name 7-Zip could read otherwise, never all, never of little."""
+
+    def file(path: bytes, mib: int) -> tuple[Member, bool]:
+        return Member(path=path, kind="file", size=mib << 20), True
+
+    star, first, second, small = file(b"a*", 90), file(b"b/c d.mov", 60), file(b"e", 50), file(b"f", 1)
+    folder = Member(path=b"b", kind="directory", size=0), True
+
+    lots = _halves([folder, star, first, second, small])
+
+    assert [(lot.names, lot.without) for lot in lots] == [([b"b/c d.mov", b"e"], []), ([], [b"b/c d.mov", b"e"])]
+    assert [lot.members for lot in lots] == [[first, second], [folder, star, small]]
+    assert _halves([folder, first]) == []
+    assert _halves([star, small]) == []
+    assert _halves([small, file(b"g", 2)]) == []
 
 
 def test_names_below_others_are_packed_once() -> None:
