@@ -250,7 +250,7 @@ def _refuse_taken(folder: int, name: bytes, path: str, *, overwrite: bool) -> No
     if there is None or (overwrite and stat.S_ISREG(there.st_mode)):
         return
     if stat.S_ISREG(there.st_mode):
-        raise conflict(f"There is a file named {path} already, and nothing is replaced unasked.")
+        raise conflict(f"There is a file named {path} already; it is replaced only when that is asked for.")
     raise conflict(f"There is something named {path} already that is no file, and only files are replaced.")
 
 

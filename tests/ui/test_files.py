@@ -107,7 +107,8 @@ def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: 
     (tmp_path / "two.txt").write_bytes(b"two")
     large = tmp_path / "large.mov"
     large.write_bytes(os.urandom((16 << 20) + 9))  # two parts
-    page.goto("/files")
+    with page.expect_response("**/api/files/uploads"):  # asked for by what takes drops, once it does
+        page.goto("/files")
     expect(page.get_by_text("Your workspace is empty")).to_be_visible()
     dragged = {"items": [], "files": [str(tmp_path / name) for name in ("Shots", "two.txt")], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
