@@ -527,11 +527,13 @@ class _Unpacking:
             pipes = [stack.enter_context(self._archive.contents(lot.names, lot.without)) for lot in lots]
             with ThreadPoolExecutor(len(lots)) as pool:
                 tasks = [pool.submit(self._drain, pipe, lot.members) for pipe, lot in zip(pipes, lots, strict=True)]
-                for task in wait(tasks, return_when=FIRST_EXCEPTION).done:
-                    if failure := task.exception():
-                        for pipe in pipes:
-                            pipe.kill()
-                        raise failure
+                try:
+                    for task in wait(tasks, return_when=FIRST_EXCEPTION).done:
+                        task.result()
+                except BaseException:  # also a signal's: then neither need go on
+                    for pipe in pipes:
+                        pipe.kill()
+                    raise
 
     def _drain(self, pipe: Pipe, members: list[tuple[Member, bool]]) -> None:
         for member, wanted in members:
