@@ -101,7 +101,10 @@ def bytes_of(size: str | None) -> int | None:
 
 
 def format_of(given: str | None, output: str | None) -> Format:
-    """The format asked for, else the one the output's name ends with, else zip."""
+    """The format asked for, else the one the output's name ends with, else zip.
+
+    Also one that is only unpacked (rar, gz): it is refused by that name, where a zip would be made that is called x.rar.
+    """
     if said := given or format_said(output or ""):
         return Format(said)
     ends = [form for form in Format if output is not None and output.lower().endswith(f".{form}")]

@@ -86,6 +86,7 @@ async def test_a_volume_that_becomes_a_link(tmp_path: Path, form: Format) -> Non
 
 
 async def test_a_rar_that_becomes_a_link(tmp_path: Path) -> None:
+    """7-Zip looks for a rar's volumes by name, so it gets links to what is open: the same holds."""
     shutil.copy(RAR, tmp_path / "a.rar")
     expected = [member.path for member in await members(RAR)]
     with ExitStack() as stack:
