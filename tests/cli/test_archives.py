@@ -16,6 +16,7 @@ from shared.requests import FORMATS
 from tests.cli.runner import Cli
 from tests.shared.archiving import hostile
 from tests.shared.archiving.trees import everything, picture
+from tests.support.folders import bytes_below
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -154,7 +155,7 @@ def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Si
             file.write(os.urandom(1 << 20))
     process = cli.start("zip", "tree", "--local", "-f", "7z", "-l", "9")
     deadline = time.monotonic() + 60
-    while not [path for path in cli.home.glob(".cs-archiver-*/*") if path.stat().st_size]:
+    while not any(bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
         time.sleep(0.02)

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from tests.support.folders import below
 from tests.support.stack import Stack, until
 
 PACK = "/api/files/pack"
@@ -101,7 +102,7 @@ def test_a_cancelled_pack_leaves_nothing(stack: Stack) -> None:
 
     def left() -> list[str]:
         work = stack.data / "storage/workspaces/.work"
-        return [str(path) for path in work.rglob("*") if path.is_file() and made["id"] in str(path)]
+        return [str(path) for path in below(work) if path.is_file() and made["id"] in str(path)]
 
     until(lambda: not left(), "the work in progress to be gone", tell=lambda: str(left()))
     assert stack.http.delete("/api/files", params={"path": "big", "recursive": "true"}).status_code == 204

@@ -9,6 +9,7 @@ import pytest
 
 from cli.exits import Exit
 from tests.cli.runner import Cli, Result
+from tests.support.folders import below
 from tests.support.stack import Stack, extract, snapshot, until
 
 PACKING = ("transition.running.after", "workspace.created", "transition.verifying.after", "workspace.tested", "workspace.recorded")
@@ -46,7 +47,7 @@ def content(found: Any) -> dict[bytes, tuple[str, str]]:
 def nothing_is_left(stack: Stack) -> None:
     """No work in progress, no space promised."""
     work = stack.data / "storage" / "workspaces" / ".work"
-    until(lambda: not list(work.iterdir()), "the clean-up", tell=lambda: str(list(work.rglob("*"))))
+    until(lambda: not below(work), "the clean-up", tell=lambda: str(below(work)))
 
 
 def pack(stack: Stack, path: str, **more: Any) -> str:

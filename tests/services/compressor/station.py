@@ -22,6 +22,7 @@ from shared.lifecycle import COMPRESS_LANE
 from shared.questions import DestinationState
 from shared.worker import Worker
 from tests.services.lanes import peer, running
+from tests.support.folders import below
 from tests.support.kernel import Kernel
 
 MIB = 1 << 20
@@ -74,7 +75,7 @@ class Station:
     def staged(self) -> list[str]:
         """Every file in temp and archives, by its path in the staging."""
         roots = (self.places.temp, self.places.archives)
-        return sorted(str(p.relative_to(root.parent)) for root in roots for p in root.rglob("*") if not p.is_dir())
+        return sorted(str(p.relative_to(root.parent)) for root in roots for p in below(root) if not p.is_dir())
 
 
 def disk(monkeypatch: pytest.MonkeyPatch, free: int, most: int = 1 << 40) -> None:

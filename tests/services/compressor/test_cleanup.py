@@ -12,6 +12,7 @@ import pytest
 from services.compressor.cleanup import Cleaner
 from tests.services.compressor.station import Station
 from tests.services.lanes import EXPIRED, lines, reserved
+from tests.support.folders import below
 from tests.support.kernel import Kernel
 
 NOW = EXPIRED["lease_until"]
@@ -33,7 +34,7 @@ async def _left(kernel: Kernel, station: Station, status: str, recorded: bool = 
 
 
 def _files(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.name.startswith(".cs-"))
+    return sorted(str(path.relative_to(root)) for path in below(root) if path.is_file() and not path.name.startswith(".cs-"))
 
 
 async def test_a_failed_jobs_artefacts_go_to_failed_with_its_log(kernel: Kernel, station: Station) -> None:

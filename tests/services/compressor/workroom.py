@@ -21,6 +21,7 @@ from shared.errors import Operation
 from shared.lifecycle import EMPTY_LANE, WORKSPACE_LANE, Kind
 from shared.requests import CompressRequest, ExtractRequest, PackRequest
 from tests.services.lanes import running
+from tests.support.folders import below
 from tests.support.kernel import Kernel
 
 QUOTA = 1 << 30
@@ -99,9 +100,9 @@ class Workroom:
     def leftovers(self) -> list[str]:
         """What is in nobody's workspace but should not be anywhere."""
         work = self.tools.bench.work
-        return sorted(str(path.relative_to(work)) for path in work.rglob("*"))
+        return sorted(str(path.relative_to(work)) for path in below(work))
 
     def files(self, home: Path | None = None) -> list[str]:
         """Everything in a workspace, by path."""
         top = home or self.home
-        return sorted(os.fsencode(path.relative_to(top)).decode() for path in top.rglob("*"))
+        return sorted(os.fsencode(path.relative_to(top)).decode() for path in below(top))

@@ -18,6 +18,7 @@ from shared.worker import Worker
 from tests.services.lanes import peer, running
 from tests.services.scanner.emptying import NAS_ID, Case
 from tests.shared.rows import evidence, past_the_guard
+from tests.support.folders import below
 from tests.support.kernel import MANIFEST_SHA, MD5, SHA, Kernel
 
 OLD = "UPDATE verifications SET at = at - interval '1 hour' WHERE job_id = $1"
@@ -73,7 +74,7 @@ class Station(Case):
 
     def names(self) -> list[str]:
         """Every file in the folder."""
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if not path.is_dir())
+        return sorted(str(path.relative_to(self.folder)) for path in below(self.folder) if not path.is_dir())
 
     def unmount(self) -> None:
         (self.base / mount.SENTINEL).rename(self.root / "aside")

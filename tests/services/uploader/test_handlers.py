@@ -13,6 +13,7 @@ from shared.questions import AskDestination, RecheckSize, ReleaseDestination
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
 from tests.support.emulator import eventually as at_last
+from tests.support.folders import below
 from tests.support.kernel import Kernel, eventually
 
 FOR_EVER = -1
@@ -49,7 +50,7 @@ async def test_the_evidence_is_complete_before_the_local_archive_goes(
     job = await station.job()
     await dies_at(monkeypatch, point, station.lane())
     rows = await kernel.owner.fetchval("SELECT count(*) FROM verifications WHERE job_id = $1", job)
-    local = [path for path in station.archives.rglob("*") if path.is_file()]
+    local = [path for path in below(station.archives) if path.is_file()]
     assert (rows, len(local)) == {"uploader.proven": (0, 2), "uploader.evidence": (3, 2)}.get(point, (3, 0))
     await kernel.force(job, **EXPIRED)
 
@@ -103,7 +104,7 @@ async def test_a_destination_that_goes_on_lying_fails_the_job(kernel: Kernel, st
 
     assert await kernel.owner.fetchval("SELECT count(*) FROM verifications WHERE job_id = $1 AND voided_at IS NULL", job) == 0
     assert (station.remote().exists(), await station.destination(job)) == (False, "released")
-    assert len([path for path in station.archives.rglob("*") if path.is_file()]) == 2
+    assert len([path for path in below(station.archives) if path.is_file()]) == 2
 
 
 async def test_a_directory_of_the_archives_name_is_no_archive(kernel: Kernel, station: Station) -> None:

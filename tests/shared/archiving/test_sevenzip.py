@@ -17,6 +17,7 @@ from shared.children import Children
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
 from shared.manifest import Entry
 from tests.services.compressor.trees import copy, deep, nothing, pack, seven_zip, small_disk
+from tests.support.folders import below, bytes_below
 
 MIB = 1 << 20
 
@@ -321,8 +322,8 @@ async def started(folder: Path, work: Path) -> tuple[asyncio.Task[Path], Childre
     task = asyncio.create_task(zipper.compress(folder, work / "out.tar.7z", nothing))
     deadline = time.monotonic() + 20
     # It may write before we are told that it has started.
-    while not (children._groups and any(p.stat().st_size for p in work.iterdir())):
-        assert time.monotonic() < deadline, f"7zz wrote nothing: {list(work.iterdir())}, {children._groups}"
+    while not (children._groups and bytes_below(work)):
+        assert time.monotonic() < deadline, f"7zz wrote nothing: {below(work)}, {children._groups}"
         assert not task.done()
         await asyncio.sleep(0.01)
     return task, children
