@@ -78,8 +78,8 @@ interface ChoiceProps<K extends "scheme" | "density" | "zone"> {
 function Choice<K extends "scheme" | "density" | "zone">({ label, name, value, words }: ChoiceProps<K>) {
   const options = Object.entries(words) as [Preferences[K], string][];
   return (
-    <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.5 }}>
-      <Typography id={`choice-${name}`} sx={{ minWidth: 110 }}>
+    <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", columnGap: 1.5, rowGap: 0.5 }}>
+      <Typography id={`choice-${name}`} sx={{ width: { xs: 1, sm: 110 } }}>
         {label}
       </Typography>
       <ToggleButtonGroup
