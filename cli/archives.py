@@ -29,7 +29,7 @@ from shared.archiving.sevenzip import Progress
 from shared.children import Children
 from shared.errors import NOT_FOUND, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
 from shared.manifest import printable
-from shared.requests import ArchiveResult, ExtractResult, format_said
+from shared.requests import ArchiveResult, ExtractResult, format_for
 
 PASSWORD_VARIABLE = "CS_ARCHIVER_ARCHIVE_PASSWORD"  # noqa: S105 - a variable's name
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -98,17 +98,6 @@ def bytes_of(size: str | None) -> int | None:
     if count <= 0:
         raise Failure(Exit.USAGE, f"Not a size: {size}. Say, for example, 700M or 4G.")
     return count
-
-
-def format_of(given: str | None, output: str | None) -> Format:
-    """The format asked for, else the one the output's name ends with, else zip.
-
-    Also one that is only unpacked (rar, gz): it is refused by that name, where a zip would be made that is called x.rar.
-    """
-    if said := given or format_said(output or ""):
-        return Format(said)
-    ends = [form for form in Format if output is not None and output.lower().endswith(f".{form}")]
-    return max(ends, key=len, default=Format.ZIP)
 
 
 def speed(size: int, seconds: float) -> float:
@@ -204,7 +193,7 @@ class Local:
         as_json: bool,
     ) -> None:
         """Make an archive beside what it is made of, or where `output` says."""
-        found = format_of(form, output)
+        found = _format(form, output)
         secret, volume_bytes = read_password(password, password_file), bytes_of(volume)
         spec = CreateSpec(format=found, level=_LEVEL if level is None else level, password=secret, volume_bytes=volume_bytes)
         base, names = _base_of(paths)
@@ -246,6 +235,13 @@ class Local:
         show_stats(archive.name, stats)
         if entries:
             show_entries(members)
+
+
+def _format(given: str | None, output: str | None) -> Format:
+    try:
+        return Format(format_for(given, output, "zip"))
+    except PermanentError as exc:
+        raise Failure(Exit.USAGE, render.clean(str(exc))) from exc
 
 
 def _figures(stats: Stats) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.errors import PermanentError
 from shared.lifecycle import Kind
 from shared.places import Root
 
@@ -14,6 +15,9 @@ ArchiveFormat = Literal["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.
 """What is created. Extracted besides: rar, and single gz, bz2, xz and zst files."""
 FORMATS: tuple[ArchiveFormat, ...] = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst")
 _SHORT: dict[str, ArchiveFormat] = {"tgz": "tar.gz", "tbz": "tar.bz2", "tbz2": "tar.bz2", "txz": "tar.xz", "tzst": "tar.zst"}
+_MADE: dict[str, ArchiveFormat] = {**_SHORT, **{form: form for form in FORMATS}}
+NOT_MADE = ("rar", "gz", "bz2", "xz", "zst", "lz", "lz4", "lzma", "z", "cab", "iso")
+"""Endings by which people know archives that are not made here."""
 WITH_PASSWORD = ("zip", "7z")
 WITH_VOLUMES = ("zip", "7z")
 
@@ -82,10 +86,23 @@ class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []
 
 
-def format_said(name: str) -> ArchiveFormat | None:
-    """The format that a file's name ends with (`.tgz` is tar.gz); None when it says none. Pure."""
-    endings: dict[str, ArchiveFormat] = {**_SHORT, **{form: form for form in FORMATS}}
-    return next((form for ending, form in endings.items() if name.lower().endswith(f".{ending}")), None)
+def format_for(asked: str | None, name: str | None, default: ArchiveFormat) -> ArchiveFormat:
+    """The format of a new archive: the one asked for, else the one its name ends with (`.tgz` is tar.gz), else `default`. Pure.
+
+    `asked`: one of FORMATS. Raises PermanentError with what to do for a name that says another one, or one that is not made here: a
+    zip called x.rar would mislead whoever opens it.
+    """
+    wanted = None if asked is None else _MADE[asked]
+    ending = max((end for end in (*_MADE, *NOT_MADE) if (name or "").lower().endswith(f".{end}")), key=len, default=None)
+    if ending is None:
+        return wanted or default
+    said = _MADE.get(ending)
+    if said is None:
+        better = f".{wanted}" if wanted else ", ".join(f".{form}" for form in FORMATS)
+        raise PermanentError(f"{name} ends with .{ending}, and such archives cannot be made here; let it end with {better}.")
+    if wanted not in {None, said}:
+        raise PermanentError(f"{name} ends as {said} does, and {asked} was asked for; let it end with .{asked}, or choose {said}.")
+    return said
 
 
 Request = PackRequest | CompressRequest | ExtractRequest

@@ -28,7 +28,7 @@ from shared.questions import (
     PlanArchive,
     PlanExtraction,
 )
-from shared.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_said
+from shared.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_for
 
 
 class Defaults(msgspec.Struct, frozen=True):
@@ -137,7 +137,11 @@ def named(path: str) -> str:
 def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressRequest:
     """The request as it is recorded, defaults filled in. Pure. Raises ProblemError 400."""
     paths = list(dict.fromkeys(map(named, asked.paths)))
-    kind = asked.format or format_said(asked.output or "") or defaults.format
+    output = None if asked.output is None else named(asked.output)
+    try:
+        kind = format_for(asked.format, output, defaults.format)
+    except PermanentError as exc:
+        raise bad_request(str(exc)) from exc
     _check_nothing_twice(paths)
     if asked.password is not None:
         _check_password(asked.password)
@@ -150,7 +154,7 @@ def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressReque
     return CompressRequest(
         root=Root(asked.root),
         paths=paths,
-        output=named(asked.output) if asked.output is not None else _beside(paths, Root(asked.root), kind),
+        output=output or _beside(paths, Root(asked.root), kind),
         format=kind,
         level=defaults.level if asked.level is None else asked.level,
         encrypted=asked.password is not None,

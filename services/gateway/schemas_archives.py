@@ -19,7 +19,8 @@ class ArchiveRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Files and folders of one root to be put into a new archive, which always lies in your workspace.
 
     `output`: its path, with its ending; absent: beside the first of `paths` (from the NAS: at the top), under the first free name.
-    `format`: absent: what `output` ends with, else ARCHIVE_DEFAULT_FORMAT. `level`: 0 stores, 9 packs hardest; absent:
+    `format`: absent: what `output` ends with, else ARCHIVE_DEFAULT_FORMAT; an `output` that ends as another format does, or as archives
+    do that are not made here (.rar), is refused. `level`: 0 stores, 9 packs hardest; absent:
     ARCHIVE_DEFAULT_LEVEL. `password`: zip (AES-256) and 7z (names too) only. `volume_bytes`: cut into parts of so many bytes, zip and
     7z only.
     """

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.archives import bytes_of, format_of
+from cli.archives import bytes_of
 from cli.commands import ArchiveFormat
 from cli.exits import Exit, Failure
-from shared.archiving.formats import Format
 from shared.requests import FORMATS
 from tests.cli.runner import Cli
 from tests.shared.archiving import hostile
@@ -85,6 +84,17 @@ def test_json_has_the_figures(cli: Cli, tree: Path) -> None:
     assert {member["path"] for member in shown["entries"]} >= {"text.txt", "below/deeper/nothing"}
     assert (back["files_extracted"], back["total_size"]) == (1, 5_500)
     assert names(cli.home / "back") == {"text.txt"}
+
+
+def test_a_name_that_says_another_format_is_refused(cli: Cli, tree: Path) -> None:
+    """With what to do, before anything is written."""
+    refused = cli.run("zip", "tree", "--local", "-o", "x.rar")
+    contrary = cli.run("zip", "tree", "--local", "-o", "x.zip", "-f", "7z")
+
+    assert (refused.code, contrary.code) == (Exit.USAGE, Exit.USAGE)
+    assert "let it end with .zip, .7z" in refused.err
+    assert "let it end with .7z, or choose zip" in contrary.err
+    assert names(cli.home) == {"tree"}
 
 
 @pytest.mark.parametrize("form", ["zip", "7z"])
@@ -187,17 +197,10 @@ def test_stopped_while_it_reads(cli: Cli, tree: Path) -> None:
     assert names(cli.home) == {"tree"}
 
 
-def test_sizes_and_formats_as_people_write_them() -> None:
+def test_sizes_as_people_write_them() -> None:
     assert [bytes_of(text) for text in (None, "700M", "4g", "1.5GB", "64KiB", "100")] == [
         None, 700 << 20, 4 << 30, 3 << 29, 64 << 10, 100,
     ]  # fmt: skip
     for wrong in ("", "x", "-1", "0", "1Q"):
         with pytest.raises(Failure):
             bytes_of(wrong)
-    assert format_of(None, "a.tar.gz") is Format.TAR_GZ
-    assert format_of(None, "a.TAR") is Format.TAR
-    assert format_of("7z", "a.zip") is Format.SEVENZIP
-    assert format_of(None, None) is Format.ZIP
-    assert [format_of(None, f"a.{ending}") for ending in ("tgz", "TBZ2", "txz", "tzst")] == [
-        Format.TAR_GZ, Format.TAR_BZ2, Format.TAR_XZ, Format.TAR_ZST,
-    ]  # fmt: skip

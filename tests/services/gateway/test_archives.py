@@ -84,6 +84,8 @@ async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: G
         ({"paths": ["/"]}, "top folder"),
         ({"paths": ["a", "a/b"]}, "inside"),
         ({"paths": ["a"], "format": "rar"}, "format"),
+        ({"paths": ["a"], "output": "deep/x.rar"}, "deep/x.rar ends with .rar"),
+        ({"paths": ["a"], "output": "x.ZIP", "format": "7z"}, "let it end with .7z, or choose zip"),
         ({"paths": ["a"], "level": 10}, "level"),
         ({"paths": ["a"], "format": "tar", "password": "x"}, "no passwords"),
         ({"paths": ["a"], "format": "zip", "password": "Zürich"}, "ASCII"),
