@@ -28,7 +28,7 @@ from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.children import Children
 from shared.errors import NOT_FOUND, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
-from shared.manifest import printable
+from shared.manifest import printable, unsaid
 from shared.requests import ArchiveResult, ExtractResult, format_for
 
 PASSWORD_VARIABLE = "CS_ARCHIVER_ARCHIVE_PASSWORD"  # noqa: S105 - a variable's name
@@ -253,6 +253,7 @@ def _figures(stats: Stats) -> dict[str, Any]:
 def _document(member: Member) -> dict[str, Any]:
     return {
         "path": printable(member.path),
+        "path_base64": unsaid(member.path),
         "type": {"hardlink": "file", "special": "other"}.get(member.kind, member.kind),
         "size": member.size,
         "crc32": None if member.crc32 is None else f"{member.crc32:08x}",

@@ -3,6 +3,8 @@
 The server makes and proves; here the job is followed, and its result printed as for files of this machine. Ctrl-C leaves it running.
 """
 
+import base64
+import os
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from cli.client import Client
 from cli.exits import Exit, Failure
 from shared.archiving.engine import Stats
 from shared.archiving.protocol import Member
+from shared.manifest import unsaid
 from shared.requests import ArchiveResult, ExtractResult
 
 _NAS = "nas:"
@@ -38,6 +41,7 @@ class _Entry(msgspec.Struct):
     path: str
     type: str
     size: int
+    path_base64: str | None = None
     crc32: str | None = None
     encrypted: bool = False
 
@@ -80,7 +84,10 @@ class Remote(Actions):
     ) -> None:
         """Unpack an archive into the workspace."""
         root, (plain,) = _rooted([path])
-        body = {"path": plain, "root": root, "destination": destination, "entries": entries}
+        body: dict[str, Any] = {"path": plain, "root": root, "destination": destination, "entries": [], "entries_base64": []}
+        for entry in entries:
+            raw = unsaid(os.fsencode(entry))
+            body["entries" if raw is None else "entries_base64"].append(raw or entry)
         body |= {"password": read_password(password, password_file)}
         with self._client() as client:
             result = self._done(client, "/api/archives/extract", body, as_json)
@@ -149,4 +156,5 @@ def _stats(figures: _Figures) -> Stats:
 def _member(entry: _Entry) -> Member:
     kind: Any = entry.type if entry.type in {"file", "directory", "link"} else "special"
     crc = None if entry.crc32 is None else int(entry.crc32, 16)
-    return Member(path=entry.path.encode(), kind=kind, size=entry.size, crc32=crc, encrypted=entry.encrypted)
+    path = entry.path.encode() if entry.path_base64 is None else base64.b64decode(entry.path_base64)
+    return Member(path=path, kind=kind, size=entry.size, crc32=crc, encrypted=entry.encrypted)

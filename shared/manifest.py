@@ -281,6 +281,11 @@ def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
     return found
 
 
+def unsaid(path: bytes) -> str | None:
+    """Base64 of a path that `printable` cannot show as it is, for whoever has to name it; None for plain text."""
+    return None if printable(path).encode() == path else base64.b64encode(path).decode()
+
+
 def printable(path: bytes) -> str:
     """Show a path to a person: valid UTF-8 as it is, other bytes and control characters escaped."""
     text = path.decode("utf-8", "backslashreplace")

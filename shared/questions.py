@@ -162,7 +162,7 @@ class ListArchive(msgspec.Struct):
 
 
 class ArchiveEntry(msgspec.Struct):
-    """One thing in an archive. `path` is for display where `path_base64` holds the raw bytes of a name that is not UTF-8."""
+    """One thing in an archive. `path` is for display where `path_base64` holds the raw bytes of one that is no plain text."""
 
     path: str
     type: Literal["file", "directory", "link", "other"]

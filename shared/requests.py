@@ -3,6 +3,7 @@
 Paths are below their root, as `shared.places.plain` writes them. Sizes in bytes, times in seconds. Additive changes only: rows stay.
 """
 
+import base64
 from typing import Any, Literal
 
 import msgspec
@@ -47,13 +48,21 @@ class CompressRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Unpack an archive into the folder `destination` of the workspace. `entries`: paths inside the archive; none: everything."""
+    """Unpack an archive into the folder `destination` of the workspace.
+
+    `entries`: paths inside the archive; `entries_base64`: more of them, as bytes that are no plain text. None of both: everything.
+    """
 
     root: Root
     path: str
     destination: str
     entries: list[str] = []
+    entries_base64: list[str] = []
     encrypted: bool = False
+
+    def names(self) -> list[bytes]:
+        """Every path inside the archive that was chosen."""
+        return [*(entry.encode() for entry in self.entries), *map(base64.b64decode, self.entries_base64)]
 
 
 class ArchiveResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ class _Extractor:
         self.desk = desk
         self.work = desk.work
         self.request = request
+        self.names = request.names()
 
     async def unpack(self) -> Finished:
         desk, work = self.desk, self.work
@@ -105,12 +106,12 @@ class _Extractor:
 
     async def _look(self, folder: int, password: str | None) -> "_Wanted":
         """Nothing is written for an archive that is to be refused."""
-        wanted = _Wanted(self.request.entries)
+        wanted = _Wanted(self.names)
         archive, binary = self._archive(folder), self.desk.tools.sevenzip
         stats = await engine.listing(
             archive, password, self.desk.children, wanted.add, limits=Limits(), inherit=[folder], binary=binary
         )
-        if stats.problems and not self.request.entries:
+        if stats.problems and not self.names:
             raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", stats.problem_code)
         return wanted
 
@@ -121,9 +122,8 @@ class _Extractor:
             written[0] = total * seen.percent // 100
             self.work.progress("Unpacking", total * seen.percent // 100, total, seen.percent / 100)
 
-        entries = [os.fsencode(entry) for entry in self.request.entries]
         # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
-        spec = ExtractSpec(password=password, entries=entries, limits=Limits(total_bytes=max(total, _LEAST)))
+        spec = ExtractSpec(password=password, entries=self.names, limits=Limits(total_bytes=max(total, _LEAST)))
         archive, out, binary = self._archive(folder), self.desk.directory / _OUT, self.desk.tools.sevenzip
         async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
             return await engine.extract(archive, out, spec, self.desk.children, progress, inherit=[folder], binary=binary)
@@ -168,8 +168,8 @@ class _Extractor:
 class _Wanted:
     """Adds up what will be unpacked."""
 
-    def __init__(self, entries: list[str]) -> None:
-        self._chosen = Chosen([os.fsencode(entry) for entry in entries])
+    def __init__(self, names: list[bytes]) -> None:
+        self._chosen = Chosen(names)
         self.total_bytes = 0
         self.files = 0
 

@@ -1,7 +1,6 @@
 """What the gateway asks about workspaces and archives; answered by looking, nothing is changed."""
 
 import asyncio
-import base64
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,7 +22,7 @@ from shared.bus import Bus
 from shared.children import Children
 from shared.db import Database
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
-from shared.manifest import printable
+from shared.manifest import printable, unsaid
 from shared.places import Root
 from shared.questions import (
     ArchiveEntry,
@@ -188,15 +187,11 @@ def page(members: list[Member], q: str | None, limit: int, offset: int) -> Archi
 
 
 def _entry(member: Member) -> ArchiveEntry:
-    try:
-        raw = None if member.path.decode().isprintable() else member.path
-    except UnicodeDecodeError:
-        raw = member.path
     return ArchiveEntry(
         path=printable(member.path),
         type="file" if member.kind == "hardlink" else _TYPES.get(member.kind, "other"),
         size=member.size,
-        path_base64=None if raw is None else base64.b64encode(raw).decode(),
+        path_base64=unsaid(member.path),
         modified_at=_time(member.mtime_ns),
         crc32=None if member.crc32 is None or member.kind == "directory" else f"{member.crc32:08x}",
         encrypted=member.encrypted,

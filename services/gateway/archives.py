@@ -1,5 +1,6 @@
 """Archives that people ask for: made and unpacked as jobs of their own, and looked into at once."""
 
+import base64
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -175,8 +176,21 @@ def extract_request(asked: ExtractionRequest) -> ExtractRequest:
     except PermanentError as exc:
         raise bad_request(str(exc)) from exc
     return ExtractRequest(
-        root=Root(asked.root), path=path, destination=plain, entries=entries, encrypted=asked.password is not None
+        root=Root(asked.root),
+        path=path,
+        destination=plain,
+        entries=entries,
+        entries_base64=list(dict.fromkeys(map(_base64, asked.entries_base64))),
+        encrypted=asked.password is not None,
     )
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise bad_request(f"{text!r} in entries_base64 is no base64; send an entry's path_base64 as the listing has it.") from exc
+    return text
 
 
 def _check_nothing_twice(paths: list[str]) -> None:

@@ -188,6 +188,7 @@ class WorkspaceRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     output: str | None = None
     destination: str | None = None
     entries: list[str] | None = None
+    entries_base64: list[str] | None = None
     format: str | None = None
     level: int | None = None
     volume_bytes: int | None = None

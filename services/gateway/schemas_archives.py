@@ -38,13 +38,15 @@ class ExtractionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     """An archive to be unpacked into a folder of your workspace.
 
     `destination`: that folder, made where it is not there; absent: the archive's own folder (from the NAS: the top). Nothing that is
-    there is ever replaced. `entries`: paths inside the archive, folders with all they hold; none: everything.
+    there is ever replaced. `entries`: paths inside the archive, folders with all they hold; `entries_base64`: more of them, by the
+    `path_base64` of the listing; none of both: everything.
     """
 
     path: LongestPath
     root: RootName = "workspace"
     destination: LongestPath | None = None
     entries: Annotated[list[LongestPath], Meta(max_length=1000)] = []
+    entries_base64: Annotated[list[Annotated[str, Meta(max_length=6000)]], Meta(max_length=1000)] = []
     password: Password | None = None
 
 
@@ -60,7 +62,7 @@ class ArchiveJobCreated(msgspec.Struct):
 
 
 class ArchiveContent(msgspec.Struct, kw_only=True):
-    """One thing in an archive. `path_base64`: the raw bytes of a name that is not UTF-8, of which `path` shows what can be shown."""
+    """One thing in an archive. `path_base64`: the raw bytes of a path that is no plain text, which `path` shows with escapes."""
 
     path: str
     type: Literal["file", "directory", "link", "other"]

@@ -1,5 +1,7 @@
 """Packs, archives and extractions as their users meet them: over REST, by real processes that are killed at every named point."""
 
+import os
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -165,3 +167,9 @@ def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
     taken = run("zip", "Commanded", "--output", "Commanded.zip")
     assert (taken.code, "already" in taken.err) == (Exit.CONFLICT, True)
     assert run("unzip", "gone.zip").code == Exit.NOT_FOUND
+    with tarfile.open(home(stack) / "odd.tar", "w") as file:
+        for name in (b"caf\xe9", b"caf\xe8"):
+            file.addfile(tarfile.TarInfo(os.fsdecode(name)))
+    assert "caf\\xe9" in run("zipinfo", "odd.tar", "--list").out
+    back = run("unzip", "odd.tar", "odd", "--entry", os.fsdecode(b"caf\xe9"))
+    assert (back.code, list((home(stack) / "odd").iterdir())) == (0, [home(stack) / "odd" / os.fsdecode(b"caf\xe9")]), back.err

@@ -1,8 +1,10 @@
 """What people do with files, packs and archives, in a real browser against the real stack."""
 
 import hashlib
+import io
 import os
 import re
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -377,8 +379,27 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
     page.locator("[data-task]").first.get_by_role("link", name="Details").click()
     expect(page.locator('[data-outcome="completed"]')).to_contain_text("Extracted in")
 
+    # Names that are no text can be chosen, too, though they look alike.
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as file:
+        for name in (b"caf\xe9", b"caf\xe8", "caf\\xe9"):
+            file.addfile(tarfile.TarInfo(os.fsdecode(name)))
+    put(workspace, "odd.tar", packed.getvalue())
     page.goto("/files")
     live(page)
+    menu(page, "odd.tar", "Show contents")
+    page.get_by_label("Choose caf\\xe9").first.check()
+    expect(page.get_by_label("Choose caf\\xe9").last).not_to_be_checked()
+    page.get_by_role("button", name="Extract 1 entry").click()
+    page.get_by_role("dialog", name="Extract odd.tar").get_by_role("button", name="Extract", exact=True).click()
+
+    def unpacked() -> bool:
+        found = workspace.http.get("/api/files", params={"path": "odd"})
+        return found.status_code == 200 and [(one["name"], one["reachable"]) for one in found.json()] == [("caf\\xe9", False)]
+
+    until(unpacked, "the entry whose name is no text", 60, workspace.stories)
+    page.keyboard.press("Escape")
+
     menu(page, "both.7z", "Extract")
     dialog.get_by_label("Password, if it has one").fill("wrong")
     dialog.get_by_role("button", name="Extract", exact=True).click()

@@ -1,5 +1,6 @@
 """Extractions: unpacked out of sight, put in place by renaming, never over anything; and what the gateway asks about archives."""
 
+import os
 import shutil
 import tarfile
 import zipfile
@@ -84,6 +85,35 @@ async def test_chosen_entries_with_a_password(kernel: Kernel, room: Workroom) ->
         *("right/Scans", "right/Scans/deep", "right/Scans/deep/b.bin", "right/Scans/deep/empty", "right/Scans/deep/nothing"),
     }
     assert (msgspec.json.decode(row["result"])["files_extracted"], room.leftovers()) == (2, [])
+
+
+async def test_chosen_entries_whose_names_are_no_text(kernel: Kernel, room: Workroom) -> None:
+    """What the listing says as bytes can be asked for so, a folder with all it holds; the rest stays where it is."""
+    (room.home / "odd").mkdir()
+    for name in (b"caf\xe9/one", b"tab\there", b"plain", b"other\xe9"):
+        path = room.home / "odd" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(name)
+    names = [b"caf\xe9", b"tab\there", b"plain", b"other\xe9"]
+    await engine.create(
+        room.home / "odd", names, room.home, "odd.7z", CreateSpec(format=Format.SEVENZIP), Children(), lambda _: None
+    )
+    looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip)
+    listed = await looking.list_archive(ListArchive(Root.WORKSPACE, room.owner, "odd.7z"))
+    raw = {entry.path: entry.path_base64 for entry in listed.entries}
+    chosen = [raw["caf\\xe9"] or "", raw["tab\\there"] or ""]
+    job = await room.job(request("odd.7z", "out", entries=["plain"], entries_base64=chosen))
+
+    async with room.lanes():
+        await state_is(kernel, job, "completed")
+        await cleaned(kernel, job, "compressor")
+
+    found = {
+        os.fsencode(path.relative_to(room.home / "out")): path.read_bytes()
+        for path in (room.home / "out").rglob("*")
+        if path.is_file()
+    }
+    assert found == {name: name for name in (b"caf\xe9/one", b"tab\there", b"plain")}
 
 
 async def test_nothing_that_is_there_is_replaced(kernel: Kernel, room: Workroom) -> None:

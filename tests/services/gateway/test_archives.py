@@ -140,6 +140,18 @@ async def test_an_extraction_is_asked_for(gateway: Gateway, compressor: Compress
         assert request["entries"] == [entry.strip("/") for entry in body.get("entries", [])]
 
 
+async def test_entries_whose_names_are_no_text_are_chosen_as_they_are_listed(gateway: Gateway, compressor: Compressor) -> None:
+    """By their bytes, recorded as they came, each once; what is no base64 is refused before anybody else is asked."""
+    body = {"path": "a.zip", "entries": ["x"], "entries_base64": ["Y2Fm6Q==", "Y2Fm6Q=="]}
+    _, request = await _request_of(gateway, await gateway.ask("POST", "/api/archives/extract", json=body))
+    assert (request["entries"], request["entries_base64"]) == (["x"], ["Y2Fm6Q=="])
+
+    compressor.asked.clear()
+    refused = await gateway.ask("POST", "/api/archives/extract", json={"path": "a.zip", "entries_base64": ["caf\u00e9"]})
+    assert "path_base64" in problem(refused, 400, "bad-request")
+    assert compressor.asked == []
+
+
 async def test_looking_into_an_archive(gateway: Gateway, compressor: Compressor) -> None:
     """A page with its total; figures; the password comes in a header and goes nowhere else."""
     path = {"path": "a.zip", "q": "b", "limit": 5, "offset": 2}

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: a1e498f6bb76ea4a
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d4e9628f2a7008c6
 
 export interface paths {
     "/api/archives": {
@@ -1075,6 +1075,7 @@ export interface components {
         ExtractionRequest: {
             destination?: string | null;
             entries?: string[];
+            entries_base64?: string[];
             password?: string | null;
             path: string;
             /**
@@ -1873,6 +1874,7 @@ export interface components {
             /** @default false */
             encrypted?: boolean;
             entries?: string[] | null;
+            entries_base64?: string[] | null;
             format?: string | null;
             level?: number | null;
             output?: string | null;

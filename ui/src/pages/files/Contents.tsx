@@ -21,6 +21,10 @@ import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { MONO } from "../../theme/theme";
 import { bytes } from "../../util/units";
+import type { Chosen } from "./ExtractDialog";
+
+/** Two names that are no plain text may look alike. */
+const keyOf = (item: Chosen) => item.path_base64 ?? `/${item.path}`;
 
 const ExtractDialog = lazy(() => import("./ExtractDialog"));
 const PAGE_SIZE = 100;
@@ -35,13 +39,17 @@ export default function Contents({ entry, root, onClose }: Props) {
   const [q, setQ] = useState("");
   const [page, setPage] = useState(1);
   const [key, setKey] = useState({ password: "", tries: 0 });
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [chosen, setChosen] = useState<ReadonlyMap<string, Chosen>>(new Map());
   const [extracting, setExtracting] = useState(false);
   const asked = { root, path: entry.path, q: q || undefined, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE };
   const list = useQuery(fileQueries.contents(asked, key.password, key.tries));
   const stats = useQuery(fileQueries.archiveStats(root, entry.path, key.password, key.tries));
   const refused = list.error instanceof ApiError && list.error.kind === "bad-password" ? list.error : null;
-  const toggle = (path: string, on: boolean) => setChosen((old) => (on ? new Set([...old, path]) : new Set([...old].filter((other) => other !== path))));
+  const toggle = (item: Chosen, on: boolean) =>
+    setChosen((old) => {
+      const others = [...old].filter(([other]) => other !== keyOf(item));
+      return new Map(on ? [...others, [keyOf(item), item]] : others);
+    });
   return (
     <Drawer
       open
@@ -84,7 +92,7 @@ export default function Contents({ entry, root, onClose }: Props) {
             {list.data.items.length === 0 && <Typography variant="body2">{q ? text.inside.noMatch : text.inside.empty}</Typography>}
             <Box component="ul" aria-label={text.inside.title(entry.name)} sx={{ listStyle: "none", m: 0, p: 0, border: list.data.items.length > 0 ? 1 : 0, borderColor: "divider", borderRadius: "10px" }}>
               {list.data.items.map((item, index) => (
-                <Line key={`${item.path}:${asked.offset + index}`} item={item} checked={chosen.has(item.path)} onToggle={toggle} />
+                <Line key={`${item.path}:${asked.offset + index}`} item={item} checked={chosen.has(keyOf(item))} onToggle={toggle} />
               ))}
             </Box>
             <Pager page={page} size={PAGE_SIZE} total={list.data.total} onPage={setPage} />
@@ -99,7 +107,7 @@ export default function Contents({ entry, root, onClose }: Props) {
         </Box>
       )}
       <Suspense fallback={null}>
-        {extracting && <ExtractDialog entry={entry} root={root} chosen={[...chosen]} known={key.password} onClose={() => setExtracting(false)} />}
+        {extracting && <ExtractDialog entry={entry} root={root} chosen={[...chosen.values()]} known={key.password} onClose={() => setExtracting(false)} />}
       </Suspense>
     </Drawer>
   );
@@ -135,13 +143,12 @@ function Unlock({ failed, onPassword }: { failed: string | null; onPassword: (pa
   );
 }
 
-function Line({ item, checked, onToggle }: { item: ArchiveContent; checked: boolean; onToggle: (path: string, on: boolean) => void }) {
+function Line({ item, checked, onToggle }: { item: ArchiveContent; checked: boolean; onToggle: (item: Chosen, on: boolean) => void }) {
   return (
     <Box component="li" sx={{ display: "grid", gridTemplateColumns: "44px minmax(0, 1fr) auto", alignItems: "center", gap: 0.5, pr: 1.5, minHeight: 44, "& + &": { borderTop: 1, borderColor: "divider" } }}>
       <Checkbox
         checked={checked}
-        disabled={item.path_base64 !== null}
-        onChange={(_, on) => onToggle(item.path, on)}
+        onChange={(_, on) => onToggle(item, on)}
         slotProps={{ input: { "aria-label": text.inside.choose(item.path) } }}
         sx={{ width: 44, height: 44 }}
       />

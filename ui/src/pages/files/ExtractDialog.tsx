@@ -4,7 +4,7 @@ import { useState } from "react";
 
 import { api, ask } from "../../api/client";
 import type { RootName } from "../../api/files";
-import type { FileEntry } from "../../api/types";
+import type { ArchiveContent, FileEntry } from "../../api/types";
 import { Field } from "../../components/Field";
 import { PasswordField } from "../../components/PasswordField";
 import { toast } from "../../components/toasts";
@@ -13,13 +13,15 @@ import { join, parentOf, stem } from "../../util/files";
 import { noteBegun } from "./begun";
 import { FormDialog } from "./FormDialog";
 
-const EVERYTHING: string[] = [];
+export type Chosen = Pick<ArchiveContent, "path" | "path_base64">;
+
+const EVERYTHING: Chosen[] = [];
 
 interface Props {
   entry: Pick<FileEntry, "name" | "path">;
   root: RootName;
-  /** Paths inside the archive; none: everything. */
-  chosen?: string[];
+  /** Entries of the archive; none: everything. */
+  chosen?: Chosen[];
   known?: string;
   onClose: () => void;
 }
@@ -28,8 +30,10 @@ export default function ExtractDialog({ entry, root, chosen = EVERYTHING, known 
   const client = useQueryClient();
   const [folder, setFolder] = useState(() => join(root === "workspace" ? parentOf(entry.path) : "", stem(entry.name)));
   const [password, setPassword] = useState(known);
+  const entries = chosen.filter((one) => one.path_base64 === null).map((one) => one.path);
+  const entries_base64 = chosen.flatMap((one) => one.path_base64 ?? []);
   const extract = useMutation({
-    mutationFn: () => ask(api.POST("/api/archives/extract", { body: { path: entry.path, root, destination: folder.trim(), entries: chosen, password: password || null } })),
+    mutationFn: () => ask(api.POST("/api/archives/extract", { body: { path: entry.path, root, destination: folder.trim(), entries, entries_base64, password: password || null } })),
     onSuccess: () => {
       toast(text.extracting.begun(entry.name), "info");
       onClose();
