@@ -13,6 +13,7 @@ from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
 from shared import log
+from shared.archiving import volumes
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, Fenced
 from shared.lifecycle import Kind, Status
@@ -118,6 +119,7 @@ class Cleaner:
         def outlived(status: str, days: float) -> bool:
             return status != Status.FAILED or days > self.retention_days
 
+        await asyncio.to_thread(volumes.remove_dead_links)
         await self._sweep_idle()
         if self._bench is not None:
             await self._sweep_idle_work(self._bench.work)

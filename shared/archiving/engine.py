@@ -12,6 +12,7 @@ import asyncio
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -386,7 +387,7 @@ async def _ask(
                 stdin=protocol.ENCODER.encode(request),
                 on_stdout=ear.hear,
                 limits=_rlimits(limits) if limits else rlimits,
-                env={"TZ": "UTC", "PATH": os.defpath, "PYTHONUTF8": "1"},
+                env={"TZ": "UTC", "PATH": os.defpath, "PYTHONUTF8": "1", "TMPDIR": tempfile.gettempdir()},
                 pass_fds=inherit,
             )
     except TimeoutError:

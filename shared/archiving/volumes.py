@@ -1,16 +1,24 @@
 """The files of one archive: itself, and where it was cut into volumes those that 7-Zip looks for beside it, by their names."""
 
 import errno
+import fcntl
 import itertools
+import os
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from shared import handles
 from shared.archiving.formats import UNSAFE
 from shared.errors import PermanentError
 from shared.manifest import printable
 
+_LINKS = "cs-archiver-volumes-"
+_NEW_S = 60.0
+"""A folder of links is new for so many seconds: its reader may not have locked it yet."""
 _PART = re.compile(rb"(?is)(.+\.part)(\d+)(\.rar)")
 
 
@@ -52,3 +60,37 @@ def opened(stack: ExitStack, folder: int, first: bytes) -> list[tuple[bytes, int
                 raise
             raise PermanentError(f"{printable(name)}, which belongs to the archive, is no plain file.", UNSAFE) from exc
     return found
+
+
+def linked(stack: ExitStack, files: Sequence[tuple[bytes, int]]) -> Path:
+    """A temporary folder with links to open files under their names, for as long as `stack` lasts.
+
+    Its reader holds a lock on it. What readers left that were killed is removed on this occasion.
+    """
+    remove_dead_links()
+    place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_LINKS)))
+    fcntl.flock(stack.enter_context(handles.root(place)), fcntl.LOCK_SH)
+    for name, handle in files:
+        (place / os.fsdecode(name)).symlink_to(handles.path_of(handle))
+    return place
+
+
+def remove_dead_links() -> None:
+    """Remove the folders of links of our readers that were killed: nobody holds the lock of these."""
+    temporary = Path(tempfile.gettempdir())
+    with handles.root(temporary) as place:
+        for path in temporary.glob(f"{_LINKS}*"):
+            with suppress(OSError), handles.directory(place, os.fsencode(path.name)) as folder:
+                _remove_if_dead(place, path.name, folder)
+
+
+def _remove_if_dead(place: int, name: str, folder: int) -> None:
+    """Raises OSError where its reader lives."""
+    facts = os.fstat(folder)
+    if facts.st_uid != os.geteuid() or time.time() - facts.st_mtime < _NEW_S:
+        return
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with os.scandir(folder) as links:
+        for link in links:
+            os.unlink(link.name, dir_fd=folder)
+    os.rmdir(name, dir_fd=place)

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 import zlib
@@ -163,10 +162,7 @@ class Archive:
         """A path to the open file; where 7-Zip looks for volumes, links to them under their names, in a directory of our own."""
         if self.volumes == 1 and self.format is not Format.RAR and not self._is_split:
             return os.fsencode(handles.path_of(self._handle))
-        place = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="cs-archiver-volumes-")))
-        for name, handle in self._files:
-            (place / os.fsdecode(name)).symlink_to(handles.path_of(handle))
-        return os.fsencode(place) + b"/" + self._raw_name
+        return os.fsencode(volumes.linked(self._stack, self._files)) + b"/" + self._raw_name
 
     @property
     def position(self) -> int:

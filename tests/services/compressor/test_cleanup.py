@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,19 @@ async def test_a_newer_attempt_is_never_touched(kernel: Kernel, station: Station
     await station.cleaner.sweep_now()
 
     assert station.staged() == [f"archives/{job}/3/Scans.tar.7z", f"temp/{job}/3/Scans/a"]
+
+
+async def test_links_of_a_killed_reader_are_swept(station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder under whose names an archive's volumes were read, when its reader was killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = tmp_path / "cs-archiver-volumes-dead"
+    dead.mkdir()
+    (dead / "a.7z.001").symlink_to("/proc/self/fd/5")
+    os.utime(dead, (0, 0))
+
+    await station.cleaner.sweep_now()
+
+    assert not dead.exists()
 
 
 async def test_failed_on_another_disk_and_failed_that_is_full(

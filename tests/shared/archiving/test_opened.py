@@ -3,6 +3,8 @@
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +16,7 @@ from shared import handles
 from shared.archiving import engine, formats, volumes
 from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import Format
-from shared.archiving.protocol import Limits, Member, Scan
+from shared.archiving.protocol import ENCODER, Limits, Member, Scan
 from shared.archiving.sevenzip import find_binary
 from shared.archiving.worker import Archive
 from shared.children import Children
@@ -47,8 +49,11 @@ async def made(folder: Path, name: str, form: Format = Format.ZIP, *, volume_byt
 
 
 def opened(stack: ExitStack, archive: Path) -> Archive:
-    request = Scan(archive=os.fsencode(archive), sevenzip=str(find_binary(None)), password=None, limits=Limits())
-    return Archive(request, stack)
+    return Archive(request_of(archive), stack)
+
+
+def request_of(archive: Path) -> Scan:
+    return Scan(archive=os.fsencode(archive), sevenzip=str(find_binary(None)), password=None, limits=Limits())
 
 
 def content_of(archive: Archive) -> bytes:
@@ -174,6 +179,47 @@ def _tree(folder: Path) -> Path:
     (folder / "tree").mkdir()
     (folder / "tree" / "text").write_text("text")
     return folder
+
+
+_READER = """
+import sys
+from contextlib import ExitStack
+from shared.archiving.protocol import REQUEST
+from shared.archiving.worker import Archive
+with ExitStack() as stack:
+    Archive(REQUEST.decode(sys.argv[1].encode()), stack)
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def killed(archive: Path, place: Path) -> Path:
+    """The folder of links in `place` that a reader left, long ago, when it was killed."""
+    argv = [sys.executable, "-c", _READER, ENCODER.encode(request_of(archive)).decode()]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(place)}) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"open\n"
+        (dead,) = place.iterdir()
+        reader.kill()
+    os.utime(dead, (0, 0))
+    return dead
+
+
+async def test_a_killed_reader_leaves_nothing_for_long(tmp_path: Path) -> None:
+    """Its folder of links goes with the next archive that is read in volumes, or the next sweep; one that lives keeps its own."""
+    place = tmp_path / "temporary"
+    await made(tmp_path / "mine", "a", Format.SEVENZIP, volume_bytes=VOLUME)
+    dead = killed(tmp_path / "mine" / "a.001", place)
+    (place / "cs-archiver-volumes-new").mkdir()
+
+    with ExitStack() as stack:
+        opened(stack, tmp_path / "mine" / "a.001")
+        assert not dead.exists()
+        (living,) = set(place.iterdir()) - {place / "cs-archiver-volumes-new"}
+        os.utime(living, (0, 0))
+        os.utime(place / "cs-archiver-volumes-new", (0, 0))
+        volumes.remove_dead_links()
+        assert list(place.iterdir()) == [living]
 
 
 @pytest.mark.parametrize(
