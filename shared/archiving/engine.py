@@ -34,6 +34,10 @@ _ARGUMENTS = 512 * 1024
 _SMALLEST_VOLUME = 64 * 1024
 _MOST_VOLUMES = 999
 _LONGEST_PASSWORD = 99
+_ANY = 1 << 62
+_ANYBODYS = Limits()
+_OURS = Limits(entries=_ANY, total_bytes=_ANY, names_bytes=_ANY, ratio=_ANY, seconds=30 * 24 * 3600)
+"""What we made ourselves is read to its end: a log of 2 GB that packs a thousand times smaller is no trap."""
 _T = TypeVar("_T")
 
 
@@ -51,7 +55,7 @@ class ExtractSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     password: str | None = None
     entries: Sequence[bytes] = ()
-    limits: Limits = Limits()
+    limits: Limits = _ANYBODYS
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +215,16 @@ async def verify(
     reading = not found.by_7zip or (found is Format.ZIP and password is not None)
     if not reading:
         await check(archive, children, on_progress, password=password, binary=binary)
-    await _scan(archive, children, comparison.add, contents_too=reading, password=password, binary=binary, on_progress=on_progress)
+    await _scan(
+        archive,
+        children,
+        comparison.add,
+        contents_too=reading,
+        password=password,
+        binary=binary,
+        limits=_OURS,
+        on_progress=on_progress,
+    )
     return comparison.end()
 
 
@@ -222,7 +235,9 @@ async def check(
     if (await asyncio.to_thread(formats.detect, archive)).by_7zip:
         await sevenzip.SevenZip(binary or sevenzip.find_binary(None), children).check(archive, password, on_progress)
     else:
-        await _scan(archive, children, None, contents_too=True, password=password, binary=binary, on_progress=on_progress)
+        await _scan(
+            archive, children, None, contents_too=True, password=password, binary=binary, limits=_ANYBODYS, on_progress=on_progress
+        )
 
 
 # Looking -----------------------------------------------------------------------------------------------------------------------
@@ -234,7 +249,7 @@ async def listing(
     children: Children,
     on_entry: Callable[[Member], None],
     *,
-    limits: Limits | None = None,
+    limits: Limits = _ANYBODYS,
     inherit: Sequence[int] = (),
     binary: Path | None = None,
 ) -> Stats:
@@ -274,7 +289,7 @@ async def _scan(
     contents_too: bool,
     password: str | None,
     binary: Path | None,
-    limits: Limits | None = None,
+    limits: Limits,
     inherit: Sequence[int] = (),
     on_progress: OnProgress | None = None,
 ) -> protocol.Scanned:
@@ -282,7 +297,7 @@ async def _scan(
         archive=os.fsencode(archive),
         sevenzip=str(binary or sevenzip.find_binary(None)),
         password=password,
-        limits=limits or Limits(),
+        limits=limits,
         contents=contents_too,
         quiet=on_entry is None,
     )
@@ -294,7 +309,7 @@ async def _scan(
         on_entry=on_entry,
         on_progress=on_progress,
         inherit=inherit,
-        limits=request.limits,
+        limits=limits,
     )
 
 

@@ -13,11 +13,13 @@ Kind = Literal["file", "directory", "link", "hardlink", "special"]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What an archive may cost. ratio: unpacked to packed, looked at from `ratio_from` unpacked bytes on. seconds: by the clock.
 
-    memory_bytes: address space of each process. links_text: longest target of a link.
+    entries: also the most folders, named or implied by what lies in them. names_bytes: all names and targets of links together.
+    memory_bytes: address space of each process.
     """
 
     entries: int = 500_000
     total_bytes: int = 1 << 42
+    names_bytes: int = 256 << 20
     ratio: int = 200
     ratio_from: int = 1 << 30
     memory_bytes: int = 3 << 30

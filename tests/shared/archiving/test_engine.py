@@ -37,6 +37,17 @@ async def test_what_is_made_can_be_unpacked(tmp_path: Path, form: Format, passwo
     assert {member.path for member in await members(made[0], password)} == {entry.path for entry in entries}
 
 
+async def test_what_packs_like_a_trap_is_still_proven(tmp_path: Path) -> None:
+    """Over 1 GiB that packs more than 200 times smaller: refused in strangers' archives, but not in what was just made here."""
+    (tmp_path / "tree").mkdir()
+    with (tmp_path / "tree" / "zeros").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+
+    made, _ = await make(tmp_path, [b"tree"], tmp_path / "out", Format.TAR_ZST, level=1)
+
+    assert made[0].stat().st_size < 1 << 20
+
+
 @pytest.mark.parametrize("form", WITH_PASSWORD)
 async def test_volumes_are_made_and_joined(tmp_path: Path, form: Format) -> None:
     """Parts of the size asked for, numbered; the first opens all, a missing one is named as such and leaves nothing."""
