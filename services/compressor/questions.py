@@ -17,6 +17,7 @@ from services.compressor.extracting import existing
 from services.compressor.workbench import Workbench
 from shared import handles
 from shared.archiving import engine
+from shared.archiving.formats import TOO_BIG
 from shared.archiving.protocol import Limits, Member
 from shared.bus import Bus
 from shared.children import Children
@@ -40,24 +41,25 @@ from shared.walking import scan_below
 Q = TypeVar("Q", bound=msgspec.Struct)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_ENTRIES = 500_000
-_ANSWER_BYTES = 2 << 20  # of names in one page; NATS takes messages of 4 MB
+_ANSWER_BYTES = 2 << 20  # of one page; NATS takes messages of 4 MB
 _TYPES: dict[str, Literal["file", "directory", "link", "other"]] = {"file": "file", "directory": "directory", "link": "link"}
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What an archive holds."""
+    """What an archive holds; of too many members the first ones."""
 
     members: list[Member]
     stats: engine.Stats
 
 
 class Looking:
-    """Answers the questions. Listings are kept by path, size, mtime and password while there is room for half a million entries."""
+    """Answers the questions. Listings are kept by path, size, mtime and password while there is room for `most` entries."""
 
-    def __init__(self, db: Database, bench: Workbench, sevenzip: Path) -> None:
+    def __init__(self, db: Database, bench: Workbench, sevenzip: Path, most: int = _KEPT_ENTRIES) -> None:
         self._db = db
         self._bench = bench
         self._sevenzip = sevenzip
+        self._most = most
         self._kept: OrderedDict[tuple[Any, ...], Listing] = OrderedDict()
         # Each user's questions in turn: a page opened twice reads the archive once, and nobody waits for another's big one.
         self._turns: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -113,6 +115,8 @@ class Looking:
 
     async def list_archive(self, asked: ListArchive) -> ArchiveListing:
         listing = await self._listing(asked.root, asked.owner, asked.path, asked.password)
+        if listing.stats.entries > self._most:
+            raise PermanentError(f"{asked.path} has more than {self._most:,} entries: too many to be listed here.", TOO_BIG)
         return await asyncio.to_thread(page, listing.members, asked.q, asked.limit, asked.offset)
 
     async def archive_stats(self, asked: AskArchiveStats) -> ArchiveStats:
@@ -144,13 +148,16 @@ class Looking:
     async def _read(self, folder: int, name: str, password: str | None) -> Listing:
         members: list[Member] = []
         limits, archive = Limits(seconds=45), handles.path_of(folder) / name
-        stats = await engine.listing(
-            archive, password, Children(), members.append, limits=limits, inherit=[folder], binary=self._sevenzip
-        )
+
+        def keep(member: Member) -> None:
+            if len(members) < self._most:  # packed, millions of entries are small
+                members.append(member)
+
+        stats = await engine.listing(archive, password, Children(), keep, limits=limits, inherit=[folder], binary=self._sevenzip)
         return Listing(members, stats)
 
     def _forget(self) -> None:
-        while len(self._kept) > 1 and sum(len(kept.members) for kept in self._kept.values()) > _KEPT_ENTRIES:
+        while len(self._kept) > 1 and sum(len(kept.members) for kept in self._kept.values()) > self._most:
             self._kept.popitem(last=False)
 
     async def _sentinel(self, root: Root) -> str | None:
@@ -178,11 +185,11 @@ def page(members: list[Member], q: str | None, limit: int, offset: int) -> Archi
     matching = members if words is None else [member for member in members if words in printable(member.path).casefold()]
     entries: list[ArchiveEntry] = []
     length = 0
-    for member in matching[offset : offset + limit]:
-        length += 2 * len(member.path)
+    for entry in map(_entry, matching[offset : offset + limit]):
+        length += len(msgspec.json.encode(entry))
         if entries and length > _ANSWER_BYTES:
             break
-        entries.append(_entry(member))
+        entries.append(entry)
     return ArchiveListing(len(matching), entries)
 
 

@@ -17,6 +17,7 @@ _NAME_LIMIT = 255
 _PATH_LIMIT = 3_500
 _LINK_LIMIT = 4_000
 _SHOWN = 20
+_SHOWN_BYTES = 300  # of a name in a sentence
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -44,10 +45,10 @@ class Checks:
             return
         self._count(member)
         if wrong := _path_problem(member.path):
-            self._say(UNSAFE, f"{printable(member.path) or 'an entry without a name'}: {wrong}")
+            self._say(UNSAFE, f"{_shown(member.path) or 'an entry without a name'}: {wrong}")
             return
         if member.kind == "special":
-            self._say(UNSAFE, f"{printable(member.path)} is a device, socket or FIFO")
+            self._say(UNSAFE, f"{_shown(member.path)} is a device, socket or FIFO")
             return
         if member.link is not None and (wrong := link_problem(member)):
             self._say(UNSAFE, wrong)
@@ -88,7 +89,7 @@ class Checks:
         if member.kind == "directory":
             self._make_folders(path, path)
         elif path in self._others or path in self._folders:
-            self._say(UNSAFE, f"{printable(path)} is in it twice")
+            self._say(UNSAFE, f"{_shown(path)} is in it twice")
         elif self._alone(path):
             self._others.add(path)
 
@@ -99,9 +100,12 @@ class Checks:
             folder = folder.rpartition(b"/")[0]
         for one in reversed(missing):
             if one in self._others:
-                self._say(UNSAFE, f"{printable(path)} lies below {printable(one)}, which is a file or a link")
+                self._say(UNSAFE, f"{_shown(path)} lies below {_shown(one)}, which is a file or a link")
                 return False
             self._folders.add(one)
+            if len(self._folders) - 1 > self._limits.entries:  # one is the top
+                self._say(TOO_BIG, f"It has more than {self._limits.entries:,} folders")
+                return False
             if not self._alone(one):
                 return False
         return True
@@ -110,12 +114,16 @@ class Checks:
         folded = unicodedata.normalize("NFC", path.decode("utf-8", "surrogateescape")).casefold()
         other = self._folded.setdefault(folded, path)
         if other != path:
-            self._say(UNSAFE, f"{printable(other)} and {printable(path)} differ only in case or in the writing of letters")
+            self._say(UNSAFE, f"{_shown(other)} and {_shown(path)} differ only in case or in the writing of letters")
         return other == path
 
     def _say(self, code: str, sentence: str) -> None:
         if len(self.problems) < _SHOWN:
             self.problems.append(Problem(code, sentence))
+
+
+def _shown(path: bytes) -> str:
+    return printable(path) if len(path) <= _SHOWN_BYTES else f"{printable(path[:_SHOWN_BYTES])}..."
 
 
 def _path_problem(path: bytes) -> str | None:
@@ -137,19 +145,19 @@ def link_problem(member: Member) -> str | None:
     `..` is allowed before everything else only: behind a name it would count from wherever that name, itself a link perhaps, leads.
     Then each link leads from its own real directory to a place inside, whatever other links it passes.
     """
-    target, shown = member.link or b"", printable(member.path)
+    target, shown = member.link or b"", _shown(member.path)
     if member.kind == "hardlink":
-        return f"{shown} is a hard link to {printable(target)}: {wrong}" if (wrong := _path_problem(target)) else None
+        return f"{shown} is a hard link to {_shown(target)}: {wrong}" if (wrong := _path_problem(target)) else None
     if not target or b"\0" in target or len(target) > _LINK_LIMIT:
         return f"{shown} is a link without a usable target"
     if target.startswith(b"/"):
-        return f"{shown} is a link to the absolute path {printable(target)}"
+        return f"{shown} is a link to the absolute path {_shown(target)}"
     parts = [part for part in target.split(b"/") if part not in {b"", b"."}]
     ups = 0
     while ups < len(parts) and parts[ups] == b"..":
         ups += 1
     if ups > member.path.count(b"/") or b".." in parts[ups:]:
-        return f"{shown} is a link that leads outside: {printable(target)}"
+        return f"{shown} is a link that leads outside: {_shown(target)}"
     return None
 
 

@@ -55,6 +55,7 @@ _BLOCK = 1 << 20
 _EVERY_S = 0.2
 _NAMED_AT_MOST = 200
 _LONGEST_LINK = 4_000
+_LONGEST_NAME = 0xFFFF  # as in a zip; packed, a name of a gigabyte is small, and would be said and kept as a whole
 _WORTH_TWO = 64 << 20
 # Names that 7-Zip cannot take for anything but names: no patterns, no switches, no other writing of the same letters.
 _PLAIN = re.compile(rb"[A-Za-z0-9_(][ -~]*(?<![ .])")
@@ -151,6 +152,7 @@ class Archive:
         self._request = request
         self._stack = stack
         self.renamed = False
+        self._names_bytes = 0
         self._file = streams.Packed([handle for _, handle in self._files])
         self._for_7zip = self._seen_by_7zip() if self.format.by_7zip else b""
 
@@ -174,7 +176,7 @@ class Archive:
         unpacked = streams.reader(self._stack, self._file, self.format.compression)
         if self.format.is_tar:
             for member, content in tars.members(unpacked):
-                yield member, content.read if content is not None else None
+                yield self._sayable(member), content.read if content is not None else None
         else:
             path = formats.single_name(self._raw_name, self.format)
             yield Member(path=path, kind="file", size=-1, mtime_ns=os.fstat(self._handle).st_mtime_ns), unpacked.read
@@ -190,6 +192,16 @@ class Archive:
     def _member(self, listed: sevenzip.Listed) -> Member:
         member = member_of(listed, self.format)
         self.renamed = self.renamed or member.path != listed.path
+        return self._sayable(member)
+
+    def _sayable(self, member: Member) -> Member:
+        """Raises PermanentError where saying all names would cost whoever listens too much."""
+        longest, most = max(len(member.path), len(member.link or b"")), self._request.limits.names_bytes
+        self._names_bytes += len(member.path) + len(member.link or b"")
+        if longest > _LONGEST_NAME:
+            raise PermanentError(f"{self.name} is not read: there is a name of {longest:,} bytes in it.", formats.TOO_BIG)
+        if self._names_bytes > most:
+            raise PermanentError(f"{self.name} is not read: the names in it have more than {most:,} bytes.", formats.TOO_BIG)
         return member
 
     @contextmanager

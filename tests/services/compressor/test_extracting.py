@@ -14,7 +14,7 @@ from services.compressor.questions import Looking, page
 from shared import mount
 from shared.archiving import engine
 from shared.archiving.engine import CreateSpec
-from shared.archiving.formats import Format
+from shared.archiving.formats import TOO_BIG, Format
 from shared.archiving.protocol import Member
 from shared.children import Children
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
@@ -372,8 +372,22 @@ def test_a_page_of_a_hundred_thousand() -> None:
     assert (found.total, len(found.entries), found.entries[0].path) == (1000, 100, "d/090099.bin")
     odd = page([Member(path=b"caf\xe9", kind="link", size=1)], None, 10, 0).entries[0]
     assert (odd.path, odd.path_base64, odd.type) == ("caf\\xe9", "Y2Fm6Q==", "link")
-    long = page([Member(path=b"x" * 3500, kind="file", size=1) for _ in range(1000)], None, 1000, 0)
-    assert (long.total, len(msgspec.json.encode(long)) < 3 << 20) == (1000, True)
+    for letter in (b"x", b"\xff"):
+        long = page([Member(path=letter * 3500, kind="file", size=1) for _ in range(1000)], None, 1000, 0)
+        assert (long.total, len(msgspec.json.encode(long)) < 3 << 20) == (1000, True), letter
+
+
+async def test_more_entries_than_are_kept_in_memory(kernel: Kernel, room: Workroom) -> None:
+    """The figures are told all the same; a list of them is refused."""
+    zipped(room.home / "many.zip", **{f"{n}.txt": "x" for n in range(30)})
+    looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip, most=29)
+
+    stats = await looking.archive_stats(AskArchiveStats(Root.WORKSPACE, room.owner, "many.zip"))
+
+    assert (stats.files, stats.original_size) == (30, 30)
+    with pytest.raises(PermanentError, match="more than 29 entries") as refused:
+        await looking.list_archive(ListArchive(Root.WORKSPACE, room.owner, "many.zip"))
+    assert refused.value.code == TOO_BIG
 
 
 async def test_what_may_be_asked_for(kernel: Kernel, room: Workroom) -> None:

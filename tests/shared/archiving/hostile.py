@@ -130,6 +130,15 @@ def many_zip(path: Path, count: int) -> Path:
     return path
 
 
+def named_tar(path: Path, name: str) -> Path:
+    """A tar.gz of one empty file of any name."""
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        header = tarfile.TarInfo("short")
+        header.pax_headers = {"path": name}
+        archive.addfile(header)
+    return path
+
+
 def greedy_xz(path: Path) -> Path:
     """An xz file that says to need a dictionary of 4 GiB."""
     data = bytearray(lzma.compress(b"x" * 100_000))

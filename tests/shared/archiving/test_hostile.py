@@ -190,6 +190,34 @@ async def test_too_many_entries_are_refused(tmp_path: Path, many: Callable[[Path
     assert stats.entries == 300_000
 
 
+@pytest.mark.parametrize("kind", BOTH)
+async def test_folders_that_names_imply_are_entries_too(tmp_path: Path, kind: str) -> None:
+    """Two files in 30 folders each: a small archive must not become millions of folders."""
+    place = tmp_path / "place"
+    place.mkdir()
+    archive = BOTH[kind](tmp_path / "deep", ("a/" * 30 + "x", b"x"), ("b/" * 30 + "x", b"x"))
+
+    sentence = await refused(archive, place, formats.TOO_BIG, limits=Limits(entries=59))
+    done = await unpack(archive, place / "target", limits=Limits(entries=60))
+
+    assert "more than 59 folders" in sentence
+    assert done.directories == 60
+
+
+async def test_names_of_megabytes_are_not_read(tmp_path: Path) -> None:
+    """90 KB that unpack to a name of 20 MB, or many names: whoever listens would hold, copy and show them."""
+    place = tmp_path / "place"
+    place.mkdir()
+    long = hostile.named_tar(tmp_path / "long.tar.gz", "a/" * (10 * MIB))
+    shown = hostile.named_tar(tmp_path / "shown.tar.gz", "a/" * 30_000)
+
+    assert "name of 20,971,519 bytes" in await refused(long, place, formats.TOO_BIG)
+    assert len(await refused(shown, place, formats.UNSAFE)) < 500
+    with pytest.raises(PermanentError, match="more than 30,000 bytes") as caught:
+        await engine.inspect(shown, None, Limits(names_bytes=30_000), Children())
+    assert caught.value.code == formats.TOO_BIG
+
+
 async def test_an_archive_in_an_archive_stays_one(tmp_path: Path) -> None:
     """Nothing is unpacked that lies inside: a bomb in a bomb is a file."""
     inner = hostile.overlapping(tmp_path / "inner.zip", 2_000, 5_000_000)
