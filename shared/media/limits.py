@@ -34,6 +34,8 @@ CHAPTERS = 1_000
 """The first ones are told. FFmpeg itself opens no file of more than 1,000 streams."""
 DECODE_FRAMES = 3_000
 """Frames decoded on the way to the one that was asked for: the longest gaps between key frames are some hundred."""
+INFO_BYTES = 2 << 20
+"""The longest description answered, for the same reason as below: tags are strangers' words, too."""
 IMAGE_BYTES = 2 << 20
 """The largest image answered: questions between services carry 4 MB, a third of it lost to base64."""
 WIDTH = (16, 1920)

@@ -513,6 +513,8 @@ def main() -> None:
         return
     document, image = answer({**json.loads(said), "fd": files[0]})
     head = json.dumps(document).encode()
+    if len(head) > limits.INFO_BYTES:
+        head = json.dumps({"refused": "too-big", "message": "It says more about itself than a media file may."}).encode()
     sys.stdout.buffer.write(len(head).to_bytes(4, "big") + head + image)
     sys.stdout.buffer.flush()
 

@@ -144,6 +144,7 @@ class Readers:
         try:
             return await child.ask(question, handle)
         finally:
+            child.life.cancel()  # one that never got its question would wait for ever
             if self._open and self._spare is None:
                 self._spare = _Child(self._cost)
 

@@ -19,6 +19,7 @@ _STYLED = {"ass", "ssa"}
 _FORMATS = {"matroska,webm": "MATROSKA", "mpegts": "MPEG-TS", "asf": "ASF", "mpeg": "MPEG-PS"}
 _LAYOUTS = {1: "Mono", 2: "Stereo"}
 _NO_LANGUAGE = {"", "und"}
+_LARGEST = 1 << 53  # tags are strangers' words: nan, inf, 1e300
 _UNKNOWN = {"", "unknown", "N/A", "reserved", "unspecified", "none"}
 
 
@@ -175,7 +176,7 @@ def _rate(stream: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, A
     if header := _whole(stream.get("bit_rate")):
         return {"bit_rate": header, "bit_rate_source": "header"}
     statistic = next((_whole(value) for name, value in stream.get("tags", {}).items() if name.upper().startswith("BPS")), None)
-    if statistic:
+    if statistic and statistic > 0:
         return {"bit_rate": statistic, "bit_rate_source": "tag"}
     found = measured.get(str(stream["index"]))
     return {"bit_rate": found["bit_rate"], "bit_rate_source": found["source"]} if found else {}
@@ -234,7 +235,7 @@ def _value(value: Any) -> float | None:
 
 def _whole(value: Any) -> int | None:
     number = _number(value)
-    return None if number is None else round(number)
+    return None if number is None or not abs(number) < _LARGEST else round(number)
 
 
 def _fraction(value: Any) -> Fraction | None:

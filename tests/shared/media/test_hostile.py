@@ -136,6 +136,16 @@ async def test_endless_chapters_are_cut_off(films: Path, tmp_path: Path) -> None
     assert len((await told(tmp_path / "film.mkv")).chapters) == limits.CHAPTERS
 
 
+async def test_endless_titles_are_refused(films: Path, tmp_path: Path) -> None:
+    """No more would an answer of many long ones."""
+    title = "\N{SNOWMAN}" * 2000
+    chapters = "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={n + 1}\ntitle={title}\n" for n in range(1100))
+    (tmp_path / "chapters.txt").write_text(f";FFMETADATA1\n{chapters}", "utf-8")
+    run("-i", films / "h264.mp4", "-i", tmp_path / "chapters.txt", "-map_chapters", "1", "-c", "copy", tmp_path / "film.mkv")
+
+    assert await both(tmp_path / "film.mkv") == [TOO_BIG, ""]
+
+
 async def test_side_data_nobody_has_a_name_for(films: Path, tmp_path: Path) -> None:
     """A JPEG's EXIF, which PyAV does not know: the film is no worse for it, and its orientation counts."""
     run("-i", films / "h264.mp4", "-frames:v", "1", tmp_path / "plain.jpg")

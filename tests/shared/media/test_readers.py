@@ -92,6 +92,16 @@ async def test_a_child_that_died_waiting_is_no_answer(readers: Readers, film: in
     assert (await reader.info(film, "", readers=readers)).format == "MP4"
 
 
+async def test_a_child_that_never_got_its_question_ends(readers: Readers, film: int) -> None:
+    """What was open cannot be opened once more: the failure is told, and no child waits for ever."""
+    with pytest.raises(FileNotFoundError):
+        await reader.info(1_000_000, "", readers=readers)
+    pid = await one_waits()
+
+    assert (await reader.info(film, "", readers=readers)).format == "MP4"
+    assert await one_waits() != pid
+
+
 async def test_the_limits_hold_while_it_waits(readers: Readers, film: int) -> None:
     """It is limited before it is asked."""
     await reader.info(film, "", readers=readers)

@@ -90,6 +90,16 @@ def test_ffprobes_own_words_are_understood() -> None:
     assert (found.quality.label, found.quality.warnings) == ("High (1080p)", [])
 
 
+@pytest.mark.parametrize("rate", ["nan", "inf", "1e400", "1e30", "-5", "0", "many"])
+def test_rates_that_are_none(rate: str) -> None:
+    """Tags are what a stranger wrote: no number, no rate."""
+    stream = {"index": 0, "codec_type": "audio", "codec_name": "aac", "tags": {"BPS": rate}}
+
+    (audio,) = reading.read({"format": {}, "streams": [stream]}, name="", size=0, brief=False).audio_streams
+
+    assert (audio.bit_rate, audio.bit_rate_source) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("channels", "layout", "label"), [(1, None, "1 (Mono)"), (6, "5.1(side)", "6 (5.1)"), (4, "quad", "4 (Quad)"), (3, None, "3")]
 )
