@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from litestar.exceptions import ClientException
 
-from services.gateway import audit
+from services.gateway import audit, ranges
 from services.gateway.audit import Deed
 from services.gateway.ranges import Sent
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
@@ -26,7 +26,7 @@ from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import Busy, refuse
 from services.gateway.workspaces import Workspaces, disk_refusal, plain_path
-from shared.listing import Item
+from shared.listing import Item, item
 
 STALE_HOURS = 24.0
 _PIECE = 1 << 20
@@ -83,9 +83,9 @@ class Uploads:
             if received < part.total:
                 return Arrived(row["id"], received, part.total)
             await asyncio.to_thread(os.fsync, handle)
-            item = await self._publish(who, row["id"], path, part.total, target)
-            etag = await asyncio.to_thread(self._workspaces.etag, who.id, path)
-        return Arrived(row["id"], part.total, part.total, item, etag)
+            await self._publish(who, row["id"], path, part.total, target)
+            found = os.fstat(handle)  # of this very file, whatever has its name by now
+        return Arrived(row["id"], part.total, part.total, item(path.encode(), found), ranges.version_of(found).etag)
 
     async def _check(self, who: Identity, path: str, target: Target) -> None:
         await asyncio.to_thread(self._workspaces.check_target, who.id, path, target.headers, overwrite=target.overwrite)
@@ -154,7 +154,7 @@ class Uploads:
         async with self._store.transaction() as session:
             await session.run("touch_upload", upload, received)
 
-    async def _publish(self, who: Identity, upload: UUID, path: str, total: int, target: Target) -> Item:
+    async def _publish(self, who: Identity, upload: UUID, path: str, total: int, target: Target) -> None:
         async with self._store.transaction() as session:
             # The row goes with the name: whoever adds up meanwhile counts the file twice, never not at all.
             await session.run("lock_quota", who.id)
@@ -164,7 +164,7 @@ class Uploads:
             await self._check(who, path, target)  # and somebody may have been faster
             sentence = f"{who.username} uploaded {path} ({total} bytes)."
             await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
-            return await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)
+            await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)
 
     # Unfinished ones
 

@@ -198,12 +198,11 @@ class Workspaces:
             found = handles.lstat(folder, str(upload).encode())
             return found is not None and os.path.samestat(found, os.fstat(handle))
 
-    def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> Item:
+    def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> None:
         """Give an upload that is complete its name, all at once. 409 when something has it already."""
         with self._parent(owner, path) as (folder, name), handles.root(self._service_place(_UPLOADS)) as uploads:
             _place(uploads, str(upload).encode(), folder, name, path, overwrite=overwrite)
             handles.sync_directory(folder)
-        return self.item(owner, path)
 
     def check_target(self, owner: UUID, path: str, headers: Mapping[str, str], *, overwrite: bool) -> None:
         """Whether a file may be given this path: 404 without its folder, 409 when something is there that may not be replaced.
@@ -215,11 +214,6 @@ class Workspaces:
             if not ranges.may_write(headers, ranges.version_of(found) if found else None):
                 raise ranges.failed()
             _refuse_taken(folder, name, path, overwrite=overwrite)
-
-    def etag(self, owner: UUID, path: str) -> str:
-        """Of what has this path. 404 when nothing has."""
-        with self._parent(owner, path) as (folder, name), _told():
-            return ranges.version_of(os.stat(name, dir_fd=folder, follow_symlinks=False)).etag
 
     def forget_upload(self, upload: UUID) -> None:
         with _told(), handles.root(self._service_place(_UPLOADS)) as folder, suppress(FileNotFoundError):

@@ -68,6 +68,23 @@ async def test_an_upload_in_place_of_a_known_version(ada: Person) -> None:
     assert (ada.root / "x").read_bytes() == b"somebody else's"
 
 
+async def test_the_answer_is_about_what_was_uploaded(ada: Person) -> None:
+    """Deleted or replaced the moment it had its name: 201 all the same, with the version that it was."""
+
+    async def meddle() -> None:
+        while True:
+            await asyncio.to_thread(lambda: (ada.root / "x").unlink(missing_ok=True))
+
+    meddling = asyncio.create_task(meddle())
+    try:
+        answers = [await ada.ask("PUT", ADDRESS, params={"path": "x", "overwrite": "true"}, content=b"x" * size) for size in range(30)]
+    finally:
+        meddling.cancel()
+
+    assert [answer.status_code for answer in answers] == [201] * 30, answers[-1].text
+    assert [answer.headers["etag"].split("-")[1] for answer in answers] == [f"{size:x}" for size in range(30)]
+
+
 async def test_a_whole_file(ada: Person) -> None:
     """It has its name when all of it is there, replaces nothing unasked, and is written down by name; an empty one is a file, too."""
     content = os.urandom(300_000)
