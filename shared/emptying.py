@@ -5,7 +5,7 @@ How one entry goes (`name` is what the user sees, `private` is `<the job's prefi
 1. `name` is opened without following links; type, device, inode, size, mtime and ctime are what was copied. Where ctime is not
    kept, or was moved by our own unlink of a sibling hard link, the content is hashed again instead.
 2. `name` is renamed to `private`. From here nobody can open it by the name they know.
-3. Nobody has it open for writing, and who opens it so has to wait from now on (a lease; on file systems of this machine only).
+3. Nobody has it open for writing, and who opens it so has to wait from now on (a lease, where the kernel gives one: see below).
    What stands under `private` is the inode that was checked, its size and mtime still are, nobody waits to write: it is unlinked.
    Else it is renamed back without replacing; if `name` exists again, both stay and are reported.
 
@@ -18,8 +18,9 @@ file that took the name in between.
 Killed at any instruction, and run again: an entry under a private name is taken over, hashed, and unlinked or put back; an unlinked
 one counts as gone; one that was put back is judged like any other (its ctime has moved: it stays). Directories are empty or gone.
 
-What this cannot see: where there are no leases (another machine's files, over NFS or SMB), a writer that opened the file before step 2
-and writes in the instant between the check and the unlink of step 3, or later. No call of the kernel unlinks on condition.
+What this cannot see: where there are no leases (another machine's files, over NFS or SMB; files of another account than ours, unless we
+are root), a writer that opened the file before step 2 and writes in the instant between the check and the unlink of step 3, or later.
+No call of the kernel unlinks on condition.
 """
 
 import errno

@@ -108,8 +108,8 @@ def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: by
 def lease(handle: int) -> bool | None:
     """Keep everybody from writing to a file that is open for reading: who opens it for writing waits until `end_lease`.
 
-    False: somebody has it open for writing, or waits for that. None: there are no leases here. The kernel lets nobody wait longer than
-    /proc/sys/fs/lease-break-time (45 s).
+    False: somebody has it open for writing, or waits for that. None: no lease can be had, from the file system or for another account's
+    file (without CAP_LEASE). The kernel lets nobody wait longer than /proc/sys/fs/lease-break-time (45 s).
     """
     try:
         fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)  # says that somebody waits; the usual signal would end the process
