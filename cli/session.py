@@ -104,8 +104,12 @@ def read_username(given: str | None) -> str:
 def read_password(prompt: str, variable: str) -> str:
     """From the environment variable, else asked for without echo, else one line of stdin; never from the command line."""
     password = os.environ.get(variable)
-    if password is None:
-        password = getpass.getpass(prompt + ": ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    try:
+        if password is None:
+            password = getpass.getpass(prompt + ": ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        password.encode()
+    except UnicodeError as exc:
+        raise Failure(Exit.USAGE, "The password is no UTF-8 text.") from exc
     if not password:
         raise Failure(Exit.USAGE, f"No password was given: type it, pipe it in, or set {variable}.")
     return password

@@ -110,6 +110,8 @@ def test_passwords_come_from_stdin_file_or_environment(cli: Cli, tree: Path, for
     assert cli.run("unzip", archive, "a", "--local", "-p", stdin="wrong\n").code == Exit.REFUSED
     assert cli.run("unzip", archive, "a", "--local", "-p", stdin="geheim\n").code == 0
     assert cli.run("unzip", archive, "b", "--local", "-p", CS_ARCHIVER_ARCHIVE_PASSWORD="geheim").code == 0
+    latin = cli.run("unzip", archive, "c", "--local", "-p", CS_ARCHIVER_ARCHIVE_PASSWORD=os.fsdecode(b"gr\xfcn"))
+    assert (latin.code, latin.err.strip()) == (Exit.USAGE, "cs-archiver: The password is no UTF-8 text.")
     assert picture(cli.home / "a/tree", seconds=True) == picture(tree, seconds=True)
     assert names(cli.home) == {"tree", "secret", "a", "b", archive, f"tree.{form}.002"}
 

@@ -77,7 +77,9 @@ async def test_the_answer_is_about_what_was_uploaded(ada: Person) -> None:
 
     meddling = asyncio.create_task(meddle())
     try:
-        answers = [await ada.ask("PUT", ADDRESS, params={"path": "x", "overwrite": "true"}, content=b"x" * size) for size in range(30)]
+        answers = [
+            await ada.ask("PUT", ADDRESS, params={"path": "x", "overwrite": "true"}, content=b"x" * size) for size in range(30)
+        ]
     finally:
         meddling.cancel()
 
