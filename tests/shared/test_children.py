@@ -16,7 +16,7 @@ from shared.errors import ConfigurationError
 SH = "/bin/sh"
 
 
-async def until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
@@ -27,7 +27,7 @@ def gone(pid: int) -> bool:
     """No such process, or only its zombie (an orphan's, until init takes it)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second: it went between being opened and being read
         return True
 
 
@@ -85,7 +85,8 @@ async def test_a_missing_program_is_a_configuration_error() -> None:
 
 async def test_cancelling_ends_the_whole_group(tmp_path: Path) -> None:
     """Also what the program started itself; SIGTERM first, so it can clean up."""
-    script = f"trap 'echo bye > {tmp_path}/bye; exit' TERM; sleep 600 & echo $! > {tmp_path}/pid; wait"
+    grandchild = f"/bin/sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'"
+    script = f"trap 'echo bye > {tmp_path}/bye; exit' TERM; {grandchild} & wait"
     task = asyncio.create_task(run(script))
     await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the program started")
     task.cancel()

@@ -132,7 +132,7 @@ async def test_postgres_killed_and_restarted() -> None:
             error = (await asyncio.gather(sleeping, return_exceptions=True))[0]
             assert isinstance(error, CONNECTION_ERRORS)
 
-            await eventually(lambda: _ping(db), lambda answer: answer == 1, "the pool to work again", 30)
+            await eventually(lambda: _ping(db), lambda answer: answer == 1, "the pool to work again")
 
             await _stopped_server(engine)
         finally:
@@ -168,7 +168,7 @@ async def _stopped_server(engine: PostgresEngine) -> None:
 
         await eventually(said, bool, "the wait to be logged")
     await engine.server.start()
-    late = await asyncio.wait_for(connecting, 30)
+    late = await asyncio.wait_for(connecting, 60)
     assert await late.value("ping") == 1
     await late.close()
 

@@ -251,7 +251,7 @@ async def race(kernel: Kernel, first: tuple[str, list[Statement]], second: tuple
         done, waited = await eventually(settled, any, "the second transaction to end or to wait")
         if one == "ok":
             await racers[0].transaction.commit()
-        two = await asyncio.wait_for(other, 10)
+        two = await asyncio.wait_for(other, 60)
         if two == "ok":
             await racers[1].transaction.commit()
         return one, two, waited and not done

@@ -10,6 +10,7 @@ import pytest
 
 from shared import handles
 from shared.errors import PermanentError
+from tests.support.folders import open_below
 
 
 @pytest.fixture
@@ -22,18 +23,14 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def open_handles() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_a_plain_path_is_opened_and_everything_is_closed(tree: Path) -> None:
     """The file's content is read, and no handle stays open."""
-    before = open_handles()
     with handles.root(tree / "root") as top, handles.directory(top, b"a/b/c") as folder, handles.file(folder, b"file") as file:
         assert os.read(file, 100) == b"inside"
+        assert len(open_below(tree)) == 3
     with handles.root(tree / "root") as top, handles.directory(top) as same:
         assert os.fstat(same).st_ino == os.fstat(top).st_ino
-    assert open_handles() == before
+    assert open_below(tree) == []
 
 
 @pytest.mark.parametrize("component", ["a", "a/b", "a/b/c"])
@@ -43,11 +40,10 @@ def test_a_link_at_any_component_is_refused(tree: Path, component: str) -> None:
     target = tree / "outside" / Path(component).relative_to("a")
     place.rename(tree / "aside")
     place.symlink_to(target)
-    before = open_handles()
     with handles.root(tree / "root") as top, pytest.raises(OSError, match=r".") as refused, handles.directory(top, b"a/b/c"):
         pytest.fail("a link was followed")
     assert refused.value.errno in {errno.ELOOP, errno.ENOTDIR}
-    assert open_handles() == before
+    assert open_below(tree) == []
 
 
 def test_a_file_that_is_something_else_is_refused(tree: Path) -> None:

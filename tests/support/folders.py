@@ -1,7 +1,8 @@
-"""Folders that a living service works in."""
+"""What tests ask of folders and the file system's clock, and who may be doing something there meanwhile."""
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -23,3 +24,21 @@ def bytes_below(folder: Path) -> int:
             continue
         total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total
+
+
+def tick(probe: Path) -> None:
+    """Wait until the file system's clock has moved: kernels before 6.13 stamp changes with a clock of some milliseconds."""
+    probe.touch()
+    start = probe.stat().st_mtime_ns
+    while probe.stat().st_mtime_ns == start:
+        probe.touch()
+    probe.unlink()
+
+
+def open_below(folder: Path) -> list[str]:
+    """What this process has open in a folder now. Its other handles come and go: those of engines, and of what is collected."""
+    found = []
+    for handle in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names
+        with suppress(FileNotFoundError):  # closed since, as the one that listed them
+            found.append(os.readlink(f"/proc/self/fd/{handle}"))  # noqa: PTH115 - what was removed since has no path
+    return sorted(path for path in found if Path(path).is_relative_to(folder.resolve()))

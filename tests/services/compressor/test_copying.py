@@ -13,7 +13,8 @@ from services.compressor import copying
 from shared import walking
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
 from shared.walking import SourceInUse
-from tests.services.compressor.trees import STRATEGIES, copy, look, nothing, small_disk, tick, unprivileged
+from tests.services.compressor.trees import STRATEGIES, copy, look, nothing, small_disk, unprivileged
+from tests.support.folders import tick
 
 MIB = 1 << 20
 

@@ -24,6 +24,7 @@ from shared.requests import CompressRequest, ExtractRequest
 from tests.services.compressor.trees import small_disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
+from tests.support.folders import tick
 from tests.support.kernel import Kernel, eventually
 from tests.support.stack import snapshot
 
@@ -261,6 +262,7 @@ async def test_what_was_unpacked_is_gone_and_the_rest_was_changed(
     zipped(room.home / "a.zip", **{"one.txt": "1", "sub__two.txt": "2"})
     job = await room.job(request())
     await dies_at(monkeypatch, "workspace.published", room.lanes())
+    tick(room.root / "tick")
     (room.home / "one.txt").unlink()
     (room.home / "sub" / "mine").write_text("mine")
     await kernel.force(job, **EXPIRED)
@@ -307,6 +309,7 @@ async def test_cancelled_after_a_crash_amid_the_renames(
     job = await room.job(request())
     await dies_at(monkeypatch, "workspace.published", room.lanes())
     if touched:
+        tick(room.root / "tick")
         (room.home / "sub" / "mine").write_text("mine")
     await kernel.force(job, cancel_requested_by="ada", **EXPIRED)
 

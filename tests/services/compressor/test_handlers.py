@@ -197,8 +197,8 @@ async def test_an_unmounted_nas_waits_and_a_gone_folder_fails(kernel: Kernel, st
     sentinel.rename(station.base.parent / "aside")
     async with station.lane():
         assert (await waits(kernel, job, "NAS"))["status"] == "queued"
-        (station.base.parent / "aside").rename(sentinel)
         folder.rename(folder.with_name("moved"))
+        (station.base.parent / "aside").rename(sentinel)
         await kernel.force(job, not_before=EXPIRED["lease_until"])
         row = await state_is(kernel, job, "failed")
 
@@ -277,7 +277,7 @@ async def test_a_full_disk_waits(kernel: Kernel, station: Station, monkeypatch: 
 
     monkeypatch.setattr(handlers, "copy_tree", full)
     job = await station.job(station.folder())
-    async with station.lane():
+    async with station.lane(poll_seconds=60.0):  # it is not looked at again meanwhile
         row = await waits(kernel, job, "no space left")
 
     assert (row["status"], row["retry_count"]) == ("queued", 0)

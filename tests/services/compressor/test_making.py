@@ -400,7 +400,7 @@ def _cancel_at_once(kernel: Kernel, job: UUID) -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(asked()))
     thread.start()
-    thread.join(20)
+    thread.join(60)
 
 
 async def test_a_running_job_is_cancelled_in_the_middle(kernel: Kernel, room: Workroom) -> None:
@@ -409,7 +409,7 @@ async def test_a_running_job_is_cancelled_in_the_middle(kernel: Kernel, room: Wo
         for _ in range(48):
             file.write(os.urandom(1 << 20))
     job = await room.job(archive("big", output="big.7z", format="7z", level=9))
-    async with room.lanes(lease_seconds=60.0):
+    async with room.lanes():
         await state_is(kernel, job, "running")
         await asyncio.to_thread(_cancel_at_once, kernel, job)
         await state_is(kernel, job, "cancelled")

@@ -63,15 +63,6 @@ async def pack(folder: Path, work: Path, strategy: str = "auto") -> tuple[list[E
     return entries, await seven_zip().compress(work / folder.name, work / "out.tar.7z", nothing)
 
 
-def tick(probe: Path) -> None:
-    """Wait until the file system's clock has moved: kernels before 6.13 stamp changes with a clock of some milliseconds."""
-    probe.touch()
-    start = probe.stat().st_mtime_ns
-    while probe.stat().st_mtime_ns == start:
-        probe.touch()
-    probe.unlink()
-
-
 def deep(root: Path, name: bytes, levels: int) -> None:
     """Make directories below each other, deeper than a path may be long."""
     handle = os.open(root, os.O_RDONLY)

@@ -20,6 +20,7 @@ from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import EMPTY_LANE, WORKSPACE_LANE, Kind
 from shared.requests import CompressRequest, ExtractRequest, PackRequest
+from shared.worker import Worker
 from tests.services.lanes import running
 from tests.support.folders import below
 from tests.support.kernel import Kernel
@@ -88,14 +89,15 @@ class Workroom:
         return job
 
     @asynccontextmanager
-    async def lanes(self, **changes: Any) -> AsyncIterator[None]:
-        """Both lanes of workspaces, with their clean-up. A lease is lost only where a test says so, however slow the machine."""
-        changes = {"operation": Operation.COMPRESSION, "limit": 2, "lease_seconds": 60.0, **changes}
+    async def lanes(self, **changes: Any) -> AsyncIterator[tuple[Worker, Worker]]:
+        """Both lanes of workspaces, with their clean-up."""
+        changes = {"operation": Operation.COMPRESSION, "limit": 2, **changes}
+        work, settle = (lambda w: compressor.on_workspace(w, self.tools)), self.cleaner.settle
         async with (
-            running(self.kernel, WORKSPACE_LANE, lambda w: compressor.on_workspace(w, self.tools), self.cleaner.settle, **changes),
-            running(self.kernel, EMPTY_LANE, lambda w: emptying.empty(w, self.tools), **changes),
+            running(self.kernel, WORKSPACE_LANE, work, settle, **changes) as workspaces,
+            running(self.kernel, EMPTY_LANE, lambda w: emptying.empty(w, self.tools), **changes) as sources,
         ):
-            yield
+            yield workspaces, sources
 
     def leftovers(self) -> list[str]:
         """What is in nobody's workspace but should not be anywhere."""

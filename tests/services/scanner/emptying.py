@@ -14,6 +14,7 @@ from services.scanner import deletion, marker
 from services.scanner.marker import MarkerFacts
 from shared import handles, mount
 from shared.manifest import Entry, EntryType, Manifest
+from tests.support.folders import tick
 
 JOB = "11111111-2222-3333-4444-555555555555"
 NAS_ID = str(uuid.UUID(int=7))
@@ -81,6 +82,7 @@ class Case:
         return file
 
     def archive(self) -> None:
+        """Whatever is changed from now on has another ctime, however coarse the clock."""
         self.manifest = Manifest("Project", str(self.folder), [entry_of(p, self.folder) for p in [self.folder, *walk(self.folder)]])
         self.archived = {entry.sha256 for entry in self.manifest.entries if entry.sha256 is not None}
         self.facts = MarkerFacts(
@@ -93,6 +95,7 @@ class Case:
             sha256="ab" * 32,
             file_count=self.manifest.file_count,
         )
+        tick(self.root / "tick")
 
     def verdict(self) -> deletion.Verdict:
         with handles.root(self.folder) as folder:
@@ -124,19 +127,23 @@ class Case:
             if reached == at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+        _, status = os.waitpid(self.run_in_child(die), 0)
+        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+        return os.WIFSIGNALED(status)
+
+    def run_in_child(self, fault_point: Callable[[str], None] = lambda _point: None) -> int:
+        """Run in a process of its own; its pid. It ends with 0, or with 1 when the run raised."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no thread, and never returns to pytest
             child = os.fork()
         if child == 0:
             code = 1
             try:
-                self.run(die)
+                self.run(fault_point)
                 code = 0
             finally:
                 os._exit(code)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
-        return os.WIFSIGNALED(status)
+        return child
 
     def left(self) -> dict[str, bytes]:
         """What is in the folder now, the marker apart: path -> content (a link's text, a directory's nothing)."""

@@ -37,7 +37,7 @@ class _Slow:
         self.count += 1
         seen = self._real(*args)
         self._loop.call_soon_threadsafe(self.began.set)
-        asyncio.run_coroutine_threadsafe(self.go.wait(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(self.go.wait(), self._loop).result(60)
         return seen
 
 
@@ -109,7 +109,7 @@ async def test_scans_come_by_themselves_and_survive_whatever_happens(
 
             loop = asyncio.get_running_loop()
             patch.setattr(discovery, "scan", defect)
-            await asyncio.wait_for(failed.wait(), 10)
+            await asyncio.wait_for(failed.wait(), 60)
         before = await _scans(kernel)
         await eventually(lambda: _scans(kernel), lambda n: n > before, "another scan")
 

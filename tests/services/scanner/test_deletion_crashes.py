@@ -148,16 +148,7 @@ def test_two_runs_at_the_same_time(tmp_path: Path, round_: int) -> None:
     case.archive()
     (tmp_path / "aside").rename(case.folder / "new")
     ever = contents(case.folder)
-    children = []
-    for _ in range(2):
-        child = os.fork()
-        if child == 0:
-            try:
-                case.run()
-            finally:
-                os._exit(0)
-        children.append(child)
-    for child in children:
+    for child in [case.run_in_child() for _ in range(2)]:
         os.waitpid(child, 0)
 
     case.assert_nothing_unproven_is_lost(ever)

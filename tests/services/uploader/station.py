@@ -41,7 +41,7 @@ class Station:
             destination_endpoint=DESTINATION,
             auth_url=self.emulator.url,
             transfer_url=self.emulator.url,
-            http_timeout_s=5.0,
+            http_timeout_s=60.0,
             max_retries=1,
         )
         globus = Globus(settings)

@@ -160,9 +160,7 @@ async def test_a_removal_that_is_refused_is_tried_with_growing_pauses(
     delay = "SELECT extract(epoch FROM not_before - now()) FROM cleanups WHERE job_id = $1 AND role = 'uploader'"
     async with station.lane(poll_seconds=10.0):
         await state_is(kernel, job, "failed")
-        await eventually(
-            lambda: kernel.owner.fetchval(delay, job), lambda left: left is not None and left > 1.5, "a longer pause", 8
-        )
+        await eventually(lambda: kernel.owner.fetchval(delay, job), lambda left: left is not None and left > 1.5, "a longer pause")
 
     assert station.remote().exists()
     assert await station.destination(job) == "removing"

@@ -10,6 +10,7 @@ from services.uploader.__main__ import Answers
 from services.uploader.model import RecheckPolicy
 from shared.errors import PermanentError, Waiting
 from shared.questions import AskDestination, RecheckSize, ReleaseDestination
+from shared.retry import Limits
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
 from tests.support.emulator import eventually as at_last
@@ -234,15 +235,21 @@ async def test_an_inactive_task_is_cancelled(kernel: Kernel, station: Station) -
 async def test_the_deadline_and_our_own_timer(kernel: Kernel, station: Station) -> None:
     """Globus stalls past the deadline we set: our timer ends the task although Globus does not."""
     station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
-    station.change(submissions=_with_timeout(station, hours=0.6 / 3600))
+    limits = station.tools.limits
+    station.change(
+        limits=msgspec.structs.replace(limits, grace_s=-13 * 3600.0)
+    )  # the deadline, 12 hours from now, has passed for us
     job = await station.job()
+    async with station.lane(retries=Limits(upload=3, delay_s=600.0)):  # one try, not the whole budget
+        await eventually(lambda: kernel.row(job), lambda row: row["retry_count"] == 1, "the first try to end")
+    station.change(limits=limits)
+    station.emulator.control.set_faults()
+    await kernel.force(job, not_before=EXPIRED["lease_until"])
     async with station.lane():
-        await eventually(lambda: station.tasks(job), lambda rows: rows and rows[0]["ended_at"], "the first task to end")
-        station.change(submissions=_with_timeout(station, hours=12))
-        station.emulator.control.set_faults()
         await state_is(kernel, job, "verified")
 
     assert (await station.tasks(job))[0]["status"] == "FAILED"
+    assert "deadline" in (await lines(kernel, job, "task_cancelled"))[0]
 
 
 @pytest.mark.parametrize(("looks", "said"), [(0, "waiting"), (1, "globus_says")])
@@ -257,11 +264,6 @@ async def test_an_outage_while_globus_works_costs_nothing(kernel: Kernel, statio
     assert (row["retry_count"], row["connection_retry_count"]) == (0, 0)
     assert await station.purposes(job) == ["transfer", "recheck"]
     assert any("503" in line for line in await lines(kernel, job, said))
-
-
-def _with_timeout(station: Station, hours: float) -> Any:
-    old = station.tools.submissions
-    return type(old)(old._db, old._globus, msgspec.structs.replace(old._route, timeout_h=hours))
 
 
 async def test_a_paused_task_is_shown_and_waited_for(kernel: Kernel, station: Station) -> None:

@@ -9,6 +9,7 @@ from services.uploader import paths
 from services.uploader.model import DeleteRequest, Purpose, Submission, TaskView
 from services.uploader.submissions import Stored, owns
 from shared.errors import Fenced, Waiting
+from shared.retry import Limits
 from tests.services.lanes import EXPIRED, dies_at, state_is
 from tests.services.uploader.station import CONTENT, Station
 from tests.services.uploader.test_handlers import fault
@@ -104,11 +105,13 @@ async def test_no_new_id_while_a_task_is_open_that_globus_forgot(
     """A task that is not known any more counts as running until its deadline has passed; then as ended, never as a success."""
     job = await _crash(kernel, station, monkeypatch, "uploader.transfer.sent")
     await past_the_guard(kernel, "UPDATE globus_tasks SET task_id = $2, detail = NULL WHERE job_id = $1", job, str(uuid4()))
-    async with station.lane():
+    async with station.lane(retries=Limits(upload=3, delay_s=600.0)):  # one try, not the whole budget
         await eventually(lambda: kernel.row(job), lambda row: row["retry_count"] > 0, "a try that found nothing")
-        assert await station.purposes(job) == ["transfer"]
-        past = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-        await past_the_guard(kernel, "UPDATE globus_tasks SET request = request || jsonb_build_object('deadline', $1::text)", past)
+    assert await station.purposes(job) == ["transfer"]
+    past = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
+    await past_the_guard(kernel, "UPDATE globus_tasks SET request = request || jsonb_build_object('deadline', $1::text)", past)
+    await kernel.force(job, not_before=EXPIRED["lease_until"])
+    async with station.lane():
         await state_is(kernel, job, "verified")
 
     first = (await station.tasks(job))[0]
