@@ -251,7 +251,7 @@ class Actions:
         with self._client() as client:
             job_id = resolve(client, given)
             client.cancel(job_id)
-        render.talk(f"Cancelled: {job_id[:8]}. The source folder is not touched.")
+        render.talk(f"Cancelled: {job_id[:8]}. What it worked on is not touched.")
 
     def pause(self, given: str) -> None:
         with self._client() as client:

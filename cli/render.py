@@ -94,16 +94,29 @@ def ending(job: Job) -> str:
     """How the job ended, what is safe, what to do."""
     name, short = clean(job.folder_name), job.job_id[:8]
     if job.status == "completed":
-        where = f" is at {clean(job.globus_destination_path)}" if job.globus_destination_path else " is archived"
-        amount = f" ({size(job.archive_size_bytes)})" if job.archive_size_bytes else ""
-        source = "The source was kept." if job.keep_source else "The source is empty but for its marker."
-        if job.kept_count:
-            source = f"{job.kept_count} source entries changed or came later and were kept: `cs-archiver job {short}`."
-        return f"Completed: {name}{where}{amount}. {source}"
+        return f"Completed: {name} {_outcome(job)} {_source(job)}".rstrip()
     if job.status == "cancelled":
-        return f"Cancelled: {name}. The source folder was not touched."
+        return f"Cancelled: {name}. {'The source folder' if job.kind == 'archive' else 'What was there'} was not touched."
     reason = clean(job.error_message or "no reason recorded")
     return f"Failed: {name}: {reason} Try again: `cs-archiver retry {short}`."
+
+
+def _outcome(job: Job) -> str:
+    if job.kind == "extract":
+        return "is unpacked."
+    if job.kind != "archive":
+        return "is packed."
+    amount = f" ({size(job.archive_size_bytes)})" if job.archive_size_bytes else ""
+    return f"is at {clean(job.globus_destination_path)}{amount}." if job.globus_destination_path else f"is archived{amount}."
+
+
+def _source(job: Job) -> str:
+    """What became of the folder; nothing where none was to be deleted."""
+    if job.kept_count:
+        return f"{job.kept_count} source entries changed or came later and were kept: `cs-archiver job {job.job_id[:8]}`."
+    if job.kind == "archive":
+        return "The source was kept." if job.keep_source else "The source is empty but for its marker."
+    return "" if job.keep_source else "The folder was deleted."
 
 
 # Output ------------------------------------------------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ class ScannerSettings(MediaTools, Workspaces, Source, Common):
     """The scanner: discovery, and the only deletion on the NAS."""
 
     scan_interval_seconds: float = _setting(Number(10, 86400 * 7), "Pause between scheduled scans, seconds.", 900.0)
-    delete_limit: int = _setting(Whole(1, 64), "Source deletions at the same time.", 1)
+    delete_limit: int = _setting(Whole(1, 64), "Archived folders that are emptied at the same time.", 1)
     evidence_fresh_seconds: float = _setting(
         Number(0, 86400), "Evidence older than this is asked for again (size at the destination) before a deletion.", 900.0
     )
@@ -184,7 +184,7 @@ class ScannerSettings(MediaTools, Workspaces, Source, Common):
 class CompressorSettings(Storage, Source, Common):
     """The compressor: copy, compress, test."""
 
-    compress_limit: int = _setting(Whole(1, 64), "Archive jobs in copying, compressing or verifying at the same time.", 1)
+    compress_limit: int = _setting(Whole(1, 64), "NAS folders that are copied, packed or tested at the same time.", 1)
     workspace_limit: int = _setting(Whole(1, 64), "Packs, archive creations and extractions at the same time.", 2)
     copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: our fastest pass; tiered: seed 001's four by size.", "auto")
     copy_small_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
@@ -220,7 +220,7 @@ class UploaderSettings(Storage, Common):
     globus_source_collection_path: str = _setting(_text, "Path under which the source collection shows that directory.", "/")
     globus_auth_url: str = _setting(_url("http", "https"), "Another Globus Auth server (the emulator's).", "")
     globus_transfer_url: str = _setting(_url("http", "https"), "Another Globus Transfer server (the emulator's).", "")
-    upload_limit: int = _setting(Whole(1, 64), "Archive jobs in uploading or upload_verifying at the same time.", 1)
+    upload_limit: int = _setting(Whole(1, 64), "Archives that are sent, or checked where they arrived, at the same time.", 1)
     upload_task_timeout_hours: float = _setting(Number(0.001, 10000), "A transfer task's deadline, hours.", 12.0)
     upload_task_poll_interval_seconds: float = _setting(
         Number(1, 3600), "Longest pause between two looks at a task, seconds; the first looks are closer together.", 60.0

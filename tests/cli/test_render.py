@@ -1,0 +1,38 @@
+"""What the command line says at the end of a job, in words of whoever asked for it."""
+
+import pytest
+
+from cli.client import Job
+from cli.render import ending
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (
+            Job(job_id="a" * 36, folder_name="Scans", status="completed", globus_destination_path="/a.7z", archive_size_bytes=2048),
+            "Completed: Scans is at /a.7z (2.00 KB). The source is empty but for its marker.",
+        ),
+        (
+            Job(job_id="a" * 36, folder_name="Scans", status="completed", keep_source=True),
+            "Scans is archived. The source was kept.",
+        ),
+        (Job(job_id="a" * 36, folder_name="Scans", status="cancelled"), "Cancelled: Scans. The source folder was not touched."),
+        (
+            Job(job_id="a" * 36, folder_name="Cut", kind="pack", status="completed", kept_count=2),
+            "Cut is packed. 2 source entries changed or came later and were kept: `cs-archiver job aaaaaaaa`.",
+        ),
+        (Job(job_id="a" * 36, folder_name="Cut", kind="pack", status="completed"), "Cut is packed. The folder was deleted."),
+        (
+            Job(job_id="a" * 36, folder_name="Cut", kind="compress", status="completed", keep_source=True),
+            "Completed: Cut is packed.",
+        ),
+        (Job(job_id="a" * 36, folder_name="c.zip", kind="extract", status="completed", keep_source=True), "c.zip is unpacked."),
+        (Job(job_id="a" * 36, folder_name="c.zip", kind="extract", status="cancelled"), "c.zip. What was there was not touched."),
+        (Job(job_id="a" * 36, folder_name="c.zip", kind="extract", status="failed", error_message="No."), "Failed: c.zip: No. Try"),
+    ],
+)
+def test_every_kind_of_job_ends_in_its_own_words(job: Job, words: str) -> None:
+    """Only a NAS folder has a marker and a destination, only packs delete what they packed."""
+    assert words in ending(job)
+    assert not ending(job).endswith(" ")
