@@ -249,7 +249,7 @@ async def _come(crowd: _Crowd) -> None:
 
 
 async def _listening(port: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 60.0
 
 
 class EmulatorControl:

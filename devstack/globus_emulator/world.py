@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 Query = dict[str, list[str]]
 PAGE_SIZE = 1000
-STOP_WAIT_S = 1.0
+STOP_WAIT_S = 10.0
 
 
 class World:

@@ -157,7 +157,7 @@ async def test_a_job_back_in_the_queue_holds_back_nothing(kernel: Kernel, statio
     """Files and promise of an interrupted attempt go while the job waits; its recorded archive and a job at work are left alone."""
     waiting = await _left(kernel, station, "queued", recorded=True)
     at_work = await _left(
-        kernel, station, "queued", lease_owner="x", lease_until=NOW.replace(year=2100), source_path="/nas/One/Two/busy"
+        kernel, station, "queued", lease_owner="x", lease_until=NOW + timedelta(days=36_500), source_path="/nas/One/Two/busy"
     )
 
     await station.cleaner.sweep_now()

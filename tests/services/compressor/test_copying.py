@@ -81,7 +81,7 @@ def test_large_files_are_copied_two_at_a_time(folder: Path, target: Path, monkey
     """Both digests are right, and for a moment two threads were at it."""
     monkeypatch.setattr(copying, "LARGE_FILE", 2 * MIB)
     shutil.copy2(folder / "sub" / "big", folder / "sub" / "big2")
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=60)
     threads: set[str] = set()
 
     def progress(_: int) -> None:

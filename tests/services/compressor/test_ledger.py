@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from tests.support.kernel import Kernel, eventually
 
 SIZE = 4 * MIB
 NEED = space.required_bytes(SIZE)
+LONG_AGO = EXPIRED["lease_until"] - timedelta(days=2)
 
 
 class Holders:
@@ -100,7 +102,7 @@ async def test_smaller_jobs_pass_for_a_day_then_the_head_blocks(
     async with holders.lane():
         await state_is(kernel, small, "copying")
         await waits(kernel, big, "disk space")
-        await kernel.force(big, waiting_for_space_since=EXPIRED["lease_until"].replace(year=2020))
+        await kernel.force(big, waiting_for_space_since=LONG_AGO)
         late = await _job(kernel)
         tries = (await kernel.row(big))["attempt"]
         await eventually(lambda: kernel.row(big), lambda row: row["attempt"] > tries + 2, "the head to be looked at again")
@@ -118,7 +120,7 @@ async def test_a_head_that_waits_for_something_else_blocks_nobody(
     """It lacked space once, a day ago; now it waits for the NAS: the next job goes."""
     disk(monkeypatch, free=10 * NEED)
     head = await _job(kernel)
-    past, later = EXPIRED["lease_until"].replace(year=2020), EXPIRED["lease_until"].replace(year=2100)
+    past, later = LONG_AGO, LONG_AGO + timedelta(days=36_500)
     await kernel.force(head, waiting_for_space_since=past, not_before=later, missing_bytes=None, wait_reason="the NAS")
     small = await _job(kernel)
     async with holders.lane():

@@ -301,7 +301,7 @@ def test_progress_is_read_in_any_pieces_and_never_falls() -> None:
 async def test_progress_of_a_real_run_only_grows(folder: Path, work: Path) -> None:
     """Several percentages on the way, 100 at the end, files counted."""
     for n in range(8):
-        (folder / str(n)).write_bytes(os.urandom(2 * MIB))
+        (folder / str(n)).write_bytes(os.urandom(4 * MIB))
     copy(folder, work / "folder")
     seen: list[Progress] = []
 
