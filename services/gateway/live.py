@@ -239,6 +239,10 @@ class Hub:
         for message in missed:
             yield message.event
         self._begin(client)
+        if client.job_id is not None and client.job_id not in self._known:
+            # It may have ended after it was looked up: nothing else would say so any more, and this stream would have no end.
+            self._dirty.add(client.job_id)
+            self._wake.set()
         try:
             async for event in client.events():
                 yield event

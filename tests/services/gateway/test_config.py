@@ -94,7 +94,7 @@ async def test_a_change_is_announced_and_written_down(gateway: Gateway) -> None:
     heard = await subscriber.subscribe("live.config")
     await subscriber.flush()
     await _put(gateway, retry_delay_seconds=12.5)
-    news = msgspec.json.decode((await heard.next_msg(5)).data, type=ConfigChanged)
+    news = msgspec.json.decode((await heard.next_msg(60)).data, type=ConfigChanged)
     assert (news.changed_by, news.values) == ("admin", {"retry_delay_seconds": 12.5})
     await _put(gateway, retry_delay_seconds=12.5)
     rows = (await gateway.ask("GET", "/api/audit?action=settings_changed&limit=1")).json()
@@ -123,11 +123,11 @@ async def test_a_running_service_follows(gateway: Gateway, tmp_path: Any) -> Non
 
         assert await limit() == 2
         await _put(gateway, compress_limit=5, max_compression_retries=9, retry_delay_seconds=1, failed_retention_days=3)
-        await eventually(limit, lambda now: now == 5, "the new limit", 5)
+        await eventually(limit, lambda now: now == 5, "the new limit")
         assert (worker.rules.retries.compression, worker.rules.retries.delay_s, worker.rules.retries.upload) == (9, 1.0, 5)
         assert worker._wake.is_set(), "a higher limit is used at once"
         await _put(gateway, reset=["compress_limit", "max_compression_retries", "retry_delay_seconds", "failed_retention_days"])
-        await eventually(limit, lambda now: now == 2, "the old limit", 5)
+        await eventually(limit, lambda now: now == 2, "the old limit")
         assert seen == [30.0, 3.0, 30.0]
     finally:
         keeping.cancel()

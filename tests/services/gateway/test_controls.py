@@ -64,7 +64,7 @@ async def test_cancel_of_held_work_is_a_request(gateway: Gateway, status: str, s
 
     row = await gateway.kernel.row(job_id)
     assert (row["status"], row["cancel_requested_by"]) == (status, "admin")
-    await asyncio.wait_for(nudged.wait(), 5)
+    await asyncio.wait_for(nudged.wait(), 60)
     detail = (await gateway.ask("GET", f"/api/jobs/{job_id}")).json()
     assert (detail["cancelling"], detail["current_operation"]) == (True, "Cancelling")
 
@@ -82,7 +82,7 @@ async def test_what_a_worker_let_go_is_cancelled(gateway: Gateway) -> None:
     async def status() -> str:
         return str((await gateway.kernel.row(job_id))["status"])
 
-    await eventually(status, lambda seen: seen == "cancelled", "the cancel", 5)
+    await eventually(status, lambda seen: seen == "cancelled", "the cancel")
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "deleting_source"])

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -168,6 +169,16 @@ async def test_questions_that_make_no_sense(gateway: Gateway, film: str, address
 # Previews ----------------------------------------------------------------------------------------------------------------------
 
 
+async def _previewed(gateway: Gateway, folder: Path, token: str | None = None) -> Any:
+    """The preview, once the whole folder was looked into."""
+    while True:
+        answer = await gateway.ask("GET", "/api/folders/preview", token=token, params={"path": str(folder)})
+        if answer.status_code != 202:
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+        assert answer.headers["retry-after"] == "1"
+
+
 async def test_a_preview_of_a_folder(gateway: Gateway, scanner: Scanner, films: Path) -> None:
     """Counts by type, largest files, tree, media length, refusals, and what archiving will cost."""
     folder = scanner.folder("Previewed")
@@ -176,13 +187,7 @@ async def test_a_preview_of_a_folder(gateway: Gateway, scanner: Scanner, films: 
     (folder / "notes.txt").write_bytes(b"x" * 1000)
     (folder / "two\nlines.txt").write_bytes(b"")
 
-    answer = await gateway.ask("GET", "/api/folders/preview", params={"path": str(folder)})
-    while answer.status_code == 202:
-        assert answer.headers["retry-after"] == "1"
-        answer = await gateway.ask("GET", "/api/folders/preview", params={"path": str(folder)})
-
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
+    found = await _previewed(gateway, folder)
     size = (folder / "cut" / "one.mp4").stat().st_size + 1000
     assert (found["complete"], found["stage"], found["names_hidden"]) == (True, "complete", False)
     assert (found["file_count"], found["folder_count"], found["total_bytes"]) == (3, 1, size)
@@ -205,13 +210,13 @@ async def test_previews_tell_no_names_to_those_who_may_not_see_them(gateway: Gat
     user = _token(await _user(gateway, "preview-user"))
     try:
         await gateway.ask("PUT", "/api/config", json={"nas_browsing": "admins"})
-        found = await gateway.ask("GET", "/api/folders/preview", token=user, params={"path": str(folder)})
+        found = await _previewed(gateway, folder, user)
     finally:
         await gateway.ask("PUT", "/api/config", json={"reset": ["nas_browsing"]})
 
-    assert (found.json()["names_hidden"], found.json()["file_count"]) == (True, 1)
-    assert found.json()["refusals"]
-    assert "secret" not in found.text
+    assert (found["names_hidden"], found["file_count"]) == (True, 1)
+    assert found["refusals"]
+    assert "secret" not in str(found)
 
 
 async def test_what_is_no_folder_has_no_preview(gateway: Gateway, scanner: Scanner) -> None:

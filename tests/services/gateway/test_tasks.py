@@ -72,7 +72,7 @@ async def test_pause_and_resume(gateway: Gateway, status: str, service: Role) ->
     task = paused.json()
     assert (task["status"], task["job_status"], task["speed"], task["message"]) == ("paused", status, 0, "Paused")
     assert task["actions"] == ["resume", "cancel"]
-    await asyncio.wait_for(nudged.wait(), 5)
+    await asyncio.wait_for(nudged.wait(), 60)
     row = await gateway.kernel.row(job_id)
     assert (row["paused"], row["status"]) == (True, status)
 

@@ -287,23 +287,32 @@ async def test_a_slow_upload_may_take_long_but_not_stand_still(
 ) -> None:
     """Each piece has its time, not the whole: many pieces take longer than one may; one that does not come is 408."""
     monkeypatch.setattr(gate, "BODY_SECONDS", 2.5)
-    moments = 6
+    loop, moments, pauses = asyncio.get_running_loop(), 6, list[float]()
 
     async def drip() -> AsyncIterator[bytes]:
         for _ in range(moments):
-            later = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_later(0.5, later.set_result, None)
+            began, later = loop.time(), loop.create_future()
+            loop.call_later(0.5, later.set_result, None)
             await later
+            pauses.append(loop.time() - began)
             yield b"x"
 
-    headers = {"Content-Length": str(moments)}
-    assert (await ada.ask("PUT", ADDRESS, params={"path": "slow"}, headers=headers, content=drip())).status_code == 201
+    async def sent() -> int:
+        """The answer to pieces that came in time; where the machine stood still for longer, to others."""
+        while True:
+            pauses.clear()
+            headers = {"Content-Length": str(moments)}
+            answer = await ada.ask("PUT", ADDRESS, params={"path": "slow", "overwrite": "true"}, headers=headers, content=drip())
+            if max(pauses) < gate.BODY_SECONDS / 2:
+                return answer.status_code
+
+    assert await sent() == 201
     where = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
     head = f"PUT {ADDRESS}?path=still HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\nContent-Length: 100\r\n\r\nx"
     writer.write(head.encode())
     await writer.drain()
-    answer = await asyncio.wait_for(reader.readline(), 30)
+    answer = await asyncio.wait_for(reader.readline(), 60)
     writer.close()
     assert answer == b"HTTP/1.1 408 Request Timeout\r\n"
 
