@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, WebSocket, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 _FLAGS = [
     "--no-sandbox",
@@ -26,6 +27,15 @@ PATIENCE_MS = 60_000
 """For a machine with much else to do. What takes long without that is measured, not asserted."""
 expect.set_options(timeout=PATIENCE_MS)
 
+_REMEMBER_SAID = """window.__said = new Set();
+new MutationObserver(() => {
+  for (const place of document.querySelectorAll('[role="status"]')) if (place.textContent) window.__said.add(place.textContent);
+}).observe(document, {subtree: true, childList: true, characterData: true});"""
+
+TIME_TO_UNDO = """const soon = window.setTimeout;
+window.setTimeout = (call, ms, ...more) => soon(call, ms === 8000 ? 600000 : ms, ...more);"""
+"""For a page that takes something back: what can be undone is offered for 8 s, and a loaded machine needs longer to press the button."""
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -33,7 +43,7 @@ def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "The browser tests need Debian's chromium: install the packages that devstack/install_tools.sh names."
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS, timeout=2 * PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -94,7 +104,16 @@ def new_context(browser: Browser, url: str, **options: Any) -> tuple[BrowserCont
     """A fresh browser, as of one person, on `url`."""
     context = browser.new_context(**{"base_url": url, "viewport": WIDE, "reduced_motion": "reduce", **options})
     context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(script=_REMEMBER_SAID)
     return context, Watch(context, url)
+
+
+def said(page: Page, words: str) -> None:
+    """Wait until a message of the page held these words, whether it is still to be seen or gone after its few seconds."""
+    try:
+        page.wait_for_function("(words) => [...window.__said].some((text) => text.includes(words))", arg=words)
+    except PlaywrightTimeout as exc:
+        raise AssertionError(f"never said: {words!r}; said: {page.evaluate('() => [...window.__said]')}") from exc
 
 
 def login(page: Page, username: str, password: str) -> None:

@@ -95,7 +95,7 @@ def scan(stack: Stack, *names: str) -> None:
         shown = stack.http.get("/api/folders", params={"refresh": "true"}).json()
         return set(names) <= {folder["name"] for folder in shown}
 
-    until(found, f"a scan that finds {names}", tell=stack.stories)
+    until(found, f"a scan that finds {names}", 60, stack.stories)
 
 
 def film(path: Path, seconds: int = 3, size: str = "320x180") -> bytes:

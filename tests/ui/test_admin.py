@@ -8,7 +8,7 @@ import httpx
 from playwright.sync_api import Browser, StorageState, expect
 
 from tests.support.stack import Stack
-from tests.ui.browser import PHONE, login, new_context
+from tests.ui.browser import PHONE, TIME_TO_UNDO, login, new_context, said
 from tests.ui.conftest import Person, scan
 from tests.ui.test_browser import heading, live, open_job
 
@@ -22,10 +22,10 @@ def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
     page.goto("/admin/system")
     for service in ("scanner", "compressor", "uploader", "gateway"):
         expect(page.locator(f'[data-instance="{service}"]').first).to_contain_text("Running")
-    expect(page.get_by_text("Every event is published")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Every event is published")).to_be_visible()
     expect(page.locator('[data-globus="emulated"]')).to_contain_text("not to a real collection")
     page.get_by_role("button", name="Check the connection").click()
-    expect(page.get_by_text("Everything that an upload needs works.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Everything that an upload needs works.")).to_be_visible()
     expect(page.locator('[data-listed="yes"]')).to_have_count(2)
     alert = page.locator('[data-alert="job_failed"]').filter(has_text=broken.name)
     alert.get_by_role("link", name="Open the job").click()
@@ -51,7 +51,7 @@ def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
     dialog.get_by_role("button", name="Stay here").click()
     expect(heading(page, "Configuration")).to_be_visible()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("2 settings are saved.")).to_be_visible()
+    said(page, "2 settings are saved.")
     expect(uploads).to_contain_text("Changed by admin")
     assert stack.http.get("/api/config").json()["upload_limit"] == 3
     assert stack.http.get("/api/config").json()["min_free_disk"] == 90 << 20
@@ -60,6 +60,7 @@ def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
         page.get_by_role("button", name=f'Reset "{name}" to its default').click()
     expect(uploads).to_contain_text("Goes back to the default: 1")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("region", name="Unsaved changes")).to_have_count(0)
     expect(page.get_by_text("Changed by")).to_have_count(0)
     assert stack.http.get("/api/config").json()["overridden"] == []
 
@@ -110,7 +111,8 @@ def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
     dialog.get_by_label("Name").fill("nightly report")
     dialog.get_by_role("button", name="Create", exact=True).click()
     token = page.locator("[data-new-token]").inner_text().strip()
-    with httpx.Client(base_url=stack.http.base_url, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=stack.http.base_url, trust_env=False, timeout=60, headers=headers) as client:
         assert client.get("/api/queue").status_code == 200
         assert client.delete("/api/jobs/completed").status_code == 403
         dialog.get_by_role("button", name="I have copied it").click()
@@ -217,6 +219,7 @@ def test_a_clearing_is_taken_back(person: Person, stack: Stack) -> None:
     folder = stack.folder(name="Comes back")
     stack.wait(stack.archive(folder), "completed")
     page = person.page
+    page.add_init_script(script=TIME_TO_UNDO)
     page.goto("/history?q=Comes")
     expect(page.get_by_role("row", name=re.compile(folder.name))).to_be_visible()
     page.get_by_role("button", name="Clear completed").click()

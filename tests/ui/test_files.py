@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Download, Locator, Page, Route, StorageState, expect
 
 from tests.support.stack import PASSWORD, Stack, until
-from tests.ui.browser import PHONE, login, new_context
+from tests.ui.browser import PHONE, login, new_context, said
 from tests.ui.conftest import Person, film
 from tests.ui.test_browser import heading, live
 
@@ -72,7 +72,8 @@ def test_files_go_up_and_come_down(person: Person, workspace: Stack) -> None:
     """A new folder, an upload in several parts, one by drop; a name that is taken is asked about; what comes down is what went up."""
     page = person.page
     content = os.urandom((16 << 20) + 12345)  # two parts
-    page.goto("/files")
+    with page.expect_response("**/api/files/uploads"):  # asked for by what takes drops, once it does
+        page.goto("/files")
     expect(page.get_by_text("Your workspace is empty")).to_be_visible()
     page.get_by_role("button", name="New folder").click()
     page.get_by_role("dialog").get_by_label("Name").fill("Drehtag 1 & mehr")
@@ -139,9 +140,9 @@ def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: 
     page.get_by_role("button", name="Cancel the upload of waits.bin").click()
     expect(uploads).not_to_contain_text("waits.bin")
     page.on("dialog", lambda asked: asked.accept())  # "leave the page?"
-    page.unroute("**/api/files/content*")
     page.reload()
     expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16 MB of 16 MB have arrived")
+    page.unroute("**/api/files/content*")  # not before: the page that was left would have gone on by itself
     with page.expect_request(lambda request: "bytes 16777216-" in request.headers.get("content-range", "")):
         page.locator('[data-upload="files"]').set_input_files(large)
     expect(page.get_by_text("1 file uploaded")).to_be_visible()
@@ -376,7 +377,7 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
     until(arrived, "the extracted file", 60, workspace.stories)
     page.keyboard.press("Escape")
     page.get_by_role("button", name=re.compile("^Tasks")).click()
-    page.locator("[data-task]").first.get_by_role("link", name="Details").click()
+    page.locator("[data-task]").filter(has_text="Extraction").get_by_role("link", name="Details").click()
     expect(page.locator('[data-outcome="completed"]')).to_contain_text("Extracted in")
 
     # Names that are no text can be chosen, too, though they look alike.
@@ -402,8 +403,17 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
 
     menu(page, "both.7z", "Extract")
     dialog.get_by_label("Password, if it has one").fill("wrong")
+
+    def when_it_has_failed(route: Route) -> None:
+        """The list of tasks is read when this one is over already."""
+        failed = {"kind": "extract", "status": "failed"}
+        until(lambda: workspace.http.get("/api/jobs", params=failed).json(), "a failed extraction", 60, workspace.stories)
+        route.continue_()
+
+    page.route("**/api/jobs?*", when_it_has_failed)
     dialog.get_by_role("button", name="Extract", exact=True).click()
-    expect(page.get_by_role("status").get_by_text("password is wrong")).to_be_visible()  # heard on the page, without the tray
+    said(page, "password is wrong")  # heard on the page, without the tray
+    page.unroute_all(behavior="wait")
 
 
 def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_path: Path) -> None:
@@ -420,7 +430,7 @@ def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_pat
     page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     drawer.get_by_role("button", name="Copy time").click()
-    assert page.evaluate("() => navigator.clipboard.readText()") == "00:00:02"
+    until(lambda: page.evaluate("() => navigator.clipboard.readText()") == "00:00:02", "the time in the clipboard", 60)
     drawer.get_by_role("button", name="Contact sheet").click()
     sheet = drawer.get_by_role("img", name="Pictures from all over the film")
     page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=sheet.element_handle())

@@ -59,7 +59,7 @@ export default function ArchiveDialog({ entries, place, onClose }: Props) {
       toast(text.archiving.begun(output), "info");
       onClose();
     },
-    onSettled: () => noteBegun(client),
+    onSettled: (begun) => noteBegun(client, begun?.job_id),
   });
   return (
     <FormDialog

@@ -38,7 +38,7 @@ export default function ExtractDialog({ entry, root, chosen = EVERYTHING, known 
       toast(text.extracting.begun(entry.name), "info");
       onClose();
     },
-    onSettled: () => noteBegun(client),
+    onSettled: (begun) => noteBegun(client, begun?.job_id),
   });
   return (
     <FormDialog title={text.extracting.title(entry.name)} confirm={text.extracting.confirm} busy={extract.isPending} error={extract.error} onSubmit={() => extract.mutate()} onClose={onClose}>

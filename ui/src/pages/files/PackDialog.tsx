@@ -53,7 +53,7 @@ export default function PackDialog({ entry, root, onClose }: Props) {
       toast(text.packing.begun(entry.name), "info");
       onClose();
     },
-    onSettled: () => noteBegun(client),
+    onSettled: (begun) => noteBegun(client, begun?.id),
   });
   return (
     <FormDialog

@@ -11,16 +11,18 @@ import { usePolling } from "../../api/sync";
 import { toast } from "../../components/toasts";
 import { filesText as text } from "../../text/enFiles";
 import { count } from "../../util/units";
+import { asked } from "./begun";
 import { activeCount, ended, running, type TrayTask, trayTasks } from "./tray";
 
 const TaskDrawer = lazy(() => import("./TaskDrawer"));
 const MOST = 50;
 
-/** Who asked and looks elsewhere hears how it ended. */
+/** Who asked and looks elsewhere hears how it ended, however quickly that was. */
 function useEndings(tasks: TrayTask[]) {
   const before = useRef<ReadonlySet<string>>(new Set());
   useEffect(() => {
-    for (const task of ended(before.current, tasks)) toast(text.tasks.ended(task), task.word === "failed" ? "error" : "success");
+    for (const task of ended(new Set([...before.current, ...asked]), tasks)) toast(text.tasks.ended(task), task.word === "failed" ? "error" : "success");
+    for (const task of tasks) asked.delete(task.id);
     before.current = running(tasks);
   }, [tasks]);
 }
