@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -59,7 +59,7 @@ class Link(NamedTuple):
     target: str
 
 
-def until(look: Callable[[], Seen], what: str, timeout_s: float = 30.0, tell: Callable[[], str] = lambda: "") -> Seen:
+def until(look: Callable[[], Seen], what: str, timeout_s: float = 60.0, tell: Callable[[], str] = lambda: "") -> Seen:
     """Look until the answer is true, and return it. A failure says what was awaited, what was seen last, and what `tell` adds."""
     end = time.monotonic() + timeout_s
     while not (seen := look()):
@@ -232,8 +232,21 @@ class Stack:
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """A service that does nothing, for as long as the block runs (its lease lives for a second or two)."""
-        pid = self.signal(name, signal.SIGSTOP)
+        """A service that does nothing, for as long as the block runs (its lease lives for a second or two).
+
+        It holds no lock that others wait for: one that was stopped within a transaction goes on, and is stopped again.
+        """
+        pid = self.pid(name)
+
+        def stands_still() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda: self._is_stopped(name), f"{name} standing still")
+            if not self._in_thread(self._transactions(name)):
+                return True
+            os.kill(pid, signal.SIGCONT)
+            return False
+
+        until(stands_still, f"{name} between two transactions")
         try:
             yield
         finally:
@@ -342,7 +355,7 @@ class Stack:
         found: Job = answer.json()
         return found
 
-    def wait(self, job: str, *states: str, timeout_s: float = 40.0) -> Job:
+    def wait(self, job: str, *states: str, timeout_s: float = 120.0) -> Job:
         """Wait for one of these states, at once failing when the job has ended in another; returns the job."""
 
         def look() -> Job | None:
@@ -356,7 +369,7 @@ class Stack:
         assert found is not None
         return found
 
-    def wait_for(self, job: str, condition: Callable[[Job], object], what: str, timeout_s: float = 30.0) -> Job:
+    def wait_for(self, job: str, condition: Callable[[Job], object], what: str, timeout_s: float = 60.0) -> Job:
         """Wait until something is true of a job; returns it."""
 
         def look() -> Job | None:
@@ -460,7 +473,7 @@ class Stack:
 
     def events(self, job: str) -> list[dict[str, Any]]:
         """Every event of a job that the stream holds, in the stream's order; waits for the one the job is at."""
-        return asyncio.run(self._events(job, len(self.job(job)["state_times"])))
+        return self._in_thread(self._events(job, len(self.job(job)["state_times"])))
 
     async def _events(self, job: str, versions: int) -> list[dict[str, Any]]:
         client = await self.connect()
@@ -471,7 +484,7 @@ class Stack:
             found: list[dict[str, Any]] = []
             while True:
                 try:
-                    message = await heard.next_msg(timeout=10 if len({e["data"]["version"] for e in found}) < versions else 0.2)
+                    message = await heard.next_msg(timeout=60 if len({e["data"]["version"] for e in found}) < versions else 0.2)
                 except nats.errors.TimeoutError:
                     return found
                 event = json.loads(message.data)
@@ -482,19 +495,32 @@ class Stack:
 
     def sql(self, statement: str, *values: object) -> None:
         """Change the database past its triggers: for what would take hours to come about."""
-        with ThreadPoolExecutor(1) as thread:  # Playwright runs an event loop in the tests' own
-            thread.submit(asyncio.run, self._sql(statement, values)).result()
+        self._in_thread(self._sql(statement, values))
 
-    async def _sql(self, statement: str, values: tuple[object, ...]) -> None:
+    def _in_thread(self, work: Coroutine[Any, Any, Seen]) -> Seen:
+        with ThreadPoolExecutor(1) as thread:  # Playwright runs an event loop in the tests' own
+            return thread.submit(asyncio.run, work).result()
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Any]:
         password = (self.data / "secrets" / "postgres_superuser").read_text().strip()
         port = json.loads((self.data / "run" / "ports.json").read_bytes())["postgres"]
         connection = await asyncpg.connect(f"postgresql://{postgres.SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}")
         try:
-            async with connection.transaction():
-                await connection.execute("SET LOCAL session_replication_role = replica")
-                await connection.execute(statement, *values)
+            yield connection
         finally:
             await connection.close()
+
+    async def _sql(self, statement: str, values: tuple[object, ...]) -> None:
+        async with self._database() as connection, connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(statement, *values)
+
+    async def _transactions(self, name: str) -> int:
+        """How many a service has open."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND state <> 'idle'"
+        async with self._database() as connection:
+            return int(await connection.fetchval(query, f"cs_{name}"))
 
     def assert_events(self, job: str) -> None:
         """Once each, without a gap, in the order of the versions, and the last one says how it ended."""
