@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,11 +15,10 @@ from typing import IO, Self
 import msgspec
 
 from cli.client import Client, Job
-from devstack import up
+from devstack import ports, up
 
 POLL_S = 1.0
 _PASSWORD = "measured in seconds"
-_START_S = 120.0
 _STOP_S = 120.0
 _ENDED = ("completed", "failed", "cancelled")
 
@@ -44,7 +42,7 @@ class Stack:
         self.started_in_s = 0.0
         self.token = ""
         self._said = place / "up.log"
-        self._port = _free_port()
+        self._port = ports.fresh()
         self._process: subprocess.Popen[str] | None = None
         self._client: Client | None = None
 
@@ -62,8 +60,8 @@ class Stack:
 
     def port(self, engine: str) -> int:
         """Where `postgres` or `nats` listens."""
-        ports = msgspec.json.decode((self.data / "run" / "ports.json").read_bytes(), type=dict[str, int])
-        return ports[engine]
+        known = msgspec.json.decode((self.data / "run" / "ports.json").read_bytes(), type=dict[str, int])
+        return known[engine]
 
     @property
     def client(self) -> Client:
@@ -144,9 +142,3 @@ class Stack:
 
 def _ready_line(output: IO[str]) -> bool:
     return any("is ready:" in text for text in output)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

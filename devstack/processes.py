@@ -101,9 +101,11 @@ async def run(command: list[str], *, account: Account | None = None, environment
     try:
         output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
         raise ArchiverError(f"{command[0]} did not end within {timeout_s:.0f} s.") from None
+    finally:  # also when cancelled: nothing may go on writing where the next moment somebody else works or clears up
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
     words = output.decode(errors="replace").strip()
     if process.returncode != 0:
         raise ArchiverError(f"{Path(command[0]).name} failed ({describe_exit(process.returncode or 0)}): {words[-1000:]}")

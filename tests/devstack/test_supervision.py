@@ -17,7 +17,7 @@ import pytest
 
 from devstack import ports, proc, secrets
 from devstack.lock import data_dir_lock, leftovers
-from devstack.processes import Child, Program, Record, next_delay, rotate
+from devstack.processes import Child, Program, Record, next_delay, rotate, run
 from shared.errors import ArchiverError, ConfigurationError
 from tests.support.engines import eventually
 
@@ -130,14 +130,39 @@ async def test_a_deaf_child_is_killed_after_its_patience(tmp_path: Path) -> None
 @pytest.mark.parametrize("script", ["echo the reason >&2; exit 1", "echo the reason; exec sleep 1000"])
 async def test_a_failed_start_quotes_the_log_and_leaves_nothing(tmp_path: Path, script: str) -> None:
     """Dying or staying silent: the error holds the child's own words."""
+    made = program(tmp_path, script)
+
+    async def spoke() -> bool:
+        return "the reason" in made.log.read_text()
 
     async def never() -> bool:
+        await eventually(spoke, "the child's words")  # on a busy machine it is longer silent than the patience below
         return False
 
     with pytest.raises(ArchiverError, match="the reason"):
-        await Child(program(tmp_path, script), ready=never).start(timeout_s=1)
+        await Child(made, ready=never).start(timeout_s=0.1)
 
     assert alive(tmp_path) == []
+
+
+async def test_a_helper_program_ends_with_who_waited_for_it(tmp_path: Path) -> None:
+    """Cancelled in the middle of a start, nothing goes on working: neither the program nor what it had started."""
+    file = tmp_path / "started"
+    script = f"sleep 1000 & echo $! > {file}.new; mv {file}.new {file}; wait"
+    work = asyncio.create_task(run([SHELL, "-c", script], environment={"PATH": "/usr/bin:/bin"}, timeout_s=600))
+
+    async def started() -> bool:
+        return file.exists()
+
+    await eventually(started, "the program at work")
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+
+    async def gone() -> bool:
+        return proc.identity(int(file.read_text())) is None
+
+    await eventually(gone, "the end of what it had started")
 
 
 async def test_a_missing_program_is_named(tmp_path: Path) -> None:
@@ -295,3 +320,15 @@ def test_a_port_is_remembered_while_it_is_free(tmp_path: Path) -> None:
         second = ports.choose(tmp_path, "nats")
     assert second != first
     assert ports.choose(tmp_path, "nats") == second
+
+
+def test_a_port_given_out_is_nobody_elses(tmp_path: Path) -> None:
+    """Until its server takes it, and between two starts of it: the kernel gives it to no other program, nor do we to another name."""
+    port = ports.choose(tmp_path, "nats")
+
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))  # as one that asks for any port would be given it
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", port)):
+            assert not ports.is_free(port)
+        assert ports.is_free(port)

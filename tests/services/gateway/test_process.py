@@ -14,15 +14,11 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.protocol import State
 
+from devstack import ports
 from shared.lifecycle import Role
 from tests.services.gateway.conftest import BASE, PASSWORD, problem
 from tests.support.engines import NatsEngine, PostgresEngine, nats_server, postgres_server
 from tests.support.kernel import PASSWORDS, _migrate, eventually
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def _environment(pg: PostgresEngine, nats: NatsEngine, dsn: str, port: int, storage: Path) -> dict[str, str]:
@@ -60,7 +56,7 @@ async def _process(environment: dict[str, str], log: Path) -> AsyncIterator[asyn
 
 async def test_engines_come_and_go(tmp_path: Path) -> None:
     """Postgres and NATS stop and start: 503 says which is away, the socket stays, and all is well again without a restart."""
-    port, log = _free_port(), tmp_path / "log"
+    port, log = ports.fresh(), tmp_path / "log"
     async with (
         postgres_server() as pg,
         nats_server() as nats,
@@ -129,7 +125,7 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
 async def test_no_secret_is_logged(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
     """Every way a secret comes in, at the most talkative level: the log of the whole run holds none of them."""
     dsn = await pg.create_database(await pg.template("migrated", _migrate))
-    port, log = _free_port(), tmp_path / "log"
+    port, log = ports.fresh(), tmp_path / "log"
     environment = _environment(pg, nats, dsn, port, tmp_path)
     secrets = {"wrong-Passw0rd", "new-Passw0rd", "reset-Passw0rd", PASSWORD, "j" * 40, nats.passwords["gateway"]}
     async with _process(environment, log) as process, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
