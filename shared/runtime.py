@@ -46,6 +46,8 @@ class Runtime(Generic[S]):
     bus: Bus
     instance: str
     tuned: Tuned = field(default_factory=Tuned)
+    at_work: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once what others ask this service is answered, and jobs are taken: before that it is not healthy yet."""
 
     def worker(self, lane: Lane, limit: int, operation: Any, pass_hours: float | None = None) -> Worker:
         """A worker for one lane that follows this process's settings, and what an admin changes of them, and wakes on its nudges."""
@@ -72,7 +74,10 @@ class Runtime(Generic[S]):
         return worker
 
     async def listen(self, *workers: Worker) -> None:
-        """Connect a process's workers to its wake-ups. Together: the service has one consumer, and an event comes out of it once."""
+        """Connect a process's workers to its wake-ups; call it when all else is ready: from here on the service is healthy.
+
+        Together: the service has one consumer, and an event comes out of it once.
+        """
 
         def wake() -> None:
             for worker in workers:
@@ -80,6 +85,7 @@ class Runtime(Generic[S]):
 
         await self.bus.on_nudge(wake)
         self.bus.wake_on_events(wake)
+        self.at_work.set()
 
 
 Body = Callable[[Runtime[S]], Awaitable[None]]
@@ -163,7 +169,7 @@ async def _sign_of_life(runtime: Runtime[S]) -> None:
 
 
 async def _serve_health(runtime: Runtime[S], port: int) -> None:
-    """On 127.0.0.1: GET /metrics, and for any other request this process's health: 200 when both engines answer, else 503."""
+    """On 127.0.0.1: GET /metrics, and for any other request this process's health: 200 when both engines answer and it is at work."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ArchiverError):
@@ -171,7 +177,7 @@ async def _serve_health(runtime: Runtime[S], port: int) -> None:
             if request.startswith(b"GET /metrics "):
                 status, kind, body = "200 OK", metrics.CONTENT_TYPE, metrics.render()
             else:
-                state = await health(runtime.db, runtime.bus)
+                state = await health(runtime)
                 kind, body = (
                     "application/json",
                     msgspec.json.encode({"service": runtime.role, "instance": runtime.instance, **state}),
@@ -187,11 +193,12 @@ async def _serve_health(runtime: Runtime[S], port: int) -> None:
         await server.serve_forever()
 
 
-async def health(db: Database, bus: Bus) -> dict[str, str]:
-    """`ok` or what is wrong, per engine."""
+async def health(runtime: Runtime[Any]) -> dict[str, str]:
+    """`ok` or what is wrong, per engine and of the service itself."""
     try:
-        await asyncio.wait_for(db.value("ping"), 3)
+        await asyncio.wait_for(runtime.db.value("ping"), 3)
         database = "ok"
     except CONNECTION_ERRORS as exc:
         database = f"not reachable ({type(exc).__name__})"
-    return {"database": database, "nats": "ok" if bus.connected else "not connected"}
+    nats = "ok" if runtime.bus.connected else "not connected"
+    return {"database": database, "nats": nats, "work": "ok" if runtime.at_work.is_set() else "not begun"}

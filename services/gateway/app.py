@@ -220,6 +220,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     figures = Figures(parts.store, parts.hub, parts.security)
     gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, figures))
     async with _http(gate, sock, runtime.settings.request_head_seconds) as serving, asyncio.TaskGroup() as group:
+        runtime.at_work.set()
         group.create_task(_until_ended(serving))
         group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
         group.create_task(chores.serve_cancels(parts.store, wake))
