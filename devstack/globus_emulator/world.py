@@ -157,9 +157,9 @@ class World:
                 self.store.add_outcome(task.task_id, outcome)
 
     def met(self, task: Task, obstacle: ObstacleError) -> None:
-        """Count and show a fault."""
-        task.faults += 1
+        """Show a fault, then count it: who sees the count sees why."""
         task.nice_status, task.nice_details = obstacle.code, obstacle.details
+        task.faults += 1
         description = obstacle.code.lower().replace("_", " ")
         self.record(task, obstacle.code, description, obstacle.details, is_error=True)
 
@@ -218,7 +218,8 @@ class World:
 
     def document(self, task: Task) -> Document:
         names = {endpoint: collection.display_name for endpoint, collection in self.config.collections.items()}
-        document = tasks.task_document(task, now=self.now(), names=names)
+        this_moment = msgspec.structs.replace(task)  # its thread goes on meanwhile, and the document must fit together
+        document = tasks.task_document(this_moment, now=self.now(), names=names)
         if self._history_deleted(task):
             document["history_deleted"] = True
         shown = self.faults.of_task(task, "document")

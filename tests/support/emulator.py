@@ -18,6 +18,7 @@ from typing import Any, TextIO, TypeVar
 import globus_sdk
 from globus_sdk.transport import RequestsTransport, RetryConfig
 
+from devstack import ports
 from devstack.globus_emulator.client import EmulatorControl
 from devstack.processes import launcher
 
@@ -27,7 +28,7 @@ CLIENT_SECRET = "emulated client secret"
 CONTROL_SECRET = "emulated control secret"
 SOURCE = "50c00000-0000-4000-8000-000000000001"
 DESTINATION = "de570000-0000-4000-8000-000000000001"
-START_TIMEOUT_S = 15.0
+END_TIMEOUT_S = 90.0
 FINISHED = ("SUCCEEDED", "FAILED")
 
 Seen = TypeVar("Seen")
@@ -52,7 +53,7 @@ class Emulator:
         self.destination = directory / "destination"
         self.state = directory / "state"
         self.config = directory / "emulator.json"
-        self.port = 0
+        self.port = ports.fresh()
         self.url = ""
         self._process: subprocess.Popen[str] | None = None
         self._clients: list[globus_sdk.BaseClient] = []
@@ -80,7 +81,7 @@ class Emulator:
         }
 
     def start(self, stderr: TextIO | None = None) -> None:
-        """Start, and return when it answers; at its second start it has the port of the first."""
+        """Start, and return when it answers; always on the same port."""
         command = [sys.executable, "-m", "devstack.globus_emulator", "--config", str(self.config), "--state", str(self.state)]
         self._process = subprocess.Popen(
             launcher([*command, "--port", str(self.port)], None, signal.SIGKILL),
@@ -90,9 +91,8 @@ class Emulator:
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()  # an emulator that cannot start ends, and the line is empty
-        assert line, f"the emulator did not start: exit status {self._process.wait(START_TIMEOUT_S)}"
-        ready = json.loads(line)
-        self.port, self.url = ready["port"], ready["url"]
+        assert line, f"the emulator did not start: exit status {self._process.wait(END_TIMEOUT_S)}"
+        self.url = json.loads(line)["url"]
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -116,7 +116,7 @@ class Emulator:
         return self._reap()
 
     def _reap(self) -> int:
-        status = self.process.wait(START_TIMEOUT_S)
+        status = self.process.wait(END_TIMEOUT_S)
         if self.process.stdout is not None:
             self.process.stdout.close()
         if self._control is not None:

@@ -74,9 +74,9 @@ def test_reset_before_does_no_work(emulator: Emulator, client: TransferClient) -
 
 
 def test_delay_runs_into_the_timeout_of_the_client(emulator: Emulator) -> None:
-    client = emulator.client(timeout=0.2, retries=0)
+    client = emulator.client(timeout=3, retries=0)
     client.task_list()
-    emulator.control.set_faults(http("delay", "task_list", seconds=1.0))
+    emulator.control.set_faults(http("delay", "task_list", seconds=60))
 
     with pytest.RaisesExc(globus_sdk.GlobusTimeoutError):
         client.task_list()
@@ -84,9 +84,9 @@ def test_delay_runs_into_the_timeout_of_the_client(emulator: Emulator) -> None:
 
 def test_stalled_body_runs_into_the_timeout_of_the_client(emulator: Emulator) -> None:
     """In the middle of a body it is a connection error to the SDK, not a timeout."""
-    client = emulator.client(timeout=0.2, retries=0)
+    client = emulator.client(timeout=3, retries=0)
     client.task_list()
-    emulator.control.set_faults(http("stall_body", "task_list", seconds=1.0))
+    emulator.control.set_faults(http("stall_body", "task_list", seconds=60))
 
     with pytest.RaisesExc(globus_sdk.GlobusConnectionError):
         client.task_list()
@@ -390,7 +390,8 @@ def test_damage_that_comes_back_never_ends(emulator: Emulator, client: TransferC
     emulator.put("a", 1000)
     task_id = client.submit_transfer(transfer("/a"))["task_id"]
 
-    seen = eventually(lambda: task(client, task_id), lambda seen: seen["faults"] >= 3)
+    # While it writes once more, all looks well.
+    seen = eventually(lambda: task(client, task_id), lambda seen: seen["faults"] >= 3 and seen["nice_status"] != "OK")
 
     assert (seen["status"], seen["nice_status"]) == ("ACTIVE", "VERIFY_CHECKSUM")
 

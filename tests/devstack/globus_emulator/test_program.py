@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -101,21 +100,20 @@ def test_port_file_and_state_are_private(own_emulator: Emulator, tmp_path: Path)
 
 
 def test_sigterm_ends_it_quickly_whatever_it_is_doing(own_emulator: Emulator) -> None:
-    """A copy, a stalled answer, a waiting cancel: less than two seconds and exit status 0; the copy goes on next time."""
+    """A copy, a stalled answer, a waiting cancel: none is waited for, exit status 0; the copy goes on next time."""
     client = own_emulator.client()
     own_emulator.control.configure(bytes_per_second=1000)
-    data = own_emulator.put("a", 100_000)
+    data = own_emulator.put("a", 1_000_000)
     task_id = client.submit_transfer(transfer("/a"))["task_id"]
     eventually(lambda: task(client, task_id), lambda seen: seen["bytes_transferred"] > 0)
-    own_emulator.control.set_faults({"kind": "http", "action": "stall_body", "path": "task_list", "seconds": 60})
+    own_emulator.control.set_faults({"kind": "http", "action": "stall_body", "path": "task_list", "seconds": 1000})
     with socket.create_connection(("127.0.0.1", own_emulator.port)) as stalled:
         stalled.sendall(b"GET /v0.10/task_list HTTP/1.1\r\nHost: x\r\n\r\n")
         assert stalled.recv(12) == b"HTTP/1.1 401"[:12]
 
-        before = time.monotonic()
-        status = own_emulator.stop()
+        status = own_emulator.stop()  # fails when that takes a tenth of what either would take
 
-    assert (status, time.monotonic() - before < 2.0) == (0, True)
+    assert status == 0
     own_emulator.start()
     own_emulator.control.set_faults()
     seen = eventually(lambda: task(client, task_id), lambda seen: seen["status"] != "ACTIVE")
