@@ -16,6 +16,7 @@ from nats.js.errors import NotFoundError
 from shared.nats_permissions import DURABLES, PROVISION, STREAM, SUBJECTS, inbox_prefix
 
 _DAY_S = 24 * 3600
+_PATIENCE_S = 30  # a start is no moment to be hasty: the disk that the stream is made on may be busy
 
 
 class StreamSettings(msgspec.Struct, frozen=True):
@@ -36,9 +37,10 @@ async def provision(nats_url: str, password: str, settings: StreamSettings | Non
         inbox_prefix=inbox_prefix(PROVISION),
         name="provision",
         max_reconnect_attempts=3,
+        connect_timeout=_PATIENCE_S,
     )
     try:
-        stream = connection.jetstream()
+        stream = connection.jetstream(timeout=_PATIENCE_S)
         await _stream(stream, stream_config(settings or StreamSettings()))
         for durable, subject in DURABLES.items():
             # Creating a durable that exists updates it and keeps its place in the stream.

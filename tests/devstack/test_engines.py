@@ -34,7 +34,7 @@ def test_plain_functions_may_use_a_database(database: str) -> None:
 
 async def test_nats_is_provisioned_and_can_be_emptied(nats: NatsEngine) -> None:
     """A service publishes to the stream; reset() empties it."""
-    stream = (await nats.connect("scanner")).jetstream()
+    stream = (await nats.connect("scanner")).jetstream(timeout=60)
     await stream.publish("job.queued", b"{}")
     assert (await stream.stream_info("JOBS")).state.messages >= 1
 

@@ -53,11 +53,11 @@ class Asker:
 
     async def asks(self, subject: str, body: object) -> dict[str, object]:
         """The JetStream API's answer; raises TimeoutError where the question was refused."""
-        answer = await self.client.request(subject, json.dumps(body).encode(), timeout=2)
+        answer = await self.client.request(subject, json.dumps(body).encode(), timeout=60)
         return dict(json.loads(answer.data))
 
     async def _verdict(self, subjects: list[str], what: str) -> dict[str, bool]:
-        await asyncio.wait_for(self._ended.wait(), 10)
+        await asyncio.wait_for(self._ended.wait(), 60)
         # nats-py gives the server's words in small letters.
         told = re.findall(rf'{what} "([^"]+)"', "\n".join(self._refusals))
         # The old subject for temporary consumers is known to permissions with the random name the server gave it.
@@ -181,7 +181,7 @@ async def test_a_wrong_password_is_refused(nats: NatsEngine) -> None:
 async def _history(nats: NatsEngine, count: int = 3) -> list[bytes]:
     """Fresh stream with `count` events in it."""
     await nats.reset()
-    publisher = (await nats.connect("scanner")).jetstream()
+    publisher = (await nats.connect("scanner")).jetstream(timeout=60)
     bodies = [b'{"n":%d}' % n for n in range(count)]
     for body in bodies:
         await publisher.publish("job.queued", body)
@@ -189,24 +189,24 @@ async def _history(nats: NatsEngine, count: int = 3) -> list[bytes]:
 
 
 async def _ordered(client: Client) -> Callable[[], Awaitable[Msg]]:
-    subscription = await client.jetstream().subscribe("job.>", ordered_consumer=True)
+    subscription = await client.jetstream(timeout=60).subscribe("job.>", ordered_consumer=True)
     return lambda: subscription.next_msg(timeout=30)
 
 
 async def _push(client: Client) -> Callable[[], Awaitable[Msg]]:
-    subscription = await client.jetstream().subscribe("job.>", stream="JOBS")
+    subscription = await client.jetstream(timeout=60).subscribe("job.>", stream="JOBS")
     return lambda: subscription.next_msg(timeout=30)
 
 
 async def _named(client: Client) -> Callable[[], Awaitable[Msg]]:
     """As nats.js, Go and the NATS command line make them: a random name in the subject, the filter behind it."""
     config = ConsumerConfig(name=uuid4().hex, ack_policy=AckPolicy.NONE, inactive_threshold=30)
-    subscription = await client.jetstream().subscribe("job.queued", stream="JOBS", config=config)
+    subscription = await client.jetstream(timeout=60).subscribe("job.queued", stream="JOBS", config=config)
     return lambda: subscription.next_msg(timeout=30)
 
 
 async def _pull(client: Client) -> Callable[[], Awaitable[Msg]]:
-    subscription = await client.jetstream().pull_subscribe("job.>")
+    subscription = await client.jetstream(timeout=60).pull_subscribe("job.>")
 
     async def one() -> Msg:
         message = (await subscription.fetch(1, timeout=30))[0]
@@ -228,7 +228,7 @@ async def test_a_subscriber_reads_history_and_goes_on_live(
 
     assert [(await following()).data for _ in past] == past
 
-    await (await nats.connect("uploader")).jetstream().publish("job.queued", b"next")
+    await (await nats.connect("uploader")).jetstream(timeout=60).publish("job.queued", b"next")
     assert (await following()).data == b"next"
     await client.close()
 
@@ -255,7 +255,7 @@ ATTACKS = [
 async def test_no_reader_rewrites_a_durable_through_the_body(nats: NatsEngine, subject: str) -> None:
     """A consumer's name in the body never touches a service's durable: permissions do not see bodies, the mapping does."""
     await nats.reset()
-    admin = (await nats.connect(PROVISION)).jetstream()
+    admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = {durable: (await admin.consumer_info("JOBS", durable)).config for durable in DURABLES}
     client = await asker(nats, SUBSCRIBER)
 
@@ -269,7 +269,7 @@ async def test_no_reader_rewrites_a_durable_through_the_body(nats: NatsEngine, s
 async def test_no_reader_has_its_wishes_delivered_as_commands(nats: NatsEngine) -> None:
     """A consumer that delivers to a command's subject commands nothing: the stream and the durables are untouched."""
     past = await _history(nats)
-    admin = (await nats.connect(PROVISION)).jetstream()
+    admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     service = await nats.connect("compressor")
     requests = await service.subscribe("rpc.compressor.delete", queue="compressor")
     nudges = await service.subscribe("live.nudge.compressor")
@@ -299,7 +299,7 @@ async def test_a_service_works_through_its_durable(nats: NatsEngine) -> None:
     """The wake-up call reaches its service and is acknowledged."""
     await _history(nats, 1)
     client = await nats.connect("compressor")
-    durable = await client.jetstream().pull_subscribe_bind("compressor", "JOBS")
+    durable = await client.jetstream(timeout=60).pull_subscribe_bind("compressor", "JOBS")
 
     [message] = await durable.fetch(1, timeout=30)
     await message.ack_sync(timeout=30)
@@ -324,7 +324,7 @@ async def test_a_request_is_answered_between_services(nats: NatsEngine) -> None:
 async def test_provision_is_idempotent_and_mends_what_changed(nats: NatsEngine) -> None:
     """Running it again changes nothing; a durable that was altered becomes what it should be, keeping its place."""
     await _history(nats)
-    admin = (await nats.connect(PROVISION)).jetstream()
+    admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = await admin.stream_info("JOBS")
     await admin.add_consumer(
         "JOBS",

@@ -19,7 +19,7 @@ from tests.support.engines import eventually
 async def _messages(server: NatsServer) -> int:
     client = await nats.connect(server.url, user=PROVISION, password=server.passwords[PROVISION], allow_reconnect=False)
     try:
-        return int((await client.jetstream().stream_info("JOBS")).state.messages)
+        return int((await client.jetstream(timeout=60).stream_info("JOBS")).state.messages)
     finally:
         await client.close()
 
@@ -34,7 +34,7 @@ async def test_events_survive_stop_and_kill(tmp_path: Path) -> None:
         client = await nats.connect(
             server.url, user="scanner", password=server.passwords["scanner"], inbox_prefix=inbox_prefix("scanner")
         )
-        await client.jetstream().publish("job.queued", b"{}")
+        await client.jetstream(timeout=60).publish("job.queued", b"{}")
         await client.close()
         killed = server.pid
         assert killed is not None
@@ -76,6 +76,7 @@ async def test_the_subscribers_file_is_enough_to_log_in(tmp_path: Path) -> None:
             password=values["NATS_PASSWORD"],
             inbox_prefix=values["NATS_INBOX_PREFIX"],
             allow_reconnect=False,
+            connect_timeout=60,
         )
         assert client.is_connected
         await client.close()

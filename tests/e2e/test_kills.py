@@ -63,8 +63,8 @@ def test_no_point_is_forgotten() -> None:
 
 def ends_right(stack: Stack, job: str, folder: Path, before: Any, kept: set[str] | None = None) -> None:
     """The oracle: completed, archive identical to the source as it was, source emptied, events without a gap, nothing staged."""
-    stack.wait(job, "completed", timeout_s=60)
-    assert not stack.is_planned(), f"never came to {stack.plan.read_text()!r}\n{stack.stories()}"
+    stack.wait(job, "completed")
+    stack.plan_is_done()
     stack.assert_archived(folder, before, kept)
     assert stack.staged(job) == []
     stack.assert_events(job)
@@ -110,7 +110,7 @@ def test_killed_while_a_cancelled_upload_is_cleaned_up(stack: Stack) -> None:
     assert stack.cancel(job).status_code == 204
     stack.wait(job, "cancelled")
 
-    until(lambda: not stack.is_planned(), "both kills", tell=stack.stories)
+    stack.plan_is_done()
     until(lambda: stack.arrived(folder) == [] and stack.staged(job) == [], "nothing left", tell=stack.stories)
     assert snapshot(folder) == before
     stack.assert_events(job)
@@ -129,12 +129,12 @@ def test_killed_after_giving_back_what_was_written_to_at_the_last_moment(stack: 
             if written.read_bytes() != b"archived":  # the other one was first: let it go
                 stack.stops_at("deletion.renamed")
                 os.kill(stack.pid("scanner"), signal.SIGCONT)
-                until(lambda: not stack.is_planned(), "the second file", tell=stack.stories)
+                stack.stands_still("scanner")
             writer.write(b", and more")
             writer.flush()
             stack.crash_at("deletion.restored")
             os.kill(stack.pid("scanner"), signal.SIGCONT)
-            until(lambda: not stack.is_planned(), "the kill", tell=stack.stories)
+            stack.plan_is_done()
 
     ends_right(stack, job, folder, before, {"held open"})
     assert (folder / "held open").read_bytes() == b"archived, and more"
@@ -174,8 +174,9 @@ def test_the_whole_stack_is_killed_and_started_again(stack: Stack, point: str, *
     before = snapshot(folder)
     stack.stops_at(point)
     job = stack.archive(folder)
-    until(lambda: not stack.is_planned(), point, tell=stack.stories)
-    held = stack.pid({"compressor": "compressor", "uploader": "uploader", "deletion": "scanner"}[point.partition(".")[0]])
+    owner = {"compressor": "compressor", "uploader": "uploader", "deletion": "scanner"}[point.partition(".")[0]]
+    stack.stands_still(owner)
+    held = stack.pid(owner)
 
     stack.kill9(everything=everything)
     if not everything:  # what was told to end by the supervisor's death is free to do so

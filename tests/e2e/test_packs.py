@@ -43,7 +43,7 @@ def _ended(stack: Stack, pack: str, seen: list[int] | None = None) -> dict[str, 
             seen.append(shown["progress"])
         return dict(shown) if shown["status"] not in {"pending", "packing"} else None
 
-    found = until(look, "the pack's end", 90, stack.stories)
+    found = until(look, "the pack's end", tell=stack.stories)
     assert found is not None
     return found
 
@@ -91,7 +91,8 @@ def test_a_cancelled_pack_leaves_nothing(stack: Stack) -> None:
     def packing() -> bool:
         return bool(stack.http.get(f"{PACK}/{made['id']}").json()["status"] == "packing")
 
-    until(packing, "the packing to begin", 60, stack.stories)
+    until(packing, "the packing to begin", tell=stack.stories)
+    stack.freeze_children(made["id"])
     answer = stack.http.delete(f"{PACK}/{made['id']}")
     assert answer.json() == {"ok": True, "message": "Task cancelled"}, answer.text
     assert _ended(stack, made["id"])["status"] == "cancelled"

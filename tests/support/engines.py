@@ -61,7 +61,15 @@ class PostgresEngine:
     async def create_database(self, template: str | None = None) -> str:
         """Make a database of a name nobody uses, empty or a copy of `template`; return the superuser's DSN."""
         name = f"test_{uuid4().hex}"
-        await self._execute(f'CREATE DATABASE {name} TEMPLATE "{template or "template0"}"')
+
+        async def made() -> bool:
+            try:
+                await self._execute(f'CREATE DATABASE {name} TEMPLATE "{template or "template0"}"')
+            except asyncpg.ObjectInUseError:  # somebody who is just leaving it, or autovacuum
+                return False
+            return True
+
+        await eventually(made, f"a copy of {template}")
         return self.server.dsn(name)
 
     async def drop_database(self, dsn: str) -> None:
@@ -100,7 +108,7 @@ class NatsEngine:
 
     async def connect(self, user: str, prefix: str | None = None, **options: object) -> Client:
         """A client logged in as `user`, with its inbox prefix unless another `prefix` is given."""
-        usual = {"password": self.passwords[user], "inbox_prefix": prefix or inbox_prefix(user)}
+        usual = {"password": self.passwords[user], "inbox_prefix": prefix or inbox_prefix(user), "connect_timeout": 60}
         client = Client()
         try:
             await client.connect(self.url, user=user, **usual | {"allow_reconnect": False, "error_cb": _silent} | options)
@@ -117,7 +125,7 @@ class NatsEngine:
         Made again at once, a deleted stream sometimes still holds its old events (nats-server 2.15.1, 5 of 200): then once more.
         """
         client = await self.connect(PROVISION)
-        stream = client.jetstream()
+        stream = client.jetstream(timeout=60)
 
         async def emptied() -> bool:
             await stream.delete_stream(STREAM)
