@@ -102,7 +102,7 @@ SELECT * FROM jobs WHERE id = $1
 -- Figures of the running stage; never a state. $1 job, $2 attempt, $3 progress, $4 stage percent, $5 operation, $6 done, $7 total,
 -- $8 bytes per second, $9 seconds left.
 UPDATE jobs SET progress_percent = $3, stage_percent = $4, current_operation = $5, bytes_done = $6, bytes_total = $7,
-  bytes_per_second = $8, eta_seconds = $9
+  bytes_per_second = $8, eta_seconds = $9, progress_at = clock_timestamp()
 WHERE id = $1 AND attempt = $2 AND lease_owner IS NOT NULL
 
 -- log --

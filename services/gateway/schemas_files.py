@@ -96,7 +96,8 @@ class PackTask(msgspec.Struct, kw_only=True):
     """A pack. `reserved_space`: what it holds of the space now, 0 once it has ended and is cleaned up. `output_path`: below the workspace.
 
     `keep_source`: whether the folder stays. `kept_count`: entries of the folder that changed or came during the pack, and were kept.
-    `fetched_at`: when it was first downloaded. `expires_at`: when the archive is removed; null: never by itself.
+    `updated_at` moves with status and progress. `fetched_at`: when it was first downloaded. `expires_at`: when the archive is removed;
+    null: never by itself.
     """
 
     id: UUID

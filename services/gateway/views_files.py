@@ -80,7 +80,7 @@ def pack(row: Any, retention_days: int) -> PackTask:
         progress=row["progress_percent"],
         error_message=row["error_message"],
         created_at=row["created_at"],
-        updated_at=max(row["status_since"], row["fetched_at"] or row["status_since"]),
+        updated_at=max(filter(None, (row["status_since"], row["progress_at"], row["fetched_at"]))),
         root=asked.root.value,
         keep_source=row["keep_source"],
         kept_count=row["kept_count"],

@@ -5,6 +5,7 @@ docs/files.md.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -302,6 +303,25 @@ async def test_cancel_pack_task(gateway: Gateway, ada: Person) -> None:
     shown = (await ada.ask("GET", f"{PACK}/{running['id']}")).json()
     assert (shown["status"], shown["error_message"]) == ("failed", "It broke.")
     problem(await ada.ask("DELETE", f"{PACK}/{running['id']}"), 400, "bad-request")
+
+
+async def test_progress_moves_updated_at(gateway: Gateway, ada: Person) -> None:
+    """Seed 000's model: with each figure that the compressor records; and with the end."""
+    kernel = gateway.kernel
+    ada.put("folder/x", b"x")
+    pack = await asked(ada)
+    job = UUID(pack["id"])
+    await kernel.force(job, status="running", lease_owner="c", attempt=1)
+    seen = [pack]
+    for percent in (30, 60):
+        await (await kernel.db("compressor")).run("progress", job, 1, percent, percent, "Packing", percent, 100, None, None)
+        seen.append((await ada.ask("GET", f"{PACK}/{job}")).json())
+    await kernel.force(job, status="completed", status_since=datetime.now(UTC))
+    seen.append((await ada.ask("GET", f"{PACK}/{job}")).json())
+
+    assert [one["progress"] for one in seen] == [0, 30, 60, 60]
+    moments = [one["updated_at"] for one in seen]
+    assert moments == sorted(set(moments))
 
 
 async def test_download_pack_result(gateway: Gateway, ada: Person) -> None:
