@@ -222,7 +222,7 @@ class Child:
             await asyncio.sleep(delay_s)
             try:
                 await self._spawn()
-            except (OSError, ArchiverError) as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, nobody else would ever start it again
                 self._say(f"{self.program.name} cannot be started: {exc}")
 
     async def _watch(self) -> int:

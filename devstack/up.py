@@ -215,7 +215,7 @@ def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Po
 async def _expire_leases(database: Postgres, role: Role) -> None:
     """The only process of this role is known to be dead: its jobs need not wait for their leases to run out."""
     with suppress(*CONNECTION_ERRORS):
-        connection = await asyncpg.connect(database.dsn(DATABASE), timeout=2)
+        connection = await asyncpg.connect(database.dsn(DATABASE), timeout=10)
         try:
             for table in ("jobs", "cleanups"):
                 await connection.execute(_EXPIRE.format(table=table), f"{role}@%")

@@ -85,6 +85,32 @@ async def test_a_dead_child_is_reported_and_started_again(tmp_path: Path) -> Non
     assert alive(tmp_path) == []
 
 
+async def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
+    """Whatever hinders a restart is said, and the next one follows."""
+    said: list[str] = []
+    starts = 0
+
+    async def hindered() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 2:
+            raise RuntimeError("the disk is dreaming")
+
+    async def again() -> bool:
+        return starts >= 3 and child.pid is not None
+
+    child = Child(program(tmp_path, "exec sleep 1000"), before=hindered, say=said.append)
+    await child.start()
+    try:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        await eventually(again, "a start after the one that failed")
+    finally:
+        await child.stop()
+
+    assert "worker cannot be started: the disk is dreaming" in said
+
+
 async def test_what_a_dead_child_had_started_dies_before_it_comes_back(tmp_path: Path) -> None:
     """A grandchild in a session of its own does not outlive its parent's death."""
     async with started(
