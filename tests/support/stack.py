@@ -304,11 +304,11 @@ class Stack:
     def children(self, job: str) -> dict[int, str]:
         """The command lines of living 7-Zip processes that work for a job, by pid."""
         found = {}
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
+        for pid in proc.everyone():
             with suppress(OSError):
-                line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 if "7zz" in line and job in line:
-                    found[int(process.parent.name)] = line
+                    found[pid] = line
         return found
 
     def freeze_children(self, job: str) -> None:
