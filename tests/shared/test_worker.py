@@ -165,7 +165,7 @@ async def test_a_delay_that_ends_during_a_round_is_not_missed(kernel: Kernel) ->
         return looks
 
     async with lane(kernel, handle, poll_seconds=600.0):
-        await eventually(looked, lambda n: n >= 100, "the handler to be asked a hundred times")
+        await eventually(looked, lambda n: n >= 100, "the handler to be asked a hundred times", 200)
 
 
 async def test_cancel_stops_running_work(kernel: Kernel) -> None:

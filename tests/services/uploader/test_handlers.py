@@ -255,11 +255,11 @@ async def test_the_deadline_and_our_own_timer(kernel: Kernel, station: Station) 
 @pytest.mark.parametrize(("looks", "said"), [(0, "waiting"), (1, "globus_says")])
 async def test_an_outage_while_globus_works_costs_nothing(kernel: Kernel, station: Station, looks: int, said: str) -> None:
     """Globus does not answer for longer than any budget: the task goes on there and is neither cancelled nor sent again."""
-    blind = {"kind": "http", "action": "status", "path": r"/task/[^/]+$", "status": 503, "after": looks, "times": 40}
+    blind = {"kind": "http", "action": "status", "path": r"/task/[^/]+$", "status": 503, "after": looks, "times": 20}
     station.emulator.control.set_faults(blind)
     job = await station.job()
     async with station.lane():
-        row = await state_is(kernel, job, "verified", timeout=60)
+        row = await state_is(kernel, job, "verified", timeout=200)
 
     assert (row["retry_count"], row["connection_retry_count"]) == (0, 0)
     assert await station.purposes(job) == ["transfer", "recheck"]
