@@ -22,6 +22,16 @@ A = TypeVar("A")
 Handler = Callable[[bytes], Awaitable[msgspec.Struct]]
 
 
+def heed_cancellation() -> None:
+    """Raise the CancelledError that a task was sent and did not get.
+
+    nats-py waits for answers with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes together with the answer.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Problem(msgspec.Struct, tag_field="problem", tag="error"):
     """A refusal as an answer: `permanent` tells the asker whether trying again can help, `code` which refusal it is."""
 
@@ -125,6 +135,7 @@ class Bus:
     async def _consume(self, wake: Callable[[], None]) -> None:
         subscription: Any = None
         while True:
+            heed_cancellation()
             try:
                 if subscription is None:
                     subscription = await self.connection.jetstream().pull_subscribe_bind(self.service, STREAM)
@@ -151,6 +162,7 @@ class Bus:
             raise TransientError(f"The {service} is not running.", Operation.CONNECTION) from exc
         except (NatsError, OSError, TimeoutError) as exc:
             raise TransientError(f"The {service} did not answer within {timeout:g} s.", Operation.CONNECTION) from exc
+        heed_cancellation()
         try:
             if not (reply.headers or {}).get("Problem"):
                 return msgspec.json.decode(reply.data, type=answer)

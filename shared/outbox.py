@@ -14,7 +14,7 @@ import nats.errors
 from nats.js.errors import NotFoundError
 
 from shared import log, metrics
-from shared.bus import Bus
+from shared.bus import Bus, heed_cancellation
 from shared.db import CONNECTION_ERRORS, Database, Session
 from shared.errors import TransientError
 from shared.events import STREAM
@@ -33,6 +33,7 @@ class _OutOfStepError(Exception):
 async def relay(db: Database, bus: Bus) -> None:
     """Run for ever: become the leader, publish, start again after any failure."""
     while True:
+        heed_cancellation()
         connection: Any = None
         try:
             connection = await db.dedicated()
@@ -53,9 +54,11 @@ async def _lead(session: Session, bus: Bus) -> None:
     jetstream = bus.connection.jetstream(timeout=2)
     last = await _agree(session, jetstream)
     while True:
+        heed_cancellation()
         wake.clear()
         for event in await session.rows("outbox_todo", _BATCH):
             last = await _publish(session, jetstream, event, last)
+            heed_cancellation()
         if session.connection.is_closed():
             raise _OutOfStepError
         try:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -148,6 +150,30 @@ async def test_a_refused_permission_is_logged(connect: Connect) -> None:
         seen = await eventually(errors, lambda found: len(found) >= 2, "two errors in the log")
     assert any("rpc.gateway.secret" in error for error in seen)
     assert any("stream.delete" in error.lower() for error in seen)
+
+
+async def test_a_stop_that_comes_with_an_answer_is_heeded(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 nats-py loses a cancellation that comes together with an answer: whoever asked ends all the same."""
+    uploader, gateway = await connect("uploader"), await connect("gateway")
+
+    async def answer(_: bytes) -> DestinationState:
+        return DestinationState("absent")
+
+    await uploader.serve("destination", answer)
+    await uploader.connection.flush()
+    real = gateway.connection.request
+
+    async def request(*args: Any, **more: Any) -> Any:
+        reply = await real(*args, **more)
+        task.cancel()
+        with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does
+            await asyncio.sleep(0)
+        return reply
+
+    monkeypatch.setattr(gateway.connection, "request", request)
+    task = asyncio.create_task(gateway.ask("uploader", "destination", QUESTION, DestinationState))
+    await asyncio.wait({task}, timeout=60)
+    assert task.cancelled()
 
 
 async def woken(event: asyncio.Event) -> None:

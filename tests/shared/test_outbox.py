@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from shared import events, outbox
@@ -254,6 +255,30 @@ async def test_a_killed_leader_is_followed_without_a_double(kernel: Kernel, own:
         for process in relays.values():
             process.kill()
             process.wait()
+
+
+async def test_a_stop_that_comes_with_an_answer_is_heeded(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 nats-py loses a cancellation that comes together with an answer: the relay ends all the same."""
+    real = JetStreamContext.publish
+
+    async def publish(*args: Any, **more: Any) -> Any:
+        answer = await real(*args, **more)
+        task.cancel()
+        with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does
+            await asyncio.sleep(0)
+        return answer
+
+    monkeypatch.setattr(JetStreamContext, "publish", publish)
+    await kernel.owner.execute(MANY, "a", 3)
+    bus = await Bus.connect(own.url, "compressor", own.passwords["compressor"])
+    task = asyncio.create_task(relay(await kernel.db("compressor"), bus))
+    try:
+        await asyncio.wait({task}, timeout=60)
+        assert task.done()
+        assert task.cancelled()
+    finally:
+        await bus.close()
+    assert await kernel.owner.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NOT NULL") == 1
 
 
 # The contract with readers -------------------------------------------------------------------------------------------------------
