@@ -42,6 +42,8 @@ export default defineConfig({
     environment: "jsdom",
     setupFiles: ["src/test/setup.ts"],
     restoreMocks: true,
+    testTimeout: 60_000, // of a loaded machine
+    hookTimeout: 60_000,
     isolate: false, // one jsdom per worker instead of one per file: a third of the time
   },
 });

@@ -284,7 +284,7 @@ def host() -> Iterator[Host]:
     server = uvicorn.Server(uvicorn.Config(delegate, port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not server.started:
         assert time.monotonic() < deadline, "the scripted gateway did not start"
         assert thread.is_alive(), "the scripted gateway ended at its start"
@@ -294,4 +294,4 @@ def host() -> Iterator[Host]:
         yield Host(f"http://127.0.0.1:{port}", delegate)
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)

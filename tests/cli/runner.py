@@ -65,7 +65,7 @@ class Cli:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env=self.env | env,
             cwd=self.home,
             check=False,
@@ -87,14 +87,14 @@ class Cli:
             self.command(*args), stdin=theirs, stdout=theirs, stderr=theirs, env=variables, cwd=self.home, start_new_session=True
         )
         os.close(theirs)
-        seen, deadline = b"", time.monotonic() + 30
+        seen, deadline = b"", time.monotonic() + 60
         try:
             while chunk := _read(ours, deadline, seen):
                 seen += chunk
                 if typed and asked.encode() in seen:
                     os.write(ours, typed.encode())
                     typed = ""
-            return Result(process.wait(10), seen.decode())
+            return Result(process.wait(60), seen.decode())
         finally:
             process.kill()
             process.wait()
@@ -113,7 +113,7 @@ def _read(handle: int, deadline: float, seen: bytes) -> bytes:
 def interrupt_once(process: "subprocess.Popen[str]", sentence: str) -> Result:
     """Send Ctrl-C once `sentence` was seen on stderr."""
     assert process.stderr is not None
-    seen, deadline = "", time.monotonic() + 20
+    seen, deadline = "", time.monotonic() + 60
     while sentence not in seen:
         assert time.monotonic() < deadline, f"never said {sentence!r}; last seen: {seen!r}"
         line = process.stderr.readline()

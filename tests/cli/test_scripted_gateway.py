@@ -188,7 +188,7 @@ def test_follow_prints_each_line_once_and_ends_with_the_job(gateway: ScriptedGat
     process = cli.start("logs", job_id)
     assert process.stdout is not None
     process.stdout.close()
-    assert process.wait(20) == Exit.PIPE
+    assert process.wait(60) == Exit.PIPE
     assert process.stderr is not None
     with process.stderr:
         assert process.stderr.read() == ""

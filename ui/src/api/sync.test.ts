@@ -1,3 +1,4 @@
+import { QueryObserver } from "@tanstack/react-query";
 import { beforeEach, expect, it, vi } from "vitest";
 
 import { ApiError } from "./errors";
@@ -37,6 +38,44 @@ it("reads again what is live on the page but not in a snapshot: it ended before 
   apply([{ type: "snapshot", seq: 8, job_ids: [] }]);
 
   expect(again).toHaveBeenCalledOnce();
+});
+
+/** A read whose answers the test gives; how often it was asked. */
+function reading<T>(queryKey: readonly unknown[]) {
+  const answers: ((data: T) => void)[] = [];
+  const observer = new QueryObserver<T>(queryClient, { queryKey, queryFn: () => new Promise<T>((answer) => answers.push(answer)) });
+  return { answers, stop: observer.subscribe(() => {}) };
+}
+
+it("reads once more what was being read for the first time when its job entered another state", async () => {
+  vi.useFakeTimers();
+  const key = keys.job("slow");
+  const { answers, stop } = reading(key);
+
+  apply([update({ job_id: "slow", version: 8, status: "deleting_source" })]);
+  apply([update({ job_id: "slow", version: 9, status: "completed" })]);
+  await vi.advanceTimersByTimeAsync(300);
+  expect(answers).toHaveLength(1);
+  answers[0]?.(detail({ job_id: "slow", status: "deleting_source" }));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(answers).toHaveLength(2);
+  answers[1]?.(detail({ job_id: "slow", status: "completed" }));
+  await vi.advanceTimersByTimeAsync(300);
+
+  expect(answers).toHaveLength(2);
+  expect(queryClient.getQueryData(key)).toMatchObject({ status: "completed" });
+  stop();
+  vi.useRealTimers();
+});
+
+it("compares with a snapshot also what was being read when it came", async () => {
+  const { answers, stop } = reading(keys.job("over"));
+
+  apply([{ type: "snapshot", seq: 9, job_ids: [] }]);
+  answers[0]?.(detail({ job_id: "over", status: "deleting_source" }));
+
+  await vi.waitFor(() => expect(answers).toHaveLength(2), { timeout: 30_000 });
+  stop();
 });
 
 it("patches a job once per frame, with the last of its messages", () => {

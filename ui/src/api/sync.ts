@@ -1,5 +1,5 @@
 /** Where live messages meet the query cache: the only place that writes into it from outside a request. */
-import { QueryClient } from "@tanstack/react-query";
+import { type Query, QueryClient } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 
 import { ApiError, isPassing } from "./errors";
@@ -45,8 +45,37 @@ function reread(key: readonly unknown[]) {
     const asked = dirty;
     dirty = new Map();
     timer = undefined;
-    for (const queryKey of asked.values()) void queryClient.invalidateQueries({ queryKey });
+    for (const queryKey of asked.values()) readAgain({ queryKey });
   }, REREAD_MS);
+}
+
+interface Asked {
+  queryKey?: readonly unknown[];
+}
+
+function beingRead(asked: Asked): Query[] {
+  return queryClient.getQueryCache().findAll({ ...asked, fetchStatus: "fetching" });
+}
+
+/** Call `then` when a read on its way has been answered: the answer may be from before what we know. */
+function whenAnswered(query: Query, then: () => void) {
+  void query.fetch().then(then, then);
+}
+
+const first = new Set<string>();
+
+/** Invalidating calls off what is being read, but for the first read of something: that is waited for, and done once more. */
+function readAgain(asked: Asked = {}) {
+  for (const query of beingRead(asked)) {
+    const { queryHash, queryKey } = query;
+    if (query.state.data !== undefined || first.has(queryHash)) continue;
+    first.add(queryHash);
+    whenAnswered(query, () => {
+      first.delete(queryHash);
+      void queryClient.invalidateQueries({ queryKey, exact: true });
+    });
+  }
+  void queryClient.invalidateQueries(asked);
 }
 
 /** Apply one frame's messages. Exported for its test. */
@@ -73,10 +102,16 @@ function reconcile(live: ReadonlySet<string>) {
   const again = resuming;
   resuming = false;
   if (again) return; // everything is being read already
+  compare(live);
+  for (const query of beingRead({})) whenAnswered(query, () => compare(live));
+}
+
+/** Read everything again if something on the page is live that is not among the live ones. */
+function compare(live: ReadonlySet<string>) {
   const queue = queryClient.getQueryData<Queue>(keys.queue);
   const folders = queryClient.getQueriesData<FolderPage>({ queryKey: keys.folders }).flatMap(([, page]) => page?.items ?? []);
   const jobs = queryClient.getQueriesData<JobDetail>({ queryKey: keys.anyJob }).flatMap(([, job]) => job ?? []);
-  if (missesJob(live, queue, folders, [...jobs, ...shownWorkspaceJobs()])) void queryClient.invalidateQueries();
+  if (missesJob(live, queue, folders, [...jobs, ...shownWorkspaceJobs()])) readAgain();
 }
 
 /** Packs, archives and extractions in the lists of the file pages. */
@@ -127,6 +162,7 @@ function noteEntering(update: JobUpdate, before: Known | undefined) {
   if (before?.status === update.status && before.attempt === update.attempt) return;
   if (before) for (const listener of logListeners.get(update.job_id) ?? []) listener();
   if (update.kind !== "archive") noteWorkspace(update);
+  for (const key of [keys.queue, keys.job(update.job_id)]) if (beingRead({ queryKey: key }).length > 0) reread(key);
   // The first message about a job after connecting repeats what was just read.
   if (!before && update.status !== "queued" && !hasEnded(update.status)) return;
   reread(keys.system);
@@ -174,7 +210,7 @@ function resumed(after: number | null) {
   resuming = true;
   newest.clear();
   standings.clear();
-  void queryClient.invalidateQueries();
+  readAgain();
   for (const listeners of logListeners.values()) for (const listener of listeners) listener();
   if (after !== null) void tellMissed(after);
 }

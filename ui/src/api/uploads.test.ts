@@ -29,7 +29,7 @@ function gateway(received = 0) {
   return { uploads: new Uploads(send, hooks), hooks, failures, ranges };
 }
 
-const settled = (uploads: Uploads) => vi.waitFor(() => expect(uploads.all().every(({ state }) => state !== "waiting" && state !== "sending")).toBe(true));
+const settled = (uploads: Uploads) => vi.waitFor(() => expect(uploads.all().every(({ state }) => state !== "waiting" && state !== "sending")).toBe(true), { timeout: 30_000 });
 
 it("cuts a file into parts and says which", () => {
   expect([partAfter(0, SIZE), partAfter(PART_BYTES, SIZE), partAfter(SIZE, SIZE), partAfter(0, 0)]).toEqual([[0, PART_BYTES], [PART_BYTES, SIZE], null, null]);
