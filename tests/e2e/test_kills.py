@@ -19,14 +19,18 @@ from tests.support.stack import ROOT, Stack, snapshot, until
 REACHED = {edge.target for edge in ARCHIVE_EDGES if edge.forward}
 """Every state that a service takes the main job to; `queued` is the gateway's INSERT, which has no point before or after."""
 
+# A job that was handed over is the next service's at once: a plan goes no further than the points of one service, or that one might come
+# to the later points before the one that hands over comes to its last.
 COPYING = ("transition.copying.before", "transition.copying.after", "compressor.copied")
 PACKING = ("transition.compressing.before", "transition.compressing.after", "compressor.packed")
-TESTING = ("transition.verifying.before", "transition.verifying.after", "compressor.published", "transition.compressed.before")
-SENDING = ("transition.compressed.after", "transition.uploading.before", "transition.uploading.after", "uploader.stored")
+COMPRESSED = ("transition.compressed.before", "transition.compressed.after")
+TESTING = ("transition.verifying.before", "transition.verifying.after", "compressor.published", *COMPRESSED)
+SENDING = ("transition.uploading.before", "transition.uploading.after", "uploader.stored")
 ARRIVING = ("uploader.transfer.sent", "transition.upload_verifying.before", "transition.upload_verifying.after")
 PROVING = ("uploader.recheck_stored", "uploader.recheck.sent", "uploader.proven", "uploader.evidence", "uploader.local_removed")
-HANDING = ("transition.verified.before", "transition.verified.after", "transition.deleting_source.before")
-EMPTYING = ("transition.deleting_source.after", "marker.temporary", "deletion.marker_written", "deletion.begun", "deletion.renamed")
+HANDING = ("transition.verified.before", "transition.verified.after")
+DELETING = ("transition.deleting_source.before", "transition.deleting_source.after")
+EMPTYING = (*DELETING, "marker.temporary", "deletion.marker_written", "deletion.begun", "deletion.renamed")
 RESUMING = (
     "deletion.renamed",
     "deletion.taken_over",
