@@ -69,19 +69,34 @@ async def peer(kernel: Kernel, role: str, name: str, answer: Callable[[bytes], m
 async def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, lane: Any, visit: int = 1) -> None:
     """Run `lane` until its work reaches that fault point for the n-th time, and end it there as kill -9 does.
 
-    The death has to be over before the lane ends: a lane that is stopped in the midst of its work lets go of the job, in good order.
+    From that instant on the whole process takes up nothing more, in none of its lanes. The death has to be over before the lane ends: a
+    lane that is stopped in the midst of its work lets go of the job, in good order.
     """
-    loop, hit, seen = asyncio.get_running_loop(), asyncio.Event(), 0
+    loop, hit, seen, dead = asyncio.get_running_loop(), asyncio.Event(), 0, False
+    real_round, real_spawn = Worker._round, Worker._spawn
 
     def reached(name: str) -> None:
-        nonlocal seen
+        nonlocal seen, dead
         seen += name == point
         if name == point and seen >= visit:
+            dead = True
             loop.call_soon_threadsafe(hit.set)
             raise Killed(point)
 
+    async def a_round(*args: Any) -> None:
+        if not dead:
+            await real_round(*args)
+
+    def spawn(worker: Worker, coroutine: Any) -> None:
+        if dead:  # it claimed this when the end came
+            coroutine.close()
+        else:
+            real_spawn(worker, coroutine)
+
     with monkeypatch.context() as patch:
         patch.setattr(faults, "point", reached)
+        patch.setattr(Worker, "_round", a_round)
+        patch.setattr(Worker, "_spawn", spawn)
         async with lane as held, asyncio.timeout(60):
             await hit.wait()
             workers: tuple[Worker, ...] = held if isinstance(held, tuple) else (held,)
