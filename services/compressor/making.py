@@ -14,7 +14,7 @@ import msgspec
 from services.compressor import publication, workspace
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import digests, faults, handles, manifest
+from shared import digests, faults, handles, manifest, space
 from shared.archiving import contents, engine
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
@@ -118,7 +118,7 @@ class _Maker:
         sentinel = await desk.sentinel(self.request.root)
         password = await desk.password()
         held = await self._look(sentinel)
-        await desk.tools.room.reserve(work, held.total_bytes)
+        await desk.tools.room.reserve(work, self._need(held))
         for warning in held.warnings:
             await work.warn("preflight", warning)
         parts = await self._create(sentinel, held, password)
@@ -161,6 +161,10 @@ class _Maker:
         await self.work.patiently(lambda: self.work.db.run("record_folder", self.work.id, self.work.attempt, *facts))
         return held
 
+    def _need(self, held: Contents) -> int:
+        """More than what was reserved at the request, which did not know how many entries there are, and how long their names."""
+        return space.making_bytes(self.wish.format, held.entries)
+
     def _contents(self, sentinel: str | None, read: Any) -> Contents:
         names = [os.fsencode(name) for name in self.wish.names]
         with self._base(sentinel) as base:
@@ -177,7 +181,7 @@ class _Maker:
 
         written = _Written(self.desk.directory)
         try:
-            async with self.desk.tools.room.using(work, held.total_bytes, written):
+            async with self.desk.tools.room.using(work, self._need(held), written):
                 with ExitStack() as stack:
                     base = await work.in_thread(stack.enter_context, self._base(sentinel))
                     return await engine.create(

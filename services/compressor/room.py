@@ -42,7 +42,8 @@ class Room:
                 free = max(0, quota - used - promised)
                 if need > free:
                     raise PermanentError(
-                        f"Your space does not suffice: {_gb(need)} are needed, {_gb(free)} of your {_gb(quota)} are free."
+                        f"Your space does not suffice: {_gb(need)} are needed, {_gb(free)} of your {_gb(quota)} are free"
+                        f" ({need:,} and {free:,} bytes)."
                     )
             await session.run("lock_ledger")
             missing = await self._ledger.missing(session, work.id, self._ledger.workspaces, self._bench.work, need)

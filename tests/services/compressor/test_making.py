@@ -463,7 +463,8 @@ async def test_a_full_disk_is_waited_for(kernel: Kernel, room: Workroom, monkeyp
     job = await room.job(pack())
     async with room.lanes():
         row = await waits(kernel, job, "Waiting for disk space")
-        assert (row["status"], row["missing_bytes"]) == ("queued", 108_600 - 1000)
+        assert row["status"] == "queued"
+        assert 108_600 - 1000 < row["missing_bytes"] < 300_000  # the files, and what the archive adds to them
         disk(monkeypatch, free=1 << 30)
         await state_is(kernel, job, "completed")
 
