@@ -16,6 +16,7 @@ from services.gateway.workspaces import Workspaces
 from shared.listing import Wanted
 from tests.services.gateway.conftest import Gateway
 from tests.services.gateway.people import person
+from tests.support.folders import open_below
 
 ME, OTHER = UUID("00000000-0000-4000-8000-000000000001"), UUID("00000000-0000-4000-8000-000000000002")
 MINE, FOREIGN = b"what is mine", b"what is somebody else's"
@@ -107,7 +108,6 @@ def test_reading(tmp_path: Path) -> None:
     world(root)
     workspaces, mine = Workspaces(root), _inodes(root / str(ME))
     outcomes: Counter[int | None] = Counter()
-    open_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
     for path in itertools.islice(tricks(), PATHS):
 
         def opened(path: str = path) -> None:
@@ -120,7 +120,7 @@ def test_reading(tmp_path: Path) -> None:
         outcomes.update((refusal(opened), refusal(listed)))
     assert set(outcomes) == {None, 400, 404}, outcomes
     assert min(outcomes.values()) > 10, outcomes
-    assert len(os.listdir("/proc/self/fd")) == open_before  # noqa: PTH208 - a count
+    assert open_below(tmp_path) == []
 
 
 def test_changing(tmp_path: Path) -> None:
