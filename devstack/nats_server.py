@@ -44,7 +44,7 @@ class NatsServer:
     def pid(self) -> int | None:
         return self._child.pid if self._child is not None else None
 
-    async def start(self, timeout_s: float = 30.0) -> None:
+    async def start(self, timeout_s: float = 120.0) -> None:
         """Start and wait until JetStream answers; from then on it is restarted whenever it dies."""
         file = self._run_dir / "nats.conf"
         text = configuration(self.port, self.monitoring_port, self._store, self.passwords, durable=self._durable)

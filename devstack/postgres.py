@@ -108,7 +108,7 @@ class Postgres:
         if not await asyncio.to_thread(self._home.data.exists):
             await self._make_cluster(self._home)
 
-    async def start(self, timeout_s: float = 60.0) -> None:
+    async def start(self, timeout_s: float = 120.0) -> None:
         """Start and wait until it answers; from then on it is restarted whenever it dies."""
         assert self._binaries is not None, "initialise() first"
         settings = _SETTINGS | (_SAFE if self._durable else _HASTY) | {"port": str(self.port)}

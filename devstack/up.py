@@ -51,7 +51,7 @@ SHAPES: dict[Role, type[Common]] = {
 _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _FAULTS = "CS_ARCHIVER_CRASH_"  # what tests break services with: shared/faults.py
-_START_S = 60.0
+_START_S = 120.0
 _EXPIRE = "UPDATE {table} SET lease_until = clock_timestamp() WHERE lease_owner LIKE $1 AND lease_until > clock_timestamp()"
 
 

@@ -157,7 +157,7 @@ class Stack:
             assert process.poll() is None, f"up ended with {process.returncode}:\n{self.said(offset)}"
             return "CS Archiver is ready: " in self.said(offset)
 
-        until(ready, "the ready line", 180.0, lambda: self.said(offset))
+        until(ready, "the ready line", 300.0, lambda: self.said(offset))
         return time.monotonic() - began
 
     def said(self, offset: int = 0) -> str:
