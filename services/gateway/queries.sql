@@ -541,6 +541,10 @@ SELECT unwritten_bytes($1, NULL)
 -- No pack begins to delete its source between the question who needs a path and the change of it. $1 user.
 SELECT pg_advisory_xact_lock_shared(hashtext('names:' || $1::uuid::text))
 
+-- lock_names --
+-- Nobody else changes what has a name in a user's workspace: who looks and then replaces is the only one. After `lock_quota`, never before. $1 user.
+SELECT pg_advisory_xact_lock(hashtext('names:' || $1::uuid::text))
+
 -- live_work_of --
 -- A user's workspace jobs that have not ended. $1 user.
 SELECT id, kind, folder_name, status, request, result FROM jobs

@@ -158,6 +158,7 @@ class Uploads:
         async with self._store.transaction() as session:
             # The row goes with the name: whoever adds up meanwhile counts the file twice, never not at all.
             await session.run("lock_quota", who.id)
+            await session.run("lock_names", who.id)
             if await session.run("forget_upload", upload) != "DELETE 1":
                 raise conflict("Another upload to this path has taken the place of this one.")
             await refuse(session, who.id, path)  # a job may have begun while the file arrived

@@ -68,6 +68,28 @@ async def test_an_upload_in_place_of_a_known_version(ada: Person) -> None:
     assert (ada.root / "x").read_bytes() == b"somebody else's"
 
 
+async def test_a_move_comes_between_the_look_and_the_replacement(ada: Person, gateway: Gateway) -> None:
+    """Never: whoever changes names is waited for, then looked at. An upload that is to replace nothing replaces nothing."""
+    owner, key = gateway.kernel.owner, f"names:{ada.id}"
+
+    async def waits() -> bool:
+        return bool(
+            await owner.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND objid::bigint = hashtext($1)::bigint & 4294967295", key
+            )
+        )
+
+    async with owner.transaction():
+        await owner.execute("SELECT pg_advisory_xact_lock_shared(hashtext($1))", key)  # as a move holds it
+        params, headers = {"path": "x", "overwrite": "true"}, {"If-None-Match": "*"}
+        upload = asyncio.create_task(ada.ask("PUT", ADDRESS, params=params, headers=headers, content=b"uploaded"))
+        await eventually(waits, bool, "the upload waits for the move")
+        ada.put("x", b"moved")
+
+    problem(await upload, 412, "precondition-failed")
+    assert (ada.root / "x").read_bytes() == b"moved"
+
+
 async def test_the_answer_is_about_what_was_uploaded(ada: Person) -> None:
     """Deleted or replaced the moment it had its name: 201 all the same, with the version that it was."""
 
