@@ -200,14 +200,17 @@ class _Maker:
 
     async def _test(self, parts: list[Path], held: Contents, password: str | None) -> None:
         """An archive is good when it can be unpacked AND holds exactly what the manifest says."""
-        found = await engine.verify(
-            parts[0],
-            held.entries,
-            self.desk.children,
-            lambda seen: self.work.progress("Testing the archive", fraction=seen.percent / 100),
-            password=password,
-            binary=self.desk.tools.sevenzip,
-        )
+        try:
+            found = await engine.verify(
+                parts[0],
+                held.entries,
+                self.desk.children,
+                lambda seen: self.work.progress("Testing the archive", fraction=seen.percent / 100),
+                password=password,
+                binary=self.desk.tools.sevenzip,
+            )
+        except PermanentError as exc:  # of a stranger's archive it is; this one is made again
+            found = [str(exc)]
         if found:
             raise TransientError(f"The archive is not what was packed: {'; '.join(found)}", Operation.COMPRESSION)
         await self.work.info("tested", f"Archive integrity verified: {len(held.entries):,} entries equal to what was packed.")

@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class SevenZip:
         _check(await self._talk(argv, on_progress, password, cwd=str(base), limits=making_rlimits()), what)
 
     async def check(self, archive: Path, password: str | None, on_progress: OnProgress) -> None:
-        """As `test`, for an archive of a person. Raises PermanentError with the code of what is wrong."""
+        """As `test`, for an archive of a person. Raises PermanentError with the code of what is wrong, or TransientError."""
         argv = self._argv("t", *_QUIET, *([] if password else ["-p"]), "--", archive)
         outcome = await self._talk(argv, on_progress, password)
         if outcome.returncode != 0:
@@ -243,12 +244,14 @@ _CUT_SHORT = (b"Unexpected end of", b"Missing volume", b"Can't find volume", b"C
 _NOT_KNOWN = (b"Unsupported Method", b"Unsupported method", b"Unsupported feature")
 
 
-def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentError:
+def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentError | TransientError:
     """Why a person's archive cannot be opened, in words they can act on, with a code for programs."""
     said = outcome.stderr
+    if outcome.returncode in {-signal.SIGKILL, -signal.SIGTERM}:  # by somebody else, such as a kernel out of memory
+        return TransientError(f"Reading {name} failed: 7-Zip was killed by signal {-outcome.returncode}.", Operation.COMPRESSION)
     if any(text in said for text in _WRONG_PASSWORD):
-        sentence = "The password is wrong, or the archive is damaged" if with_password else "It needs a password"
-        return PermanentError(f"{name} cannot be opened: {sentence[0].lower()}{sentence[1:]}.", formats.BAD_PASSWORD)
+        sentence = "the password is wrong, or the archive is damaged" if with_password else "it needs a password"
+        return PermanentError(f"{name} cannot be opened: {sentence}.", formats.BAD_PASSWORD)
     if any(text in said for text in _CUT_SHORT):
         return PermanentError(f"{name} is cut short: its end, or one of its volumes, is missing.", formats.TRUNCATED)
     if any(text in said for text in _NOT_KNOWN):

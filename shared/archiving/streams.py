@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 import zstandard
 
 _BUFFER = 1 << 20
+_PIECE = 1 << 14  # of streams that may be as short as 14 bytes: what is left of it is copied at the end of each
 # What zstd's own command calls 1 to 19, spread over our ten levels: 3 is its default.
 _ZSTD_LEVELS = (1, 1, 2, 3, 4, 5, 7, 9, 13, 19)
 _ZSTD_THREADS = 8  # at level 19 each takes a quarter of a gigabyte
@@ -61,7 +62,7 @@ class _Joined(io.RawIOBase):
         while not self._stream.eof or self._another():
             packed = b""
             if self._stream.needs_input:
-                packed, self._rest = self._rest or self._file.read(_BUFFER), b""
+                packed, self._rest = self._rest or self._file.read(_PIECE), b""
                 if not packed:
                     raise EOFError("the stream is cut short")
             if data := self._stream.decompress(packed, len(buffer)):
@@ -72,7 +73,7 @@ class _Joined(io.RawIOBase):
     def _another(self) -> bool:
         rest = self._stream.unused_data
         while not (rest := rest.lstrip(b"\0")):
-            if not (rest := self._file.read(_BUFFER)):
+            if not (rest := self._file.read(_PIECE)):
                 return False
         self._stream, self._rest = self._fresh(), rest
         return True

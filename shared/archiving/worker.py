@@ -305,15 +305,19 @@ class Pipe:
 
 
 class _Share:
-    """Reads one member's part of the pipe."""
+    """Reads one member's part of the pipe. Raises what 7-Zip says where that ends too early."""
 
-    def __init__(self, pipe: Pipe, size: int) -> None:
+    def __init__(self, archive: Archive, pipe: Pipe, size: int) -> None:
+        self._archive = archive
         self._pipe = pipe
-        self.left = size
+        self._left = size
 
     def __call__(self, most: int) -> memoryview:
-        data = self._pipe.fill(min(most, self.left, _BLOCK))
-        self.left -= len(data)
+        wanted = min(most, self._left, _BLOCK)
+        data = self._pipe.fill(wanted)
+        if len(data) < wanted:
+            raise self._archive.other_content(self._pipe)
+        self._left -= wanted
         return data
 
 
@@ -442,12 +446,12 @@ def _scan_contents(archive: Archive, summary: _Summary) -> None:
             if not has_content(member):
                 summary.add(member)
                 continue
-            share, crc = _Share(pipe, member.size), 0
+            share, crc = _Share(archive, pipe, member.size), 0
             while block := share(_BLOCK):
                 crc = zlib.crc32(block, crc)
                 done += len(block)
                 summary.told(member.path, done, total)
-            if share.left or member.crc32 not in {None, crc}:
+            if member.crc32 not in {None, crc}:
                 raise archive.other_content(pipe)
             summary.add(msgspec.structs.replace(member, crc32=crc))
         if pipe.read(1):
@@ -560,20 +564,16 @@ class _Unpacking:
         return names if few and not any(b"\n" in name for name in names) else []
 
     def _take(self, member: Member, wanted: bool, pipe: Pipe) -> None:
-        share = _Share(pipe, member.size if has_content(member) else 0)
+        share = _Share(self._archive, pipe, member.size if has_content(member) else 0)
         if not wanted:
             while share(_BLOCK):
                 pass
         elif member.kind == "link" and member.link is None:
             if member.size > _LONGEST_LINK:
                 raise self._refusal(f"{printable(member.path)} is a link with a target of {member.size:,} bytes", formats.UNSAFE)
-            text = bytes(share(_LONGEST_LINK))
-            if not share.left:
-                self._put_link(msgspec.structs.replace(member, link=text))
+            self._put_link(msgspec.structs.replace(member, link=bytes(share(_LONGEST_LINK))))
         else:
             self._put(member, share)
-        if share.left:
-            raise self._archive.other_content(pipe)
 
     def _put_link(self, member: Member) -> None:
         if wrong := link_problem(member):

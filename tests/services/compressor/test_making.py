@@ -248,6 +248,32 @@ async def test_a_damaged_archive_of_an_earlier_attempt_is_made_again(
     assert len(await lines(kernel, job, "archive_damaged")) == 1
 
 
+@pytest.mark.parametrize("form", ["zip", "7z"])
+async def test_an_archive_that_is_damaged_while_it_is_made(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Found by the test, it is made again; the folder goes only for a good one."""
+    room.folder()
+    real, times = faults.point, 0
+
+    def damaged(name: str) -> None:
+        nonlocal times
+        real(name)
+        if name == "workspace.created" and times == 0:
+            times += 1
+            (made,) = room.tools.bench.work.glob("*/*/archive.*")
+            content = made.read_bytes()
+            third = len(content) // 3
+            made.write_bytes(content[:third] + bytes(third) + content[2 * third :])
+
+    monkeypatch.setattr(faults, "point", damaged)
+    job = await room.job(pack(format=form), keep_source=False)
+    async with room.lanes():
+        row = await state_is(kernel, job, "completed")
+
+    assert (row["retry_count"], room.files()) == (1, [f"Scans.{form}"])
+
+
 # Sources that change --------------------------------------------------------------------------------------------------------------------
 
 

@@ -1,19 +1,20 @@
 """What the engine makes it can open again, and every failure says what it is and leaves nothing."""
 
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from shared.archiving import engine
 from shared.archiving.contents import CREATED, chosen
-from shared.archiving.engine import CreateSpec, check_spec
+from shared.archiving.engine import CreateSpec, ExtractSpec, check_spec
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import find_binary
 from shared.archiving.worker import _halves
 from shared.children import Children
-from shared.errors import PermanentError
+from shared.errors import PermanentError, TransientError
 from tests.shared.archiving.trees import PASSWORD, everything, make, members, nothing, picture, unpack
 
 WITH_PASSWORD = (Format.ZIP, Format.SEVENZIP)
@@ -103,6 +104,26 @@ async def test_damage_in_either_run_is_damage(large: Path, tmp_path: Path, clip:
         await unpack(damaged, tmp_path / "back")
 
     assert caught.value.code == "damaged"
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("command", ["x", "l", "t"])
+async def test_a_reader_that_is_killed_says_nothing_about_the_archive(tmp_path: Path, command: str) -> None:
+    """By a kernel out of memory, say: another try may be luckier, so it is no damage. Nothing is left."""
+    everything(tmp_path)
+    made, _ = await make(tmp_path, [b"tree"], tmp_path / "out", Format.ZIP)
+    dying = tmp_path / "7zz"
+    dying.write_text(f'#!/bin/sh\n[ "$1" = {command} ] && kill -9 $$\nexec {find_binary(None)} "$@"\n')
+    dying.chmod(0o755)
+    ask: dict[str, Callable[[], Awaitable[object]]] = {
+        "x": lambda: engine.extract(made[0], tmp_path / "back", ExtractSpec(), Children(), nothing, binary=dying),
+        "l": lambda: engine.inspect(made[0], None, Limits(), Children(), binary=dying),
+        "t": lambda: engine.check(made[0], Children(), nothing, binary=dying),
+    }
+
+    with pytest.raises(TransientError, match="killed by signal 9"):
+        await ask[command]()
+
     assert not (tmp_path / "back").exists()
 
 
