@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -76,7 +76,7 @@ class Uploads:
                 return Arrived(row["id"], received, part.total)
             if not part.asks:
                 if part.start == 0:
-                    received = await asyncio.to_thread(_cut, handle)
+                    received = await _to_its_end(_cut, handle)
                 if part.start != received:
                     raise _not_there(received)
                 received = await self._write(handle, row["id"], part, stream)
@@ -199,6 +199,17 @@ class Uploads:
         return len(stale) + len(orphans)
 
 
+async def _to_its_end(change: Callable[..., int], *args: int) -> int:
+    """Change an open file in a thread that has ended when this has, cancelled or not: closed meanwhile, the handle could be another's."""
+    running = asyncio.create_task(asyncio.to_thread(change, *args))
+    try:
+        return await asyncio.shield(running)
+    finally:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
+
+
 def _not_there(received: int) -> ProblemError:
     return ProblemError(409, "wrong-offset", f"Go on at byte {received}.", {"Upload-Offset": str(received)})
 
@@ -226,7 +237,7 @@ async def _append(handle: int, at: int, waiting: bytearray) -> int:
         return done
 
     try:
-        return at + await asyncio.to_thread(write)
+        return at + await _to_its_end(write)
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
             os.ftruncate(handle, at)

@@ -4,6 +4,8 @@ import asyncio
 import os
 import resource
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -88,6 +90,20 @@ async def test_a_move_comes_between_the_look_and_the_replacement(ada: Person, ga
 
     problem(await upload, 412, "precondition-failed")
     assert (ada.root / "x").read_bytes() == b"moved"
+
+
+async def test_a_handle_is_not_let_go_while_it_is_written_to(tmp_path: Path) -> None:
+    """A request that is cancelled in the midst of a write ends after it: its handle's number could be another file's by then."""
+    handle = os.open(tmp_path / "slow", os.O_WRONLY | os.O_CREAT | os.O_DSYNC)
+    try:
+        writing = asyncio.create_task(uploads._append(handle, 0, bytearray(32 << 20)))
+        await eventually(lambda: asyncio.to_thread(lambda: os.fstat(handle).st_size), bool, "the write has begun")
+        writing.cancel()
+        with suppress(asyncio.CancelledError):  # a quick disk may have been faster
+            await writing
+        assert os.fstat(handle).st_size == 32 << 20
+    finally:
+        os.close(handle)
 
 
 async def test_the_answer_is_about_what_was_uploaded(ada: Person) -> None:
