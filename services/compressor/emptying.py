@@ -46,7 +46,9 @@ async def empty(work: Work, tools: Tools) -> None:
 
 
 def _completed(kept: int) -> str:
-    return f"Completed; kept {kept} files that were changed or added after packing" if kept else "Completed"
+    return (
+        f"Completed; kept {kept} files that were changed or added after packing, or were open for writing" if kept else "Completed"
+    )
 
 
 async def _empty(work: Work, root: Path, path: str, packed: bytes) -> list[Kept]:

@@ -81,7 +81,8 @@ def _completed(kept: int) -> str:
     if not kept:
         return "Completed"
     return (
-        f"Completed; kept {kept} files that were changed or added after the copy: move them into a new folder and archive that one"
+        f"Completed; kept {kept} files that were changed or added after the copy, or were open for writing:"
+        " move them into a new folder and archive that one"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import IO, BinaryIO, Self
+from typing import IO, BinaryIO, Self, cast
 
 from shared import handles
 from shared.archiving import streams
@@ -57,13 +57,29 @@ class _Header(tarfile.TarInfo):
             raise DamagedTar(str(exc)) from exc
 
 
+class _Ending:
+    """Tells the end of a stream once. The module's own way over content that is said to be exabytes would go on asking for hours."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._ended = False
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        if not data and self._ended:
+            raise EOFError("the archive is cut short")
+        self._ended = not data
+        return data
+
+
 def members(stream: BinaryIO) -> Iterator[tuple[Member, IO[bytes] | None]]:
     """Every entry of a tar stream with its content, to be read before the next; then the stream is read to its end.
 
     Raises EOFError when it is cut short, DamagedTar, tarfile.TarError and what the stream raises when it is damaged.
     """
+    file = cast("BinaryIO", _Ending(stream))  # the module calls nothing but read
     with tarfile.open(
-        fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
+        fileobj=file, mode="r|", bufsize=_BUFFER, tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
     ) as archive:
         while (header := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it would keep every one of a million headers

@@ -100,6 +100,8 @@ def _answer(request: Request) -> Answer:
         return scan(request) if isinstance(request, Scan) else extract(request)
     except EOFError as exc:
         raise PermanentError(f"{shown} is cut short: its end is missing.", formats.TRUNCATED) from exc
+    except RecursionError as exc:
+        raise PermanentError(f"{shown} is damaged: headers of headers of headers, without end.", formats.DAMAGED) from exc
     except MemoryError as exc:
         raise PermanentError(f"{shown} needs more memory to be unpacked than is allowed.", formats.TOO_BIG) from exc
     except OSError as exc:

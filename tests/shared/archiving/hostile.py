@@ -139,6 +139,22 @@ def named_tar(path: Path, name: str) -> Path:
     return path
 
 
+def vast_tar(path: Path, size: int) -> Path:
+    """A tar of one file that says to have `size` bytes, and has none."""
+    header = tarfile.TarInfo("vast")
+    header.size = size
+    path.write_bytes(header.tobuf(tarfile.GNU_FORMAT))
+    return path
+
+
+def nested_tar(path: Path, depth: int) -> Path:
+    """A tar of long names that say what is called by a long name, and so on."""
+    header = tarfile.TarInfo("long")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 5
+    path.write_bytes((header.tobuf(tarfile.GNU_FORMAT) + b"name".ljust(512, b"\0")) * depth)
+    return path
+
+
 def greedy_xz(path: Path) -> Path:
     """An xz file that says to need a dictionary of 4 GiB."""
     data = bytearray(lzma.compress(b"x" * 100_000))

@@ -218,6 +218,27 @@ async def test_names_of_megabytes_are_not_read(tmp_path: Path) -> None:
     assert caught.value.code == formats.TOO_BIG
 
 
+async def test_an_exabyte_that_is_not_there_is_not_looked_for(tmp_path: Path) -> None:
+    """512 bytes that say to be a file of 2^60: its end is missing, also where the file is not wanted."""
+    place = tmp_path / "place"
+    place.mkdir()
+    archive = hostile.vast_tar(tmp_path / "vast.tar", 1 << 60)
+
+    with pytest.raises(PermanentError) as caught:
+        await engine.inspect(archive, None, Limits(), Children())
+    assert caught.value.code == formats.TRUNCATED
+    await refused(archive, place, formats.TOO_BIG)
+    await refused(archive, place, formats.TRUNCATED, entries=[b"other"])
+
+
+async def test_headers_of_headers_are_damage(tmp_path: Path) -> None:
+    """Thousands of them, where Python's reader calls itself for each."""
+    place = tmp_path / "place"
+    place.mkdir()
+
+    assert "without end" in await refused(hostile.nested_tar(tmp_path / "nested.tar", 3_000), place, formats.DAMAGED)
+
+
 async def test_an_archive_in_an_archive_stays_one(tmp_path: Path) -> None:
     """Nothing is unpacked that lies inside: a bomb in a bomb is a file."""
     inner = hostile.overlapping(tmp_path / "inner.zip", 2_000, 5_000_000)
