@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from shared import handles
-from shared.archiving.formats import UNSAFE
+from shared.archiving.formats import TOO_BIG, UNSAFE
 from shared.errors import PermanentError
 from shared.manifest import printable
 
@@ -47,7 +47,8 @@ def following(first: bytes) -> Iterator[bytes]:
 def opened(stack: ExitStack, folder: int, first: bytes) -> list[tuple[bytes, int]]:
     """Open an archive in the open directory `folder` with its volumes, links never followed; names and handles.
 
-    Raises PermanentError "unsafe-archive" where a volume is no plain file, OSError where the archive itself cannot be opened.
+    Raises PermanentError "unsafe-archive" where a volume is no plain file, "too-big" where there are too many, OSError where the archive
+    itself cannot be opened.
     """
     found = [(first, stack.enter_context(handles.file(folder, first)))]
     for name in following(first):
@@ -56,6 +57,9 @@ def opened(stack: ExitStack, folder: int, first: bytes) -> list[tuple[bytes, int
         except FileNotFoundError:
             break
         except (OSError, PermanentError) as exc:
+            if isinstance(exc, OSError) and exc.errno == errno.EMFILE:
+                sentence = f"The archive is not read: more than {len(found):,} volumes cannot be open at once here."
+                raise PermanentError(sentence, TOO_BIG) from exc
             if isinstance(exc, OSError) and exc.errno != errno.ELOOP:
                 raise
             raise PermanentError(f"{printable(name)}, which belongs to the archive, is no plain file.", UNSAFE) from exc

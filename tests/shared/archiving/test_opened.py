@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -243,3 +244,22 @@ def test_where_volumes_are_looked_for(first: bytes, more: list[bytes]) -> None:
 def test_more_than_a_hundred_old_volumes_of_a_rar() -> None:
     names = list(volumes.following(b"a.rar"))
     assert (names[99], names[100], names[-1]) == (b"a.r99", b"a.s00", b"a.z99")
+
+
+def test_more_volumes_than_can_be_open_at_once(tmp_path: Path) -> None:
+    """Files that cost nothing, one more than this process may open: refused, not tried again and again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(map(int, os.listdir("/proc/self/fd"))) + 20  # noqa: PTH208 - names are all that is wanted
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1, most + 2):
+        (folder / f"x.zip.{number:03}").touch()
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        with ExitStack() as stack, pytest.raises(PermanentError, match="volumes cannot be open at once") as caught:
+            volumes.opened(stack, stack.enter_context(handles.root(folder)), b"x.zip.001")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert caught.value.code == formats.TOO_BIG
