@@ -77,7 +77,7 @@ class Checks:
         return None
 
     def _check_size(self) -> None:
-        if not any(problem.code == TOO_BIG for problem in self.problems) and (wrong := self.excess(0)):
+        if (wrong := self.excess(0)) and not any(problem.code == TOO_BIG for problem in self.problems):
             self._say(TOO_BIG, wrong)
 
     def _place(self, member: Member) -> None:
@@ -132,9 +132,9 @@ def _path_problem(path: bytes) -> str | None:
     parts = path.split(b"/")
     if b".." in parts:
         return "its path leads upwards"
-    if any(part in {b"", b"."} for part in parts) or b"\0" in path:
+    if b"" in parts or b"." in parts or b"\0" in path:
         return "its path has an empty part"
-    if len(path) > _PATH_LIMIT or any(len(part) > _NAME_LIMIT for part in parts):
+    if len(path) > _PATH_LIMIT or max(map(len, parts)) > _NAME_LIMIT:
         return f"its path is longer than {_PATH_LIMIT} bytes, or a name in it than {_NAME_LIMIT}"
     return None
 

@@ -15,6 +15,7 @@ import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -318,10 +319,17 @@ class ProgressParser:
 _MODE_LENGTH = len(b"-rwxr-xr-x")
 
 
-def _kind(flags: bytes, mode: bytes, folder: bool) -> str:
+@lru_cache(1024)
+def _attributes(text: bytes) -> tuple[str, int | None]:
+    """Kind and permissions of `A -rw-r--r--`; few differ in one archive."""
+    flags, _, mode = text.rpartition(b" ")
+    if len(mode) != _MODE_LENGTH:
+        flags, mode = flags + mode, b""
+    return _kind(flags, mode), _permissions(mode)
+
+
+def _kind(flags: bytes, mode: bytes) -> str:
     """The mode's first letter says it; archives from Windows have no mode, some programs leave its type empty (`0`)."""
-    if folder:
-        return "d"
     if mode and not mode.startswith(b"0"):
         return mode[:1].decode("ascii", "replace")
     return "d" if flags.startswith(b"D") else "-"
@@ -332,6 +340,22 @@ def _permissions(mode: bytes) -> int | None:
     if not mode:
         return None
     return sum(1 << (8 - index) for index, letter in enumerate(mode[1:]) if letter not in b"-ST")
+
+
+@lru_cache(1024)
+def _minute(text: bytes) -> int:
+    """`2026-11-21 08:29` in seconds since 1970. Raises ValueError."""
+    day, _, clock = text.partition(b" ")
+    hours, minutes = map(int, clock.split(b":"))
+    return (date.fromisoformat(day.decode("ascii")).toordinal() - _DAYS_TO_1970) * 86_400 + hours * 3_600 + minutes * 60
+
+
+def _time(text: bytes) -> int | None:
+    """`2026-11-21 08:29:41.9451094` in 100 ns since 1970; fewer digits, or none, may follow the seconds."""
+    try:
+        return (_minute(text[:16]) + int(text[17:19])) * _TICKS + int(text[20:27].ljust(7, b"0"))
+    except ValueError:
+        return None
 
 
 class ListingParser:
@@ -360,7 +384,6 @@ class ListingParser:
     def __init__(self) -> None:
         self._rest = b""
         self._fields: dict[bytes, bytes] = {}
-        self._days: dict[bytes, int] = {}
 
     def feed(self, chunk: bytes) -> Iterator[Listed]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -377,36 +400,22 @@ class ListingParser:
 
     def _entry(self) -> Listed:
         fields, self._fields = self._fields, {}
-        flags, _, mode = fields.get(b"Attributes", b"").rpartition(b" ")
-        if len(mode) != _MODE_LENGTH:
-            flags, mode = flags + mode, b""
+        kind, mode = _attributes(fields.get(b"Attributes", b""))
+        crc, packed = fields.get(b"CRC"), fields.get(b"Packed Size")
         return Listed(
             path=fields.get(b"Path", b""),
-            kind=_kind(flags, mode, fields.get(b"Folder") == b"+"),
+            kind="d" if fields.get(b"Folder") == b"+" else kind,
             size=int(fields.get(b"Size") or 0),
-            crc32=int(fields.get(b"CRC") or b"0", 16),
-            mtime=self._time(fields.get(b"Modified", b"")),
-            has_crc=bool(fields.get(b"CRC")),
-            mode=_permissions(mode),
-            packed=int(fields[b"Packed Size"]) if fields.get(b"Packed Size") else None,
+            crc32=int(crc, 16) if crc else 0,
+            mtime=_time(fields.get(b"Modified", b"")),
+            has_crc=bool(crc),
+            mode=mode,
+            packed=int(packed) if packed else None,
             encrypted=fields.get(b"Encrypted") == b"+",
             link=fields.get(b"Symbolic Link") or None,
             hardlink=fields.get(b"Hard Link") or None,
             from_dos=fields.get(b"Host OS") == b"FAT",
         )
-
-    def _time(self, text: bytes) -> int | None:
-        """`2026-11-21 08:29:41.9451094` in 100 ns since 1970."""
-        day, _, clock = text.partition(b" ")
-        try:
-            if day not in self._days:
-                self._days[day] = date.fromisoformat(day.decode("ascii")).toordinal() - _DAYS_TO_1970
-            whole, _, fraction = clock.partition(b".")
-            hours, minutes, seconds = map(int, whole.split(b":"))
-            ticks = int(fraction.ljust(7, b"0")[:7])
-        except ValueError:
-            return None
-        return (self._days[day] * 86_400 + hours * 3_600 + minutes * 60 + seconds) * _TICKS + ticks
 
 
 _KIND = {"file": "-", "directory": "d", "link": "l"}
