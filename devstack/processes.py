@@ -103,9 +103,10 @@ async def run(command: list[str], *, account: Account | None = None, environment
     except TimeoutError:
         raise ArchiverError(f"{command[0]} did not end within {timeout_s:.0f} s.") from None
     finally:  # also when cancelled: nothing may go on writing where the next moment somebody else works or clears up
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        if process.returncode is None:  # else its number may be another's by now
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     words = output.decode(errors="replace").strip()
     if process.returncode != 0:
         raise ArchiverError(f"{Path(command[0]).name} failed ({describe_exit(process.returncode or 0)}): {words[-1000:]}")
