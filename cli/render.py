@@ -113,7 +113,8 @@ def _outcome(job: Job) -> str:
 def _source(job: Job) -> str:
     """What became of the folder; nothing where none was to be deleted."""
     if job.kept_count:
-        return f"{job.kept_count} source entries changed or came later and were kept: `cs-archiver job {job.job_id[:8]}`."
+        kept = f"{job.kept_count} source entries changed, came later or were open for writing, and were kept"
+        return f"{kept}: `cs-archiver job {job.job_id[:8]}`."
     if job.kind == "archive":
         return "The source was kept." if job.keep_source else "The source is empty but for its marker."
     return "" if job.keep_source else "The folder was deleted."

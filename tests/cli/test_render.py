@@ -20,7 +20,7 @@ from cli.render import ending
         (Job(job_id="a" * 36, folder_name="Scans", status="cancelled"), "Cancelled: Scans. The source folder was not touched."),
         (
             Job(job_id="a" * 36, folder_name="Cut", kind="pack", status="completed", kept_count=2),
-            "Cut is packed. 2 source entries changed or came later and were kept: `cs-archiver job aaaaaaaa`.",
+            "Cut is packed. 2 source entries changed, came later or were open for writing, and were kept: `cs-archiver job aaaaaaaa`.",
         ),
         (Job(job_id="a" * 36, folder_name="Cut", kind="pack", status="completed"), "Cut is packed. The folder was deleted."),
         (
