@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -248,25 +249,34 @@ async def test_a_damaged_archive_of_an_earlier_attempt_is_made_again(
     assert len(await lines(kernel, job, "archive_damaged")) == 1
 
 
+def once_created(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do this when the first archive has been written and not yet been tested."""
+    real, done = faults.point, False
+
+    def reached(name: str) -> None:
+        nonlocal done
+        real(name)
+        if name == "workspace.created" and not done:
+            done = True
+            act()
+
+    monkeypatch.setattr(faults, "point", reached)
+
+
 @pytest.mark.parametrize("form", ["zip", "7z"])
 async def test_an_archive_that_is_damaged_while_it_is_made(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """Found by the test, it is made again; the folder goes only for a good one."""
     room.folder()
-    real, times = faults.point, 0
 
-    def damaged(name: str) -> None:
-        nonlocal times
-        real(name)
-        if name == "workspace.created" and times == 0:
-            times += 1
-            (made,) = room.tools.bench.work.glob("*/*/archive.*")
-            content = made.read_bytes()
-            third = len(content) // 3
-            made.write_bytes(content[:third] + bytes(third) + content[2 * third :])
+    def damage() -> None:
+        (made,) = room.tools.bench.work.glob("*/*/archive.*")
+        content = made.read_bytes()
+        third = len(content) // 3
+        made.write_bytes(content[:third] + bytes(third) + content[2 * third :])
 
-    monkeypatch.setattr(faults, "point", damaged)
+    once_created(monkeypatch, damage)
     job = await room.job(pack(format=form), keep_source=False)
     async with room.lanes():
         row = await state_is(kernel, job, "completed")
@@ -280,16 +290,7 @@ async def test_an_archive_that_is_damaged_while_it_is_made(
 async def test_a_source_that_changes_while_it_is_packed(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is published of a folder that is not what the manifest says; packed again when it is quiet, it holds the new content."""
     folder = room.folder()
-    real, times = faults.point, 0
-
-    def written(name: str) -> None:
-        nonlocal times
-        real(name)
-        if name == "workspace.created" and times == 0:
-            times += 1
-            (folder / "a.txt").write_text("changed")
-
-    monkeypatch.setattr(faults, "point", written)
+    once_created(monkeypatch, lambda: (folder / "a.txt").write_text("changed"))
     job = await room.job(pack(), keep_source=False)
     async with room.lanes():
         row = await state_is(kernel, job, "completed")
