@@ -1,0 +1,2 @@
+-- Record the staging that holds each archive.
+SELECT 1;

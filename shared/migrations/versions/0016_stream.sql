@@ -1,0 +1,2 @@
+-- Let the event stream be rebuilt while the services run.
+SELECT 1;
