@@ -140,8 +140,9 @@ async def _start(
     bus = await Bus.connect(settings.nats_url, role, settings.nats_password, settings.nats_user)
     runtime = Runtime(role, settings, db, bus, instance)
     # The gateway says by itself what is missing; the others have nothing to do before the tables are there.
-    work = body(runtime) if role is Role.GATEWAY else _once_migrated(db, lambda: body(runtime))
-    coroutines: list[Any] = [work, _once_migrated(db, lambda: relay(db, bus)), _sign_of_life(runtime)]
+    work = body(runtime) if role is Role.GATEWAY else _once_migrated(db, lambda: _with_saved_settings(runtime, body))
+    settings_kept = _once_migrated(db, lambda: runtime.tuned.keep(db, bus))
+    coroutines: list[Any] = [work, settings_kept, _once_migrated(db, lambda: relay(db, bus)), _sign_of_life(runtime)]
     if settings.health_port:
         coroutines.append(_serve_health(runtime, settings.health_port))
     return runtime, [asyncio.create_task(coroutine) for coroutine in coroutines]
@@ -158,6 +159,12 @@ async def _once_migrated(db: Database, work: Callable[[], Awaitable[None]]) -> N
                 logger.warning("not_migrated", message="The database has no tables yet; waiting for `python -m shared.migrate`.")
         await asyncio.sleep(0.5)
     await work()
+
+
+async def _with_saved_settings(runtime: Runtime[S], body: Body[S]) -> None:
+    """Start working only with what admins have saved: the environment's limits must not count for a first moment."""
+    await runtime.tuned.loaded.wait()
+    await body(runtime)
 
 
 async def _sign_of_life(runtime: Runtime[S]) -> None:

@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import MISSING, fields
 from typing import Any, Literal, NamedTuple, TypeVar
 
-import asyncpg
-
 from shared import log
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database
@@ -21,6 +19,7 @@ logger = log.get(__name__)
 T = TypeVar("T")
 
 _REFRESH_SECONDS = 60.0
+_AGAIN_SECONDS = 1.0  # after a read that failed
 _GIB = 1 << 30
 _MOST_BYTES = 1 << 60
 PACK_FORMATS = ("zip", "7z")
@@ -152,11 +151,12 @@ copy and is never removed. `workspace_quota`: what each user's workspace may hol
 
 
 class Tuned:
-    """The values an admin set, as this process knows them. Empty until the first `load`."""
+    """The values an admin set, as this process knows them. Empty until `loaded` is set."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
         self._listeners: list[Callable[[], None]] = []
+        self.loaded = asyncio.Event()
 
     def get(self, name: str, default: T) -> T:
         """What counts now; `default` is the process's own setting. Raises KeyError for a name that nobody can set."""
@@ -182,16 +182,20 @@ class Tuned:
             logger.info("settings_changed", message="Settings were changed while running.", values=values)
             for listener in self._listeners:
                 listener()
+        self.loaded.set()
 
     async def keep(self, db: Database, bus: Bus) -> None:
-        """Stay up to date until cancelled."""
+        """Stay up to date until cancelled. The tables must exist."""
         wake = asyncio.Event()
         await bus.on_nudge(wake.set)
         while True:
             wake.clear()
-            # Before the first migration there is no table.
-            with suppress(*CONNECTION_ERRORS, asyncpg.UndefinedTableError):
+            try:
                 await self.load(db)
+                pause = _REFRESH_SECONDS
+            except CONNECTION_ERRORS as exc:
+                logger.warning("settings_unread", message="Saved settings could not be read; trying again.", error=repr(exc))
+                pause = _AGAIN_SECONDS
             with suppress(TimeoutError):
-                async with asyncio.timeout(_REFRESH_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                async with asyncio.timeout(pause):  # wait_for could swallow a stop that comes with the wake-up
                     await wake.wait()

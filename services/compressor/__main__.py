@@ -103,8 +103,8 @@ def _follow_settings(runtime: Runtime[CompressorSettings], parts: Parts, cleaner
     def tune() -> None:
         free = tuned.get("min_free_disk", int(settings.min_free_space_gb * (1 << 30)))
         parts.ledger.tune(free, tuned.get("space_check_seconds", settings.space_check_seconds))
-        cleaner.retention_days = tuned.get("failed_retention_days", settings.failed_retention_days)
-        expiry.days = tuned.get("pack_retention_days", 0)
+        cleaner.keep_for(tuned.get("failed_retention_days", settings.failed_retention_days))
+        expiry.keep_for(tuned.get("pack_retention_days", 0))
         parts.workspace.room.quota = tuned.get("workspace_quota", _QUOTA)
 
     tuned.on_change(tune)

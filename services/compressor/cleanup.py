@@ -41,6 +41,12 @@ class Cleaner:
         self._sweeping: asyncio.Task[None] | None = None
         self._next_sweep = 0.0
 
+    def keep_for(self, days: float) -> None:
+        """Keep what failed jobs left for `days`; what is older goes with the next round, not a minute later."""
+        if days != self.retention_days:
+            self.retention_days = days
+            self._next_sweep = 0.0
+
     def stop(self) -> None:
         """End running removals soon; what they leave is removed later."""
         self._stopping.set()

@@ -30,6 +30,12 @@ class Expiry:
         self._stopping = threading.Event()
         self._next = 0.0
 
+    def keep_for(self, days: float) -> None:
+        """Keep finished packs for `days`; older ones go with the next round, not a minute later."""
+        if days != self.days:
+            self.days = days
+            self._next = 0.0
+
     def stop(self) -> None:
         self._stopping.set()
 

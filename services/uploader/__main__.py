@@ -25,12 +25,13 @@ from shared.questions import (
     SizeChecked,
 )
 from shared.runtime import Runtime, run_service
+from shared.runtime_settings import Tuned
 from shared.settings import UploaderSettings
 
 logger = log.get(__name__)
 
 
-def build(settings: UploaderSettings, db: Database) -> handlers.Tools:
+def build(settings: UploaderSettings, db: Database, tuned: Tuned) -> handlers.Tools:
     """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet."""
     adapter = globus.Globus(globus.connection(settings))
     route = Route(settings.globus_source_endpoint, settings.globus_destination_endpoint, settings.upload_task_timeout_hours)
@@ -47,7 +48,7 @@ def build(settings: UploaderSettings, db: Database) -> handlers.Tools:
             poll_interval_s=settings.upload_task_poll_interval_seconds, hard_fault_s=settings.hard_fault_minutes * 60
         ),
         policy=RecheckPolicy(settings.remote_recheck),
-        most_archives=settings.max_compression_retries,
+        most_archives=lambda: tuned.get("max_compression_retries", settings.max_compression_retries),
     )
 
 
@@ -127,7 +128,7 @@ async def _probe(tools: handlers.Tools) -> None:
 
 
 async def run(runtime: Runtime[UploaderSettings]) -> None:
-    tools = build(runtime.settings, runtime.db)
+    tools = build(runtime.settings, runtime.db, runtime.tuned)
     answers = Answers(runtime.db, tools)
     worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD)
     await runtime.bus.serve("destination", answers.destination)

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ class Tools(msgspec.Struct, frozen=True):
     destination_base: str
     limits: WatchLimits
     policy: RecheckPolicy
-    most_archives: int = 3
-    """How often an archive that was lost or damaged on staging is made again (MAX_COMPRESSION_RETRIES)."""
+    most_archives: Callable[[], int] = lambda: 3
+    """How often an archive that was lost or damaged on staging is made again; asked each time, because an admin may change it."""
 
     def destination(self, path: str) -> paths.Destination:
         """Both names of a job's destination path (`/level1/level2/folder.tar.7z`) on the collection."""
@@ -153,7 +153,7 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
             raise PermanentError(f"{reason} Seen: {detail}")
         case decide.BackToQueued(reason):
             made = await work.patiently(lambda: work.db.value("archives_made", work.id))
-            if made > case.tools.most_archives:
+            if made > case.tools.most_archives():
                 text = f"It was made {made} times: look at the disk below {case.tools.archives}, then retry."
                 raise PermanentError(f"The local archive is missing or damaged. {text}")
             await work.advance(Status.QUEUED, "Waiting to be archived again", keep_lease=False, reason=reason, delay_s=1.0)

@@ -159,7 +159,7 @@ async def test_without_a_second_reading_the_job_says_so(kernel: Kernel, station:
 
 async def test_staging_that_keeps_losing_archives_ends(kernel: Kernel, station: Station) -> None:
     """Made again as often as compression is retried, then failed with the disk named; a manual retry counts anew."""
-    station.change(most_archives=2)
+    station.change(most_archives=lambda: 2)
     job = await station.job()
     for attempt in (2, 3):
         await kernel.archive(job, attempt, archive_path=str(station.archives / "gone.tar.7z"))
