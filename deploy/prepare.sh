@@ -21,6 +21,8 @@ if [ ! -e .env ]; then
       echo "CS_ARCHIVER_UID=10001"
       echo "CS_ARCHIVER_GID=10001"
       echo "GATEWAY_PORT=8000"
+      echo "# The address from which your HTTPS proxy reaches the gateway's container (docs/operations.md, Behind a proxy)."
+      echo "FORWARDED_ALLOW_IPS="
       echo "# The first password of admin; empty: changeme, to be changed at once."
       echo "ADMIN_INITIAL_PASSWORD="
       echo "# Made by deploy/prepare.sh."

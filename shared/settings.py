@@ -7,6 +7,7 @@ nobody fixes one value per start. The table in docs/settings.md is checked again
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -150,6 +151,22 @@ class Source:
     qnap_base_path: Path = _setting(_path, "The folder that holds level 1 (mounted NAS).", Path("/mnt/qnap/CitySpace Tech Team"))
 
 
+TRUST_NOBODY = "none"
+
+
+def _proxies(value: str) -> tuple[str, ...]:
+    """Addresses and networks, separated by commas. An open list such as `*` would let every client choose its address."""
+    if value.strip().lower() == TRUST_NOBODY:
+        return ()
+    parts = tuple(part.strip() for part in value.split(","))
+    try:
+        return tuple(str(ip_network(part) if "/" in part else ip_address(part)) for part in parts)
+    except ValueError as exc:
+        raise ValueError(
+            f"must be {TRUST_NOBODY}, or addresses and networks separated by commas, such as 127.0.0.1,172.18.0.0/16 ({exc})"
+        ) from exc
+
+
 def _image_size(value: str) -> str:
     parts = value.split(":")
     if (
@@ -237,6 +254,12 @@ class GatewaySettings(Storage, Source, Common):
 
     gateway_host: str = _setting(_text, "Address to listen on.", "127.0.0.1")
     gateway_port: int = _setting(Whole(0, 65535), "Port to listen on.", 8000)
+    forwarded_allow_ips: tuple[str, ...] = _setting(
+        _proxies,
+        "Proxies that may say who the client is (X-Forwarded-For) and that it uses HTTPS (X-Forwarded-Proto): addresses and"
+        " networks separated by commas; none: nobody may.",
+        ("127.0.0.1", "::1"),
+    )
     request_head_seconds: float = _setting(Number(0.1, 3600), "How long the head of a request may take to arrive, seconds.", 15.0)
     jwt_secret_key: str = _setting(_text, "Signs access tokens; at least 32 characters.", secret=True)
     jwt_algorithm: str = _setting(_one_of("HS256", "HS384", "HS512"), "How tokens are signed.", "HS256")

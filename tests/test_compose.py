@@ -23,7 +23,7 @@ from devstack.up import SHAPES
 from shared import nats_config
 from shared.lifecycle import Role
 from shared.nats_permissions import USERS
-from shared.settings import load
+from shared.settings import GatewaySettings, load
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.yaml").read_text())
@@ -93,6 +93,13 @@ def test_each_service_gets_its_settings(role: Role) -> None:
     assert settings.nats_password == f"1e5{role}"
     others = {f"db-{other}" for other in Role if other is not role} | {f"1e5{user}" for user in USERS if user != role}
     assert not [value for value in given.values() if any(other in value for other in others)]
+
+
+def test_trusted_proxies_reach_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What .env names is what the gateway trusts; without it, proxies in the gateway's own container only."""
+    assert load(GatewaySettings, _given("gateway")).forwarded_allow_ips == ("127.0.0.1", "::1")
+    monkeypatch.setitem(ENV, "FORWARDED_ALLOW_IPS", "172.18.0.1")
+    assert load(GatewaySettings, _given("gateway")).forwarded_allow_ips == ("172.18.0.1",)
 
 
 def test_the_secrets_of_globus_and_logins_go_to_one_service_each() -> None:

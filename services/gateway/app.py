@@ -219,7 +219,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     await runtime.bus.on_nudge(wake.set)
     figures = Figures(parts.store, parts.hub, parts.security)
     gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, figures))
-    async with _http(gate, sock, runtime.settings.request_head_seconds) as serving, asyncio.TaskGroup() as group:
+    async with _http(gate, sock, runtime.settings) as serving, asyncio.TaskGroup() as group:
         runtime.at_work.set()
         group.create_task(_until_ended(serving))
         group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
@@ -232,7 +232,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _http(gate: Asgi, sock: socket.socket, head_seconds: float) -> AsyncIterator["asyncio.Task[None]"]:
+async def _http(gate: Asgi, sock: socket.socket, settings: GatewaySettings) -> AsyncIterator["asyncio.Task[None]"]:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines show the token of a WebSocket's address
     config = uvicorn.Config(
         gate,
@@ -240,7 +240,8 @@ async def _http(gate: Asgi, sock: socket.socket, head_seconds: float) -> AsyncIt
         access_log=False,
         lifespan="off",
         server_header=False,
-        http=timed(head_seconds),
+        http=timed(settings.request_head_seconds),
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws_max_size=_BODY_BYTES,
         ws=Wire,
         ws_per_message_deflate=False,  # small messages to many: compressing each once per client costs more than it saves

@@ -149,7 +149,7 @@ class Gate:
 
 
 def address_of(scope: Any) -> str:
-    """Where a request comes from; behind a proxy of this machine (or of FORWARDED_ALLOW_IPS) what that says."""
+    """Return the client's address. A proxy named in FORWARDED_ALLOW_IPS is asked for it; nobody else is believed."""
     return str((scope.get("client") or ("",))[0])
 
 

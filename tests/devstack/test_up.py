@@ -34,12 +34,13 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
         (Role.SCANNER, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
         (Role.COMPRESSOR, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
         (Role.UPLOADER, {"GLOBUS_CLIENT_SECRET", "STORAGE_BASE_PATH"}),
-        (Role.GATEWAY, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH", "JWT_SECRET_KEY"}),
+        (Role.GATEWAY, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH", "JWT_SECRET_KEY", "FORWARDED_ALLOW_IPS"}),
     ],
 )
 def test_a_service_sees_only_its_own_settings(role: Role, sees: set[str]) -> None:
     """Nobody inherits another's secret."""
-    common = dict.fromkeys(["QNAP_BASE_PATH", "STORAGE_BASE_PATH", "GLOBUS_CLIENT_SECRET", "JWT_SECRET_KEY", "AWS_SECRET"], "x")
+    names = ["QNAP_BASE_PATH", "STORAGE_BASE_PATH", "GLOBUS_CLIENT_SECRET", "JWT_SECRET_KEY", "FORWARDED_ALLOW_IPS", "AWS_SECRET"]
+    common = dict.fromkeys(names, "x")
 
     assert set(up.service_environment(role, common, {"DATABASE_URL": "y"})) == sees | {"DATABASE_URL"}
 

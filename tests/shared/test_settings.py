@@ -78,11 +78,12 @@ WRONG = {
     "GATEWAY_PORT": "http",
     "MIN_FREE_SPACE_GB": "inf",
     "COMPRESSION_SIZE_ESTIMATE_RATIO": "0",
+    "FORWARDED_ALLOW_IPS": "*",
 }
 
 
 def test_every_wrong_value_is_named_at_once_and_no_secret_is_shown() -> None:
-    """Eighteen mistakes, one message; what is not secret is quoted, so that the mistake can be seen."""
+    """Nineteen mistakes, one message; what is not secret is quoted, so that the mistake can be seen."""
     message = refused(GatewaySettings, WRONG)
 
     assert [name for name in WRONG if name not in message] == []
@@ -126,6 +127,26 @@ def test_values_are_typed() -> None:
     assert compressor.compress_limit == 2
     for word, value in (("true", True), ("ON", True), ("1", True), ("no", False), ("False", False)):
         assert load(GatewaySettings, ALL | {"GLOBUS_EMULATED": word}).globus_emulated is value
+
+
+@pytest.mark.parametrize(
+    ("text", "trusted"),
+    [
+        ("none", ()),
+        ("10.0.0.1", ("10.0.0.1",)),
+        ("10.0.0.1, 172.18.0.0/16,::1", ("10.0.0.1", "172.18.0.0/16", "::1")),
+    ],
+)
+def test_trusted_proxies_are_addresses(text: str, trusted: tuple[str, ...]) -> None:
+    """Addresses and networks; without the setting, proxies of this machine."""
+    assert load(GatewaySettings, ALL | {"FORWARDED_ALLOW_IPS": text}).forwarded_allow_ips == trusted
+    assert load(GatewaySettings, ALL).forwarded_allow_ips == ("127.0.0.1", "::1")
+
+
+@pytest.mark.parametrize("text", ["*", "proxy.example", "10.0.0.1/8", "10.0.0.1,", "none,10.0.0.1"])
+def test_unclear_proxies_are_refused(text: str) -> None:
+    """A name or a star would trust more than somebody meant."""
+    assert "FORWARDED_ALLOW_IPS" in refused(GatewaySettings, ALL | {"FORWARDED_ALLOW_IPS": text})
 
 
 def test_retry_limits_follow_the_settings() -> None:
