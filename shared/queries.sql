@@ -35,12 +35,22 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND (le
 RETURNING id
 
 -- claim --
--- Take the next job: interrupted ones keep their age, so they come first. $1 kinds, $2 states, $3 owner, $4 lease
--- seconds, $5 hours smaller jobs may pass one that waits for space (null: no such rule), $6 progress floor, $7 state that is taken over.
+-- Take the next job. Archive jobs belong to the team: priority, then age; interrupted ones keep their age, so they come first. Other
+-- jobs belong to users, who take turns: first who has the fewest at work, then whose last job began longest ago. $1 kinds, $2 states,
+-- $3 owner, $4 lease seconds, $5 hours smaller jobs may pass one that waits for space (null: no such rule), $6 progress floor, $7 state
+-- that is taken over.
 UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
   crash_count = j.crash_count + CASE WHEN j.lease_owner IS NULL THEN 0 ELSE 1 END, progress_percent = $6
 WHERE j.id = (
   SELECT c.id FROM jobs c
+  LEFT JOIN (
+    SELECT u.id,
+      (SELECT count(*) FROM jobs w WHERE w.kind = ANY($1::text[]) AND w.created_by_id = u.id AND w.lease_until >= clock_timestamp()
+         AND w.status NOT IN ('completed', 'failed', 'cancelled')) AS at_work,
+      (SELECT max(w.started_at) FROM jobs w WHERE w.kind <> 'archive' AND w.created_by_id = u.id) AS last_turn
+    FROM (SELECT DISTINCT created_by_id AS id FROM jobs
+          WHERE kind = ANY($1::text[]) AND kind <> 'archive' AND status = ANY($2::text[])
+            AND status NOT IN ('completed', 'failed', 'cancelled')) AS u) AS t ON t.id = c.created_by_id AND c.kind <> 'archive'
   WHERE c.kind = ANY($1::text[]) AND c.status = ANY($2::text[]) AND NOT c.paused AND c.not_before <= clock_timestamp()
     AND (c.cancel_requested_by IS NULL OR c.status = $7)
     AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
@@ -49,11 +59,12 @@ WHERE j.id = (
       SELECT FROM jobs h
       WHERE h.kind = ANY($1::text[]) AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
         AND (h.priority, -h.seq) > (c.priority, -c.seq)
+        AND (c.kind = 'archive' OR h.created_by_id = c.created_by_id)
         AND h.missing_bytes IS NOT NULL              -- lacks space now: whoever waits for something else blocks nobody
         AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => $5 * 3600))
-  ORDER BY (c.status = $7) DESC, c.priority DESC, c.seq
+  ORDER BY (c.status = $7) DESC, c.priority DESC, t.at_work NULLS FIRST, t.last_turn NULLS FIRST, c.seq
   LIMIT 1
-  FOR UPDATE SKIP LOCKED)
+  FOR UPDATE OF c SKIP LOCKED)
 RETURNING j.*
 
 -- next_due --
