@@ -233,7 +233,8 @@ class Worker:
             await self._retry(work, decision)
         elif work.status in self.lane.working and self._takes_over and not await self._may_fail(work):
             # It can't fail any more and must not stop: an alarm, and again later.
-            await work.log("ERROR", "deletion_stuck", decision.reason)
+            if work.job["wait_reason"] != decision.reason:
+                await work.log("ERROR", "deletion_stuck", decision.reason)
             await self._release(work, self.rules.retries.delay_s, decision.reason, None)
         else:
             await work.advance(Status.FAILED, "Failed", keep_lease=False, error=decision.reason, error_code=decision.code)
@@ -244,7 +245,7 @@ class Worker:
             decision = msgspec.structs.replace(decision, delay_s=min(decision.delay_s, self.rules.poll_seconds))
         if decision.spends is not None:
             metrics.RETRIES.labels(decision.spends).inc()
-        if decision.spends is not None or work.job["wait_reason"] != decision.reason:
+        if decision.spends is not None or _is_news(work.job, decision):
             await work.warn("retry" if decision.spends else "waiting", decision.reason, delay_s=decision.delay_s)
         if work.status == self.lane.ready or self._takes_over:
             await self._release(work, decision.delay_s, decision.reason, decision.spends, decision.missing_bytes)
@@ -311,6 +312,13 @@ class Worker:
                 if await self.db.row("renew_cleanup", job_id, self.lane.role, self.instance, lease) is None:
                     task.cancel()
                     return
+
+
+def _is_news(job: Any, decision: retry.Retry) -> bool:
+    """Whether the job waits for something else than before. The amount of space that is lacking may change with every look."""
+    if decision.missing_bytes is not None and job["missing_bytes"] is not None:
+        return False
+    return bool(job["wait_reason"] != decision.reason)
 
 
 def _is_connection(error: Exception) -> bool:

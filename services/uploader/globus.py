@@ -42,8 +42,11 @@ from services.uploader.model import (
     TransferRequest,
 )
 from services.uploader.paths import base_parts, destination_key, split
+from shared import log
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.settings import UploaderSettings
+
+logger = log.get(__name__)
 
 AUTH_URL = "https://auth.globus.org/"
 TRANSFER_URL = "https://transfer.api.globus.org/"
@@ -163,7 +166,8 @@ def _auth_family(error: AuthAPIError, doing: str) -> ArchiverError:
 
 def _api_family(error: GlobusAPIError, doing: str, client_id: str, secret: str) -> ArchiverError:
     status, code = error.http_status, error.code or ""
-    said = f"HTTP {status} {code}: {_clean(error.message or error.http_reason or '', secret)} (request {error.request_id})."
+    # Without the id of the request: two refusals of one kind must read the same, or a waiting job logs each of them.
+    said = f"HTTP {status} {code}: {_clean(error.message or error.http_reason or '', secret)}."
     text = f"Globus refused ({doing}): {said}"
     who = f"{client_id}@clients.auth.globus.org"
     consent = error.info.consent_required
@@ -306,6 +310,8 @@ class Globus:
             try:
                 return work(self._ready())
             except GlobusAPIError as error:
+                request = {"http_status": error.http_status, "code": error.code, "request_id": error.request_id}
+                logger.info("globus_refused", message=f"Globus refused while {doing}.", **request)
                 # Without its cause: the SDK hangs the whole answer to it, which a traceback in a log would then show.
                 raise self._family(error, doing) from None
             except _FORESEEN as error:

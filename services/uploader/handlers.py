@@ -313,7 +313,7 @@ async def _watch(case: Case, stored: Stored, operation: str, total: int) -> deci
             work.progress(operation, decide.sent_bytes(task, total), total)
             if (task.faults or 0) > faults_seen:
                 faults_seen = task.faults or 0
-                await _log_events(case, task_id)
+                await _log_events(case, stored)
         match decision:
             case decide.Succeeded() | decide.FailedAttempt():
                 if task is not None:
@@ -341,12 +341,20 @@ async def _say(work: Work, before: str, text: str) -> str:
     return text
 
 
-async def _log_events(case: Case, task_id: str) -> None:
-    """Faults and events are recorded for people; they decide nothing (their format is not promised)."""
+async def _log_events(case: Case, stored: Stored) -> None:
+    """Log each error event of a task once, also across attempts. Events are for people; they decide nothing."""
+    work = case.work
+    assert stored.view.task is not None, "only submissions with a task are watched"
+    task_id = stored.view.task.task_id
     with contextlib.suppress(ArchiverError):
-        for event in reversed(await case.tools.globus.events(task_id, 5)):
-            if event.is_error:
-                await case.work.warn("globus_event", f"{event.code}: {event.description}", details=event.details, time=event.time)
+        events = [event for event in reversed(await case.tools.globus.events(task_id, 5)) if event.is_error]
+        logged = await work.patiently(lambda: work.db.rows("logged_events", work.id, task_id))
+        said = {(row["code"], row["time"]) for row in logged}
+        for event in events:
+            if (event.code, event.time) not in said:
+                said.add((event.code, event.time))
+                facts = {"task_id": task_id, "code": event.code, "time": event.time, "details": event.details}
+                await work.warn("globus_event", f"{event.code}: {event.description}", **facts)
 
 
 async def _until_ended(case: Case, stored: Stored) -> None:

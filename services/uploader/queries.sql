@@ -53,6 +53,11 @@ UPDATE globus_tasks SET algorithm_refused = true WHERE submission_id = $1
 -- What a task did was not accepted. $1 id, $2 why.
 UPDATE globus_tasks SET rejected = $2 WHERE submission_id = $1
 
+-- logged_events --
+-- Events of a task that are in the job's log already. $1 job, $2 task id.
+SELECT data ->> 'code' AS code, data ->> 'time' AS time FROM job_logs
+WHERE job_id = $1 AND action = 'globus_event' AND data ->> 'task_id' = $2
+
 -- record_evidence --
 -- One verification of the archive in hand. $1 job, $2 attempt, $3 kind, $4 archive attempt, $5 its digest, $6 the sidecar's, $7 evidence.
 INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)

@@ -349,6 +349,8 @@ async def test_too_many_tasks_wait_without_a_budget(emulator: Emulator, globus: 
 
     assert isinstance(error, Waiting)
     assert error.retry_after_s == 60
+    # The same words each time, or a waiting job would log every answer.
+    assert str(error) == str(await fails(globus, lambda g: g.submit_transfer(request)))
 
 
 @pytest.mark.parametrize("way", ["reject", "fail", "fault"])

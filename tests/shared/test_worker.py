@@ -151,6 +151,28 @@ async def test_waiting_keeps_the_job_queued_with_its_reason(kernel: Kernel) -> N
     assert await kernel.states(job) == ["queued"]
 
 
+async def test_a_wait_is_logged_when_its_reason_changes(kernel: Kernel) -> None:
+    """The log gets one line per reason, however often the job looks and however the lacking bytes change."""
+    job = await kernel.job()
+    looks = 0
+
+    async def handle(work: Work) -> None:
+        nonlocal looks
+        looks += 1
+        if looks <= 4:
+            raise Waiting(f"waiting for disk space: {looks} bytes", retry_after_s=0.02, missing_bytes=looks)
+        raise Waiting("waiting for the destination", retry_after_s=0.02)
+
+    async def looked() -> int:
+        return looks
+
+    async with lane(kernel, handle):
+        await eventually(looked, lambda n: n >= 9, "the handler to be asked nine times")
+
+    rows = await kernel.owner.fetch("SELECT message FROM job_logs WHERE job_id = $1 AND action = 'waiting' ORDER BY id", job)
+    assert [row["message"] for row in rows] == ["waiting for disk space: 1 bytes", "waiting for the destination"]
+
+
 async def test_a_delay_that_ends_during_a_round_is_not_missed(kernel: Kernel) -> None:
     """Whenever a short delay ends, the next look is not a whole poll away."""
     await kernel.job()

@@ -141,6 +141,8 @@ async def test_no_clear_answer_means_waiting(kernel: Kernel, station: Station) -
     async with station.lane():
         row = await waits(kernel, job, "no clear answer")
         assert (row["status"], row["retry_count"], await station.tasks(job)) == ("compressed", 0, [])
+        await eventually(lambda: kernel.row(job), lambda now: now["attempt"] > row["attempt"] + 2, "it to look again")
+        assert len(await lines(kernel, job, "waiting")) == 1
         station.emulator.control.set_faults()
         await kernel.force(job, not_before=EXPIRED["lease_until"])
         await state_is(kernel, job, "verified")
@@ -220,6 +222,20 @@ async def test_a_hard_fault_is_cancelled_and_the_try_costs(kernel: Kernel, stati
     assert (first["status"], second["status"]) == ("FAILED", "SUCCEEDED")
     assert first["ended_at"] <= second["created_at"]
     assert "PERMISSION_DENIED" in (await lines(kernel, job, "task_cancelled"))[0]
+
+
+async def test_each_event_of_globus_is_logged_once(kernel: Kernel, station: Station) -> None:
+    """A task that goes on faulting adds an event per fault; looking again repeats none of them."""
+    station.emulator.control.set_faults(fault("task", "faulting", code="CONNECTION_BROKEN", type="TRANSFER", times=1))
+    job = await station.job()
+    query = "SELECT data ->> 'time' AS time, data ->> 'code' AS code FROM job_logs WHERE job_id = $1 AND action = 'globus_event'"
+    async with station.lane():
+        await eventually(lambda: kernel.owner.fetch(query, job), lambda rows: len(rows) >= 4, "four events")
+        station.emulator.control.set_faults()
+        await state_is(kernel, job, "verified")
+
+    seen = [(row["time"], row["code"]) for row in await kernel.owner.fetch(query, job)]
+    assert len(seen) == len(set(seen))
 
 
 async def test_an_inactive_task_is_cancelled(kernel: Kernel, station: Station) -> None:
