@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from typing import Any
 
 import asyncpg
 from alembic import context
@@ -9,11 +10,15 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.migrations.guard import fix_names
+
 
 def _migrate(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=None)
     with context.begin_transaction():
         context.run_migrations()
+        driver: Any = connection.connection.dbapi_connection
+        driver.run_async(fix_names)
 
 
 async def _run() -> None:

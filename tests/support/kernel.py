@@ -18,6 +18,7 @@ from shared import migrate
 from shared.bus import Bus
 from shared.db import Database
 from shared.lifecycle import Role
+from shared.migrations.guard import fix_names
 from tests.support.engines import NatsEngine, PostgresEngine
 
 PASSWORDS = {role: f"pw-{role}" for role in Role}
@@ -144,6 +145,7 @@ async def kernel(pg: PostgresEngine, nats: NatsEngine) -> AsyncIterator[Kernel]:
     await nats.close()  # clients of earlier tests may listen, and answer, where this test's services do
     await nats.reset()
     made = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
+    await fix_names(made.owner)  # a copy of a database has not its rights
     yield made
     await made.close()
     await pg.drop_database(dsn)
