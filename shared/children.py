@@ -23,8 +23,9 @@ STDERR_CAP = 64 * 1024
 GRACE_S = 10.0
 _CHUNK = 65536
 
-# argv: our pid, resource limits as "number=bytes,...", the program and its arguments. A parent that died before prctl is noticed by
-# getppid. SIGPIPE is ignored by Python and would stay ignored in the program.
+# argv: our pid, resource limits as "number=value,...", the program and its arguments. A parent that died before prctl is noticed by
+# getppid. A smaller limit that we ourselves are under counts: only root may raise one. SIGPIPE is ignored by Python and would stay
+# ignored in the program.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -34,7 +35,8 @@ if sys.argv[2]:
     import resource
     for pair in sys.argv[2].split(","):
         which, value = map(int, pair.split("="))
-        resource.setrlimit(which, (value, value))
+        outside = resource.getrlimit(which)
+        resource.setrlimit(which, tuple(value if limit == resource.RLIM_INFINITY else min(value, limit) for limit in outside))
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 os.execv(sys.argv[3], sys.argv[3:])
 """
@@ -97,8 +99,9 @@ class Children:
     ) -> Outcome:
         """Run a program to its end and hand every piece of its stdout to `on_stdout`.
 
-        argv[0] is an absolute path. `limits`: `resource.RLIMIT_*` -> value (soft and hard). When the task is cancelled or
-        `on_stdout` raises, the group gets SIGTERM, after `grace_s` seconds SIGKILL, and has ended before the exception goes on.
+        argv[0] is an absolute path. `limits`: `resource.RLIMIT_*` -> value (soft and hard); a smaller limit of this process counts.
+        When the task is cancelled or `on_stdout` raises, the group gets SIGTERM, after `grace_s` seconds SIGKILL, and has ended
+        before the exception goes on.
         Raises ConfigurationError when the program is missing.
         """
         if not os.access(argv[0], os.X_OK):

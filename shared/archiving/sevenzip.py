@@ -213,8 +213,10 @@ def _passes(source: Path) -> Iterator[list[str]]:  # noqa: ARG001 - adaptive com
 
 
 def packing_bytes() -> int:
-    """Memory that packing may plan with: a quarter of the machine's, 2 GiB at most."""
-    return min(_PACKING_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+    """Memory that packing may plan with: a quarter of the machine's, half of what this process is limited to, 2 GiB at most."""
+    limits = [resource.getrlimit(which)[0] for which in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    allowed = [limit // 2 for limit in limits if limit != resource.RLIM_INFINITY]
+    return min(_PACKING_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4, *allowed)
 
 
 def making_rlimits() -> dict[int, int]:

@@ -77,7 +77,8 @@ def main() -> None:
     """Do what stdin asks for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is temporary goes, too
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of 999 volumes each is open
+    with suppress(ValueError, OSError):  # a hard limit above what the kernel grants by now: the soft one stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of 999 volumes each is open
     request = REQUEST.decode(sys.stdin.buffer.read())
     try:
         say(_answer(request))

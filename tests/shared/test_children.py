@@ -77,6 +77,32 @@ async def test_limits_hold_in_the_program() -> None:
     assert said == b"77\n100\n"
 
 
+UNDER_A_LIMIT = """
+import asyncio, ctypes, resource, sys
+from shared.children import Children
+ctypes.CDLL(None).prctl(24, 24)  # PR_CAPBSET_DROP, CAP_SYS_RESOURCE: a program that root starts could raise limits else
+which = getattr(resource, sys.argv[1])
+resource.setrlimit(which, (int(sys.argv[2]), int(sys.argv[3])))
+show = f"import resource; print(*resource.getrlimit({which}))"
+said = bytearray()
+ended = asyncio.run(Children().run([sys.executable, "-c", show], on_stdout=said.extend, limits={which: int(sys.argv[4])}))
+print(ended.returncode, bytes(said), ended.stderr)
+"""
+
+
+@pytest.mark.parametrize("which", ["RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_CORE"])
+@pytest.mark.parametrize(("soft", "hard", "expected"), [(1, 1, (1, 1)), (1, 3, (1, 2)), (2, 2, (2, 2)), (3, 3, (2, 2))])
+async def test_the_smaller_limit_counts(which: str, soft: int, hard: int, expected: tuple[int, int]) -> None:
+    """A limit set from outside below ours stays, soft and hard, and breaks nothing; ours is 2 of these units."""
+    unit = {"RLIMIT_AS": 1 << 30, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_CPU": 100, "RLIMIT_NOFILE": 64, "RLIMIT_CORE": 1 << 20}[which]
+    said = bytearray()
+    arguments = [which, str(soft * unit), str(hard * unit), str(2 * unit)]
+    outcome = await Children().run([sys.executable, "-c", UNDER_A_LIMIT, *arguments], on_stdout=said.extend)
+
+    assert outcome == Outcome(0, b"")
+    assert said.decode() == f"0 {' '.join(str(value * unit) for value in expected).encode() + bytes([10])!r} b''\n"
+
+
 async def test_a_missing_program_is_a_configuration_error() -> None:
     """Before anything is started."""
     with pytest.raises(ConfigurationError, match="/nowhere/7zz is missing"):
