@@ -11,28 +11,35 @@ SELECT count(*) FROM jobs
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND lease_until >= clock_timestamp()
 
 -- cancel_unleased --
--- Serve a cancel request on a job nobody works on. $1 kinds, $2 states this role may cancel from.
+-- Serve a cancel request on a job nobody works on. $1 kinds, $2 states this role may cancel from, $3 this job only (null: all).
 UPDATE jobs SET status = 'cancelled', current_operation = 'Cancelled'
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND cancel_requested_by IS NOT NULL
-  AND (lease_until IS NULL OR lease_until < clock_timestamp())
+  AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND ($3::uuid IS NULL OR id = $3)
 RETURNING id
 
 -- fail_crashed --
--- Give up on jobs whose workers crashed too often without progress. $1 kinds, $2 states, $3 crashes allowed.
+-- Give up on jobs whose workers crashed too often without progress. $1 kinds, $2 states, $3 crashes allowed, $4 this job
+-- only (null: all).
 UPDATE jobs SET status = 'failed', current_operation = 'Failed', crash_count = crash_count + 1,
   error_code = NULL, error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
-  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $3
+  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $3 AND ($4::uuid IS NULL OR id = $4)
 RETURNING id
 
 -- reclaim --
 -- Jobs whose worker is silent (a crash) or let go (a stop, a resume): back to where the lane picks up. $1 kinds, $2 working states,
--- $3 back.
+-- $3 back, $4 this job only (null: all).
 UPDATE jobs SET status = $3, lease_owner = NULL, lease_until = NULL,
   crash_count = crash_count + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END,
   wait_reason = CASE WHEN lease_owner IS NULL THEN 'taken up again' ELSE format('%s stopped answering', lease_owner) END
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
+  AND ($4::uuid IS NULL OR id = $4)
 RETURNING id
+
+-- unheld --
+-- Jobs nobody works on. $1 kinds, $2 states.
+SELECT id FROM jobs
+WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND (lease_until IS NULL OR lease_until < clock_timestamp())
 
 -- claim --
 -- Take the next job. Archive jobs belong to the team: priority, then age; interrupted ones keep their age, so they come first. Other

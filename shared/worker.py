@@ -10,12 +10,14 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from shared import log, metrics, retry
 from shared.bus import Bus
 from shared.db import CONNECTION_ERRORS, Database, is_database_away
 from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused, from_os_error
+from shared.isolation import Isolation
 from shared.lifecycle import PROGRESS_FLOOR, Kind, Lane, Role, Status, may
 from shared.work import RENEW_AT, Work
 
@@ -55,6 +57,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._left_out = Isolation(f"job of the lane {lane.name}")
 
     @property
     def rules(self) -> Rules:
@@ -110,16 +113,30 @@ class Worker:
 
     async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
         if not self._takes_over:
-            ended = await self.db.rows("cancel_unleased", self._kinds, self._states)
-            if ended + await self.db.rows("fail_crashed", self._kinds, self._states, self.rules.max_crashes):
+            ended = await self._serve_unheld("cancel_unleased", self._kinds, self._states)
+            if ended + await self._serve_unheld("fail_crashed", self._kinds, self._states, self.rules.max_crashes):
                 await self.bus.nudge_cleaners()
-            await self.db.rows("reclaim", self._kinds, list(self.lane.working), self.lane.back)
+            await self._serve_unheld("reclaim", self._kinds, list(self.lane.working), self.lane.back)
         if each_round is not None:
-            await each_round()
+            with self._left_out.isolated("chores of a round"):
+                await each_round()
         if cleanup is not None:
             await self._start_cleanup(cleanup)
         while len(self.running) < self.rules.limit and (job := await self._claim()) is not None:
             self._start(job, handle)
+
+    async def _serve_unheld(self, name: str, kinds: list[str], states: list[str], *more: Any) -> int:
+        """Change all the jobs that a statement finds; return how many. One that the database refuses keeps no other from it."""
+        try:
+            return len(await self.db.rows(name, kinds, states, *more, None))
+        except asyncpg.PostgresError as exc:
+            if is_database_away(exc):
+                raise
+        done = 0
+        for row in self._left_out.due(await self.db.rows("unheld", kinds, states), lambda row: (name, row["id"])):
+            with self._left_out.isolated((name, row["id"])):
+                done += len(await self.db.rows(name, kinds, states, *more, row["id"]))
+        return done
 
     async def _claim(self) -> Any | None:
         states = self._states if self._takes_over else [self.lane.ready]
@@ -152,8 +169,11 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _attend(self, work: Work, handle: Handle) -> None:
-        await self._warn_of_crashes(work)
-        task = asyncio.ensure_future(handle(work))
+        async def begin() -> None:
+            await self._warn_of_crashes(work)
+            await handle(work)
+
+        task = asyncio.ensure_future(begin())
         work.attach(task)
         keeper = asyncio.create_task(work.keep())
         error: Exception | None = None
@@ -182,8 +202,10 @@ class Worker:
         crashes = work.job["crash_count"]
         if self._takes_over and crashes >= self.rules.max_crashes:
             text = f"Its worker crashed {crashes} times in a row; it is tried again. See the service's log."
-            with suppress(*CONNECTION_ERRORS):
+            try:
                 await self.db.value("log", work.id, "ERROR", "crashing", text, None)
+            except Exception as exc:  # noqa: BLE001 - a warning that cannot be written must not stop the work
+                logger.warning("warning_lost", job_id=str(work.id), error=repr(exc), message=text)
 
     async def _settle(self, work: Work, error: Exception | None) -> None:
         """Decide what follows from how the work ended."""
@@ -308,10 +330,12 @@ class Worker:
         lease = self.rules.lease_seconds
         while True:
             await asyncio.sleep(lease * RENEW_AT)
-            with suppress(*CONNECTION_ERRORS):
+            try:
                 if await self.db.row("renew_cleanup", job_id, self.lane.role, self.instance, lease) is None:
                     task.cancel()
                     return
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the next renewal may succeed
+                logger.warning("renewal_failed", job_id=str(job_id), error=repr(exc), message="A clean-up was not renewed.")
 
 
 def _is_news(job: Any, decision: retry.Retry) -> bool:

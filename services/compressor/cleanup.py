@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from shared import log
 from shared.archiving import volumes
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, Fenced
+from shared.isolation import Isolation
 from shared.lifecycle import Kind, Status
 
 logger = log.get(__name__)
@@ -40,6 +41,7 @@ class Cleaner:
         self._stopping = threading.Event()
         self._sweeping: asyncio.Task[None] | None = None
         self._next_sweep = 0.0
+        self._rows = Isolation("leftover")
 
     def keep_for(self, days: float) -> None:
         """Keep what failed jobs left for `days`; what is older goes with the next round, not a minute later."""
@@ -125,32 +127,45 @@ class Cleaner:
         def outlived(status: str, days: float) -> bool:
             return status != Status.FAILED or days > self.retention_days
 
-        await asyncio.to_thread(volumes.remove_dead_links)
-        await self._sweep_idle()
+        def always(_status: str, _days: float) -> bool:
+            return True
+
+        sweeps: dict[str, Callable[[], Awaitable[None]]] = {
+            "links of archive volumes": lambda: asyncio.to_thread(volumes.remove_dead_links),
+            "waiting jobs": self._sweep_idle,
+            str(self._places.temp): lambda: self._sweep_ended(self._places.temp, always),
+            str(self._places.archives): lambda: self._sweep_ended(self._places.archives, outlived),
+            str(self._places.failed): lambda: self._sweep_ended(self._places.failed, outlived),
+        }
         if self._bench is not None:
-            await self._sweep_idle_work(self._bench.work)
-            await self._sweep_ended(self._bench.work, lambda _status, _days: True)
-        await self._sweep_ended(self._places.temp, lambda _status, _days: True)
-        await self._sweep_ended(self._places.archives, outlived)
-        await self._sweep_ended(self._places.failed, outlived)
+            work = self._bench.work
+            sweeps["waiting workspace jobs"] = lambda: self._sweep_idle_work(work)
+            sweeps[str(work)] = lambda: self._sweep_ended(work, always)
+        for name, sweep in sweeps.items():
+            with self._rows.isolated(name):
+                await sweep()
 
     async def _sweep_idle(self) -> None:
         """A queued job that nobody works on needs nothing of its attempts so far, and holds back space others wait for."""
         jobs = {*staging.jobs_in(self._places.temp), *staging.jobs_in(self._places.archives)}
-        for row in await self._db.rows("idle", list(jobs)) if jobs else []:
-            recorded = [known["attempt"] for known in await self._db.rows("archives_of", row["id"])]
-            removed = await asyncio.to_thread(self._remove_idle, row["id"], row["attempt"], recorded)
-            await self._release(row)
-            if removed:
-                logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted attempt left.")
+        rows = await self._db.rows("idle", list(jobs)) if jobs else []
+        for row in self._rows.due(rows, _job):
+            with self._rows.isolated(_job(row)):
+                recorded = [known["attempt"] for known in await self._db.rows("archives_of", row["id"])]
+                removed = await asyncio.to_thread(self._remove_idle, row["id"], row["attempt"], recorded)
+                await self._release(row)
+                if removed:
+                    logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted attempt left.")
 
     async def _sweep_idle_work(self, work: Path) -> None:
         """The same for workspace jobs; they keep what is finished, and their promise of space."""
         jobs = staging.jobs_in(work)
-        for row in await self._db.rows("idle", jobs) if jobs else []:
-            plan = await self._db.row("publication", row["id"])
-            keep = [] if plan is None else [plan["attempt"]]
-            await asyncio.to_thread(staging.remove_attempts, work, row["id"], row["attempt"], self._go_on, keep)
+        rows = await self._db.rows("idle", jobs) if jobs else []
+        for row in self._rows.due(rows, _job):
+            with self._rows.isolated(_job(row)):
+                plan = await self._db.row("publication", row["id"])
+                keep = [] if plan is None else [plan["attempt"]]
+                await asyncio.to_thread(staging.remove_attempts, work, row["id"], row["attempt"], self._go_on, keep)
 
     def _remove_idle(self, job_id: UUID, attempt: int, recorded: list[int]) -> list[Path]:
         return [
@@ -160,15 +175,19 @@ class Cleaner:
 
     async def _sweep_ended(self, root: Path, is_due: Callable[[str, float], bool]) -> None:
         jobs = staging.jobs_in(root)
-        for row in await self._db.rows("endings", jobs) if jobs else []:
-            if not is_due(row["status"], row["days_ago"]):
-                continue
-            await asyncio.to_thread(self._remove_ended, root, row["id"], row["attempt"])
-            if root == self._places.archives:
-                message = f"Removed the archive of this {row['status']} job from staging."
-                await self._db.value("log", row["id"], "INFO", "delete_archive", message, {"path": str(root / str(row["id"]))})
-                await self._release(row)
-            logger.info("swept", job_id=str(row["id"]), message=f"Removed what was left in {root}.")
+        rows = await self._db.rows("endings", jobs) if jobs else []
+        outlived = [row for row in rows if is_due(row["status"], row["days_ago"])]
+        for row in self._rows.due(outlived, lambda row: (root, row["id"])):
+            with self._rows.isolated((root, row["id"])):
+                await self._sweep_one(root, row)
+
+    async def _sweep_one(self, root: Path, row: Any) -> None:
+        await asyncio.to_thread(self._remove_ended, root, row["id"], row["attempt"])
+        if root == self._places.archives:
+            message = f"Removed the archive of this {row['status']} job from staging."
+            await self._db.value("log", row["id"], "INFO", "delete_archive", message, {"path": str(root / str(row["id"]))})
+            await self._release(row)
+        logger.info("swept", job_id=str(row["id"]), message=f"Removed what was left in {root}.")
 
     async def _release(self, row: Any) -> None:
         async with self._db.transaction() as session:
@@ -179,3 +198,8 @@ class Cleaner:
         staging.remove_attempts(root, job_id, attempt, self._go_on)
         if root == self._places.failed:
             staging.remove(root / str(job_id), self._go_on)  # with its log
+
+
+def _job(row: Any) -> UUID:
+    job_id: UUID = row["id"]
+    return job_id

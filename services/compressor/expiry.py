@@ -12,6 +12,7 @@ from services.compressor.workbench import Workbench
 from shared import handles, log
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, Fenced
+from shared.isolation import Isolation
 
 logger = log.get(__name__)
 
@@ -29,6 +30,7 @@ class Expiry:
         self.days = days
         self._stopping = threading.Event()
         self._next = 0.0
+        self._rows = Isolation("old pack")
 
     def keep_for(self, days: float) -> None:
         """Keep finished packs for `days`; older ones go with the next round, not a minute later."""
@@ -51,14 +53,19 @@ class Expiry:
 
     async def run_now(self) -> None:
         """Remove every pack that outlived its retention and is still exactly what was made."""
-        for row in await self._db.rows("outlived_packs", self.days, _BATCH):
-            removed = await asyncio.to_thread(self._remove, row)
-            what = "Removed" if removed else "Not removed, because it was moved or changed,"
-            message = f"{what} this pack, {self.days:g} days after it was made; its folder was kept."
-            await self._db.value(
-                "log", row["id"], "INFO", "pack_expired", message, {"path": row["archive_path"], "removed": removed}
-            )
-            await self._db.run("expired", row["id"])
+        last: tuple[Any, Any] = (None, None)
+        while rows := await self._db.rows("outlived_packs", self.days, _BATCH, *last):
+            for row in self._rows.due(rows, lambda row: row["id"]):
+                with self._rows.isolated(row["id"]):
+                    await self._expire(row)
+            last = (rows[-1]["completed_at"], rows[-1]["id"])
+
+    async def _expire(self, row: Any) -> None:
+        removed = await asyncio.to_thread(self._remove, row)
+        what = "Removed" if removed else "Not removed, because it was moved or changed,"
+        message = f"{what} this pack, {self.days:g} days after it was made; its folder was kept."
+        await self._db.value("log", row["id"], "INFO", "pack_expired", message, {"path": row["archive_path"], "removed": removed})
+        await self._db.run("expired", row["id"])
 
     def _go_on(self) -> None:
         if self._stopping.is_set():
@@ -67,6 +74,10 @@ class Expiry:
     def _remove(self, row: Any) -> bool:
         path = Path(row["archive_path"])
         name = os.fsencode(path.name)
+        if not path.parent.is_dir():
+            if not self._bench.work.is_dir():
+                raise ArchiverError(f"The workspaces are not there: {self._bench.work} is missing. Mount their file system.")
+            return False  # the whole folder is gone, or its user's workspace
         with handles.root(path.parent) as folder:
             before = handles.lstat(folder, name)
             # What was written after the pack had ended is somebody's own, also where it holds the very same bytes.

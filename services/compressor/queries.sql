@@ -142,14 +142,16 @@ SELECT a.* FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.arch
 
 -- outlived_packs --
 -- Finished packs that kept their source, are older than the retention and still here. only_copy: another pack of this user has the very
--- same bytes and deleted its source: what has the name now may be that one. $1 days, $2 how many.
-SELECT j.id, j.created_by_id, a.archive_path, a.size, a.sha256, extract(epoch FROM j.completed_at)::float8 AS completed,
+-- same bytes and deleted its source: what has the name now may be that one. $1 days, $2 how many, $3 and $4 completed_at and id of the row
+-- after which to go on.
+SELECT j.id, j.completed_at, j.created_by_id, a.archive_path, a.size, a.sha256, extract(epoch FROM j.completed_at)::float8 AS completed,
   EXISTS (SELECT FROM jobs o JOIN archives b ON b.job_id = o.id AND b.attempt = o.archive_attempt
           WHERE o.created_by_id = j.created_by_id AND o.kind = 'pack' AND NOT o.keep_source AND b.sha256 = a.sha256) AS only_copy
 FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
 WHERE j.kind = 'pack' AND j.status = 'completed' AND j.keep_source AND j.expired_at IS NULL
   AND j.completed_at < clock_timestamp() - make_interval(secs => $1 * 86400)
-ORDER BY j.completed_at LIMIT $2
+  AND ($3::timestamptz IS NULL OR (j.completed_at, j.id) > ($3, $4::uuid))
+ORDER BY j.completed_at, j.id LIMIT $2
 
 -- expired --
 -- A pack was removed, or is not what it was any more. $1 job.

@@ -12,10 +12,12 @@ from services.gateway.uploads import Uploads
 from services.gateway.workspaces import Workspaces
 from shared import log
 from shared.errors import ConfigurationError
+from shared.isolation import Isolation
 
 logger = log.get(__name__)
 
 DEFAULT_PASSWORD = "changeme"  # noqa: S105 - seed 001, 7.2; nothing but changing it is possible with it
+_CHORES = Isolation("chore of the gateway")
 _CANCEL_SECONDS = 2.0
 _FORGET_SECONDS = 3600.0
 _FOLD_SECONDS = 60.0
@@ -52,7 +54,7 @@ async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
     """Cancel jobs that were held when somebody asked and are held by nobody now (the scanner lets go and nudges us)."""
     while True:
         wake.clear()
-        with suppress(ProblemError):
+        with _CHORES.isolated("cancels"), suppress(ProblemError):
             for job_id in await store.cancel_let_go():
                 logger.info("cancelled", job_id=str(job_id), message="A job was cancelled after its worker let go of it.")
         with suppress(TimeoutError):
@@ -71,33 +73,30 @@ async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
         except asyncpg.UndefinedTableError:  # not migrated yet
             await asyncio.sleep(0.5)
     for user in users:
-        with suppress(ProblemError):  # the storage is away: they are made when they are needed
+        with _CHORES.isolated(user), suppress(ProblemError):  # the storage is away: they are made when they are needed
             await asyncio.to_thread(workspaces.ensure, user)
 
 
 async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
     """Stale uploads, and what was deleted while a gateway ended."""
     while True:
-        try:
-            await uploads.sweep()
-            await asyncio.to_thread(workspaces.sweep_deleted)
-        except (ProblemError, OSError, asyncpg.UndefinedTableError) as exc:
-            logger.info("not_tidied", message=f"Workspaces are tidied later: {exc}")
+        for name, tidy in (("uploads", uploads.sweep), ("deleted folders", lambda: asyncio.to_thread(workspaces.sweep_deleted))):
+            with _CHORES.isolated(name), suppress(ProblemError, asyncpg.UndefinedTableError):
+                await tidy()
         await asyncio.sleep(_TIDY_SECONDS)
 
 
 async def forget_expired_tokens(store: Store) -> None:
     while True:
-        with suppress(ProblemError):
-            await store.forget_expired_tokens()
-            await store.forget_expired_tickets()
-            await store.forget_login_failures()
+        for forget in (store.forget_expired_tokens, store.forget_expired_tickets, store.forget_login_failures):
+            with _CHORES.isolated(forget.__name__), suppress(ProblemError):
+                await forget()
         await asyncio.sleep(_FORGET_SECONDS)
 
 
 async def fold_totals(store: Store) -> None:
     """Every change of a job adds to its totals; keep them few enough to be summed up on every page."""
     while True:
-        with suppress(ProblemError):
+        with _CHORES.isolated("totals"), suppress(ProblemError):
             await store.fold_totals()
         await asyncio.sleep(_FOLD_SECONDS)

@@ -33,6 +33,7 @@ from services.gateway.store import Store
 from services.gateway.wire import Wire
 from shared import events, log
 from shared.bus import Bus
+from shared.isolation import Isolation
 from shared.lifecycle import TERMINAL, Kind
 
 logger = log.get(__name__)
@@ -206,6 +207,7 @@ class Hub:
         self._wake = asyncio.Event()
         self._recheck = asyncio.Event()
         self._synced_at = float("-inf")
+        self._left_out = Isolation("job in the live view")
 
     async def run(self) -> None:
         """Follow the events until cancelled."""
@@ -358,15 +360,16 @@ class Hub:
             rows += await self._store.some_jobs(list(dirty))
         lines = await self._store.transition_lines(entered) if entered and self.clients else []
         self.seq = max(self.seq, seq)
-        for row in rows:
-            self._take(row)
+        for row in self._left_out.due(rows, lambda row: row["id"]):
+            with self._left_out.isolated(row["id"]):
+                self._take(row)
         for row in lines:
             self._say_line(LogMessage(row["job_id"], row["at"], row["level"], row["message"]))
         ended = {row["id"] for row in rows if row["status"] in TERMINAL}
         for client in self.clients:
             if client.job_id in ended:
                 client.finish()
-        queue = views.queue_update([job for job in self._known.values() if job["kind"] == Kind.ARCHIVE])
+        queue = views.queue_update([job for key, job in self._known.items() if key in self._shown and job["kind"] == Kind.ARCHIVE])
         if queue != self._queue:
             self._queue = queue
             self._broadcast("jobs", _QUEUE, Message(queue))

@@ -26,6 +26,7 @@ from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import Busy, refuse
 from services.gateway.workspaces import Workspaces, disk_refusal, plain_path
+from shared.isolation import Isolation
 from shared.listing import Item, item
 
 STALE_HOURS = 24.0
@@ -63,6 +64,7 @@ class Uploads:
         self._room = room
         self._workspaces = workspaces
         self._busy = busy
+        self._left_out = Isolation("forgotten upload")
 
     async def receive(self, who: Identity, target: Target, part: Sent, stream: AsyncIterator[bytes]) -> Arrived:
         """Take one request's bytes. 409 names the byte to go on at when they do not continue what is there."""
@@ -188,15 +190,18 @@ class Uploads:
         """Forget what nobody went on with for a day, and bytes without a row (their user is gone); returns how many."""
         async with self._store.transaction() as session:
             stale = [row["id"] for row in await session.rows("forget_stale_uploads", STALE_HOURS)]
-        for upload in stale:
-            await asyncio.to_thread(self._workspaces.forget_upload, upload)
+        await self._forget_all(stale)
         there = await asyncio.to_thread(self._workspaces.uploads)  # before the rows are read: a new one has its row first
         async with self._store.transaction() as session:
             known = {row["id"] for row in await session.rows("known_uploads", there)}
         orphans = [upload for upload in there if upload not in known]
-        for upload in orphans:
-            await asyncio.to_thread(self._workspaces.forget_upload, upload)
+        await self._forget_all(orphans)
         return len(stale) + len(orphans)
+
+    async def _forget_all(self, uploads: list[UUID]) -> None:
+        for upload in self._left_out.due(uploads, lambda upload: upload):
+            with self._left_out.isolated(upload):
+                await asyncio.to_thread(self._workspaces.forget_upload, upload)
 
 
 async def _to_its_end(change: Callable[..., int], *args: int) -> int:

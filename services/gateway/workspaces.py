@@ -17,6 +17,7 @@ from shared import handles, listing, places, trees
 from shared.archiving.checks import link_problem
 from shared.archiving.protocol import Member
 from shared.errors import NOT_FOUND, PermanentError
+from shared.isolation import Isolation
 from shared.listing import Item, Page, Wanted
 from shared.trees import Measured
 
@@ -31,6 +32,7 @@ class Workspaces:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._left_out = Isolation("deleted folder")
 
     # Places
 
@@ -175,8 +177,9 @@ class Workspaces:
     def sweep_deleted(self, only: UUID | None = None) -> None:
         """Remove what was taken away: one, or all of it."""
         with _told(), handles.root(self._service_place(_DELETED)) as deleted:
-            for name in [str(only)] if only else os.listdir(deleted):  # noqa: PTH208 - pathlib cannot list a handle
-                with suppress(FileNotFoundError):  # somebody else removes it too
+            names = [str(only)] if only else os.listdir(deleted)  # noqa: PTH208 - pathlib cannot list a handle
+            for name in self._left_out.due(names, str):
+                with self._left_out.isolated(name), suppress(FileNotFoundError):  # somebody else removes it too
                     trees.remove(deleted, os.fsencode(name))
 
     # Uploads

@@ -9,6 +9,7 @@ from services.uploader.submissions import Submissions
 from shared import log
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, Waiting
+from shared.isolation import Isolation
 
 logger = log.get(__name__)
 
@@ -41,6 +42,7 @@ class Sweep:
         self._db = db
         self._submissions = submissions
         self._task: asyncio.Task[None] | None = None
+        self._rows = Isolation("paused transfer")
 
     async def begin(self) -> None:
         """Look once, beside the worker's rounds: a Globus that does not answer must not hold them up."""
@@ -53,7 +55,8 @@ class Sweep:
 
     async def _look(self) -> None:
         try:
-            for row in await self._db.rows("paused_at_globus"):
-                await take_off(self._submissions, row["destination_key"], row["job_id"], 0)
+            for row in self._rows.due(await self._db.rows("paused_at_globus"), lambda row: row["job_id"]):
+                with self._rows.isolated(row["job_id"]):
+                    await take_off(self._submissions, row["destination_key"], row["job_id"], 0)
         except CONNECTION_ERRORS as exc:
             logger.info("sweep_later", error=repr(exc), message="Postgres is away; paused transfers are looked at again.")

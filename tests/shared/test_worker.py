@@ -8,11 +8,12 @@ from uuid import UUID
 
 from shared import events
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.lifecycle import COMPRESS_LANE, Status
+from shared.lifecycle import COMPRESS_LANE, DELETE_LANE, Status
 from shared.outbox import relay
 from shared.retry import Limits
 from shared.work import Work
 from shared.worker import Rules, Worker
+from tests.shared.rows import proven
 from tests.support.kernel import MANIFEST_SHA, MD5, SHA, Kernel, eventually
 
 Handle = Callable[[Work], Awaitable[None]]
@@ -293,3 +294,59 @@ async def test_a_stopping_service_lets_go_at_once(kernel: Kernel) -> None:
     async with lane(kernel, compress, "compressor-2", lease_seconds=600.0):
         row = await status_is(kernel, job, "compressed")
     assert row["crash_count"] == 0
+
+
+async def test_one_refused_job_keeps_no_other_from_its_cancel(kernel: Kernel) -> None:
+    """The database refuses to change one job: another's cancel is served in the same round, and the lane goes on working."""
+    refused, cancelled, next_one = await kernel.job(), await kernel.job(), await kernel.job()
+    await kernel.owner.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE OF status ON jobs FOR EACH ROW"
+        f" WHEN (OLD.id = '{refused}') EXECUTE FUNCTION refuse()"
+    )
+    for job in (refused, cancelled):
+        await kernel.force(job, cancel_requested_by="ada")
+
+    async with lane(kernel, compress):
+        await status_is(kernel, cancelled, "cancelled")
+        await status_is(kernel, next_one, "compressed")
+
+    assert (await kernel.row(refused))["status"] == "queued"
+
+
+async def test_chores_that_fail_do_not_stop_the_lane(kernel: Kernel) -> None:
+    """A defect in what is done once per round: jobs are worked on all the same."""
+    job, db, bus = await kernel.job(), await kernel.db("compressor"), await kernel.bus("compressor")
+    worker = Worker(db, bus, COMPRESS_LANE, rules(), "compressor-1")
+
+    async def chores() -> None:
+        raise ValueError("nobody foresaw this")
+
+    task = asyncio.create_task(worker.run(compress, each_round=chores))
+    try:
+        await status_is(kernel, job, "compressed")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_crash_warning_that_is_refused_costs_no_slot(kernel: Kernel) -> None:
+    """The log refuses the alarm about a deletion whose workers die: the deletion is taken over all the same, and the slot comes back."""
+    job = await proven(kernel, status="deleting_source", crash_count=5)
+    await kernel.owner.execute("REVOKE INSERT ON job_logs FROM cs_scanner")
+    seen = []
+
+    async def handle(work: Work) -> None:
+        seen.append(work.id)
+
+    worker = Worker(await kernel.db("scanner"), await kernel.bus("scanner"), DELETE_LANE, rules(), "scanner-1")
+    task = asyncio.create_task(worker.run(handle))
+    try:
+
+        async def at_work() -> tuple[list[UUID], int]:
+            return seen, len(worker.running)
+
+        await eventually(at_work, lambda now: now == ([job], 0), "the deletion to be taken over and its slot to be free")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
+from services.compressor import staging
 from services.compressor.cleanup import Cleaner
 from tests.services.compressor.station import Station
 from tests.services.lanes import EXPIRED, lines, reserved
@@ -191,3 +194,30 @@ async def test_a_sweep_that_fails_stops_no_lane(kernel: Kernel, station: Station
     await station.cleaner.sweep()
     assert station.cleaner._sweeping is not None
     await station.cleaner._sweeping
+
+
+async def test_one_leftover_that_cannot_be_removed_keeps_no_other(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy on a damaged disk, and a root that cannot be listed: whatever else is left goes in the same sweep."""
+    stuck, other = [await _left(kernel, station, "completed", source_path=f"/nas/One/Two/{name}") for name in ("stuck", "other")]
+    shutil.rmtree(station.places.failed)
+    real = staging.remove
+
+    def remove(path: Path, stop: Any) -> None:
+        if path.is_relative_to(station.places.temp / str(stuck)):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        real(path, stop)
+
+    monkeypatch.setattr(staging, "remove", remove)
+
+    with capture_logs() as logs:
+        await station.cleaner.sweep_now()
+        await station.cleaner.sweep_now()
+
+    assert station.staged() == [f"temp/{stuck}/2/Scans/a"]
+    assert [await reserved(kernel, job) for job in (stuck, other)] == [0, 0]
+    assert [line["row"] for line in logs if line["event"] == "row_left_out"] == [
+        f"({station.places.temp!r}, {stuck!r})",
+        str(station.places.failed),
+    ]

@@ -1,11 +1,14 @@
 """Finished packs go after the retention, and only those that are not the only copy; where work in progress may lie."""
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.compressor import workspace
 from services.compressor.expiry import Expiry
 from services.compressor.workbench import Workbench
 from shared.errors import ConfigurationError
@@ -13,6 +16,7 @@ from shared.places import Root
 from shared.requests import PackRequest
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import lines, state_is
+from tests.shared.rows import past_the_guard
 from tests.support.kernel import Kernel
 
 
@@ -74,3 +78,35 @@ async def test_the_only_copy_never_expires(kernel: Kernel, room: Workroom) -> No
 
     assert made.read_bytes() == content[1]
     assert "Not removed" in (await lines(kernel, jobs[0], "pack_expired"))[0]
+
+
+async def test_a_workspace_that_is_gone_keeps_no_other_pack(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest pack's workspace was removed and the next one cannot be read: the third goes all the same, batch by batch."""
+    monkeypatch.setattr("services.compressor.expiry._BATCH", 1)
+    packs = {}
+    for age, name in enumerate(("Gone", "Damaged", "Old")):
+        room.folder(name)
+        packs[name] = await room.job(PackRequest(root=Root.WORKSPACE, path=name, format="zip", level=1), keep_source=True)
+        async with room.lanes():
+            await state_is(kernel, packs[name], "completed")
+        await kernel.force(packs[name], completed_at=datetime.now(UTC) - timedelta(days=9 - age))
+        os.utime(room.home / f"{name}.zip", (0, 0))
+    gone = str(room.home.parent / "nobody" / "Gone.zip")
+    await past_the_guard(kernel, "UPDATE archives SET archive_path = $2 WHERE job_id = $1", packs["Gone"], gone)
+    damaged, real = room.home / "Damaged.zip", workspace.is_intact
+
+    def read(parts: list[Path], *facts: Any) -> bool:
+        if parts == [damaged]:
+            raise OSError(errno.EIO, "Input/output error", str(damaged))
+        return real(parts, *facts)
+
+    monkeypatch.setattr(workspace, "is_intact", read)
+    expiry = Expiry(await kernel.db("compressor"), room.tools.bench, days=5)
+
+    await expiry.run_now()
+
+    assert {path.name for path in room.home.glob("*.zip")} == {"Gone.zip", "Damaged.zip"}
+    assert "Not removed" in (await lines(kernel, packs["Gone"], "pack_expired"))[0]
+    assert await lines(kernel, packs["Damaged"], "pack_expired") == []

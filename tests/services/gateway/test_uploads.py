@@ -400,3 +400,22 @@ async def test_what_nobody_finishes_is_forgotten(gateway: Gateway, ada: Person, 
     assert not there & {str(rows["old"]), orphan.name}
     assert [row["path"] for row in (await ada.ask("GET", "/api/files/uploads")).json()] == ["new"]
     assert await mine.sweep() == 0
+
+
+async def test_one_upload_that_cannot_be_forgotten_keeps_no_other(gateway: Gateway) -> None:
+    """A folder in the place of an orphan's bytes: every other orphan goes in the same sweep."""
+    store, workspaces = Store(await gateway.kernel.db("gateway")), Workspaces(gateway.storage / "workspaces")
+    room = Room(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
+    arriving = gateway.storage / "workspaces/.uploads"
+    arriving.mkdir(exist_ok=True)
+    orphans = [arriving / f"00000000-0000-4000-8000-00000000000{n}" for n in range(8)]
+    for orphan in orphans:
+        orphan.write_bytes(b"x")
+    stuck = next(path for path in arriving.iterdir() if path in orphans)
+    stuck.unlink()
+    stuck.mkdir()
+
+    await Uploads(store, room, workspaces, Busy(store)).sweep()
+
+    assert [path for path in orphans if path.exists()] == [stuck]
+    stuck.rmdir()
