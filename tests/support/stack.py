@@ -539,6 +539,14 @@ class Stack:
         """Change the database past its triggers: for what would take hours to come about."""
         self._in_thread(self._sql(statement, values))
 
+    def value(self, query: str, *values: object) -> Any:
+        """One value of the database, for what no interface shows."""
+        return self._in_thread(self._value(query, values))
+
+    async def _value(self, query: str, values: tuple[object, ...]) -> Any:
+        async with self._database() as connection:
+            return await connection.fetchval(query, *values)
+
     def _in_thread(self, work: Coroutine[Any, Any, Seen]) -> Seen:
         with ThreadPoolExecutor(1) as thread:  # Playwright runs an event loop in the tests' own
             return thread.submit(asyncio.run, work).result()

@@ -1,6 +1,5 @@
 """Settings that change while everything runs, and the audit log."""
 
-import asyncio
 import csv
 import io
 import json
@@ -13,16 +12,10 @@ import pytest
 
 from services.gateway import config
 from services.gateway.schemas_admin import ConfigUpdate
-from shared.db import Database
-from shared.errors import Operation
 from shared.events import ConfigChanged
-from shared.lifecycle import COMPRESS_LANE, Role
-from shared.runtime import Runtime
 from shared.runtime_settings import TUNABLES
-from shared.settings import CompressorSettings, load
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.test_users import login_token, name_of, user
-from tests.support.kernel import eventually
 
 
 async def _put(gateway: Gateway, **values: Any) -> dict[str, Any]:
@@ -103,35 +96,6 @@ async def test_a_change_is_announced_and_written_down(gateway: Gateway) -> None:
     await _put(gateway, reset=["retry_delay_seconds"])
     counted = await gateway.ask("GET", "/api/audit?action=settings_changed&q=12.5")
     assert counted.headers["x-total-count"] == "2"
-
-
-async def test_a_running_service_follows(gateway: Gateway, tmp_path: Any) -> None:
-    """A worker's limit, retries and delays, and what listens to changes, follow within a second and without a restart, and back."""
-    bus = await gateway.kernel.bus("compressor")
-    needed = {"DATABASE_URL": gateway.kernel.url("compressor"), "NATS_URL": bus.connection.connected_url.geturl()}
-    settings = load(CompressorSettings, needed | {"COMPRESS_LIMIT": "2", "STORAGE_BASE_PATH": str(tmp_path)})
-    database: Database = await gateway.kernel.db("compressor")
-    runtime = Runtime(Role.COMPRESSOR, settings, database, bus, "compressor@test")
-    worker = runtime.worker(COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours)
-    seen: list[float] = []
-    runtime.tuned.on_change(lambda: seen.append(runtime.tuned.get("failed_retention_days", settings.failed_retention_days)))
-    keeping = asyncio.create_task(runtime.tuned.keep(database, bus))
-    try:
-
-        async def limit() -> int:
-            return worker.rules.limit
-
-        assert await limit() == 2
-        await _put(gateway, compress_limit=5, max_compression_retries=9, retry_delay_seconds=1, failed_retention_days=3)
-        await eventually(limit, lambda now: now == 5, "the new limit")
-        assert (worker.rules.retries.compression, worker.rules.retries.delay_s, worker.rules.retries.upload) == (9, 1.0, 5)
-        assert worker._wake.is_set(), "a higher limit is used at once"
-        await _put(gateway, reset=["compress_limit", "max_compression_retries", "retry_delay_seconds", "failed_retention_days"])
-        await eventually(limit, lambda now: now == 2, "the old limit")
-        assert seen == [30.0, 3.0, 30.0]
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
 
 
 def test_every_setting_is_offered() -> None:
