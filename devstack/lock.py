@@ -18,6 +18,11 @@ _FILE = "up.lock"
 _KILL = ((signal.SIGKILL, 5.0),)
 
 
+def was_used(data_dir: Path) -> bool:
+    """Whether an `up` ever had this DATA_DIR: only then another one may run on it, or a killed one have left something."""
+    return (data_dir / "run" / _FILE).exists()
+
+
 @contextmanager
 def data_dir_lock(data_dir: Path) -> Iterator[None]:
     """Hold DATA_DIR/run/up.lock; the kernel lets go when the holder dies, however it dies.

@@ -79,10 +79,14 @@ def _those(ours: Callable[[int], bool]) -> dict[int, str]:
 
 
 def end(processes: dict[int, str], steps: tuple[tuple[signal.Signals, float], ...]) -> None:
-    """Send each signal in turn, waiting up to so many seconds for all of them to be gone. Blocks."""
+    """Send each signal in turn, waiting up to so many seconds for all of them to be gone. Blocks.
+
+    SIGCONT follows each signal: a stopped process would not hear it.
+    """
     for number, patience_s in steps:
         for pid, known in processes.items():
-            send(pid, known, number)
+            if send(pid, known, number):
+                send(pid, known, signal.SIGCONT)
         deadline = time.monotonic() + patience_s
         while any(identity(pid) == known for pid, known in processes.items()):
             if time.monotonic() > deadline:

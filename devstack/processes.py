@@ -243,6 +243,7 @@ class Child:
             for number, patience_s in self.program.stop:
                 with suppress(ProcessLookupError):
                     process.send_signal(number)
+                    process.send_signal(signal.SIGCONT)  # a stopped process would not hear the first one
                 with suppress(TimeoutError):
                     await asyncio.wait_for(process.wait(), patience_s)
                     break

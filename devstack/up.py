@@ -1,7 +1,7 @@
 """The embedded edition: everything on one machine, supervised by this process. `cs-archiver up`.
 
-Order: checks, lock, leftovers of a killed run, engines, migrations, emulator (unless Globus is real), services, ready line. The way
-down is the way up reversed.
+Order: lock, leftovers of a killed run, checks, engines, migrations, emulator (unless Globus is real), services, ready line. The way
+down is the way up reversed. In a new DATA_DIR the checks come first: settings that are wrong make nothing there.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 
 from devstack import nats_server, ports, postgres, secrets
-from devstack.lock import data_dir_lock, leftovers
+from devstack.lock import data_dir_lock, leftovers, was_used
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
@@ -75,7 +75,9 @@ def data_dir_of(environment: Mapping[str, str]) -> Path:
 async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None], say: Report = report) -> None:
     """Run everything until SIGINT or SIGTERM. Raises ArchiverError (ConfigurationError before anything was started)."""
     data_dir = data_dir_of(environment)
-    check(environment, data_dir)
+    used = was_used(data_dir)
+    if not used:
+        check(environment, data_dir)
     prepare(data_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -84,6 +86,8 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
     with data_dir_lock(data_dir):
         for ended in await asyncio.to_thread(leftovers, data_dir):
             say(f"Ended what a killed run had left: {ended}.")
+        if used:  # after the lock and the leftovers: what they held, the gateway's port above all, is free only now
+            check(environment, data_dir)
         async with AsyncExitStack() as stack:
             starting = asyncio.create_task(start(environment, data_dir, stack, say))
             stopping = asyncio.create_task(stop.wait())
@@ -146,7 +150,7 @@ def destroy(data_dir: Path) -> None:
     """Remove DATA_DIR and its database, wherever that lies. Raises ArchiverError while `up` runs on it. Blocks."""
     if not data_dir.is_dir():
         raise ArchiverError(f"There is nothing at {data_dir}.")
-    if not (data_dir / "run" / "up.lock").exists():
+    if not was_used(data_dir):
         raise ArchiverError(f"{data_dir} was not made by cs-archiver up; nothing was removed.")
     with data_dir_lock(data_dir):
         leftovers(data_dir)

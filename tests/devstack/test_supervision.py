@@ -153,6 +153,52 @@ async def test_a_deaf_child_is_killed_after_its_patience(tmp_path: Path) -> None
     assert not made.pid_file.exists()
 
 
+async def stopped_by_a_signal(directory: Path) -> Child:
+    """A running child that says goodbye when it is asked to end, but was stopped (SIGSTOP) before."""
+    made = program(
+        directory,
+        f"trap 'echo bye > {directory}/bye; exit' TERM; echo ready; while :; do sleep 0.05; done",
+        stop=((signal.SIGTERM, 600.0), (signal.SIGKILL, 5.0)),
+    )
+
+    async def ready() -> bool:
+        return made.log.exists() and "ready" in made.log.read_text()
+
+    child = Child(made, ready=ready)
+    await child.start()
+    assert child.pid is not None
+    pid = child.pid
+    os.kill(pid, signal.SIGSTOP)
+
+    async def stopped() -> bool:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    await eventually(stopped, "the stopped child")
+    return child
+
+
+async def test_a_stopped_child_is_woken_to_end(tmp_path: Path) -> None:
+    """A child that somebody stopped hears SIGTERM at once: nobody waits for SIGKILL."""
+    child = await stopped_by_a_signal(tmp_path)
+    await asyncio.wait_for(child.stop(), 120)
+
+    assert (tmp_path / "bye").exists()
+    assert alive(tmp_path) == []
+
+
+async def test_a_stopped_leftover_is_woken_to_end(tmp_path: Path) -> None:
+    """The same at the next start, from the pid file."""
+    child = await stopped_by_a_signal(tmp_path)
+    pid = child.pid
+    assert child._keeper is not None
+    child._keeper.cancel()  # its supervisor is gone
+
+    assert await asyncio.wait_for(asyncio.to_thread(leftovers, tmp_path), 120) == [f"worker (pid {pid})"]
+
+    assert (tmp_path / "bye").exists()
+    assert alive(tmp_path) == []
+
+
 @pytest.mark.parametrize("script", ["echo the reason >&2; exit 1", "echo the reason; exec sleep 1000"])
 async def test_a_failed_start_quotes_the_log_and_leaves_nothing(tmp_path: Path, script: str) -> None:
     """Dying or staying silent: the error holds the child's own words."""

@@ -43,9 +43,12 @@ def refused(stack: Stack, code: int) -> str:
 # On one running stack -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_up_is_refused_with_the_pid_of_the_first(stack: Stack) -> None:
-    """One `up` per DATA_DIR, also on another port; the first one does not notice."""
+@pytest.mark.parametrize("same_port", [False, True])
+def test_a_second_up_is_refused_with_the_pid_of_the_first(stack: Stack, *, same_port: bool) -> None:
+    """One `up` per DATA_DIR, on the same port or another; the first one does not notice."""
     again = Stack(stack.root)
+    if same_port:
+        again.environment["GATEWAY_PORT"] = str(stack.port)
 
     said = refused(again, 1)
 
@@ -143,7 +146,10 @@ def down(stack: Stack, number: signal.Signals) -> None:
 
 
 def test_down_and_up_again(fresh: Stack) -> None:
-    """SIGTERM and SIGINT leave nothing running; a second start goes on; killed, the next start ends what was left and goes on."""
+    """SIGTERM and SIGINT leave nothing running; a second start goes on; killed, the next start ends what was left and goes on.
+
+    What was left may be stopped, and hold the gateway's port and the database.
+    """
     fresh.start()
     job = fresh.archive(fresh.folder())
     fresh.wait(job, "completed")
@@ -154,6 +160,8 @@ def test_down_and_up_again(fresh: Stack) -> None:
     assert fresh.job(job)["status"] == "completed"
 
     living = fresh.alive()
+    for name in ("gateway", "scanner", "nats", "postgres"):
+        fresh.signal(name, signal.SIGSTOP)
     fresh.kill9()
     fresh.start()
     assert [pid for pid, identity in living.items() if proc.identity(pid) == identity] == []
