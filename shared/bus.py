@@ -1,17 +1,17 @@
 """NATS: wake-ups, live lines, and questions between services. Nothing here decides about a job; losing any of it only costs time."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
-import nats
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from shared import log
+from shared import log, tls
 from shared.errors import ArchiverError, Operation, PermanentError, TransientError, Waiting
 from shared.events import STREAM
 from shared.lifecycle import CLEANERS
@@ -51,8 +51,11 @@ class Bus:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def connect(cls, url: str, service: str, password: str, user: str = "") -> "Bus":
-        """Connect; waits for a server that is not there yet."""
+    async def connect(cls, url: str, service: str, password: str, user: str = "", trusted: ssl.SSLContext | None = None) -> "Bus":
+        """Connect; waits for a server that is not there yet.
+
+        trusted: for TLS, with which certificates; None: no TLS. Raises ConfigurationError for a certificate that is refused.
+        """
         made: list[Bus] = []
 
         async def on_error(exc: Exception) -> None:
@@ -70,8 +73,9 @@ class Bus:
         delay = 0.1
         while True:
             try:
-                connect = nats.connect(
+                connect = tls.connect_nats(
                     url,
+                    trusted,
                     user=name,
                     password=password,
                     name=service,

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from shared import log
+from shared import log, tls
 from shared.errors import ConfigurationError
 
 logger = log.get(__name__)
@@ -99,8 +99,10 @@ class Database:
     async def connect(cls, url: str, *files: Path, size: int = 8) -> "Database":
         """Open the pool; waits for a server that is not there yet and says so in the log.
 
-        Raises ConfigurationError when the server is there but does not take this user, password or database.
+        Raises ConfigurationError when the server is there but does not take this user, password or database, or when one of the
+        two does not accept the other's certificate.
         """
+        tls.check_database_files(url)
         queries = load_queries(Path(__file__).with_name("queries.sql"), *files)
         delay = 0.1
         while True:
@@ -110,6 +112,7 @@ class Database:
             except _REFUSALS as exc:
                 raise ConfigurationError(f"Postgres refuses DATABASE_URL: {exc}") from exc
             except CONNECTION_ERRORS as exc:
+                tls.check_database_error(exc)
                 logger.warning("database_unreachable", message="Postgres does not answer yet; trying again.", error=repr(exc))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)

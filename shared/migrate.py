@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 
+from shared.errors import ConfigurationError
 from shared.lifecycle import Role
+from shared.tls import connect_postgres
 
 _ALTER_ROLE = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
 
@@ -29,7 +30,7 @@ def upgrade(database_url: str) -> None:
 
 async def set_passwords(database_url: str, passwords: Mapping[Role, str]) -> None:
     """Give each role its password. ALTER ROLE takes no parameters: the server itself quotes the literal."""
-    connection = await asyncpg.connect(database_url)
+    connection = await connect_postgres(database_url)
     try:
         for role, password in passwords.items():
             statement = await connection.fetchval(_ALTER_ROLE, f"cs_{role}", password)
@@ -44,8 +45,11 @@ def main() -> None:
     if missing:
         sys.exit(f"Set {', '.join(missing)}.")
     url = os.environ["DATABASE_URL"]
-    upgrade(url)
-    asyncio.run(set_passwords(url, {role: os.environ[name] for role, name in names.items()}))
+    try:
+        upgrade(url)
+        asyncio.run(set_passwords(url, {role: os.environ[name] for role, name in names.items()}))
+    except ConfigurationError as exc:
+        sys.exit(str(exc))
 
 
 if __name__ == "__main__":

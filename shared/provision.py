@@ -1,19 +1,22 @@
 """Create the stream and its durable consumers, or bring existing ones up to date. Idempotent; run by `up` and by compose.
 
-`python -m shared.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`).
+`python -m shared.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`), for TLS also NATS_TLS_CA, _CERT and _KEY.
 """
 
 import asyncio
 import os
+import ssl
 import sys
 
 import msgspec
-import nats
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from shared.errors import ConfigurationError
 from shared.nats_permissions import DURABLES, PROVISION, STREAM, SUBJECTS, inbox_prefix
+from shared.settings import Nats, load
+from shared.tls import connect_nats, nats_context
 
 _DAY_S = 24 * 3600
 _PATIENCE_S = 30  # a start is no moment to be hasty: the disk that the stream is made on may be busy
@@ -28,10 +31,16 @@ class StreamSettings(msgspec.Struct, frozen=True):
     duplicate_window_s: float = 3600
 
 
-async def provision(nats_url: str, password: str, settings: StreamSettings | None = None) -> None:
-    """Connect as `provision` and make stream JOBS and the durables what they should be. Raises nats.errors.Error, OSError."""
-    connection = await nats.connect(
+async def provision(
+    nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None
+) -> None:
+    """Connect as `provision` and make stream JOBS and the durables what they should be. Raises nats.errors.Error, OSError.
+
+    trusted: for `tls://`, see `connect_nats`, which may raise ConfigurationError.
+    """
+    connection = await connect_nats(
         nats_url,
+        trusted,
         user=PROVISION,
         password=password,
         inbox_prefix=inbox_prefix(PROVISION),
@@ -93,7 +102,11 @@ def main() -> None:
     missing = [name for name in ("NATS_URL", "NATS_PASSWORD") if not os.environ.get(name)]
     if missing:
         sys.exit(f"Set {', '.join(missing)}.")
-    asyncio.run(provision(os.environ["NATS_URL"], os.environ["NATS_PASSWORD"]))
+    try:
+        settings = load(Nats)
+        asyncio.run(provision(settings.nats_url, settings.nats_password, trusted=nats_context(settings)))
+    except ConfigurationError as exc:
+        sys.exit(str(exc))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from shared.outbox import relay
 from shared.retry import Limits
 from shared.runtime_settings import Tuned
 from shared.settings import Common, load, retry_limits
+from shared.tls import nats_context
 from shared.worker import Rules, Worker
 
 logger = log.get(__name__)
@@ -137,7 +138,7 @@ async def _start(
     role: Role, settings: S, instance: str, queries: Path, body: Body[S]
 ) -> tuple[Runtime[S], list["asyncio.Task[None]"]]:
     db = await Database.connect(settings.database_url, queries)
-    bus = await Bus.connect(settings.nats_url, role, settings.nats_password, settings.nats_user)
+    bus = await Bus.connect(settings.nats_url, role, settings.nats_password, settings.nats_user, nats_context(settings))
     runtime = Runtime(role, settings, db, bus, instance)
     # The gateway says by itself what is missing; the others have nothing to do before the tables are there.
     work = body(runtime) if role is Role.GATEWAY else _once_migrated(db, lambda: _with_saved_settings(runtime, body))

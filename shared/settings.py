@@ -90,14 +90,30 @@ def _setting(parse: Parser, doc: str, default: Any = MISSING, *, secret: bool = 
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
+NATS_TLS = ("NATS_TLS_CA", "NATS_TLS_CERT", "NATS_TLS_KEY")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Nats:
+    """How NATS is reached."""
+
+    nats_url: str = _setting(_url("nats", "tls"), "NATS address, without user and password; tls:// demands TLS.")
+    nats_password: str = _setting(_text, "NATS password.", "", secret=True)
+    nats_tls_ca: Path | None = _setting(
+        _path, "CA certificates (PEM) that NATS' certificate is verified with; empty: this system's.", None
+    )
+    nats_tls_cert: Path | None = _setting(_path, "Client certificate (PEM) for a NATS that demands one.", None)
+    nats_tls_key: Path | None = _setting(_path, "Private key (PEM) of the client certificate.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Nats):
     """What every service needs."""
 
-    database_url: str = _setting(_url("postgresql", "postgres"), "Postgres address, with this service's own role.", secret=True)
-    nats_url: str = _setting(_url("nats", "tls"), "NATS address, without user and password.")
+    database_url: str = _setting(
+        _url("postgresql", "postgres"), "Postgres address, with this service's own role; `sslmode` as in Postgres.", secret=True
+    )
     nats_user: str = _setting(_text, "NATS user; empty: the service's name.", "")
-    nats_password: str = _setting(_text, "NATS password.", "", secret=True)
     instance: str = _setting(_text, "Name of this process in leases and logs; empty: service@host:pid.", "")
     lease_seconds: float = _setting(Number(1, 3600), "How long a worker may be silent before another takes its job, seconds.", 60.0)
     poll_seconds: float = _setting(Number(0.1, 600), "How often work is looked for when no event came, seconds.", 30.0)
@@ -275,7 +291,7 @@ class GatewaySettings(Storage, Source, Common):
     compression_size_estimate_ratio: float = _setting(Number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
 
 
-T = TypeVar("T", bound="Common | MediaTools")
+T = TypeVar("T", bound="Common | MediaTools | Nats")
 
 
 def load(shape: type[T], environment: Mapping[str, str] | None = None) -> T:
@@ -316,6 +332,8 @@ def globus_is_real(environment: Mapping[str, str]) -> bool:
 def _wrong_together(shape: type[Any], environment: Mapping[str, str]) -> list[str]:
     """What is wrong between settings rather than in one."""
     wrong: list[str] = []
+    if issubclass(shape, Nats):
+        wrong += _wrong_tls(environment)
     if issubclass(shape, UploaderSettings):
         try:
             if not globus_is_real(environment):
@@ -324,6 +342,16 @@ def _wrong_together(shape: type[Any], environment: Mapping[str, str]) -> list[st
             wrong.append(str(exc))
     if issubclass(shape, GatewaySettings) and 0 < len(environment.get("JWT_SECRET_KEY", "")) < 32:
         wrong.append("JWT_SECRET_KEY: must have at least 32 characters")
+    return wrong
+
+
+def _wrong_tls(environment: Mapping[str, str]) -> list[str]:
+    given = [name for name in NATS_TLS if environment.get(name)]
+    wrong = []
+    if given and not environment.get("NATS_URL", "").startswith("tls://"):
+        wrong.append(f"{', '.join(given)}: set, but NATS_URL does not begin with tls://, so that nothing would be encrypted")
+    if bool(environment.get("NATS_TLS_CERT")) != bool(environment.get("NATS_TLS_KEY")):
+        wrong.append("NATS_TLS_CERT, NATS_TLS_KEY: set both, or none")
     return wrong
 
 

@@ -4,13 +4,13 @@ import asyncio
 import os
 from typing import Any
 
-import asyncpg
 from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.migrations.guard import fix_names
+from shared.tls import connect_postgres
 
 
 def _migrate(connection: Connection) -> None:
@@ -26,7 +26,7 @@ async def _run() -> None:
     if not url.startswith(("postgres://", "postgresql://")):
         raise SystemExit("DATABASE_URL must begin with postgresql://")
     # asyncpg reads the address itself: SQLAlchemy would not understand its parameters (`?sslmode=require`).
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect_postgres(url), poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)
         await connection.commit()
