@@ -117,6 +117,11 @@ class Database:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
 
+    @property
+    def size(self) -> int:
+        """The most connections that the pool opens."""
+        return int(self._pool.get_max_size())
+
     async def dedicated(self) -> Any:
         """Open a connection outside the pool, for LISTEN and session locks. The caller closes it."""
         connection = await asyncpg.connect(self._url, timeout=5)
@@ -138,6 +143,20 @@ class Database:
     async def transaction(self) -> AsyncIterator[Session]:
         async with self._pool.acquire(timeout=10) as connection, connection.transaction():
             yield Session(connection, self.queries)
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Session]:
+        """A transaction on a connection of its own: for locks that are held while something slow runs."""
+        connection = await self.dedicated()
+        try:
+            await connection.execute("SET idle_in_transaction_session_timeout = 0")
+            async with connection.transaction():
+                yield Session(connection, self.queries)
+        finally:
+            try:
+                await connection.close(timeout=3)
+            except CONNECTION_ERRORS:
+                connection.terminate()
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
         async with self.session() as session:

@@ -8,7 +8,7 @@ reached through the folder that holds them.
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
@@ -54,6 +54,15 @@ def plain(path: str) -> str:
 def workspace(workspaces: Path, owner: UUID) -> Path:
     """The directory that is one user's workspace."""
     return workspaces / str(owner)
+
+
+def owners(workspaces: Path) -> list[UUID]:
+    """Of whom there is a workspace."""
+    found = []
+    for path in workspaces.iterdir() if workspaces.is_dir() else ():
+        with suppress(ValueError):
+            found.append(UUID(path.name))
+    return found
 
 
 @contextmanager

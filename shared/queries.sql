@@ -214,3 +214,50 @@ SELECT 1
 -- now --
 -- The database's time, the only one that counts.
 SELECT clock_timestamp()
+
+-- usage_of --
+-- What a workspace holds as far as it is known; no row: never measured, and nothing recorded. $1 user.
+SELECT bytes, files, entries, walked_at IS NOT NULL AS is_measured FROM workspace_usage WHERE owner_id = $1
+
+-- usage_added --
+-- Record an addition, in the transaction that ends its promise; zeros keep walks from replacing the total until that transaction ends.
+-- Returns how many walks have. $1 user, $2 bytes, $3 files, $4 entries.
+INSERT INTO workspace_usage AS u (owner_id, bytes, files, entries, added_bytes, added_files, added_entries, changes)
+VALUES ($1, $2::bigint, $3::bigint, $4::bigint, $2, $3, $4, 1)
+ON CONFLICT (owner_id) DO UPDATE SET changes = u.changes + 1,
+  bytes = u.bytes + EXCLUDED.bytes, files = u.files + EXCLUDED.files, entries = u.entries + EXCLUDED.entries,
+  added_bytes = u.added_bytes + EXCLUDED.bytes, added_files = u.added_files + EXCLUDED.files, added_entries = u.added_entries + EXCLUDED.entries
+RETURNING walks
+
+-- usage_removed --
+-- Record a removal. It is subtracted unless a walk has replaced the total since the removal began: that walk may have missed what was
+-- removed. The next walk is due soon. $1 user, $2 bytes, $3 files, $4 entries, $5 walks when the removal began.
+UPDATE workspace_usage SET changes = changes + 1, exact = false,
+  bytes = CASE WHEN walks = $5 THEN greatest(0, bytes - $2::bigint) ELSE bytes END,
+  files = CASE WHEN walks = $5 THEN greatest(0, files - $3::bigint) ELSE files END,
+  entries = CASE WHEN walks = $5 THEN greatest(0, entries - $4::bigint) ELSE entries END
+WHERE owner_id = $1
+
+-- usage_before --
+-- What a walk must know when it begins. $1 user.
+SELECT coalesce(u.changes, 0) AS changes, coalesce(u.added_bytes, 0) AS added_bytes, coalesce(u.added_files, 0) AS added_files,
+  coalesce(u.added_entries, 0) AS added_entries, workspace_is_changing(o.id) AS is_changing
+FROM (SELECT $1::uuid AS id) AS o LEFT JOIN workspace_usage u ON u.owner_id = o.id
+
+-- usage_walked --
+-- Replace the total by what a walk found. Additions recorded during the walk count on top, because it may have missed them: the total
+-- may be too large until the next walk, never too small. $1 user, $2 bytes, $3 files, $4 entries, $5 seconds, $6 to $10 as
+-- `usage_before` gave them.
+INSERT INTO workspace_usage AS u (owner_id, bytes, files, entries, walk_seconds, walks, walked_at, exact)
+VALUES ($1, $2::bigint, $3::bigint, $4::bigint, $5, 1, clock_timestamp(), $6::bigint = 0 AND NOT $10 AND NOT workspace_is_changing($1))
+ON CONFLICT (owner_id) DO UPDATE SET walks = u.walks + 1, walked_at = EXCLUDED.walked_at, walk_seconds = EXCLUDED.walk_seconds,
+  bytes = $2::bigint + u.added_bytes - $7::bigint, files = $3::bigint + u.added_files - $8::bigint,
+  entries = $4::bigint + u.added_entries - $9::bigint,
+  exact = u.changes = $6::bigint AND NOT $10 AND NOT workspace_is_changing($1)
+
+-- usage_due --
+-- Workspaces that are to be walked now, the longest known last. A walk that takes long is repeated rarely. $1 users.
+SELECT o.id FROM unnest($1::uuid[]) AS o(id) LEFT JOIN workspace_usage u ON u.owner_id = o.id
+WHERE u.walked_at IS NULL OR u.walked_at < clock_timestamp()
+  - make_interval(secs => CASE WHEN u.exact THEN greatest(600, 20 * u.walk_seconds) ELSE greatest(5, 5 * u.walk_seconds) END)
+ORDER BY u.walked_at NULLS FIRST

@@ -22,6 +22,9 @@ _REFRESH_SECONDS = 60.0
 _AGAIN_SECONDS = 1.0  # after a read that failed
 _GIB = 1 << 30
 _MOST_BYTES = 1 << 60
+_MOST_ENTRIES = 1_000_000_000
+WORKSPACE_ENTRIES = 1_000_000
+"""What a workspace may hold unless an admin says otherwise: a walk of so many takes less than a minute on a local disk."""
 PACK_FORMATS = ("zip", "7z")
 NAS_BROWSING = ("everybody", "admins", "nobody")
 _TIMES: tuple[Literal["seconds", "hours", "days"], ...] = ("seconds", "hours", "days")
@@ -62,6 +65,12 @@ def _level(value: Any) -> int:
 def _bytes(value: Any) -> int:
     if not 0 <= int(value) <= _MOST_BYTES:
         raise ValueError(f"must be a number of bytes from 0 to {_MOST_BYTES}")
+    return int(value)
+
+
+def _entries(value: Any) -> int:
+    if not 1 <= int(value) <= _MOST_ENTRIES:
+        raise ValueError(f"must be a number of files and folders from 1 to {_MOST_ENTRIES}")
     return int(value)
 
 
@@ -126,6 +135,12 @@ TUNABLES: dict[str, Tunable] = {
     ),
     "workspace_quota": Tunable(
         _bytes, lambda _: 100 * _GIB, _BYTES, "What a user's workspace may hold, unless the user has a quota of its own."
+    ),
+    "workspace_entries": Tunable(
+        _entries,
+        lambda _: WORKSPACE_ENTRIES,
+        Shape("whole", "", 1, _MOST_ENTRIES),
+        "How many files and folders a user's workspace may hold.",
     ),
     "nas_browsing": Tunable(
         _browsing, lambda _: "everybody", Shape("choice", choices=NAS_BROWSING), "Who may look at NAS folders in the file views."

@@ -40,6 +40,11 @@ def making_bytes(form: Format, entries: Collection[Entry]) -> int:
     return content + content // (100 if form is Format.TAR_BZ2 else 1000) + headers + sidecar + _FIXED_BYTES
 
 
+def volumes(total_bytes: int, volume_bytes: int | None) -> int:
+    """How many files an archive of so many bytes is at most; `volume_bytes`: of each part, None: one file."""
+    return 1 if volume_bytes is None else max(1, -(-total_bytes // volume_bytes))
+
+
 def estimate_archive_bytes(total_bytes: int, ratio: float) -> int:
     """What the user is shown as the archive's likely size (COMPRESSION_SIZE_ESTIMATE_RATIO); decides nothing."""
     return round(total_bytes * ratio)
@@ -52,6 +57,14 @@ def available(free_bytes: int, unwritten_bytes: int, min_free_bytes: int) -> int
     to be used (MIN_FREE_SPACE_GB).
     """
     return free_bytes - unwritten_bytes - min_free_bytes
+
+
+def free_entries(files: int, available_files: int) -> int | None:
+    """How many files and folders a file system still takes; None where it does not say.
+
+    files, available_files: `f_files` and `f_favail` of statvfs. Btrfs and others make inodes as they need them and report 0 of 0.
+    """
+    return None if files == 0 else available_files
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -55,21 +55,35 @@ def walk(top: int, stop: Stop = go_on) -> Iterator[Found]:
 
 
 class Measured(NamedTuple):
-    """`total_bytes`: of regular files, by their length; a file of several names counts once per name."""
+    """`total_bytes`: of regular files, by their length; a file of several names counts once per name.
+
+    `file_count`: regular files. `entries`: these, folders, links and everything else that has a name.
+    """
 
     total_bytes: int
     file_count: int
+    entries: int
 
 
 def measure(top: int, stop: Stop = go_on) -> Measured:
     """Add up what is below an open directory."""
-    total = count = 0
+    found = measure_up_to(top, None, stop)
+    assert found is not None
+    return found
+
+
+def measure_up_to(top: int, most: int | None, stop: Stop = go_on) -> Measured | None:
+    """Add up what is below an open directory; None as soon as there are more than `most` entries (None: no limit)."""
+    total = count = entries = 0
     for _, entry in walk(top, stop):
+        entries += 1
+        if most is not None and entries > most:
+            return None
         if entry.is_file(follow_symlinks=False):
             with suppress(FileNotFoundError):
                 total += entry.stat(follow_symlinks=False).st_size
                 count += 1
-    return Measured(total, count)
+    return Measured(total, count, entries)
 
 
 def links(parent: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:

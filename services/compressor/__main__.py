@@ -19,6 +19,7 @@ from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import COMPRESS_LANE, EMPTY_LANE, WORKSPACE_LANE, Kind, Role
 from shared.runtime import Runtime, run_service
+from shared.runtime_settings import WORKSPACE_ENTRIES
 from shared.settings import CompressorSettings
 from shared.work import Work
 
@@ -106,6 +107,7 @@ def _follow_settings(runtime: Runtime[CompressorSettings], parts: Parts, cleaner
         cleaner.keep_for(tuned.get("failed_retention_days", settings.failed_retention_days))
         expiry.keep_for(tuned.get("pack_retention_days", 0))
         parts.workspace.room.quota = tuned.get("workspace_quota", _QUOTA)
+        parts.workspace.room.entries = tuned.get("workspace_entries", WORKSPACE_ENTRIES)
 
     tuned.on_change(tune)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.compressor import workspace
 from services.compressor.workspace import Tools
-from shared import faults, handles, manifest, places
+from shared import faults, handles, manifest, places, usage
 from shared.db import Session
 from shared.emptying import Callbacks, Emptying, Kept, files_below
 from shared.errors import NOT_FOUND, PermanentError
@@ -17,6 +17,7 @@ from shared.lifecycle import Status
 from shared.manifest import Manifest, printable
 from shared.reporting import Reporter
 from shared.requests import PackRequest, request_of
+from shared.trees import Measured
 from shared.work import Work
 
 _NAMED = 500
@@ -29,18 +30,24 @@ async def empty(work: Work, tools: Tools) -> None:
     row = await work.patiently(lambda: work.db.row("packed", work.id))
     archive = Path(row["archive_path"])
     root = tools.bench.workspace(work.job["created_by_id"])
+    walks = await work.patiently(lambda: work.db.value("usage_added", work.job["created_by_id"], *usage.NOTHING))
     if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
         await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
         kept = await work.in_thread(_left, root, request.path)
         said = "Completed; the folder was kept, because its archive was moved or changed meanwhile"
+        gone = usage.NOTHING
     else:
-        kept = await _empty(work, root, request.path, row["manifest"])
+        document: Manifest = await work.in_thread(manifest.unpack, row["manifest"])
+        kept = await _empty(work, root, request.path, document)
         said = _completed(len(kept))
+        # What an earlier attempt removed may be missing from the total already; the next walk settles that.
+        gone = removed(document, kept) if work.job["first_unlink_at"] is None else usage.NOTHING
     for one in kept[:_NAMED]:
         await work.warn("source_kept", f"Kept {printable(one.path)}: {one.reason}.")
 
     async def facts(session: Session) -> None:
         await session.run("record_kept", work.id, work.attempt, len(kept))
+        await session.run("usage_removed", work.job["created_by_id"], *gone, walks)
 
     await work.advance(Status.COMPLETED, said, facts=facts, keep_lease=False)
 
@@ -51,8 +58,15 @@ def _completed(kept: int) -> str:
     )
 
 
-async def _empty(work: Work, root: Path, path: str, packed: bytes) -> list[Kept]:
-    document: Manifest = await work.in_thread(manifest.unpack, packed)
+def removed(document: Manifest, kept: list[Kept]) -> Measured:
+    """What a workspace holds less, as `trees.measure` counts it; where something was kept, folders count as kept, too. Pure."""
+    stay = {one.path for one in kept}
+    gone = [entry for entry in document.entries if entry.path not in stay and not (stay and entry.type == "directory")]
+    files = [entry.size for entry in gone if entry.type == "file"]
+    return Measured(sum(files), len(files), len(gone))
+
+
+async def _empty(work: Work, root: Path, path: str, document: Manifest) -> list[Kept]:
     reporter = Reporter(work, "Emptying the source folder")
     try:
         return await work.in_thread(_run, work, root, path, document, reporter.callbacks())

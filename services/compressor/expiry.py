@@ -9,7 +9,7 @@ from typing import Any
 
 from services.compressor import workspace
 from services.compressor.workbench import Workbench
-from shared import handles, log
+from shared import handles, log, usage
 from shared.db import CONNECTION_ERRORS, Database
 from shared.errors import ArchiverError, Fenced
 from shared.isolation import Isolation
@@ -61,7 +61,11 @@ class Expiry:
             last = (rows[-1]["completed_at"], rows[-1]["id"])
 
     async def _expire(self, row: Any) -> None:
+        owner = row["created_by_id"]
+        walks = await self._db.value("usage_added", owner, *usage.NOTHING)
         removed = await asyncio.to_thread(self._remove, row)
+        if removed:
+            await self._db.run("usage_removed", owner, row["size"], 1, 1, walks)
         what = "Removed" if removed else "Not removed, because it was moved or changed,"
         message = f"{what} this pack, {self.days:g} days after it was made; its folder was kept."
         await self._db.value("log", row["id"], "INFO", "pack_expired", message, {"path": row["archive_path"], "removed": removed})

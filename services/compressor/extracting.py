@@ -13,18 +13,20 @@ from typing import Any
 import msgspec
 
 from services.compressor import publication, workspace
+from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
 from shared import faults, handles, places
 from shared.archiving import engine
 from shared.archiving.checks import Chosen
 from shared.archiving.engine import ExtractSpec
-from shared.archiving.protocol import Limits, Member
+from shared.archiving.protocol import Extracted, Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
 from shared.lifecycle import Status
 from shared.manifest import printable
 from shared.requests import ExtractRequest, ExtractResult, request_of
+from shared.trees import Measured
 from shared.work import Work
 
 _OUT = "out"
@@ -62,9 +64,10 @@ class _Extractor:
         with ExitStack() as stack:
             folder = await work.in_thread(stack.enter_context, self._folder(sentinel))
             held = await self._look(folder, password)
-            await desk.tools.room.reserve(work, held.total_bytes)
+            folders = self.request.destination.count("/") + 1  # of the destination, at most
+            await desk.tools.room.reserve(work, Need(held.total_bytes, held.entries + folders))
             await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, held.total_bytes, held.files))
-            extracted = await self._extract(folder, password, held.total_bytes)
+            extracted = await self._extract(folder, password, held)
         faults.point("workspace.created")
 
         await work.advance(Status.VERIFYING, "Looking at what was unpacked")
@@ -78,7 +81,7 @@ class _Extractor:
             warnings=extracted.warnings,
         )
         await work.info("unpacked", f"{extracted.files:,} files, {extracted.total_bytes:,} bytes, compared with the archive.")
-        plan: Plan = await work.in_thread(self._planned, msgspec.to_builtins(result))
+        plan: Plan = await work.in_thread(self._planned, msgspec.to_builtins(result), extracted)
         faults.point("workspace.tested")
         await work.patiently(lambda: self._record(plan))
         faults.point("workspace.recorded")
@@ -115,22 +118,23 @@ class _Extractor:
             raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", stats.problem_code)
         return wanted
 
-    async def _extract(self, folder: int, password: str | None, total: int) -> Any:
-        written = [0]
+    async def _extract(self, folder: int, password: str | None, held: "_Wanted") -> Extracted:
+        written, total = [0], held.total_bytes
 
         def progress(seen: Progress) -> None:
             written[0] = total * seen.percent // 100
             self.work.progress("Unpacking", total * seen.percent // 100, total, seen.percent / 100)
 
         # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
-        spec = ExtractSpec(password=password, entries=self.names, limits=Limits(total_bytes=max(total, _LEAST)))
+        limits = Limits(total_bytes=max(total, _LEAST), entries=min(Limits().entries, max(held.members, held.entries)))
+        spec = ExtractSpec(password=password, entries=self.names, limits=limits)
         archive, out, binary = self._archive(folder), self.desk.directory / _OUT, self.desk.tools.sevenzip
         async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
             return await engine.extract(archive, out, spec, self.desk.children, progress, inherit=[folder], binary=binary)
 
     # Put in place -------------------------------------------------------------------------------------------------------------------
 
-    def _planned(self, result: dict[str, Any]) -> Plan:
+    def _planned(self, result: dict[str, Any], extracted: Extracted) -> Plan:
         """What goes where, its content durable. Raises PermanentError "taken" naming what stands in the way."""
         _sync(self.desk.directory / _OUT)
         there, missing = existing(self.desk.workspace, self.request.destination)
@@ -148,7 +152,8 @@ class _Extractor:
             )
         pieces = [publication.piece_of(self.desk.directory, s, n) for s, n in zip(sources, names, strict=True)]
         newest = publication.newest_change(self.desk.directory, sources) if sources else 0
-        return Plan(directory=there, pieces=pieces, newest_ns=newest, result=result)
+        adds = Measured(extracted.total_bytes, extracted.files, extracted.files + extracted.directories + len(missing))
+        return Plan(directory=there, pieces=pieces, newest_ns=newest, result=result, adds=adds)
 
     def _nested(self, missing: list[str]) -> bytes:
         """The new folders of the destination, around what was unpacked; the topmost, below the attempt's directory."""
@@ -166,17 +171,35 @@ class _Extractor:
 
 
 class _Wanted:
-    """Adds up what will be unpacked."""
+    """Adds up what will be unpacked.
+
+    `entries`: files, links and folders, also folders that are only part of a path. `members`: of the archive, which may name a folder
+    twice.
+    """
 
     def __init__(self, names: list[bytes]) -> None:
         self._chosen = Chosen(names)
+        self._folders: set[bytes] = set()
+        self.members = 0
         self.total_bytes = 0
         self.files = 0
 
+    @property
+    def entries(self) -> int:
+        return self.files + len(self._folders)
+
     def add(self, member: Member) -> None:
-        if self._chosen.wants(member.path) and member.kind != "directory":
+        if not self._chosen.wants(member.path):
+            return
+        self.members += 1
+        folder = member.path
+        if member.kind != "directory":
             self.files += 1
             self.total_bytes += max(member.size, 0)
+            folder = member.path.rpartition(b"/")[0]
+        while folder and folder not in self._folders:
+            self._folders.add(folder)
+            folder = folder.rpartition(b"/")[0]
 
 
 def existing(workspace_root: Path, destination: str) -> tuple[str, list[str]]:

@@ -178,7 +178,7 @@ async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     if report.refusals:
         raise PermanentError(" ".join(report.refusals))
     await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
-    await tools.ledger.reserve(work, report.total_bytes)
+    await tools.ledger.reserve(work, report.total_bytes, len(report.entries))
     return report
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 from services.compressor.staging import Places
 from shared import space
@@ -15,6 +16,8 @@ from shared.work import Work
 
 _FOLLOW_SECONDS = 2.0
 _GIB = 1 << 30
+_ARCHIVE_ENTRIES = 4
+"""Directory of the job and of the attempt, archive, sidecar."""
 
 
 STAGING_ID = ".cs-archiver-staging-id"
@@ -50,6 +53,13 @@ def _staging_id(root: Path) -> str:
     return file.read_text().strip()
 
 
+class Need(NamedTuple):
+    """What is written, or lacking: bytes, and entries (files, folders and links, an inode each)."""
+
+    bytes: int
+    entries: int
+
+
 class Ledger:
     """Space on the file systems of staging and workspaces. `recheck_s`: when a job that lacks space is looked at again, seconds."""
 
@@ -64,44 +74,69 @@ class Ledger:
         """Change both while it runs; what is reserved stays."""
         self._min_free, self.recheck_s = min_free_bytes, recheck_s
 
-    def _needs(self, total_bytes: int) -> dict[str, tuple[Path, int]]:
+    def _needs(self, total_bytes: int, entries: int) -> dict[str, tuple[Path, Need]]:
         """What an archive job writes, per file system: the copy, and the archive with its sidecar."""
-        archive = space.required_bytes(total_bytes) - total_bytes
-        needs: dict[str, tuple[Path, int]] = {}
-        for name, path, size in ((self._temp, self._places.temp, total_bytes), (self._archives, self._places.archives, archive)):
-            needs[name] = (path, size + needs.get(name, (path, 0))[1])
-        return needs
+        copy = Need(total_bytes, entries)
+        archive = Need(space.required_bytes(total_bytes) - total_bytes, _ARCHIVE_ENTRIES)
+        if self._temp == self._archives:
+            return {self._temp: (self._places.temp, Need(copy.bytes + archive.bytes, copy.entries + archive.entries))}
+        return {self._temp: (self._places.temp, copy), self._archives: (self._places.archives, archive)}
 
-    async def reserve(self, work: Work, total_bytes: int) -> None:
-        """Reserve everything or nothing. Raises Waiting with the missing bytes, PermanentError when it can never fit."""
-        needs = self._needs(total_bytes)
-        missing = 0
+    async def reserve(self, work: Work, total_bytes: int, entries: int = 0) -> None:
+        """Reserve everything or nothing, for a folder of so many bytes and entries.
+
+        Raises Waiting with the missing bytes, PermanentError when it can never fit.
+        """
+        needs = self._needs(total_bytes, entries)
+        for path, _ in needs.values():
+            await work.in_thread(os.statvfs, path)  # a disk that hangs is waited for here, without a connection
+        lacks = Need(0, 0)
         async with work.transaction() as session:
             await session.run("lock_ledger")
-            for name, (path, size) in needs.items():
-                missing += await self.missing(session, work.id, name, path, size)
-            if missing == 0:
-                for name, (_, size) in needs.items():
-                    await session.run("reserve", work.id, name, size, 0)
-        if missing:
-            await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
-            raise Waiting(
-                f"Waiting for disk space: {missing / _GIB:.2f} GB more are needed in {self._places.temp.parent}.",
-                self.recheck_s,
-                missing,
-            )
+            for name, (path, need) in needs.items():
+                more = await self.missing(session, work.id, name, path, need)
+                lacks = Need(lacks.bytes + more.bytes, lacks.entries + more.entries)
+            if lacks == (0, 0):
+                for name, (_, need) in needs.items():
+                    await session.run("reserve", work.id, name, need.bytes, 0, need.entries)
+        if lacks != (0, 0):
+            await self.wait(work, lacks, self._places.temp.parent)
 
-    async def missing(self, session: Session, job: uuid.UUID, name: str, path: Path, size: int) -> int:
-        """How many bytes a job lacks on a file system, under the ledger's lock. Raises PermanentError when it can never fit."""
+    async def wait(self, work: Work, lacks: Need, path: Path) -> NoReturn:
+        """Note since when the job lacks space, and raise Waiting."""
+        await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
+        if lacks.bytes:
+            reason = f"Waiting for disk space: {lacks.bytes / _GIB:.2f} GB more are needed in {path}."
+        else:
+            reason = (
+                f"Waiting for disk space: {path} must take {lacks.entries:,} more files and folders (inodes). Delete some there."
+            )
+        raise Waiting(reason, self.recheck_s, lacks.bytes)
+
+    async def missing(self, session: Session, job: uuid.UUID, name: str, path: Path, need: Need) -> Need:
+        """What a job lacks on a file system, under the ledger's lock. Raises PermanentError when it can never fit."""
         disk = os.statvfs(path)
-        unwritten = await session.value("unwritten", name, job)
-        free = space.available(disk.f_bavail * disk.f_frsize, unwritten, self._min_free)
+        promised = await session.row("unwritten", name, job)
+        assert promised is not None
+        free = space.available(disk.f_bavail * disk.f_frsize, promised["bytes"], self._min_free)
         most = space.available(disk.f_blocks * disk.f_frsize, 0, self._min_free)
-        verdict = space.decide(size, free, most)
+        verdict = space.decide(need.bytes, free, most)
         if verdict.kind == "never":
             raise PermanentError(
-                f"This needs {size / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "
+                f"This needs {need.bytes / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "
                 "give it more space or lower MIN_FREE_SPACE_GB."
+            )
+        return Need(verdict.missing_bytes, self._missing_entries(disk, promised["entries"], path, need.entries))
+
+    def _missing_entries(self, disk: os.statvfs_result, promised: int, path: Path, needed: int) -> int:
+        free = space.free_entries(disk.f_files, disk.f_favail)
+        if free is None:
+            return 0
+        verdict = space.decide(needed, space.available(free, promised, 0), disk.f_files)
+        if verdict.kind == "never":
+            raise PermanentError(
+                f"This needs {needed:,} files and folders in {path}, and even empty that file system takes {disk.f_files:,}:"
+                " give it more inodes."
             )
         return verdict.missing_bytes
 
@@ -127,4 +162,4 @@ class Ledger:
     async def keep_archive(self, session: Session, job: object, size: int) -> None:
         """From now on the job holds its archive only, and that is written."""
         await session.run("release_space", job)
-        await session.run("reserve", job, self._archives, size, size)
+        await session.run("reserve", job, self._archives, size, size, _ARCHIVE_ENTRIES)

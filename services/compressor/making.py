@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from services.compressor import publication, workspace
+from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
 from shared import digests, faults, handles, manifest, space
@@ -24,6 +25,7 @@ from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.lifecycle import Kind, Status
 from shared.manifest import ArchiveFacts, Entry, FileFacts, Manifest
 from shared.requests import ArchiveResult, CompressRequest, PackRequest, request_of
+from shared.trees import Measured
 from shared.walking import SourceInUse
 from shared.work import Work
 
@@ -118,7 +120,8 @@ class _Maker:
         sentinel = await desk.sentinel(self.request.root)
         password = await desk.password()
         held = await self._look(sentinel)
-        await desk.tools.room.reserve(work, self._need(held))
+        need = self._need(held)
+        await desk.tools.room.reserve(work, Need(need, space.volumes(need, self.wish.volume_bytes)))
         for warning in held.warnings:
             await work.warn("preflight", warning)
         parts = await self._create(sentinel, held, password)
@@ -279,17 +282,21 @@ class _Maker:
         work, desk = self.work, self.desk
         packed, sidecar, packed_manifest, file_count, total_bytes = facts
 
-        async def once() -> Plan:
+        async def planned(session: Any) -> set[str]:
+            return {row["archive_path"] for row in await session.rows("names_in_use", desk.owner, work.id)}
+
+        async def once() -> Plan | None:
+            file_name = await work.in_thread(self._free_name, await planned(work.db))
+            plan = await work.in_thread(self._planned, attempt, sources, file_name, result, newest)
+            path = desk.workspace / self.wish.directory / os.fsdecode(plan.pieces[0].name)
             async with work.transaction() as session:
                 if await session.row("archive_of_attempt", work.id, work.attempt) is not None:  # committed, the answer was lost
                     row = await session.row("publication", work.id)
                     assert row is not None
                     return publication.decoded(row["plan"])
                 await session.run("lock_names", desk.owner)
-                rows = await session.rows("names_in_use", desk.owner, work.id)
-                file_name = await work.in_thread(self._free_name, {row["archive_path"] for row in rows})
-                plan = self._planned(attempt, sources, file_name, result, newest)
-                path = desk.workspace / self.wish.directory / os.fsdecode(plan.pieces[0].name)
+                if self.wish.unique and str(path) in await planned(session):
+                    return None  # another job has chosen this name since
                 archive = (str(path), packed.size, packed.sha256, packed.md5)
                 beside = (sidecar.size, sidecar.sha256, sidecar.md5, packed_manifest)
                 await session.run("record_archive", work.id, work.attempt, *archive, *beside, file_count, total_bytes)
@@ -297,7 +304,9 @@ class _Maker:
                 await session.run("plan_publication", work.id, attempt, publication.encoded(plan))
                 return plan
 
-        plan: Plan = await work.patiently(once)
+        plan: Plan | None = None
+        while plan is None:
+            plan = await work.patiently(once)
         faults.point("workspace.recorded")
         return Finished(attempt, plan)
 
@@ -321,7 +330,8 @@ class _Maker:
         pieces = [publication.piece_of(directory, source, os.fsencode(file_name) + source.removeprefix(made)) for source in sources]
         output = f"{self.wish.directory}/{os.fsdecode(pieces[0].name)}".lstrip("/")
         told = msgspec.to_builtins(msgspec.structs.replace(result, output_path=output))
-        return Plan(directory=self.wish.directory, pieces=pieces, newest_ns=newest, result=told)
+        adds = Measured(result.compressed_size, len(pieces), len(pieces))
+        return Plan(directory=self.wish.directory, pieces=pieces, newest_ns=newest, result=told, adds=adds)
 
     async def _publish(self, finished: Finished) -> None:
         try:

@@ -18,6 +18,7 @@ import msgspec
 from shared import handles, places
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
 from shared.manifest import printable
+from shared.trees import Measured
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -32,12 +33,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is put in place. directory: a folder of the workspace. result: what the job says when it has completed.
 
     newest_ns: the latest change inside the pieces when they were finished; whatever is newer there is somebody else's.
+    adds: what the workspace holds more afterwards.
     """
 
     directory: str
     pieces: list[Piece]
     newest_ns: int
     result: dict[str, Any]
+    adds: Measured = Measured(0, 0, 0)
 
 
 def encoded(plan: Plan) -> Any:

@@ -38,12 +38,12 @@ SELECT pg_advisory_xact_lock(hashtext('space'))
 
 -- unwritten --
 -- Promised to other jobs and to uploads, and not on the disk yet. $1 file system, $2 job.
-SELECT unwritten_bytes($1, $2)
+SELECT unwritten_bytes($1, $2) AS bytes, promised_entries($1, $2) AS entries
 
 -- reserve --
--- Put a job's need into the ledger. $1 job, $2 file system, $3 bytes, $4 written already.
-INSERT INTO reservations (job_id, filesystem, bytes, written) VALUES ($1, $2, $3, $4)
-ON CONFLICT (job_id, filesystem) DO UPDATE SET bytes = EXCLUDED.bytes, written = EXCLUDED.written
+-- Put a job's need into the ledger. $1 job, $2 file system, $3 bytes, $4 written already, $5 entries.
+INSERT INTO reservations (job_id, filesystem, bytes, written, entries) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (job_id, filesystem) DO UPDATE SET bytes = EXCLUDED.bytes, written = EXCLUDED.written, entries = EXCLUDED.entries
 
 -- written --
 -- How much of a reservation is on the disk. $1 job, $2 file system, $3 bytes.
@@ -88,7 +88,7 @@ SELECT pg_advisory_xact_lock(hashtext('quota:' || $1::uuid::text))
 
 -- reserved --
 -- What a job was promised. $1 job.
-SELECT coalesce(sum(bytes), 0)::bigint FROM reservations WHERE job_id = $1
+SELECT coalesce(sum(bytes), 0)::bigint AS bytes, coalesce(sum(entries), 0)::bigint AS entries FROM reservations WHERE job_id = $1
 
 -- quota_of --
 -- A user's own quota, null: the setting's. $1 user.
@@ -96,7 +96,7 @@ SELECT quota_bytes FROM users WHERE id = $1
 
 -- promised_to --
 -- What a user's other jobs and uploads will still add. $1 user, $2 job that does not count.
-SELECT unwritten_bytes_of($1, $2)
+SELECT unwritten_bytes_of($1, $2) AS bytes, promised_entries_of($1, $2) AS entries
 
 -- secret --
 -- The password that came with a request. $1 job.

@@ -1,4 +1,4 @@
-"""Space for work in workspaces: the disk, as for every job, and the quota of whose workspace it is."""
+"""Space for work in workspaces: the disk, as for every job, and the quotas of whose workspace it is."""
 
 import errno
 import os
@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from services.compressor.ledger import Ledger
+from services.compressor.ledger import Ledger, Need
 from services.compressor.workbench import Workbench
-from shared import handles, trees
+from shared import usage
+from shared.db import Session
 from shared.errors import PermanentError, Waiting
+from shared.runtime_settings import WORKSPACE_ENTRIES
+from shared.usage import Usages
 from shared.work import Work
 
 _GIB = 1 << 30
@@ -17,44 +20,58 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Room:
-    """`quota`: what a workspace may hold unless its user has a quota of its own, in bytes; an admin may change it any time."""
+    """`quota`: what a workspace may hold unless its user has a quota of its own, in bytes; `entries`: how many files, folders and links.
 
-    def __init__(self, bench: Workbench, ledger: Ledger, quota: int) -> None:
+    An admin may change both any time.
+    """
+
+    def __init__(self, bench: Workbench, ledger: Ledger, quota: int, entries: int = WORKSPACE_ENTRIES) -> None:
         self._bench = bench
         self._ledger = ledger
         self.quota = quota
+        self.entries = entries
 
-    async def reserve(self, work: Work, need: int) -> None:
-        """Promise `need` bytes to this job; what it was promised before counts.
+    async def reserve(self, work: Work, need: Need) -> None:
+        """Promise `need` to this job; what it was promised before counts.
 
-        Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when the quota does.
+        Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when a quota does.
         """
         owner: UUID = work.job["created_by_id"]
-        missing = 0
+        await work.patiently(lambda: Usages(work.db, self._bench.workspaces).refresh(owner, work.in_thread))
+        await work.in_thread(os.statvfs, self._bench.work)  # a disk that hangs is waited for here, without a connection
         async with work.transaction() as session:
             await session.run("lock_quota", owner)  # as the gateway does: this lock, then the ledger's
-            known = await session.value("reserved", work.id)
-            if need > known:
-                quota = await session.value("quota_of", owner)
-                quota = self.quota if quota is None else quota
-                promised = await session.value("promised_to", owner, work.id)
-                used = await work.in_thread(self._used, owner, work)
-                free = max(0, quota - used - promised)
-                if need > free:
-                    raise PermanentError(
-                        f"Your space does not suffice: {_gb(need)} are needed, {_gb(free)} of your {_gb(quota)} are free"
-                        f" ({need:,} and {free:,} bytes)."
-                    )
+            reserved = await session.row("reserved", work.id)
+            assert reserved is not None
+            if need.bytes > reserved["bytes"] or need.entries > reserved["entries"]:
+                await self._check_quotas(session, work, owner, need)
             await session.run("lock_ledger")
-            missing = await self._ledger.missing(session, work.id, self._ledger.workspaces, self._bench.work, need)
-            if not missing:
-                await session.run("reserve", work.id, self._ledger.workspaces, max(need, known), 0)
-        if missing:
-            await self._wait(work, missing)
+            lacks = await self._ledger.missing(session, work.id, self._ledger.workspaces, self._bench.work, need)
+            if lacks == (0, 0):
+                promise = (max(need.bytes, reserved["bytes"]), 0, max(need.entries, reserved["entries"]))
+                await session.run("reserve", work.id, self._ledger.workspaces, *promise)
+        if lacks != (0, 0):
+            await self._ledger.wait(work, lacks, self._bench.work)
 
-    async def _wait(self, work: Work, missing: int) -> None:
-        await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
-        raise Waiting(f"Waiting for disk space: {_gb(missing)} more are needed.", self._ledger.recheck_s, missing)
+    async def _check_quotas(self, session: Session, work: Work, owner: UUID, need: Need) -> None:
+        own = await session.value("quota_of", owner)
+        quota = self.quota if own is None else own
+        # First what is promised, then what is there: something published in between is counted twice, never not at all.
+        promised = await session.row("promised_to", owner, work.id)
+        assert promised is not None
+        used = (await usage.known(session, owner)).amount
+        free = max(0, quota - used.total_bytes - promised["bytes"])
+        if need.bytes > free:
+            raise PermanentError(
+                f"Your space does not suffice: {_gb(need.bytes)} are needed, {_gb(free)} of your {_gb(quota)} are free"
+                f" ({need.bytes:,} and {free:,} bytes)."
+            )
+        most = max(0, self.entries - used.entries - promised["entries"])
+        if need.entries > most:
+            raise PermanentError(
+                f"Too many files: this adds {need.entries:,} files and folders, and {most:,} more are possible"
+                f" (your workspace may hold {self.entries:,}). Delete some, or ask an admin for a higher limit."
+            )
 
     @asynccontextmanager
     async def using(self, work: Work, need: int, written: Callable[[], int]) -> AsyncIterator[None]:
@@ -73,20 +90,13 @@ class Room:
 
     async def _wait_full(self, work: Work, need: int, cause: Exception) -> None:
         try:
-            await self._wait(work, max(1, need - self._free()))
+            await self._ledger.wait(work, Need(max(1, need - self._free()), 0), self._bench.work)
         except Waiting as exc:
             raise exc from cause
 
     def _free(self) -> int:
         disk = os.statvfs(self._bench.work)
         return disk.f_bavail * disk.f_frsize
-
-    def _used(self, owner: UUID, work: Work) -> int:
-        workspace = self._bench.workspace(owner)
-        if not workspace.is_dir():
-            return 0
-        with handles.root(workspace) as root:
-            return trees.measure(root, work.stop).total_bytes
 
 
 def _gb(size: int) -> str:

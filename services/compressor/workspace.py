@@ -117,6 +117,7 @@ class Desk:
             await session.run("record_result", self.work.id, self.work.attempt, plan.result)
             await session.run("forget_publication", self.work.id)
             await session.run("release_space", self.work.id)
+            await session.run("usage_added", self.owner, *plan.adds)
 
         if empty_source:
             await self.work.advance(Status.DELETING_SOURCE, "Emptying the source folder", facts=facts, keep_lease=False)
@@ -138,7 +139,7 @@ InThread = Callable[..., Awaitable[Any]]
 async def withdraw(db: Any, bench: Workbench, job: Any, attempt: int, plan: Plan, in_thread: InThread) -> None:
     """Move what a job put in place out of sight, and forget its plan; what people changed there meanwhile stays and is named."""
     aside, owner = bench.attempt(job["id"], attempt), job["created_by_id"]
-    async with db.transaction() as session:
+    async with db.apart() as session:  # all that the job unpacked is looked through meanwhile
         await session.run("lock_names", owner)  # whoever renames or deletes something there has done so, or waits
         stay = await in_thread(publication.take_back, bench.workspace(owner), aside, plan)
     if stay:

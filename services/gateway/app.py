@@ -94,7 +94,7 @@ class Parts:
     files: Files
     uploads: Uploads
     packs: Packs
-
+    room: Room
     media: Media
 
 
@@ -124,9 +124,10 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         configuration=configuration,
         archives=Archives(store, peers, configuration, room, defaults),
         workspaces=workspaces,
-        files=Files(store, configuration, workspaces, peers),
+        files=Files(store, configuration, workspaces, peers, room),
         uploads=Uploads(store, room, workspaces, Busy(store)),
         packs=Packs(store, configuration, workspaces, peers, room, jobs),
+        room=room,
         media=Media(store, peers, configuration, settings.storage_base_path, settings.compression_size_estimate_ratio),
     )
 
@@ -228,6 +229,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         group.create_task(chores.fold_totals(parts.store))
         group.create_task(chores.make_workspaces(parts.store, parts.workspaces))
         group.create_task(chores.tidy_workspaces(parts.uploads, parts.workspaces))
+        group.create_task(parts.room.usages.keep())
         group.create_task(parts.hub.run())
 
 

@@ -16,7 +16,7 @@ from services.gateway.room import Room
 from services.gateway.schemas_archives import ArchiveRequest, ExtractionRequest
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared import places
+from shared import places, space
 from shared.db import Session
 from shared.errors import PermanentError
 from shared.lifecycle import Kind
@@ -75,9 +75,10 @@ class Archives:
         if 0 < largest < planned.total_bytes:
             raise bad_request(f"These files hold {planned.total_bytes} bytes; a task may have at most {largest}.")
         async with self._room.reserving(who.id) as reserving:
-            reserving.require(planned.total_bytes)
+            entries = space.volumes(planned.total_bytes, request.volume_bytes)
+            reserving.require(planned.total_bytes, entries)
             row = await _queue(reserving.session, who, wish)
-            await reserving.session.run("reserve_for", row["id"], reserving.filesystem, planned.total_bytes)
+            await reserving.session.run("reserve_for", row["id"], reserving.filesystem, planned.total_bytes, entries)
         return row, request.output
 
     async def extract(self, who: Identity, asked: ExtractionRequest) -> tuple[Any, str]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import asyncpg
 
+from services.gateway.disk import at_disk
 from services.gateway.refusals import ProblemError
 from services.gateway.security import PASSWORD_MAXIMUM_BYTES, Security
 from services.gateway.store import Store
@@ -74,13 +75,13 @@ async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
             await asyncio.sleep(0.5)
     for user in users:
         with _CHORES.isolated(user), suppress(ProblemError):  # the storage is away: they are made when they are needed
-            await asyncio.to_thread(workspaces.ensure, user)
+            await at_disk(workspaces.ensure, user)
 
 
 async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
     """Stale uploads, and what was deleted while a gateway ended."""
     while True:
-        for name, tidy in (("uploads", uploads.sweep), ("deleted folders", lambda: asyncio.to_thread(workspaces.sweep_deleted))):
+        for name, tidy in (("uploads", uploads.sweep), ("deleted folders", lambda: at_disk(workspaces.sweep_deleted))):
             with _CHORES.isolated(name), suppress(ProblemError, asyncpg.UndefinedTableError):
                 await tidy()
         await asyncio.sleep(_TIDY_SECONDS)

@@ -1,6 +1,5 @@
 """Sending files: read piece by piece from an open handle, so that neither memory nor a swap of the name matters."""
 
-import asyncio
 import mimetypes
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +10,7 @@ from litestar import Response
 from litestar.response import Stream
 
 from services.gateway import ranges
+from services.gateway.disk import at_disk
 from services.gateway.ranges import Answer, Part
 from services.gateway.refusals import ProblemError
 
@@ -85,7 +85,7 @@ class _Pieces:
     async def _read(self) -> AsyncIterator[bytes]:
         try:
             while self._at < self._end:
-                piece = await asyncio.to_thread(os.pread, self._file.fileno(), min(_PIECE, self._end - self._at), self._at)
+                piece = await at_disk(os.pread, self._file.fileno(), min(_PIECE, self._end - self._at), self._at)
                 if not piece:
                     return  # it was cut meanwhile: the connection ends short of its Content-Length, and the client knows
                 self._at += len(piece)

@@ -1,6 +1,7 @@
 """Packs (seed 000): a folder as one archive to download, made by a job in the compressor; here it is asked for, looked at, fetched."""
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from services.gateway import audit
 from services.gateway.audit import Deed
 from services.gateway.config import Configuration
 from services.gateway.decide import Action
+from services.gateway.disk import at_disk, open_at_disk
 from services.gateway.jobs import Jobs
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
@@ -25,7 +27,6 @@ from services.gateway.workspaces import Workspaces, plain_path
 from shared.lifecycle import TERMINAL, Status
 from shared.places import Root
 from shared.requests import ArchiveResult, PackRequest
-from shared.trees import Measured
 
 CANCEL_SECONDS = 5.0
 """How long a cancel is waited for, as in seed 000; it goes on without us."""
@@ -62,11 +63,11 @@ class Packs:
         path, root = _folder(wanted.folder_path), Root(wanted.root)
         if root is Root.NAS:
             refuse_nas(who, config.nas_browsing)
-        found = await self._measured(who, root, path)
-        if found.total_bytes == 0:
+        total, files = await self._measured(who, root, path)
+        if total == 0:
             raise bad_request("Folder is empty.")
-        if 0 < config.max_task_size < found.total_bytes:
-            raise bad_request(f"The folder holds {found.total_bytes} bytes; a task may have at most {config.max_task_size}.")
+        if 0 < config.max_task_size < total:
+            raise bad_request(f"The folder holds {total} bytes; a task may have at most {config.max_task_size}.")
         request = _request(wanted, root, path, config)
         keep = wanted.keep_source or root is Root.NAS
         name = path.rpartition("/")[2]
@@ -74,27 +75,29 @@ class Packs:
             session = reserving.session
             if not keep:
                 await refuse(session, who.id, path)
-            reserving.require(found.total_bytes)
-            facts = (name, f"/{path}", keep, who.username, who.id, msgspec.to_builtins(request), found.total_bytes)
-            job = await session.row("new_pack", *facts, found.file_count)
+            reserving.require(total, 1)
+            facts = (name, f"/{path}", keep, who.username, who.id, msgspec.to_builtins(request), total)
+            job = await session.row("new_pack", *facts, files)
             assert job is not None
-            await session.run("reserve_for", job["id"], reserving.filesystem, found.total_bytes)
+            await session.run("reserve_for", job["id"], reserving.filesystem, total, 1)
             sentence = f"{who.username} asked for {path} to be packed{'' if keep else ' and deleted afterwards'}."
             deed = Deed("pack_create", sentence, str(job["id"]), {"path": path, "root": root, "keep_source": keep})
             await audit.note(session, who.actor, deed)
         return await self.find(who, job["id"])
 
-    async def _measured(self, who: Identity, root: Root, path: str) -> Measured:
+    async def _measured(self, who: Identity, root: Root, path: str) -> tuple[int, int]:
+        """Bytes and files of a folder."""
         if root is Root.NAS:
             seen = await self._peers.measure(path)
-            return Measured(seen.total_bytes, seen.file_count)
+            return seen.total_bytes, seen.file_count
         try:
-            item = await asyncio.to_thread(self._workspaces.item, who.id, path)
+            item = await at_disk(self._workspaces.item, who.id, path)
         except ProblemError as exc:
             raise not_found("Folder not found.") if exc.status == 404 else exc from exc
         if item.type != "folder":
             raise bad_request("Path is not a folder.")
-        return await asyncio.to_thread(self._workspaces.measure, who.id, path)
+        found = await at_disk(self._workspaces.measure, who.id, path)
+        return found.total_bytes, found.file_count
 
     async def mine(self, who: Identity, limit: int, offset: int) -> tuple[list[Any], int]:
         """One page of the user's own packs, newest first, and how many there are."""
@@ -134,10 +137,14 @@ class Packs:
         if row["status"] != Status.COMPLETED or row["result"] is None:
             raise bad_request("Pack task not completed.")
         made = msgspec.convert(row["result"], ArchiveResult)
-        handle = await asyncio.to_thread(self._open, row["created_by_id"], made)
-        if not is_head:
-            async with self._store.transaction() as session:
-                await session.run("fetched", pack)
+        handle = await open_at_disk(self._open, row["created_by_id"], made)
+        try:
+            if not is_head:
+                async with self._store.transaction() as session:
+                    await session.run("fetched", pack)
+        except BaseException:
+            os.close(handle)
+            raise
         return Packed(handle, made.output_path.rpartition("/")[2])
 
     def _open(self, owner: UUID, made: ArchiveResult) -> int:

@@ -1,8 +1,8 @@
 """Users and their personal tokens, as admins and their owners change them. Every change is one transaction with its audit line."""
 
-import asyncio
 import secrets
 import unicodedata
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from services.gateway import audit
 from services.gateway.audit import Deed
+from services.gateway.disk import at_disk
 from services.gateway.refusals import ProblemError, bad_request, conflict, forbidden, not_found
 from services.gateway.schemas_admin import NewUser, TokenRequest, UserChange
 from services.gateway.security import TOKEN_PREFIX, Identity, Security, digest_of, password_problem
@@ -65,7 +66,8 @@ class People:
                 raise conflict(f"There is a user {name} already.")
             sentence = f"{who.username} made the user {name}{' (admin)' if wanted.is_admin else ''}."
             await audit.note(session, who.actor, Deed("user_created", sentence, str(row["id"]), {"is_admin": wanted.is_admin}))
-            await asyncio.to_thread(self._workspaces.ensure, row["id"])
+        with suppress(ProblemError):  # the storage is away: the workspace is made when it is needed
+            await at_disk(self._workspaces.ensure, row["id"])
         return row
 
     async def change(self, who: Identity, user_id: UUID, wanted: UserChange) -> Any:
@@ -97,12 +99,13 @@ class People:
         """
         if user_id == who.id:
             raise conflict(_NOT_YOURSELF.format("delete"))
+        has_workspace = await at_disk(self._workspaces.exists, user_id)
         async with self._store.transaction() as session:
             await session.run("lock_people")
             row = await _existing(session, user_id)
             await _keep_an_admin(session, row)
             await session.run("cancel_work_of", user_id, who.username)
-            if await asyncio.to_thread(self._workspaces.exists, user_id):
+            if has_workspace:
                 await session.run("leave_workspace", user_id, row["username"])
             await session.run("delete_user", user_id)
             await audit.note(

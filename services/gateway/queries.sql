@@ -531,11 +531,15 @@ SELECT quota_bytes FROM users WHERE id = $1
 
 -- promised --
 -- What a user's jobs and uploads have taken of the quota and the workspace does not show yet. $1 user.
-SELECT unwritten_bytes_of($1, NULL)
+SELECT unwritten_bytes_of($1, NULL) AS bytes, promised_entries_of($1, NULL) AS entries
 
 -- unwritten_space --
 -- Promised to everybody on a file system and not on the disk yet. $1 file system.
-SELECT unwritten_bytes($1, NULL)
+SELECT unwritten_bytes($1, NULL) AS bytes, promised_entries($1, NULL) AS entries
+
+-- forget_usage --
+-- A workspace was removed. $1 user.
+DELETE FROM workspace_usage WHERE owner_id = $1
 
 -- share_names --
 -- No pack begins to delete its source between the question who needs a path and the change of it. $1 user.
@@ -550,6 +554,10 @@ SELECT pg_advisory_xact_lock(hashtext('names:' || $1::uuid::text))
 SELECT id, kind, folder_name, status, request, result FROM jobs
 WHERE kind <> 'archive' AND created_by_id = $1 AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY seq
 
+-- count_extractions --
+-- How many archives a user has had unpacked. $1 user.
+SELECT count(*) FROM jobs WHERE created_by_id = $1 AND kind = 'extract' AND status = 'completed'
+
 -- new_pack --
 -- A request for a pack. $1 name, $2 source, $3 keep the source, $4 user name, $5 user, $6 what is asked, $7 bytes, $8 files.
 INSERT INTO jobs (kind, folder_name, source_path, keep_source, created_by, created_by_id, request, folder_size_bytes, file_count,
@@ -558,8 +566,8 @@ VALUES ('pack', $1, $2, $3, $4, $5, $6, $7, $8, 'Waiting to start')
 RETURNING *
 
 -- reserve_for --
--- What a new job will write, in the transaction that makes it. $1 job, $2 file system, $3 bytes.
-INSERT INTO reservations (job_id, filesystem, bytes) VALUES ($1, $2, $3)
+-- What a new job will write, in the transaction that makes it. $1 job, $2 file system, $3 bytes, $4 entries.
+INSERT INTO reservations (job_id, filesystem, bytes, entries) VALUES ($1, $2, $3, $4)
 
 -- upload_at --
 -- What is on its way to a path. $1 user, $2 path.
@@ -595,7 +603,8 @@ SELECT id FROM uploads WHERE id = ANY($1::uuid[])
 
 -- owners --
 -- Whose workspaces these are. $1 users.
-SELECT o.id AS user_id, coalesce(u.username, l.username) AS username, l.left_at, u.quota_bytes, unwritten_bytes_of(o.id, NULL) AS reserved_bytes
+SELECT o.id AS user_id, coalesce(u.username, l.username) AS username, l.left_at, u.quota_bytes, unwritten_bytes_of(o.id, NULL) AS reserved_bytes,
+  promised_entries_of(o.id, NULL) AS reserved_entries
 FROM unnest($1::uuid[]) AS o(id) LEFT JOIN users u ON u.id = o.id LEFT JOIN left_workspaces l ON l.user_id = o.id AND u.id IS NULL
 ORDER BY l.left_at NULLS FIRST, lower(coalesce(u.username, l.username)), o.id
 

@@ -97,6 +97,7 @@ class Config(msgspec.Struct, kw_only=True):
     pack_compression_level: Annotated[int, Meta(ge=1, le=9)]
     pack_retention_days: int
     workspace_quota: int
+    workspace_entries: int
     nas_browsing: Literal["everybody", "admins", "nobody"]
     max_task_size: int
     min_free_disk: int
@@ -126,6 +127,7 @@ class ConfigUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pack_compression_level: int | None = None
     pack_retention_days: int | None = None
     workspace_quota: int | None = None
+    workspace_entries: int | None = None
     nas_browsing: str | None = None
     max_task_size: int | None = None
     min_free_disk: int | None = None

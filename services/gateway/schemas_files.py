@@ -132,20 +132,32 @@ class PackCancelled(msgspec.Struct):
 
 
 class PackAvailableSpace(msgspec.Struct, kw_only=True):
-    """In bytes. `user_available`: what you may still add: the rest of your quota, or what the server has, whichever is less."""
+    """In bytes. `user_available`: what you may still add: the rest of your quota, or what the server has, whichever is less.
+
+    `..._entries`: the same in files, folders and links, of which the workspace may hold `entry_limit`. `measuring`: your workspace is
+    being measured for the first time, and `used_bytes` and `used_entries` are only what was recorded so far.
+    """
 
     user_available: int
     server_available: int
     quota_bytes: int
     used_bytes: int
     reserved_bytes: int
+    available_entries: int
+    entry_limit: int
+    used_entries: int
+    reserved_entries: int
+    measuring: bool
 
 
 # Workspaces, for admins ----------------------------------------------------------------------------------------------------------------
 
 
 class Workspace(msgspec.Struct, kw_only=True):
-    """A user's workspace. `left_at`: when its user was deleted; it is kept until an admin removes it. `quota_bytes`: what counts."""
+    """A user's workspace. `left_at`: when its user was deleted; it is kept until an admin removes it. `quota_bytes`: what counts.
+
+    `..._entries`: files, folders and links. `measuring`: it is being measured for the first time.
+    """
 
     user_id: UUID
     username: str | None
@@ -154,3 +166,7 @@ class Workspace(msgspec.Struct, kw_only=True):
     used_bytes: int
     reserved_bytes: int
     file_count: int
+    entry_limit: int
+    used_entries: int
+    reserved_entries: int
+    measuring: bool

@@ -3,16 +3,23 @@
 A caller gets rows (asyncpg Records) or plain values; views.py makes them fit for people.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from services.gateway.disk import at_disk
 from services.gateway.problems import DATABASE_AWAY
 from services.gateway.refusals import unavailable
+from shared import usage
 from shared.db import CONNECTION_ERRORS, Database, Session
+
+_DISK_SECONDS = 10.0
+SLOW_STORAGE = "The server's storage is slow to answer, and others wait for it already. Try again in a moment."
 
 
 @asynccontextmanager
@@ -47,11 +54,34 @@ class Store:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._disk_turns = asyncio.Semaphore(max(1, db.size // 2))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         async with _told(), self._db.transaction() as session:
             yield session
+
+    @asynccontextmanager
+    async def storage_transaction(self) -> AsyncIterator[Session]:
+        """A transaction in which names on the storage are changed, or locks of a workspace are waited for.
+
+        At most half of the connections are in such transactions: when the storage hangs, all else is still answered. 503 after ten
+        seconds without a turn.
+        """
+        try:
+            async with asyncio.timeout(_DISK_SECONDS):
+                await self._disk_turns.acquire()
+        except TimeoutError as exc:
+            raise unavailable(SLOW_STORAGE) from exc
+        try:
+            async with self.transaction() as session:
+                yield session
+        finally:
+            self._disk_turns.release()
+
+    def usages(self, workspaces: Path) -> usage.Usages:
+        """The running totals of the workspaces."""
+        return usage.Usages(self._db, workspaces, at_disk)
 
     async def _rows(self, name: str, *args: Any) -> list[Any]:
         async with _told():
@@ -115,6 +145,13 @@ class Store:
     async def first_admin(self, hashed: str, *, must_change: bool) -> bool:
         """Make `admin` when there is no user at all; False when there is."""
         return await self._value("first_admin", hashed, must_change) is not None
+
+    async def usage_of(self, owner: UUID) -> usage.Known:
+        """What a workspace holds, as far as it is recorded."""
+        return usage.Known(await self._row("usage_of", owner))
+
+    async def count_extractions(self, owner: UUID) -> int:
+        return int(await self._value("count_extractions", owner))
 
     async def user_ids(self) -> list[UUID]:
         return [row["id"] for row in await self._rows("user_ids")]

@@ -19,6 +19,7 @@ from litestar.exceptions import ClientException
 
 from services.gateway import audit, ranges
 from services.gateway.audit import Deed
+from services.gateway.disk import at_disk, open_at_disk
 from services.gateway.ranges import Sent
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.room import Room
@@ -73,7 +74,7 @@ class Uploads:
         await self._check(who, path, target)
         row = await self._begin(who, path, target.tag, part)
         async with self._held(row["id"]) as handle:
-            received = await asyncio.to_thread(_size, handle)
+            received = await at_disk(_size, handle)
             if part.asks and received < part.total:
                 return Arrived(row["id"], received, part.total)
             if not part.asks:
@@ -84,46 +85,55 @@ class Uploads:
                 received = await self._write(handle, row["id"], part, stream)
             if received < part.total:
                 return Arrived(row["id"], received, part.total)
-            await asyncio.to_thread(os.fsync, handle)
+            await at_disk(os.fsync, handle)
             await self._publish(who, row["id"], path, part.total, target)
             found = os.fstat(handle)  # of this very file, whatever has its name by now
         return Arrived(row["id"], part.total, part.total, item(path.encode(), found), ranges.version_of(found).etag)
 
     async def _check(self, who: Identity, path: str, target: Target) -> None:
-        await asyncio.to_thread(self._workspaces.check_target, who.id, path, target.headers, overwrite=target.overwrite)
+        await at_disk(self._workspaces.check_target, who.id, path, target.headers, overwrite=target.overwrite)
 
     async def _begin(self, who: Identity, path: str, tag: str, part: Sent) -> Any:
         """The upload's row: the one that is there, or a new one with its space reserved."""
+        if (there := await self._going_on(who, path, tag, part)) is not None:
+            return there
+        if part.start:
+            raise _not_there(0)
         async with self._room.reserving(who.id) as reserving:
             session = reserving.session
             there = await session.row("upload_at", who.id, path)
             if there is not None and (there["total_bytes"], there["tag"]) == (part.total, tag):
-                await session.run("touch_upload", there["id"], None)
-                return there
-            if part.start:
-                raise _not_there(0)
+                return there  # another request was faster
             if there is not None:  # another file of this name: what was there is not continued
                 await session.run("forget_upload", there["id"])
-                given_back = there["total_bytes"]
+                reserving.require(part.total - there["total_bytes"], 0)
             else:
-                given_back = 0
-            reserving.require(part.total - given_back)
+                reserving.require(part.total, 1)
             row = await session.row("new_upload", who.id, path, part.total, reserving.filesystem, tag)
             assert row is not None
         if there is not None:
-            await asyncio.to_thread(self._workspaces.forget_upload, there["id"])
+            await at_disk(self._workspaces.forget_upload, there["id"])
         return row
+
+    async def _going_on(self, who: Identity, path: str, tag: str, part: Sent) -> Any | None:
+        """The row of an upload that this request continues, which needs no more space."""
+        async with self._store.transaction() as session:
+            there = await session.row("upload_at", who.id, path)
+            if there is None or (there["total_bytes"], there["tag"]) != (part.total, tag):
+                return None
+            await session.run("touch_upload", there["id"], None)
+            return there
 
     @asynccontextmanager
     async def _held(self, upload: UUID) -> AsyncIterator[int]:
         """The file, with nobody else writing to it, in whatever gateway."""
-        handle = await asyncio.to_thread(self._workspaces.open_upload, upload)
+        handle = await open_at_disk(self._workspaces.open_upload, upload)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
                 raise conflict("This file is arriving already, by another request.") from exc
-            if not await asyncio.to_thread(self._workspaces.is_upload, upload, handle):
+            if not await at_disk(self._workspaces.is_upload, upload, handle):
                 # Whoever held it has just given it its name in the workspace: it is not written to any more.
                 raise conflict("This file has just arrived by another request, or was given up.")
             yield handle
@@ -157,7 +167,7 @@ class Uploads:
             await session.run("touch_upload", upload, received)
 
     async def _publish(self, who: Identity, upload: UUID, path: str, total: int, target: Target) -> None:
-        async with self._store.transaction() as session:
+        async with self._store.storage_transaction() as session:
             # The row goes with the name: whoever adds up meanwhile counts the file twice, never not at all.
             await session.run("lock_quota", who.id)
             await session.run("lock_names", who.id)
@@ -167,7 +177,11 @@ class Uploads:
             await self._check(who, path, target)  # and somebody may have been faster
             sentence = f"{who.username} uploaded {path} ({total} bytes)."
             await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
-            await asyncio.to_thread(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)
+            walks = await session.value("usage_added", who.id, total, 1, 1)
+            replaced = await at_disk(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)
+            if replaced.entries:
+                await session.run("usage_removed", who.id, *replaced, walks)
+        await at_disk(self._workspaces.sync_parent, who.id, path)
 
     # Unfinished ones
 
@@ -180,18 +194,21 @@ class Uploads:
         """Throw away what has arrived; its space is free again."""
         async with self._store.transaction() as session:
             row = await session.row("upload", upload)
-            if row is None or row["user_id"] != who.id:
-                raise not_found(f"There is no upload {upload}.")
-            async with self._held(upload):
-                await session.run("forget_upload", upload)
-                await asyncio.to_thread(self._workspaces.forget_upload, upload)
+        if row is None or row["user_id"] != who.id:
+            raise not_found(f"There is no upload {upload}.")
+        async with self._held(upload):
+            async with self._store.transaction() as session:
+                gone = await session.run("forget_upload", upload) != "DELETE 1"
+            await at_disk(self._workspaces.forget_upload, upload)
+            if gone:
+                raise conflict("This file has just arrived by another request, or was given up.")
 
     async def sweep(self) -> int:
         """Forget what nobody went on with for a day, and bytes without a row (their user is gone); returns how many."""
         async with self._store.transaction() as session:
             stale = [row["id"] for row in await session.rows("forget_stale_uploads", STALE_HOURS)]
         await self._forget_all(stale)
-        there = await asyncio.to_thread(self._workspaces.uploads)  # before the rows are read: a new one has its row first
+        there = await at_disk(self._workspaces.uploads)  # before the rows are read: a new one has its row first
         async with self._store.transaction() as session:
             known = {row["id"] for row in await session.rows("known_uploads", there)}
         orphans = [upload for upload in there if upload not in known]
@@ -201,12 +218,12 @@ class Uploads:
     async def _forget_all(self, uploads: list[UUID]) -> None:
         for upload in self._left_out.due(uploads, lambda upload: upload):
             with self._left_out.isolated(upload):
-                await asyncio.to_thread(self._workspaces.forget_upload, upload)
+                await at_disk(self._workspaces.forget_upload, upload)
 
 
 async def _to_its_end(change: Callable[..., int], *args: int) -> int:
     """Change an open file in a thread that has ended when this has, cancelled or not: closed meanwhile, the handle could be another's."""
-    running = asyncio.create_task(asyncio.to_thread(change, *args))
+    running = asyncio.create_task(at_disk(change, *args))
     try:
         return await asyncio.shield(running)
     finally:

@@ -36,7 +36,7 @@ def entry(item: Item) -> FileEntry:
 
 
 def info(item: Item, measured: Measured | None) -> FileInfo:
-    total, count = measured or (None, None)
+    total, count = (measured.total_bytes, measured.file_count) if measured else (None, None)
     return FileInfo(**_facts(item), total_bytes=total, file_count=count)
 
 
@@ -58,6 +58,11 @@ def space(available: Available) -> PackAvailableSpace:
         quota_bytes=available.quota,
         used_bytes=available.used,
         reserved_bytes=available.reserved,
+        available_entries=available.entries.user,
+        entry_limit=available.entries.limit,
+        used_entries=available.entries.used,
+        reserved_entries=available.entries.reserved,
+        measuring=not available.is_measured,
     )
 
 

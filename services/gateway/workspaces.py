@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from services.gateway import ranges
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
-from shared import handles, listing, places, trees
+from shared import handles, listing, places, trees, usage
 from shared.archiving.checks import link_problem
 from shared.archiving.protocol import Member
 from shared.errors import NOT_FOUND, PermanentError
@@ -33,6 +33,10 @@ class Workspaces:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._left_out = Isolation("deleted folder")
+
+    @property
+    def root(self) -> Path:
+        return self._root
 
     # Places
 
@@ -58,11 +62,8 @@ class Workspaces:
 
     def owners(self) -> list[UUID]:
         """Of whom there is a workspace."""
-        found = []
-        for path in self._root.iterdir() if self._root.is_dir() else ():
-            with suppress(ValueError):
-                found.append(UUID(path.name))
-        return found
+        with _told():
+            return places.owners(self._root)
 
     @contextmanager
     def _folder(self, owner: UUID, path: str) -> Iterator[int]:
@@ -108,18 +109,20 @@ class Workspaces:
 
     # Changing
 
-    def make_folder(self, owner: UUID, path: str, *, parents: bool) -> Item:
-        """409 when something has this name; with `parents`, the folders above are made too, and a folder that is there is fine."""
+    def make_folder(self, owner: UUID, path: str, *, parents: bool) -> tuple[Item, int]:
+        """Make a folder; returns it and how many were made.
+
+        409 when something has this name; with `parents`, the folders above are made too, and a folder that is there is fine.
+        """
         relative = plain_path(path)
         if not relative:
             raise conflict("The workspace itself is there already.")
         parts = relative.split("/")
-        for depth in range(1, len(parts)) if parents else ():
-            self._make(owner, "/".join(parts[:depth]), exist_ok=True)
-        self._make(owner, relative, exist_ok=parents)
-        return self.item(owner, relative)
+        made = sum(self._make(owner, "/".join(parts[:depth]), exist_ok=True) for depth in range(1, len(parts)) if parents)
+        made += self._make(owner, relative, exist_ok=parents)
+        return self.item(owner, relative), made
 
-    def _make(self, owner: UUID, path: str, *, exist_ok: bool) -> None:
+    def _make(self, owner: UUID, path: str, *, exist_ok: bool) -> bool:
         with self._parent(owner, path) as (folder, name):
             try:
                 os.mkdir(name, _MODE, dir_fd=folder)
@@ -127,9 +130,19 @@ class Workspaces:
                 there = handles.lstat(folder, name)
                 if not exist_ok or there is None or not stat.S_ISDIR(there.st_mode):
                     raise conflict(f"There is something named {path} already.") from exc
+                return False
+        return True
 
-    def move(self, owner: UUID, source: str, target: str, *, overwrite: bool) -> Item:
-        """Rename or move within the workspace. 409 when the target is there; with `overwrite` a file replaces a file."""
+    def refuse_links_out(self, owner: UUID, source: str, target: str) -> None:
+        """409 where a link that is moved along would lead out of the workspace. It reads all below `source`."""
+        with self._parent(owner, source) as (folder, name):
+            _refuse_links_out(folder, name, plain_path(target))
+
+    def move(self, owner: UUID, source: str, target: str, *, overwrite: bool) -> tuple[Item, Measured]:
+        """Rename or move within the workspace; returns the entry and what it replaced.
+
+        409 when the target is there; with `overwrite` a file replaces a file. `refuse_links_out` comes first.
+        """
         old, new = plain_path(source), plain_path(target)
         if f"{new}/".startswith(f"{old}/") and old != new:
             raise conflict("A folder cannot be moved into itself.")
@@ -137,42 +150,50 @@ class Workspaces:
             found = handles.lstat(old_folder, old_name)
             if found is None:
                 raise not_found(f"There is no {old}.")
-            _refuse_links_out(old_folder, old_name, new)
-            _place(old_folder, old_name, new_folder, new_name, new, overwrite=overwrite and stat.S_ISREG(found.st_mode))
-        return self.item(owner, new)
+            replaces = overwrite and stat.S_ISREG(found.st_mode)
+            replaced = _place(old_folder, old_name, new_folder, new_name, new, overwrite=replaces)
+        return self.item(owner, new), replaced if old != new else usage.NOTHING
 
-    def delete(self, owner: UUID, path: str, *, recursive: bool) -> tuple[Item, UUID | None]:
+    def delete(self, owner: UUID, path: str, *, recursive: bool) -> UUID | None:
         """Take away a file, or with `recursive` a folder with all in it: at once, and whole.
 
-        What is left on the disk is removed by `sweep_deleted`, by the id that comes back. 409 for a folder that is not empty, without
-        `recursive`.
+        What is left on the disk is removed by `sweep_deleted`, by the id that comes back; None: an empty folder, of which nothing is
+        left. 409 for a folder that is not empty, without `recursive`.
         """
         with self._parent(owner, path) as (folder, name):
             found = handles.lstat(folder, name)
             if found is None:
                 raise not_found(f"There is no {path}.")
-            gone = listing.item(plain_path(path).encode(), found)
-            if not stat.S_ISDIR(found.st_mode):
-                os.unlink(name, dir_fd=folder)
-                return gone, None
-            if not recursive:
+            if stat.S_ISDIR(found.st_mode) and not recursive:
                 try:
                     os.rmdir(name, dir_fd=folder)
                 except OSError as exc:
                     if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                         raise
                     raise conflict(f"{path} is not empty: say `recursive` to delete all that is in it.") from exc
-                return gone, None
+                return None
             aside = uuid4()
             with handles.root(self._service_place(_DELETED)) as deleted:
                 handles.rename_noreplace(folder, name, deleted, str(aside).encode())
-            return gone, aside
+            return aside
 
     def leave(self, owner: UUID) -> None:
         """Take away a whole workspace; `sweep_deleted` removes what it held."""
         with _told(), handles.root(self._root) as root, handles.root(self._service_place(_DELETED)) as deleted:
             if handles.lstat(root, str(owner).encode()) is not None:
                 handles.rename_noreplace(root, str(owner).encode(), deleted, str(uuid4()).encode())
+
+    def measure_deleted(self, aside: UUID) -> Measured:
+        """How much was taken away by one deletion."""
+        with _told(), handles.root(self._service_place(_DELETED)) as deleted:
+            found = handles.lstat(deleted, str(aside).encode())
+            if found is None:
+                return usage.NOTHING
+            if not stat.S_ISDIR(found.st_mode):
+                return _one(found)
+            with handles.directory(deleted, str(aside).encode()) as folder:
+                held = trees.measure(folder)
+            return held._replace(entries=held.entries + 1)
 
     def sweep_deleted(self, only: UUID | None = None) -> None:
         """Remove what was taken away: one, or all of it."""
@@ -201,10 +222,17 @@ class Workspaces:
             found = handles.lstat(folder, str(upload).encode())
             return found is not None and os.path.samestat(found, os.fstat(handle))
 
-    def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> None:
-        """Give an upload that is complete its name, all at once. 409 when something has it already."""
+    def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> Measured:
+        """Give an upload that is complete its name, all at once; returns what it replaced. 409 when something has the name already.
+
+        The name is durable after `sync_parent`.
+        """
         with self._parent(owner, path) as (folder, name), handles.root(self._service_place(_UPLOADS)) as uploads:
-            _place(uploads, str(upload).encode(), folder, name, path, overwrite=overwrite)
+            return _place(uploads, str(upload).encode(), folder, name, path, overwrite=overwrite)
+
+    def sync_parent(self, owner: UUID, path: str) -> None:
+        """Make the names in the folder that holds `path` durable; a folder that is gone needs nothing."""
+        with suppress(ProblemError), self._parent(owner, path) as (folder, _):
             handles.sync_directory(folder)
 
     def check_target(self, owner: UUID, path: str, headers: Mapping[str, str], *, overwrite: bool) -> None:
@@ -251,17 +279,25 @@ def _refuse_taken(folder: int, name: bytes, path: str, *, overwrite: bool) -> No
     raise conflict(f"There is something named {path} already that is no file, and only files are replaced.")
 
 
-def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path: str, *, overwrite: bool) -> None:
-    """Rename; replaces nothing but, with `overwrite`, a regular file."""
+def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path: str, *, overwrite: bool) -> Measured:
+    """Rename; replaces nothing but, with `overwrite`, a regular file. Returns what it replaced."""
     if overwrite:
         _refuse_taken(target_dir, target, path, overwrite=True)
+        there = handles.lstat(target_dir, target)
         os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
-        return
+        return usage.NOTHING if there is None else _one(there)
     try:
         handles.rename_noreplace(source_dir, source, target_dir, target)
     except FileExistsError:
         _refuse_taken(target_dir, target, path, overwrite=False)
         raise
+    return usage.NOTHING
+
+
+def _one(facts: os.stat_result) -> Measured:
+    """An entry that is no folder, as `trees.measure` counts it. Pure."""
+    is_file = stat.S_ISREG(facts.st_mode)
+    return Measured(facts.st_size if is_file else 0, int(is_file), 1)
 
 
 def plain_path(path: str) -> str:

@@ -30,7 +30,9 @@ def test_everything_is_seen_once(tree: Path) -> None:
     """A folder before what it holds, 400 levels down, links not followed."""
     with handles.root(tree) as top:
         seen = [found.path for found in trees.walk(top)]
-        assert trees.measure(top) == (6, 3)
+        assert trees.measure(top) == (6, 3, len(seen))
+        assert trees.measure_up_to(top, len(seen)) == trees.measure(top)
+        assert trees.measure_up_to(top, len(seen) - 1) is None
     assert len(seen) == len(set(seen)) == 400 + 2 + 3 + 2
     assert seen.index(b"a") < seen.index(b"a/b") < seen.index(b"a/b/two")
 

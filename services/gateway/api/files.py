@@ -162,7 +162,7 @@ async def upload(
     The whole file with Content-Length; or in parts, each with `Content-Range: bytes 0-999/5000`, in order, each with the same `path` and
     `tag`. `Content-Range: bytes */5000` without a body begins an upload or asks how far it got (202, `received_bytes`): go on from there
     after a broken connection. What nobody goes on with for a day is thrown away. The whole length is taken from the quota at the beginning.
-    403: not enough space, with both figures. 409: something has this path; the part does not continue what is
+    403: not enough space, or too many files, with both figures. 409: something has this path; the part does not continue what is
     there (`Upload-Offset` says where to go on); somebody else sends it now. 412: `If-Match`, `If-None-Match` or `If-Unmodified-Since`
     ask for another version than what has this path.
     """
@@ -189,7 +189,10 @@ async def give_up(upload_id: FromPath[UUID], request: FilesRequest, uploads: Nam
 
 @post("/folders", operation_id="makeFolder", status_code=201, responses=refusals(404, 409, 413))
 async def make_folder(data: JSONBody[FolderRequest], request: FilesRequest, files: NamedDependency[Files]) -> FileEntry:
-    """Make a folder in the workspace. 404: the folder it would be in is not there; 409: something has this name."""
+    """Make a folder in the workspace.
+
+    403: the workspace may not hold more. 404: the folder it would be in is not there. 409: something has this name.
+    """
     return views_files.entry(await files.make_folder(request.user, data.path, parents=data.parents))
 
 

@@ -28,7 +28,7 @@ async def create_pack(
     """Pack a folder into one archive in the top folder of your workspace, in the background. Its space is reserved at once.
 
     UNLESS `keep_source` IS TRUE, A WORKSPACE FOLDER IS DELETED after its archive was tested and compared with it. 404: no such folder;
-    400: not a folder, or empty; 403: not enough space, with both figures; 409: another task needs the folder.
+    400: not a folder, or empty; 403: not enough space, or too many files, with both figures; 409: another task needs the folder.
     """
     row = await packs.create(request.user, data)
     days = (await configuration.read()).pack_retention_days

@@ -78,7 +78,7 @@ class Station:
         return sorted(str(p.relative_to(root.parent)) for root in roots for p in below(root) if not p.is_dir())
 
 
-def disk(monkeypatch: pytest.MonkeyPatch, free: int, most: int = 1 << 40) -> None:
-    """What the staging's disk says it has free, in bytes."""
-    facts = SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=most)
+def disk(monkeypatch: pytest.MonkeyPatch, free: int, most: int = 1 << 40, inodes: int = 0, free_inodes: int = 0) -> None:
+    """What the staging's disk says it has free, in bytes; of 0 inodes: it does not say."""
+    facts = SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=most, f_files=inodes, f_favail=free_inodes)
     monkeypatch.setattr(ledger.os, "statvfs", lambda _path: facts)
