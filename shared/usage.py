@@ -17,6 +17,7 @@ import asyncpg
 
 from shared import handles, log, places, trees
 from shared.db import CONNECTION_ERRORS
+from shared.isolation import Isolation
 from shared.trees import Measured
 
 logger = log.get(__name__)
@@ -61,6 +62,7 @@ class Usages:
         self._root = root
         self._in_thread = in_thread
         self._wanted = asyncio.Event()
+        self._left_out = Isolation("workspace that is to be measured")
 
     async def refresh(self, owner: UUID, in_thread: InThread | None = None) -> None:
         """Bring the total of a small workspace up to date; a large one is left to the background. Raises OSError.
@@ -97,11 +99,9 @@ class Usages:
 
     async def _walk_due(self) -> None:
         owners = await self._in_thread(places.owners, self._root)
-        for row in await self._db.rows("usage_due", owners):
-            try:
+        for row in self._left_out.due(await self._db.rows("usage_due", owners), lambda row: row["id"]):
+            with self._left_out.isolated(row["id"]):
                 await self._walk(row["id"], None, self._in_thread)
-            except OSError as exc:
-                logger.warning("not_walked", owner=str(row["id"]), message=f"This workspace is measured later: {exc!r}")
 
 
 def _measured(workspace: Path, most: int | None) -> Measured | None:

@@ -1,6 +1,7 @@
 """What people do with the files of their workspace, and what they may see of the NAS. Every change has its line in the audit log."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -129,7 +130,8 @@ class Files:
         config = await self._configuration.read()
         made = []
         for row in rows:
-            await self._room.refresh(row["user_id"])
+            with suppress(ProblemError):  # its disk is away: what is recorded is shown
+                await self._room.refresh(row["user_id"])
             known = await self._store.usage_of(row["user_id"])
             made.append(
                 {

@@ -121,6 +121,18 @@ def workspace_quota(stack: Stack) -> None:
     assert "space" in found["error_message"], found
 
 
+def workspace_entries(stack: Stack) -> None:
+    workspace_folder(stack, "Entries")
+    with stack.frozen("compressor"):
+        job = pack(stack, "Entries")
+        save(stack, workspace_entries=1)
+        refused = ask_pack(stack, "Entries")  # by the gateway
+    found = stack.wait_for(job, lambda seen: seen["status"] == "failed", "the compressor's refusal")  # and by the compressor
+    save(stack, reset=["workspace_entries"])
+    assert (refused.status_code, refused.json()["type"]) == (403, "too-many-entries")
+    assert "Too many files" in found["error_message"], found
+
+
 def nas_browsing(stack: Stack) -> None:
     stack.folder()
     name, password = "browser", "a long enough password"
@@ -347,7 +359,15 @@ CHECKS: dict[str, Callable[[Stack], None]] = {
     check.__name__: check
     for check in (
         *(pack_format, pack_compression_level, pack_retention_days, workspace_quota, nas_browsing, max_task_size, min_free_disk),
-        *(hidden_file_extensions, compress_limit, workspace_limit, upload_limit, delete_limit, max_compression_retries),
+        *(
+            workspace_entries,
+            hidden_file_extensions,
+            compress_limit,
+            workspace_limit,
+            upload_limit,
+            delete_limit,
+            max_compression_retries,
+        ),
         *(max_upload_retries, max_connection_error_retries, retry_delay_seconds, scan_interval_seconds, space_check_seconds),
         *(space_pass_hours, failed_retention_days),
     )
@@ -367,6 +387,7 @@ OTHERS: dict[str, Any] = {
     "pack_compression_level": 3,
     "pack_retention_days": 77,
     "workspace_quota": 77 * GIB,
+    "workspace_entries": 77_000,
     "nas_browsing": "admins",
     "max_task_size": 77 * GIB,
     "min_free_disk": 77_000_000,

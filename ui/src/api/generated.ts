@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d4e9628f2a7008c6
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 0935dcb6134c281e
 
 export interface paths {
     "/api/archives": {
@@ -1022,6 +1022,7 @@ export interface components {
             space_check_seconds: number;
             space_pass_hours: number;
             upload_limit: number;
+            workspace_entries: number;
             workspace_limit: number;
             workspace_quota: number;
         };
@@ -1045,6 +1046,7 @@ export interface components {
             space_check_seconds?: number | null;
             space_pass_hours?: number | null;
             upload_limit?: number | null;
+            workspace_entries?: number | null;
             workspace_limit?: number | null;
             workspace_quota?: number | null;
         };
@@ -1453,10 +1455,15 @@ export interface components {
             username: string;
         };
         PackAvailableSpace: {
+            available_entries: number;
+            entry_limit: number;
+            measuring: boolean;
             quota_bytes: number;
             reserved_bytes: number;
+            reserved_entries: number;
             server_available: number;
             used_bytes: number;
+            used_entries: number;
             user_available: number;
         };
         PackCancelled: {
@@ -1860,11 +1867,15 @@ export interface components {
             upload: components["schemas"]["LaneStatus"];
         };
         Workspace: {
+            entry_limit: number;
             file_count: number;
             left_at: string | null;
+            measuring: boolean;
             quota_bytes: number;
             reserved_bytes: number;
+            reserved_entries: number;
             used_bytes: number;
+            used_entries: number;
             /** Format: uuid */
             user_id: string;
             username: string | null;

@@ -116,6 +116,7 @@ export const enAdmin = {
       min_free_disk: "Space that is never used",
       max_task_size: "Largest workspace task",
       workspace_quota: "Workspace of a user",
+      workspace_entries: "Files and folders in a workspace",
       pack_format: "Format of packs",
       pack_compression_level: "Compression of packs",
       pack_retention_days: "Keep finished packs",

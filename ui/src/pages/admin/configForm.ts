@@ -12,7 +12,7 @@ export const GROUPS: Record<Exclude<keyof typeof adminText.config.groups, "other
   retries: ["max_compression_retries", "max_upload_retries", "max_connection_error_retries", "retry_delay_seconds"],
   pauses: ["scan_interval_seconds", "space_check_seconds"],
   space: ["min_free_disk", "space_pass_hours", "failed_retention_days"],
-  files: ["workspace_quota", "max_task_size", "pack_format", "pack_compression_level", "pack_retention_days", "nas_browsing", "hidden_file_extensions"],
+  files: ["workspace_quota", "workspace_entries", "max_task_size", "pack_format", "pack_compression_level", "pack_retention_days", "nas_browsing", "hidden_file_extensions"],
 };
 
 /** The settings in their groups; one that this page does not know yet comes last, and is as good as the others. */
