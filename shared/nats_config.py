@@ -1,4 +1,4 @@
-"""The NATS server's configuration, the same for both editions: limits, JetStream, and one user per service.
+"""The NATS server's configuration, the same for both editions: limits, JetStream, two accounts, and one user per service.
 
 `python -m shared.nats_config > deploy/nats.conf` writes the one for containers, which names no password: the server takes each from
 its environment (`NATS_PASSWORD_<USER>`, in double quotes, or it would read `1e5` as a number). A test compares file and command.
@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from shared.nats_permissions import MAPPINGS, USERS, permissions
+from shared.nats_permissions import USERS, accounts
 
 _MIB = 2**20
+_COPY_BYTES = 320 * _MIB  # the stream's own limit, and what a file store needs around it
 _REFERENCE = re.compile(r'"(\$NATS_PASSWORD_[A-Z]+)"')
 _HEAD = "# Made by `python -m shared.nats_config`; edit shared/nats_permissions.py instead.\n"
 
@@ -34,14 +35,8 @@ def document(listen: str, monitoring: str, store: str, passwords: Mapping[str, s
             "max_memory_store": 32 * _MIB,
             "strict": True,
         },
-        "mappings": MAPPINGS,
-        "authorization": {
-            "timeout": 5,
-            "default_permissions": {"publish": {"deny": ">"}, "subscribe": {"deny": ">"}},
-            "users": [
-                {"user": user, "password": password, "permissions": permissions(user)} for user, password in passwords.items()
-            ],
-        },
+        "authorization": {"timeout": 5},
+        "accounts": accounts(passwords, _COPY_BYTES),
     }
 
 

@@ -1,7 +1,13 @@
 """Who may say and hear what on NATS: one table, from which the embedded server's and compose's configuration are made.
 
+Readers have an account of their own, with a copy of the stream. Permissions look at the subject of a request only: its body says
+where a consumer delivers, its reply where the answer goes. In the services' account a reader could name `rpc.*`, `live.*` or `job.*`
+there; in its own account nobody listens on them.
+
 Every user of ours connects with `inbox_prefix="_INBOX_<user>"`, so that nobody hears another's replies.
 """
+
+from collections.abc import Mapping
 
 STREAM = "JOBS"
 SUBJECTS = "job.>"
@@ -9,8 +15,24 @@ SERVICES = ("scanner", "compressor", "uploader", "gateway")
 DURABLES = {"compressor": "job.queued", "uploader": "job.compressed", "scanner": "job.verified"}
 """Durable consumer (named like its service) -> the one subject that wakes it."""
 PROVISION = "provision"
+PROVISION_READERS = "provision_readers"
+"""`provision` in the readers' account; it has the same password."""
 SUBSCRIBER = "subscriber"
 USERS = (PROVISION, *SERVICES, SUBSCRIBER)
+"""Everybody who has a password."""
+INSIDE = "SERVICES"
+OUTSIDE = "READERS"
+"""The two accounts."""
+READING = "services.API"
+"""In the readers' account: the part of the services' JetStream API that keeps the copy going. No user may publish there."""
+COPYING = "copy.events"
+"""Where the events of the stream go to its copy."""
+CONSUMERS = 100
+"""Consumers that all readers together may have."""
+ACK_PENDING = 1_000
+"""Unacknowledged events per consumer of a reader."""
+IDLE_S = 7 * 24 * 3600
+"""A reader's consumer that nobody has asked for so long is removed, durable ones too."""
 MAPPINGS = {f"$JS.API.CONSUMER.CREATE.{STREAM}": f"$JS.API.CONSUMER.CREATE.{STREAM}.{{{{random(2147483647)}}}}"}
 """The server's `mappings` block, applied before permissions are looked at.
 
@@ -22,13 +44,57 @@ subject, the name is a random number that the server itself puts in and that win
 
 def permissions(user: str) -> dict[str, object]:
     """The `permissions` block of one user's NATS configuration. Pure. Raises KeyError for an unknown user."""
-    if user == PROVISION:
+    if user in {PROVISION, PROVISION_READERS}:
         return {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
     if user == SUBSCRIBER:
         return _subscriber()
     if user in SERVICES:
         return _service(user)
     raise KeyError(user)
+
+
+def accounts(passwords: Mapping[str, str], copy_bytes: int) -> dict[str, object]:
+    """The `accounts` block: the services with the stream, the readers with a copy of it. Pure.
+
+    passwords: of each of USERS. copy_bytes: how large the copy may become on disk.
+    """
+    create, flow = f"$JS.API.CONSUMER.CREATE.{STREAM}", f"$JS.FC.{STREAM}.>"
+    heard = ["live.progress.>", "live.log.>", "live.config", SUBJECTS, f"{COPYING}.>"]
+    inside = {user: password for user, password in passwords.items() if user != SUBSCRIBER}
+    outside = {PROVISION_READERS: passwords[PROVISION], SUBSCRIBER: passwords[SUBSCRIBER]}
+    return {
+        INSIDE: {
+            "jetstream": "enabled",
+            "mappings": MAPPINGS,
+            "users": _users(inside),
+            "exports": [
+                *({"stream": subject, "accounts": [OUTSIDE]} for subject in heard),
+                *({"service": subject, "accounts": [OUTSIDE]} for subject in (create, f"{create}.>", flow)),
+            ],
+        },
+        OUTSIDE: {
+            "jetstream": {
+                "max_memory": 16 * 2**20,
+                "max_file": copy_bytes,
+                "max_streams": 1,
+                "max_consumers": CONSUMERS,
+                "max_ack_pending": ACK_PENDING,
+            },
+            "mappings": MAPPINGS,
+            "users": _users(outside),
+            "imports": [
+                *({"stream": {"account": INSIDE, "subject": subject}} for subject in heard),
+                *(
+                    {"service": {"account": INSIDE, "subject": subject}, "to": subject.replace("$JS.API", READING)}
+                    for subject in (create, f"{create}.>", flow)
+                ),
+            ],
+        },
+    }
+
+
+def _users(passwords: Mapping[str, str]) -> list[dict[str, object]]:
+    return [{"user": user, "password": password, "permissions": permissions(user)} for user, password in passwords.items()]
 
 
 def inbox_prefix(user: str) -> str:
@@ -55,11 +121,7 @@ def _service(user: str) -> dict[str, object]:
 
 
 def _subscriber() -> dict[str, object]:
-    """A reader can make a consumer deliver to any subject that somebody listens on: permissions do not see a request's body.
-
-    What arrives there is a real event under its own subject (`job.queued`). A nudge only wakes a service, which finds no work; whoever
-    answers questions or shows live lines has to look at `message.subject` first, and drop what is not its own.
-    """
+    """Reads the copy in the readers' account: consumers of every kind, live lines, nothing of the services."""
     # Plain `_INBOX.>` serves clients that know no prefix; no user of ours uses it.
     subscribe = ["job.>", "live.progress.>", "live.log.>", "live.config", f"{inbox_prefix(SUBSCRIBER)}.>", "_INBOX.>"]
     publish = [f"$JS.API.STREAM.INFO.{STREAM}", "$JS.API.STREAM.NAMES", "$JS.API.INFO", *_reading()]

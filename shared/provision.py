@@ -1,4 +1,4 @@
-"""Create the stream and its durable consumers, or bring existing ones up to date. Idempotent; run by `up` and by compose.
+"""Create the stream, its durable consumers and the readers' copy, or bring existing ones up to date. Idempotent; run by `up` and compose.
 
 `python -m shared.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`), for TLS also NATS_TLS_CA, _CERT and _KEY.
 """
@@ -7,14 +7,38 @@ import asyncio
 import os
 import ssl
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import msgspec
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    ExternalStream,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    StreamConsumerLimits,
+    StreamInfo,
+    StreamSource,
+)
 from nats.js.errors import NotFoundError
 
 from shared.errors import ConfigurationError
-from shared.nats_permissions import DURABLES, PROVISION, STREAM, SUBJECTS, inbox_prefix
+from shared.nats_permissions import (
+    COPYING,
+    DURABLES,
+    IDLE_S,
+    PROVISION,
+    PROVISION_READERS,
+    READING,
+    STREAM,
+    SUBJECTS,
+    inbox_prefix,
+)
 from shared.settings import Nats, load
 from shared.tls import connect_nats, nats_context
 
@@ -34,28 +58,46 @@ class StreamSettings(msgspec.Struct, frozen=True):
 async def provision(
     nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None
 ) -> None:
-    """Connect as `provision` and make stream JOBS and the durables what they should be. Raises nats.errors.Error, OSError.
+    """Connect as `provision` and make stream JOBS, the durables and the readers' copy what they should be.
 
-    trusted: for `tls://`, see `connect_nats`, which may raise ConfigurationError.
+    trusted: for `tls://`, see `connect_nats`, which may raise ConfigurationError. Raises nats.errors.Error, OSError.
     """
+    wanted = settings or StreamSettings()
+    async with _connected(nats_url, PROVISION, password, trusted) as stream:
+        await _stream(stream, stream_config(wanted))
+        for durable, subject in DURABLES.items():
+            # Creating a durable that exists updates it and keeps its place in the stream.
+            await stream.add_consumer(STREAM, consumer_config(durable, subject))
+        original = await stream.stream_info(STREAM)
+    async with _connected(nats_url, PROVISION_READERS, password, trusted) as copies:
+        with suppress(NotFoundError):
+            copy = await copies.stream_info(STREAM)
+            # A copy of a stream that was lost or made again would wait for numbers that were given already.
+            if copy.state.last_seq > original.state.last_seq or _made(copy) < _made(original):
+                await copies.delete_stream(STREAM)
+        await _stream(copies, copy_config(wanted))
+
+
+@asynccontextmanager
+async def _connected(nats_url: str, user: str, password: str, trusted: ssl.SSLContext | None) -> AsyncIterator[JetStreamContext]:
     connection = await connect_nats(
         nats_url,
         trusted,
-        user=PROVISION,
+        user=user,
         password=password,
-        inbox_prefix=inbox_prefix(PROVISION),
-        name="provision",
+        inbox_prefix=inbox_prefix(user),
+        name=user,
         max_reconnect_attempts=3,
         connect_timeout=_PATIENCE_S,
     )
     try:
-        stream = connection.jetstream(timeout=_PATIENCE_S)
-        await _stream(stream, stream_config(settings or StreamSettings()))
-        for durable, subject in DURABLES.items():
-            # Creating a durable that exists updates it and keeps its place in the stream.
-            await stream.add_consumer(STREAM, consumer_config(durable, subject))
+        yield connection.jetstream(timeout=_PATIENCE_S)
     finally:
         await connection.close()
+
+
+def _made(info: StreamInfo) -> datetime:
+    return info.created or datetime.max.replace(tzinfo=UTC)
 
 
 def stream_config(settings: StreamSettings) -> StreamConfig:
@@ -74,6 +116,24 @@ def stream_config(settings: StreamSettings) -> StreamConfig:
         deny_delete=True,
         deny_purge=True,
         allow_direct=True,
+    )
+
+
+def copy_config(settings: StreamSettings) -> StreamConfig:
+    """The readers' copy: the same events under the same numbers, and limits for who reads. Pure."""
+    return StreamConfig(
+        name=STREAM,
+        description="A copy of what happened to CS Archiver's jobs, for readers.",
+        mirror=StreamSource(name=STREAM, external=ExternalStream(api=READING, deliver=COPYING)),
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        num_replicas=settings.replicas,
+        max_bytes=settings.max_bytes,
+        max_age=settings.max_age_s,
+        deny_delete=True,
+        deny_purge=True,
+        allow_direct=True,
+        consumer_limits=StreamConsumerLimits(inactive_threshold=IDLE_S),
     )
 
 

@@ -12,7 +12,19 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from shared.nats_permissions import DURABLES, PROVISION, SERVICES, SUBSCRIBER, USERS, inbox_prefix, permissions
+from shared.nats_permissions import (
+    ACK_PENDING,
+    CONSUMERS,
+    DURABLES,
+    IDLE_S,
+    PROVISION,
+    READING,
+    SERVICES,
+    SUBSCRIBER,
+    USERS,
+    inbox_prefix,
+    permissions,
+)
 from shared.provision import provision
 from tests.support.engines import NatsEngine
 
@@ -189,7 +201,7 @@ async def _history(nats: NatsEngine, count: int = 3) -> list[bytes]:
 
 
 async def _ordered(client: Client) -> Callable[[], Awaitable[Msg]]:
-    subscription = await client.jetstream(timeout=60).subscribe("job.>", ordered_consumer=True)
+    subscription = await client.jetstream(timeout=60).subscribe("job.>", stream="JOBS", ordered_consumer=True)
     return lambda: subscription.next_msg(timeout=30)
 
 
@@ -206,7 +218,7 @@ async def _named(client: Client) -> Callable[[], Awaitable[Msg]]:
 
 
 async def _pull(client: Client) -> Callable[[], Awaitable[Msg]]:
-    subscription = await client.jetstream(timeout=60).pull_subscribe("job.>")
+    subscription = await client.jetstream(timeout=60).pull_subscribe("job.>", stream="JOBS")
 
     async def one() -> Msg:
         message = (await subscription.fetch(1, timeout=30))[0]
@@ -266,33 +278,174 @@ async def test_no_reader_rewrites_a_durable_through_the_body(nats: NatsEngine, s
     assert {durable: (await admin.consumer_info("JOBS", durable)).config for durable in DURABLES} == before
 
 
-async def test_no_reader_has_its_wishes_delivered_as_commands(nats: NatsEngine) -> None:
-    """A consumer that delivers to a command's subject commands nothing: the stream and the durables are untouched."""
+INSIDE = [
+    "live.nudge.compressor",
+    "live.control.1",
+    "live.progress.1",
+    "rpc.compressor.delete",
+    f"{inbox_prefix('gateway')}.reply",
+    "job.completed",
+]
+"""What a reader must reach in no way: subjects on which a service listens, and the stream's own."""
+COMMANDS = [
+    *(f"{API}.STREAM.{verb}.JOBS" for verb in ("DELETE", "PURGE", "MSG.DELETE", "UPDATE")),
+    *(f"{API}.CONSUMER.{verb}.JOBS.{durable}" for verb in ("DELETE", "PAUSE", "RESET") for durable in DURABLES),
+    f"{READING}.CONSUMER.CREATE.JOBS",
+    f"{READING}.CONSUMER.CREATE.JOBS.mine",
+]
+
+
+async def _heard_inside(nats: NatsEngine) -> tuple[list[str], Callable[[], Awaitable[None]]]:
+    """The subjects on which something reaches the services, and what waits until all that was sent has arrived."""
+    heard: list[str] = []
+    inside = await nats.connect(PROVISION)
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.subject)
+
+    for subject in ("live.>", "rpc.>", "job.>", f"{inbox_prefix('gateway')}.>"):
+        await inside.subscribe(subject, cb=hear)
+    ended = await inside.subscribe("end.of.test")
+    await inside.flush()
+
+    async def all_arrived() -> None:
+        await inside.publish("end.of.test", b"")
+        await ended.next_msg(timeout=60)
+
+    return heard, all_arrived
+
+
+async def test_no_consumer_of_a_reader_delivers_to_the_services(nats: NatsEngine) -> None:
+    """A push consumer, made or changed in any way, delivers to no subject of a service, and commands nothing."""
     past = await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
-    service = await nats.connect("compressor")
-    requests = await service.subscribe("rpc.compressor.delete", queue="compressor")
-    nudges = await service.subscribe("live.nudge.compressor")
-    await service.flush()
+    before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
+    heard, all_arrived = await _heard_inside(nats)
     client = await asker(nats, SUBSCRIBER)
-    targets = [f"{API}.STREAM.{verb}.JOBS" for verb in ("DELETE", "PURGE")]
-    targets += [f"{API}.CONSUMER.DELETE.JOBS.{durable}" for durable in DURABLES]
-    targets += ["live.nudge.compressor"]
+    delivered = await client.client.subscribe(f"{inbox_prefix(SUBSCRIBER)}.delivered")
 
-    for target in targets:
-        await client.asks(CREATE, {"stream_name": "JOBS", "config": {"deliver_subject": target, "ack_policy": "none"}})
-    grouped = {"deliver_subject": "rpc.compressor.delete", "deliver_group": "compressor", "ack_policy": "none"}
-    await client.asks(CREATE, {"stream_name": "JOBS", "config": grouped})
-    answer = await client.asks(
-        CREATE, {"stream_name": "JOBS", "config": {"deliver_subject": "job.completed", "ack_policy": "none"}}
-    )
+    for n, target in enumerate([*INSIDE, *COMMANDS]):
+        config = {"deliver_subject": target, "ack_policy": "none"}
+        multi = {**config, "filter_subjects": ["job.queued", "job.completed"]}
+        body = {"stream_name": "JOBS", "config": config}
+        await client.asks(CREATE, body)
+        await client.asks(f"{CREATE}.one{n}", {**body, "config": {**config, "name": f"one{n}"}})
+        await client.asks(f"{CREATE}.two{n}", {**body, "config": {**multi, "name": f"two{n}"}})
+        await client.asks(f"{CREATE}.three{n}", {**body, "config": {**config, "name": f"three{n}", "durable_name": f"three{n}"}})
+        four = {"name": f"four{n}", "ack_policy": "none", "deliver_subject": f"{inbox_prefix(SUBSCRIBER)}.delivered"}
+        await client.asks(f"{CREATE}.four{n}", {**body, "config": four})
+        await client.asks(f"{CREATE}.four{n}", {**body, "config": {**four, **config}, "action": "update"})
+        grouped = {**config, "name": f"five{n}", "deliver_group": "compressor"}
+        await client.asks(f"{CREATE}.five{n}", {**body, "config": grouped})
+        for name in ("one", "two", "three", "four", "five"):
+            await client.asks(f"{API}.CONSUMER.DELETE.JOBS.{name}{n}", {})
+    # What is sent to the reader itself comes after all that was sent before it.
+    assert [(await delivered.next_msg(timeout=30)).data for _ in past] == past
+    await all_arrived()
 
-    assert "cycle" in json.dumps(answer["error"])
-    # What does get through is an event under its own name: it can wake a service, and is no question to who looks at the subject.
-    arrived = [await subscription.next_msg(timeout=30) for subscription in (nudges, requests) for _ in past]
-    assert {message.subject for message in arrived} == {"job.queued"}
+    assert heard == []
+    assert {info.name: info.config for info in await admin.consumers_info("JOBS")} == before
     assert (await admin.stream_info("JOBS")).state.messages == len(past)
-    assert {info.name for info in await admin.consumers_info("JOBS")} > set(DURABLES)
+
+
+async def test_no_answer_to_a_reader_goes_to_the_services(nats: NatsEngine) -> None:
+    """An answer goes to the subject that the question names: never to one of a service, and never into the stream.
+
+    In one account with the services, a question answered to `job.completed` became a message of the stream, and one answered to
+    `rpc.compressor.delete` a question of its own.
+    """
+    past = await _history(nats)
+    admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
+    heard, all_arrived = await _heard_inside(nats)
+    client = await asker(nats, SUBSCRIBER)
+    made = {"stream_name": "JOBS", "config": {"name": "mine", "deliver_subject": "live.nudge.compressor", "ack_policy": "none"}}
+    questions: list[tuple[str, object]] = [
+        (f"{API}.STREAM.INFO.JOBS", {}),
+        (f"{API}.STREAM.NAMES", {}),
+        (f"{API}.INFO", {}),
+        (CREATE, made),
+        (f"{CREATE}.mine", made),
+        (f"{API}.CONSUMER.INFO.JOBS.mine", {}),
+        (f"{API}.CONSUMER.MSG.NEXT.JOBS.pulled", {"batch": 3, "no_wait": True}),
+        (f"{API}.CONSUMER.DELETE.JOBS.mine", {}),
+    ]
+
+    for target in [*INSIDE, *COMMANDS]:
+        await client.asks(f"{CREATE}.pulled", {"stream_name": "JOBS", "config": {"name": "pulled", "ack_policy": "none"}})
+        for subject, body in questions:
+            await client.client.publish(subject, json.dumps(body).encode(), reply=target)
+        await client.asks(f"{API}.CONSUMER.DELETE.JOBS.pulled", {})
+    await all_arrived()
+
+    assert heard == []
+    assert (await admin.stream_info("JOBS")).state.messages == len(past)
+    assert {info.name for info in await admin.consumers_info("JOBS")} == set(DURABLES)
+
+
+async def test_no_answer_to_a_service_commands_the_stream(nats: NatsEngine) -> None:
+    """A service, too, may name the subject of an answer: the stream and the durables obey none."""
+    past = await _history(nats)
+    admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
+    before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
+    service = await nats.connect("gateway")
+
+    for target in COMMANDS:
+        await service.publish(f"{API}.STREAM.INFO.JOBS", b"", reply=target)
+        await service.publish(f"{CREATE}.mine", b'{"stream_name": "JOBS", "config": {"name": "mine"}}', reply=target)
+        await service.request(f"{API}.CONSUMER.DELETE.JOBS.mine", b"", timeout=60)
+
+    assert (await admin.stream_info("JOBS")).state.messages == len(past)
+    assert {info.name: info.config for info in await admin.consumers_info("JOBS")} == before
+
+
+async def test_readers_see_and_touch_no_consumer_of_a_service(nats: NatsEngine) -> None:
+    """To a reader the durables do not exist; the services' own keep their place whatever it asks."""
+    await _history(nats)
+    admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
+    before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
+    client = await asker(nats, SUBSCRIBER)
+
+    answers = [await client.asks(f"{API}.CONSUMER.INFO.JOBS.{durable}", {}) for durable in DURABLES]
+    info = await client.asks(f"{API}.STREAM.INFO.JOBS", {})
+
+    assert [answer["error"]["code"] for answer in answers] == [404] * len(DURABLES)  # type: ignore[index]  # parsed JSON
+    assert info["state"]["consumer_count"] == 0  # type: ignore[index]  # parsed JSON
+    assert {info.name: info.config for info in await admin.consumers_info("JOBS")} == before
+
+
+async def test_readers_have_so_many_consumers_and_no_more(nats: NatsEngine) -> None:
+    """The limit is the readers' own: the services' consumers, and new ones of the gateway, are made all the same."""
+    await _history(nats)
+    client = await asker(nats, SUBSCRIBER)
+    made: list[object] = []
+    for n in range(CONSUMERS + 1):
+        config = {"name": f"reader{n}", "durable_name": f"reader{n}", "ack_policy": "explicit"}
+        answer = await client.asks(f"{CREATE}.reader{n}", {"stream_name": "JOBS", "config": config})
+        made.append(answer.get("error", answer.get("config")))
+
+    greedy = {"name": "greedy", "durable_name": "greedy", "ack_policy": "explicit", "max_ack_pending": ACK_PENDING + 1}
+    refused = await client.asks(f"{CREATE}.greedy", {"stream_name": "JOBS", "config": greedy})
+    following = await _ordered(await nats.connect("gateway"))
+
+    assert [answer["inactive_threshold"] for answer in made[:-1]] == [IDLE_S * 10**9] * CONSUMERS  # type: ignore[index]  # parsed JSON
+    assert "maximum consumers" in json.dumps(made[-1])
+    assert "error" in refused
+    assert (await following()).data == b'{"n":0}'
+    for n in range(CONSUMERS):
+        await client.asks(f"{API}.CONSUMER.DELETE.JOBS.reader{n}", {})
+
+
+async def test_the_readers_copy_follows_a_stream_that_was_made_again(nats: NatsEngine) -> None:
+    """Deleted and provisioned again, the stream begins at 1: so does the copy, with the new events only."""
+    await _history(nats, 5)
+    past = await _history(nats, 2)
+    client = await nats.connect(SUBSCRIBER)
+    following = await _ordered(client)
+
+    messages = [await following() for _ in past]
+
+    assert [message.data for message in messages] == past
+    assert [message.metadata.sequence.stream for message in messages] == [1, 2]
 
 
 async def test_a_service_works_through_its_durable(nats: NatsEngine) -> None:

@@ -94,5 +94,9 @@ def test_the_configuration_holds_no_password() -> None:
     assert not any(password in text for password in passwords.values())
     assert made["jetstream"]["sync_interval"] == "always"
     assert made["max_payload"] == 4 * 2**20
-    assert [user["user"] for user in made["authorization"]["users"]] == list(USERS)
-    assert SUBSCRIBER in USERS
+    users = {account: [user["user"] for user in what["users"]] for account, what in made["accounts"].items()}
+    assert users == {
+        "SERVICES": [user for user in USERS if user != SUBSCRIBER],
+        "READERS": ["provision_readers", SUBSCRIBER],
+    }
+    assert all(user["permissions"] for what in made["accounts"].values() for user in what["users"])
