@@ -245,8 +245,10 @@ async def test_a_question_that_ends_while_a_folder_is_opened_leaves_no_handle(
         stuck()
         with real(path) as handle:
             opened.append(handle)
-            yield handle
-            opened.remove(handle)
+            try:
+                yield handle
+            finally:
+                opened.remove(handle)
 
     monkeypatch.setattr(handles, "root", slow)
     looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip)
