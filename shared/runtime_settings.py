@@ -27,6 +27,9 @@ WORKSPACE_ENTRIES = 1_000_000
 """What a workspace may hold unless an admin says otherwise: a walk of so many takes less than a minute on a local disk."""
 PACK_FORMATS = ("zip", "7z")
 NAS_BROWSING = ("everybody", "admins", "nobody")
+LOGIN_LIMIT = 30
+USER_JOBS_LIMIT = 1000
+USER_STREAMS_LIMIT = 100
 _TIMES: tuple[Literal["seconds", "hours", "days"], ...] = ("seconds", "hours", "days")
 
 
@@ -94,6 +97,17 @@ def _extensions(value: Any) -> list[str]:
     return sorted(plain)
 
 
+def _limit(default: int, high: int, doc: str) -> Tunable:
+    """How many one user may have. An ordinary team never meets the default."""
+
+    def check(value: Any) -> int:
+        if not 1 <= int(value) <= high:
+            raise ValueError(f"must be a whole number from 1 to {high}")
+        return int(value)
+
+    return Tunable(check, lambda _: default, Shape("whole", low=1, high=high), doc)
+
+
 _FIELDS = {field.name: field for shape in (ScannerSettings, CompressorSettings, UploaderSettings) for field in fields(shape)}
 
 
@@ -147,6 +161,15 @@ TUNABLES: dict[str, Tunable] = {
     ),
     "max_task_size": Tunable(_bytes, lambda _: 0, _BYTES, "Largest workspace task; 0: no limit."),
     "min_free_disk": Tunable(_bytes, _min_free, _BYTES, "Space on the storage that is never used by us."),
+    "user_jobs_limit": _limit(
+        USER_JOBS_LIMIT, 1_000_000, "Jobs that one user may have waiting or running; more are refused until some have ended."
+    ),
+    "user_streams_limit": _limit(
+        USER_STREAMS_LIMIT,
+        100_000,
+        "Requests, downloads and live connections that one user may have open at the same time at one gateway.",
+    ),
+    "login_limit": _limit(LOGIN_LIMIT, 10_000, "Logins and password changes of one account within five minutes."),
     "hidden_file_extensions": Tunable(_extensions, lambda _: [], Shape("list"), "Endings that file lists leave out."),
     **{
         name: _environment(name)

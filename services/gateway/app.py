@@ -45,6 +45,7 @@ from services.gateway.gate import Asgi, Gate
 from services.gateway.heads import timed
 from services.gateway.history import History
 from services.gateway.jobs import Jobs
+from services.gateway.limits import Limits
 from services.gateway.live import Hub
 from services.gateway.machine import Machine
 from services.gateway.media import Media
@@ -79,6 +80,7 @@ class Parts:
 
     store: Store
     security: Security
+    limits: Limits
     peers: Peers
     jobs: Jobs
     hub: Hub
@@ -103,15 +105,17 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     settings = runtime.settings
     store, peers = Store(runtime.db), Peers(runtime.bus)
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
-    security = Security(store, tokens)
+    security = Security(store, tokens, runtime.tuned)
     machine = Machine(store, settings.storage_base_path)
     defaults = Defaults(cast("ArchiveFormat", settings.archive_default_format), settings.archive_default_level)
     configuration, workspaces = Configuration(store, runtime.bus), Workspaces(settings.workspaces)
     room = Room(store, configuration, workspaces, settings.workspaces)
-    jobs = Jobs(store, peers, str(settings.qnap_base_path))
+    limits = Limits(runtime.tuned)
+    jobs = Jobs(store, peers, str(settings.qnap_base_path), limits)
     return Parts(
         store=store,
         security=security,
+        limits=limits,
         peers=peers,
         jobs=jobs,
         hub=Hub(store, runtime.bus, machine),
@@ -122,11 +126,11 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         history=History(store),
         log=AuditLog(store),
         configuration=configuration,
-        archives=Archives(store, peers, configuration, room, defaults),
+        archives=Archives(store, peers, configuration, room, limits, defaults),
         workspaces=workspaces,
         files=Files(store, configuration, workspaces, peers, room),
         uploads=Uploads(store, room, workspaces, Busy(store)),
-        packs=Packs(store, configuration, workspaces, peers, room, jobs),
+        packs=Packs(store, configuration, workspaces, peers, room, jobs, limits),
         room=room,
         media=Media(store, peers, configuration, settings.storage_base_path, settings.compression_size_estimate_ratio),
     )
@@ -219,7 +223,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     wake = asyncio.Event()
     await runtime.bus.on_nudge(wake.set)
     figures = Figures(parts.store, parts.hub, parts.security)
-    gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, figures))
+    gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, parts.limits, figures))
     async with _http(gate, sock, runtime.settings) as serving, asyncio.TaskGroup() as group:
         runtime.at_work.set()
         group.create_task(_until_ended(serving))

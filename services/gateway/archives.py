@@ -9,6 +9,7 @@ import msgspec
 from services.gateway import audit
 from services.gateway.audit import Deed
 from services.gateway.config import Configuration
+from services.gateway.limits import Limits
 from services.gateway.peers import Peers
 from services.gateway.refusals import bad_request
 from services.gateway.rights import refuse_nas
@@ -54,8 +55,11 @@ class _Wish(NamedTuple):
 class Archives:
     """Every method raises ProblemError, and 503 while something it needs is away."""
 
-    def __init__(self, store: Store, peers: Peers, configuration: Configuration, room: Room, defaults: Defaults) -> None:
+    def __init__(
+        self, store: Store, peers: Peers, configuration: Configuration, room: Room, limits: Limits, defaults: Defaults
+    ) -> None:
         self._store = store
+        self._limits = limits
         self._room = room
         self._peers = peers
         self._configuration = configuration
@@ -77,7 +81,7 @@ class Archives:
         async with self._room.reserving(who.id) as reserving:
             entries = space.volumes(planned.total_bytes, request.volume_bytes)
             reserving.require(planned.total_bytes, entries)
-            row = await _queue(reserving.session, who, wish)
+            row = await self._queue(reserving.session, who, wish)
             await reserving.session.run("reserve_for", row["id"], reserving.filesystem, planned.total_bytes, entries)
         return row, request.output
 
@@ -89,7 +93,7 @@ class Archives:
         sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
         wish = _Wish(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
         async with self._store.transaction() as session:  # what it needs is known, and reserved, when the archive was looked into
-            return await _queue(session, who, wish), request.destination
+            return await self._queue(session, who, wish), request.destination
 
     async def entries(
         self, who: Identity, root: str, path: str, password: str | None, q: str | None, limit: int, offset: int
@@ -109,8 +113,12 @@ class Archives:
             refuse_nas(who, (await self._configuration.read()).nas_browsing)
         return Root(root)
 
+    async def _queue(self, session: Session, who: Identity, wish: _Wish) -> Any:
+        await self._limits.refuse_more_jobs(session, who.id)
+        return await _new_job(session, who, wish)
 
-async def _queue(session: Session, who: Identity, wish: _Wish) -> Any:
+
+async def _new_job(session: Session, who: Identity, wish: _Wish) -> Any:
     name, document = wish.path.rpartition("/")[2], msgspec.to_builtins(wish.request)
     facts = (who.username, who.id, wish.total_bytes, wish.file_count)
     row = await session.row("new_workspace_job", wish.kind, name, f"/{wish.path}", document, *facts)

@@ -89,7 +89,7 @@ async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
 
 async def forget_expired_tokens(store: Store) -> None:
     while True:
-        for forget in (store.forget_expired_tokens, store.forget_expired_tickets, store.forget_login_failures):
+        for forget in (store.forget_expired_tokens, store.forget_expired_tickets, store.forget_logins):
             with _CHORES.isolated(forget.__name__), suppress(ProblemError):
                 await forget()
         await asyncio.sleep(_FORGET_SECONDS)

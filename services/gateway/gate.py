@@ -15,8 +15,9 @@ import msgspec
 import structlog
 
 from services.gateway import problems
+from services.gateway.limits import Limits
 from services.gateway.refusals import ProblemError, bad_request, not_found, unauthorized, unavailable
-from services.gateway.security import NOT_LOGGED_IN, Security
+from services.gateway.security import NOT_LOGGED_IN, Identity, Security
 from shared import log
 
 logger = log.get(__name__)
@@ -36,6 +37,8 @@ CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then
 
 BODY_SECONDS = 30.0
 ANSWER_SECONDS = 60.0  # a scan is waited for half of it
+REFUSED_SECONDS = 1.0
+"""How long an answer waits that refuses too much: a program that asks again at once keeps nobody else waiting."""
 STREAMED = {("PUT", "/api/files/content")}
 """Bodies of any length: each piece has to arrive in time, and the answer is waited for from the last one on."""
 WRONG_ORIGIN = (
@@ -90,7 +93,8 @@ def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 class Gate:
     """ASGI application around the API and the pages."""
 
-    def __init__(self, api: Asgi, pages: Asgi, security: Security, figures: Asgi | None = None) -> None:
+    def __init__(self, api: Asgi, pages: Asgi, security: Security, limits: Limits, figures: Asgi | None = None) -> None:
+        self._limits = limits
         self._figures = figures
         self._api = api
         self._pages = pages
@@ -116,10 +120,12 @@ class Gate:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if _below(path, "/api"):
-            if (scope["method"], path) not in PUBLIC:
-                await self._admit(scope, path)
-            _refuse_bytes(scope["query_string"])
-            await self._api(scope, receive, send)
+            if (scope["method"], path) in PUBLIC:
+                await self._call(scope, receive, send)
+                return
+            who = await self._admit(scope, path)
+            with self._limits.holding(who.id):  # until the answer has ended: streams and downloads as well
+                await self._call(scope, receive, send)
         elif path in SCHEMAS:
             # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.
             await self._api({**scope, "path": "/schema/index.html"} if path == "/schema" else scope, receive, send)
@@ -130,7 +136,11 @@ class Gate:
         else:
             await self._pages(scope, receive, send)
 
-    async def _admit(self, scope: Scope, path: str) -> None:
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _refuse_bytes(scope["query_string"])
+        await self._api(scope, receive, send)
+
+    async def _admit(self, scope: Scope, path: str) -> Identity:
         headers, is_change = scope["headers"], scope["method"] not in READING
         token, cookie = bearer(headers), session_cookie(headers)
         if token is None and cookie is None:
@@ -146,6 +156,7 @@ class Gate:
             raise ProblemError(403, "password-change-required", CHANGE_FIRST)
         who = msgspec.structs.replace(who, address=address_of(scope), request_id=scope["state"]["request_id"])
         scope["user"], scope["auth"] = who, who.claims
+        return who
 
 
 def address_of(scope: Any) -> str:
@@ -223,6 +234,8 @@ def _with_headers(send: Send, request_id: str, *, encrypted: bool) -> Send:
 
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
+            if message["status"] == 429:  # a client that does not wait by itself waits here, at no cost
+                await asyncio.sleep(REFUSED_SECONDS)
             given = {name.lower() for name, _ in message.get("headers", [])}
             more = [(name, value) for name, value in _DEFAULTS.items() if name not in given]
             message = {**message, "headers": [*message.get("headers", []), *own, *more]}

@@ -9,6 +9,7 @@ import asyncpg
 from services.gateway import audit, decide
 from services.gateway.audit import Deed
 from services.gateway.decide import Action, Cancel
+from services.gateway.limits import Limits
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, conflict, not_found
 from services.gateway.security import Identity
@@ -36,8 +37,9 @@ def visible(who: Identity, job_id: UUID, row: Any | None) -> Any:
 class Jobs:
     """Every method raises ProblemError, and 503 while something it needs is away."""
 
-    def __init__(self, store: Store, peers: Peers, base: str) -> None:
+    def __init__(self, store: Store, peers: Peers, base: str, limits: Limits) -> None:
         self._store = store
+        self._limits = limits
         self._peers = peers
         self._base = base
 
@@ -53,6 +55,7 @@ class Jobs:
         await self._refuse_taken(destination, None)
         try:
             async with self._store.transaction() as session:
+                await self._limits.refuse_more_jobs(session, who.id)
                 names = (folder.name, folder.path, folder.device, folder.inode, destination, keep_source)
                 job = await session.row("new_job", *names, who.username, who.id, folder.size_bytes, folder.file_count)
                 assert job is not None
@@ -130,6 +133,7 @@ class Jobs:
         await self._refuse_taken(job["destination_path"], job_id)
         try:
             async with self._store.transaction() as session:
+                await self._limits.refuse_more_jobs(session, job["created_by_id"])
                 locked = await session.row("lock_job", job_id)
                 assert locked is not None  # jobs are never deleted
                 _refuse_unless_failed(locked)
@@ -162,6 +166,7 @@ class Jobs:
         if job["request"].get("encrypted"):
             raise conflict("The password was forgotten when this job ended. Ask again with the password.")
         async with self._store.transaction() as session:
+            await self._limits.refuse_more_jobs(session, job["created_by_id"])
             locked = await session.row("lock_job", job["id"])
             _refuse_unless_failed(locked)
             retried = await session.row("retry_job", job["id"])

@@ -25,6 +25,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import DeliverPolicy
 
 from services.gateway import views, wire
+from services.gateway.gate import CHANGE_FIRST
 from services.gateway.machine import Machine
 from services.gateway.refusals import ProblemError
 from services.gateway.schemas import Heartbeat, JobUpdate, LogMessage, Snapshot
@@ -44,6 +45,8 @@ PASSWORD_CHANGE = 4403
 """Close code: the password must be changed first."""
 TOO_SLOW = 4408
 """Close code: this client did not read what it was sent; connect again."""
+RIGHTS_CHANGED = 4409
+"""Close code: this user is an admin now, or is none any more; connect again with the new rights."""
 TRY_LATER = 1013
 
 HEARTBEAT_SECONDS = 10.0
@@ -53,7 +56,7 @@ Channel = Literal["jobs", "dashboard"]
 CHANNELS: tuple[Channel, ...] = ("jobs", "dashboard")
 
 _RESYNC_SECONDS = 2.0
-_RECHECK_SECONDS = 0.5
+_REVIEW_SECONDS = 0.5
 _SEND_SECONDS = 10.0  # without reading anything
 _CLOSE_SECONDS = 1.0
 _BATCH = 50  # of a snapshot's messages written at once
@@ -205,7 +208,6 @@ class Hub:
         self._heard_seq = 0
         self._lines = 0
         self._wake = asyncio.Event()
-        self._recheck = asyncio.Event()
         self._synced_at = float("-inf")
         self._left_out = Isolation("job in the live view")
 
@@ -251,9 +253,10 @@ class Hub:
         finally:
             self._forget(client)
 
-    def recheck(self) -> None:
-        """Look now whether the watchers' logins still count."""
-        self._recheck.set()
+    async def review(self) -> None:
+        """End the connections whose login does not count any more, or whose rights are others now."""
+        with suppress(ProblemError):  # Postgres is away: nobody can log out now either
+            await self._end_logins()
 
     def _begin(self, client: Client) -> None:
         mine = [job_id for job_id in self._shown if self._hears(client, job_id)]
@@ -457,23 +460,25 @@ class Hub:
 
     async def _watch_clients(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_RECHECK_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
-                    await self._recheck.wait()
-            self._recheck.clear()
+            await asyncio.sleep(_REVIEW_SECONDS)
             for client in self.clients:
                 client.drop_if_stalled(time.monotonic())
-            with suppress(ProblemError):  # Postgres is away: nobody can log out now either
-                await self._end_logins()
+            await self.review()
 
     async def _end_logins(self) -> None:
-        if not self.clients:
+        clients = list(self.clients)
+        if not clients:
             return
-        claims = {client.who.claims for client in self.clients}
-        over = await self._store.sessions_ended([(c.sub, c.jti, c.epoch) for c in claims])
-        for client in self.clients:
-            if client.who.claims.jti in over or client.who.claims.exp <= time.time():
+        claims = {client.who.claims for client in clients}
+        counts = await self._store.sessions_now([(c.sub, c.jti, c.epoch) for c in claims])
+        for client in clients:
+            now = counts.get(client.who.claims.jti)
+            if now is None or client.who.claims.exp <= time.time():
                 client.end(LOGIN_ENDED, "Your login has ended. Log in again.")
+            elif now["must_change_password"]:
+                client.end(PASSWORD_CHANGE, CHANGE_FIRST[:120])
+            elif now["is_admin"] != client.who.is_admin:
+                client.end(RIGHTS_CHANGED, "Your rights have changed; connect again.")
 
 
 def _quietly(handle: Callable[[Any], None]) -> Callable[[Any], Coroutine[Any, Any, None]]:

@@ -14,6 +14,7 @@ from services.gateway.config import Configuration
 from services.gateway.decide import Action
 from services.gateway.disk import at_disk, open_at_disk
 from services.gateway.jobs import Jobs
+from services.gateway.limits import Limits
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.rights import refuse_nas
@@ -45,9 +46,17 @@ class Packs:
     """Every method raises ProblemError."""
 
     def __init__(
-        self, store: Store, configuration: Configuration, workspaces: Workspaces, peers: Peers, room: Room, jobs: Jobs
+        self,
+        store: Store,
+        configuration: Configuration,
+        workspaces: Workspaces,
+        peers: Peers,
+        room: Room,
+        jobs: Jobs,
+        limits: Limits,
     ) -> None:
         self._store = store
+        self._limits = limits
         self._configuration = configuration
         self._workspaces = workspaces
         self._peers = peers
@@ -76,6 +85,7 @@ class Packs:
             if not keep:
                 await refuse(session, who.id, path)
             reserving.require(total, 1)
+            await self._limits.refuse_more_jobs(session, who.id)
             facts = (name, f"/{path}", keep, who.username, who.id, msgspec.to_builtins(request), total)
             job = await session.row("new_pack", *facts, files)
             assert job is not None

@@ -59,7 +59,7 @@ class People:
         """Make a user; returns the row. 409 when the name is taken, in any letter case."""
         name = plain_name(wanted.username)
         _refuse_password(wanted.password, name)
-        hashed = await self._security.hash(wanted.password)
+        hashed = await self._security.hash(wanted.password, str(who.id))
         async with self._store.transaction() as session:
             row = await session.row("new_user", name, hashed, wanted.is_admin, wanted.must_change_password, wanted.quota_bytes)
             if row is None:
@@ -75,7 +75,7 @@ class People:
         _refuse_change_of_yourself(who, user_id, wanted)
         if wanted.password is not None:
             _refuse_password(wanted.password, (await self.user(user_id))["username"])
-        hashed = None if wanted.password is None else await self._security.hash(wanted.password)
+        hashed = None if wanted.password is None else await self._security.hash(wanted.password, str(who.id))
         async with self._store.transaction() as session:
             await session.run("lock_people")
             before = await _existing(session, user_id)

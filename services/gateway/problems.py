@@ -145,7 +145,7 @@ _MEANINGS = {
     415: "The body is not of the documented type.",
     416: "The file has no such bytes; `Content-Range` says how many it has.",
     422: "The file is there, but nothing can be made of it; `type` and `detail` say why.",
-    429: "Too many failed logins; `Retry-After` says how many seconds to wait.",
+    429: "Too much at the same time, or too often; `detail` says of what, and `Retry-After` how many seconds to wait.",
     503: "Something this needs is away; `detail` says what.",
     507: "The server's disk is full.",
 }
@@ -153,7 +153,7 @@ _MEANINGS = {
 
 def refusals(*more: int, public: bool = False) -> dict[int, ResponseSpec]:
     """The refusals of a route for the API's documentation: those of every route, and `more`; 413 brings what else a body may lead to."""
-    statuses = {400, 503, *more} | (set() if public else {401, 403}) | ({408, 415} if 413 in more else set())
+    statuses = {400, 503, *more} | (set() if public else {401, 403, 429}) | ({408, 415} if 413 in more else set())
     return {
         status: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[status], media_type=MEDIA_TYPE)
         for status in sorted(statuses)

@@ -12,15 +12,14 @@ SELECT u.* FROM users u
 WHERE u.id = $1 AND u.disabled_at IS NULL AND (u.token_epoch = $3 OR u.kept_token = $2)
   AND NOT EXISTS (SELECT FROM revoked_tokens r WHERE r.jti = $2)
 
--- sessions_ended --
--- Which of these tokens do not count any more; epoch -1: a personal token. $1 users, $2 token ids, $3 epochs.
-SELECT s.jti FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS s(sub, jti, epoch)
-LEFT JOIN users u ON u.id = s.sub AND u.disabled_at IS NULL
+-- sessions_now --
+-- Those of these tokens that count, with what they may do now; epoch -1: a personal token. $1 users, $2 token ids, $3 epochs.
+SELECT s.jti, u.is_admin AND (s.epoch <> -1 OR t.scope = 'admin') AS is_admin, u.must_change_password
+FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS s(sub, jti, epoch)
+JOIN users u ON u.id = s.sub AND u.disabled_at IS NULL
 LEFT JOIN api_tokens t ON t.id = s.jti AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
-WHERE u.id IS NULL
-  OR CASE WHEN s.epoch = -1 THEN t.id IS NULL
-     ELSE (u.token_epoch <> s.epoch AND u.kept_token IS DISTINCT FROM s.jti)
-       OR EXISTS (SELECT FROM revoked_tokens r WHERE r.jti = s.jti) END
+WHERE CASE WHEN s.epoch = -1 THEN t.id IS NOT NULL
+  ELSE (u.token_epoch = s.epoch OR u.kept_token = s.jti) AND NOT EXISTS (SELECT FROM revoked_tokens r WHERE r.jti = s.jti) END
 
 -- token_user --
 -- The user behind a personal token, while it counts, and whether its last use is to be noted. $1 digest.
@@ -33,14 +32,27 @@ WHERE t.digest = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expi
 -- Note the use of a personal token. $1 token.
 UPDATE api_tokens SET last_used_at = clock_timestamp() WHERE id = $1
 
--- login_wait --
--- Seconds until a login may be tried again, 0: now. $1 keys, $2 failures allowed, $3 window seconds.
-SELECT coalesce(max(extract(epoch FROM f.since - clock_timestamp()) + $3), 0)::float8
-FROM unnest($1::text[], $2::int[]) AS k(key, allowed) JOIN login_failures f ON f.key = k.key AND f.failures >= k.allowed
-WHERE f.since > clock_timestamp() - make_interval(secs => $3)
+-- login_user --
+-- A user by name, whatever the letter case, and whether this user has logged in from this address. $1 name, $2 address.
+SELECT u.*, EXISTS (SELECT FROM known_addresses k WHERE k.user_id = u.id AND k.address = $2) AS is_known
+FROM users u WHERE lower(u.username) = lower($1)
 
--- count_login_failure --
--- A login failed. $1 keys, sorted so that two of these never wait for each other; $2 window seconds.
+-- know_address --
+-- A user has logged in from here. $1 user, $2 address.
+INSERT INTO known_addresses (user_id, address) VALUES ($1, $2)
+ON CONFLICT (user_id, address) DO UPDATE SET at = clock_timestamp()
+
+-- forget_addresses --
+-- Addresses that nobody has logged in from for long.
+DELETE FROM known_addresses WHERE at < clock_timestamp() - interval '90 days'
+
+-- login_counts --
+-- What counts within the window, and how long still. $1 keys, $2 window seconds.
+SELECT key, failures, (extract(epoch FROM since - clock_timestamp()) + $2)::float8 AS seconds
+FROM login_failures WHERE key = ANY($1::text[]) AND since > clock_timestamp() - make_interval(secs => $2)
+
+-- count_logins --
+-- A password was tried. $1 keys, sorted so that two of these never wait for each other; $2 window seconds.
 INSERT INTO login_failures AS f (key, failures, since)
 SELECT k, 1, clock_timestamp() FROM unnest($1::text[]) AS k
 ON CONFLICT (key) DO UPDATE SET
@@ -241,6 +253,14 @@ INSERT INTO jobs (kind, folder_name, source_path, request, keep_source, created_
   current_operation)
 VALUES ($1, $2, $3, $4, true, $5, $6, $7, $8, 'Waiting to start')
 RETURNING *
+
+-- lock_jobs_of --
+-- One more job of a user at a time, so that the count is exact. After `lock_quota` and `lock_space`, never before. $1 user.
+SELECT pg_advisory_xact_lock(hashtext('jobs:' || $1::uuid::text))
+
+-- count_live_jobs_of --
+-- A user's jobs of every kind that have not ended. $1 user.
+SELECT count(*) FROM jobs WHERE created_by_id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
 
 -- keep_secret --
 -- The password that came with a request; the database forgets it when the job ends. $1 job, $2 password.
@@ -447,8 +467,16 @@ WHERE o.stream_seq > $1 AND (j.kind = 'archive' OR $3 OR j.created_by_id = $2)
 ORDER BY o.stream_seq LIMIT $4
 
 -- add_ticket --
--- Opens one live connection. $1 digest, $2 identity, $3 seconds.
-INSERT INTO ws_tickets (digest, claims, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+-- Opens one live connection. $1 digest, $2 identity, $3 seconds, $4 user.
+INSERT INTO ws_tickets (digest, claims, expires_at, user_id) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3), $4)
+
+-- lock_tickets_of --
+-- One more ticket of a user at a time. $1 user.
+SELECT pg_advisory_xact_lock(hashtext('tickets:' || $1::uuid::text))
+
+-- count_tickets_of --
+-- A user's tickets that may still be used. $1 user.
+SELECT count(*) FROM ws_tickets WHERE user_id = $1 AND expires_at > clock_timestamp()
 
 -- take_ticket --
 -- Used up, whoever comes first. $1 digest.

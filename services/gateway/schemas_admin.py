@@ -114,6 +114,9 @@ class Config(msgspec.Struct, kw_only=True):
     space_check_seconds: float
     space_pass_hours: float
     failed_retention_days: float
+    user_jobs_limit: int
+    user_streams_limit: int
+    login_limit: int
     overridden: list[str]
 
 
@@ -144,6 +147,9 @@ class ConfigUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     space_check_seconds: float | None = None
     space_pass_hours: float | None = None
     failed_retention_days: float | None = None
+    user_jobs_limit: int | None = None
+    user_streams_limit: int | None = None
+    login_limit: int | None = None
     reset: list[str] = []
 
 

@@ -5,8 +5,8 @@ every login of that user at once, except `kept_token`, the one in whose session 
 text of which the database keeps a digest.
 """
 
-import asyncio
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
@@ -19,12 +19,13 @@ from services.gateway import audit
 from services.gateway.audit import Actor, Deed
 from services.gateway.refusals import ProblemError, bad_request, unauthorized
 from services.gateway.store import Store
-from services.gateway.throttle import Throttle
+from services.gateway.throttle import Attempt, Throttle, address_key
+from services.gateway.turns import Rank, Turns
+from shared.runtime_settings import Tuned
 
 BCRYPT_COST = 12
 PASSWORD_MINIMUM = 8
 PASSWORD_MAXIMUM_BYTES = 72  # bcrypt reads no further, so a longer one would not be what its owner believes
-_HASHES_AT_ONCE = 2  # a quarter of a second of CPU each: logins must not starve the rest
 
 TOKEN_PREFIX = "csa_"  # noqa: S105 - what a personal token begins with, so that people and scanners recognise one
 PERSONAL = -1
@@ -134,24 +135,30 @@ class Tokens:
 class Security:
     """Logins and the tokens they lead to."""
 
-    def __init__(self, store: Store, tokens: Tokens) -> None:
+    def __init__(self, store: Store, tokens: Tokens, tuned: Tuned) -> None:
         self._store = store
         self._tokens = tokens
-        self._throttle = Throttle(store)
-        self._hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+        self._throttle = Throttle(store, tuned)
+        self._turns = Turns()
 
     @property
     def login_seconds(self) -> int:
         """How long a login counts."""
         return self._tokens.seconds
 
-    async def hash(self, password: str) -> str:
-        async with self._hashing:
-            return await asyncio.to_thread(hash_password, password)
+    async def hash(self, password: str, asker: str = "") -> str:
+        """Hash a password that an admin sets, or the first one. `asker`: who asks. Raises ProblemError 429, 503 as `Turns.turn`."""
+        async with self._turns.turn(asker, Rank(is_stranger=False, lately=0)):
+            return await self._turns.run(hash_password, password)
 
-    async def _check(self, password: str, hashed: str | None) -> bool:
-        async with self._hashing:
-            return await asyncio.to_thread(check_password, password, hashed)
+    async def _try(self, attempt: Attempt, password: str, hashed: str | None) -> bool:
+        """Whether the password is right; a wrong one is counted. Raises ProblemError 429, 503."""
+        rank = await self._throttle.check(attempt)
+        async with self._turns.turn(attempt.own_key, rank):
+            await self._throttle.check(attempt)
+            good = await self._turns.run(check_password, password, hashed)
+            await (self._throttle.succeeded(attempt) if good else self._throttle.failed(attempt))
+        return good
 
     async def identify(self, token: str) -> Identity:
         """Raises ProblemError: 401 for a token that does not count (any more), 503 while the database is away."""
@@ -180,14 +187,18 @@ class Security:
             via=f"token:{found['token_name']}",
         )
 
-    async def login(self, username: str, password: str, origin: Actor) -> tuple[str, Any]:
-        """A new token and the user's row. `origin`: address and request. Raises ProblemError 401, 403 (disabled), 429."""
-        user = await self._store.user_by_name(username)
-        async with self._hashing:
-            await self._throttle.check(username, origin.address)
-            good = await asyncio.to_thread(check_password, password, user["password_hash"] if user else None)
-            if not good:
-                await self._throttle.failed(username, origin.address)
+    async def login(self, username: str, password: str, origin: Actor, shown: str | None = None) -> tuple[str, Any]:
+        """A new token and the user's row. Raises ProblemError 401, 403 (disabled), 429, 503.
+
+        `origin`: address and request. `shown`: a token that came with the request; a login of this account is a reason to trust it.
+        """
+        address = address_key(origin.address)
+        user = await self._store.login_user(username, address)
+        login = await self._session_of(user, shown)
+        is_known = login is not None or (user is not None and user["is_known"])
+        good = await self._try(
+            Attempt(username, origin.address, is_known, login), password, user["password_hash"] if user else None
+        )
         if user is None or not good:
             # An unknown name is not written down: people type passwords into the wrong field.
             deed = Deed("login_failed", "A login failed." if user is None else f"A login as {user['username']} failed.")
@@ -199,9 +210,18 @@ class Security:
         actor = msgspec.structs.replace(origin, name=user["username"], id=user["id"])
         async with self._store.transaction() as session:
             await session.run("logged_in", user["id"])
+            await session.run("know_address", user["id"], address)
             await audit.note(session, actor, Deed("login", f"{user['username']} logged in."))
-        await self._throttle.succeeded(username)
         return self._tokens.issue(user["id"], user["token_epoch"]), user
+
+    async def _session_of(self, user: Any | None, shown: str | None) -> UUID | None:
+        """The id of the login that came with a request, if it is one of this user."""
+        if user is None or not shown:
+            return None
+        with suppress(ProblemError):
+            who = await self.identify(shown)
+            return who.claims.jti if who.id == user["id"] and who.is_person else None
+        return None
 
     async def logout(self, who: Identity) -> None:
         """End this login, or revoke this personal token."""
@@ -213,15 +233,16 @@ class Security:
             await audit.note(session, who.actor, Deed("logout", f"{who.username} logged out."))
 
     async def change_password(self, who: Identity, current: str, new: str) -> None:
-        """Set a new password; every other token of this user ends. Raises ProblemError 400, 403."""
+        """Set a new password; every other token of this user ends. Raises ProblemError 400, 403, 409, 429, 503."""
         if new == current:
             raise bad_request("The new password is the old one: choose another one.")
         if problem := password_problem(new, who.username):
             raise bad_request(problem)
         user = await self._store.user_by_name(who.username)
-        if user is None or not await self._check(current, user["password_hash"]):
+        attempt = Attempt(who.username, who.address, is_known=True, session=who.claims.jti)
+        if user is None or not await self._try(attempt, current, user["password_hash"]):
             raise ProblemError(403, "wrong-password", "The current password is wrong.")
-        hashed = await self.hash(new)
+        hashed = await self.hash(new, attempt.own_key)
         async with self._store.transaction() as session:
             if await session.value("set_password", who.id, hashed, user["password_hash"], who.claims.jti) is None:
                 raise ProblemError(409, "conflict", "The password was changed by somebody else at the same moment. Log in again.")

@@ -108,10 +108,10 @@ class Store:
         """The user's row while the token counts, else None."""
         return await self._row("session_user", user, token, epoch)
 
-    async def sessions_ended(self, sessions: list[tuple[UUID, UUID, int]]) -> set[UUID]:
-        """Of (user, token, epoch): the tokens that do not count any more."""
+    async def sessions_now(self, sessions: list[tuple[UUID, UUID, int]]) -> dict[UUID, Any]:
+        """Of (user, token, epoch): each token that counts, with `is_admin` and `must_change_password` as they are now."""
         users, tokens, epochs = [list(column) for column in zip(*sessions, strict=True)] if sessions else ([], [], [])
-        return {row["jti"] for row in await self._rows("sessions_ended", users, tokens, epochs)}
+        return {row["jti"]: row for row in await self._rows("sessions_now", users, tokens, epochs)}
 
     async def token_user(self, digest: bytes) -> Any | None:
         """The user's row and the personal token's facts while it counts, else None."""
@@ -120,12 +120,16 @@ class Store:
     async def token_used(self, token: UUID) -> None:
         await self._run("token_used", token)
 
-    async def login_wait(self, keys: list[str], allowed: list[int], window_s: float) -> float:
-        """Seconds until a login may be tried again; 0: now."""
-        return float(await self._value("login_wait", keys, allowed, window_s))
+    async def login_user(self, name: str, address: str) -> Any | None:
+        """A user by name, and whether this user has logged in from this address (`is_known`)."""
+        return await self._row("login_user", name, address)
 
-    async def count_login_failure(self, keys: list[str], window_s: float) -> None:
-        await self._run("count_login_failure", keys, window_s)
+    async def login_counts(self, keys: list[str], window_s: float) -> list[Any]:
+        """Of each key that counts: how often, and the seconds until that is forgotten."""
+        return await self._rows("login_counts", keys, window_s)
+
+    async def count_logins(self, keys: list[str], window_s: float) -> None:
+        await self._run("count_logins", keys, window_s)
 
     async def forgive_logins(self, key: str) -> None:
         await self._run("forgive_logins", key)
@@ -133,8 +137,10 @@ class Store:
     async def fold_totals(self) -> None:
         await self._run("fold_totals")
 
-    async def forget_login_failures(self) -> None:
+    async def forget_logins(self) -> None:
+        """Forget counts that are over and addresses that were not used for long."""
         await self._run("forget_login_failures")
+        await self._run("forget_addresses")
 
     async def forget_expired_tokens(self) -> None:
         await self._run("forget_expired_tokens")
@@ -234,9 +240,6 @@ class Store:
 
     async def events_after(self, seq: int, user: UUID, *, everything: bool, limit: int) -> list[Any]:
         return await self._rows("events_after", seq, user, everything, limit)
-
-    async def add_ticket(self, digest: bytes, identity: Any, seconds: float) -> None:
-        await self._run("add_ticket", digest, identity, seconds)
 
     async def take_ticket(self, digest: bytes) -> Any | None:
         """Whose it is, once; None when it is unknown, used or too old."""

@@ -355,6 +355,44 @@ def failed_retention_days(stack: Stack) -> None:
         until(lambda: not stack.staged(job), "the kept archive removed", tell=stack.stories)
 
 
+def user_jobs_limit(stack: Stack) -> None:
+    with saved(stack, user_jobs_limit=1):
+        job = packing(stack)
+
+        def refused() -> bool:
+            answer = stack.ask(stack.folder())
+            if answer.status_code == 201:  # the gateway does not know the new limit yet
+                stack.cancel(answer.json()["job_id"])
+            return answer.status_code == 429
+
+        until(refused, "a second job refused")
+    go_on(stack, job)
+    stack.wait(job, "completed")
+
+
+def user_streams_limit(stack: Stack) -> None:
+    def status() -> int:
+        return stack.http.get("/api/auth/me").status_code
+
+    with saved(stack, user_streams_limit=1):
+        with stack.http.stream("GET", "/api/stream"):
+            until(lambda: status() == 429, "a request beside a stream refused")
+        until(lambda: status() == 200, "room for a request")
+
+
+def login_limit(stack: Stack) -> None:
+    body = {"username": "often", "password": "a long enough password"}
+    made = stack.http.post("/api/users", json={**body, "must_change_password": False})
+    assert made.status_code == 201, made.text
+
+    def status() -> int:
+        return stack.http.post("/api/auth/login", json=body).status_code
+
+    with saved(stack, login_limit=1):
+        until(lambda: status() == 429, "a second login refused")
+    until(lambda: status() == 200, "the usual limit")
+
+
 CHECKS: dict[str, Callable[[Stack], None]] = {
     check.__name__: check
     for check in (
@@ -369,7 +407,7 @@ CHECKS: dict[str, Callable[[Stack], None]] = {
             max_compression_retries,
         ),
         *(max_upload_retries, max_connection_error_retries, retry_delay_seconds, scan_interval_seconds, space_check_seconds),
-        *(space_pass_hours, failed_retention_days),
+        *(space_pass_hours, failed_retention_days, user_jobs_limit, user_streams_limit, login_limit),
     )
 }
 
@@ -404,6 +442,9 @@ OTHERS: dict[str, Any] = {
     "space_check_seconds": 7.0,
     "space_pass_hours": 7.0,
     "failed_retention_days": 77.0,
+    "user_jobs_limit": 777,
+    "user_streams_limit": 77,
+    "login_limit": 77,
 }
 
 

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 
 from services.gateway import views
 from services.gateway.audit import Actor
-from services.gateway.gate import SESSION_COOKIE, WRONG_ORIGIN, address_of, is_own_origin
+from services.gateway.gate import SESSION_COOKIE, WRONG_ORIGIN, address_of, bearer, is_own_origin, session_cookie
 from services.gateway.live import Hub
 from services.gateway.problems import refusals
 from services.gateway.refusals import ProblemError
@@ -32,16 +32,18 @@ async def login(
 ) -> Response[LoginResult]:
     """Log in.
 
-    The token counts for 24 hours, or until logout. A wrong name and a wrong password are answered alike, and take equally long; after
-    ten failures for an account (fifty from an address) within five minutes the answer is 429. With `cookie` the login lives in a
-    cookie that scripts cannot read, and `access_token` is empty. 403: the account is disabled, or a page of another site asked for
-    a cookie.
+    The token counts for 24 hours, or until logout. A wrong name and a wrong password are answered alike, and take equally long. 429:
+    within five minutes ten failures for an account at this address, fifty from this address, or too many logins of this account.
+    Failures of others from this address do not count where the account has logged in before, and no failures keep out a browser that
+    shows a login of this account. With `cookie` the login lives in a cookie that scripts cannot read, and `access_token` is empty.
+    403: the account is disabled, or a page of another site asked for a cookie. 503: too many people log in at this moment.
     """
     if data.cookie and request.headers.get("origin") and not is_own_origin(request.scope["headers"]):
         raise ProblemError(403, "wrong-origin", WRONG_ORIGIN)
     via, request_id = ("cookie" if data.cookie else "login"), request.scope["state"]["request_id"]
     origin = Actor(via=via, address=address_of(request.scope), request_id=request_id)
-    token, row = await security.login(data.username, data.password, origin)
+    headers = request.scope["headers"]
+    token, row = await security.login(data.username, data.password, origin, bearer(headers) or session_cookie(headers))
     if not data.cookie:
         return Response(LoginResult(token, views.user(row)))
     return Response(LoginResult("", views.user(row)), cookies=[_cookie(request, token, security.login_seconds)])
@@ -51,7 +53,7 @@ async def login(
 async def logout(request: AuthRequest, security: NamedDependency[Security], hub: NamedDependency[Hub]) -> Response[None]:
     """End this login: the token counts no more, and live connections made with it are closed. A personal token is revoked."""
     await security.logout(request.user)
-    hub.recheck()
+    await hub.review()
     return Response(None, cookies=[_cookie(request, "", 0)] if request.user.via == "cookie" else [])
 
 
@@ -62,16 +64,16 @@ async def me(request: AuthRequest) -> User:
     return User(who.id, who.username, who.is_admin, who.must_change_password)
 
 
-@post("/password", operation_id="changePassword", status_code=204, guards=[persons_only], responses=refusals(409, 413))
+@post("/password", operation_id="changePassword", status_code=204, guards=[persons_only], responses=refusals(409, 413, 429))
 async def change_password(
     data: JSONBody[PasswordChange], request: AuthRequest, security: NamedDependency[Security], hub: NamedDependency[Hub]
 ) -> None:
     """Change your own password.
 
-    Every other login of yours ends; the one that asked goes on, and so do personal tokens.
+    Every other login of yours ends; the one that asked goes on, and so do personal tokens. Wrong and right passwords count as at login.
     """
     await security.change_password(request.user, data.current_password, data.new_password)
-    hub.recheck()
+    await hub.review()
 
 
 router = Router("/auth", route_handlers=[login, logout, me, change_password], tags=["Authentication"])

@@ -17,6 +17,7 @@ from litestar.response import Stream
 from services.gateway import views
 from services.gateway.gate import CHANGE_FIRST, WRONG_ORIGIN, bearer, is_own_origin, session_cookie
 from services.gateway.jobs import visible
+from services.gateway.limits import Limits
 from services.gateway.live import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Channel, Client, Hub, Message
 from services.gateway.machine import Machine
 from services.gateway.problems import refusals
@@ -59,12 +60,16 @@ async def _redeem(store: Store, ticket: str) -> Identity:
     if claims is None:
         raise unauthorized("This ticket was used, is older than 30 seconds, or never was one. Ask for another.")
     who = msgspec.convert(claims, Identity)
-    if await store.sessions_ended([(who.claims.sub, who.claims.jti, who.claims.epoch)]):
+    now = (await store.sessions_now([(who.claims.sub, who.claims.jti, who.claims.epoch)])).get(who.claims.jti)
+    if now is None:
         raise unauthorized("The login that asked for this ticket has ended. Log in again.")
-    return who
+    # With today's rights, not with those of the moment in which the ticket was made.
+    return msgspec.structs.replace(who, is_admin=now["is_admin"], must_change_password=now["must_change_password"])
 
 
-async def _serve(socket: "WebSocket[Any, Any, Any]", security: Security, store: Store, hub: Hub, channel: Channel) -> None:
+async def _serve(
+    socket: "WebSocket[Any, Any, Any]", security: Security, store: Store, hub: Hub, limits: Limits, channel: Channel
+) -> None:
     await socket.accept()  # a browser sees a close code only after that
     with suppress(WebSocketException):  # gone in the middle of it
         try:
@@ -75,33 +80,48 @@ async def _serve(socket: "WebSocket[Any, Any, Any]", security: Security, store: 
         if who.must_change_password:
             await socket.close(PASSWORD_CHANGE, CHANGE_FIRST[:120])
             return
-        await hub.attend(socket, who, channel)
+        try:
+            with limits.holding(who.id):
+                await hub.attend(socket, who, channel)
+        except ProblemError as exc:
+            await socket.close(TRY_LATER, str(exc)[:120])
 
 
 @websocket("/ws/jobs")
 async def follow(
-    socket: WebSocket[Any, Any, Any], security: NamedDependency[Security], store: NamedDependency[Store], hub: NamedDependency[Hub]
+    socket: WebSocket[Any, Any, Any],
+    security: NamedDependency[Security],
+    store: NamedDependency[Store],
+    hub: NamedDependency[Hub],
+    limits: NamedDependency[Limits],
 ) -> None:
     """A snapshot of all live jobs and the queue, then every change, until the client goes or its login ends (close code 4401)."""
-    await _serve(socket, security, store, hub, "jobs")
+    await _serve(socket, security, store, hub, limits, "jobs")
 
 
 @websocket("/ws/dashboard")
 async def follow_dashboard(
-    socket: WebSocket[Any, Any, Any], security: NamedDependency[Security], store: NamedDependency[Store], hub: NamedDependency[Hub]
+    socket: WebSocket[Any, Any, Any],
+    security: NamedDependency[Security],
+    store: NamedDependency[Store],
+    hub: NamedDependency[Hub],
+    limits: NamedDependency[Limits],
 ) -> None:
     """The same in seed 002's words: `task_status` per task and `dashboard_stats` every two seconds."""
-    await _serve(socket, security, store, hub, "dashboard")
+    await _serve(socket, security, store, hub, limits, "dashboard")
 
 
 @post("/ws-ticket", operation_id="createTicket", status_code=201, responses=refusals(), tags=["Live"])
-async def create_ticket(request: LiveRequest, store: NamedDependency[Store]) -> Ticket:
+async def create_ticket(request: LiveRequest, store: NamedDependency[Store], limits: NamedDependency[Limits]) -> Ticket:
     """A ticket for one live connection (`/ws/jobs?ticket=`), so that no token stands in an address that logs keep.
 
-    It counts for 30 seconds and once, on any gateway; the connection it opens ends with the login that asked.
+    It counts for 30 seconds and once, on any gateway; the connection it opens ends with the login that asked. 429: as many tickets as
+    you may have connections were not used yet.
     """
     ticket = secrets.token_urlsafe(32)
-    await store.add_ticket(_digest(ticket), msgspec.to_builtins(request.user), TICKET_SECONDS)
+    async with store.transaction() as session:
+        await limits.refuse_more_tickets(session, request.user.id)
+        await session.run("add_ticket", _digest(ticket), msgspec.to_builtins(request.user), TICKET_SECONDS, request.user.id)
     return Ticket(ticket, TICKET_SECONDS)
 
 

@@ -55,11 +55,12 @@ async def change_user(
 ) -> UserAccount:
     """Change the role, set a new password, disable or enable.
 
-    A new password and disabling end the user's logins, personal tokens and live connections at once. 409: nobody demotes or disables
+    A new password and disabling end the user's logins, personal tokens and live connections at once; another role ends live
+    connections, which begin anew with the new rights. 409: nobody demotes or disables
     themselves or the last admin.
     """
     row = await people.change(request.user, user_id, data)
-    hub.recheck()
+    await hub.review()
     return _account(row)
 
 
@@ -72,7 +73,7 @@ async def delete_user(
     Their archive jobs stay: those belong to the team. 409: nobody deletes themselves or the last admin.
     """
     await people.delete(request.user, user_id)
-    hub.recheck()
+    await hub.review()
 
 
 @get("/", operation_id="listTokens", responses=refusals())
@@ -99,7 +100,7 @@ async def revoke_token(
 ) -> None:
     """Revoke a personal token of yours, or as an admin anybody's; it counts no more from the next request on."""
     await people.revoke_token(request.user, token_id)
-    hub.recheck()
+    await hub.review()
 
 
 users = Router(

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from services.gateway import app, packs
+from services.gateway import app, gate, packs
 from services.scanner import browsing
 from shared import mount
 from shared.bus import Bus
@@ -44,6 +44,7 @@ from shared.questions import (
     Refreshed,
 )
 from shared.runtime import Runtime
+from shared.runtime_settings import Tuned
 from shared.settings import GatewaySettings, load
 from tests.services.gateway.looking import Scanner, scanning
 from tests.support.engines import NatsEngine, PostgresEngine
@@ -56,8 +57,9 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No compressor is here that would end a cancelled pack."""
+    """No compressor is here that would end a cancelled pack; and tests that are refused do not ask again at once."""
     monkeypatch.setattr(packs, "CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr(gate, "REFUSED_SECONDS", 0.0)
 
 
 class Peers:
@@ -118,8 +120,8 @@ class Peers:
 class Gateway:
     """The running gateway and all around it."""
 
-    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path) -> None:
-        self.url, self.kernel, self.peers, self.bus, self.storage = url, kernel, peers, bus, storage
+    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path, tuned: Tuned) -> None:
+        self.url, self.kernel, self.peers, self.bus, self.storage, self.tuned = url, kernel, peers, bus, storage, tuned
         self.client = httpx.AsyncClient(base_url=url, timeout=60)
         self.token = ""
         self.made = 0
@@ -190,12 +192,12 @@ async def running(
     runtime = Runtime(Role.GATEWAY, settings, await kernel.db("gateway"), bus, "gateway@test")
     sock = app.listening("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    tasks = [asyncio.create_task(app.serve(runtime, sock))]
+    tasks = [asyncio.create_task(app.serve(runtime, sock)), asyncio.create_task(runtime.tuned.keep(runtime.db, bus))]
     if events:
         tasks.append(asyncio.create_task(relay(runtime.db, bus)))
     peers = Peers(storage / "nas")
     await peers.serve(await kernel.bus("scanner"), await kernel.bus("uploader"))
-    gateway = Gateway(url, kernel, peers, bus, storage)
+    gateway = Gateway(url, kernel, peers, bus, storage, runtime.tuned)
 
     async def users() -> int:
         for task in tasks:

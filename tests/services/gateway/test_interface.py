@@ -120,7 +120,7 @@ async def test_the_page_of_its_own(gateway: Gateway) -> None:
 
 @asynccontextmanager
 async def _built(root: Path) -> AsyncIterator[httpx.AsyncClient]:
-    gate = Gate(None, Pages(root), None)  # type: ignore[arg-type] # pages need neither API nor login
+    gate = Gate(None, Pages(root), None, None)  # type: ignore[arg-type] # pages need neither API nor login
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="http://x") as client:
         yield client
 

@@ -119,7 +119,7 @@ async def test_an_answer_that_takes_too_long(gateway: Gateway, monkeypatch: pyte
         await later
         await send({"type": "http.response.body", "body": b"whole"})
 
-    front: Any = Gate(slow, slow, None)  # type: ignore[arg-type] # pages need nobody's identity
+    front: Any = Gate(slow, slow, None, None)  # type: ignore[arg-type] # pages need nobody's identity
     async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://t") as client:
         assert (await client.get("/page")).text == "whole"
 

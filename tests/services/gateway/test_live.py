@@ -417,6 +417,100 @@ async def test_workspace_jobs_are_shown_to_their_owner_only(gateway: Gateway) ->
     problem(await gateway.ask("GET", f"/api/stream/{shown['job_id']}", _token(other)), 404, "not-found")
 
 
+async def _secret_pack(gateway: Gateway) -> str:
+    """Somebody else's pack, which only they and admins may see; its id."""
+    statement = (
+        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, request)"
+        " VALUES ('pack', 'secret', '/w/s', 'x', $1, jsonb_build_object('root', 'workspace')) RETURNING id"
+    )
+    return str(await gateway.kernel.owner.fetchval(statement, await _user(gateway, f"owner-{uuid4().hex[:6]}")))
+
+
+async def _told(socket: ClientConnection, pack: str) -> int | str:
+    """The close code, or what was said of the pack before."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                text = str(await socket.recv())
+            except ConnectionClosed as exc:
+                return exc.rcvd.code if exc.rcvd else "no close frame"
+            if pack in text:
+                return text
+
+
+async def _lines(gateway: Gateway, token: str, opened: asyncio.Event) -> str:
+    """All that one event stream says until the server ends it."""
+    said = []
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(60), gateway.client.stream("GET", "/api/stream", headers=headers) as answer:
+        async for line in answer.aiter_lines():
+            said.append(line)
+            if '"queue_update"' in line:
+                opened.set()
+    return "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"is_admin": False}, 4409),
+        ({"must_change_password": True}, 4403),
+        ({"disabled": True}, 4401),
+        ({"password": "another good one"}, 4401),
+        (None, 4401),
+    ],
+)
+async def test_an_admin_who_is_none_any_more_sees_no_more(gateway: Gateway, change: dict[str, Any] | None, code: int) -> None:
+    """Demoted, told to change the password, disabled, reset or deleted: once that is answered, no open connection tells anything."""
+    who = await _user(gateway, f"was-admin-{uuid4().hex[:6]}")
+    await gateway.kernel.owner.execute("UPDATE users SET is_admin = true WHERE id = $1", who)
+    token, opened = _token(who), asyncio.Event()
+    ticket = (await gateway.ask("POST", "/api/ws-ticket", token)).json()["ticket"]
+    stream = asyncio.create_task(_lines(gateway, token, opened))
+    async with _watch(gateway, token) as socket:
+        await _until(socket, lambda m: m["type"] == "queue_update")
+        await asyncio.wait_for(opened.wait(), 60)
+        if change is None:
+            answer = await gateway.ask("DELETE", f"/api/users/{who}")
+        else:
+            answer = await gateway.ask("PATCH", f"/api/users/{who}", json=change)
+        assert answer.status_code in {200, 204}, answer.text
+        pack = await _secret_pack(gateway)
+        async with _watch(gateway) as admins:
+            await _until(admins, lambda m: m["type"] == "job_update" and m["job_id"] == pack)
+        assert await _told(socket, pack) == code
+    assert pack not in await stream
+    async with connect(_ws(gateway, "/ws/jobs", f"ticket={ticket}"), proxy=None) as late:
+        if code == 4409:  # with the rights of now
+            seen = await _until(late, lambda m: m["type"] == "queue_update")
+            assert pack not in json.dumps(seen)
+        else:
+            assert await _closed(late) == code
+
+
+async def test_a_new_admin_sees_more(gateway: Gateway) -> None:
+    """The connection ends, so that the next one shows what admins see; one of a token of lesser scope goes on."""
+    who = await _user(gateway, f"new-admin-{uuid4().hex[:6]}")
+    token = _token(who)
+    scoped = (await gateway.ask("POST", "/api/tokens", token, json={"name": "watch", "scope": "operate"})).json()["token"]
+    async with _watch(gateway, token) as socket, _watch(gateway, scoped) as script:
+        for each in (socket, script):
+            await _until(each, lambda m: m["type"] == "queue_update")
+        assert (await gateway.ask("PATCH", f"/api/users/{who}", json={"is_admin": True})).status_code == 200
+        assert await _closed(socket) == 4409
+        made = await gateway.request()
+        await _until(script, _about(made["job_id"], "queued"))
+
+
+async def test_a_role_changed_elsewhere_ends_the_connection(gateway: Gateway) -> None:
+    """By another gateway: within a second or so."""
+    who = await _user(gateway, f"elsewhere-{uuid4().hex[:6]}")
+    async with _watch(gateway, _token(who)) as socket:
+        await _until(socket, lambda m: m["type"] == "queue_update")
+        await gateway.kernel.owner.execute("UPDATE users SET is_admin = true WHERE id = $1", who)
+        assert await _closed(socket) == 4409
+
+
 async def test_heartbeats(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence means a dead connection: something comes every ten seconds, with the newest number."""
     assert live.HEARTBEAT_SECONDS == 10.0

@@ -17,6 +17,7 @@ from services.gateway import packs
 from services.gateway.audit import Actor
 from services.gateway.config import Configuration
 from services.gateway.jobs import Jobs
+from services.gateway.limits import Limits
 from services.gateway.packs import Packs
 from services.gateway.peers import Peers
 from services.gateway.ranges import Sent
@@ -28,6 +29,7 @@ from services.gateway.store import Store
 from services.gateway.uploads import Target, Uploads
 from services.gateway.work import Busy
 from services.gateway.workspaces import Workspaces
+from shared.runtime_settings import Tuned
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import GIB, Person, person
 from tests.services.gateway.test_users import NOBODY
@@ -421,8 +423,9 @@ class Rivals:
         configuration = Configuration(store, gateway.bus, {"MIN_FREE_SPACE_GB": "0"})
         self.taken = 0
         self.room = Room(store, configuration, workspaces, Path(root), lambda _: capacity + self.taken)
-        jobs = Jobs(store, Peers(gateway.bus), "/nas")
-        self.packs = Packs(store, configuration, workspaces, Peers(gateway.bus), self.room, jobs)
+        limits = Limits(Tuned())
+        jobs = Jobs(store, Peers(gateway.bus), "/nas", limits)
+        self.packs = Packs(store, configuration, workspaces, Peers(gateway.bus), self.room, jobs, limits)
         self.uploads = Uploads(store, self.room, workspaces, Busy(store))
 
     async def promised(self) -> int:

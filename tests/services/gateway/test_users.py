@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from services.gateway import throttle
 from services.gateway.gate import PUBLIC, SESSION_COOKIE
 from services.gateway.security import TOKEN_PREFIX, Tokens
+from shared.runtime_settings import TUNABLES
 from tests.services.gateway.conftest import PASSWORD, Gateway, problem
 from tests.support.kernel import eventually
 
@@ -275,34 +276,95 @@ async def _failures(gateway: Gateway, key: str, count: int) -> None:
     )
 
 
+def _own(name: str, address: str) -> str:
+    return throttle.Attempt(name, address).own_key
+
+
 async def test_login_throttling(gateway: Gateway) -> None:
-    """Too many failures of an account or from an address: 429 with Retry-After, for unknown names alike; time and success forgive."""
+    """Too many failures of an account at an address, or from an address: 429 with Retry-After, for unknown names alike; time forgives."""
     made, _ = await user(gateway)
     name = await name_of(gateway, made)
-    account = throttle.account_key(name)
-    await _failures(gateway, account, throttle.ACCOUNT_FAILURES - 1)
+    first = _own(name, "192.0.2.1")
+    await _failures(gateway, first, throttle.FAILURES - 1)
     assert (await _fail(gateway, name, "192.0.2.1", PASSWORD)).status_code == 200
-    assert await gateway.kernel.owner.fetchval("SELECT count(*) FROM login_failures WHERE key = $1", account) == 0
+    assert await gateway.kernel.owner.fetchval("SELECT count(*) FROM login_failures WHERE key = $1", first) == 0
 
-    await _failures(gateway, account, throttle.ACCOUNT_FAILURES - 1)
-    assert (await _fail(gateway, name.upper(), "192.0.2.2")).status_code == 401
-    blocked = await _fail(gateway, name, "192.0.2.3", PASSWORD)
+    await _failures(gateway, first, throttle.FAILURES - 1)
+    assert (await _fail(gateway, name.upper(), "192.0.2.1")).status_code == 401
+    blocked = await _fail(gateway, name, "192.0.2.1", PASSWORD)
     problem(blocked, 429, "too-many-failures")
     assert 0 < int(blocked.headers["retry-after"]) <= throttle.WINDOW_SECONDS
-    await gateway.kernel.owner.execute("UPDATE login_failures SET since = now() - interval '10 minutes' WHERE key = $1", account)
-    assert (await _fail(gateway, name, "192.0.2.3", PASSWORD)).status_code == 200
+    await gateway.kernel.owner.execute("UPDATE login_failures SET since = now() - interval '10 minutes' WHERE key = $1", first)
+    assert (await _fail(gateway, name, "192.0.2.1", PASSWORD)).status_code == 200
 
-    await _failures(gateway, throttle.account_key("nobody at all"), throttle.ACCOUNT_FAILURES)
+    await _failures(gateway, _own("nobody at all", "192.0.2.4"), throttle.FAILURES)
     problem(await _fail(gateway, "Nobody at all", "192.0.2.4"), 429, "too-many-failures")
     await _failures(gateway, throttle.address_key("2001:db8::1"), throttle.ADDRESS_FAILURES)
     problem(await _fail(gateway, name, "2001:db8::ffff", PASSWORD), 429, "too-many-failures")
     assert (await _fail(gateway, name, "2001:db8:1::1", PASSWORD)).status_code == 200
 
 
+async def test_strangers_keep_nobody_out(gateway: Gateway) -> None:
+    """Guesses from many addresses, and other people's failures from the own address, keep no admin out who logged in there before."""
+    made, token = await user(gateway, admin=True)
+    name = await name_of(gateway, made)
+    assert (await _fail(gateway, name, "198.51.100.10", PASSWORD)).status_code == 200
+
+    for stranger in range(1, 30):
+        await _failures(gateway, _own(name, f"203.0.113.{stranger}"), throttle.FAILURES)
+    problem(await _fail(gateway, name, "203.0.113.1", PASSWORD), 429, "too-many-failures")
+    assert (await _fail(gateway, name, "198.51.100.10", PASSWORD)).status_code == 200
+    assert (await _fail(gateway, name, "198.51.100.11", PASSWORD)).status_code == 200, "from an address nobody knows"
+
+    await _failures(gateway, throttle.address_key("198.51.100.10"), throttle.ADDRESS_FAILURES)
+    assert (await _fail(gateway, name, "198.51.100.10", PASSWORD)).status_code == 200
+    other = await name_of(gateway, (await user(gateway))[0])
+    problem(await _fail(gateway, other, "198.51.100.10", PASSWORD), 429, "too-many-failures")
+
+    await _failures(gateway, _own(name, "198.51.100.10"), throttle.FAILURES)
+    problem(await _fail(gateway, name, "198.51.100.10", PASSWORD), 429, "too-many-failures")
+    headers = {"X-Forwarded-For": "198.51.100.10", "Authorization": f"Bearer {token}"}
+    body = {"username": name, "password": PASSWORD}
+    assert (await gateway.client.post("/api/auth/login", json=body, headers=headers)).status_code == 200
+    foreign = headers | {"Authorization": f"Bearer {gateway.token}"}
+    problem(await gateway.client.post("/api/auth/login", json=body, headers=foreign), 429, "too-many-failures")
+
+
+async def test_right_passwords_are_not_free(gateway: Gateway) -> None:
+    """Logins and password changes of one account have a limit together, wherever they come from; another account is not meant."""
+    made, token = await user(gateway)
+    name, other = await name_of(gateway, made), await name_of(gateway, (await user(gateway))[0])
+    most = TUNABLES["login_limit"].default({})
+    await _failures(gateway, throttle.Attempt(name, "").logins_key, most - 1)
+    change = {"current_password": PASSWORD, "new_password": "a much better one"}
+
+    assert (await _fail(gateway, name, "192.0.2.50", PASSWORD)).status_code == 200
+    refused = await _fail(gateway, name, "192.0.2.51", PASSWORD)
+    assert "personal tokens" in problem(refused, 429, "too-many-logins")
+    assert 0 < int(refused.headers["retry-after"]) <= throttle.WINDOW_SECONDS
+    changed = await gateway.ask("POST", "/api/auth/password", token=token, json=change)
+    problem(changed, 429, "too-many-logins")
+    assert changed.headers["retry-after"]
+    assert (await _fail(gateway, other, "192.0.2.51", PASSWORD)).status_code == 200
+
+
+async def test_wrong_current_passwords_count(gateway: Gateway) -> None:
+    """A stolen login guesses the password no faster than a stranger; other logins of the account may still change it."""
+    made, token = await user(gateway)
+    change = {"current_password": "wrong", "new_password": "a much better one"}
+    claims = jwt.decode(token, options={"verify_signature": False})
+    await _failures(gateway, f"session:{claims['jti']}", throttle.FAILURES - 1)
+
+    problem(await gateway.ask("POST", "/api/auth/password", token=token, json=change), 403, "wrong-password")
+    right = change | {"current_password": PASSWORD}
+    problem(await gateway.ask("POST", "/api/auth/password", token=token, json=right), 429, "too-many-failures")
+    assert (await gateway.ask("POST", "/api/auth/password", token=login_token(made), json=right)).status_code == 204
+
+
 async def test_parallel_guesses(gateway: Gateway) -> None:
-    """Guesses sent all at once get no further than those sent one by one, but for the two that are hashed at the same time."""
+    """Guesses sent all at once get no further than those sent one by one, but for those that are hashed at the same time."""
     name = f"target-{uuid4().hex[:6]}"
-    await _failures(gateway, throttle.account_key(name), throttle.ACCOUNT_FAILURES - 2)
+    await _failures(gateway, _own(name, "198.51.100.1"), throttle.FAILURES - 2)
     answers = await asyncio.gather(*(_fail(gateway, name, "198.51.100.1") for _ in range(8)))
 
     statuses = [answer.status_code for answer in answers]

@@ -98,6 +98,7 @@ export const enAdmin = {
       pauses: "Pauses and scans",
       space: "Space",
       files: "Packs and file views",
+      users: "Limits of a user",
       other: "More",
     },
     names: {
@@ -122,6 +123,9 @@ export const enAdmin = {
       pack_retention_days: "Keep finished packs",
       nas_browsing: "Who may look at NAS folders",
       hidden_file_extensions: "Endings that lists leave out",
+      user_jobs_limit: "Jobs that wait or run",
+      user_streams_limit: "Open requests and live connections",
+      login_limit: "Logins in five minutes",
     } as Record<string, string>,
     choices: { everybody: "Everybody", admins: "Administrators", nobody: "Nobody", zip: "ZIP", "7z": "7z" } as Record<string, string>,
     units: { bytes: "", seconds: "seconds", hours: "hours", days: "days", "": "" },

@@ -13,6 +13,7 @@ export const GROUPS: Record<Exclude<keyof typeof adminText.config.groups, "other
   pauses: ["scan_interval_seconds", "space_check_seconds"],
   space: ["min_free_disk", "space_pass_hours", "failed_retention_days"],
   files: ["workspace_quota", "workspace_entries", "max_task_size", "pack_format", "pack_compression_level", "pack_retention_days", "nas_browsing", "hidden_file_extensions"],
+  users: ["user_jobs_limit", "user_streams_limit", "login_limit"],
 };
 
 /** The settings in their groups; one that this page does not know yet comes last, and is as good as the others. */

@@ -1,0 +1,148 @@
+"""The queue for hashing passwords: few at once, of bounded length, and whoever asked least comes first."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from services.gateway.refusals import ProblemError
+from services.gateway.turns import AT_ONCE, Rank, Turns
+
+KNOWN, STRANGER = Rank(is_stranger=False, lately=0), Rank(is_stranger=True, lately=0)
+
+
+class Queue:
+    """Askers of turns; `order`: who had one."""
+
+    def __init__(self, **limits: int) -> None:
+        self.turns = Turns(**{"at_once": 1, **limits})
+        self.order: list[str] = []
+        self.release = asyncio.Event()
+
+    async def ask(self, name: str, rank: Rank = KNOWN, key: str | None = None) -> None:
+        async with self.turns.turn(key or name, rank):
+            self.order.append(name)
+            await self.release.wait()
+
+    async def start(self, name: str, rank: Rank = KNOWN, key: str | None = None) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self.ask(name, rank, key))
+        await asyncio.sleep(0)  # until it waits
+        return task
+
+
+async def test_the_rare_come_first() -> None:
+    """Known accounts before strangers, then who asked least lately, then the order of arrival."""
+    queue = Queue()
+    busy = Rank(is_stranger=False, lately=9)
+    asked = [("first", busy), ("stranger", STRANGER), ("busy", busy), ("busier", busy._replace(lately=10)), ("rare", KNOWN)]
+    asked += [("later stranger", STRANGER), ("rare too", KNOWN)]
+    tasks = [await queue.start(*one) for one in asked]
+    queue.release.set()
+    await asyncio.gather(*tasks)
+
+    assert queue.order == ["first", "rare", "rare too", "busy", "busier", "stranger", "later stranger"]
+
+
+async def test_the_queue_is_bounded() -> None:
+    """When it is full, the last in it is refused, who may be the newcomer; one that ranks higher still gets in."""
+    queue = Queue(waiting=2)
+    tasks = [await queue.start(name, STRANGER) for name in ("works", "one", "two", "three")]
+    known = await queue.start("known", KNOWN)
+    queue.release.set()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    await known
+
+    assert queue.order == ["works", "known", "one"]
+    for end in ends[2:]:
+        assert isinstance(end, ProblemError)
+        assert (end.status, end.headers["Retry-After"]) == (503, "2")
+
+
+async def test_one_asker_has_few_places() -> None:
+    """Those of the same account at the same address; the others are not meant."""
+    queue = Queue(each=2)
+    tasks = [await queue.start(f"{n}", KNOWN, "ada") for n in range(4)]
+    other = await queue.start("bob")
+    queue.release.set()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    await other
+
+    assert [end for end in ends[:3] if end] == []
+    assert isinstance(ends[3], ProblemError)
+    assert (ends[3].status, ends[3].headers["Retry-After"]) == (429, "2")
+    assert queue.order == ["0", "1", "2", "bob"]
+
+
+@pytest.mark.parametrize("granted", [True, False])
+async def test_who_gives_up_leaves_the_turn_to_others(*, granted: bool) -> None:
+    """Before the turn came, and in the moment in which it comes."""
+    queue = Queue()
+    works, gone, waits = [await queue.start(name) for name in ("works", "gone", "waits")]
+    if granted:
+        queue.release.set()
+        await works  # gives the turn to the next, which has not run yet
+    gone.cancel()
+    queue.release.set()
+    await asyncio.gather(works, waits)
+    await asyncio.gather(gone, return_exceptions=True)
+
+    assert queue.order[-1] == "waits"
+    async with asyncio.timeout(60), queue.turns.turn("later", KNOWN):
+        pass
+
+
+async def test_half_of_the_cores_at_most() -> None:
+    """However many ask; and none of the threads is one of those that files and everything else are read in."""
+    turns, running, most, lock = Turns(), 0, 0, threading.Lock()
+    names: set[str] = set()
+    both = threading.Event()
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            names.add(threading.current_thread().name)
+        both.wait(0.02)
+        with lock:
+            running -= 1
+
+    async def ask(number: int) -> None:
+        async with turns.turn(str(number), KNOWN):
+            await turns.run(work)
+
+    await asyncio.gather(*(ask(number) for number in range(20)))
+
+    assert 1 <= most <= AT_ONCE <= max(1, (os.cpu_count() or 1) // 2)
+    assert all(name.startswith("passwords") for name in names)
+
+
+async def test_a_turn_lasts_as_long_as_its_thread() -> None:
+    """A client that goes away in the middle makes no room for a second thread."""
+    turns, started, end = Turns(at_once=1), threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        end.wait(60)
+
+    async def ask() -> None:
+        async with turns.turn("one", KNOWN):
+            await turns.run(work)
+
+    task = asyncio.create_task(ask())
+    await asyncio.to_thread(started.wait, 60)
+    task.cancel()
+    await asyncio.sleep(0)
+    later = asyncio.create_task(_hold(turns))
+    await asyncio.sleep(0)
+    assert not later.done()
+    assert not task.done()
+    end.set()
+    await asyncio.gather(task, later, return_exceptions=True)
+    assert task.cancelled()
+
+
+async def _hold(turns: Turns) -> None:
+    async with turns.turn("later", KNOWN):
+        pass

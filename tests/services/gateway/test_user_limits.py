@@ -1,0 +1,177 @@
+"""What one user may have at the same time: jobs, open requests and connections, tickets. Each refusal is a sentence with Retry-After."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from services.gateway import gate
+from services.gateway.gate import Gate
+from services.gateway.limits import Limits
+from shared.runtime_settings import TUNABLES, Tuned
+from tests.services.gateway.conftest import Compressor, Gateway, problem
+from tests.services.gateway.people import Person, person
+from tests.support.kernel import eventually
+
+
+@contextlib.asynccontextmanager
+async def limited(gateway: Gateway, **values: int) -> AsyncIterator[None]:
+    """As an admin sets it, until the block ends; a running gateway follows."""
+
+    async def follows(wanted: dict[str, int]) -> None:
+        async def now() -> dict[str, int]:
+            return {name: gateway.tuned.get(name, TUNABLES[name].default({})) for name in values}
+
+        await eventually(now, lambda seen: seen == wanted, "the gateway's limits")
+
+    assert (await gateway.ask("PUT", "/api/config", json=values)).status_code == 200
+    try:
+        await follows(values)
+        yield
+    finally:
+        assert (await gateway.ask("PUT", "/api/config", json={"reset": list(values)})).status_code == 200
+        await follows({name: TUNABLES[name].default({}) for name in values})
+
+
+@pytest.fixture
+async def ada(gateway: Gateway) -> Person:
+    return await person(gateway)
+
+
+def refused(answer: httpx.Response, kind: str) -> str:
+    """Check the refusal; its sentence."""
+    sentence = problem(answer, 429, kind)
+    assert int(answer.headers["retry-after"]) >= 1
+    return sentence
+
+
+async def _archive(who: Person, path: str | None = None) -> httpx.Response:
+    return await who.ask("POST", "/api/jobs", json={"folder_path": path or who.gateway.folder()})
+
+
+async def test_jobs_of_a_user(gateway: Gateway, compressor: Compressor, ada: Person) -> None:
+    """Of every kind together, new ones and failed ones that are tried again; what has ended makes room; others are not meant."""
+    assert compressor
+    ada.put("folder/file")
+    pack = {"json": {"folder_path": "folder", "keep_source": True}}
+    async with limited(gateway, user_jobs_limit=3):
+        failed = UUID((await _archive(ada)).json()["job_id"])
+        await gateway.kernel.force(failed, status="failed")
+        first = (await _archive(ada)).json()["job_id"]
+        assert (await ada.ask("POST", "/api/files/pack", **pack)).status_code == 201
+        assert (await ada.ask("POST", "/api/archives", json={"paths": ["folder"]})).status_code == 201
+
+        assert "3 jobs" in refused(await _archive(ada), "too-many-jobs")
+        refused(await ada.ask("POST", "/api/files/pack", **pack), "too-many-jobs")
+        refused(await ada.ask("POST", "/api/archives", json={"paths": ["folder"]}), "too-many-jobs")
+        refused(await ada.ask("POST", "/api/archives/extract", json={"path": "a.zip"}), "too-many-jobs")
+        refused(await ada.ask("POST", f"/api/jobs/{failed}/retry"), "too-many-jobs")
+        assert (await _archive(await person(gateway))).status_code == 201
+
+        assert (await ada.ask("DELETE", f"/api/jobs/{first}")).status_code == 204
+        assert (await ada.ask("POST", f"/api/jobs/{failed}/retry")).status_code == 200
+        refused(await _archive(ada), "too-many-jobs")
+    assert (await _archive(ada)).status_code == 201
+
+
+async def test_requests_at_the_same_time_pass_no_limit(gateway: Gateway, ada: Person) -> None:
+    """Ten at once, room for four: four."""
+    async with limited(gateway, user_jobs_limit=4):
+        answers = await asyncio.gather(*(_archive(ada, gateway.folder()) for _ in range(10)))
+
+    assert sorted(answer.status_code for answer in answers) == [201] * 4 + [429] * 6
+
+
+async def test_a_failed_workspace_job_counts_when_it_is_tried_again(gateway: Gateway, ada: Person) -> None:
+    ada.put("folder/file")
+    async with limited(gateway, user_jobs_limit=1):
+        pack = UUID((await ada.ask("POST", "/api/files/pack", json={"folder_path": "folder"})).json()["id"])
+        await gateway.kernel.force(pack, status="failed")
+        assert (await _archive(ada)).status_code == 201
+        refused(await ada.ask("POST", f"/api/jobs/{pack}/retry"), "too-many-jobs")
+
+
+@contextlib.asynccontextmanager
+async def watching(who: Person) -> AsyncIterator[ClientConnection]:
+    address = who.gateway.url.replace("http", "ws") + f"/ws/jobs?token={who.token}"
+    async with connect(address, proxy=None) as socket:
+        yield socket
+
+
+async def _ends(socket: ClientConnection) -> tuple[int, str]:
+    """Why the server closed it."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await socket.recv()
+            except ConnectionClosed as exc:
+                return (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd else (0, "no close frame")
+
+
+async def test_what_a_user_has_open(gateway: Gateway, ada: Person) -> None:
+    """WebSockets, event streams and downloads count together, with requests under way; what was closed makes room at once."""
+    ada.put("large", b"x" * (64 << 20))  # more than any buffer between here and there holds
+    headers = {"Authorization": f"Bearer {ada.token}"}
+    bob = await person(gateway)
+    async with limited(gateway, user_streams_limit=3), contextlib.AsyncExitStack() as open_:
+        socket = await open_.enter_async_context(watching(ada))
+        await socket.recv()
+        stream = await open_.enter_async_context(gateway.client.stream("GET", "/api/stream", headers=headers))
+        assert stream.status_code == 200
+        async with gateway.client.stream("GET", "/api/files/content?path=large", headers=headers) as download:
+            assert download.status_code == 200
+
+            for path in ("/api/auth/me", "/api/stream", "/api/files/content?path=large"):
+                assert "3 requests" in refused(await ada.ask("GET", path), "too-many-open")
+            async with watching(ada) as fourth:
+                code, reason = await _ends(fourth)
+                assert (code, "3 requests" in reason) == (1013, True)
+            assert (await bob.ask("GET", "/api/auth/me")).status_code == 200
+            assert (await gateway.client.get("/api/health")).status_code == 200
+
+        async def me() -> int:
+            return (await ada.ask("GET", "/api/auth/me")).status_code
+
+        await eventually(me, lambda status: status == 200, "room for a request after the download was closed")
+        await socket.close()
+        second = await open_.enter_async_context(watching(ada))
+        assert "snapshot" in str(await second.recv())
+
+
+async def test_tickets_of_a_user(gateway: Gateway, ada: Person) -> None:
+    """As many as connections; a used one makes room."""
+    async with limited(gateway, user_streams_limit=2):
+        answers = await asyncio.gather(ada.ask("POST", "/api/ws-ticket"), ada.ask("POST", "/api/ws-ticket"))
+        ticket = answers[0].json()["ticket"]
+        refused(await ada.ask("POST", "/api/ws-ticket"), "too-many-tickets")
+        assert (await (await person(gateway)).ask("POST", "/api/ws-ticket")).status_code == 201
+        async with connect(gateway.url.replace("http", "ws") + f"/ws/jobs?ticket={ticket}", proxy=None) as socket:
+            assert "snapshot" in str(await socket.recv())
+            assert (await ada.ask("POST", "/api/ws-ticket")).status_code == 201
+
+
+async def test_a_refusal_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that asks again at once is slowed down by the answer; other answers do not wait."""
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    async def api(scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": int(scope["path"][1:]), "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    monkeypatch.setattr(gate, "REFUSED_SECONDS", 1.5)
+    monkeypatch.setattr(gate.asyncio, "sleep", wait)
+    front: Any = Gate(api, api, None, Limits(Tuned()))  # type: ignore[arg-type] # pages need nobody's identity
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://t") as client:
+        assert (await client.get("/200")).status_code == 200
+        assert waited == []
+        assert (await client.get("/429")).status_code == 429
+    assert waited == [1.5]
