@@ -24,8 +24,8 @@ from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
 from shared.archiving.sevenzip import find_binary
-from shared.db import CONNECTION_ERRORS
-from shared.errors import ArchiverError, ConfigurationError
+from shared.db import database_errors
+from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
 from shared.lifecycle import Role
 from shared.migrate import set_passwords, upgrade
 from shared.nats_permissions import PROVISION
@@ -218,7 +218,7 @@ def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Po
 
 async def _expire_leases(database: Postgres, role: Role) -> None:
     """The only process of this role is known to be dead: its jobs need not wait for their leases to run out."""
-    with suppress(*CONNECTION_ERRORS):
+    with suppress(DatabaseAway), database_errors(OSError):
         connection = await asyncpg.connect(database.dsn(DATABASE), timeout=10)
         try:
             for table in ("jobs", "cleanups"):

@@ -2,43 +2,119 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from shared import log, tls
-from shared.errors import ConfigurationError
+from shared.errors import DISK_FULL, ConfigurationError, DatabaseAway
 
 logger = log.get(__name__)
 
-# All that a killed, stopped or starting server raises, measured (facts: InternalClientError is not a PostgresError).
-# Use it only around calls of the database: OSError and TimeoutError mean other things elsewhere.
-CONNECTION_ERRORS: tuple[type[Exception], ...] = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    # Too busy to answer now (lock_timeout, statement_timeout, a deadlock): as good as away.
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DeadlockDetectedError,
-    TimeoutError,
+
+class Refusal(NamedTuple):
+    """Why the database does not take a statement now, as DatabaseAway says it."""
+
+    kind: str
+    message: str
+    lasts: bool = True
+
+
+_AWAY = Refusal("away", "The database (Postgres) does not answer. Nothing is lost; try again in a moment.", lasts=False)
+_BUSY = Refusal("busy", "The database is too busy to answer now. Try again in a moment.", lasts=False)
+_FULL = Refusal(
+    DISK_FULL, "The database's disk is full. Free some space on the disk that Postgres uses; work then goes on by itself."
 )
-_REFUSALS = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+_RESOURCES = Refusal("resources", "The database has reached a limit of its server. See the log of Postgres.")
+_MEMORY = Refusal(
+    "memory", "The database is out of memory. Give the machine of Postgres more memory, or stop other programs there."
+)
+_CONNECTIONS = Refusal(
+    "connections", "The database takes no more connections. Raise max_connections in Postgres, or run fewer processes."
+)
+_READ_ONLY = Refusal(
+    "read_only", "The database is read-only, as after a failover. Point DATABASE_URL to the server that takes writes."
+)
+_STOPPING = Refusal("stopping", "The database stops or starts now. Nothing is lost; try again in a moment.", lasts=False)
+_SYSTEM = Refusal("system", "The database met an error of its disk or of its machine. See the log of Postgres.")
+_INTERNAL = Refusal("internal", "The database reports an internal error; its files may be damaged. See the log of Postgres.")
+_LOGIN = Refusal("login", "The database does not accept the login of this service any more. Check the password in DATABASE_URL.")
+_GONE = Refusal("gone", "The database that DATABASE_URL names does not exist now. Restore it, or correct DATABASE_URL.")
+_WORK = None  # a verdict about the statement: a defect of ours, or a rule that it would break
+
+# SQLSTATE, or its first characters, and what it means; the longest match counts. Appendix A of the manual of Postgres lists all.
+_REFUSALS: dict[str, Refusal | None] = {
+    "08": _AWAY,
+    "0A000": _WORK,
+    "25006": _READ_ONLY,
+    "25P03": _AWAY,  # idle_in_transaction_session_timeout: the server ended the session
+    "25P04": _BUSY,  # transaction_timeout
+    "28": _LOGIN,
+    "3D000": _GONE,
+    "40": _BUSY,  # serialization failure, deadlock, rolled back
+    "40002": _WORK,  # rolled back by a constraint
+    "53": _RESOURCES,
+    "53100": _FULL,
+    "53200": _MEMORY,
+    "53300": _CONNECTIONS,
+    "55006": _BUSY,  # object in use
+    "55P03": _BUSY,  # lock_timeout
+    "57": _STOPPING,
+    "57014": _BUSY,  # statement_timeout
+    "57P05": _AWAY,  # idle_session_timeout
+    "58": _SYSTEM,
+    "XX": _INTERNAL,
+}
 
 
-def is_database_away(error: BaseException) -> bool:
-    """True when an error that may come from anywhere surely means that the database does not answer."""
-    return isinstance(error, CONNECTION_ERRORS) and (
-        isinstance(error, ConnectionError) or not isinstance(error, OSError | TimeoutError)
-    )
+_SETTINGS = {_LOGIN.kind, _GONE.kind}
+"""Kinds that at a start mean wrong settings."""
+
+
+def refusal(sqlstate: str) -> Refusal | None:
+    """Return why the database does not take a statement now; None where its answer is a verdict about the statement. Pure.
+
+    This is the only list of such answers. No one of them may fail a job, end a loop or end a process.
+    """
+    for length in (5, 2):
+        if sqlstate[:length] in _REFUSALS:
+            return _REFUSALS[sqlstate[:length]]
+    return None
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """The same for whatever a call of the driver raised. Only for such calls: elsewhere OSError and TimeoutError mean other things."""
+    match error:
+        case asyncpg.InvalidCachedStatementError():  # a migration ran meanwhile; the next try plans anew
+            return _BUSY
+        case asyncpg.PostgresError():
+            return refusal(error.sqlstate or "")
+        # Of the driver itself: measured when a server is killed (InternalClientError is no PostgresError).
+        case OSError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return _AWAY
+    return None
+
+
+_DRIVER: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@contextmanager
+def database_errors(*more: type[Exception]) -> Iterator[None]:
+    """Raise DatabaseAway for what a call of the driver raises when the database does not take it now.
+
+    `more`: OSError where nothing but such calls is inside; elsewhere an OSError may be a file's.
+    """
+    try:
+        yield
+    except (*_DRIVER, *more) as exc:
+        why = refusal_of(exc)
+        if why is None:
+            raise
+        raise DatabaseAway(why.message, why.kind, lasts=why.lasts) from exc
 
 
 _HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*) --$", re.MULTILINE)
@@ -64,39 +140,62 @@ async def _prepare(connection: Any) -> None:
 
 
 class Session:
-    """Named queries on one connection."""
+    """Named queries on one connection. All raise DatabaseAway when the database does not take them now."""
 
     def __init__(self, connection: Any, queries: dict[str, str]) -> None:
         self.connection = connection
         self._queries = queries
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
-        return list(await self.connection.fetch(self._queries[name], *args))
+        with database_errors(OSError):
+            return list(await self.connection.fetch(self._queries[name], *args))
 
     async def row(self, name: str, *args: Any) -> Any | None:
-        return await self.connection.fetchrow(self._queries[name], *args)
+        with database_errors(OSError):
+            return await self.connection.fetchrow(self._queries[name], *args)
 
     async def value(self, name: str, *args: Any) -> Any:
-        return await self.connection.fetchval(self._queries[name], *args)
+        with database_errors(OSError):
+            return await self.connection.fetchval(self._queries[name], *args)
 
     async def run(self, name: str, *args: Any) -> str:
         """Run a statement; the server's tag comes back, e.g. `UPDATE 1`."""
-        return str(await self.connection.execute(self._queries[name], *args))
+        with database_errors(OSError):
+            return str(await self.connection.execute(self._queries[name], *args))
 
     async def many(self, name: str, rows: list[tuple[Any, ...]]) -> None:
-        await self.connection.executemany(self._queries[name], rows)
+        with database_errors(OSError):
+            await self.connection.executemany(self._queries[name], rows)
+
+
+POOL_SIZE = 8
+CONNECTIONS_PER_PROCESS = POOL_SIZE + 3
+"""What one service process holds at most: its pool, the relay's connection, and two `apart` (extractions that are put in place)."""
+
+
+def too_few_connections(room: int, processes: int) -> str | None:
+    """Say what to change where the server's connections do not suffice for all service processes; None where they do. Pure."""
+    needed = processes * CONNECTIONS_PER_PROCESS
+    if needed <= room:
+        return None
+    return (
+        f"{processes} service processes may need {needed} connections to Postgres, which gives them {room}. "
+        f"Raise max_connections by {needed - room} or more, or run fewer processes."
+    )
 
 
 class Database:
-    """The pool and the queries of one service."""
+    """The pool and the queries of one service. All methods raise DatabaseAway when the database does not take a call now."""
 
     def __init__(self, pool: Any, queries: dict[str, str], url: str) -> None:
         self._pool = pool
         self.queries = queries
         self._url = url
+        self.refused: DatabaseAway | None = None
+        """Why the server last refused a call for a lasting reason (a full disk, say); None once `probe` has passed."""
 
     @classmethod
-    async def connect(cls, url: str, *files: Path, size: int = 8) -> "Database":
+    async def connect(cls, url: str, *files: Path, size: int = POOL_SIZE) -> "Database":
         """Open the pool; waits for a server that is not there yet and says so in the log.
 
         Raises ConfigurationError when the server is there but does not take this user, password or database, or when one of the
@@ -107,13 +206,14 @@ class Database:
         delay = 0.1
         while True:
             try:
-                pool = await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=30, timeout=5, init=_prepare)
-                return cls(pool, queries, url)
-            except _REFUSALS as exc:
-                raise ConfigurationError(f"Postgres refuses DATABASE_URL: {exc}") from exc
-            except CONNECTION_ERRORS as exc:
-                tls.check_database_error(exc)
-                logger.warning("database_unreachable", message="Postgres does not answer yet; trying again.", error=repr(exc))
+                with database_errors(OSError):
+                    pool = await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=30, timeout=5, init=_prepare)
+                    return cls(pool, queries, url)
+            except DatabaseAway as exc:
+                if exc.kind in _SETTINGS:
+                    raise ConfigurationError(f"Postgres refuses DATABASE_URL: {exc.__cause__}") from exc
+                tls.check_database_error(exc.__cause__ or exc)
+                logger.warning("database_unreachable", message=f"{exc} Trying again.", error=repr(exc.__cause__))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
 
@@ -124,38 +224,76 @@ class Database:
 
     async def dedicated(self) -> Any:
         """Open a connection outside the pool, for LISTEN and session locks. The caller closes it."""
-        connection = await asyncpg.connect(self._url, timeout=5)
-        await _prepare(connection)
-        return connection
+        with database_errors(OSError):
+            connection = await asyncpg.connect(self._url, timeout=5)
+            await _prepare(connection)
+            return connection
 
     async def close(self) -> None:
         try:
-            await asyncio.wait_for(self._pool.close(), 3)
-        except CONNECTION_ERRORS:
+            with database_errors(OSError):
+                await asyncio.wait_for(self._pool.close(), 3)
+        except DatabaseAway:
             self._pool.terminate()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        async with self._pool.acquire(timeout=10) as connection:
-            yield Session(connection, self.queries)
+        try:
+            with database_errors(OSError):
+                connection = await self._pool.acquire(timeout=10)
+            try:
+                with database_errors():
+                    yield Session(connection, self.queries)
+            finally:
+                with database_errors(OSError):
+                    await self._pool.release(connection)
+        except DatabaseAway as exc:
+            if exc.lasts:
+                self.refused = exc
+            raise
+
+    async def probe(self) -> None:
+        """Find out whether the server takes work again after a refusal, and whether its disk has any space left.
+
+        Reading works on a full disk. So this makes the server write 1 MB into a temporary file. Raises DatabaseAway.
+        """
+        before = self.refused
+        async with self.transaction() as session:
+            await session.run("little_memory")
+            await session.run("spill")
+        if self.refused is before:
+            self.refused = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        async with self._pool.acquire(timeout=10) as connection, connection.transaction():
-            yield Session(connection, self.queries)
+        async with self.session() as session:
+            transaction = session.connection.transaction()
+            with database_errors(OSError):
+                await transaction.start()
+            try:
+                yield session
+            except BaseException:
+                # Without a connection the server rolls back by itself.
+                with suppress(DatabaseAway), database_errors(OSError):
+                    await transaction.rollback()
+                raise
+            with database_errors(OSError):
+                await transaction.commit()
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Session]:
         """A transaction on a connection of its own: for locks that are held while something slow runs."""
         connection = await self.dedicated()
         try:
-            await connection.execute("SET idle_in_transaction_session_timeout = 0")
-            async with connection.transaction():
-                yield Session(connection, self.queries)
+            with database_errors():
+                await connection.execute("SET idle_in_transaction_session_timeout = 0")
+                async with connection.transaction():
+                    yield Session(connection, self.queries)
         finally:
             try:
-                await connection.close(timeout=3)
-            except CONNECTION_ERRORS:
+                with database_errors(OSError):
+                    await connection.close(timeout=3)
+            except DatabaseAway:
                 connection.terminate()
 
     async def rows(self, name: str, *args: Any) -> list[Any]:

@@ -59,6 +59,23 @@ class Waiting(ArchiverError):  # noqa: N818 - not a failure: nothing went wrong,
         self.missing_bytes = missing_bytes
 
 
+DISK_FULL = "disk_full"
+"""Kind of a DatabaseAway: the database can read, and write nothing."""
+
+
+class DatabaseAway(ArchiverError):  # noqa: N818 - not a failure of what was asked: the database does not take it now
+    """The database does not take a statement now, for a reason that says nothing about the statement or its job.
+
+    No budget pays for it and nothing fails by it: the call is made again later. `kind`: a stable word for programs. `lasts`: somebody
+    has to act (free space, say) before the database takes it.
+    """
+
+    def __init__(self, message: str, kind: str, *, lasts: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.lasts = lasts
+
+
 class ConfigurationError(ArchiverError):
     """A process cannot start with these settings; names every wrong one."""
 

@@ -15,8 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from shared import log
-from shared.db import is_database_away
-from shared.errors import ArchiverError, Fenced
+from shared.errors import ArchiverError, DatabaseAway, Fenced
 
 logger = log.get(__name__)
 T = TypeVar("T")
@@ -60,7 +59,7 @@ class Isolation:
         try:
             yield
         except Exception as exc:
-            if isinstance(exc, Fenced) or is_database_away(exc):
+            if isinstance(exc, Fenced | DatabaseAway):
                 raise
             self._failed(key, exc)
         else:

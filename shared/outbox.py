@@ -15,8 +15,8 @@ from nats.js.errors import NotFoundError
 
 from shared import log, metrics
 from shared.bus import Bus, heed_cancellation
-from shared.db import CONNECTION_ERRORS, Database, Session
-from shared.errors import TransientError
+from shared.db import Database, Session, database_errors
+from shared.errors import DatabaseAway, TransientError
 from shared.events import STREAM
 
 logger = log.get(__name__)
@@ -38,7 +38,7 @@ async def relay(db: Database, bus: Bus) -> None:
         try:
             connection = await db.dedicated()
             await _lead(Session(connection, db.queries), bus)
-        except (*CONNECTION_ERRORS, nats.errors.Error, TransientError, _OutOfStepError) as exc:
+        except (DatabaseAway, nats.errors.Error, OSError, TransientError, _OutOfStepError) as exc:
             logger.info("relay_restart", message="The relay starts again.", error=repr(exc))
             await asyncio.sleep(0.2)
         finally:
@@ -48,8 +48,9 @@ async def relay(db: Database, bus: Bus) -> None:
 
 async def _lead(session: Session, bus: Bus) -> None:
     wake = asyncio.Event()
-    await session.connection.add_listener("outbox", lambda *_: wake.set())
-    while not await session.connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):  # noqa: ASYNC110 - another process holds the lock
+    with database_errors(OSError):
+        await session.connection.add_listener("outbox", lambda *_: wake.set())
+    while not await session.value("lead", _LEADER_LOCK):  # noqa: ASYNC110 - another process holds the lock
         await asyncio.sleep(1)
     jetstream = bus.connection.jetstream(timeout=2)
     last = await _agree(session, jetstream)

@@ -96,6 +96,15 @@ UPDATE jobs SET lease_owner = NULL, lease_until = NULL,
 WHERE id = $1 AND attempt = $2
 RETURNING id
 
+-- not_a_crash --
+-- The database did not take the renewals of a worker that lives. Let go of its job, or take back the crash that was counted
+-- meanwhile. $1 job, $2 attempt, $3 owner.
+UPDATE jobs SET
+  crash_count = CASE WHEN attempt = $2 AND lease_owner = $3 THEN crash_count ELSE greatest(crash_count - 1, 0) END,
+  lease_owner = CASE WHEN attempt = $2 AND lease_owner = $3 THEN NULL ELSE lease_owner END,
+  lease_until = CASE WHEN attempt = $2 AND lease_owner = $3 THEN NULL ELSE lease_until END
+WHERE id = $1 AND attempt >= $2 AND completed_at IS NULL
+
 -- transition --
 -- The only way a worker changes a job's state. $1 job, $2 attempt, $3 from, $4 to, $5 keep the lease, $6 progress, $7 operation,
 -- $8 delay seconds, $9 wait reason, $10 missing bytes, $11 error, $12 retries spent, $13 connection retries spent, $14 the error's code.
@@ -174,9 +183,19 @@ INSERT INTO service_instances (instance, role, version, started_at, seen_at)
 VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp())
 ON CONFLICT (instance) DO UPDATE SET seen_at = clock_timestamp()
 
+-- connection_room --
+-- How many connections the server gives to services, and how many service processes live.
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true), '0')::int AS room,
+  (SELECT count(*) FROM service_instances WHERE seen_at > clock_timestamp() - interval '15 s') AS processes
+
 -- gone --
 -- This process ends, and rows of processes that died long ago go with it. $1 instance.
 DELETE FROM service_instances WHERE instance = $1 OR seen_at < clock_timestamp() - interval '1 day'
+
+-- lead --
+-- Become the relay; false while another process is. $1 the lock.
+SELECT pg_try_advisory_lock($1)
 
 -- outbox_todo --
 -- What the stream does not have yet, in order. $1 how many.
@@ -210,6 +229,14 @@ SELECT name, value, set_by, set_at FROM runtime_settings ORDER BY name
 -- ping --
 -- Does the database answer?
 SELECT 1
+
+-- little_memory --
+-- Let the statements of this transaction use temporary files early.
+SELECT set_config('work_mem', '64kB', true)
+
+-- spill --
+-- Write 1 MB into a temporary file: fails where the disk is full, and leaves nothing.
+SELECT count(*) FROM generate_series(1, 40000)
 
 -- now --
 -- The database's time, the only one that counts.

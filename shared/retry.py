@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.errors import Operation, TransientError, Waiting
+from shared.errors import DatabaseAway, Operation, TransientError, Waiting
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -48,6 +48,8 @@ def decide(error: Exception, spent: int, limits: Limits) -> Decision:
     match error:
         case Waiting():
             return Retry(error.retry_after_s, str(error), None, error.missing_bytes)
+        case DatabaseAway():
+            return Retry(limits.delay_s, str(error), None)
         case TransientError():
             allowed = limits.of(error.operation)
             if spent < allowed:

@@ -18,8 +18,8 @@ import msgspec
 
 from shared import log, metrics
 from shared.bus import Bus
-from shared.db import CONNECTION_ERRORS, Database
-from shared.errors import ArchiverError, ConfigurationError
+from shared.db import Database, too_few_connections
+from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
 from shared.lifecycle import Lane, Role
 from shared.outbox import relay
 from shared.retry import Limits
@@ -121,7 +121,7 @@ async def _serve(role: Role, settings: S, instance: str, queries: Path, body: Bo
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-    with contextlib.suppress(*CONNECTION_ERRORS):
+    with contextlib.suppress(DatabaseAway, TimeoutError):
         await asyncio.wait_for(runtime.db.run("gone", instance), 1)
     await runtime.bus.close()
     await runtime.db.close()
@@ -152,7 +152,7 @@ async def _start(
 async def _once_migrated(db: Database, work: Callable[[], Awaitable[None]]) -> None:
     said = False
     while True:
-        with contextlib.suppress(*CONNECTION_ERRORS):
+        with contextlib.suppress(DatabaseAway):
             if await db.value("is_migrated"):
                 break
             if not said:
@@ -169,11 +169,24 @@ async def _with_saved_settings(runtime: Runtime[S], body: Body[S]) -> None:
 
 
 async def _sign_of_life(runtime: Runtime[S]) -> None:
+    counted = False
     while True:
         # Missing tables, roles or grants: the migrations have not run yet, and this service waits for them.
-        with contextlib.suppress(*CONNECTION_ERRORS, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+        with contextlib.suppress(DatabaseAway, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
             await runtime.db.run("seen", runtime.instance, runtime.role, version("cs-archiver"))
+            await runtime.db.probe()
+            if not counted:
+                counted = True
+                await _count_connections(runtime.db)
         await asyncio.sleep(_SEEN_SECONDS)
+
+
+async def _count_connections(db: Database) -> None:
+    """Say it at the start when all processes together may want more connections than there are."""
+    row = await db.row("connection_room")
+    problem = None if row is None else too_few_connections(row["room"], row["processes"])
+    if problem is not None:
+        logger.error("too_few_connections", message=problem)
 
 
 async def _serve_health(runtime: Runtime[S], port: int) -> None:
@@ -205,8 +218,8 @@ async def health(runtime: Runtime[Any]) -> dict[str, str]:
     """`ok` or what is wrong, per engine and of the service itself."""
     try:
         await asyncio.wait_for(runtime.db.value("ping"), 3)
-        database = "ok"
-    except CONNECTION_ERRORS as exc:
-        database = f"not reachable ({type(exc).__name__})"
+        database = "ok" if runtime.db.refused is None else str(runtime.db.refused)
+    except (DatabaseAway, TimeoutError) as exc:
+        database = f"not reachable ({exc or 'no answer within 3 s'})"
     nats = "ok" if runtime.bus.connected else "not connected"
     return {"database": database, "nats": nats, "work": "ok" if runtime.at_work.is_set() else "not begun"}

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from shared import log
 from shared.bus import Bus
-from shared.db import CONNECTION_ERRORS, Database
+from shared.db import Database
+from shared.errors import DatabaseAway
 from shared.settings import CompressorSettings, Number, ScannerSettings, UploaderSettings, Whole
 
 logger = log.get(__name__)
@@ -231,7 +232,7 @@ class Tuned:
             try:
                 await self.load(db)
                 pause = _REFRESH_SECONDS
-            except CONNECTION_ERRORS as exc:
+            except DatabaseAway as exc:
                 logger.warning("settings_unread", message="Saved settings could not be read; trying again.", error=repr(exc))
                 pause = _AGAIN_SECONDS
             with suppress(TimeoutError):

@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 
 from shared import handles, log, places, trees
-from shared.db import CONNECTION_ERRORS
+from shared.errors import DatabaseAway
 from shared.isolation import Isolation
 from shared.trees import Measured
 
@@ -25,7 +25,7 @@ logger = log.get(__name__)
 SMALL_ENTRIES = 10_000
 """A workspace with at most so many entries is walked before each answer: about 20 ms on a local disk."""
 _LOOK_SECONDS = 10.0
-_FAILURES: tuple[type[Exception], ...] = (OSError, asyncpg.UndefinedTableError, *CONNECTION_ERRORS)
+_FAILURES: tuple[type[Exception], ...] = (OSError, asyncpg.UndefinedTableError, DatabaseAway)
 NOTHING = Measured(0, 0, 0)
 
 InThread = Callable[..., Awaitable[Any]]

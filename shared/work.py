@@ -17,8 +17,8 @@ from uuid import UUID
 
 from shared import events, faults, log, metrics
 from shared.bus import Bus
-from shared.db import CONNECTION_ERRORS, Database, Session
-from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused
+from shared.db import Database, Session
+from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operation, Paused
 from shared.lifecycle import TERMINAL, Status, overall_percent
 
 logger = log.get(__name__)
@@ -28,6 +28,7 @@ Facts = Callable[[Session], Awaitable[None]]
 
 RENEW_AT = 1 / 6
 STOP_AT = 0.7
+_AGAIN_SECONDS = 0.2  # after a call that the database refused
 _REPORT_SECONDS = 1.0
 
 
@@ -47,6 +48,7 @@ class Work:
         self._stop_seen = threading.Event()
         self._task: asyncio.Future[None] | None = None
         self._handed_over = False
+        self._lost_to_database = False
         self._progress = _Progress()
 
     # Stopping ---------------------------------------------------------------------------------------------------------------------
@@ -89,6 +91,11 @@ class Work:
                     await asyncio.shield(future)
             raise
 
+    @property
+    def is_lost_to_database(self) -> bool:
+        """The lease ran out because the database did not take a renewal. That is no crash of ours."""
+        return self._lost_to_database
+
     # The lease ---------------------------------------------------------------------------------------------------------------------
 
     def attach(self, task: "asyncio.Future[None]") -> None:
@@ -98,8 +105,10 @@ class Work:
     async def keep(self) -> None:
         """Renew the lease and watch it until cancelled; stops the work when the job is lost, cancelled or paused."""
         loop = asyncio.get_running_loop()
+        unanswered = False  # a renewal was sent, and the database has not taken it
 
         def lost() -> None:
+            self._lost_to_database = unanswered
             logger.warning("lease_lost", job_id=str(self.id), message="The lease could not be renewed in time; the work stops.")
             self.stop_with(Fenced("The lease could not be renewed in time."))
 
@@ -108,12 +117,13 @@ class Work:
             while True:
                 # Short leases are for tests; a user's cancel should not wait ten seconds for a long one.
                 await asyncio.sleep(min(self._lease_seconds * RENEW_AT, 1.0))
-                sent = loop.time()
+                sent, unanswered = loop.time(), True
                 try:
                     row = await self.db.row("renew", self.id, self.attempt, self._owner, self._lease_seconds)
                 except Exception as exc:  # noqa: BLE001 - whatever it is, only the watchdog may end the lease, never silence
                     logger.warning("renewal_failed", job_id=str(self.id), error=repr(exc), message="The lease was not renewed.")
                     continue
+                unanswered = False
                 if row is None:
                     if not self._handed_over:
                         self.stop_with(Fenced("Another worker has this job now."))
@@ -193,13 +203,16 @@ class Work:
 
     async def patiently(self, call: Callable[[], Any]) -> Any:
         """Repeat an idempotent database call through a restart of the server, as long as the lease lives."""
+        said = False
         while True:
             try:
                 return await call()
-            except CONNECTION_ERRORS as exc:
-                logger.warning("database_retry", job_id=str(self.id), error=repr(exc), message="Postgres is away; trying again.")
+            except DatabaseAway as exc:
+                if not said:
+                    said = True
+                    logger.warning("database_retry", job_id=str(self.id), error=repr(exc.__cause__), message=f"{exc} Trying again.")
                 self.stop()
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     # Telling ---------------------------------------------------------------------------------------------------------------------------
 
@@ -244,7 +257,7 @@ class Work:
         await self.bus.publish_live(f"live.progress.{self.id}", message)
         figures = (message.progress_percent, message.stage_percent, message.current_operation)
         more = (message.bytes_done, message.bytes_total, message.bytes_per_second, message.eta_seconds)
-        with suppress(*CONNECTION_ERRORS):
+        with suppress(DatabaseAway):
             await self.db.run("progress", self.id, self.attempt, *figures, *more)
 
 

@@ -15,13 +15,16 @@ import msgspec
 
 from shared import log, metrics, retry
 from shared.bus import Bus
-from shared.db import CONNECTION_ERRORS, Database, is_database_away
-from shared.errors import ArchiverError, Cancelled, Fenced, Operation, Paused, from_os_error
+from shared.db import Database
+from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operation, Paused, from_os_error
 from shared.isolation import Isolation
 from shared.lifecycle import PROGRESS_FLOOR, Kind, Lane, Role, Status, may
 from shared.work import RENEW_AT, Work
 
 logger = log.get(__name__)
+
+_AGAIN_SECONDS = 0.5  # after a round that the database refused
+_REFUSED_SECONDS = 10.0  # until a job is tried again that a lasting refusal of the database interrupted
 
 Handle = Callable[[Work], Awaitable[None]]
 Cleanup = Callable[[UUID], Awaitable[None]]
@@ -55,6 +58,7 @@ class Worker:
         self.instance = instance
         self.running: dict[UUID, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost: dict[UUID, int] = {}  # job -> attempt: held by us until the database did not take the renewals
         self._wake = asyncio.Event()
         self._stopping = False
         self._left_out = Isolation(f"job of the lane {lane.name}")
@@ -74,15 +78,19 @@ class Worker:
         `handle` takes a claimed job as far as this service can. `cleanup` settles what a job that ended still owes this service
         (raises Waiting to be called again). `each_round` is called once per round, for what no job waits for.
         """
+        refused = ""
         try:
             while True:
                 self._wake.clear()
                 try:
                     pause = await self._pause()  # first: what falls due during the round must not wait for the next poll
                     await self._round(handle, cleanup, each_round)
-                except CONNECTION_ERRORS as exc:
-                    logger.warning("round_failed", error=repr(exc), message="Postgres is away; looking for work again soon.")
-                    pause = 0.5
+                    refused = ""
+                except DatabaseAway as exc:
+                    if str(exc) != refused:
+                        refused = str(exc)
+                        logger.warning("round_failed", error=repr(exc.__cause__), message=f"{exc} Looking for work again soon.")
+                    pause = _AGAIN_SECONDS
                 # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -112,6 +120,7 @@ class Worker:
         return self.lane.back in self.lane.working
 
     async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
+        await self._let_go_of_lost()
         if not self._takes_over:
             ended = await self._serve_unheld("cancel_unleased", self._kinds, self._states)
             if ended + await self._serve_unheld("fail_crashed", self._kinds, self._states, self.rules.max_crashes):
@@ -125,13 +134,16 @@ class Worker:
         while len(self.running) < self.rules.limit and (job := await self._claim()) is not None:
             self._start(job, handle)
 
+    async def _let_go_of_lost(self) -> None:
+        """Say of jobs that we lost to a database that refused us: nobody crashed. Before anybody counts those crashes."""
+        for job_id, attempt in list(self._lost.items()):
+            await self.db.run("not_a_crash", job_id, attempt, self.instance)
+            del self._lost[job_id]
+
     async def _serve_unheld(self, name: str, kinds: list[str], states: list[str], *more: Any) -> int:
         """Change all the jobs that a statement finds; return how many. One that the database refuses keeps no other from it."""
-        try:
+        with suppress(asyncpg.PostgresError):  # a verdict about one of them: DatabaseAway would be about all
             return len(await self.db.rows(name, kinds, states, *more, None))
-        except asyncpg.PostgresError as exc:
-            if is_database_away(exc):
-                raise
         done = 0
         for row in self._left_out.due(await self.db.rows("unheld", kinds, states), lambda row: (name, row["id"])):
             with self._left_out.isolated((name, row["id"])):
@@ -195,6 +207,8 @@ class Worker:
             finally:
                 keeper.cancel()
                 self.running.pop(work.id, None)
+                if work.is_lost_to_database:
+                    self._lost[work.id] = work.attempt
                 self.wake()
 
     async def _warn_of_crashes(self, work: Work) -> None:
@@ -220,7 +234,9 @@ class Worker:
                 return
             case Fenced():
                 # Ours to let go only when we are stopping; else the row is another's and this touches nothing.
-                with suppress(*CONNECTION_ERRORS):
+                if work.is_lost_to_database and not self._stopping:
+                    return  # the next round lets go of it
+                with suppress(DatabaseAway):
                     await self.db.run("release", work.id, work.attempt, None, None, None, 0, 0)
             case Paused():
                 await self._release(work, None, None, None)
@@ -241,9 +257,10 @@ class Worker:
         return row is not None and row["attempt"] == work.attempt and row["cancel_requested_by"] is not None
 
     async def _settle_failure(self, work: Work, error: Exception) -> None:
-        if is_database_away(error):
-            logger.warning("work_interrupted", job_id=str(work.id), error=repr(error), message="Postgres was away; later again.")
-            await self._release(work, 1.0, "The database was away.", None)
+        if isinstance(error, DatabaseAway):
+            logger.warning("work_interrupted", job_id=str(work.id), error=repr(error.__cause__), message=f"{error} Later again.")
+            delay_s = min(_REFUSED_SECONDS, self.rules.poll_seconds) if error.lasts else 1.0
+            await self._release(work, delay_s, str(error), None)
             return
         if isinstance(error, OSError):
             error = from_os_error(error, self.rules.operation)
@@ -314,13 +331,13 @@ class Worker:
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
-            with suppress(*CONNECTION_ERRORS):
+            with suppress(DatabaseAway):
                 await self.db.run("postpone_cleanup", job_id, role, instance, 0.0, "the service stopped")
         except Exception as exc:
-            if not isinstance(exc, (ArchiverError, *CONNECTION_ERRORS)):
+            if not isinstance(exc, ArchiverError | OSError):
                 logger.exception("cleanup_failed", job_id=str(job_id))
             delay = min(getattr(exc, "retry_after_s", self.rules.retries.delay_s), self.rules.poll_seconds)
-            with suppress(*CONNECTION_ERRORS):
+            with suppress(DatabaseAway):
                 await self.db.run("postpone_cleanup", job_id, role, instance, float(delay), str(exc) or repr(exc))
         finally:
             keeper.cancel()

@@ -14,7 +14,7 @@ from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
 from shared import log
 from shared.archiving import volumes
-from shared.db import CONNECTION_ERRORS, Database
+from shared.db import Database
 from shared.errors import ArchiverError, Fenced
 from shared.isolation import Isolation
 from shared.lifecycle import Kind, Status
@@ -22,7 +22,7 @@ from shared.lifecycle import Kind, Status
 logger = log.get(__name__)
 
 _SWEEP_SECONDS = 60.0
-_FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError, *CONNECTION_ERRORS)
+_FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError)
 
 
 class Cleaner:

@@ -10,7 +10,7 @@ from typing import Any
 from services.compressor import workspace
 from services.compressor.workbench import Workbench
 from shared import handles, log, usage
-from shared.db import CONNECTION_ERRORS, Database
+from shared.db import Database
 from shared.errors import ArchiverError, Fenced
 from shared.isolation import Isolation
 
@@ -18,7 +18,7 @@ logger = log.get(__name__)
 
 _EVERY_SECONDS = 60.0
 _BATCH = 100
-_FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError, *CONNECTION_ERRORS)
+_FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError)
 
 
 class Expiry:

@@ -10,8 +10,8 @@ from typing import NamedTuple, NoReturn
 
 from services.compressor.staging import Places
 from shared import space
-from shared.db import CONNECTION_ERRORS, Session
-from shared.errors import PermanentError, Waiting
+from shared.db import Session
+from shared.errors import DatabaseAway, PermanentError, Waiting
 from shared.work import Work
 
 _FOLLOW_SECONDS = 2.0
@@ -148,7 +148,7 @@ class Ledger:
         async def follow() -> None:
             while True:
                 await asyncio.sleep(_FOLLOW_SECONDS)
-                with suppress(*CONNECTION_ERRORS):
+                with suppress(DatabaseAway):
                     await work.db.run("written", work.id, filesystem, written())
 
         task = asyncio.create_task(follow())

@@ -6,14 +6,14 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.schemas import Alert, SystemStatus
-from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, TAKEN, PermanentError
+from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 
 ARCHIVE_SUFFIX = ".tar.7z"
@@ -197,9 +197,21 @@ def priorities(order: Sequence[Waiting]) -> dict[UUID, int]:
 _EVENTS_LATE_SECONDS = 30.0
 
 
-def alerts(status: SystemStatus, failed: Sequence[FailedJob]) -> list[Alert]:
-    """What somebody should look at, most urgent first."""
+def postgres_state(refused: DatabaseAway | None) -> Literal["ok", "disk_full", "refusing"]:
+    """The database as the status shows it."""
+    if refused is None:
+        return "ok"
+    return "disk_full" if refused.kind == DISK_FULL else "refusing"
+
+
+def alerts(status: SystemStatus, failed: Sequence[FailedJob], refused: DatabaseAway | None = None) -> list[Alert]:
+    """What somebody should look at, most urgent first. `refused`: why the database does not take all work now."""
     found = []
+    if refused is not None:
+        kind: Literal["database_full", "database_refuses"] = (
+            "database_full" if status.postgres == "disk_full" else "database_refuses"
+        )
+        found.append(Alert(kind, str(refused), None, None))
     if status.disk_space.low:
         free = 100 - status.disk_space.percent_used
         found.append(Alert("disk_low", f"Only {free:.0f} % of the storage is free ({status.disk_space.free_gb} GB).", None, None))

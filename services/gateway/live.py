@@ -57,6 +57,7 @@ CHANNELS: tuple[Channel, ...] = ("jobs", "dashboard")
 
 _RESYNC_SECONDS = 2.0
 _REVIEW_SECONDS = 0.5
+_AGAIN_SECONDS = 1.0  # after a reading that failed
 _SEND_SECONDS = 10.0  # without reading anything
 _CLOSE_SECONDS = 1.0
 _BATCH = 50  # of a snapshot's messages written at once
@@ -345,11 +346,11 @@ class Hub:
             except ProblemError:  # Postgres is away
                 self._dirty |= dirty
                 self._entered = entered + self._entered
-                await asyncio.sleep(1)
+                await asyncio.sleep(_AGAIN_SECONDS)
             except Exception:
                 logger.exception("live_failed", message="A change could not be shown; all jobs are read again.")
                 self._synced_at = float("-inf")
-                await asyncio.sleep(1)
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _read(self, dirty: set[UUID], entered: list[tuple[UUID, int]]) -> None:
         seq = self._heard_seq  # before the rows: they include all that was heard

@@ -15,8 +15,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from services.gateway.refusals import ProblemError, bad_request, unavailable
 from shared import log
-from shared.db import is_database_away
-from shared.errors import PermanentError, TransientError, Waiting
+from shared.errors import DatabaseAway, PermanentError, TransientError, Waiting
 
 logger = log.get(__name__)
 
@@ -41,8 +40,6 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
     request_id: str = ""
     errors: list[FieldProblem] = []
 
-
-DATABASE_AWAY = "The database (Postgres) does not answer. Nothing is lost; try again in a moment."
 
 _KINDS = {
     400: "bad-request",
@@ -76,7 +73,7 @@ def from_exception(exc: Exception) -> ProblemError | None:
             return exc
         case Waiting():
             return unavailable(str(exc), exc.retry_after_s)
-        case TransientError():
+        case TransientError() | DatabaseAway():
             return unavailable(str(exc))
         case PermanentError():
             return bad_request(str(exc))
@@ -88,10 +85,6 @@ def from_exception(exc: Exception) -> ProblemError | None:
             return ProblemError(status, kind, _DETAILS.get(status) or _sentence(exc.detail), exc.headers)
         case asyncpg.DataError():
             return bad_request("A value holds characters or numbers that cannot be stored.")
-        case asyncpg.LockNotAvailableError() | asyncpg.QueryCanceledError() | asyncpg.TooManyConnectionsError():
-            return unavailable("The database is too busy to answer now. Try again in a moment.")
-        case _ if is_database_away(exc):
-            return unavailable(DATABASE_AWAY)
         case _:
             return None
 

@@ -438,7 +438,16 @@ class ScanFacts(msgspec.Struct):
 class Alert(msgspec.Struct):
     """What somebody should look at. `kind` is a stable word; `job_id` where it is about one."""
 
-    kind: Literal["disk_low", "job_failed", "service_silent", "service_missing", "nats_away", "events_late"]
+    kind: Literal[
+        "disk_low",
+        "database_full",
+        "database_refuses",
+        "job_failed",
+        "service_silent",
+        "service_missing",
+        "nats_away",
+        "events_late",
+    ]
     message: str
     since: datetime | None
     job_id: UUID | None
@@ -478,7 +487,10 @@ class GlobusStatus(msgspec.Struct):
 
 
 class SystemStatus(msgspec.Struct):
-    """`globus_emulated`: archives go to the built-in emulator, not to Globus. `alerts`: what needs somebody, newest failures first."""
+    """`globus_emulated`: archives go to the built-in emulator, not to Globus. `alerts`: what needs somebody, newest failures first.
+
+    `postgres`: `disk_full` while the database can read and not write; `refusing` while it lacks something else, which an alert names.
+    """
 
     disk_space: DiskSpace
     workers: Workers
@@ -487,7 +499,7 @@ class SystemStatus(msgspec.Struct):
     services: list[ServiceInstance]
     last_scan: ScanFacts | None
     version: str
-    postgres: Literal["ok"]
+    postgres: Literal["ok", "disk_full", "refusing"]
     nats: Literal["ok", "away"]
     relay: RelayState
     alerts: list[Alert]

@@ -175,7 +175,8 @@ class Security:
         if found is None:
             raise unauthorized(TOKEN_OVER)
         if found["is_stale"]:
-            await self._store.token_used(found["token_id"])
+            with suppress(ProblemError):  # reading goes on while the database cannot write
+                await self._store.token_used(found["token_id"])
         ends = int(found["expires_at"].timestamp()) if found["expires_at"] else 2**62
         return Identity(
             found["id"],

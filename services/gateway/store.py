@@ -13,10 +13,10 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway.disk import at_disk
-from services.gateway.problems import DATABASE_AWAY
 from services.gateway.refusals import unavailable
 from shared import usage
-from shared.db import CONNECTION_ERRORS, Database, Session
+from shared.db import Database, Session
+from shared.errors import DatabaseAway
 
 _DISK_SECONDS = 10.0
 SLOW_STORAGE = "The server's storage is slow to answer, and others wait for it already. Try again in a moment."
@@ -26,8 +26,8 @@ SLOW_STORAGE = "The server's storage is slow to answer, and others wait for it a
 async def _told() -> AsyncIterator[None]:
     try:
         yield
-    except CONNECTION_ERRORS as exc:
-        raise unavailable(DATABASE_AWAY) from exc
+    except DatabaseAway as exc:
+        raise unavailable(str(exc)) from exc
 
 
 class FolderFilter:
@@ -55,6 +55,11 @@ class Store:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._disk_turns = asyncio.Semaphore(max(1, db.size // 2))
+
+    @property
+    def refused(self) -> DatabaseAway | None:
+        """Why the database does not take all work now, although it answers; None where it does."""
+        return self._db.refused
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

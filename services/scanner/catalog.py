@@ -11,13 +11,12 @@ from typing import Any
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
 from shared import log, mount
-from shared.db import CONNECTION_ERRORS, Database
+from shared.db import Database
 from shared.errors import ArchiverError, Fenced, Waiting
 from shared.questions import Inspect, Inspected, Refreshed
 
 logger = log.get(__name__)
 
-_FAILURES: tuple[type[Exception], ...] = (ArchiverError, *CONNECTION_ERRORS)
 _AGAIN_SECONDS = 10.0  # after a scan that could not be made
 
 
@@ -56,7 +55,7 @@ class Catalog:
                 failed = False
                 try:
                     await self.refresh()
-                except _FAILURES as exc:
+                except (ArchiverError, OSError) as exc:
                     logger.warning("scan_failed", message=f"The scan could not be made: {exc}")
                     failed = True
                 except Exception:

@@ -11,7 +11,6 @@ from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
 from shared import log, manifest
-from shared.db import CONNECTION_ERRORS
 from shared.errors import ArchiverError, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import Manifest, printable
@@ -22,7 +21,6 @@ from shared.work import Work
 logger = log.get(__name__)
 
 _LOG_BATCH = 500
-_FAILURES: tuple[type[Exception], ...] = (ArchiverError, *CONNECTION_ERRORS)
 
 
 class Tools(msgspec.Struct, frozen=True):
@@ -152,5 +150,5 @@ def _take_marker_back(work: Work, task: Task) -> None:
 async def _look_again(work: Work, tools: Tools) -> None:
     try:
         await tools.catalog.look_again(work.job["source_path"])
-    except _FAILURES as exc:
+    except (ArchiverError, OSError) as exc:
         logger.info("look_again_failed", job_id=str(work.id), message=f"The next scan will see the folder: {exc}")

@@ -7,8 +7,8 @@ from uuid import UUID
 from services.uploader.model import Purpose
 from services.uploader.submissions import Submissions
 from shared import log
-from shared.db import CONNECTION_ERRORS, Database
-from shared.errors import ArchiverError, Waiting
+from shared.db import Database
+from shared.errors import ArchiverError, DatabaseAway, Waiting
 from shared.isolation import Isolation
 
 logger = log.get(__name__)
@@ -58,5 +58,5 @@ class Sweep:
             for row in self._rows.due(await self._db.rows("paused_at_globus"), lambda row: row["job_id"]):
                 with self._rows.isolated(row["job_id"]):
                     await take_off(self._submissions, row["destination_key"], row["job_id"], 0)
-        except CONNECTION_ERRORS as exc:
-            logger.info("sweep_later", error=repr(exc), message="Postgres is away; paused transfers are looked at again.")
+        except DatabaseAway as exc:
+            logger.info("sweep_later", message=f"{exc} Paused transfers are looked at again.")

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from shared.db import CONNECTION_ERRORS, Database, is_database_away, load_queries
-from shared.errors import ConfigurationError
+from shared.db import CONNECTIONS_PER_PROCESS, POOL_SIZE, Database, database_errors, load_queries, refusal, too_few_connections
+from shared.errors import ConfigurationError, DatabaseAway
 from shared.lifecycle import Role
 from tests.support.engines import PostgresEngine, postgres_server
 from tests.support.kernel import Kernel, eventually
@@ -21,13 +21,14 @@ SHARED = ROOT / "shared" / "queries.sql"
 SQL_FILES = [SHARED, *sorted(ROOT.glob("services/*/queries.sql"))]
 
 # Statements of shared/queries.sql that are not a role's business, and that its grants therefore refuse.
-OF_A_LANE = {"fail_crashed", "reclaim", "claim", "renew", "release", "transition", "progress"}
+OF_A_LANE = {"fail_crashed", "reclaim", "claim", "renew", "release", "not_a_crash", "transition", "progress"}
 OF_A_DELETION = {"begin_deletion", "record_kept"}
 OF_A_CLEANUP = {"claim_cleanup", "renew_cleanup", "finish_cleanup", "postpone_cleanup"}
+OF_A_WORKSPACE = {"usage_added", "usage_removed", "usage_walked"}
 REFUSED = {
     Role.COMPRESSOR: set[str](),
-    Role.UPLOADER: OF_A_DELETION,
-    Role.SCANNER: OF_A_CLEANUP,
+    Role.UPLOADER: OF_A_DELETION | OF_A_WORKSPACE,
+    Role.SCANNER: OF_A_CLEANUP | OF_A_WORKSPACE,
     Role.GATEWAY: OF_A_LANE | OF_A_DELETION | OF_A_CLEANUP,
 }
 
@@ -130,7 +131,7 @@ async def test_postgres_killed_and_restarted() -> None:
             assert engine.server.pid is not None
             os.kill(engine.server.pid, signal.SIGKILL)
             error = (await asyncio.gather(sleeping, return_exceptions=True))[0]
-            assert isinstance(error, CONNECTION_ERRORS)
+            assert isinstance(error, DatabaseAway)
 
             await eventually(lambda: _ping(db), lambda answer: answer == 1, "the pool to work again")
 
@@ -153,7 +154,7 @@ async def _sleepers(db: Database) -> int:
 async def _ping(db: Database) -> object:
     try:
         return await db.value("ping")
-    except CONNECTION_ERRORS as exc:
+    except DatabaseAway as exc:
         return exc
 
 
@@ -179,13 +180,75 @@ async def _stopped_server(engine: PostgresEngine) -> None:
         (asyncpg.ConnectionDoesNotExistError("x"), True),
         (asyncpg.CannotConnectNowError("x"), True),
         (asyncpg.InternalClientError("x"), True),
+        (asyncpg.InvalidCachedStatementError("x"), True),  # a migration ran; the next try plans anew
         (ConnectionResetError(), True),
         (FileNotFoundError(), False),  # a file of the work, not the database
         (TimeoutError(), False),  # anything may time out
         (asyncpg.UniqueViolationError("x"), False),
+        (asyncpg.FeatureNotSupportedError("x"), False),
         (ValueError(), False),
     ],
 )
 def test_which_errors_mean_that_the_database_is_away(error: Exception, away: bool) -> None:
-    """Only those that can come from nothing else."""
-    assert is_database_away(error) is away
+    """Those that can come from nothing else; of other errors only those that a call of the driver raised."""
+    more = [OSError] if isinstance(error, ConnectionError) else []
+    with pytest.raises(DatabaseAway if away else type(error)), database_errors(*more):
+        raise error
+
+
+async def test_an_error_of_the_work_inside_a_transaction_stays_what_it_is(kernel: Kernel) -> None:
+    """A full staging disk or a slow program is not the database's fault."""
+    db = await kernel.db("compressor")
+    for error in (FileNotFoundError("a file"), TimeoutError("a program"), ConnectionResetError("Globus")):
+        with pytest.raises(type(error)):
+            async with db.transaction():
+                raise error
+
+
+async def test_a_start_that_would_exceed_the_connections_says_so(kernel: Kernel) -> None:
+    """The server's own figures, and all processes that live; one more than fits is named with what to change."""
+    db = await kernel.db("scanner")
+    await kernel.owner.execute(
+        "INSERT INTO service_instances SELECT 'compressor@' || n, 'compressor', '1', now(), now() - interval '1 day' * (n = 1)::int"
+        " FROM generate_series(1, 9) AS n"
+    )
+    row = await db.row("connection_room")
+    assert row is not None
+    assert (row["room"], row["processes"]) == (97, 8)
+    assert too_few_connections(row["room"], row["processes"]) is None
+    problem = too_few_connections(row["room"], 9)
+    assert problem is not None
+    assert f"{9 * CONNECTIONS_PER_PROCESS} connections" in problem
+    assert "Raise max_connections by 2 or more" in problem
+
+
+async def test_a_process_holds_no_more_connections_than_are_counted(kernel: Kernel) -> None:
+    """Busier than its pool, and with those that it opens besides."""
+    db = await Database.connect(kernel.url("scanner"))
+    dedicated = [await db.dedicated() for _ in range(CONNECTIONS_PER_PROCESS - POOL_SIZE)]
+    counting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cs_scanner' AND datname = current_database()"
+    sleeping = [asyncio.create_task(_sleep(db)) for _ in range(2 * CONNECTIONS_PER_PROCESS)]
+    try:
+        await eventually(lambda: kernel.owner.fetchval(counting), lambda n: n == CONNECTIONS_PER_PROCESS, "all connections")
+    finally:
+        for task in sleeping:
+            task.cancel()
+        await asyncio.gather(*sleeping, return_exceptions=True)
+        for connection in dedicated:
+            await connection.close()
+        await db.close()
+
+
+CLASSES = ("08", "28", "53", "57", "58", "XX")
+"""Classes of SQLSTATE that say nothing about a statement, whatever code follows."""
+ALSO = {"25006", "25P03", "25P04", "3D000", "40000", "40001", "40003", "40P01", "55006", "55P03"}
+
+
+def test_the_list_of_refusals() -> None:
+    """Every code that the driver knows is a refusal, with a sentence that says what to do, or a verdict about the statement."""
+    known = {getattr(error, "sqlstate", None) or "" for error in vars(asyncpg).values()} | {"CS001", "CS002", "CS003", "53999"}
+
+    for sqlstate in known - {""}:
+        why, is_refusal = refusal(sqlstate), sqlstate.startswith(CLASSES) or sqlstate in ALSO
+        assert (why is not None) == is_refusal, sqlstate
+        assert why is None or re.fullmatch(r"The database\b.+[.;] .+\.", why.message), sqlstate

@@ -1,10 +1,9 @@
 """One row that fails keeps no other from its turn."""
 
-import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from shared.errors import Fenced
+from shared.errors import DatabaseAway, Fenced
 from shared.isolation import Isolation
 
 
@@ -35,7 +34,9 @@ def test_a_failing_row_is_logged_once_and_tried_again_with_growing_pauses() -> N
     assert "Input/output error" in logs[0]["message"]
 
 
-@pytest.mark.parametrize("error", [Fenced("The service is stopping."), asyncpg.ConnectionDoesNotExistError("closed")])
+@pytest.mark.parametrize(
+    "error", [Fenced("The service is stopping."), DatabaseAway("The database does not answer.", "away", lasts=False)]
+)
 def test_what_concerns_every_row_ends_the_loop(error: Exception) -> None:
     """A stop, and a database that is away, are no row's fault."""
     rows = Isolation("row")

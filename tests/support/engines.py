@@ -12,10 +12,11 @@ Fixtures (made available to every test by tests/conftest.py):
 
 import asyncio
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -154,6 +155,50 @@ async def postgres_server(*, durable: bool = False) -> AsyncIterator[PostgresEng
         await server.start()
         try:
             yield PostgresEngine(server)
+        finally:
+            await server.stop()
+
+
+@contextmanager
+def small_disk(path: Path, megabytes: int) -> Iterator[None]:
+    """A file system of its own at `path`, which is made. Raises CalledProcessError where none can be mounted."""
+    path.mkdir()
+    options = f"size={megabytes}m,mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def can_mount() -> bool:
+    """Whether a small disk can be mounted here: root may, outside most containers."""
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            with small_disk(Path(directory) / "disk", 1):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
+
+
+def fill(directory: Path) -> Path:
+    """Take all the space of a disk; the file to remove for it to be free again."""
+    ballast = directory / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+@asynccontextmanager
+async def postgres_on_a_small_disk(megabytes: int = 192) -> AsyncIterator[tuple[PostgresEngine, Path]]:
+    """A server whose whole cluster lies on a disk of that size, and the disk."""
+    with data_dir() as path, small_disk(path / "postgres", megabytes):
+        server = Postgres(path, durable=False)
+        await server.initialise()
+        await server.start()
+        try:
+            yield PostgresEngine(server), path / "postgres"
         finally:
             await server.stop()
 

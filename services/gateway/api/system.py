@@ -74,7 +74,7 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
         ],
         last_scan=views.scan_facts(await store.last_scan()),
         version=version("cs-archiver"),
-        postgres="ok",
+        postgres=decide.postgres_state(store.refused),
         nats="ok" if bus.connected else "away",
         relay=RelayState(lag["waiting"], lag["oldest_seconds"]),
         alerts=[],
@@ -83,7 +83,7 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
         decide.FailedJob(row["id"], row["folder_name"], row["error_message"] or "no reason recorded", row["completed_at"])
         for row in await store.failed_lately(_ALERTS)
     ]
-    return msgspec.structs.replace(status, alerts=decide.alerts(status, failed))
+    return msgspec.structs.replace(status, alerts=decide.alerts(status, failed, store.refused))
 
 
 @get("/system/globus", operation_id="checkGlobus", responses=refusals(), tags=["System"])
@@ -107,6 +107,8 @@ async def _refuse_unless_healthy(store: Store, bus: Bus) -> None:
         raise unavailable("The first user is being made.")
     if not bus.connected:
         raise unavailable(NATS_AWAY)
+    if store.refused is not None:
+        raise unavailable(str(store.refused))
 
 
 @get("/health", operation_id="getHealth", tags=["System"], security=[{}], responses=refusals(public=True))

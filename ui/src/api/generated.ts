@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: c0d1dc726fefece8
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: baa5f3b239965986
 
 export interface paths {
     "/api/archives": {
@@ -888,7 +888,7 @@ export interface components {
         Alert: {
             job_id: string | null;
             /** @enum {string} */
-            kind: "disk_low" | "job_failed" | "service_silent" | "service_missing" | "nats_away" | "events_late";
+            kind: "disk_low" | "database_full" | "database_refuses" | "job_failed" | "service_silent" | "service_missing" | "nats_away" | "events_late";
             message: string;
             since: string | null;
         };
@@ -1701,8 +1701,8 @@ export interface components {
             last_scan: components["schemas"]["ScanFacts"] | null;
             /** @enum {string} */
             nats: "ok" | "away";
-            /** @constant */
-            postgres: "ok";
+            /** @enum {string} */
+            postgres: "ok" | "disk_full" | "refusing";
             relay: components["schemas"]["RelayState"];
             services: components["schemas"]["ServiceInstance"][];
             statistics: components["schemas"]["Statistics"];

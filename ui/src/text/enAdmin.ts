@@ -46,7 +46,7 @@ export const enAdmin = {
     since: (when: string) => `since ${when}`,
     engines: "Foundations",
     postgres: "Database (Postgres)",
-    postgresOk: "Answers",
+    postgresSaid: { ok: "Answers", disk_full: "Its disk is full. Nothing can be saved.", refusing: "Answers, but does not take all work" },
     nats: "Messages (NATS JetStream)",
     natsOk: "Connected",
     natsAway: "Does not answer. Work goes on; events follow later.",

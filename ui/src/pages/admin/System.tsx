@@ -104,10 +104,10 @@ interface Engine {
 }
 
 /** How the parts below the services are. Pure. */
-export function engines({ nats, relay }: Pick<SystemStatus, "nats" | "relay">): Engine[] {
+export function engines({ postgres, nats, relay }: Pick<SystemStatus, "postgres" | "nats" | "relay">): Engine[] {
   return [
     // No answer from Postgres is no status at all: then the whole page says so.
-    { name: adminText.system.postgres, icon: Database, tone: "success", said: adminText.system.postgresOk },
+    { name: adminText.system.postgres, icon: Database, tone: postgres === "ok" ? "success" : "error", said: adminText.system.postgresSaid[postgres] },
     { name: adminText.system.nats, icon: MessagesSquare, tone: nats === "ok" ? "success" : "error", said: nats === "ok" ? adminText.system.natsOk : adminText.system.natsAway },
     {
       name: adminText.system.relay,
