@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -39,7 +39,6 @@ from shared.questions import (
 from shared.walking import scan_below
 
 Q = TypeVar("Q", bound=msgspec.Struct)
-T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_ENTRIES = 500_000
 _ANSWER_BYTES = 2 << 20  # of one page; NATS takes messages of 4 MB
@@ -108,7 +107,7 @@ class Looking:
         sentinel = await self._sentinel(asked.root)
         with ExitStack() as stack:
             opened = self._opened(asked.root, asked.owner, asked.path, sentinel)
-            _, facts = await _entered(stack, opened)
+            _, facts = await asyncio.to_thread(stack.enter_context, opened)
         await asyncio.to_thread(existing, self._bench.workspace(asked.owner), asked.destination)
         return PlannedExtraction(facts.st_size)
 
@@ -138,7 +137,7 @@ class Looking:
         sentinel = await self._sentinel(root)
         async with self._turns[owner]:
             with ExitStack() as stack:
-                folder, facts = await _entered(stack, self._opened(root, owner, path, sentinel))
+                folder, facts = await asyncio.to_thread(stack.enter_context, self._opened(root, owner, path, sentinel))
                 key = (root, owner, path, password, facts.st_ino, facts.st_size, facts.st_mtime_ns)
                 if key not in self._kept:
                     self._kept[key] = await self._read(folder, path.rpartition("/")[2], password)
@@ -178,16 +177,6 @@ class Looking:
             except (OSError, PermanentError) as exc:
                 raise PermanentError(f"There is no file {path}.", NOT_FOUND) from exc
             yield parent, facts
-
-
-async def _entered(stack: ExitStack, context: AbstractContextManager[T]) -> T:
-    """Enter a context in a thread. Cancelled, wait for the thread, so that what it opens is closed with the stack."""
-    entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, context))
-    try:
-        return await asyncio.shield(entering)
-    except asyncio.CancelledError:
-        await asyncio.wait([entering])
-        raise
 
 
 def page(members: list[Member], q: str | None, limit: int, offset: int) -> ArchiveListing:

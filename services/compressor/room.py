@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.compressor.ledger import Ledger, Need
 from services.compressor.workbench import Workbench
-from shared import usage
+from shared import space, usage
 from shared.db import Session
 from shared.errors import PermanentError, Waiting
 from shared.runtime_settings import WORKSPACE_ENTRIES
@@ -90,13 +90,16 @@ class Room:
 
     async def _wait_full(self, work: Work, need: int, cause: Exception) -> None:
         try:
-            await self._ledger.wait(work, Need(max(1, need - self._free()), 0), self._bench.work)
+            await self._ledger.wait(work, await work.in_thread(self._lacks, need), self._bench.work)
         except Waiting as exc:
             raise exc from cause
 
-    def _free(self) -> int:
+    def _lacks(self, need: int) -> Need:
+        """What a full disk lacks at least: it may have run out of inodes while there are bytes."""
         disk = os.statvfs(self._bench.work)
-        return disk.f_bavail * disk.f_frsize
+        if space.free_entries(disk.f_files, disk.f_favail) == 0:
+            return Need(0, 1)
+        return Need(max(1, need - disk.f_bavail * disk.f_frsize), 0)
 
 
 def _gb(size: int) -> str:

@@ -1,11 +1,11 @@
 """Room for workspace jobs: totals that jobs keep, limits of entries, inodes, and no connection held while a disk is read."""
 
 import asyncio
+import errno
 import os
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ from services.compressor import publication
 from services.compressor.emptying import removed
 from services.compressor.expiry import Expiry
 from services.compressor.publication import Plan
-from services.compressor.questions import Looking
 from services.compressor.workspace import withdraw
-from shared import handles, trees, usage
+from shared import trees, usage
+from shared.archiving import engine
 from shared.emptying import NEW, Kept
 from shared.manifest import Entry, Manifest
 from shared.places import Root
-from shared.questions import PlanExtraction
 from shared.requests import CompressRequest, ExtractRequest, PackRequest
 from shared.trees import Measured
 from shared.usage import Usages
@@ -154,6 +153,22 @@ async def test_an_extraction_waits_for_inodes(kernel: Kernel, room: Workroom, mo
         await state_is(kernel, job, "completed")
 
 
+async def test_a_disk_that_runs_out_of_inodes_is_waited_for(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others took them while it was unpacked: the reason names inodes, not bytes, of which there are enough."""
+    zipped(room.home / "a.zip", "one")
+
+    async def full(*_: Any, **__: Any) -> None:
+        disk(monkeypatch, free=1 << 40, inodes=100, free_inodes=0)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(engine, "extract", full)
+    job = await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination=""))
+    async with room.lanes():
+        await waits(kernel, job, "must take 1 more files and folders (inodes)")
+
+
 async def test_a_copy_waits_for_inodes(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     """An archive job needs one for each entry of its folder; a file system that can never have so many fails it in a sentence."""
     disk(monkeypatch, free=1 << 40, inodes=100, free_inodes=3)
@@ -231,30 +246,3 @@ async def test_two_packs_at_once_get_two_names(kernel: Kernel, room: Workroom) -
         for job in jobs:
             await state_is(kernel, job, "completed")
     assert sorted(path.name for path in room.home.glob("*.zip")) == ["Same.zip", "Same_1.zip", "Same_2.zip", "Same_3.zip"]
-
-
-async def test_a_question_that_ends_while_a_folder_is_opened_leaves_no_handle(
-    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, stuck: Stuck
-) -> None:
-    """The thread is waited for, and what it opened is closed."""
-    (room.home / "a.zip").write_bytes(b"x")
-    opened, real = [], handles.root
-
-    @contextmanager
-    def slow(path: Path) -> Iterator[int]:
-        stuck()
-        with real(path) as handle:
-            opened.append(handle)
-            try:
-                yield handle
-            finally:
-                opened.remove(handle)
-
-    monkeypatch.setattr(handles, "root", slow)
-    looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip)
-    asking = asyncio.ensure_future(looking.plan_extraction(PlanExtraction(Root.WORKSPACE, room.owner, "a.zip", "")))
-    await eventually(lambda: asyncio.sleep(0, stuck.waiting), bool, "the thread")
-    asking.cancel()
-    asyncio.get_running_loop().call_soon(stuck.go.set)
-    await asyncio.gather(asking, return_exceptions=True)
-    assert opened == []

@@ -101,7 +101,7 @@ async def test_storage_that_hangs_keeps_nobody_else_waiting(
 ) -> None:
     """More slow requests than the pool has connections, and than there are usual threads: health and logins are answered."""
     module, name, ask = HANGS[what]
-    people = [ada, *[await person(gateway) for _ in range(9)]]
+    people = [ada, *[await person(gateway) for _ in range(5)]]
     for one in people:
         one.put("folder/x")
     original = getattr(module, name)
