@@ -288,7 +288,7 @@ def test_a_folder_is_packed_and_fetched(person: Person, workspace: Stack) -> Non
         expect(dialog).to_contain_text("2 MB in 2 files")
         expect(dialog.locator("[data-deletes]")).to_contain_text("THE FOLDER IS DELETED")
         dialog.get_by_role("button", name="Pack, then delete the folder").click()
-        page.get_by_role("button", name="Tasks, 1 running").click()
+        page.get_by_role("button", name="Tasks 1 running").click()
         task = page.locator("[data-task]").first
         expect(task).to_have_attribute("data-word", "pending")
         expect(task.get_by_role("progressbar")).to_be_visible()
@@ -313,7 +313,7 @@ def test_a_pack_is_cancelled_and_keeps_its_folder(person: Person, workspace: Sta
         menu(page, "Stays", re.compile("^Pack"))
         page.get_by_label("Keep the source folder").check()
         page.get_by_role("dialog").get_by_role("button", name="Pack", exact=True).click()
-        page.get_by_role("button", name="Tasks, 1 running").click()
+        page.get_by_role("button", name="Tasks 1 running").click()
         page.get_by_role("button", name="Cancel Stays").click()
         question = page.get_by_role("dialog", name="Cancel Stays?")
         question.get_by_role("button", name="Cancel the task").click()

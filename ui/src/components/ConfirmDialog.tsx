@@ -5,9 +5,10 @@ import DialogActions from "@mui/material/DialogActions";
 import DialogContent from "@mui/material/DialogContent";
 import DialogTitle from "@mui/material/DialogTitle";
 import Typography from "@mui/material/Typography";
-import { type SubmitEvent, useId, useState } from "react";
+import { useId, useState } from "react";
 
 import { text } from "../text/en";
+import { DialogForm } from "./DialogForm";
 import { Field } from "./Field";
 
 interface Props {
@@ -29,13 +30,12 @@ export default function ConfirmDialog({ title, effects, confirm, keep = text.act
   const [word, setWord] = useState("");
   const id = useId();
   const ready = !typed || word.trim() === typed.word;
-  const submit = (event: SubmitEvent<HTMLFormElement>) => {
-    event.preventDefault();
+  const submit = () => {
     if (ready && !busy) onConfirm();
   };
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby={id}>
-      <form onSubmit={submit}>
+      <DialogForm onSubmit={submit}>
         <DialogTitle id={id} component="h2">
           {title}
         </DialogTitle>
@@ -62,7 +62,7 @@ export default function ConfirmDialog({ title, effects, confirm, keep = text.act
             {confirm}
           </Button>
         </DialogActions>
-      </form>
+      </DialogForm>
     </Dialog>
   );
 }

@@ -63,14 +63,6 @@ function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
   };
   return [
     ...destinations(user).map((one) => page(one.label, one.to, one.icon)),
-    ...(search ? folders : []).map((folder) => ({
-      id: folder.path,
-      group: text.palette.folders,
-      label: folder.name,
-      hint: `${folder.level1} / ${folder.level2} · ${bytes(folder.size_bytes)}`,
-      icon: FolderOpen,
-      run: go(paths.folders({ q: folder.name })),
-    })),
     ...jobs.map((job) => ({
       id: job.job_id,
       group: text.palette.jobs,
@@ -83,6 +75,15 @@ function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
     command(text.palette.scheme, Moon, scheme.flip),
     command(text.nav.shortcuts, Keyboard, onKeys),
     command(text.palette.logout, LogOut, logOut),
+    // Last, because they come late: what is highlighted keeps its place in the list, and Enter opens what it opened before.
+    ...(search ? folders : []).map((folder) => ({
+      id: folder.path,
+      group: text.palette.folders,
+      label: folder.name,
+      hint: `${folder.level1} / ${folder.level2} · ${bytes(folder.size_bytes)}`,
+      icon: FolderOpen,
+      run: go(paths.folders({ q: folder.name })),
+    })),
   ];
 }
 

@@ -15,6 +15,10 @@ export const MONO = '"JetBrains Mono Variable", ui-monospace, "SFMono-Regular", 
 export const RAIL_WIDTH = 224;
 export const BAR_HEIGHT = 56;
 
+const FOCUS_RING = { outline: "2px solid var(--mui-palette-primary-main)", outlineOffset: 2 };
+/** For what fills a box that cuts off what sticks out. */
+const INNER_FOCUS_RING = { ...FOCUS_RING, outlineOffset: -2 };
+
 const light = {
   palette: {
     primary: { main: "#2b59c3", dark: "#1f469f", light: "#5d84dc", contrastText: "#ffffff" },
@@ -64,14 +68,34 @@ export function makeTheme(density: Density) {
       MuiCssBaseline: {
         styleOverrides: {
           body: { overflowWrap: "anywhere" },
-          "*:focus-visible": { outline: "2px solid var(--mui-palette-primary-main)", outlineOffset: 2 },
+          html: { scrollPaddingBlock: `${BAR_HEIGHT + 12}px ${12}px`, "@media (max-width: 899px)": { scrollPaddingBlockEnd: `calc(${BAR_HEIGHT + 12}px + env(safe-area-inset-bottom))` } },
+          "*:focus-visible": FOCUS_RING,
           "h1:focus, h1:focus-visible, main:focus, main:focus-visible": { outline: "none" },
           "@media (prefers-reduced-motion: reduce)": {
             "*, *::before, *::after": { animation: "none !important", transition: "none !important", scrollBehavior: "auto !important" },
           },
         },
       },
-      MuiButtonBase: { defaultProps: { disableRipple: true } },
+      MuiButtonBase: {
+        defaultProps: { disableRipple: true },
+        // MUI takes the outline away, and its own sign of focus is the ripple.
+        styleOverrides: { root: { "&:focus-visible, &.Mui-focusVisible": FOCUS_RING } },
+      },
+      MuiMenuItem: { styleOverrides: { root: { "&:focus-visible, &.Mui-focusVisible": INNER_FOCUS_RING } } },
+      MuiListItemButton: { styleOverrides: { root: { "&:focus-visible, &.Mui-focusVisible": INNER_FOCUS_RING } } },
+      // A dialog moves the focus to its safe button: a person who opened it with the mouse has to see that, too.
+      MuiDialogActions: { styleOverrides: { root: { "& .MuiButton-root:focus": FOCUS_RING } } },
+      MuiAutocomplete: {
+        styleOverrides: {
+          option: {
+            '&.Mui-focused, &[aria-selected="true"].Mui-focused': {
+              backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 16%, transparent)",
+              boxShadow: "inset 3px 0 0 var(--mui-palette-primary-main)",
+              "@media (forced-colors: active)": { outline: "2px solid Highlight", outlineOffset: -2 },
+            },
+          },
+        },
+      },
       MuiButton: {
         defaultProps: { disableElevation: true },
         styleOverrides: {

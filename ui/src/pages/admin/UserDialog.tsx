@@ -7,11 +7,12 @@ import DialogTitle from "@mui/material/DialogTitle";
 import FormControlLabel from "@mui/material/FormControlLabel";
 import Switch from "@mui/material/Switch";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type SubmitEvent, useState } from "react";
+import { useState } from "react";
 
 import { api, ask } from "../../api/client";
 import type { UserAccount } from "../../api/generated";
 import { keys } from "../../api/queries";
+import { DialogForm } from "../../components/DialogForm";
 import { Field } from "../../components/Field";
 import { PasswordField } from "../../components/PasswordField";
 import { toast } from "../../components/toasts";
@@ -35,13 +36,9 @@ export default function UserDialog({ user, onClose }: { user: UserAccount | null
       onClose();
     },
   });
-  const submit = (event: SubmitEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    save.mutate();
-  };
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby="user-title">
-      <form onSubmit={submit}>
+      <DialogForm onSubmit={() => save.mutate()}>
         <DialogTitle id="user-title" component="h2">
           {user ? text.users.resetTitle(user.username) : text.users.create}
         </DialogTitle>
@@ -66,7 +63,7 @@ export default function UserDialog({ user, onClose }: { user: UserAccount | null
             {user ? text.users.resetPassword : text.users.createConfirm}
           </Button>
         </DialogActions>
-      </form>
+      </DialogForm>
     </Dialog>
   );
 }

@@ -5,8 +5,9 @@ import Dialog from "@mui/material/Dialog";
 import DialogActions from "@mui/material/DialogActions";
 import DialogContent from "@mui/material/DialogContent";
 import DialogTitle from "@mui/material/DialogTitle";
-import { type ReactNode, type SubmitEvent, useId } from "react";
+import { type ReactNode, useId } from "react";
 
+import { DialogForm } from "../../components/DialogForm";
 import { text } from "../../text/en";
 
 interface Props {
@@ -23,13 +24,12 @@ interface Props {
 
 export function FormDialog({ title, confirm, danger = false, ready = true, busy, error, onSubmit, onClose, children }: Props) {
   const id = useId();
-  const submit = (event: SubmitEvent<HTMLFormElement>) => {
-    event.preventDefault();
+  const submit = () => {
     if (ready && !busy) onSubmit();
   };
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="sm" aria-labelledby={id}>
-      <form onSubmit={submit} noValidate>
+      <DialogForm onSubmit={submit} noValidate>
         <DialogTitle id={id} component="h2">
           {title}
         </DialogTitle>
@@ -49,7 +49,7 @@ export function FormDialog({ title, confirm, danger = false, ready = true, busy,
             {confirm}
           </Button>
         </DialogActions>
-      </form>
+      </DialogForm>
     </Dialog>
   );
 }

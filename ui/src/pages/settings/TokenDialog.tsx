@@ -7,12 +7,13 @@ import DialogContent from "@mui/material/DialogContent";
 import DialogTitle from "@mui/material/DialogTitle";
 import Typography from "@mui/material/Typography";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, type SubmitEvent, useState } from "react";
+import { type ReactNode, useState } from "react";
 
 import { api, ask } from "../../api/client";
 import type { NewToken, Token } from "../../api/generated";
 import { keys } from "../../api/queries";
 import { CopyText } from "../../components/CopyText";
+import { DialogForm } from "../../components/DialogForm";
 import { Field } from "../../components/Field";
 import { Pick } from "../../components/Pick";
 import { text } from "../../text/en";
@@ -54,12 +55,11 @@ function Ask({ isAdmin, busy, error, onCreate, onClose }: AskProps) {
   const [name, setName] = useState("");
   const [scope, setScope] = useState<Scope>("read");
   const [lifetime, setLifetime] = useState<Lifetime>("90");
-  const submit = (event: SubmitEvent<HTMLFormElement>) => {
-    event.preventDefault();
+  const submit = () => {
     onCreate({ name: name.trim(), scope, expires_in_days: lifetime ? Number(lifetime) : null });
   };
   return (
-    <form onSubmit={submit}>
+    <DialogForm onSubmit={submit}>
       <DialogTitle id="token-title" component="h2">
         {adminText.tokens.createTitle}
       </DialogTitle>
@@ -85,7 +85,7 @@ function Ask({ isAdmin, busy, error, onCreate, onClose }: AskProps) {
           {adminText.tokens.createConfirm}
         </Button>
       </DialogActions>
-    </form>
+    </DialogForm>
   );
 }
 
