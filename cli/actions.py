@@ -296,7 +296,9 @@ class Actions:
             )
             free = f"{disk.free_gb:.1f} of {disk.total_gb:.1f} GB ({disk.percent_used:.0f} % used)"
             destination = "the built-in emulator, not Globus" if doc.value.globus_emulated else "Globus"
-            render.facts((("server", client.server), ("destination", destination), ("disk free", free), *workers, ("jobs", jobs)))
+            alerts = [("needs you", alert.message) for alert in doc.value.alerts]
+            facts = (("server", client.server), ("destination", destination), ("disk free", free), *workers, ("jobs", jobs))
+            render.facts((*facts, *alerts))
 
     # Shared --------------------------------------------------------------------------------------------------------------------
 

@@ -155,11 +155,17 @@ class Statistics(msgspec.Struct, kw_only=True):
     queued_jobs: int
 
 
+class Alert(msgspec.Struct, kw_only=True):
+    kind: str
+    message: str
+
+
 class SystemStatus(msgspec.Struct, kw_only=True):
     disk_space: DiskSpace
     workers: dict[str, WorkerState]
     statistics: Statistics
     globus_emulated: bool = False
+    alerts: list[Alert] = []
 
 
 class Problem(msgspec.Struct, kw_only=True):

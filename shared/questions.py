@@ -55,9 +55,13 @@ class AskDestination(msgspec.Struct):
 
 
 class DestinationState(msgspec.Struct):
-    """absent: "not found" for both names. own: this job's unverified file. foreign: anything else is there. unknown: no clear answer."""
+    """What is at a destination, archive and sidecar.
 
-    state: Literal["absent", "own", "foreign", "unknown"]
+    absent: "not found" for both names. own: this job's unverified file. foreign: anything else is there. busy: another job's work on
+    the path is not over; `detail` says which. unknown: no clear answer.
+    """
+
+    state: Literal["absent", "own", "foreign", "busy", "unknown"]
     detail: str = ""
 
 

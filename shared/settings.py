@@ -246,7 +246,9 @@ class UploaderSettings(Storage, Common):
     globus_client_secret: str = _setting(_text, "Its secret.", "", secret=True)
     globus_source_endpoint: str = _setting(_text, "Collection that sees the archives (UUID).", "")
     globus_destination_endpoint: str = _setting(_text, "Collection that keeps them (UUID).", "")
-    globus_destination_base_path: str = _setting(_text, "Folder on the destination below which level 1 begins.", "/")
+    globus_destination_base_path: str = _setting(
+        _text, "Folder on the destination below which level 1 begins. Work that has begun stays at its place.", "/"
+    )
     globus_source_local_root: Path | None = _setting(
         _path, "Local directory that the source collection shows; empty: the archives directory.", None
     )

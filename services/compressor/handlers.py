@@ -137,6 +137,8 @@ async def _check_destination(work: Work) -> None:
             f"{work.job['destination_path']} exists at the destination already and is not this job's: {answer.detail} "
             "Rename the folder, or move that file away, then retry."
         )
+    if answer.state == "busy":
+        raise Waiting(answer.detail, 5.0)
     if answer.state == "unknown":
         raise Waiting(f"Waiting until the destination can be looked at: {answer.detail}")
 

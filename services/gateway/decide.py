@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +14,7 @@ from services.gateway.refusals import ProblemError, bad_request, conflict, not_f
 from services.gateway.schemas import Alert, SystemStatus
 from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
+from shared.remote import Elsewhere, elsewhere_text
 
 ARCHIVE_SUFFIX = ".tar.7z"
 
@@ -65,11 +65,6 @@ def archive_refusal(refusal: PermanentError) -> ProblemError:
 def destination(level1: str, level2: str, name: str) -> str:
     """Where the archive goes, below the destination's base path."""
     return f"/{level1}/{level2}/{name}{ARCHIVE_SUFFIX}"
-
-
-def destination_key(path: str) -> str:
-    """Equal for paths that some destination might not tell apart (custody 3)."""
-    return unicodedata.normalize("NFC", path).casefold()
 
 
 def size_human(size: int) -> str:
@@ -204,8 +199,16 @@ def postgres_state(refused: DatabaseAway | None) -> Literal["ok", "disk_full", "
     return "disk_full" if refused.kind == DISK_FULL else "refusing"
 
 
-def alerts(status: SystemStatus, failed: Sequence[FailedJob], refused: DatabaseAway | None = None) -> list[Alert]:
-    """What somebody should look at, most urgent first. `refused`: why the database does not take all work now."""
+def alerts(
+    status: SystemStatus,
+    failed: Sequence[FailedJob],
+    refused: DatabaseAway | None = None,
+    elsewhere: Sequence[Elsewhere] = (),
+) -> list[Alert]:
+    """What somebody should look at, most urgent first.
+
+    refused: why the database does not take all work now. elsewhere: work at places that the settings do not name any more.
+    """
     found = []
     if refused is not None:
         kind: Literal["database_full", "database_refuses"] = (
@@ -226,6 +229,7 @@ def alerts(status: SystemStatus, failed: Sequence[FailedJob], refused: DatabaseA
         found.append(
             Alert("nats_away", "The message server (NATS) does not answer; work goes on, events follow later.", None, None)
         )
+    found += [Alert("work_elsewhere", elsewhere_text(work), work.since, work.job_id) for work in elsewhere]
     if (status.relay.oldest_seconds or 0) > _EVENTS_LATE_SECONDS:
         found.append(Alert("events_late", f"{status.relay.waiting} events wait to be published.", None, None))
     found += [Alert("job_failed", f"{job.folder_name} failed: {job.reason}", job.at, job.id) for job in failed]

@@ -18,6 +18,7 @@ from shared.db import Session
 from shared.events import LogLine
 from shared.lifecycle import TERMINAL, Kind, Role, Status
 from shared.questions import Inspected
+from shared.remote import RemotePlace, cleanup_wait, unplaced_key
 
 _WHERE = {"top": "to the top of the queue", "up": "up", "down": "down", "bottom": "to the bottom of the queue"}
 _CLEANUP_SECONDS = 2
@@ -59,7 +60,7 @@ class Jobs:
                 names = (folder.name, folder.path, folder.device, folder.inode, destination, keep_source)
                 job = await session.row("new_job", *names, who.username, who.id, folder.size_bytes, folder.file_count)
                 assert job is not None
-                await self._acquire(session, destination, job["id"])
+                job = await self._acquire(session, destination, job["id"]) or job
                 sentence = f"{who.username} asked for {folder.path} to be archived."
                 deed = Deed("job_create", sentence, str(job["id"]), {"path": folder.path, "keep_source": keep_source})
                 await audit.note(session, who.actor, deed)
@@ -137,8 +138,8 @@ class Jobs:
                 locked = await session.row("lock_job", job_id)
                 assert locked is not None  # jobs are never deleted
                 _refuse_unless_failed(locked)
-                await self._acquire(session, locked["destination_path"], job_id)
                 retried = await session.row("retry_job", job_id)
+                retried = await self._acquire(session, locked["destination_path"], job_id) or retried
                 line = await _note(session, job_id, "retry_requested", f"{who.username} asked to try again.", who)
         except asyncpg.UniqueViolationError as exc:
             if exc.constraint_name not in _LIVE_JOB:
@@ -181,13 +182,19 @@ class Jobs:
             raise _live_job_conflict(other, folder.path)
 
     async def _refuse_taken(self, destination: str, job_id: UUID | None) -> None:
-        """409 when the destination belongs to another job, or something foreign stands there."""
-        holder = await self._store.destination_holder(decide.destination_key(destination))
-        if holder is not None and holder["state"] != "released":
-            if holder["job_id"] != job_id:
+        """409 when the destination belongs to another job, or something foreign stands there.
+
+        Another's clean-up is no refusal: it ends by itself, and the job waits for it in the queue.
+        """
+        own = await self._store.destination_of(job_id) if job_id is not None else None
+        if own is not None and own["state"] == "verified":
+            return  # this job's own proven archive is there, and is kept
+        if own is None:
+            holder = await self._store.destination_holder(_keys(await self._store.remote_place(), destination))
+            if holder is not None:
+                if _is_cleaning(holder):
+                    return
                 raise _holder_conflict(holder)
-            if holder["state"] == "verified":
-                return  # this job's own proven archive is there, and is kept
         seen = await self._peers.destination(destination, job_id)
         if seen.state == "foreign" or (seen.state == "own" and job_id is None):
             reason = seen.detail or "something is there already"
@@ -195,11 +202,35 @@ class Jobs:
                 f"{destination} cannot be written at the destination: {reason}. Rename the folder, or move what is there."
             )
 
-    async def _acquire(self, session: Session, destination: str, job_id: UUID) -> None:
-        key = decide.destination_key(destination)
-        if await session.row("acquire_destination", key, destination, job_id) is None:
-            holder = await session.row("destination_holder", key)
+    async def _acquire(self, session: Session, destination: str, job_id: UUID) -> Any | None:
+        """Take the destination, or let the job wait for another's clean-up of it: then its row. Raises ProblemError 409."""
+        if await session.row("keep_destination", job_id) is not None:
+            return None
+        row = await session.row("remote_place")
+        place = None if row is None else RemotePlace(row["endpoint"], row["base_path"])
+        named = (None, None) if place is None else (place.endpoint, place.base)
+        keys = _keys(place, destination)
+        holder = await session.row("destination_holder", keys)
+        if holder is None and await session.row("acquire_destination", keys[0], destination, job_id, *named) is not None:
+            return None
+        holder = holder or await session.row("destination_holder", keys)
+        if holder is None:
+            raise conflict(f"{destination} was released a moment ago. Try again.", _CLEANUP_SECONDS)
+        if not _is_cleaning(holder):
             raise _holder_conflict(holder)
+        reason = cleanup_wait(destination, holder["job_id"])
+        await session.value("log", job_id, "WARNING", "waiting", reason, None)
+        return await session.row("wait_for_cleanup", job_id, reason)
+
+
+def _keys(place: RemotePlace | None, destination: str) -> list[str]:
+    """The keys under which a destination may be held, the one that a new job takes first."""
+    return [*([] if place is None else [place.key(destination)]), unplaced_key(destination)]
+
+
+def _is_cleaning(holder: Any) -> bool:
+    """Whether a job that has ended keeps the destination only until its files there are gone."""
+    return holder["state"] != "verified" and holder["status"] in TERMINAL
 
 
 def _refuse_unless_failed(job: Any) -> None:
@@ -223,10 +254,7 @@ def _holder_conflict(holder: Any) -> ProblemError:
             f"{holder['path']} at the destination holds the proven archive of {who}, and such an archive is never replaced."
             " Rename the folder to archive it again; where that archive was removed on purpose, an admin can release its place."
         )
-    if holder["state"] == "removing":
-        return conflict(f"What {who} had sent to {holder['path']} is still being removed. Try again in a minute.", _CLEANUP_SECONDS)
-    sentence = f"{holder['path']} at the destination is held by {who}. Wait until that job has ended and is cleaned up."
-    return conflict(sentence, _CLEANUP_SECONDS if holder["status"] in TERMINAL else None)
+    return conflict(f"{holder['path']} at the destination is held by {who}. Wait until that job has ended.")
 
 
 async def _note(session: Session, job_id: UUID, action: str, message: str, who: Identity) -> LogLine:

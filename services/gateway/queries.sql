@@ -266,18 +266,38 @@ SELECT count(*) FROM jobs WHERE created_by_id = $1 AND status NOT IN ('completed
 -- The password that came with a request; the database forgets it when the job ends. $1 job, $2 password.
 INSERT INTO job_secrets (job_id, password) VALUES ($1, $2)
 
+-- remote_place --
+-- Where new jobs go.
+SELECT endpoint, base_path FROM remote_places ORDER BY used_at DESC LIMIT 1
+
 -- acquire_destination --
--- Take a remote path for a job: a free one, or its own (a clean-up of its own files ends first, and leaves it the place). $1 key, $2 path, $3 job.
-INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')
-ON CONFLICT (key) DO UPDATE SET job_id = $3, path = $2,
-  state = CASE destinations.state WHEN 'released' THEN 'held' ELSE destinations.state END
-WHERE destinations.state = 'released' OR destinations.job_id = $3
+-- Take a destination for a job, if it is free. $1 key, $2 path, $3 job, $4 endpoint, $5 base path (null: nobody knows the place yet).
+INSERT INTO destinations (key, path, job_id, state, place)
+VALUES ($1, $2, $3, 'held', (SELECT id FROM remote_places WHERE (endpoint, base_path) = ($4, $5)))
+ON CONFLICT (key) DO UPDATE SET job_id = $3, path = $2, state = 'held' WHERE destinations.state = 'released'
 RETURNING key
 
+-- destination_of --
+-- What a job holds or has proven; a clean-up of its own files leaves it the place. $1 job.
+SELECT key, state FROM destinations WHERE job_id = $1 AND state <> 'released' ORDER BY since DESC LIMIT 1
+
+-- keep_destination --
+-- The same, kept still until this transaction ends. $1 job.
+SELECT key FROM destinations WHERE job_id = $1 AND state <> 'released' FOR UPDATE
+
 -- destination_holder --
--- Who has a remote path. $1 key.
+-- Who has a destination. $1 its keys.
 SELECT d.job_id, d.state, d.path, j.folder_name, j.status, j.created_by
-FROM destinations d JOIN jobs j ON j.id = d.job_id WHERE d.key = $1
+FROM destinations d JOIN jobs j ON j.id = d.job_id WHERE d.key = ANY($1::text[]) AND d.state <> 'released'
+ORDER BY d.state = 'verified' DESC LIMIT 1
+
+-- wait_for_cleanup --
+-- The job waits until another's files are gone from its destination. $1 job, $2 why.
+UPDATE jobs SET wait_reason = $2 WHERE id = $1 RETURNING *
+
+-- work_elsewhere --
+-- What is held or owed at places that the settings do not name any more.
+SELECT * FROM work_elsewhere
 
 -- live_job_of_source --
 -- The live job on a folder, by path or by what the path leads to. $1 path, $2 device, $3 inode.

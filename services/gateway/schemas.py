@@ -447,6 +447,7 @@ class Alert(msgspec.Struct):
         "service_missing",
         "nats_away",
         "events_late",
+        "work_elsewhere",
     ]
     message: str
     since: datetime | None

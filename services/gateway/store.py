@@ -4,19 +4,21 @@ A caller gets rows (asyncpg Records) or plain values; views.py makes them fit fo
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from services.gateway.disk import at_disk
 from services.gateway.refusals import unavailable
 from shared import usage
 from shared.db import Database, Session
 from shared.errors import DatabaseAway
+from shared.remote import Elsewhere, RemotePlace
 
 _DISK_SECONDS = 10.0
 SLOW_STORAGE = "The server's storage is slow to answer, and others wait for it already. Try again in a moment."
@@ -203,8 +205,19 @@ class Store:
     async def live_job_of_source(self, path: str, device: int, inode: int) -> Any | None:
         return await self._row("live_job_of_source", path, device, inode)
 
-    async def destination_holder(self, key: str) -> Any | None:
-        return await self._row("destination_holder", key)
+    async def destination_of(self, job_id: UUID) -> Any | None:
+        return await self._row("destination_of", job_id)
+
+    async def destination_holder(self, keys: Sequence[str]) -> Any | None:
+        return await self._row("destination_holder", list(keys))
+
+    async def remote_place(self) -> RemotePlace | None:
+        """Where new jobs go; None before the first uploader has said so."""
+        row = await self._row("remote_place")
+        return None if row is None else RemotePlace(row["endpoint"], row["base_path"])
+
+    async def work_elsewhere(self) -> list[Elsewhere]:
+        return [msgspec.convert(dict(row), Elsewhere) for row in await self._rows("work_elsewhere")]
 
     async def cancel_let_go(self) -> list[UUID]:
         return [row["id"] for row in await self._rows("cancel_let_go")]

@@ -11,8 +11,8 @@ from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
 from shared import log
 from shared.db import Database
-from shared.errors import ArchiverError, Operation, PermanentError, Waiting
-from shared.lifecycle import UPLOAD_LANE, Role
+from shared.errors import ArchiverError, DatabaseAway, Operation, PermanentError, Waiting
+from shared.lifecycle import TERMINAL, UPLOAD_LANE, Role
 from shared.questions import (
     AskDestination,
     CollectionState,
@@ -24,6 +24,7 @@ from shared.questions import (
     ReleaseDestination,
     SizeChecked,
 )
+from shared.remote import Elsewhere, RemotePlace, elsewhere_text
 from shared.runtime import Runtime, run_service
 from shared.runtime_settings import Tuned
 from shared.settings import UploaderSettings
@@ -31,11 +32,14 @@ from shared.settings import UploaderSettings
 logger = log.get(__name__)
 
 
-def build(settings: UploaderSettings, db: Database, tuned: Tuned) -> handlers.Tools:
-    """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet."""
-    adapter = globus.Globus(globus.connection(settings))
-    route = Route(settings.globus_source_endpoint, settings.globus_destination_endpoint, settings.upload_task_timeout_hours)
-    paths.base_parts(settings.globus_destination_base_path, "GLOBUS_DESTINATION_BASE_PATH")
+def build(settings: UploaderSettings, db: Database, tuned: Tuned, collections: tuple[str, ...] = ()) -> handlers.Tools:
+    """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet.
+
+    collections: ids of those that were used so far, by whatever settings.
+    """
+    adapter = globus.Globus(globus.connection(settings, collections))
+    place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
+    route = Route(settings.globus_source_endpoint, place, settings.upload_task_timeout_hours)
     paths.base_parts(settings.globus_source_collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
     return handlers.Tools(
         globus=adapter,
@@ -43,7 +47,6 @@ def build(settings: UploaderSettings, db: Database, tuned: Tuned) -> handlers.To
         archives=settings.archives,
         source_root=settings.globus_source_local_root or settings.archives,
         source_path=settings.globus_source_collection_path,
-        destination_base=settings.globus_destination_base_path,
         limits=WatchLimits(
             poll_interval_s=settings.upload_task_poll_interval_seconds, hard_fault_s=settings.hard_fault_minutes * 60
         ),
@@ -61,23 +64,36 @@ class Answers:
 
     async def destination(self, question: bytes) -> DestinationState:
         asked = msgspec.json.decode(question, type=AskDestination)
-        place = self._tools.destination(asked.path)
-        owned = False
+        submissions, owned = self._tools.submissions, False
+        try:
+            place = await self._place(asked)
+        except Waiting as exc:
+            return DestinationState("busy", str(exc))
         if asked.job_id is not None:
             try:
-                owned = owns(await self._tools.submissions.load(paths.destination_key(asked.path), asked.job_id), asked.job_id)
+                owned = owns(await submissions.load(place.key, asked.job_id), asked.job_id)
             except ArchiverError as exc:
                 return DestinationState("unknown", str(exc))
-        verdict, detail = await self._tools.submissions.look_at(place, owned=owned)
+        verdict, detail = await submissions.look_at(place, owned=owned)
         return DestinationState(verdict.value, detail)
+
+    async def _place(self, asked: AskDestination) -> paths.Destination:
+        """Where this job's archive goes: a live job holds it from now on, and one that ended holds nothing new."""
+        submissions = self._tools.submissions
+        job = await self._db.row("job", asked.job_id) if asked.job_id is not None else None
+        if job is None:
+            return submissions.by_settings(asked.path)
+        if job["status"] in TERMINAL:
+            return await submissions.held(job["id"]) or submissions.by_settings(asked.path)
+        return await submissions.hold(job)
 
     async def globus_check(self, question: bytes) -> GlobusChecked:
         """Reach Globus, look at both collections, list both directories. Nothing is sent; a destination base is made when missing."""
         msgspec.json.decode(question, type=GlobusCheck)
-        globus = self._tools.globus
+        globus, base = self._tools.globus, self._tools.submissions.place.base
         answer = GlobusChecked(emulated=globus.is_emulated, transfer_url=globus.transfer_url, problems=[])
         try:
-            probe = await globus.probe(self._tools.source_path, self._tools.destination_base)
+            probe = await globus.probe(self._tools.source_path, base)
         except ArchiverError as exc:
             return msgspec.structs.replace(answer, problems=[str(exc)])
         ends = {"source": _collection(probe.source), "destination": _collection(probe.destination)}
@@ -87,26 +103,26 @@ class Answers:
     async def release_destination(self, question: bytes) -> DestinationReleased:
         """Give up a verified place where both names are "not found" now; any other answer keeps it."""
         job_id = msgspec.json.decode(question, type=ReleaseDestination).job_id
-        job = await self._db.row("job", job_id)
-        if job is None or job["destination_path"] is None:
+        job, held = await self._db.row("job", job_id), await self._tools.submissions.held(job_id)
+        if job is None or held is None:
             raise PermanentError("This job has no place at the destination.")
-        verdict, detail = await self._tools.submissions.look_at(self._tools.destination(job["destination_path"]), owned=False)
+        verdict, detail = await self._tools.submissions.look_at(held, owned=False)
         if verdict is Verdict.UNKNOWN:
             raise Waiting(f"The destination gives no clear answer: {detail}", 15.0)
         if verdict is not Verdict.ABSENT:
             raise PermanentError(f"The archive's place is not empty, so it stays this job's: {detail}")
         if not await self._db.value("release_verified", job_id):
             raise PermanentError("This job holds no proven place, or has not ended.")
-        logger.warning("destination_released", job_id=str(job_id), message=f"{job['destination_path']} is free again.")
+        logger.warning("destination_released", job_id=str(job_id), message=f"{held.archive} is free again.")
         return DestinationReleased(job["destination_path"])
 
     async def recheck_size(self, question: bytes) -> SizeChecked:
         job_id = msgspec.json.decode(question, type=RecheckSize).job_id
-        job, archive = await self._db.row("job", job_id), await self._db.row("archive", job_id)
-        if job is None or archive is None:
-            return SizeChecked(ok=False, detail="No archive is recorded for this job.")
+        archive, held = await self._db.row("archive", job_id), await self._tools.submissions.held(job_id)
+        if archive is None or held is None:
+            return SizeChecked(ok=False, detail="No archive and no place at the destination are recorded for this job.")
         try:
-            problem = await handlers.sizes_now(self._tools, archive, self._tools.destination(job["destination_path"]))
+            problem = await handlers.sizes_now(self._tools, archive, held)
         except ArchiverError as exc:  # no answer is neither a yes nor a no
             raise Waiting(f"The destination gives no clear answer: {exc}", 15.0) from exc
         return SizeChecked(ok=problem is None, detail=problem or "")
@@ -121,14 +137,37 @@ def _collection(end: Endpoint | None) -> CollectionState | None:
 async def _probe(tools: handlers.Tools) -> None:
     """Say early what an administrator has to put right; jobs would say it again."""
     try:
-        for problem in (await tools.globus.probe(tools.source_path, tools.destination_base)).problems:
+        for problem in (await tools.globus.probe(tools.source_path, tools.submissions.place.base)).problems:
             logger.error("globus_problem", message=problem)
     except ArchiverError as exc:
         logger.warning("globus_unreachable", message=str(exc))
 
 
+async def use(db: Database, place: RemotePlace) -> tuple[str, ...]:
+    """Record where new jobs go from now on, and log what is in the way at earlier places.
+
+    Returns the ids of all collections that were used so far.
+    """
+    await db.run("use_place", place.endpoint, place.base)
+    for row in await db.rows("work_elsewhere"):
+        work = msgspec.convert(dict(row), Elsewhere)
+        logger.warning("work_elsewhere", message=elsewhere_text(work), job_id=str(work.job_id))
+    return tuple(row["endpoint"] for row in await db.rows("endpoints"))
+
+
+async def _use_patiently(db: Database, place: RemotePlace) -> tuple[str, ...]:
+    while True:
+        try:
+            return await use(db, place)
+        except DatabaseAway as exc:
+            logger.warning("place_unknown", message=f"Where archives go is recorded later: {exc}")
+            await asyncio.sleep(0.5)
+
+
 async def run(runtime: Runtime[UploaderSettings]) -> None:
-    tools = build(runtime.settings, runtime.db, runtime.tuned)
+    settings = runtime.settings
+    place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
+    tools = build(settings, runtime.db, runtime.tuned, await _use_patiently(runtime.db, place))
     answers = Answers(runtime.db, tools)
     worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD)
     await runtime.bus.serve("destination", answers.destination)

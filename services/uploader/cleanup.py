@@ -29,7 +29,7 @@ async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
     assert job is not None, "jobs are never deleted"
     held = await db.row("destination_of", job_id)
     if await db.value("proven", job_id) is None and held is not None and held["state"] in {"held", "removing"}:
-        await _give_back(tools, job, held)
+        await _give_back(tools, job, held["key"])
     if job["status"] == Status.CANCELLED:
         await _remove_local(db, tools, job)
 
@@ -43,33 +43,42 @@ async def _remove_local(db: Database, tools: Tools, job: Any) -> None:
     await db.run("release_space", job["id"])
 
 
-async def _give_back(tools: Tools, job: Any, held: Any) -> None:
-    job_id, key = job["id"], held["key"]
+async def _give_back(tools: Tools, job: Any, key: str) -> None:
+    job_id = job["id"]
+    if await _own(tools, key, job_id):
+        destination = await tools.submissions.held(job_id)
+        assert destination is not None, "its row was seen to be held, and only this clean-up lets go of it"
+        await _undo(tools, job, destination)
+    await tools.submissions.clean(key, job_id, job["attempt"])  # a job that was retried meanwhile keeps the place
+    logger.info("destination_settled", job_id=str(job_id), message=f"{job['destination_path']} is free of this job's files.")
+
+
+async def _undo(tools: Tools, job: Any, destination: paths.Destination) -> None:
+    """End what was sent, and remove what it may have left. Raises Waiting until both are done."""
+    job_id, key = job["id"], destination.key
     stored = await _own(tools, key, job_id)
     for submission in stored:
         if submission.is_open and submission.view.is_unknown:
-            await _settle_unknown(tools, job, stored, submission)
+            await _settle_unknown(tools, job, destination, stored, submission)
     for submission in await _own(tools, key, job_id):
         if submission.is_open:
             await tools.submissions.end(submission)
     stored = await _own(tools, key, job_id)
-    if _may_have_written(stored):
-        await _empty(tools, job, key, stored)
-    await tools.submissions.clean(key, job_id, job["attempt"])  # a job that was retried meanwhile keeps the place
-    logger.info("destination_settled", job_id=str(job_id), message=f"{job['destination_path']} is free of this job's files.")
+    if owns(stored, job_id):
+        await _empty(tools, job, destination, stored)
 
 
 async def _own(tools: Tools, key: str, job_id: UUID) -> list[Stored]:
     return [s for s in await tools.submissions.load(key, job_id) if s.view.own]
 
 
-async def _settle_unknown(tools: Tools, job: Any, stored: list[Stored], submission: Stored) -> None:
+async def _settle_unknown(tools: Tools, job: Any, destination: paths.Destination, stored: list[Stored], submission: Stored) -> None:
     """An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
 
     Sent again it may run for a moment, so never onto what might be somebody else's: there it ends by its own deadline.
     """
-    verdict, detail = await tools.submissions.look_at(tools.destination(job["destination_path"]), owned=owns(stored, job["id"]))
-    if verdict in {Verdict.ABSENT, Verdict.OWN}:
+    verdict, detail = await tools.submissions.look_at(destination, owned=owns(stored, job["id"]))
+    if verdict in {Verdict.ABSENT, Verdict.OWN} and submission.here:
         with suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and never was a task
             await tools.submissions.send(submission)
     elif submission.is_hopeless:
@@ -78,19 +87,17 @@ async def _settle_unknown(tools: Tools, job: Any, stored: list[Stored], submissi
         raise Waiting(f"A transfer that may still begin ends at {submission.request.deadline}; until then: {detail}", 60.0)
 
 
-def _may_have_written(stored: list[Stored]) -> bool:
-    return any(s.counts and not s.view.refused for s in stored)
+async def _empty(tools: Tools, job: Any, destination: paths.Destination, stored: list[Stored]) -> None:
+    """Remove this job's own files; a foreign file is left alone. Raises Waiting until a removal has succeeded.
 
-
-async def _empty(tools: Tools, job: Any, key: str, stored: list[Stored]) -> None:
-    """Remove this job's own files where they are; a foreign file is left alone. Raises Waiting until both names are absent."""
-    destination: paths.Destination = tools.destination(job["destination_path"])
-    verdict, detail = await tools.submissions.look_at(destination, owned=owns(stored, job["id"]))
+    "Not found" is no reason to leave it out: a listing may be older than the transfer, and the file would stay as an orphan.
+    """
+    verdict, detail = await tools.submissions.look_at(destination, owned=True)
     if verdict is Verdict.UNKNOWN:
         raise Waiting(f"The destination gives no clear answer: {detail}", 15.0)
-    if verdict is not Verdict.OWN:
+    if verdict is Verdict.FOREIGN:
         return
-    removal = await tools.submissions.remove(key, job["id"], job["attempt"], destination)
+    removal = await tools.submissions.remove(destination, job["id"], job["attempt"])
     faults.point("uploader.cleanup_removal_stored")
     task_id = await tools.submissions.send(removal)
     logger.info("removing_remote", job_id=str(job["id"]), task_id=task_id, message="Removing the job's unverified files.")

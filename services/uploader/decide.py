@@ -541,8 +541,8 @@ def presence(found: Remote | NotFound | Exception) -> Presence:
 def destination_verdict(archive: Presence, sidecar: Presence, *, owned_by_job: bool) -> Verdict:
     """Whose the destination is (custody 3).
 
-    owned_by_job: a transfer of this job for this path is known to Globus (it has a task id). A held name alone is not enough: what
-    somebody put there before our first transfer is not ours.
+    owned_by_job: a transfer of this job to exactly these names is known to Globus and may have moved something
+    (`submissions.owns`). A held name alone is not enough: what somebody put there before our first transfer is not ours.
     """
     both = {archive, sidecar}
     if Presence.UNKNOWN in both:
@@ -569,7 +569,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A job in `compressed`, as found when it was claimed.
 
     archive_sha256, manifest_sha256: of the recorded archive of this job. evidence_complete: three rows of it. submissions: every
-    stored id for this destination path, oldest first, this job's and any other's, with the task as Globus shows it now (an id
+    stored id for this destination, oldest first, this job's and any other's, with the task as Globus shows it now (an id
     without a known task was looked up by its label first). destination: `destination_verdict` of an answer just received.
     """
 
@@ -739,9 +739,12 @@ def _must_go(job: Claimed) -> str | None:
 
 
 def _accepted(job: Claimed) -> Submission | None:
-    """The newest own transfer since the last removal, if it succeeded, carries this archive and no verification rejected it."""
+    """The newest own transfer since the last removal, if it succeeded, carries this archive and no verification rejected it.
+
+    None while no own transfer moved anything: what others put there under our names is not an archive of ours.
+    """
     transfers = [s for s in _after_removal(job.submissions) if s.purpose is Purpose.TRANSFER and not s.refused]
-    if not transfers:
+    if not any(s.own and s.may_have_written for s in transfers):
         return None
     last = transfers[-1]
     is_good = last.task is not None and last.task.status == "SUCCEEDED" and last.rejection is None

@@ -41,9 +41,10 @@ from services.uploader.model import (
     Transferred,
     TransferRequest,
 )
-from services.uploader.paths import base_parts, destination_key, split
+from services.uploader.paths import base_parts, split
 from shared import log
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
+from shared.remote import folded
 from shared.settings import UploaderSettings
 
 logger = log.get(__name__)
@@ -63,6 +64,7 @@ Answer = TypeVar("Answer")
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach Globus. Empty URLs are the real service; both are given for the emulator.
 
+    earlier_endpoints: collections that earlier settings named and where work is left; one of them may be gone.
     http_timeout_s: seconds one request may take; max_retries: repetitions by the SDK, each after a second or two. Below one, not
     even an expired token would be renewed.
     """
@@ -71,6 +73,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str
     source_endpoint: str
     destination_endpoint: str
+    earlier_endpoints: tuple[str, ...] = ()
     auth_url: str = ""
     transfer_url: str = ""
     http_timeout_s: float = 30.0
@@ -92,13 +95,14 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
         return f"Connection(client_id={self.client_id!r}, transfer_url={self.transfer_url or TRANSFER_URL!r})"
 
 
-def connection(settings: UploaderSettings) -> Connection:
+def connection(settings: UploaderSettings, earlier_endpoints: tuple[str, ...] = ()) -> Connection:
     """The part of the uploader's settings that reaches Globus."""
     return Connection(
         client_id=settings.globus_client_id,
         client_secret=settings.globus_client_secret,
         source_endpoint=settings.globus_source_endpoint,
         destination_endpoint=settings.globus_destination_endpoint,
+        earlier_endpoints=earlier_endpoints,
         auth_url=settings.globus_auth_url,
         transfer_url=settings.globus_transfer_url,
     )
@@ -278,10 +282,10 @@ def _build(settings: Connection, data_access: list[str]) -> _Clients:
 
 
 class Globus:
-    """One service account at Globus, between one source and one destination collection.
+    """One service account at Globus. The collections of the settings are checked at the first use.
 
     Every method raises only ArchiverError (see `family`), may be cancelled (its request then still ends by itself), and may be
-    repeated: submissions are idempotent by their id. `stat`, `mkdir`s and removals are about the destination collection.
+    repeated: submissions are idempotent by their id.
     """
 
     def __init__(self, settings: Connection) -> None:
@@ -339,7 +343,14 @@ class Globus:
 
     def _needing_data_access(self, client: TransferClient) -> list[str]:
         ends = {self._settings.source_endpoint, self._settings.destination_endpoint}
-        return sorted(end for end in ends if _endpoint(client, end).needs_data_access)
+        needing = {end for end in ends if _endpoint(client, end).needs_data_access}
+        for end in set(self._settings.earlier_endpoints) - ends:
+            try:
+                if _endpoint(client, end).needs_data_access:
+                    needing.add(end)
+            except GlobusAPIError as error:  # what is left there waits; it must not hold up the collections that are in use
+                logger.warning("earlier_collection", message=str(self._family(error, f"asking about collection {end}")))
+        return sorted(needing)
 
     # --- submissions and tasks ---
 
@@ -409,15 +420,13 @@ class Globus:
 
     # --- the destination ---
 
-    async def stat(self, path: str) -> Remote | NotFound:
-        """What is at a path of the destination collection.
+    async def stat(self, endpoint: str, path: str) -> Remote | NotFound:
+        """What is at a path of a collection.
 
         NotFound only when Globus says so in its own words; every other answer raises, because absence is what allows a transfer.
         Where the collection cannot stat, the parent is listed and the name is looked up in it.
         """
-        return await self._call(
-            f"looking at {path} at the destination", lambda client: _stat(client, self._settings.destination_endpoint, path)
-        )
+        return await self._call(f"looking at {path} at the destination", lambda client: _stat(client, endpoint, path))
 
     async def endpoint(self, endpoint_id: str) -> Endpoint:
         """A collection as Globus describes it."""
@@ -609,7 +618,7 @@ def _find_in_parent(client: TransferClient, endpoint: str, path: str) -> Remote 
         lambda: list(_pages(lambda offset: client.operation_ls(endpoint, path=parent, limit=LIST_SIZE, offset=offset).data))
     )
     entries = msgspec.convert(listing or [], type=list[Remote])
-    alike = [entry for entry in entries if destination_key(entry.name) == destination_key(name)]
+    alike = [entry for entry in entries if folded(entry.name) == folded(name)]
     return next((entry for entry in alike if entry.name == name), alike[0] if alike else NotFound())
 
 

@@ -54,16 +54,10 @@ class Tools(msgspec.Struct, frozen=True):
     archives: Path
     source_root: Path
     source_path: str
-    destination_base: str
     limits: WatchLimits
     policy: RecheckPolicy
     most_archives: Callable[[], int] = lambda: 3
     """How often an archive that was lost or damaged on staging is made again; asked each time, because an admin may change it."""
-
-    def destination(self, path: str) -> paths.Destination:
-        """Both names of a job's destination path (`/level1/level2/folder.tar.7z`) on the collection."""
-        level1, level2, archive = path.strip("/").split("/")
-        return paths.destination(self.destination_base, level1, level2, archive.removesuffix(paths.ARCHIVE_SUFFIX))
 
 
 class Case(msgspec.Struct):
@@ -73,8 +67,11 @@ class Case(msgspec.Struct):
     tools: Tools
     archive: Any
     expected: Expected
-    key: str
     destination: paths.Destination
+
+    @property
+    def key(self) -> str:
+        return self.destination.key
 
     @property
     def total(self) -> int:
@@ -86,9 +83,8 @@ async def upload(work: Work, tools: Tools) -> None:
     archive = await work.patiently(lambda: work.db.row("archive", work.id))
     if archive is None:
         raise PermanentError("No archive is recorded for this job; retry it.")
-    destination = tools.destination(work.job["destination_path"])
-    key = paths.destination_key(work.job["destination_path"])
-    case = Case(work, tools, archive, _expected(tools, archive, destination), key, destination)
+    destination = await work.patiently(lambda: tools.submissions.hold(work.job))
+    case = Case(work, tools, archive, _expected(tools, archive, destination), destination)
     try:
         await _until_verified(case)
     except asyncio.CancelledError:
@@ -140,7 +136,8 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
             with contextlib.suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and decided anew
                 await submissions.send(by_id[submission_id])
         case decide.NewSubmission():
-            if verdict is Verdict.ABSENT and not _has_arrived(stored):
+            # Where a transfer of ours may have put something, "not found" may be an answer from before it.
+            if verdict is Verdict.ABSENT and not owns(stored, work.id):
                 await submissions.clean(case.key, work.id, work.attempt)
             await _send_new(case, stored)
         case decide.NewRemoval(reason):
@@ -159,17 +156,6 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
             await work.advance(Status.QUEUED, "Waiting to be archived again", keep_lease=False, reason=reason, delay_s=1.0)
             return True
     return False
-
-
-def _has_arrived(stored: Sequence[Stored]) -> bool:
-    """Whether a transfer of ours says that it put something there: then "not found" may be an answer from before it."""
-    arrived = False
-    for view in (s.view for s in stored if s.counts and s.view.own and not s.view.refused):
-        if view.purpose is Purpose.REMOVAL:
-            arrived = False
-        elif view.purpose is Purpose.TRANSFER and view.task is not None and view.task.status == "SUCCEEDED":
-            arrived = True
-    return arrived
 
 
 # The archive in hand -----------------------------------------------------------------------------------------------------------------
@@ -236,7 +222,8 @@ async def _send_new(case: Case, stored: Sequence[Stored]) -> None:
     if isinstance(algorithm, decide.NoAlgorithm):
         raise PermanentError(algorithm.reason)
     await _uploading(case)
-    request = await submissions.transfer_request(work.id, work.attempt, Purpose.TRANSFER, _items(case.expected, algorithm))
+    items = _items(case.expected, algorithm)
+    request = await submissions.transfer_request(work.id, work.attempt, Purpose.TRANSFER, case.destination.place, items)
     await _store(case, request, Purpose.TRANSFER)
     fresh = await _stored(case, request.submission_id)
     faults.point("uploader.stored")
@@ -379,7 +366,7 @@ async def _remove_own(case: Case, reason: str) -> None:
     """Remove this job's own unverified files, so that only a fresh copy is there to be proven."""
     work, submissions = case.work, case.tools.submissions
     await work.warn("removing_remote", f"What this job left at the destination is removed first: {reason}")
-    stored = await submissions.remove(case.key, work.id, work.attempt, case.destination)
+    stored = await submissions.remove(case.destination, work.id, work.attempt)
     faults.point("uploader.removal_stored")
     task_id = await submissions.send(stored)
     view = msgspec.structs.replace(stored.view, task=TaskView(task_id=task_id, status="ACTIVE", type="DELETE"))
@@ -475,7 +462,7 @@ async def _recheck(case: Case, transfer: TransferRequest) -> CarriedOut:
     """Have Globus read the remote again and compare: a second task over both files, by checksum (custody 4.3)."""
     submissions, work = case.tools.submissions, case.work
     items = _items(case.expected, transfer.items[0].checksum_algorithm)
-    request = await submissions.transfer_request(work.id, work.attempt, Purpose.RECHECK, items)
+    request = await submissions.transfer_request(work.id, work.attempt, Purpose.RECHECK, case.destination.place, items)
     await _store(case, request, Purpose.RECHECK)
     faults.point("uploader.recheck_stored")
     await submissions.send(await _stored(case, request.submission_id))
@@ -493,7 +480,7 @@ async def _finish_recheck(case: Case, stored: Stored) -> CarriedOut:
 
 
 async def _sizes(case: Case, last: Stored) -> decide.RemoteProof:
-    archive, sidecar = [await case.tools.globus.stat(file.destination_path) for file in case.expected.files]
+    archive, sidecar = [await case.tools.globus.stat(case.destination.place.endpoint, name) for name in case.destination.names]
     proof = decide.verify_remote(archive, sidecar, case.expected)
     if isinstance(proof, Rejection):
         await _reject(case, last, proof)
@@ -511,10 +498,11 @@ async def _reject(case: Case, stored: Stored, rejection: Rejection) -> None:
 async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
     work, archive = case.work, case.archive
     about = (archive["attempt"], archive["sha256"], archive["manifest_sha256"])
+    place = (case.destination.place.endpoint, case.destination.place.base)
     faults.point("uploader.proven")
     async with work.transaction() as session:
         for kind, proof in proofs.items():
-            await session.run("record_evidence", work.id, work.attempt, kind, *about, msgspec.to_builtins(proof))
+            await session.run("record_evidence", work.id, work.attempt, kind, *about, msgspec.to_builtins(proof), *place)
 
 
 async def _remove_local(case: Case) -> None:
@@ -532,7 +520,7 @@ async def _remove_local(case: Case) -> None:
 
 async def sizes_now(tools: Tools, archive: Any, destination: paths.Destination) -> str | None:
     """What is wrong with the sizes at the destination now; None when both are right. Raises what the adapter raises."""
-    found = [await tools.globus.stat(path) for path in (destination.archive, destination.sidecar)]
+    found = [await tools.globus.stat(destination.place.endpoint, name) for name in destination.names]
     # What is there is compared; where the local files were does not matter any more.
     sizes = Expected(
         ExpectedFile(source_path="", destination_path=destination.archive, size=archive["size"], sha256="", md5=""),

@@ -92,6 +92,10 @@ class TransferRequest(msgspec.Struct, frozen=True, kw_only=True):
         if not self.items:
             raise ValueError("a transfer without items moves nothing")
 
+    def names(self) -> tuple[str, tuple[str, ...]]:
+        """The collection and the paths on it that the task may change."""
+        return self.destination_endpoint, tuple(item.destination_path for item in self.items)
+
 
 class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A removal of files (never of directories) at one collection; what is already gone is no error."""
@@ -106,6 +110,10 @@ class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True):
         _check_label(self.label)
         if not self.paths:
             raise ValueError("a removal without paths removes nothing")
+
+    def names(self) -> tuple[str, tuple[str, ...]]:
+        """The collection and the paths on it that the task may change."""
+        return self.endpoint, self.paths
 
 
 class FatalError(msgspec.Struct, frozen=True):
@@ -152,6 +160,11 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     def is_finished(self) -> bool:
         """Terminal: it will touch no file any more. INACTIVE is not."""
         return self.status in FINISHED
+
+    @property
+    def moved_nothing(self) -> bool:
+        """Globus says so itself: the task is over and no file and no byte went over. A number that is missing says nothing."""
+        return self.is_finished and self.files_transferred == 0 and self.bytes_transferred == 0
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,3 +257,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_live(self) -> bool:
         return self.task is not None and not self.task.is_finished
+
+    @property
+    def may_have_written(self) -> bool:
+        """A transfer that Globus took; False once Globus said that it moved nothing, for such a transfer owns nothing."""
+        return self.purpose is Purpose.TRANSFER and not self.refused and self.task is not None and not self.task.moved_nothing

@@ -4,23 +4,27 @@ A collection sees a directory tree under its own root, so the same file has two 
 Globus finds it. GLOBUS_SOURCE_LOCAL_ROOT and GLOBUS_SOURCE_COLLECTION_PATH are one place under both names.
 """
 
-import unicodedata
-
 import msgspec
 
 from shared.errors import ConfigurationError, PermanentError
 from shared.manifest import SIDECAR_SUFFIX
+from shared.remote import RemotePlace
 
 ARCHIVE_SUFFIX = ".tar.7z"
 NAME_MAXIMUM_BYTES = 255  # of every common file system; what Globus does beyond it is not documented
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """Both names of a job at the destination collection, and the key under which they are held."""
+    """Both names of a job at a place, and the key under which they are held."""
 
+    place: RemotePlace
     archive: str
     sidecar: str
     key: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return (self.archive, self.sidecar)
 
 
 def _parts(path: str) -> list[str]:
@@ -66,29 +70,34 @@ def base_parts(setting: str, name: str) -> list[str]:
     return parts
 
 
-def destination(base: str, level1: str, level2: str, folder: str) -> Destination:
+def place(endpoint: str, base: str) -> RemotePlace:
+    """Return where archives go by the settings. Raises ConfigurationError for a base that is no path."""
+    return RemotePlace(endpoint, _join(base_parts(base, "GLOBUS_DESTINATION_BASE_PATH")))
+
+
+def destination(where: RemotePlace, level1: str, level2: str, folder: str) -> Destination:
     """Where `level1/level2/folder` goes: `{base}/{level1}/{level2}/{folder}.tar.7z` and its sidecar beside it.
 
-    Raises PermanentError for a name that cannot travel, ConfigurationError for a base that is no path.
+    Raises PermanentError for a name that cannot travel.
     """
-    parts = base_parts(base, "GLOBUS_DESTINATION_BASE_PATH")
     _checked(folder)
-    if not parts and level1.startswith("~"):
+    if where.base == "/" and level1.startswith("~"):
         # As the first part it would mean somebody's home directory, and the archive would land there.
         raise PermanentError(
             f"Cannot be uploaded: {level1!r} would be read as a home directory by Globus. Rename it,"
             " or set GLOBUS_DESTINATION_BASE_PATH to a directory below the collection's root."
         )
     archive_name = _checked(folder + ARCHIVE_SUFFIX)
-    sidecar_name = _checked(archive_name + SIDECAR_SUFFIX)
-    directory = [*parts, _checked(level1), _checked(level2)]
-    archive = _join([*directory, archive_name])
-    return Destination(archive, _join([*directory, sidecar_name]), destination_key(archive))
+    _checked(archive_name + SIDECAR_SUFFIX)
+    path = _join([_checked(level1), _checked(level2), archive_name])
+    archive = where.full(path)
+    return Destination(where, archive, archive + SIDECAR_SUFFIX, where.key(path))
 
 
-def destination_key(path: str) -> str:
-    """Equal for paths that some destination might not tell apart: accents composed, letter case folded."""
-    return unicodedata.normalize("NFC", path).casefold()
+def destination_of(where: RemotePlace, path: str) -> Destination:
+    """The same for a job's destination path (`/level1/level2/folder.tar.7z`)."""
+    level1, level2, archive = path.strip("/").split("/")
+    return destination(where, level1, level2, archive.removesuffix(ARCHIVE_SUFFIX))
 
 
 def to_collection(local_path: str, local_root: str, collection_path: str) -> str:

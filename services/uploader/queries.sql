@@ -16,10 +16,11 @@ SELECT count(*) FROM archives WHERE job_id = $1 AND created_at > coalesce(
 
 -- submissions --
 -- Every stored submission id for a destination, oldest first. $1 destination key.
-SELECT t.*, a.sha256 AS archive_sha256, a.manifest_sha256,
+SELECT t.*, a.sha256 AS archive_sha256, a.manifest_sha256, p.endpoint, p.base_path, d.path,
   t.ended_at IS NULL OR t.created_at > coalesce(d.clean_since, '-infinity') AS counts
 FROM globus_tasks t
 JOIN destinations d ON d.key = t.destination_key
+LEFT JOIN remote_places p ON p.id = d.place
 LEFT JOIN archives a ON a.job_id = t.job_id AND a.attempt = t.archive_attempt
 WHERE t.destination_key = $1 ORDER BY t.seq
 
@@ -59,13 +60,36 @@ SELECT data ->> 'code' AS code, data ->> 'time' AS time FROM job_logs
 WHERE job_id = $1 AND action = 'globus_event' AND data ->> 'task_id' = $2
 
 -- record_evidence --
--- One verification of the archive in hand. $1 job, $2 attempt, $3 kind, $4 archive attempt, $5 its digest, $6 the sidecar's, $7 evidence.
-INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+-- One verification of the archive in hand. $1 job, $2 attempt, $3 kind, $4 archive attempt, $5 its digest, $6 the sidecar's, $7 evidence,
+-- $8 and $9 the place that was looked at: endpoint and base path.
+INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence, place)
+VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT id FROM remote_places WHERE (endpoint, base_path) = ($8, $9)))
 
 -- destination_of --
--- What a job holds. $1 job.
-SELECT key, state FROM destinations WHERE job_id = $1
+-- What a job holds or has proven, and where. $1 job.
+SELECT d.key, d.state, d.path, p.endpoint, p.base_path FROM destinations d LEFT JOIN remote_places p ON p.id = d.place
+WHERE d.job_id = $1 AND d.state <> 'released' ORDER BY d.since DESC LIMIT 1
+
+-- take_destination --
+-- The key of what a job holds from now on, null where another has it. $1 job, $2 endpoint, $3 base path, $4 key at that place.
+SELECT take_destination($1, $2, $3, $4)
+
+-- destination_holder --
+-- Who has a destination. $1 key.
+SELECT d.job_id, d.state, j.status FROM destinations d JOIN jobs j ON j.id = d.job_id WHERE d.key = $1 AND d.state <> 'released'
+
+-- use_place --
+-- New jobs go there from now on. $1 endpoint, $2 base path.
+INSERT INTO remote_places (endpoint, base_path, used_at) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (endpoint, base_path) DO UPDATE SET used_at = clock_timestamp()
+
+-- endpoints --
+-- Every collection that archives were ever to go to.
+SELECT DISTINCT endpoint FROM remote_places
+
+-- work_elsewhere --
+-- What is held or owed at places that the settings do not name.
+SELECT * FROM work_elsewhere
 
 -- release_verified --
 -- An archive that is there no more gives up its place and its evidence; false: nothing to release. $1 job.

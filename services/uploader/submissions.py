@@ -27,6 +27,9 @@ from services.uploader.model import (
 from shared import faults
 from shared.db import Database
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
+from shared.lifecycle import TERMINAL
+from shared.manifest import SIDECAR_SUFFIX
+from shared.remote import RemotePlace, cleanup_wait
 
 Request = TransferRequest | DeleteRequest
 
@@ -36,7 +39,8 @@ _PAST_DEADLINE = timedelta(minutes=10)  # what Globus gets to act on a deadline,
 class Stored(msgspec.Struct, frozen=True):
     """A stored submission: the document as it was or will be sent, and what is known of its task.
 
-    counts: it may be the reason why something is at the destination; False once nothing of this job's was there after it.
+    here: the document names exactly the collection and the two paths of the destination. counts: it must be settled, or may be the
+    reason why something is at the destination; False once nothing of this job's was there after it.
     """
 
     view: Submission
@@ -45,6 +49,7 @@ class Stored(msgspec.Struct, frozen=True):
     request: Request
     is_open: bool
     algorithm_refused: bool
+    here: bool = True
     counts: bool = True
 
     @property
@@ -58,10 +63,10 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """From where to where: the two collections, and how long a task may take."""
+    """From where to where by the settings: the source collection, the place that new jobs use, how long a task may take."""
 
     source_endpoint: str
-    destination_endpoint: str
+    place: RemotePlace
     timeout_h: float
 
     def deadline(self) -> datetime:
@@ -75,6 +80,43 @@ class Submissions:
         self._db = db
         self._globus = globus
         self._route = route
+
+    @property
+    def place(self) -> RemotePlace:
+        """Where new jobs go."""
+        return self._route.place
+
+    async def hold(self, job: Any) -> paths.Destination:
+        """Return the destination of a live job, which it holds afterwards.
+
+        A job that has sent something stays at the place where it began; any other goes where the settings say now.
+        Raises Waiting while another job's work on the path is not over, PermanentError when the path belongs to another for good.
+        """
+        path, place = job["destination_path"], self._route.place
+        wanted = paths.destination_of(place, path)
+        async with self._db.transaction() as session:
+            key = await session.value("take_destination", job["id"], place.endpoint, place.base, wanted.key)
+            if key is None:
+                other = await session.row("destination_holder", wanted.key)
+        if key is None:
+            raise _taken(path, other)
+        held = await self.held(job["id"])
+        if held is None:
+            raise Fenced("This job does not hold its destination any more.")
+        return held
+
+    async def held(self, job_id: UUID) -> paths.Destination | None:
+        """Return what a job holds or has proven, at the place where it is. Raises Waiting when nobody knows that place."""
+        row = await self._db.row("destination_of", job_id)
+        if row is None:
+            return None
+        if row["endpoint"] is None:
+            raise Waiting(f"Nobody knows on which collection {row['path']} is: this job's place was never recorded.", 60.0)
+        return paths.destination_of(RemotePlace(row["endpoint"], row["base_path"]), row["path"])
+
+    def by_settings(self, path: str) -> paths.Destination:
+        """Return where a new job's archive would go."""
+        return paths.destination_of(self._route.place, path)
 
     async def load(self, key: str, job_id: UUID) -> list[Stored]:
         """Every submission for a destination, oldest first, each with its task as Globus shows it now."""
@@ -135,32 +177,34 @@ class Submissions:
         await self._db.run("store_task", stored.id, task_id)
         return task_id
 
-    async def transfer_request(self, job_id: UUID, attempt: int, purpose: Purpose, items: Sequence[Item]) -> TransferRequest:
+    async def transfer_request(
+        self, job_id: UUID, attempt: int, purpose: Purpose, place: RemotePlace, items: Sequence[Item]
+    ) -> TransferRequest:
         """A new document for a transfer or a recheck, under an id that was not used yet."""
         submission_id = await self._globus.submission_id()
         return TransferRequest(
             submission_id=submission_id,
             label=label_for(str(job_id), attempt, purpose, submission_id),
             source_endpoint=self._route.source_endpoint,
-            destination_endpoint=self._route.destination_endpoint,
+            destination_endpoint=place.endpoint,
             items=tuple(items),
             deadline=deadline_text(self._route.deadline()),
         )
 
-    async def remove(self, key: str, job_id: UUID, attempt: int, destination: paths.Destination) -> Stored:
+    async def remove(self, destination: paths.Destination, job_id: UUID, attempt: int) -> Stored:
         """Store a removal of both names (which voids older evidence); the caller sends it."""
         submission_id = await self._globus.submission_id()
         request = DeleteRequest(
             submission_id=submission_id,
             label=label_for(str(job_id), attempt, Purpose.REMOVAL, submission_id),
-            endpoint=self._route.destination_endpoint,
-            paths=(destination.archive, destination.sidecar),
+            endpoint=destination.place.endpoint,
+            paths=destination.names,
             deadline=deadline_text(self._route.deadline()),
         )
         async with self._db.transaction() as session:
-            if await session.row("begin_removal", key, job_id, attempt) is None:
+            if await session.row("begin_removal", destination.key, job_id, attempt) is None:
                 raise Fenced("This attempt does not hold its destination any more; nothing there is removed.")
-            await self.store(session, request, job_id, attempt, Purpose.REMOVAL, key, None)
+            await self.store(session, request, job_id, attempt, Purpose.REMOVAL, destination.key, None)
         return Stored(Submission(submission_id=submission_id, purpose=Purpose.REMOVAL), job_id, attempt, request, True, False)
 
     async def store(
@@ -194,14 +238,15 @@ class Submissions:
 
     async def look_at(self, destination: paths.Destination, *, owned: bool) -> tuple[Verdict, str]:
         """Whose the destination is now, and what was seen there. Any answer but a clear one is `unknown`."""
-        archive, said = await self._presence(destination.archive)
-        sidecar, also = await self._presence(destination.sidecar)
+        endpoint = destination.place.endpoint
+        archive, said = await self._presence(endpoint, destination.archive)
+        sidecar, also = await self._presence(endpoint, destination.sidecar)
         detail = "; ".join(text for text in (said, also) if text)
         return destination_verdict(archive, sidecar, owned_by_job=owned), detail
 
-    async def _presence(self, path: str) -> tuple[Presence, str]:
+    async def _presence(self, endpoint: str, path: str) -> tuple[Presence, str]:
         try:
-            found = await self._globus.stat(path)
+            found = await self._globus.stat(endpoint, path)
         except ArchiverError as exc:
             return presence(exc), str(exc)
         return presence(found), describe(path, found)
@@ -214,17 +259,31 @@ def describe(path: str, found: Remote | NotFound) -> str:
 
 
 def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:
-    """Whether what is at the destination may be this job's: Globus took a transfer of it, and no removal emptied the place since."""
+    """Whether what is at the destination may be this job's.
+
+    Globus took a transfer of it to exactly these names, did not say that it moved nothing, and no removal emptied the place since.
+    """
     owned = False
     for stored in submissions:
-        if stored.job_id != job_id or stored.view.refused or not stored.counts:
+        if stored.job_id != job_id or stored.view.refused or not (stored.counts and stored.here):
             continue
         task = stored.view.task
-        if stored.view.purpose is Purpose.TRANSFER and task is not None:
+        if stored.view.may_have_written:
             owned = True
         if stored.view.purpose is Purpose.REMOVAL and task is not None and task.status == "SUCCEEDED":
             owned = False
     return owned
+
+
+def _taken(path: str, holder: Any | None) -> ArchiverError:
+    """What a job meets whose path another job has."""
+    if holder is None:
+        return Waiting(f"{path} was released a moment ago; it is taken now.", 1.0)
+    if holder["state"] == "verified":
+        return PermanentError(f"{path} at the destination holds the proven archive of job {holder['job_id']}. Rename the folder.")
+    if holder["status"] in TERMINAL:
+        return Waiting(cleanup_wait(path, holder["job_id"]), 5.0)
+    return Waiting(f"Waiting until job {holder['job_id']}, which has {path} at the destination, has ended.", 60.0)
 
 
 def _stored(row: Any, job_id: UUID) -> Stored:
@@ -249,7 +308,14 @@ def _stored(row: Any, job_id: UUID) -> Stored:
         msgspec.convert(body, DeleteRequest) if purpose is Purpose.REMOVAL else msgspec.convert(body, TransferRequest)
     )
     is_open, refused = row["ended_at"] is None, row["algorithm_refused"]
-    return Stored(view, row["job_id"], row["attempt"], request, is_open, refused, row["counts"])
+    here = row["endpoint"] is not None and _names(row) == request.names()
+    return Stored(view, row["job_id"], row["attempt"], request, is_open, refused, here, row["counts"] and (here or is_open))
+
+
+def _names(row: Any) -> tuple[str, tuple[str, ...]]:
+    """The collection and the two paths of the destination that a row belongs to."""
+    archive = RemotePlace(row["endpoint"], row["base_path"]).full(row["path"])
+    return row["endpoint"], (archive, archive + SIDECAR_SUFFIX)
 
 
 def _vanished(stored: Stored, known: TaskView) -> TaskView:

@@ -176,7 +176,7 @@ class Sent:
         return decide.CarriedOut(request=request, task=task, moved=moved)
 
     async def stats(self, globus: Globus) -> tuple[Remote | NotFound, Remote | NotFound]:
-        return await globus.stat(ARCHIVE), await globus.stat(SIDECAR)
+        return await globus.stat(DESTINATION, ARCHIVE), await globus.stat(DESTINATION, SIDECAR)
 
 
 # --- the way of a job that goes well ---------------------------------------------------------------------------------------------
@@ -502,15 +502,15 @@ async def test_stat_and_its_replacement_say_the_same(emulator: Emulator, globus:
     if not stat_works:
         emulator.control.set_faults({"kind": "fs", "action": "unsupported", "operation": "stat"})
 
-    found = await globus.stat(ARCHIVE)
+    found = await globus.stat(DESTINATION, ARCHIVE)
 
     assert isinstance(found, Remote)
     assert (found.name, found.type, found.size) == (NAME, "file", 5)
-    directory = await globus.stat("/L 1/L2")
+    directory = await globus.stat(DESTINATION, "/L 1/L2")
     assert isinstance(directory, Remote)
     assert directory.type == "dir"
-    assert await globus.stat("/L 1/L2/absent") == NotFound()
-    assert await globus.stat("/absent/absent") == NotFound()
+    assert await globus.stat(DESTINATION, "/L 1/L2/absent") == NotFound()
+    assert await globus.stat(DESTINATION, "/absent/absent") == NotFound()
 
 
 async def test_a_listing_finds_what_a_destination_may_not_tell_apart(emulator: Emulator, globus: Globus) -> None:
@@ -519,9 +519,9 @@ async def test_a_listing_finds_what_a_destination_may_not_tell_apart(emulator: E
     (emulator.destination / "FILE").write_bytes(b"1")
     emulator.control.set_faults({"kind": "fs", "action": "unsupported", "operation": "stat"})
 
-    other = await globus.stat("/file")
+    other = await globus.stat(DESTINATION, "/file")
     (emulator.destination / "file").write_bytes(b"22")
-    exact = await globus.stat("/file")
+    exact = await globus.stat(DESTINATION, "/file")
 
     assert isinstance(other, Remote)
     assert isinstance(exact, Remote)
@@ -541,7 +541,7 @@ async def test_no_trouble_looks_like_absence(emulator: Emulator, globus: Globus,
     """Every other answer raises, so that the verdict is "unknown" and nothing is sent."""
     emulator.control.set_faults({"kind": "fs", "operation": "stat", **fault})
 
-    error = await fails(globus, lambda g: g.stat(ARCHIVE))
+    error = await fails(globus, lambda g: g.stat(DESTINATION, ARCHIVE))
 
     assert isinstance(error, family)
     assert decide.presence(error) is decide.Presence.UNKNOWN
@@ -553,7 +553,7 @@ async def test_a_listing_that_is_too_long_is_not_absence(emulator: Emulator, glo
         {"kind": "fs", "action": "unsupported", "operation": "stat"}, {"kind": "fs", "action": "size_limit", "operation": "ls"}
     )
 
-    error = await fails(globus, lambda g: g.stat(ARCHIVE))
+    error = await fails(globus, lambda g: g.stat(DESTINATION, ARCHIVE))
 
     assert isinstance(error, PermanentError)
     assert "too many entries" in str(error)
@@ -567,8 +567,8 @@ async def test_an_unknown_route_is_not_absence(emulator: Emulator, globus: Globu
         {"kind": "http", "action": "status", "path": "/stat$", "status": 404, "code": "ClientError.NotFound"}
     )
 
-    assert isinstance(await globus.stat("/f"), Remote)
-    assert await globus.stat("/g") == NotFound()
+    assert isinstance(await globus.stat(DESTINATION, "/f"), Remote)
+    assert await globus.stat(DESTINATION, "/g") == NotFound()
 
 
 async def test_probe_is_content_and_makes_the_destination_base(emulator: Emulator, globus: Globus) -> None:
@@ -636,7 +636,7 @@ async def test_mapped_collections_get_their_scope_before_first_use(emulator: Emu
     mapped = {"entity_type": "GCSv5_mapped_collection", "requires_data_access": True}
     emulator.control.configure(collections=emulator.collections(destination=mapped))
 
-    assert await globus.stat("/x") == NotFound()
+    assert await globus.stat(DESTINATION, "/x") == NotFound()
     sent = Sent(emulator)
     assert (await ended(globus, await globus.submit_transfer(await sent.request(globus)))).status == "SUCCEEDED"
 
@@ -645,7 +645,7 @@ async def test_a_missing_consent_names_the_scope(emulator: Emulator, globus: Glo
     """ConsentRequired is for a person, with the scope and the account."""
     emulator.control.set_faults({"kind": "auth", "action": "consent_required"})
 
-    error = await fails(globus, lambda g: g.stat("/x"))
+    error = await fails(globus, lambda g: g.stat(DESTINATION, "/x"))
 
     assert isinstance(error, PermanentError)
     assert f"{DESTINATION}/data_access" in str(error)
@@ -774,7 +774,7 @@ async def test_a_proxys_404_is_not_an_unknown_task(emulator: Emulator, globus: G
     )
 
     assert isinstance(await fails(globus, lambda g: g.task("t")), TransientError)
-    assert isinstance(await fails(globus, lambda g: g.stat("/x")), TransientError)
+    assert isinstance(await fails(globus, lambda g: g.stat(DESTINATION, "/x")), TransientError)
 
 
 async def test_a_message_that_repeats_credentials_is_cleaned(emulator: Emulator, globus: Globus) -> None:

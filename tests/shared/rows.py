@@ -12,11 +12,17 @@ DENIED = "42501"  # insufficient_privilege
 OWNER = "owner"
 
 EVIDENCE = """
-INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)
-VALUES ($1, $2, $3, $4, $5, $6, '{}')"""
+INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence, place)
+VALUES ($1, $2, $3, $4, $5, $6, '{}', (SELECT place FROM destinations WHERE job_id = $1 ORDER BY since DESC LIMIT 1))"""
+# The document names exactly what the job holds, as the uploader's does.
 TASK = """
 INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, request)
-SELECT gen_random_uuid(), j.id, coalesce($3, j.attempt), $2, d.key, '{}' FROM jobs j JOIN destinations d ON d.job_id = j.id
+SELECT gen_random_uuid(), j.id, coalesce($3, j.attempt), $2, d.key, CASE $2
+  WHEN 'removal' THEN jsonb_build_object('endpoint', p.endpoint, 'paths', jsonb_build_array(f.full, f.full || '.manifest.json'))
+  ELSE jsonb_build_object('destination_endpoint', p.endpoint, 'items', jsonb_build_array(
+    jsonb_build_object('destination_path', f.full), jsonb_build_object('destination_path', f.full || '.manifest.json'))) END
+FROM jobs j JOIN destinations d ON d.job_id = j.id JOIN remote_places p ON p.id = d.place
+CROSS JOIN LATERAL (SELECT p.base_path || d.path AS full) AS f
 WHERE j.id = $1"""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.db import Database
 from tests.shared.rows import ALL_KINDS, DENIED, EVIDENCE, TASK, evidence, past_the_guard, proven, tried, uploaded
-from tests.support.kernel import MANIFEST_SHA, SHA, Kernel, eventually
+from tests.support.kernel import MANIFEST_SHA, PLACE, SHA, Kernel, eventually
 
 HOLD = "INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')"
 SET_STATE = "UPDATE destinations SET state = $2 WHERE job_id = $1"
@@ -356,3 +356,55 @@ async def test_an_admins_release_takes_the_proof_with_the_place(kernel: Kernel) 
     assert (await state(kernel, job), await voided(kernel, job)) == ("released", [True, True, True])
     assert await kernel.owner.fetchval("SELECT complete_evidence($1)", job) is None
     assert await uploader.value("release_verified", job) is False
+
+
+async def test_a_task_names_exactly_what_its_job_holds(kernel: Kernel) -> None:
+    """Another collection, base path or name, one name too few or too many: neither a transfer nor a removal is stored."""
+    job = await uploaded(kernel)
+    full = f"{PLACE.base}{await kernel.owner.fetchval('SELECT path FROM destinations WHERE job_id = $1', job)}"
+    both = [full, full + ".manifest.json"]
+    other = [name.replace(PLACE.base, "/disk") for name in both]
+    wrong = {
+        "another collection": ("other", both),
+        "another base path": (PLACE.endpoint, other),
+        "one name only": (PLACE.endpoint, both[:1]),
+        "a third name": (PLACE.endpoint, [*both, "/tape/x"]),
+        "no name": (PLACE.endpoint, []),
+    }
+    store = (
+        "INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, request)"
+        " SELECT gen_random_uuid(), $1, 1, $2, key, $3 FROM destinations WHERE job_id = $1"
+    )
+
+    def request(purpose: str, endpoint: str, names: list[str]) -> dict[str, object]:
+        if purpose == "removal":
+            return {"endpoint": endpoint, "paths": names}
+        return {"destination_endpoint": endpoint, "items": [{"destination_path": name} for name in names]}
+
+    for purpose, needed in (("transfer", "held"), ("recheck", "held"), ("removal", "removing")):
+        await past_the_guard(kernel, SET_STATE, job, needed)
+        for what, (endpoint, names) in wrong.items():
+            body = request(purpose, endpoint, names)
+            assert await tried(kernel, "uploader", store, job, purpose, body) == "CS003", (purpose, what)
+        assert await tried(kernel, "uploader", store, job, purpose, {}) == "CS003"
+        assert await tried(kernel, "uploader", store, job, purpose, request(purpose, PLACE.endpoint, both)) == "ok"
+        assert await tried(kernel, "uploader", END_TASKS, job) == "ok"
+
+
+async def test_a_destination_never_moves(kernel: Kernel) -> None:
+    """Its place is fixed, also when it was unknown or is free; only the uploader adds places, and nobody rewrites one."""
+    job = await uploaded(kernel)
+    add = "INSERT INTO remote_places (endpoint, base_path, used_at) VALUES ('other', '/tape', now())"
+    move = "UPDATE destinations SET place = (SELECT id FROM remote_places WHERE endpoint = 'other') WHERE job_id = $1"
+    rewrite = "UPDATE remote_places SET base_path = '/disk'"
+    for role in ("scanner", "compressor", "gateway"):
+        assert await tried(kernel, role, add) == DENIED, role
+    assert await tried(kernel, "uploader", add) == "ok"
+    assert await tried(kernel, "uploader", rewrite) == DENIED
+    for state_of_row in ("held", "released"):
+        await past_the_guard(kernel, SET_STATE, job, state_of_row)
+        assert await tried(kernel, "gateway", move, job) == "CS001", state_of_row
+    await past_the_guard(kernel, "UPDATE destinations SET place = NULL WHERE job_id = $1", job)
+    assert await tried(kernel, "gateway", move, job) == "CS001"
+    take = "SELECT take_destination($1, 'other', '/tape', 'k')"
+    assert {await tried(kernel, role, take, job) for role in ("scanner", "compressor", "gateway")} == {DENIED}

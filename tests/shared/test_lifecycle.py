@@ -23,8 +23,8 @@ from shared.lifecycle import (
     may,
     overall_percent,
 )
-from tests.shared.rows import ALL_KINDS, DENIED, OWNER, evidence, past_the_guard, proven, tried, uploaded
-from tests.support.kernel import MANIFEST_SHA, SHA, Kernel
+from tests.shared.rows import ALL_KINDS, DENIED, EVIDENCE, OWNER, evidence, past_the_guard, proven, tried, uploaded
+from tests.support.kernel import MANIFEST_SHA, PLACE, SHA, Kernel
 
 S = Status
 ROLES = (*Role, OWNER)
@@ -348,10 +348,7 @@ async def test_evidence_is_taken_only_about_the_archive_in_hand(kernel: Kernel) 
     job = await uploaded(kernel, attempt=2)
     await kernel.archive(job, attempt=2)
     await kernel.force(job, archive_attempt=1)
-    statement = (
-        "INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)"
-        " VALUES ($1, $2, $3, $4, $5, $6, '{}')"
-    )
+    statement = EVIDENCE
     cases = {
         "an old attempt": (1, "task", 1, SHA, MANIFEST_SHA),
         "a coming attempt": (3, "task", 1, SHA, MANIFEST_SHA),
@@ -366,6 +363,22 @@ async def test_evidence_is_taken_only_about_the_archive_in_hand(kernel: Kernel) 
     for kind in ALL_KINDS:
         assert await tried(kernel, "uploader", statement, job, 2, kind, 1, SHA, MANIFEST_SHA) == "ok"
     assert await kernel.owner.fetchval("SELECT complete_evidence($1)", job) == 2
+
+
+async def test_evidence_is_taken_only_about_the_place_that_the_job_holds(kernel: Kernel) -> None:
+    """Another collection, another base path and no place at all are refused, and rows without a place prove nothing."""
+    job = await uploaded(kernel)
+    places = {"another collection": ("other", "/tape"), "another base path": (PLACE.endpoint, "/disk")}
+    statement = EVIDENCE.replace("(SELECT place FROM destinations WHERE job_id = $1 ORDER BY since DESC LIMIT 1)", "$7::integer")
+    for name, (endpoint, base) in places.items():
+        insert = "INSERT INTO remote_places (endpoint, base_path) VALUES ($1, $2) RETURNING id"
+        place = await kernel.owner.fetchval(insert, endpoint, base)
+        assert await tried(kernel, "uploader", statement, job, 1, "task", 1, SHA, MANIFEST_SHA, place) == "CS003", name
+    assert await tried(kernel, "uploader", statement, job, 1, "task", 1, SHA, MANIFEST_SHA, None) == "CS003"
+
+    for kind in ALL_KINDS:
+        await past_the_guard(kernel, statement, job, 1, kind, 1, SHA, MANIFEST_SHA, None)
+    assert await kernel.owner.fetchval("SELECT complete_evidence($1)", job) is None
 
 
 async def test_a_job_begins_as_queued(kernel: Kernel) -> None:

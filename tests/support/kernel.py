@@ -5,7 +5,6 @@ Fixture `kernel`: a database of this test's own at the newest schema; `await ker
 """
 
 import asyncio
-import unicodedata
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from shared.bus import Bus
 from shared.db import Database
 from shared.lifecycle import Role
 from shared.migrations.guard import fix_names
+from shared.remote import RemotePlace
 from tests.support.engines import NatsEngine, PostgresEngine
 
 PASSWORDS = {role: f"pw-{role}" for role in Role}
@@ -26,6 +26,8 @@ SERVICES = Path(__file__).parents[2] / "services"
 SHA = "a" * 64
 MANIFEST_SHA = "b" * 64
 MD5 = "c" * 32
+PLACE = RemotePlace("de570000-0000-4000-8000-000000000001", "/tape")  # the emulator's destination
+USE_PLACE = "INSERT INTO remote_places (endpoint, base_path, used_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING"
 
 
 async def _migrate(dsn: str) -> None:
@@ -62,8 +64,9 @@ class Kernel:
             await database.close()
         await self.owner.close()
 
-    async def job(self, **columns: Any) -> UUID:
-        """Insert a queued archive job as the gateway does, its destination held; `columns` override."""
+    async def job(self, *, hold: bool = True, **columns: Any) -> UUID:
+        """Insert a queued archive job as the gateway does, its destination held unless `hold` is off; `columns` override."""
+        await self.owner.execute(USE_PLACE, PLACE.endpoint, PLACE.base)
         name = columns.pop("folder_name", f"Folder {uuid4().hex[:8]}")
         path = columns.pop("source_path", f"/nas/One/Two/{name}")
         destination = columns.pop("destination_path", f"/One/Two/{name}.tar.7z")
@@ -76,10 +79,11 @@ class Kernel:
         async with gateway.transaction() as session:
             statement = f"INSERT INTO jobs ({names}) VALUES ({marks}) RETURNING id"
             job_id: UUID = await session.connection.fetchval(statement, *values.values())
-            if destination is not None:
-                key = unicodedata.normalize("NFC", destination).casefold()
+            if destination is not None and hold:
                 await session.connection.execute(
-                    "INSERT INTO destinations (key, path, job_id, state) VALUES ($1, $2, $3, 'held')", key, destination, job_id
+                    "INSERT INTO destinations (key, path, job_id, state, place)"
+                    " SELECT $1, $2, $3, 'held', id FROM remote_places WHERE (endpoint, base_path) = ($4, $5)",
+                    *(PLACE.key(destination), destination, job_id, PLACE.endpoint, PLACE.base),
                 )
         return job_id
 

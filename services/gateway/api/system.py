@@ -83,7 +83,8 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
         decide.FailedJob(row["id"], row["folder_name"], row["error_message"] or "no reason recorded", row["completed_at"])
         for row in await store.failed_lately(_ALERTS)
     ]
-    return msgspec.structs.replace(status, alerts=decide.alerts(status, failed, store.refused))
+    elsewhere = await store.work_elsewhere()
+    return msgspec.structs.replace(status, alerts=decide.alerts(status, failed, store.refused, elsewhere))
 
 
 @get("/system/globus", operation_id="checkGlobus", responses=refusals(), tags=["System"])

@@ -48,7 +48,7 @@ from shared.runtime_settings import Tuned
 from shared.settings import GatewaySettings, load
 from tests.services.gateway.looking import Scanner, scanning
 from tests.support.engines import NatsEngine, PostgresEngine
-from tests.support.kernel import Kernel, _migrate, eventually
+from tests.support.kernel import PLACE, USE_PLACE, Kernel, _migrate, eventually
 
 BASE = "/nas"
 NAS_ID = "6b1f5f0e-57a3-4b0c-9a49-0a4f1f3f1c11"
@@ -174,6 +174,7 @@ async def running(
     if events:
         await nats.reset()
     kernel = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
+    await kernel.owner.execute(USE_PLACE, PLACE.endpoint, PLACE.base)
     await kernel.owner.execute("INSERT INTO storage_places VALUES ('workspaces', 'test:workspaces')")
     variables = {
         "DATABASE_URL": kernel.url("gateway"),

@@ -14,7 +14,7 @@ from services.gateway.schemas import JobDetail, JobSummary, Queue, SystemStatus
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND
 from shared.questions import DestinationState
 from tests.services.gateway.conftest import BASE, Gateway, problem
-from tests.support.kernel import MD5, SHA
+from tests.support.kernel import MD5, PLACE, SHA
 
 _SUMMARY = {
     *("job_id", "folder_name", "status", "progress_percent", "current_operation", "created_by"),
@@ -53,7 +53,7 @@ async def test_a_request(gateway: Gateway) -> None:
     assert [job["position"] for job in queued] == list(range(1, len(queued) + 1))
     assert made["job_id"] in [job["job_id"] for job in queued]
     row = await gateway.kernel.owner.fetchrow("SELECT key, state FROM destinations WHERE job_id = $1", UUID(made["job_id"]))
-    assert (row["key"], row["state"]) == ("/production/2024/project_alpha.tar.7z", "held")
+    assert (row["key"], row["state"]) == (PLACE.key("/Production/2024/Project_Alpha.tar.7z"), "held")
     assert await gateway.kernel.states(UUID(made["job_id"])) == ["queued"]
 
 
@@ -123,7 +123,7 @@ async def test_one_live_job_per_folder(gateway: Gateway) -> None:
 
 
 async def test_destination_conflicts(gateway: Gateway) -> None:
-    """A place that another job holds or has proven is 409 and names that job, in any letter case; a released one is free."""
+    """A place that a live job holds, or that is proven, is 409 and names the job, in any letter case; a released one is free."""
     first = await gateway.request(gateway.folder("Summer"))
     other = gateway.folder("SUMMER")
     job_id = UUID(first["job_id"])
@@ -132,11 +132,31 @@ async def test_destination_conflicts(gateway: Gateway) -> None:
 
     await gateway.ask("DELETE", f"/api/jobs/{job_id}")
     owner = gateway.kernel.owner
-    for state, word in (("verified", "never replaced"), ("removing", "removed"), ("held", "held")):
-        await _force_destination(owner, job_id, state)
-        assert word in problem(await _ask_for(gateway, other), 409, "conflict")
+    await _force_destination(owner, job_id, "verified")
+    assert "never replaced" in problem(await _ask_for(gateway, other), 409, "conflict")
     await _force_destination(owner, job_id, "released")
     assert (await _ask_for(gateway, other)).status_code == 201
+
+
+@pytest.mark.parametrize("state", ["held", "removing"])
+@pytest.mark.parametrize("ended", ["cancelled", "failed"])
+async def test_a_request_during_a_clean_up_waits_in_the_queue(gateway: Gateway, state: str, ended: str) -> None:
+    """The job is accepted and says whose files must go first; it holds nothing yet, and nobody looks at the destination."""
+    path = gateway.folder()
+    first = UUID((await gateway.request(path))["job_id"])
+    await gateway.kernel.force(first, status=ended)
+    await _force_destination(gateway.kernel.owner, first, state)
+    asked = len(gateway.peers.asked)
+
+    answer = await _ask_for(gateway, path)
+
+    assert answer.status_code == 201
+    second = answer.json()["job_id"]
+    detail = (await gateway.ask("GET", f"/api/jobs/{second}")).json()
+    assert (detail["status"], str(first) in detail["wait_reason"]) == ("queued", True)
+    assert (await gateway.ask("GET", f"/api/jobs/{second}/logs")).json()[-1]["action"] == "waiting"
+    assert await gateway.kernel.owner.fetchval("SELECT count(*) FROM destinations WHERE job_id = $1", UUID(second)) == 0
+    assert len(gateway.peers.asked) == asked
 
 
 async def _force_destination(owner: Any, job_id: UUID, state: str) -> None:

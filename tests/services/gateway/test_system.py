@@ -11,6 +11,8 @@ from services.gateway.schemas import DiskSpace, LaneStatus, RelayState, Statisti
 from shared.lifecycle import Role
 from shared.questions import CollectionState, GlobusChecked
 from tests.services.gateway.conftest import Gateway, problem
+from tests.shared.rows import TASK, past_the_guard
+from tests.support.kernel import PLACE
 
 _EMPTY = SystemStatus(
     disk_space=DiskSpace(100.0, 50.0, 50.0, 50.0, low=False),
@@ -80,6 +82,24 @@ def test_alerts() -> None:
     assert {alert.kind for alert in decide.alerts(bad, [])} == {"disk_low", "nats_away", "events_late", "service_missing"}
     fine = msgspec.structs.replace(_EMPTY, relay=RelayState(3, 5.0))
     assert decide.alerts(fine, []) == quiet
+
+
+async def test_work_at_an_earlier_place_is_an_alert(gateway: Gateway) -> None:
+    """The settings name another base path while a job has sent something: what is in the way, and how to settle it."""
+    job_id = UUID((await gateway.request())["job_id"])
+    kernel = gateway.kernel
+    await past_the_guard(kernel, TASK, job_id, "transfer", 1)
+    used = "INSERT INTO remote_places (endpoint, base_path, used_at) VALUES ($1, '/disk', 'infinity') RETURNING id"
+    place = await kernel.owner.fetchval(used, PLACE.endpoint)
+    try:
+        (alert,) = [a for a in (await _status(gateway))["alerts"] if a["kind"] == "work_elsewhere"]
+    finally:
+        await kernel.owner.execute("DELETE FROM remote_places WHERE id = $1", place)
+        await past_the_guard(kernel, "DELETE FROM globus_tasks WHERE job_id = $1", job_id)
+
+    assert alert["job_id"] == str(job_id)
+    for words in ("1 job has sent files", f"/tape on collection {PLACE.endpoint}", "new jobs go to /disk", "cs-archiver cancel"):
+        assert words in alert["message"], words
 
 
 async def test_globus(gateway: Gateway) -> None:

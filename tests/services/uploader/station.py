@@ -4,21 +4,23 @@ import hashlib
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
 from services.uploader import cleanup, handlers
+from services.uploader.__main__ import use
 from services.uploader.decide import WatchLimits
 from services.uploader.globus import Connection, Globus
 from services.uploader.model import RecheckPolicy
 from services.uploader.submissions import Route, Submissions
 from shared.errors import Operation
 from shared.lifecycle import UPLOAD_LANE
+from shared.remote import RemotePlace
 from shared.worker import Worker
 from tests.services.lanes import running
 from tests.support.emulator import CLIENT_ID, CLIENT_SECRET, DESTINATION, SOURCE, Emulator
-from tests.support.kernel import Kernel
+from tests.support.kernel import PLACE, Kernel
 
 CONTENT = b"an archive, as far as Globus is concerned\n" * 500
 SIDECAR = b'{"manifest": true}\n'
@@ -47,23 +49,27 @@ class Station:
         globus = Globus(settings)
         self.tools = handlers.Tools(
             globus=globus,
-            submissions=Submissions(await self.kernel.db("uploader"), globus, Route(SOURCE, DESTINATION, 12)),
+            submissions=Submissions(await self.kernel.db("uploader"), globus, Route(SOURCE, PLACE, 12)),
             archives=self.archives,
             source_root=self.archives,
             source_path="/",
-            destination_base="/tape",
             limits=WatchLimits(poll_interval_s=0.1, first_poll_s=0.02, hard_fault_s=0.3, grace_s=0.2),
             policy=RecheckPolicy.ALWAYS,
         )
 
+    async def move(self, place: RemotePlace) -> None:
+        """Start anew with settings that name another place."""
+        db = await self.kernel.db("uploader")
+        await use(db, place)
+        self.change(submissions=Submissions(db, self.tools.globus, Route(SOURCE, place, 12)))
+
     def change(self, **changes: Any) -> None:
         self.tools = msgspec.structs.replace(self.tools, **changes)
 
-    async def job(self, name: str = "Scans", **columns: Any) -> UUID:
-        """A job in `compressed` with archive and sidecar on the disk, recorded and reserved."""
-        job = await self.kernel.job(
-            folder_name=name, destination_path=f"/One/Two/{name}.tar.7z", source_path=f"/nas/One/Two/{name}"
-        )
+    async def job(self, name: str = "Scans", *, hold: bool = True, **columns: Any) -> UUID:
+        """A job in `compressed` with archive and sidecar on the disk, recorded and reserved; `hold`: with its destination."""
+        names = {"folder_name": name, "destination_path": f"/One/Two/{name}.tar.7z", "source_path": f"/nas/{uuid4().hex}/{name}"}
+        job = await self.kernel.job(**names, hold=hold)
         archive = self.archives / str(job) / "1" / f"{name}.tar.7z"
         archive.parent.mkdir(parents=True)
         archive.write_bytes(CONTENT)

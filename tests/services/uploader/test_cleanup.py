@@ -97,7 +97,7 @@ async def test_a_retry_during_the_removal_keeps_the_place(
         await eventually(lambda: station.destination(job), lambda state: state == "removing", "the removal")
         gateway = await kernel.db("gateway")
         async with gateway.transaction() as session:
-            assert await session.row("acquire_destination", "/one/two/scans.tar.7z", "/One/Two/Scans.tar.7z", job) is not None
+            assert await session.row("keep_destination", job) is not None
             await session.row("retry_job", job)
         row = await kernel.row(job)
         assert (row["status"], row["wait_reason"]) == ("queued", "what the last try left behind is being cleaned up")

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.uploader import decide
@@ -83,6 +84,12 @@ def removal(name: str, status: str | None = None, **fields: Any) -> Submission:
 
 def recheck(name: str, status: str | None = None, **fields: Any) -> Submission:
     return sub(name, status, Purpose.RECHECK, **fields)
+
+
+def idle(name: str, status: str) -> Submission:
+    """A transfer of which Globus says that it moved nothing."""
+    task = TaskView(task_id=f"t-{name}", status=status, files_transferred=0, bytes_transferred=0)
+    return msgspec.structs.replace(sub(name), task=task)
 
 
 def claimed(*submissions: Submission, **fields: Any) -> Claimed:
@@ -178,6 +185,12 @@ TABLE: list[tuple[str, Claimed, Any]] = [
     ("and read again", claimed(sub("1", "SUCCEEDED"), recheck("2", "SUCCEEDED"), **MISSING), GoVerify("1", "")),
     ("second reading of an older one", claimed(recheck("0", "SUCCEEDED"), sub("1", "SUCCEEDED"), **MISSING), BackToQueued("")),
     ("no second reading wanted", claimed(sub("1", "SUCCEEDED"), policy=RecheckPolicy.NEVER, **MISSING), GoVerify("1", "")),
+    ("skipped what was there: it is another's", claimed(idle("1", "SUCCEEDED"), **FOREIGN), DestinationTaken("")),
+    ("skipped, nobody moved it, and it is gone", claimed(idle("1", "SUCCEEDED"), **ABSENT), NewSubmission("")),
+    ("skipped what an earlier one had moved", claimed(sub("1", "FAILED"), idle("2", "SUCCEEDED")), GoVerify("2", "")),
+    ("skipped, and only a removed one had moved", claimed(sub("1", "SUCCEEDED"), removal("2", "SUCCEEDED"),
+     idle("3", "SUCCEEDED"), **FOREIGN), DestinationTaken("")),
+    ("skipped, another job had moved it", claimed(sub("1", "FAILED", own=False), idle("2", "SUCCEEDED"), **FOREIGN), DestinationTaken("")),
     ("old archive succeeded", claimed(sub("1", "SUCCEEDED", **OLD)), NewSubmission("")),
     ("other job's succeeded", claimed(sub("1", "SUCCEEDED", own=False), **ABSENT), NewSubmission("")),
     ("a newer one failed", claimed(sub("1", "SUCCEEDED"), sub("2", "FAILED")), NewSubmission("")),

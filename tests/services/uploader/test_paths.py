@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from services.uploader import paths
 from shared.errors import ConfigurationError, PermanentError
+from shared.remote import RemotePlace, unplaced_key
 
+ROOT_PLACE = RemotePlace("e", "/")
 ROOT, BASE = "/storage/archives", "/archives"
 
 
@@ -24,9 +26,10 @@ ROOT, BASE = "/storage/archives", "/archives"
 )
 def test_destination_is_below_its_base(base: str, archive: str) -> None:
     """However the base is written, the folder's levels follow it and the sidecar stands beside the archive."""
-    found = paths.destination(base, "L1", "L2", "f")
+    place = paths.place("endpoint", base)
+    found = paths.destination(place, "L1", "L2", "f")
 
-    assert found == paths.Destination(archive, archive + ".manifest.json", archive.casefold())
+    assert found == paths.Destination(place, archive, archive + ".manifest.json", f"endpoint:{archive.casefold()}")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,7 @@ def test_destination_is_below_its_base(base: str, archive: str) -> None:
 )
 def test_odd_names_travel_unchanged(name: str) -> None:
     """What round-trips through Globus is neither refused nor rewritten."""
-    assert paths.destination("/base", name, name, name).archive == f"/base/{name}/{name}/{name}.tar.7z"
+    assert paths.destination(RemotePlace("e", "/base"), name, name, name).archive == f"/base/{name}/{name}/{name}.tar.7z"
 
 
 @pytest.mark.parametrize(
@@ -58,19 +61,19 @@ def test_odd_names_travel_unchanged(name: str) -> None:
 def test_names_that_cannot_travel_are_refused(levels: tuple[str, str, str], word: str) -> None:
     """A name that Globus or the destination would refuse or reinterpret fails with the reason."""
     with pytest.raises(PermanentError, match=word):
-        paths.destination("/", *levels)
+        paths.destination(ROOT_PLACE, *levels)
 
 
 def test_longest_folder_name_whose_sidecar_fits() -> None:
     """234 + 7 + 14 = 255 bytes is the last that fits."""
-    assert paths.destination("/", "a", "b", "c" * 234).sidecar.endswith(".manifest.json")
+    assert paths.destination(ROOT_PLACE, "a", "b", "c" * 234).sidecar.endswith(".manifest.json")
 
 
 @pytest.mark.parametrize("base", ["", "relative", "~", "/a/../b", "/a\n"])
 def test_a_base_that_is_no_path_is_a_setting_error(base: str) -> None:
     """The message names the setting."""
     with pytest.raises(ConfigurationError, match="GLOBUS_DESTINATION_BASE_PATH"):
-        paths.destination(base, "a", "b", "c")
+        paths.place("e", base)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,19 @@ def test_a_base_that_is_no_path_is_a_setting_error(base: str) -> None:
 )
 def test_destination_key_ignores_what_a_destination_may_ignore(one: str, other: str, same: bool) -> None:
     """Letter case and the spelling of accents do not make two destinations."""
-    assert (paths.destination_key(one) == paths.destination_key(other)) is same
+    place = RemotePlace("e", "/Vault")
+    assert (place.key(one) == place.key(other)) is same
+    assert (unplaced_key(one) == unplaced_key(other)) is same
+
+
+def test_another_collection_or_base_path_is_another_key() -> None:
+    """The same path at two places is two destinations; base paths that some destination takes for one are one."""
+    path = "/L1/L2/f.tar.7z"
+    one = RemotePlace("e", "/tape")
+    assert (
+        len({one.key(path), RemotePlace("other", "/tape").key(path), RemotePlace("e", "/disk").key(path), unplaced_key(path)}) == 4
+    )
+    assert one.key(path) == RemotePlace("e", "/TAPE").key(path)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.uploader import paths
 from services.uploader.model import DeleteRequest, Purpose, Submission, TaskView
 from services.uploader.submissions import Stored, owns
 from shared.errors import Fenced, Waiting
@@ -14,9 +13,9 @@ from tests.services.lanes import EXPIRED, dies_at, state_is
 from tests.services.uploader.station import CONTENT, Station
 from tests.services.uploader.test_handlers import fault
 from tests.shared.rows import past_the_guard
-from tests.support.kernel import Kernel, eventually
+from tests.support.kernel import PLACE, Kernel, eventually
 
-KEY = paths.destination_key("/One/Two/Scans.tar.7z")
+KEY = PLACE.key("/One/Two/Scans.tar.7z")
 
 
 async def _crash(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str) -> UUID:
@@ -203,9 +202,9 @@ async def test_an_unfinished_submission_is_not_sent_onto_a_foreign_file(
 async def test_a_fenced_attempt_removes_and_sends_nothing(kernel: Kernel, station: Station) -> None:
     """A worker that woke up late: neither a removal nor the note of an empty place is taken from it."""
     job = await station.job(attempt=5)
-    place = station.tools.destination("/One/Two/Scans.tar.7z")
+    place = station.tools.submissions.by_settings("/One/Two/Scans.tar.7z")
     with pytest.raises(Fenced):
-        await station.tools.submissions.remove(KEY, job, 4, place)
+        await station.tools.submissions.remove(place, job, 4)
     await station.tools.submissions.clean(KEY, job, 4)
 
     assert await station.tasks(job) == []
@@ -236,14 +235,14 @@ async def test_a_submission_without_a_task_never_counts_as_ended(
 
 
 def test_what_makes_a_file_ours() -> None:
-    """Globus took a transfer of this job, nothing was removed since, and the place was not seen empty since."""
+    """Globus took a transfer of this job to this place and may have moved something; nothing was removed or seen to be gone since."""
     job = uuid4()
     request = DeleteRequest(submission_id="s", label="l", endpoint="e", paths=("p",), deadline="2030-01-01T00:00:00+00:00")
 
-    def stored(purpose: Purpose, status: str | None, *, counts: bool = True) -> Stored:
-        task = TaskView(task_id="t", status=status) if status else None
+    def stored(purpose: Purpose, status: str | None, *, counts: bool = True, here: bool = True, **figures: int) -> Stored:
+        task = TaskView(task_id="t", status=status, **figures) if status else None
         view = Submission(submission_id="s", purpose=purpose, task=task)
-        return Stored(view, job, 1, request, is_open=False, algorithm_refused=False, counts=counts)
+        return Stored(view, job, 1, request, is_open=False, algorithm_refused=False, counts=counts, here=here)
 
     sent, gone = stored(Purpose.TRANSFER, "FAILED"), stored(Purpose.REMOVAL, "SUCCEEDED")
     assert owns([sent], job)
@@ -253,3 +252,11 @@ def test_what_makes_a_file_ours() -> None:
     assert not owns([stored(Purpose.TRANSFER, None)], job)
     assert not owns([stored(Purpose.TRANSFER, "SUCCEEDED", counts=False)], job)
     assert not owns([sent], uuid4())
+    assert not owns([stored(Purpose.TRANSFER, "SUCCEEDED", here=False)], job)
+    nothing = {"files_transferred": 0, "bytes_transferred": 0}
+    for ended in ("SUCCEEDED", "FAILED"):
+        assert not owns([stored(Purpose.TRANSFER, ended, **nothing)], job)
+        assert owns([stored(Purpose.TRANSFER, ended, **nothing | {"bytes_transferred": 1})], job)
+        assert owns([stored(Purpose.TRANSFER, ended, files_transferred=0)], job)  # what is not said proves nothing
+    assert owns([stored(Purpose.TRANSFER, "ACTIVE", **nothing)], job)  # it may move something yet
+    assert owns([sent, stored(Purpose.TRANSFER, "SUCCEEDED", **nothing)], job)

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: baa5f3b239965986
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: e23e3de9a9ac6a22
 
 export interface paths {
     "/api/archives": {
@@ -888,7 +888,7 @@ export interface components {
         Alert: {
             job_id: string | null;
             /** @enum {string} */
-            kind: "disk_low" | "database_full" | "database_refuses" | "job_failed" | "service_silent" | "service_missing" | "nats_away" | "events_late";
+            kind: "disk_low" | "database_full" | "database_refuses" | "job_failed" | "service_silent" | "service_missing" | "nats_away" | "events_late" | "work_elsewhere";
             message: string;
             since: string | null;
         };

@@ -23,7 +23,7 @@ import { GlobusCheck } from "./GlobusCheck";
 import { Instances } from "./Instances";
 
 const LOOK_MS = 5000;
-const WARNINGS: ReadonlySet<string> = new Set(["disk_low", "events_late", "service_silent"]);
+const WARNINGS: ReadonlySet<string> = new Set(["disk_low", "events_late", "service_silent", "work_elsewhere"]);
 
 export function System() {
   return (
