@@ -23,6 +23,7 @@ from devstack.lock import data_dir_lock, leftovers, was_used
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
+from shared import apart
 from shared.archiving.sevenzip import find_binary
 from shared.db import database_errors
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
@@ -48,6 +49,7 @@ SHAPES: dict[Role, type[Common]] = {
     Role.UPLOADER: UploaderSettings,
     Role.GATEWAY: GatewaySettings,
 }
+_PLACES = ("STORAGE_TEMP_PATH", "STORAGE_ARCHIVES_PATH", "STORAGE_FAILED_PATH", "ARCHIVE_TEMP_DIR")
 _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _FAULTS = "CS_ARCHIVER_CRASH_"  # what tests break services with: shared/faults.py
@@ -102,7 +104,13 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
 
 def check(environment: Mapping[str, str], data_dir: Path) -> None:
     """All that would stop the start later, named at once. Raises ConfigurationError."""
-    wrong = [*_wrong_source(environment), *_wrong_port(environment), *_wrong_settings(environment), *_missing_tools(environment)]
+    wrong = [
+        *_wrong_source(environment),
+        *_not_apart(environment, data_dir),
+        *_wrong_port(environment),
+        *_wrong_settings(environment),
+        *_missing_tools(environment),
+    ]
     existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
     if shutil.disk_usage(existing).free < _LEAST_FREE_BYTES:
         wrong.append(f"DATA_DIR: less than {_LEAST_FREE_BYTES >> 20} MiB are free on the disk of {data_dir}.")
@@ -117,6 +125,7 @@ def prepare(data_dir: Path) -> None:
         data_dir.chmod(0o711)
     for name in ("run", "logs", "secrets", "storage"):
         secrets.private_directory(data_dir / name)
+    apart.mark(data_dir)
 
 
 async def start(environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report) -> Ready:
@@ -235,12 +244,15 @@ async def _start_emulator(environment: Mapping[str, str], data_dir: Path, stack:
         str(uuid5(NAMESPACE_DNS, f"{name}.cs-archiver.invalid")) for name in ("client", "source", "remote")
     )
     secret = secrets.load_or_create(data_dir / "secrets", "globus_emulator_client")
+    received = data_dir / "destination"
+    received.mkdir(exist_ok=True)
+    apart.mark(received)
     config = {
         "clients": {client: secret},
         "control_secret": secrets.load_or_create(data_dir / "secrets", "globus_emulator_control"),
         "collections": {
             source: {"root": environment.get("STORAGE_ARCHIVES_PATH") or str(storage / "archives"), "display_name": "Staging"},
-            destination: {"root": str(data_dir / "destination"), "display_name": "Emulated destination"},
+            destination: {"root": str(received), "display_name": "Emulated destination"},
         },
     }
     file = data_dir / "run" / "globus_emulator.json"
@@ -289,6 +301,16 @@ def _wrong_source(environment: Mapping[str, str]) -> list[str]:
     if not Path(source).is_dir() or not os.access(source, os.R_OK | os.X_OK):
         return [f"QNAP_BASE_PATH: {source} is not a directory that can be read."]
     return []
+
+
+def _not_apart(environment: Mapping[str, str], data_dir: Path) -> list[str]:
+    """Where our own files and the NAS are not apart, ours being all that this edition keeps."""
+    if not environment.get("QNAP_BASE_PATH"):
+        return []
+    ours = {"DATA_DIR": data_dir} | {name: Path(environment[name]) for name in _PLACES if environment.get(name)}
+    if os.geteuid() == 0:
+        ours["the database's directory"] = postgres.ELSEWHERE
+    return apart.overlaps(Path(environment["QNAP_BASE_PATH"]), ours)
 
 
 def _gateway_port(environment: Mapping[str, str]) -> int:

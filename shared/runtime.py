@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import msgspec
 
-from shared import log, metrics
+from shared import apart, log, metrics
 from shared.bus import Bus
 from shared.db import Database, too_few_connections
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
@@ -96,8 +96,13 @@ def run_service(role: Role, shape: type[S], queries: Path, body: Body[S]) -> Non
     """Run a service until SIGTERM or SIGINT; exits the process. `body` runs until it is cancelled."""
     try:
         settings = load(shape)
+        compared = apart.check_settings(settings)
         instance = settings.instance or f"{role}@{socket.gethostname()}:{getpid()}:{secrets.token_hex(2)}"
         log.configure(role, instance, settings.log_level, settings.log_format, settings.log_file)
+        if not compared:
+            logger.warning(
+                "places_unknown", message="The NAS or a disk does not answer: whether they are apart is looked at later."
+            )
         code = asyncio.run(_serve(role, settings, instance, queries, body))
     except ConfigurationError as exc:
         sys.stderr.write(f"{exc}\n")

@@ -239,7 +239,7 @@ class CompressorSettings(Storage, Source, Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploaderSettings(Storage, Common):
+class UploaderSettings(Storage, Source, Common):
     """The uploader: everything that talks to Globus."""
 
     globus_client_id: str = _setting(_text, "Client id of the service account.", "")

@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 
 from shared import handles
+from shared.apart import PLACE
 from shared.errors import ArchiverError, Operation, PermanentError, TransientError
 from shared.manifest import Entry, crc32, printable
 
@@ -67,6 +68,8 @@ class Finding(StrEnum):
     SETID = "Set-user-id and set-group-id bits are not in the archive; the sidecar keeps them: {}"
     LINK_OUTSIDE = "Links with an absolute or '..' target may be refused when restoring; the sidecar keeps their exact text: {}"
     SPARSE = "Sparse files need their full size when restored: {}"
+
+    OURS = "Places of CS Archiver itself are never archived (see .cs-archiver-place there): {}"
 
     CHANGED = "changed or vanished: {}"
 
@@ -265,6 +268,8 @@ class _Look:
         """The entry of a file or link, `_FOLDER` for a directory; None when it cannot be archived, which was reported."""
         if b"\n" in name:
             self._report(Finding.NEWLINE, path)
+        if name == PLACE:
+            self._report(Finding.OURS, path)
         try:
             found = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if found.st_dev != self._device:

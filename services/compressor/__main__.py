@@ -15,6 +15,7 @@ from services.compressor.questions import Looking
 from services.compressor.room import Room
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
+from shared import apart
 from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import COMPRESS_LANE, EMPTY_LANE, WORKSPACE_LANE, Kind, Role
@@ -45,6 +46,10 @@ def build(settings: CompressorSettings) -> Parts:
     require_tools(strategy)
     places = Places(settings.temp, settings.archives, settings.failed)
     places.prepare()
+    own = apart.places_of(settings)
+    storage = settings.storage_base_path
+    for place in (storage, *(root for root in (places.temp, places.archives, places.failed) if not root.is_relative_to(storage))):
+        apart.mark(place)
     bench = Workbench(settings.workspaces, settings.workbench, settings.qnap_base_path)
     bench.prepare()
     ledger = Ledger(places, settings.min_free_space_gb, settings.space_check_seconds, settings.workspaces)
@@ -57,6 +62,7 @@ def build(settings: CompressorSettings) -> Parts:
             sevenzip=sevenzip,
             strategy=strategy,
             tiers=Tiers(settings.copy_small_gb, settings.copy_medium_gb, settings.copy_large_gb),
+            own=own,
         ),
         workspace=workspace.Tools(bench, Room(bench, ledger, _QUOTA), sevenzip),
         ledger=ledger,

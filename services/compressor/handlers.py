@@ -13,7 +13,7 @@ from services.compressor import staging
 from services.compressor.copying import Strategy, Tiers, copy_tree
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places, sidecar_of
-from shared import digests, faults, handles, mount
+from shared import apart, digests, faults, handles, mount
 from shared.archiving import sevenzip
 from shared.children import Children
 from shared.db import Session
@@ -28,7 +28,7 @@ _COPY_PASSES = 3  # design 4.3: changes during the copy: copy again, three times
 
 
 class Tools(msgspec.Struct, frozen=True):
-    """What the handlers work with; built once per process."""
+    """What the handlers work with; built once per process. own: our places, by the name of their setting."""
 
     base: Path
     places: Places
@@ -36,6 +36,7 @@ class Tools(msgspec.Struct, frozen=True):
     sevenzip: Path
     strategy: Strategy
     tiers: Tiers
+    own: dict[str, Path] = {}
 
 
 async def archive(work: Work, tools: Tools) -> None:
@@ -159,6 +160,8 @@ def _source(work: Work, tools: Tools, sentinel: str) -> Iterator[int]:
         with _opened(base, relative, work.job["source_path"]) as folder:
             if not mount.same_device(base, folder):
                 raise Waiting(f"{work.job['source_path']} is not on the file system that is mounted at {tools.base}.")
+            apart.refuse_overlap(Path(work.job["source_path"]), tools.own)
+            apart.refuse_marked(base, os.fsencode(relative), work.job["source_path"])
             yield folder
 
 

@@ -9,6 +9,7 @@ from services.scanner import browsing, handlers, media
 from services.scanner.catalog import Catalog
 from services.scanner.media import Media
 from services.scanner.preview import Previews
+from shared import apart
 from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
 from shared.listing import Page
@@ -20,8 +21,9 @@ from shared.settings import ScannerSettings
 
 async def run(runtime: Runtime[ScannerSettings]) -> None:
     settings = runtime.settings
-    catalog = Catalog(runtime.db, settings.qnap_base_path, settings.scan_interval_seconds)
-    tools = handlers.Tools(settings.qnap_base_path, catalog, settings.evidence_fresh_seconds)
+    own = apart.places_of(settings)
+    catalog = Catalog(runtime.db, settings.qnap_base_path, settings.scan_interval_seconds, own)
+    tools = handlers.Tools(settings.qnap_base_path, catalog, settings.evidence_fresh_seconds, own)
 
     async def inspect(question: bytes) -> Inspected:
         return await catalog.inspect(msgspec.json.decode(question, type=Inspect))

@@ -3,14 +3,16 @@
 import asyncio
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
-from shared import log, mount
+from shared import apart, log, mount
 from shared.db import Database
 from shared.errors import ArchiverError, Fenced, Waiting
 from shared.questions import Inspect, Inspected, Refreshed
@@ -23,8 +25,10 @@ _AGAIN_SECONDS = 10.0  # after a scan that could not be made
 class Catalog:
     """One base directory and its folders."""
 
-    def __init__(self, db: Database, base: Path, interval_s: float) -> None:
+    def __init__(self, db: Database, base: Path, interval_s: float, own: Mapping[str, Path] = MappingProxyType({})) -> None:
+        """own: our places, by the name of their setting."""
         self._db = db
+        self._own = own
         self._base = base
         self._interval_s = interval_s
         self._running: asyncio.Task[Refreshed] | None = None
@@ -138,7 +142,9 @@ class Catalog:
     def _inspect(self, path: str, sentinel: str) -> discovery.FolderIdentity:
         with mount.opened(self._base) as handle:
             mount.check_mounted(handle, self._base, sentinel)
-        return discovery.inspect(self._base, path)
+        identity = discovery.inspect(self._base, path)
+        apart.refuse_overlap(Path(identity.path), self._own)
+        return identity
 
 
 def _columns(folders: list[FolderFacts]) -> tuple[list[Any], ...]:

@@ -21,10 +21,10 @@ import msgspec
 
 from services.scanner import discovery, marker
 from services.scanner.marker import MarkerFacts
-from shared import handles, mount
+from shared import apart, handles, mount
 from shared.emptying import GONE, NEW, NO_DIRECTORY, Callbacks, Emptying, Kept, Proof, check, files_below, plan_of, visit
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.manifest import Manifest
+from shared.manifest import Manifest, printable
 
 
 class SourceGone(PermanentError):  # noqa: N818 - says what happened to the source
@@ -85,7 +85,8 @@ def opened(base: Path, nas_id: str, source: str) -> Iterator[tuple[int, int]]:
 def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda: None) -> Verdict:
     """Judge every entry now, changing nothing; the run judges each once more. An empty list of deletable ones fails the job.
 
-    Where ctime is not kept nothing is hashed here, only in the run: reading a large source twice would prove no more.
+    Where ctime is not kept nothing is hashed here, only in the run: reading a large source twice would prove no more. Raises
+    PermanentError when anything of ours lies in the folder.
     """
     plan, proof = plan_of(manifest), Proof(folder, stop)
     verdict = Verdict([], [], [])
@@ -105,7 +106,11 @@ def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda
                     verdict.vanished.append(entry.path)
                 else:
                     verdict.kept.append(Kept(entry.path, reason))
-    verdict.kept.extend(Kept(path, trouble or NEW) for path, trouble in files_below(folder) if path not in known)
+    for path, trouble in files_below(folder):
+        if apart.is_place(path):
+            raise PermanentError(f"Nothing was deleted. {apart.why_not('The source', printable(path.rpartition(b'/')[0]) or 'it')}")
+        if path not in known:
+            verdict.kept.append(Kept(path, trouble or NEW))
     return verdict
 
 

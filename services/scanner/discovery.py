@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from services.scanner import marker
-from shared import handles, mount
+from shared import apart, handles, mount
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, Operation, PermanentError, TransientError
 from shared.manifest import printable
 
@@ -23,6 +23,8 @@ Ignored = Literal["archived", "single_text_file", "empty"]
 Stop = Callable[[], None]
 
 _LEVELS = 3
+_PLACE = os.fsdecode(apart.PLACE)
+_OURS = f"it belongs to CS Archiver (see {_PLACE} there), and is never archived"
 _NOT_A_FOLDER = {errno.ELOOP, errno.ENOTDIR}
 
 
@@ -81,6 +83,7 @@ class _Sums:
         self.files = 0
         self.newest = 0
         self.unreadable: str | None = None
+        self.ours = False
         self.top_names: list[str] = []
 
     def trouble(self, relative: bytes, reason: str) -> None:
@@ -101,13 +104,19 @@ def scan(base: Path, stop: Stop, check: Callable[[int], None] | None = None) -> 
         if check is not None:
             check(base_handle)
         device = os.fstat(base_handle).st_dev
+        if apart.is_marked(base_handle):
+            return Scan([], [Unreadable(str(base), _OURS)])
         for level1, first in _open_each(base_handle, base, device, result.unreadable):
             for level2, second in _open_each(first, base / level1, device, result.unreadable):
                 here = base / level1 / level2
                 for name in _folder_names(second, here, result.unreadable):
                     stop()
                     facts = _facts(second, here, (level1, level2, name), device, stop)
-                    if facts is not None:
+                    if facts is None:
+                        continue
+                    if facts.unreadable == _OURS:
+                        result.unreadable.append(Unreadable(facts.path, _OURS))
+                    else:
                         result.folders.append(facts)
     return result
 
@@ -118,7 +127,8 @@ def scan_folder(base: Path, level1: str, level2: str, name: str, stop: Stop = la
         device = os.fstat(base_handle).st_dev
         try:
             with handles.directory(base_handle, os.fsencode(f"{level1}/{level2}")) as parent:
-                return _facts(parent, base / level1 / level2, (level1, level2, name), device, stop)
+                facts = _facts(parent, base / level1 / level2, (level1, level2, name), device, stop)
+                return None if facts is not None and facts.unreadable == _OURS else facts
         except OSError as exc:
             if exc.errno in _NOT_A_FOLDER | {errno.ENOENT}:
                 return None
@@ -165,6 +175,7 @@ def inspect(base: Path, path: str) -> FolderIdentity:
                 facts = os.fstat(folder)
                 if facts.st_dev != os.fstat(base_handle).st_dev:
                     raise PermanentError(f"{plain} is on another file system than {base}, and cannot be archived.")
+                apart.refuse_marked(base_handle, os.fsencode(f"{level1}/{level2}/{name}"), plain)
                 _refuse_ignored(folder, plain)
         except OSError as exc:
             raise _refusal(base_handle, (level1, level2, name), plain, exc) from exc
@@ -224,6 +235,9 @@ def _open_each(parent: int, path: Path, device: int, unreadable: list[Unreadable
                 if os.fstat(handle).st_dev != device:
                     unreadable.append(Unreadable(str(path / name), "another file system is mounted here"))
                     continue
+                if apart.is_marked(handle):
+                    unreadable.append(Unreadable(str(path / name), _OURS))
+                    continue
                 yield name, handle
         except OSError as exc:
             if exc.errno not in _NOT_A_FOLDER | {errno.ENOENT}:
@@ -258,6 +272,8 @@ def _facts(parent: int, path: Path, names: tuple[str, str, str], device: int, st
             if itself.st_dev != device:
                 return _not_opened(path, names, "another file system is mounted here")
             sums = _measure(folder, itself, stop)
+            if sums.ours:
+                return _not_opened(path, names, _OURS)
             ignored = _ignored(folder, sums)
     except OSError as exc:
         return None if exc.errno in _NOT_A_FOLDER | {errno.ENOENT} else _not_opened(path, names, _why(exc))
@@ -302,6 +318,9 @@ def _measure(folder: int, itself: os.stat_result, stop: Stop) -> _Sums:
                         newest = facts.st_mtime_ns
                     mode = facts.st_mode
                     if stat.S_ISREG(mode):
+                        if entry.name == _PLACE:
+                            sums.ours = True
+                            return sums
                         files += 1
                         size += facts.st_size
                     elif not stat.S_ISDIR(mode):

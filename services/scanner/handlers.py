@@ -1,16 +1,18 @@
 """The scanner's part of an archive job: verified -> deleting_source -> completed, the only deletion on the NAS."""
 
 import asyncio
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from services.scanner import deletion, marker
+from services.scanner import deletion, discovery, marker
 from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
-from shared import log, manifest
+from shared import apart, log, manifest
 from shared.errors import ArchiverError, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import Manifest, printable
@@ -24,11 +26,15 @@ _LOG_BATCH = 500
 
 
 class Tools(msgspec.Struct, frozen=True):
-    """What the handlers work with; built once per process. `fresh_s`: how old evidence may be when it is used, in seconds."""
+    """What the handlers work with; built once per process.
+
+    fresh_s: how old evidence may be when it is used, in seconds. own: our places, by the name of their setting.
+    """
 
     base: Path
     catalog: Catalog
     fresh_s: float
+    own: dict[str, Path] = {}
 
 
 async def finish(work: Work, tools: Tools) -> None:
@@ -51,7 +57,7 @@ async def finish(work: Work, tools: Tools) -> None:
         started=started,
     )
     if work.status is Status.VERIFIED:
-        await _judge(work, task, copied)
+        await _judge(work, task, copied, tools.own)
         await work.advance(Status.DELETING_SOURCE, "Emptying the source folder")
     reporter = Reporter(work, "Emptying the source folder")
     try:
@@ -116,9 +122,9 @@ async def _proof(work: Work, tools: Tools) -> Any:
     return proof
 
 
-async def _judge(work: Work, task: Task, copied: Manifest) -> None:
+async def _judge(work: Work, task: Task, copied: Manifest, own: Mapping[str, Path]) -> None:
     """Refuse to begin when nothing may be deleted; say what will stay."""
-    verdict: Verdict = await work.in_thread(_deletable, task, copied, work)
+    verdict: Verdict = await work.in_thread(_deletable, task, copied, work, own)
     if not verdict.deletable:
         raise PermanentError(
             f"Nothing in {task.source} may be deleted: all of it is gone or was changed after the copy. Nothing was deleted; "
@@ -131,8 +137,10 @@ async def _judge(work: Work, task: Task, copied: Manifest) -> None:
     )
 
 
-def _deletable(task: Task, copied: Manifest, work: Work) -> Verdict:
-    with deletion.opened(task.base, task.nas_id, task.source) as (_, folder):
+def _deletable(task: Task, copied: Manifest, work: Work, own: Mapping[str, Path]) -> Verdict:
+    with deletion.opened(task.base, task.nas_id, task.source) as (base, folder):
+        apart.refuse_overlap(Path(task.source), own)
+        apart.refuse_marked(base, os.fsencode("/".join(discovery.levels(task.base, task.source))), task.source)
         return deletion.deletable(folder, copied, work.stop)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from devstack import up
+from devstack import ports, up
 from devstack.lock import data_dir_lock
 from devstack.postgres import Postgres
 from shared.errors import ArchiverError, ConfigurationError
@@ -29,11 +29,30 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("base", "data", "setting", "words"),
+    [
+        ("nas", "nas/x", "DATA_DIR", "DATA_DIR: .*/nas/x lies in QNAP_BASE_PATH"),
+        ("data/nas", "data", "DATA_DIR", "QNAP_BASE_PATH: .*/data/nas lies in DATA_DIR"),
+        ("nas", "data", "STORAGE_ARCHIVES_PATH", "STORAGE_ARCHIVES_PATH: .*/nas/a/b/c lies in QNAP_BASE_PATH"),
+    ],
+)
+def test_data_and_nas_that_are_not_apart(tmp_path: Path, base: str, data: str, setting: str, words: str) -> None:
+    """Refused before anything is made: the scanner would offer the database and the emulated destination."""
+    (tmp_path / base).mkdir(parents=True)
+    environment = {"QNAP_BASE_PATH": str(tmp_path / base), "GATEWAY_PORT": str(ports.fresh()), setting: str(tmp_path / "nas/a/b/c")}
+
+    with pytest.raises(ConfigurationError, match=words):
+        up.check(environment, tmp_path / data)
+
+    assert list((tmp_path / base).iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("role", "sees"),
     [
         (Role.SCANNER, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
         (Role.COMPRESSOR, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH"}),
-        (Role.UPLOADER, {"GLOBUS_CLIENT_SECRET", "STORAGE_BASE_PATH"}),
+        (Role.UPLOADER, {"QNAP_BASE_PATH", "GLOBUS_CLIENT_SECRET", "STORAGE_BASE_PATH"}),
         (Role.GATEWAY, {"QNAP_BASE_PATH", "STORAGE_BASE_PATH", "JWT_SECRET_KEY", "FORWARDED_ALLOW_IPS"}),
     ],
 )

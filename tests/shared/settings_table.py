@@ -44,7 +44,7 @@ def page() -> str:
     groups: list[tuple[str, type, tuple[type, ...]]] = [
         ("Every service", Common, ()),
         ("Storage (compressor, uploader, gateway)", Storage, ()),
-        ("NAS (scanner, compressor, gateway)", Source, ()),
+        ("NAS (scanner and compressor; the others only keep their own places apart from it)", Source, ()),
         *((shape.__name__.removesuffix("Settings"), shape, everybody) for shape in SERVICES),
     ]
     for title, shape, without in groups:

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.compressor import handlers
-from shared import manifest
+from shared import apart, manifest
 from shared.errors import PermanentError, Waiting
 from shared.questions import DestinationState
 from tests.services.compressor.station import Station
@@ -282,3 +283,20 @@ async def test_a_full_disk_waits(kernel: Kernel, station: Station, monkeypatch: 
 
     assert (row["status"], row["retry_count"]) == ("queued", 0)
     assert await kernel.states(job) == ["queued", "copying", "queued"]
+
+
+@pytest.mark.parametrize("where", ["One", "One/Two/Scans/deep", "mounted"])
+async def test_what_holds_a_place_of_ours_is_never_copied(kernel: Kernel, station: Station, where: str) -> None:
+    """Looked for again when copying begins, above the folder and in it, by its mark and by where our places are now."""
+    folder = station.folder()
+    if where == "mounted":
+        station.tools = msgspec.structs.replace(station.tools, own={"STORAGE_BASE_PATH": folder / "deep"})
+    else:
+        apart.mark(station.base / where)
+    job = await station.job(folder)
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "CS Archiver" in row["error_message"]
+    assert await kernel.states(job) == ["queued", "failed"]
+    assert station.staged() == []

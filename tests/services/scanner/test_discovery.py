@@ -9,6 +9,7 @@ import pytest
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts
+from shared import apart
 from shared.errors import Cancelled, PermanentError, Waiting
 from tests.support.folders import open_below
 from tests.support.nas import Nas
@@ -296,3 +297,26 @@ def test_a_good_request_is_canonical(tmp_path: Path) -> None:
     assert found.path == f"{tmp_path}/a a/bö/c"
     assert (found.level1, found.level2, found.name) == ("a a", "bö", "c")
     assert (found.device, found.inode) == ((tmp_path / "a a/bö/c").stat().st_dev, (tmp_path / "a a/bö/c").stat().st_ino)
+
+
+@pytest.mark.parametrize("where", ["", "x", "x/destination", "x/destination/Marketing", "x/destination/Marketing/2024/deep"])
+def test_what_holds_a_place_of_ours_is_never_offered(tmp_path: Path, where: str) -> None:
+    """Our own directory above the folder, the folder itself, anything below: not listed, named as such, and refused on request."""
+    base = tmp_path / "nas"
+    put(base / "x/destination/Marketing/2024/deep/Campaign.tar.7z")
+    put(base / "y/z/Film/clip.mov")
+    folder = str(base / "x/destination/Marketing")
+    assert {f.path for f in discovery.scan(base, go_on).folders} == {folder, str(base / "y/z/Film")}
+    apart.mark(base / where)
+
+    found = discovery.scan(base, go_on)
+
+    assert [f.path for f in found.folders] == ([str(base / "y/z/Film")] if where else [])
+    (hidden,) = found.unreadable
+    assert folder.startswith(hidden.path)
+    assert "belongs to CS Archiver" in hidden.reason
+    if len(where) <= len("x/destination/Marketing"):
+        with pytest.raises(PermanentError, match=r"is never archived: .* belongs to CS Archiver \(it holds \.cs-archiver-place\)"):
+            discovery.inspect(base, folder)
+    if where.startswith("x/destination/Marketing"):
+        assert discovery.scan_folder(base, "x", "destination", "Marketing") is None

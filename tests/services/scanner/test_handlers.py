@@ -5,11 +5,14 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.scanner import deletion, handlers, marker
-from shared.errors import Waiting
-from shared.questions import SizeChecked
+from services.scanner.catalog import Catalog
+from shared import apart
+from shared.errors import PermanentError, Waiting
+from shared.questions import Inspect, SizeChecked
 from tests.services.lanes import EXPIRED, dies_at, lines, state_is, waits
 from tests.services.scanner.station import OLD, Station
 from tests.shared.rows import past_the_guard
@@ -354,3 +357,30 @@ async def test_what_goes_wrong_after_the_end_changes_nothing(
 
     row = await kernel.row(job)
     assert (row["status"], row["error_message"], row["wait_reason"]) == ("completed", None, None)
+
+
+@pytest.mark.parametrize("where", ["base", "level", "folder", "below", "mounted"])
+async def test_what_holds_a_place_of_ours_is_never_emptied(kernel: Kernel, station: Station, where: str) -> None:
+    """A place of ours that came after the copy, above the folder or in it: the job fails before its marker, nothing is deleted."""
+    job = await station.job()
+    if where == "mounted":
+        station.tools = msgspec.structs.replace(station.tools, own={"STORAGE_BASE_PATH": station.folder / "deep" / "storage"})
+    else:
+        above = {"base": station.base, "level": station.folder.parent, "folder": station.folder, "below": station.folder / "deep"}
+        apart.mark(above[where])
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "CS Archiver" in row["error_message"]
+    assert row["first_unlink_at"] is None
+    assert set(station.names()) - {".cs-archiver-place", "deep/.cs-archiver-place"} == set(ALL)
+
+
+async def test_a_folder_that_our_storage_lies_in_is_refused_on_request(kernel: Kernel, station: Station) -> None:
+    """What is mounted since the start counts: places are compared again at every request."""
+    await station.catalog.refresh()
+    own = {"STORAGE_BASE_PATH": station.folder / "deep"}
+    catalog = Catalog(await kernel.db("scanner"), station.base, 900, own)
+
+    with pytest.raises(PermanentError, match=r"Project is not archived: .*STORAGE_BASE_PATH is .*deep"):
+        await catalog.inspect(Inspect(str(station.folder)))
