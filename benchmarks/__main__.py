@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import archives, files, history, hundred_thousand, idle, media, pipeline, scan, team, websocket
+from benchmarks import archives, crowd, files, history, hundred_thousand, idle, media, pipeline, scan, team, websocket
 from benchmarks.figures import Figure, Options, line, machine
 from benchmarks.stack import Stack, workplace
 
@@ -17,6 +17,7 @@ ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "pipeline": pipeline.run,
     "websocket": websocket.run,
     "team": team.run,
+    "crowd": crowd.run,
     "history": history.run,
     "archives": archives.run,
     "files": files.run,

@@ -15,7 +15,12 @@ from benchmarks.figures import Beside, Parts, parts
 
 ROOT = Path(__file__).parents[1]
 TINY = shlex.split("--rounds 1 --size 1 --files 200 --folders 30 --idle-s 0.2 --clients 10 --watch-s 1 --jobs 500 --asked 2")
-GROUPS = [("scan", "idle", "hundred_thousand", "pipeline"), ("websocket", "team"), ("history",), ("archives", "media", "files")]
+GROUPS = [
+    ("scan", "idle", "hundred_thousand", "pipeline"),
+    ("websocket", "team", "crowd"),
+    ("history",),
+    ("archives", "media", "files"),
+]
 SERVICES = {"scanner", "compressor", "uploader", "gateway"}
 
 

@@ -125,7 +125,9 @@ class Gate:
                 return
             who = await self._admit(scope, path)
             with self._limits.holding(who.id):  # until the answer has ended: streams and downloads as well
-                await self._call(scope, receive, send)
+                await self._limits.wait(who.id)
+                with self._limits.pace.answering() as begun:
+                    await self._call(scope, receive, _telling(send, begun))
         elif path in SCHEMAS:
             # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.
             await self._api({**scope, "path": "/schema/index.html"} if path == "/schema" else scope, receive, send)
@@ -227,6 +229,16 @@ async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> N
         if not limit.expired():
             raise
         raise unavailable(f"This took longer than {ANSWER_SECONDS:g} seconds and was given up. Try again in a moment.") from exc
+
+
+def _telling(send: Send, begun: Callable[[], None]) -> Send:
+    """Call `begun` when the answer begins."""
+
+    async def tell(message: Message) -> None:
+        begun()
+        await send(message)
+
+    return tell
 
 
 def _with_headers(send: Send, request_id: str, *, encrypted: bool) -> Send:

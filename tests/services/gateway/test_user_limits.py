@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.gateway import gate
 from services.gateway.gate import Gate
-from services.gateway.limits import Limits
+from services.gateway.limits import BUSY, PACE_SECONDS, PAUSE_SECONDS, SHARED_REQUESTS, Limits, Pace
 from shared.runtime_settings import TUNABLES, Tuned
 from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.people import Person, person
@@ -175,3 +175,30 @@ async def test_a_refusal_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None
         assert waited == []
         assert (await client.get("/429")).status_code == 429
     assert waited == [1.5]
+
+
+def _pauses(pace: Pace, user: UUID, times: int) -> int:
+    """How many of so many requests have to wait."""
+    return sum(pace.pause(user) == PAUSE_SECONDS for _ in range(times))
+
+
+def test_active_users_share_the_pace() -> None:
+    """One alone may make all requests; of several each its share, and nobody waits while hardly anything is being answered."""
+    now = 0.0
+    pace, ada, others = Pace(lambda: now), uuid4(), [uuid4() for _ in range(9)]
+    with contextlib.ExitStack() as answering:
+        begun = [answering.enter_context(pace.answering()) for _ in range(BUSY + 1)]
+        assert _pauses(pace, ada, SHARED_REQUESTS) == 0
+        assert _pauses(pace, ada, 5) == 5
+        now += PACE_SECONDS
+        for other in others:
+            assert pace.pause(other) == 0
+        share = SHARED_REQUESTS // 10
+        assert _pauses(pace, ada, share) == 0
+        assert _pauses(pace, ada, 7) == 7
+        assert _pauses(pace, others[0], share - 1) == 0
+        begun[0]()
+        begun[0]()
+        assert _pauses(pace, ada, 7) == 0
+    with pace.answering():
+        assert _pauses(pace, ada, 7) == 0, "each counts once"

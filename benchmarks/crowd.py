@@ -1,0 +1,248 @@
+"""Twenty users try to have everything: what that costs the health check, another user's login, and an archive job at work.
+
+Each round measures the three twice, quiet and crowded, one after the other, and gives their ratio. The crowd is a process of its own
+(`python -m benchmarks.crowd`), so that the clock of the measurement does not wait for it. Every user logs in with the right password
+and guesses the admin's, opens WebSockets and event streams, takes tickets, asks for packs and reads lists, each in a loop that asks
+again at once. Nothing heeds Retry-After. The crowd leaves when the archive job has ended, or after `_MOST_S` seconds.
+"""
+
+import asyncio
+import itertools
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from statistics import median, quantiles
+
+import httpx
+import msgspec
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from benchmarks import data
+from benchmarks.figures import Beside, Figure, Options, parts
+from benchmarks.stack import Stack
+
+_USERS = 20
+_SOCKETS = 30  # that each user tries to hold
+_MOST_S = 120.0
+_HEALTH_EVERY_S = 0.1
+_LOGIN_EVERY_S = 4.0
+_PERSONS = 6  # who log in by turns beside the crowd, each rarely, as people do
+_PASSWORD = "one of the crowd"
+_READY = "crowded"
+
+
+class Crowd(msgspec.Struct):
+    """What the crowd's process is told. `users`: name and token of each."""
+
+    address: str
+    users: list[tuple[str, str]]
+
+
+class Times(msgspec.Struct):
+    """Seconds that each look took, and the archive job as a whole."""
+
+    health: list[float]
+    login: list[float]
+    job: float
+
+
+# The crowd -------------------------------------------------------------------------------------------------------------------------
+
+
+async def _again(ask: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        with suppress(httpx.HTTPError, OSError, TimeoutError, WebSocketException):
+            await ask()
+
+
+class _User:
+    """One of the crowd."""
+
+    def __init__(self, crowd: Crowd, name: str, token: str) -> None:
+        self._name = name
+        self._address = crowd.address
+        self._token = token
+        headers = {"Authorization": f"Bearer {token}"}
+        limits = httpx.Limits(max_connections=None)
+        self._client = httpx.AsyncClient(base_url=crowd.address, headers=headers, timeout=60, trust_env=False, limits=limits)
+
+    def wants(self) -> list[Callable[[], Awaitable[object]]]:
+        return [self._login, self._guess, self._ticket, self._pack, self._look, self._stream, *[self._watch] * _SOCKETS]
+
+    async def prepare(self) -> None:
+        await self._client.put("/api/files/content", params={"path": "folder/notes.bin"}, content=b"some words " * 200_000)
+
+    async def _login(self) -> object:
+        return await self._client.post("/api/auth/login", json={"username": self._name, "password": _PASSWORD})
+
+    async def _guess(self) -> object:
+        return await self._client.post("/api/auth/login", json={"username": "admin", "password": "a guess"})
+
+    async def _ticket(self) -> object:
+        return await self._client.post("/api/ws-ticket")
+
+    async def _pack(self) -> object:
+        return await self._client.post("/api/files/pack", json={"folder_path": "folder", "keep_source": True})
+
+    async def _look(self) -> object:
+        return await self._client.get("/api/jobs")
+
+    async def _stream(self) -> object:
+        async with self._client.stream("GET", "/api/stream") as answer:
+            async for _ in answer.aiter_bytes():
+                pass
+        return None
+
+    async def _watch(self) -> object:
+        async with connect(self._address.replace("http", "ws") + f"/ws/jobs?token={self._token}", proxy=None) as socket:
+            async for _ in socket:
+                pass
+        return None
+
+
+async def _gather(crowd: Crowd) -> None:
+    users = [_User(crowd, name, token) for name, token in crowd.users]
+    await asyncio.gather(*(user.prepare() for user in users))
+    print(_READY, flush=True)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_MOST_S):
+            await asyncio.gather(*(_again(ask) for user in users for ask in user.wants()))
+
+
+# The measurement ---------------------------------------------------------------------------------------------------------------------
+
+
+async def _measure(stack: Stack, folder: Path, persons: list[str]) -> Times:
+    """Archive the folder; ask for health and log in meanwhile."""
+    names = itertools.cycle(persons)
+    health, login = list[float](), list[float]()
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    async with (
+        httpx.AsyncClient(base_url=stack.address, timeout=180, trust_env=False) as client,
+        httpx.AsyncClient(base_url=stack.address, headers=headers, timeout=180, trust_env=False) as admin,
+    ):
+
+        async def every(pause: float, took: list[float], ask: Callable[[], Awaitable[httpx.Response]]) -> None:
+            while True:
+                began = time.monotonic()
+                (await ask()).raise_for_status()
+                took.append(time.monotonic() - began)
+                await asyncio.sleep(pause)
+
+        async def login_of_next() -> httpx.Response:
+            return await client.post("/api/auth/login", json={"username": next(names), "password": _PASSWORD})
+
+        looks = [
+            asyncio.create_task(every(_HEALTH_EVERY_S, health, lambda: client.get("/api/health"))),
+            asyncio.create_task(every(_LOGIN_EVERY_S, login, login_of_next)),
+        ]
+        began = time.monotonic()
+        answer = await admin.post("/api/jobs", json={"folder_path": str(folder)})
+        answer.raise_for_status()
+        job = answer.json()["job_id"]
+        while (state := (await admin.get(f"/api/jobs/{job}")).json()["status"]) not in {"completed", "failed", "cancelled"}:
+            if failed := [look for look in looks if look.done()]:
+                await failed[0]
+            await asyncio.sleep(0.25)
+        took = time.monotonic() - began
+        if state != "completed":
+            raise RuntimeError(f"Job {job} is {state}.")
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+    return Times(health, login, took)
+
+
+def _people(stack: Stack, names: list[str]) -> Crowd:
+    """Make users, each logged in once."""
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    users = []
+    with httpx.Client(base_url=stack.address, timeout=60, trust_env=False) as client:
+        for name in names:
+            body = {"username": name, "password": _PASSWORD, "must_change_password": False}
+            client.post("/api/users", json=body, headers=headers).raise_for_status()
+            answer = client.post("/api/auth/login", json={"username": name, "password": _PASSWORD})
+            users.append((name, str(answer.raise_for_status().json()["access_token"])))
+    return Crowd(stack.address, users)
+
+
+def _crowded(crowd: Crowd, measure: Callable[[], Times]) -> Times:
+    """Measure while the crowd is at it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.crowd"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(crowd))
+        process.stdin.close()
+        if process.stdout.readline().strip() != _READY.encode():
+            raise RuntimeError("The crowd did not come.")
+        return measure()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _cancel_all(stack: Stack) -> None:
+    """The next round begins with an empty queue."""
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    with httpx.Client(base_url=stack.address, headers=headers, timeout=60, trust_env=False) as client:
+        while tasks := client.get("/api/tasks", params={"active": "true", "limit": 1000}).raise_for_status().json():
+            for task in tasks:
+                client.post(f"/api/tasks/{task['id']}/control", json={"action": "cancel"})
+            time.sleep(0.5)
+
+
+def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
+    """Yield the crowded times beside the quiet ones of the same round."""
+    tree = place / "crowd"
+    data.mixed(tree, int(options.size * 2**20))
+    stack.start()
+    quiet, crowded = list[Times](), list[Times]()
+    # All of them first: an address that guesses is closed to accounts that never logged in from there.
+    crowd = _people(stack, [f"crowd-{n}" for n in range(_USERS)])
+    persons = [f"person-{n}" for n in range(_PERSONS)]
+    _people(stack, persons)
+    for number in range(options.rounds):
+        for which, times in (("quiet", quiet), ("crowded", crowded)):
+            folder = stack.folder(tree, f"{which} {number}")
+
+            def measure(folder: Path = folder) -> Times:
+                return asyncio.run(_measure(stack, folder, persons))
+
+            times.append(measure() if which == "quiet" else _crowded(crowd, measure))
+            _cancel_all(stack)
+            shutil.rmtree(folder)
+    shutil.rmtree(tree)
+    what = f"{_USERS} users who try everything"
+    for name, of in (("a login of another user", "login"), ("/api/health", "health")):
+        ours, theirs = ([median(getattr(one, of)) for one in each] for each in (crowded, quiet))
+        yield Beside(f"{what}: {name}, median", ours, theirs, "quiet", 2.0)
+    yield Beside(f"{what}: an archive job", [one.job for one in crowded], [one.job for one in quiet], "quiet", 2.0)
+    worst = [
+        {which: 1000 * _p95(one.health) for which, one in (("quiet", q), ("crowded", c))}
+        for q, c in zip(quiet, crowded, strict=True)
+    ]
+    yield parts(f"{what}: /api/health, p95", "ms", worst)
+    worst = [
+        {which: 1000 * max(one.login) for which, one in (("quiet", q), ("crowded", c))} for q, c in zip(quiet, crowded, strict=True)
+    ]
+    yield parts(f"{what}: a login of another user, worst", "ms", worst)
+
+
+def _p95(times: list[float]) -> float:
+    return quantiles(times, n=20)[18] if len(times) > 1 else times[0]
+
+
+if __name__ == "__main__":
+    asyncio.run(_gather(msgspec.json.decode(sys.stdin.buffer.read(), type=Crowd)))
