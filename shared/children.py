@@ -23,7 +23,8 @@ STDERR_CAP = 64 * 1024
 GRACE_S = 10.0
 _CHUNK = 65536
 
-# argv: our pid, resource limits as "number=value,...", the program and its arguments. A parent that died before prctl is noticed by
+# argv: our pid, resource limits as "number=value,...", how much to add to our niceness, the program and its arguments. Where the kernel
+# groups processes by session, only the group's niceness counts between sessions. A parent that died before prctl is noticed by
 # getppid. A smaller limit that we ourselves are under counts: only root may raise one. SIGPIPE is ignored by Python and would stay
 # ignored in the program.
 _LAUNCHER = """
@@ -37,8 +38,15 @@ if sys.argv[2]:
         which, value = map(int, pair.split("="))
         outside = resource.getrlimit(which)
         resource.setrlimit(which, tuple(value if limit == resource.RLIM_INFINITY else min(value, limit) for limit in outside))
+niceness = os.nice(int(sys.argv[3]))
+if niceness > 0:
+    try:
+        with open("/proc/self/autogroup", "w") as group:
+            group.write(str(niceness))
+    except OSError:
+        pass
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-os.execv(sys.argv[3], sys.argv[3:])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -60,10 +68,10 @@ class Outcome(NamedTuple):
         return text or "it said nothing"
 
 
-def launched(argv: Sequence[str | bytes], limits: Mapping[int, int] | None = None) -> list[str | bytes]:
-    """The command that starts `argv` as a child of the calling thread that dies with it, within `limits`."""
+def launched(argv: Sequence[str | bytes], limits: Mapping[int, int] | None = None, niceness: int = 0) -> list[str | bytes]:
+    """The command that starts `argv` as a child of the calling thread that dies with it, within `limits`, `niceness` above ours."""
     limit_list = ",".join(f"{which}={value}" for which, value in (limits or {}).items())
-    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), limit_list, *argv]
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), limit_list, str(niceness), *argv]
 
 
 def _ignore(_: bytes) -> None:
@@ -73,7 +81,9 @@ def _ignore(_: bytes) -> None:
 class Children:
     """The child processes of one piece of work. `kill` may be called from any thread, also when the event loop hangs."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int = 0) -> None:
+        """`niceness`: by how much these children leave the processor to others (0 to 19)."""
+        self._niceness = niceness
         self._groups: set[int] = set()
         self._lock = threading.Lock()
         self._killed = False
@@ -107,7 +117,7 @@ class Children:
         if not os.access(argv[0], os.X_OK):
             raise ConfigurationError(f"{os.fsdecode(argv[0])} is missing or not executable.")
         process = await asyncio.create_subprocess_exec(
-            *launched(argv, limits),
+            *launched(argv, limits, self._niceness),
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

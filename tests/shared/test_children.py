@@ -103,6 +103,19 @@ async def test_the_smaller_limit_counts(which: str, soft: int, hard: int, expect
     assert said.decode() == f"0 {' '.join(str(value * unit) for value in expected).encode() + bytes([10])!r} b''\n"
 
 
+async def test_background_work_is_nicer() -> None:
+    """Its children, and theirs, leave the processor to others, also where the kernel groups processes by session."""
+    show = "import os; print(os.nice(0), open('/proc/self/autogroup').read().split()[-1] if os.path.exists('/proc/self/autogroup') else '')"
+    said = bytearray()
+    outcome = await Children(7).run([sys.executable, "-c", show], on_stdout=said.extend)
+    assert outcome.clean, outcome
+    mine = os.nice(0)
+    wanted = min(19, mine + 7)
+    niceness, *group = said.split()
+    assert int(niceness) == wanted
+    assert group in ([], [str(wanted).encode()])
+
+
 async def test_a_missing_program_is_a_configuration_error() -> None:
     """Before anything is started."""
     with pytest.raises(ConfigurationError, match="/nowhere/7zz is missing"):
