@@ -31,7 +31,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     path: bytes relative to the folder, `/` between parts, never absolute. size: bytes (a link's is its text's length, a
     directory's 0). mtime_ns, ctime_ns: nanoseconds since 1970. crc32 and sha256 (32 raw bytes) are of a file's content; crc32
-    also of a link's text, as 7-Zip lists it. xattrs: name -> value, POSIX ACLs included.
+    also of a link's text, as 7-Zip lists it. xattrs: name -> value, POSIX ACLs included. read_from_ns, read_to_ns: when a file's
+    content was read, by the clock of the machine that read it; None in manifests of older versions.
     """
 
     path: bytes
@@ -48,19 +49,36 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     sha256: bytes | None = None
     link: bytes | None = None
     xattrs: dict[str, bytes] | None = None
+    read_from_ns: int | None = None
+    read_to_ns: int | None = None
 
     def identity(self) -> tuple[EntryType, int, int, int, int]:
         """What must still be true of the source for this entry to be the thing that was copied."""
         return (self.type, self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
+class Clock(msgspec.Struct, frozen=True):
+    """The clock that stamps a folder's files, beside ours, at one moment; nanoseconds since 1970 (shared/clocks.py).
+
+    server_ns: the file system's time, cut down to its unit. our_ns: the database's time. granularity_ns: the unit, as it was measured.
+    """
+
+    server_ns: int
+    our_ns: int
+    granularity_ns: int
+
+
 class Manifest(msgspec.Struct, frozen=True):
-    """A folder as it was when its copy ended: `entries` parents first, the folder itself at index 0."""
+    """A folder as it was when its copy ended: `entries` parents first, the folder itself at index 0.
+
+    clock: taken after the folder was listed and before the first file was read; None where nobody could say.
+    """
 
     folder_name: str
     source_path: str
     entries: list[Entry]
     warnings: list[str] = []
+    clock: Clock | None = None
 
     @property
     def file_count(self) -> int:
@@ -105,9 +123,11 @@ class _WireEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     link: str | None = None
     link_base64: str | None = None
     xattrs_base64: dict[str, str] | None = None
+    read_from_ns: int | None = None
+    read_to_ns: int | None = None
 
 
-class _Head(msgspec.Struct, kw_only=True):
+class _Head(msgspec.Struct, kw_only=True, omit_defaults=True):
     format: str
     folder_name: str
     source_path: str
@@ -117,6 +137,7 @@ class _Head(msgspec.Struct, kw_only=True):
     file_count: int
     total_bytes: int
     warnings: list[str]
+    clock: Clock | None = None
 
 
 _ENTRY_ENCODER = msgspec.json.Encoder()
@@ -159,6 +180,8 @@ def _to_wire(entry: Entry) -> _WireEntry:
         link=link,
         link_base64=link_base64,
         xattrs_base64={k: base64.b64encode(v).decode() for k, v in entry.xattrs.items()} if entry.xattrs else None,
+        read_from_ns=entry.read_from_ns,
+        read_to_ns=entry.read_to_ns,
     )
 
 
@@ -181,6 +204,8 @@ def _from_wire(wire: _WireEntry) -> Entry:
         sha256=bytes.fromhex(wire.sha256) if wire.sha256 else None,
         link=_raw(wire.link, wire.link_base64),
         xattrs={k: base64.b64decode(v) for k, v in wire.xattrs_base64.items()} if wire.xattrs_base64 else None,
+        read_from_ns=wire.read_from_ns,
+        read_to_ns=wire.read_to_ns,
     )
 
 
@@ -196,6 +221,7 @@ def encode(manifest: Manifest, archive: ArchiveFacts, job_id: str, attempt: int)
         file_count=manifest.file_count,
         total_bytes=manifest.total_bytes,
         warnings=manifest.warnings,
+        clock=manifest.clock,
     )
     yield msgspec.json.encode(head)[:-1] + b",\n"
     yield _ENTRIES_LINE
@@ -221,7 +247,7 @@ def decode(lines: Iterable[bytes]) -> Manifest:
             raise PermanentError("This manifest is damaged: it ends before its last line.")
     except (msgspec.DecodeError, ValueError, StopIteration) as exc:
         raise PermanentError(f"This manifest is damaged: {exc}") from exc
-    manifest = Manifest(head.folder_name, head.source_path, entries, head.warnings)
+    manifest = Manifest(head.folder_name, head.source_path, entries, head.warnings, head.clock)
     if (manifest.file_count, manifest.total_bytes) != (head.file_count, head.total_bytes):
         raise PermanentError("This manifest is damaged: its entries are not those it was written with.")
     return manifest
@@ -243,23 +269,37 @@ def write_sidecar(path: Path, manifest: Manifest, archive: ArchiveFacts, job_id:
     return FileFacts(size, sha256.hexdigest(), md5.hexdigest()), b"".join(packed)
 
 
-def unpack(packed: bytes) -> Manifest:
-    """Read the manifest as Postgres keeps it. Raises PermanentError when it is damaged."""
+def unpack(packed: bytes, sha256: str) -> Manifest:
+    """Read the manifest as Postgres keeps it. sha256: the sidecar's digest, as it was recorded or proven, in lower-case hex.
+
+    Raises PermanentError when it is damaged, or is not the manifest of that digest: such a one gives no right to anything.
+    """
     reader = zstandard.ZstdDecompressor().stream_reader(packed)
+    digest = hashlib.sha256()
 
     def lines() -> Iterator[bytes]:
         rest = b""
         while chunk := reader.read(1 << 20):
+            digest.update(chunk)
             *full, rest = (rest + chunk).split(b"\n")
             for line in full:
                 yield line + b"\n"
         if rest:
             yield rest
 
+    text = lines()
     try:
-        return decode(lines())
+        manifest = decode(text)
+        for _ in text:  # what follows the last line is digested too
+            pass
     except zstandard.ZstdError as exc:
         raise PermanentError(f"This manifest is damaged: {exc}") from exc
+    if digest.hexdigest() != sha256:
+        raise PermanentError(
+            f"The recorded manifest has the SHA-256 {digest.hexdigest()}, not {sha256}, which was recorded for it. Nothing is done by it."
+            " Compare it with the sidecar beside the archive."
+        )
+    return manifest
 
 
 def crc32(data: bytes, value: int = 0) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from shared import handles
+from shared import clocks, handles
+from shared.clocks import Stamp
 from shared.errors import PermanentError, Waiting
 
 SENTINEL = ".cs-archiver-nas-id"
@@ -55,6 +56,12 @@ def check_mounted(base_handle: int, base: Path, expected: str) -> None:
     found = _read(base_handle, base)
     if found != expected:
         raise Waiting(_fix(base, expected, found))
+
+
+def stamp(base_handle: int) -> Stamp:
+    """What time it is on the file system of an open base, told by its sentinel. Raises OSError where we may not touch that."""
+    with handles.file(base_handle, SENTINEL.encode()) as handle:
+        return clocks.look(handle)
 
 
 def same_device(base_handle: int, source_handle: int) -> bool:

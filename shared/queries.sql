@@ -136,6 +136,14 @@ WHERE id = $1 AND attempt = $2 AND lease_owner IS NOT NULL
 -- One line of a job's log. $1 job, $2 level, $3 action, $4 message, $5 data.
 INSERT INTO job_logs (job_id, level, action, message, data) VALUES ($1, $2, $3, $4, $5) RETURNING at
 
+-- lock_deletion --
+-- How far a deletion is; nobody changes the job until this transaction ends. $1 job.
+SELECT attempt, first_unlink_at FROM jobs WHERE id = $1 FOR UPDATE
+
+-- clock --
+-- The clock that is the same for every machine, in nanoseconds since 1970.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint
+
 -- begin_deletion --
 -- From here on the job cannot fail any more; an earlier beginning counts. $1 job, $2 attempt.
 UPDATE jobs SET first_unlink_at = coalesce(first_unlink_at, clock_timestamp()) WHERE id = $1 AND attempt = $2 RETURNING id

@@ -34,6 +34,17 @@ class Inspected(msgspec.Struct):
     file_count: int | None = None
 
 
+class AskClock(msgspec.Struct):
+    """`rpc.scanner.clock`: what time is it on the NAS? Asked before a copy, whose reader may not write there."""
+
+
+class ClockSeen(msgspec.Struct):
+    """server_ns, granularity_ns: as in `shared.clocks.Stamp`."""
+
+    server_ns: int
+    granularity_ns: int
+
+
 class Refresh(msgspec.Struct):
     """`rpc.scanner.refresh`: scan now, or join the scan that is running; answered when it has ended."""
 

@@ -23,7 +23,12 @@ class Reporter:
 
     def callbacks(self) -> Callbacks:
         return Callbacks(
-            before_first_unlink=self._begin, log=self._log, progress=self._progress, stop=self._work.stop, fault_point=faults.point
+            before_first_unlink=self._begin,
+            log=self._log,
+            progress=self._progress,
+            stop=self._work.stop,
+            our_clock=self._clock,
+            fault_point=faults.point,
         )
 
     def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -47,5 +52,10 @@ class Reporter:
             columns = [list(column) for column in zip(*lines, strict=True)]
             await self._work.patiently(lambda: self._work.db.run("log_many", self._work.id, *columns))
 
-    def _progress(self, done: int, total: int) -> None:
-        self._work.progress(self._operation, fraction=done / total if total else None)
+    def _clock(self) -> int:
+        work = self._work
+        return int(self._wait(work.patiently(lambda: work.db.value("clock"))))
+
+    def _progress(self, done: float, total: int, reading: str | None) -> None:
+        operation = self._operation if reading is None else f"{self._operation}: reading {reading} again"
+        self._work.progress(operation, fraction=done / total if total else None)

@@ -6,7 +6,7 @@ No link is followed, no other file system entered, nothing written. Any depth wo
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -27,6 +27,7 @@ LINK_LIMIT = 1_000
 XATTR_LIMIT = 1 << 20
 NAME_LIMIT = 255
 MARKER_SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
+PLAIN_MARKER = ".archived"
 # What 7-Zip's 100 ns since 1601 and its listing hold: 1601-01-01 00:00:00.0000001 to the end of 9999 (measured: 1601 itself is
 # listed as nothing, earlier times as the year 60056).
 _FIRST_TIME_NS = -11_644_473_600 * 10**9 + 100
@@ -355,24 +356,33 @@ class _XattrReader:
         self._shared: dict[tuple[tuple[str, bytes], ...], dict[str, bytes]] = {}
 
     def read(self, handle: int, path: bytes) -> dict[str, bytes] | None:
-        try:
-            names = sorted(os.listxattr(handle))
-        except OSError as exc:
-            if exc.errno in {errno.ENOTSUP, errno.EOPNOTSUPP}:
-                return None
-            raise
-        if not names:
+        found = attributes(handle)
+        if not found:
             return None
-        if any(not _is_text(name) for name in names):
+        if any(not _is_text(name) for name in found):
             self._report(Finding.XATTR_NAME, path)
             return None
-        pairs = tuple((name, value) for name in names if (value := _xattr(handle, name)) is not None)
+        pairs = tuple(found.items())
         if sum(len(value) for _, value in pairs) > XATTR_LIMIT:
             self._report(Finding.XATTR_SIZE, path)
             return None
         if any(name != "security.selinux" for name, _ in pairs):  # a label every file has on such systems
             self._report(Finding.XATTRS, path)
-        return self._shared.setdefault(pairs, dict(pairs))
+        return self._shared.setdefault(pairs, found)
+
+
+def attributes(handle: int) -> dict[str, bytes]:
+    """Read the extended attributes of an open file or directory, POSIX ACLs included, by name.
+
+    Names that the account may not see are not among them; empty where the file system has none. Raises OSError where a value is refused.
+    """
+    try:
+        names = sorted(os.listxattr(handle))
+    except OSError as exc:
+        if exc.errno in {errno.ENOTSUP, errno.EOPNOTSUPP}:
+            return {}
+        raise
+    return {name: value for name in names if (value := _xattr(handle, name)) is not None}
 
 
 def _xattr(handle: int, name: str) -> bytes | None:
@@ -426,6 +436,17 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
         total_bytes=sum(e.size for e in entries if e.type == "file"),
         file_count=sum(1 for e in entries if e.type != "directory"),
     )
+
+
+def is_marker(name: str) -> bool:
+    """Whether a name directly in a folder says that the folder is archived."""
+    return name == PLAIN_MARKER or name.endswith(MARKER_SUFFIX)
+
+
+def marker_of(entries: Iterable[Entry]) -> str | None:
+    """The name of a marker directly in a folder that was looked at, as it can be shown; None when there is none."""
+    top = (entry.path for entry in entries if entry.path and b"/" not in entry.path)
+    return next((printable(path) for path in top if is_marker(os.fsdecode(path))), None)
 
 
 def check_folder_name(name: bytes, report: Report) -> None:

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,9 +90,10 @@ def copy_tree(
 ) -> list[Entry]:
     """Copy the open directory `source`, walked before as `entries`, to `target`, which must not exist yet (its parent must, 0700).
 
-    Returns the entries with the digests of every file. `stop` and `progress` are called from several threads, `progress` never
-    with less than before. Raises SourceInUse when the source is not, or does not stay, what `entries` says; Waiting when the disk
-    is full; TransientError when a disk or the NAS fails; what `stop` raises. A partial copy is left to `remove_tree`.
+    Returns the entries with the digests of every file and the time when it was read. `stop` and `progress` are called from several
+    threads, `progress` never with less than before. Raises SourceInUse when the source is not, or does not stay, what `entries` says;
+    Waiting when the disk is full; TransientError when a disk or the NAS fails; what `stop` raises. A partial copy is left to
+    `remove_tree`.
     """
     copied = list(entries)
     job = _Copy(source, copied, _Meter(progress), stop)
@@ -221,16 +223,19 @@ class _Copy:
         entry = self._entries[index]
         parent, _, name = entry.path.rpartition(b"/")
         with _reading(source, entry) as reading:
+            handles.write_back(reading)
+            began = time.time_ns()
             _same(entry, reading)
             with _new_file(target.at(parent), name, entry) as writing:
                 digest = method(reading, writing, entry, stop)
                 size = os.fstat(writing).st_size if digest is None else digest.size
             _same(entry, reading)
+            ended = time.time_ns()
         if size != entry.size:  # and yet the source is what it was
             message = f"The copy of {printable(entry.path)} has {size:,} bytes instead of {entry.size:,}."
             raise TransientError(message, Operation.COMPRESSION)
-        if digest is not None:
-            self._entries[index] = _with(entry, digest)
+        entry = _read(entry, began, ended)
+        self._entries[index] = entry if digest is None else _with(entry, digest)
 
     def _digesting(self, source: int, target: int, entry: Entry, stop: Stop) -> _Digest:
         return _digest(source, entry, stop, lambda block: self._write(target, block))
@@ -254,12 +259,22 @@ class _Copy:
                     self._meter.at_least(int(match[1].replace(b",", b"")))
 
         chmod = "--chmod=ug-s" if os.geteuid() == 0 else "--chmod=ug-s,u+rX"
+        files = [index for index, entry in enumerate(self._entries) if entry.type == "file"]
+        with Position(self._source) as source:
+            for index in files:
+                self._stop()
+                with _reading(source, self._entries[index]) as reading:
+                    handles.write_back(reading)
         argv = [_program("rsync"), "-a", "--links", "--no-owner", "--no-group", "--no-devices", "--no-specials", chmod,
                 "--info=progress2", "--outbuf=N", "--", f"/proc/self/fd/{self._source}/", f"/proc/self/fd/{copy}/"]  # fmt: skip
+        began = time.time_ns()
         outcome = children.run_blocking(argv, stop=self._stop, on_stdout=hear, env=_TOOL_ENVIRONMENT, pass_fds=(self._source, copy))
         if outcome.returncode != 0:
             _compare_source(self._source, self._entries, self._stop)
             _tool_failed("rsync", outcome)
+        ended = time.time_ns()
+        for index in files:
+            self._entries[index] = _read(self._entries[index], began, ended)
 
 
 def _dd(meter: _Meter, children: Children) -> _Method:
@@ -360,6 +375,10 @@ def _digest(source: int, entry: Entry, stop: Stop, use: Callable[[bytes], None])
         size += len(block)
         use(block)
     return _Digest(size, crc, sha256.digest())
+
+
+def _read(entry: Entry, began: int, ended: int) -> Entry:
+    return msgspec.structs.replace(entry, read_from_ns=began, read_to_ns=ended)
 
 
 def _with(entry: Entry, digest: _Digest) -> Entry:

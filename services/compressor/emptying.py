@@ -6,6 +6,7 @@ after every crash, the archive is read once more: where it is not what was recor
 
 import os
 from pathlib import Path
+from typing import Any
 
 from services.compressor import workspace
 from services.compressor.workspace import Tools
@@ -33,15 +34,20 @@ async def empty(work: Work, tools: Tools) -> None:
     walks = await work.patiently(lambda: work.db.value("usage_added", work.job["created_by_id"], *usage.NOTHING))
     if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
         await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
-        kept = await work.in_thread(_left, root, request.path)
+        kept = await work.in_thread(_left, root, request.path, "its archive is gone")
         said = "Completed; the folder was kept, because its archive was moved or changed meanwhile"
         gone = usage.NOTHING
     else:
-        document: Manifest = await work.in_thread(manifest.unpack, row["manifest"])
-        kept = await _empty(work, root, request.path, document)
-        said = _completed(len(kept))
-        # What an earlier attempt removed may be missing from the total already; the next walk settles that.
-        gone = removed(document, kept) if work.job["first_unlink_at"] is None else usage.NOTHING
+        document = await _recorded(work, row)
+        if document is None:
+            kept = await work.in_thread(_left, root, request.path, "the list of what was packed is damaged")
+            said = "Completed; the folder was kept, because the list of what was packed is damaged"
+            gone = usage.NOTHING
+        else:
+            kept = await _empty(work, root, request.path, document, tools.bench.work)
+            said = _completed(len(kept))
+            # What an earlier attempt removed may be missing from the total already; the next walk settles that.
+            gone = removed(document, kept) if work.job["first_unlink_at"] is None else usage.NOTHING
     for one in kept[:_NAMED]:
         await work.warn("source_kept", f"Kept {printable(one.path)}: {one.reason}.")
 
@@ -50,6 +56,16 @@ async def empty(work: Work, tools: Tools) -> None:
         await session.run("usage_removed", work.job["created_by_id"], *gone, walks)
 
     await work.advance(Status.COMPLETED, said, facts=facts, keep_lease=False)
+
+
+async def _recorded(work: Work, row: Any) -> Manifest | None:
+    """What was packed; None, which the job's log explains, when that is not what was recorded with the archive."""
+    try:
+        document: Manifest = await work.in_thread(manifest.unpack, row["manifest"], row["manifest_sha256"])
+    except PermanentError as exc:
+        await work.warn("manifest_damaged", f"{exc} The source folder is not deleted.")
+        return None
+    return document
 
 
 def _completed(kept: int) -> str:
@@ -66,22 +82,25 @@ def removed(document: Manifest, kept: list[Kept]) -> Measured:
     return Measured(sum(files), len(files), len(gone))
 
 
-async def _empty(work: Work, root: Path, path: str, document: Manifest) -> list[Kept]:
+async def _empty(work: Work, root: Path, path: str, document: Manifest, clock: Path) -> list[Kept]:
     reporter = Reporter(work, "Emptying the source folder")
     try:
-        return await work.in_thread(_run, work, root, path, document, reporter.callbacks())
+        return await work.in_thread(_run, work, root, path, document, clock, reporter.callbacks())
     finally:
         await reporter.flush()
 
 
-def _run(work: Work, root: Path, path: str, document: Manifest, callbacks: Callbacks) -> list[Kept]:
+def _run(work: Work, root: Path, path: str, document: Manifest, clock: Path, callbacks: Callbacks) -> list[Kept]:
+    """clock: a directory of ours on the workspaces' file system."""
     try:
-        with places.opened(root, path) as folder:
-            run = Emptying(folder, document, f".csa-{work.id}-".encode(), callbacks)
+        with handles.root(clock) as touched, places.opened(root, path) as folder:
+            run = Emptying(folder, document, f".csa-{work.id}-".encode(), callbacks, touched)
             run.empty_all()
             run.remove_directories()
             kept = run.account()
             inode = os.fstat(folder).st_ino
+            if inode == document.entries[0].inode and (reason := run.proof.attributes(folder, document.entries[0])):
+                return [*kept, Kept(b"./", reason)]
     except PermanentError as exc:
         if exc.code != NOT_FOUND:
             raise
@@ -105,9 +124,9 @@ def _remove_folder(root: Path, path: str, inode: int) -> None:
         handles.sync_directory(parent)
 
 
-def _left(root: Path, path: str) -> list[Kept]:
+def _left(root: Path, path: str, reason: str) -> list[Kept]:
     try:
         with places.opened(root, path) as folder:
-            return [Kept(name, "its archive is gone") for name, _ in files_below(folder)]
+            return [Kept(name, reason) for name, _ in files_below(folder)]
     except PermanentError:
         return []

@@ -17,11 +17,11 @@ from shared import apart, digests, faults, handles, mount
 from shared.archiving import sevenzip
 from shared.children import Children
 from shared.db import Session
-from shared.errors import Operation, PermanentError, TransientError, Waiting
+from shared.errors import ARCHIVED_ALREADY, Operation, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
-from shared.manifest import ArchiveFacts, Entry, FileFacts, Manifest, write_sidecar
-from shared.questions import AskDestination, DestinationState
-from shared.walking import PreflightReport, SourceInUse, preflight
+from shared.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest, write_sidecar
+from shared.questions import AskClock, AskDestination, ClockSeen, DestinationState
+from shared.walking import PreflightReport, SourceInUse, marker_of, preflight
 from shared.work import Work
 
 _COPY_PASSES = 3  # design 4.3: changes during the copy: copy again, three times, then fail
@@ -190,9 +190,16 @@ async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
 def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     with _source(work, tools, sentinel) as folder:
         try:
-            return preflight(folder, work.job["folder_name"].encode(), work.stop)
+            report = preflight(folder, work.job["folder_name"].encode(), work.stop)
         except SourceInUse as exc:
             raise TransientError(str(exc), Operation.COMPRESSION) from exc
+    if found := marker_of(report.entries):
+        raise PermanentError(
+            f"{work.job['source_path']} is archived already: it holds the marker {found}. Nothing was copied. If the marker is wrong,"
+            " remove it, then retry.",
+            ARCHIVED_ALREADY,
+        )
+    return report
 
 
 # Copy, compress, test ----------------------------------------------------------------------------------------------------------------
@@ -213,6 +220,7 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
         try:
             if number > 1:  # the folder is another by now, and perhaps a bigger one
                 report = await _look(work, tools, sentinel)
+            clock = await _clock(work)
             async with tools.ledger.following(work, lambda: written[0]):
                 entries = await work.in_thread(_copy_once, work, tools, sentinel, report, target, progress, children)
         except SourceInUse as exc:
@@ -221,8 +229,19 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
             written[0] = 0
         else:
             await work.info("copied", f"Copy complete ({report.total_bytes:,} bytes, {report.file_count:,} files).")
-            return Manifest(work.job["folder_name"], work.job["source_path"], entries, report.warnings)
+            return Manifest(work.job["folder_name"], work.job["source_path"], entries, report.warnings, clock)
     raise PermanentError("The folder is in use: it changed during each of three copies. Retry when nobody writes to it.")
+
+
+async def _clock(work: Work) -> Clock | None:
+    """The NAS's time, asked of the scanner, which may write there; None when it cannot say: then every file is read again at the end."""
+    ours = await work.patiently(lambda: work.db.value("clock"))
+    try:
+        seen = await work.bus.ask(Role.SCANNER, "clock", AskClock(), ClockSeen)
+    except (PermanentError, TransientError, Waiting) as exc:
+        await work.info("clock_unknown", f"The NAS's time is not known: {exc} Every file is read again before it is deleted.")
+        return None
+    return Clock(seen.server_ns, ours, seen.granularity_ns)
 
 
 def _copy_once(

@@ -15,15 +15,16 @@ from services.compressor import publication, workspace
 from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import digests, faults, handles, manifest, space
+from shared import clocks, digests, faults, handles, manifest, space
 from shared.archiving import contents, engine
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import Format
 from shared.archiving.sevenzip import Progress
+from shared.clocks import Stamp
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.lifecycle import Kind, Status
-from shared.manifest import ArchiveFacts, Entry, FileFacts, Manifest
+from shared.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest
 from shared.requests import ArchiveResult, CompressRequest, PackRequest, request_of
 from shared.trees import Measured
 from shared.walking import SourceInUse
@@ -90,6 +91,7 @@ class _Maker:
         self.request = request
         self.wish = wish
         self.emptying = not workspace.keeps_source(desk.work.job)
+        self.clock: Clock | None = None  # when the reading began, for a source that is emptied
 
     # Used again -----------------------------------------------------------------------------------------------------------------------
 
@@ -152,6 +154,10 @@ class _Maker:
     async def _look(self, sentinel: str | None) -> Contents:
         """The manifest: every entry with its identity and checksums."""
         total: int = self.work.job["folder_size_bytes"] or 0
+        if self.emptying:
+            ours = await self.work.patiently(lambda: self.work.db.value("clock"))
+            stamp: Stamp = await self.work.in_thread(self._stamp)
+            self.clock = Clock(stamp.server_ns, ours, stamp.granularity_ns)
 
         def read(done: int) -> None:
             self.work.progress("Looking at the files", fraction=min(done / max(total, done, 1), 1.0) * 0.2)
@@ -167,6 +173,11 @@ class _Maker:
     def _need(self, held: Contents) -> int:
         """More than what was reserved at the request, which did not know how many entries there are, and how long their names."""
         return space.making_bytes(self.wish.format, held.entries)
+
+    def _stamp(self) -> Stamp:
+        """The workspaces' time: the directory of this attempt is on their file system."""
+        with handles.root(self.desk.directory) as directory:
+            return clocks.look(directory)
 
     def _contents(self, sentinel: str | None, read: Any) -> Contents:
         names = [os.fsencode(name) for name in self.wish.names]
@@ -240,7 +251,7 @@ class _Maker:
         work = self.work
         work.progress("Taking the archive's digest")
         packed: FileFacts = await work.in_thread(digests.digest_files, parts, work.stop)
-        document = Manifest(work.job["folder_name"], work.job["source_path"], self._entries(held), held.warnings)
+        document = Manifest(work.job["folder_name"], work.job["source_path"], self._entries(held), held.warnings, self.clock)
         archive = ArchiveFacts(self.wish.file_name, packed.size, packed.sha256, packed.md5)
         sidecar, packed_manifest = await work.in_thread(self._durable, parts, document, archive)
         newest = await work.in_thread(publication.newest_change, self.desk.directory, [os.fsencode(p.name) for p in parts])

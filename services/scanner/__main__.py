@@ -14,7 +14,7 @@ from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
 from shared.listing import Page
 from shared.media.reader import Readers
-from shared.questions import AskPreview, Browse, FolderMeasured, FolderSeen, Inspect, Inspected, MeasureFolder, Refreshed
+from shared.questions import AskPreview, Browse, ClockSeen, FolderMeasured, FolderSeen, Inspect, Inspected, MeasureFolder, Refreshed
 from shared.runtime import Runtime, run_service
 from shared.settings import ScannerSettings
 
@@ -31,6 +31,9 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
     async def refresh(_: bytes) -> Refreshed:
         return await catalog.refresh()
 
+    async def clock(_: bytes) -> ClockSeen:
+        return await catalog.clock()
+
     async def browse(question: bytes) -> Page:
         wanted, known = msgspec.json.decode(question, type=Browse), await catalog.known()
         return await asyncio.to_thread(browsing.browse, settings.qnap_base_path, known, wanted)
@@ -41,6 +44,7 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
 
     await runtime.bus.serve("browse", browse)
     await runtime.bus.serve("measure", measure)
+    await runtime.bus.serve("clock", clock)
 
     readers = Readers()
     previews = Previews(catalog, settings.qnap_base_path, readers)

@@ -13,9 +13,10 @@ from typing import Any
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
 from shared import apart, log, mount
+from shared.clocks import Stamp
 from shared.db import Database
-from shared.errors import ArchiverError, Fenced, Waiting
-from shared.questions import Inspect, Inspected, Refreshed
+from shared.errors import ArchiverError, Fenced, PermanentError, Waiting
+from shared.questions import ClockSeen, Inspect, Inspected, Refreshed
 
 logger = log.get(__name__)
 
@@ -123,6 +124,22 @@ class Catalog:
         else:
             now: datetime = await self._db.value("now")
             await self._db.run("record_folders", *_columns([facts]), now, now)
+
+    async def clock(self) -> ClockSeen:
+        """What time it is on the NAS. Raises Waiting when it is not there, PermanentError where its id may not be touched."""
+        stamp = await asyncio.to_thread(self._stamp, await self.known())
+        return ClockSeen(stamp.server_ns, stamp.granularity_ns)
+
+    def _stamp(self, sentinel: str) -> Stamp:
+        with mount.opened(self._base) as handle:
+            mount.check_mounted(handle, self._base, sentinel)
+            try:
+                return mount.stamp(handle)
+            except OSError as exc:
+                raise PermanentError(
+                    f"The scanner may not touch {self._base / mount.SENTINEL} to learn the NAS's time ({exc.strerror}). Make its account"
+                    " the owner of that file."
+                ) from exc
 
     async def inspect(self, question: Inspect) -> Inspected:
         """May this folder be archived? Raises PermanentError with the reason, Waiting when the NAS is not there."""

@@ -85,8 +85,8 @@ def opened(base: Path, nas_id: str, source: str) -> Iterator[tuple[int, int]]:
 def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda: None) -> Verdict:
     """Judge every entry now, changing nothing; the run judges each once more. An empty list of deletable ones fails the job.
 
-    Where ctime is not kept nothing is hashed here, only in the run: reading a large source twice would prove no more. Raises
-    PermanentError when anything of ours lies in the folder.
+    Nothing is hashed here, only in the run: reading a large source twice would prove no more. Raises PermanentError when anything of
+    ours lies in the folder.
     """
     plan, proof = plan_of(manifest), Proof(folder, stop)
     verdict = Verdict([], [], [])
@@ -99,7 +99,7 @@ def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda
                 entry = manifest.entries[index]
                 known.add(entry.path)
                 with ExitStack() as stack:
-                    reason = GONE if directory is None else check(stack, proof, directory, entry, hashing=False)[0]
+                    reason = GONE if directory is None else check(stack, proof, directory, entry)[0]
                 if reason is None:
                     verdict.deletable.append(index)
                 elif reason == GONE:
@@ -121,8 +121,8 @@ def run(task: Task, callbacks: Callbacks) -> Result:
     marker's name (none of these once `task.started`). Waiting: the NAS is not mounted. TransientError: the NAS failed midway.
     """
     try:
-        with opened(task.base, task.nas_id, task.source) as (base, folder):
-            return _Run(task, callbacks, base, folder).run()
+        with opened(task.base, task.nas_id, task.source) as (base, folder), handles.file(base, mount.SENTINEL.encode()) as clock:
+            return _Run(task, callbacks, base, folder, clock).run()
     except SourceGone:
         if not task.started:
             raise
@@ -136,8 +136,8 @@ def run(task: Task, callbacks: Callbacks) -> Result:
 class _Run(Emptying):
     """One run over one folder on the NAS, with its marker."""
 
-    def __init__(self, task: Task, callbacks: Callbacks, base: int, folder: int) -> None:
-        super().__init__(folder, task.manifest, marker.job_prefix(task.facts.job_id), callbacks)
+    def __init__(self, task: Task, callbacks: Callbacks, base: int, folder: int, clock: int) -> None:
+        super().__init__(folder, task.manifest, marker.job_prefix(task.facts.job_id), callbacks, clock)
         self.task = task
         self.base = base
         self.job_id = task.facts.job_id

@@ -18,6 +18,7 @@ from services.scanner import marker
 from shared import apart, handles, mount
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, Operation, PermanentError, TransientError
 from shared.manifest import printable
+from shared.walking import is_marker
 
 Ignored = Literal["archived", "single_text_file", "empty"]
 Stop = Callable[[], None]
@@ -206,7 +207,7 @@ def _first_link(base_handle: int, parts: tuple[str, str, str]) -> str | None:
 
 def _refuse_ignored(folder: int, plain: str) -> None:
     names = os.listdir(folder)
-    found = next((name for name in names if marker.is_marker(name)), None)
+    found = next((name for name in names if is_marker(name)), None)
     if found is not None:
         raise PermanentError(f"{plain} is archived already: it holds the marker {printable(os.fsencode(found))}.", ARCHIVED_ALREADY)
     if len(names) == 1 and _is_single_text(folder, names):
@@ -339,7 +340,7 @@ def _measure(folder: int, itself: os.stat_result, stop: Stop) -> _Sums:
 
 
 def _ignored(folder: int, sums: _Sums) -> Ignored | None:
-    if any(marker.is_marker(name) for name in sums.top_names):
+    if any(is_marker(name) for name in sums.top_names):
         return "archived"
     if len(sums.top_names) == 1 and _is_single_text(folder, sums.top_names):
         return "single_text_file"

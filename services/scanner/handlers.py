@@ -13,7 +13,7 @@ from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
 from shared import apart, log, manifest
-from shared.errors import ArchiverError, PermanentError, TransientError, Waiting
+from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.lifecycle import Role, Status
 from shared.manifest import Manifest, printable
 from shared.questions import RecheckSize, SizeChecked
@@ -38,13 +38,27 @@ class Tools(msgspec.Struct, frozen=True):
 
 
 async def finish(work: Work, tools: Tools) -> None:
-    """Take a claimed job from `verified`, or a deletion somebody else began, to `completed`."""
+    """Take a claimed job from `verified`, or a deletion somebody else began, to `completed`.
+
+    Before the first unlink it may end in many ways: each takes the job's own marker back, which would call a full folder archived.
+    """
+    try:
+        await _finish(work, tools)
+    except Fenced:
+        raise  # the folder is another's now; also when we are stopping, the run that follows settles the marker
+    except Exception:
+        if work.status is Status.DELETING_SOURCE and not work.is_handed_over:
+            await _take_marker_back(work, tools)
+        raise
+
+
+async def _finish(work: Work, tools: Tools) -> None:
     if work.job["keep_source"]:
         await work.info("source_kept", "The archive is proven at the destination; the source stays, as the job asks.")
         await work.advance(Status.COMPLETED, "Completed, source kept", keep_lease=False)
         return
     proof = await _proof(work, tools)
-    copied = await asyncio.to_thread(manifest.unpack, proof["manifest"])
+    copied = await asyncio.to_thread(manifest.unpack, proof["manifest"], proof["manifest_sha256"])
     if (copied.source_path, copied.folder_name) != (work.job["source_path"], work.job["folder_name"]):
         raise PermanentError(f"The recorded manifest is of {copied.source_path}, not of this job's folder; nothing is deleted.")
     started = work.job["first_unlink_at"] is not None
@@ -62,11 +76,6 @@ async def finish(work: Work, tools: Tools) -> None:
     reporter = Reporter(work, "Emptying the source folder")
     try:
         result = await work.in_thread(deletion.run, task, reporter.callbacks())
-    except (PermanentError, TransientError):  # after either the job may fail
-        row = await work.patiently(lambda: work.db.row("job", work.id))
-        if row is not None and row["first_unlink_at"] is None:
-            await work.in_thread(_take_marker_back, work, task)
-        raise
     finally:
         await reporter.flush()
     if not result.marker_written:
@@ -144,13 +153,34 @@ def _deletable(task: Task, copied: Manifest, work: Work, own: Mapping[str, Path]
         return deletion.deletable(folder, copied, work.stop)
 
 
-def _take_marker_back(work: Work, task: Task) -> None:
-    """A job that fails before its first unlink leaves no marker of its own. Raises Waiting while it cannot be removed."""
+async def _take_marker_back(work: Work, tools: Tools) -> None:
+    """A job that ends before its first unlink leaves no marker of its own.
+
+    Raises Waiting while that cannot be done, or is not known: the job must not fail then. Raises Fenced when the job is another's. The
+    row is locked meanwhile, so that nobody else can take the job over and begin, counting on the marker.
+    """
     try:
-        with deletion.opened(task.base, task.nas_id, task.source) as (_, folder):
+        nas_id = await tools.catalog.known()
+        async with work.transaction() as session:
+            row = await session.row("lock_deletion", work.id)
+            if row is None or row["attempt"] != work.attempt:
+                raise Fenced("Another worker has this job now.")
+            if row["first_unlink_at"] is None:
+                await work.in_thread(_remove_marker, work, tools, nas_id)
+    except (Fenced, Waiting):
+        raise
+    except Exception as exc:  # the database's, whatever it is: what it would say is not known
+        raise Waiting(f"Whether the deletion has begun is not known, so that the marker stays: {exc}", 15.0) from exc
+
+
+def _remove_marker(work: Work, tools: Tools, nas_id: str) -> None:
+    try:
+        with deletion.opened(tools.base, nas_id, work.job["source_path"]) as (_, folder):
             marker.remove_own(folder, marker.marker_name(work.job["folder_name"]), str(work.id))
     except deletion.SourceGone:
         return  # and the marker with it
+    except Waiting:
+        raise
     except (ArchiverError, OSError) as exc:
         raise Waiting(f"Nothing was deleted, but the unfinished marker cannot be removed: {exc}", 15.0) from exc
 

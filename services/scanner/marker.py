@@ -19,10 +19,8 @@ from shared import handles
 from shared.emptying import Kept
 from shared.errors import PermanentError
 from shared.manifest import printable
+from shared.walking import MARKER_SUFFIX, NAME_LIMIT
 
-SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
-PLAIN = ".archived"
-_LONGEST_NAME = 255  # bytes in one name, on every file system we know
 _LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
 _TRIES = 5  # only a second run of the same job, tidying at that very instant, ever needs the second
 _NAMED = 50  # kept files named one by one; the job's log has them all
@@ -41,16 +39,11 @@ class MarkerFacts(msgspec.Struct, frozen=True):
     file_count: int
 
 
-def is_marker(name: str) -> bool:
-    """Whether a name directly in a folder says that the folder is archived."""
-    return name == PLAIN or name.endswith(SUFFIX)
-
-
 def marker_name(folder_name: str) -> bytes:
     """The marker's name. Raises PermanentError when the folder's name leaves no room for it."""
-    name = os.fsencode(folder_name + SUFFIX)
-    if len(name) > _LONGEST_NAME:
-        longest = _LONGEST_NAME - len(SUFFIX)
+    name = os.fsencode(folder_name + MARKER_SUFFIX)
+    if len(name) > NAME_LIMIT:
+        longest = NAME_LIMIT - len(MARKER_SUFFIX)
         raise PermanentError(
             f"The folder's name is too long for its marker file: shorten it to {longest} bytes. It is {folder_name!r}."
         )

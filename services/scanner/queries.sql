@@ -44,10 +44,11 @@ SELECT size_bytes, file_count FROM folders WHERE path = $1
 
 -- proof --
 -- What gives the right to delete: the manifest, the archive's facts and the age of the evidence. $1 job.
-SELECT a.manifest, a.size, a.sha256, a.file_count, v.at AS verified_at,
+SELECT a.manifest, v.manifest_sha256, a.size, a.sha256, a.file_count, v.at AS verified_at,
   extract(epoch FROM clock_timestamp() - v.oldest)::float8 AS age_s
 FROM jobs j
 JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
-JOIN (SELECT attempt, max(at) AS at, min(at) AS oldest FROM verifications WHERE job_id = $1 AND voided_at IS NULL GROUP BY attempt) v
+JOIN (SELECT attempt, min(manifest_sha256) AS manifest_sha256, max(at) AS at, min(at) AS oldest
+      FROM verifications WHERE job_id = $1 AND voided_at IS NULL GROUP BY attempt) v
   ON v.attempt = complete_evidence(j.id)
 WHERE j.id = $1

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -98,8 +99,11 @@ def _with_digests(root: int, looked_at: list[Entry], stop: Stop, on_bytes: Calla
             digest = hashlib.sha256() if sha256 else None
             try:
                 with handles.file(position.at(parent), name) as handle:
+                    handles.write_back(handle)
+                    began = time.time_ns()
                     crc, size = _crc32(handle, stop, partial(_later, on_bytes, done), digest)
                     now = os.fstat(handle)
+                    ended = time.time_ns()
             except FileNotFoundError:
                 raise SourceInUse([printable(entry.path)]) from None
             except OSError as exc:
@@ -107,7 +111,8 @@ def _with_digests(root: int, looked_at: list[Entry], stop: Stop, on_bytes: Calla
             if (size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino) != (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode):
                 wrong.append(printable(entry.path))
             done += entry.size
-            found.append(msgspec.structs.replace(entry, crc32=crc, sha256=digest.digest() if digest else None))
+            facts = {"crc32": crc, "sha256": digest.digest() if digest else None, "read_from_ns": began, "read_to_ns": ended}
+            found.append(msgspec.structs.replace(entry, **facts))
     if wrong:
         raise SourceInUse(wrong)
     return found

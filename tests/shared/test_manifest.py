@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import manifest
 from shared.errors import PermanentError
-from shared.manifest import ArchiveFacts, Entry, Manifest
+from shared.manifest import ArchiveFacts, Clock, Entry, Manifest
 
 ARCHIVE = ArchiveFacts("Folder.tar.7z", 12345, "a" * 64, "b" * 32)
 JOB = "0d9f7c1e-5b1a-4c5e-9d53-000000000001"
@@ -33,7 +34,10 @@ _common: dict[str, Any] = {
     "xattrs": st.none() | st.dictionaries(st.text(min_size=1, max_size=9), st.binary(max_size=20), min_size=1, max_size=3),
 }
 _crc = st.integers(0, 2**32 - 1)
-_file = st.builds(Entry, **_common, type=st.just("file"), size=_size, crc32=_crc, sha256=st.binary(min_size=32, max_size=32))
+_times = {"read_from_ns": st.none() | _ns, "read_to_ns": st.none() | _ns}
+_file = st.builds(
+    Entry, **_common, **_times, type=st.just("file"), size=_size, crc32=_crc, sha256=st.binary(min_size=32, max_size=32)
+)
 _directory = st.builds(Entry, **_common, type=st.just("directory"), size=st.just(0))
 _link = st.builds(Entry, **_common, type=st.just("link"), size=_size, crc32=_crc, link=st.binary(max_size=30))
 _manifest = st.builds(
@@ -42,6 +46,7 @@ _manifest = st.builds(
     source_path=st.text(min_size=1, max_size=40),
     entries=st.lists(_file | _directory | _link, max_size=8),
     warnings=st.lists(st.text(max_size=20), max_size=2),
+    clock=st.none() | st.builds(Clock, server_ns=_ns, our_ns=_ns, granularity_ns=_ns),
 )
 
 
@@ -94,7 +99,7 @@ def test_the_sidecar_on_disk_and_the_one_in_postgres_are_the_same(tmp_path: Path
     assert facts.size == len(raw)
     assert facts.sha256 == hashlib.sha256(raw).hexdigest()
     assert facts.md5 == hashlib.md5(raw).hexdigest()
-    assert manifest.unpack(packed) == big
+    assert manifest.unpack(packed, facts.sha256) == big
     with pytest.raises(FileExistsError):
         manifest.write_sidecar(path, big, ARCHIVE, JOB, 1)
 
@@ -129,10 +134,33 @@ def test_a_damaged_manifest_is_refused(damage: Callable[[list[bytes]], list[byte
 
 def test_a_damaged_copy_in_the_database_is_refused(tmp_path: Path) -> None:
     """Cut, flipped or foreign bytes are an error of ours, not of the library's."""
-    _, packed = manifest.write_sidecar(tmp_path / "m", SMALL, ARCHIVE, JOB, 1)
+    facts, packed = manifest.write_sidecar(tmp_path / "m", SMALL, ARCHIVE, JOB, 1)
     for broken in (b"", b"not zstd", packed[:-5], packed[: len(packed) // 2], packed[:20] + b"\xff\xff\xff" + packed[23:]):
         with pytest.raises(PermanentError, match="manifest"):
-            manifest.unpack(broken)
+            manifest.unpack(broken, facts.sha256)
+
+
+def test_another_manifest_is_refused(tmp_path: Path) -> None:
+    """Whole, but not the recorded one; or the recorded one with more behind its end."""
+    one, packed = manifest.write_sidecar(tmp_path / "one", SMALL, ARCHIVE, JOB, 1)
+    other, _ = manifest.write_sidecar(tmp_path / "other", SMALL, ARCHIVE, JOB, 2)
+    longer = zstandard.ZstdCompressor().compress(b"".join([*manifest.encode(SMALL, ARCHIVE, JOB, 1), b"more\n"]))
+
+    assert manifest.unpack(packed, one.sha256) == SMALL
+    for wrong, digest in ((packed, other.sha256), (packed, ""), (longer, one.sha256)):
+        with pytest.raises(PermanentError, match="SHA-256"):
+            manifest.unpack(wrong, digest)
+
+
+def test_a_manifest_of_an_older_version_is_read() -> None:
+    """Without clock and times of reading: they are None, and every file is read again before it is deleted."""
+    times = {"read_from_ns": None, "read_to_ns": None}
+    old = msgspec.structs.replace(SMALL, entries=[msgspec.structs.replace(one, **times) for one in SMALL.entries])
+    text = b"".join(lines(old))
+
+    assert b"clock" not in text
+    assert b"read_" not in text
+    assert manifest.decode(lines(old)) == old
 
 
 @pytest.mark.parametrize(

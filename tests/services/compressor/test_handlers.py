@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from services.compressor import handlers
 from shared import apart, manifest
 from shared.errors import PermanentError, Waiting
-from shared.questions import DestinationState
+from shared.questions import ClockSeen, DestinationState
 from tests.services.compressor.station import Station
-from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
+from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, peer, reserved, state_is, waits
 from tests.shared.rows import evidence
 from tests.support.kernel import Kernel, eventually
 
@@ -33,7 +34,12 @@ async def test_a_folder_becomes_a_tested_recorded_archive(kernel: Kernel, statio
     assert recorded["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     sidecar = archive.with_name(archive.name + ".manifest.json")
     assert recorded["manifest_sha256"] == hashlib.sha256(sidecar.read_bytes()).hexdigest()
-    assert [e.path for e in manifest.unpack(recorded["manifest"]).entries] == [b"", b"a.txt", b"deep", b"deep/b.bin"]
+    assert [e.path for e in manifest.unpack(recorded["manifest"], recorded["manifest_sha256"]).entries] == [
+        b"",
+        b"a.txt",
+        b"deep",
+        b"deep/b.bin",
+    ]
     assert len(station.staged()) == 2
     assert await reserved(kernel, job) == recorded["size"] + recorded["manifest_size"]
 
@@ -55,6 +61,87 @@ async def test_a_killed_compressor_is_followed_by_another(
     assert row["archive_attempt"] == attempt
     assert station.staged() == [archive, f"{archive}.manifest.json"]
     assert await kernel.owner.fetchval("SELECT count(*) FROM archives WHERE job_id = $1", job) == 1
+
+
+async def test_the_manifest_says_when_each_file_was_read(kernel: Kernel, station: Station) -> None:
+    """By the NAS's clock, which the scanner tells, and by ours: before the first file was read."""
+    stamp = 1_600_000_000 * 10**9
+
+    def told(_question: bytes) -> ClockSeen:
+        return ClockSeen(stamp, 4_000_000)
+
+    await peer(kernel, "scanner", "clock", told)
+    began = time.time_ns()
+    job = await station.job(station.folder())
+    async with station.lane():
+        await state_is(kernel, job, "compressed")
+
+    recorded = await kernel.owner.fetchrow("SELECT manifest, manifest_sha256 FROM archives WHERE job_id = $1", job)
+    made = manifest.unpack(recorded["manifest"], recorded["manifest_sha256"])
+    assert made.clock is not None
+    assert (made.clock.server_ns, made.clock.granularity_ns) == (stamp, 4_000_000)
+    assert abs(made.clock.our_ns - began) < 600 * 10**9
+    read = [(entry.read_from_ns, entry.read_to_ns) for entry in made.entries if entry.type == "file"]
+    assert all(first is not None and last is not None and began <= first <= last <= time.time_ns() for first, last in read)
+    assert not await lines(kernel, job, "clock_unknown")
+
+
+async def test_without_the_scanner_nobody_knows_the_nas_time(kernel: Kernel, station: Station) -> None:
+    """The copy goes on; the manifest says nothing of the clock, so that every file is read again before it is deleted."""
+    job = await station.job(station.folder())
+    async with station.lane():
+        await state_is(kernel, job, "compressed")
+
+    recorded = await kernel.owner.fetchrow("SELECT manifest, manifest_sha256 FROM archives WHERE job_id = $1", job)
+    assert manifest.unpack(recorded["manifest"], recorded["manifest_sha256"]).clock is None
+    assert "The scanner is not running" in (await lines(kernel, job, "clock_unknown"))[0]
+
+
+@pytest.mark.parametrize("name", [".archived", "Scans-ARCHIVED-TO-GLOBUS.txt"])
+async def test_a_folder_with_a_marker_is_not_copied(kernel: Kernel, station: Station, name: str) -> None:
+    """It came after the request: another installation archived the folder. The job fails before it copies."""
+    folder = station.folder()
+    job = await station.job(folder)
+    (folder / name).write_text("archived by somebody")
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert "archived already" in row["error_message"]
+    assert name in row["error_message"]
+    assert await kernel.states(job) == ["queued", "failed"]
+    assert (row["error_code"], station.staged()) == ("archived-already", [])
+
+
+async def test_a_marker_that_comes_during_the_copy_fails_the_job(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes the folder like any other file; the look before the next pass tells what it is."""
+    folder = station.folder()
+    real = handlers.copy_tree
+
+    def disturbed(*args: Any, **kwargs: Any) -> Any:
+        (folder / "Other-ARCHIVED-TO-GLOBUS.txt").write_text("archived by somebody")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(handlers, "copy_tree", disturbed)
+    job = await station.job(folder)
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert "archived already" in row["error_message"]
+    assert len(await lines(kernel, job, "source_changed")) == 1
+    assert station.staged() == []
+
+
+async def test_markers_below_the_top_are_ordinary_files(kernel: Kernel, station: Station) -> None:
+    """An archived folder that was moved into another one says nothing about that one."""
+    folder = station.folder()
+    (folder / "deep" / "Old-ARCHIVED-TO-GLOBUS.txt").write_text("of another folder")
+    job = await station.job(folder)
+    async with station.lane():
+        await state_is(kernel, job, "compressed")
 
 
 async def test_a_folder_in_use_three_times_fails(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,12 @@ from shared.requests import CompressRequest, PackRequest
 from tests.services.compressor.station import disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
+from tests.shared.rows import past_the_guard
+from tests.support.clocked import SimulatedClock
 from tests.support.kernel import Kernel, eventually
 from tests.support.stack import extract, snapshot
+
+DAY_NS = 24 * 3600 * 10**9
 
 
 def pack(path: str = "Scans", **more: Any) -> PackRequest:
@@ -54,7 +58,7 @@ async def test_a_pack_replaces_its_folder(kernel: Kernel, room: Workroom, tmp_pa
     assert result["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert (room.leftovers(), await reserved(kernel, job), row["kept_count"]) == ([], 0, 0)
     recorded = await kernel.owner.fetchrow("SELECT * FROM archives WHERE job_id = $1", job)
-    assert len(manifest.unpack(recorded["manifest"]).entries) == len(before) + 1
+    assert len(manifest.unpack(recorded["manifest"], recorded["manifest_sha256"]).entries) == len(before) + 1
     deleted = await lines(kernel, job, "delete_file")
     assert sorted(deleted)[:1] == ["a.txt: deleted"]
 
@@ -374,6 +378,67 @@ async def test_without_its_archive_nothing_of_a_source_is_deleted(
     assert row["kept_count"] == 5
     assert len(await lines(kernel, job, "archive_missing")) == 1
     assert "its archive was moved or changed" in row["current_operation"], "not that files were changed after packing"
+
+
+async def test_a_file_saved_in_the_clock_unit_of_its_reading_is_kept(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a coarse clock size, times and inode of a file saved after packing are those of the packed one; its content is not."""
+    folder = room.folder()
+    clock = SimulatedClock(monkeypatch, room.root, DAY_NS, only_ctime=True)
+    job = await room.job(pack(), keep_source=False)
+    await dies_at(monkeypatch, "transition.deleting_source.before", room.lanes())
+    before = (folder / "a.txt").stat()
+    with (folder / "a.txt").open("r+b") as file:
+        file.write(b"SAVED\n")
+    os.utime(folder / "a.txt", ns=(before.st_mtime_ns, before.st_mtime_ns))
+    after = (folder / "a.txt").stat()
+    assert (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (after.st_size, after.st_mtime_ns, after.st_ctime_ns)
+    clock.set_forward(2 * DAY_NS)  # the deletion comes later, so that it need not wait until a save would show
+    await kernel.force(job, **EXPIRED)
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "completed")
+
+    assert (row["kept_count"], room.files()) == (1, ["Scans", "Scans.zip", "Scans/a.txt"])
+    assert (folder / "a.txt").read_bytes()[:12] == b"SAVED\nfirst\n"
+    assert await lines(kernel, job, "source_kept") == ["Kept a.txt: changed after the copy."]
+
+
+async def test_another_manifest_than_the_recorded_one_deletes_nothing(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digest is not the one that was recorded with the archive: the whole folder stays, and the job says so."""
+    folder = room.folder()
+    before = snapshot(folder)
+    job = await room.job(pack(), keep_source=False)
+    await dies_at(monkeypatch, "transition.deleting_source.before", room.lanes())
+    await past_the_guard(kernel, "UPDATE archives SET manifest_sha256 = $2 WHERE job_id = $1", job, "0" * 64)
+    await kernel.force(job, **EXPIRED)
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "completed")
+
+    assert snapshot(folder) == before
+    assert row["kept_count"] == 5
+    assert "SHA-256" in (await lines(kernel, job, "manifest_damaged"))[0]
+    assert "list of what was packed is damaged" in row["current_operation"]
+
+
+async def test_a_packs_folder_with_other_attributes_stays(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files go; the folder itself, which is another now than the one that was packed, stays and is named."""
+    folder = room.folder()
+    folder.chmod(0o755)
+    job = await room.job(pack(), keep_source=False)
+    await dies_at(monkeypatch, "transition.deleting_source.before", room.lanes())
+    folder.chmod(0o700)
+    await kernel.force(job, **EXPIRED)
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "completed")
+
+    assert (row["kept_count"], room.files()) == (1, ["Scans", "Scans.zip"])
+    assert await lines(kernel, job, "source_kept") == ["Kept ./: attributes changed after the copy."]
 
 
 async def test_a_pack_that_keeps_its_folder_leaves_it_alone(kernel: Kernel, room: Workroom) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import stat
+import time
 import uuid
 import warnings
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from pathlib import Path
 
 from services.scanner import deletion, marker
 from services.scanner.marker import MarkerFacts
-from shared import handles, mount
-from shared.manifest import Entry, EntryType, Manifest
+from shared import clocks, handles, mount
+from shared.clocks import Stamp
+from shared.manifest import Clock, Entry, EntryType, Manifest
 from tests.support.folders import tick
 
 JOB = "11111111-2222-3333-4444-555555555555"
 NAS_ID = str(uuid.UUID(int=7))
-OLD_NS = 1_600_000_000 * 10**9  # so that any write since shows in mtime, however coarse the clock
+LATER_NS = 3600 * 10**9
+"""How much later than the copy a deletion seems to come. Only the look at the clock is moved; files keep the times they really have."""
 
 
 class Killed(BaseException):
@@ -56,11 +59,23 @@ def entry_of(path: Path, folder: Path) -> Entry:
         links=facts.st_nlink,
         sha256=hashlib.sha256(path.read_bytes()).digest() if kind == "file" else None,
         link=os.fsencode(path.readlink()) if kind == "link" else None,
+        xattrs=None if kind == "link" else {name: os.getxattr(path, name) for name in os.listxattr(path)} or None,
+        read_from_ns=time.time_ns() if kind == "file" else None,
+        read_to_ns=time.time_ns() if kind == "file" else None,
     )
 
 
+def later(handle: int, before: Stamp | None = None) -> Stamp:
+    """The clock as it will be in an hour."""
+    now = clocks.look(handle, before)
+    return Stamp(now.server_ns + LATER_NS, now.granularity_ns)
+
+
 class Case:
-    """A base with a sentinel and one folder, `a/b/Project`; `archive()` fixes the manifest, as the end of copying does."""
+    """A base with a sentinel and one folder, `a/b/Project`; `archive()` fixes the manifest, as the end of copying does.
+
+    Its files were just written when they are archived, so that their times prove nothing; see `rested`.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -69,21 +84,35 @@ class Case:
         self.folder.mkdir(parents=True)
         (self.base / mount.SENTINEL).write_text(NAS_ID)
         self.marker = self.folder / "Project-ARCHIVED-TO-GLOBUS.txt"
+        self.look = later
+        self.our_clock = lambda: time.time_ns() + LATER_NS
         self.committed = root / "first_unlink_at"  # stands for the column: outlives the process
         self.log: list[tuple[str, str, int, str]] = []
         self.progress: list[tuple[int, int]] = []
+        self.read: list[str] = []  # what was read again in place of trusting its times, by block
 
     def put(self, path: str, content: bytes | None = None) -> Path:
-        """A file whose content is like no other's, old enough that every later write shows."""
+        """A file whose content is like no other's, with the times it really has."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(os.fsencode(f"content of {path}") if content is None else content)
-        os.utime(file, ns=(OLD_NS, OLD_NS))
         return file
 
-    def archive(self) -> None:
-        """Whatever is changed from now on has another ctime, however coarse the clock."""
-        self.manifest = Manifest("Project", str(self.folder), [entry_of(p, self.folder) for p in [self.folder, *walk(self.folder)]])
+    def archive(self, *, rested: bool = False) -> None:
+        """Whatever is changed from now on has another ctime, where the clock is no coarser than some milliseconds.
+
+        rested: as if the copy came an hour later, so that the times of all files prove them.
+        """
+        with handles.root(self.base) as base:
+            now = clocks.look(base)
+        rest = LATER_NS // 2 if rested else 0
+        clock = Clock(now.server_ns + rest, time.time_ns() + rest, now.granularity_ns)
+        self.archived_as([entry_of(path, self.folder) for path in [self.folder, *walk(self.folder)]], clock)
+        tick(self.root / "tick")
+
+    def archived_as(self, entries: list[Entry], clock: Clock) -> None:
+        """Fix the manifest; this is what counts as archived from now on."""
+        self.manifest = Manifest("Project", str(self.folder), entries, clock=clock)
         self.archived = {entry.sha256 for entry in self.manifest.entries if entry.sha256 is not None}
         self.facts = MarkerFacts(
             archived_on=datetime(2024, 1, 15, 14, 32, 1, tzinfo=UTC),
@@ -95,7 +124,6 @@ class Case:
             sha256="ab" * 32,
             file_count=self.manifest.file_count,
         )
-        tick(self.root / "tick")
 
     def verdict(self) -> deletion.Verdict:
         with handles.root(self.folder) as folder:
@@ -111,11 +139,19 @@ class Case:
         callbacks = deletion.Callbacks(
             before_first_unlink=before_first_unlink or self.committed.touch,
             log=lambda *line: self.log.append(line),
-            progress=lambda done, total: self.progress.append((done, total)),
+            progress=self._progress,
             stop=stop,
+            our_clock=self.our_clock,
+            look=self.look,
             fault_point=fault_point,
         )
         return deletion.run(task, callbacks)
+
+    def _progress(self, done: float, total: int, reading: str | None) -> None:
+        if reading is None:
+            self.progress.append((int(done), total))
+        else:
+            self.read.append(reading)
 
     def run_and_die(self, at: int) -> bool:
         """Run in a child that kills itself with SIGKILL at the fault point number `at`; False when it ended before."""

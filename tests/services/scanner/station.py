@@ -19,7 +19,7 @@ from tests.services.lanes import peer, running
 from tests.services.scanner.emptying import NAS_ID, Case
 from tests.shared.rows import evidence, past_the_guard
 from tests.support.folders import below
-from tests.support.kernel import MANIFEST_SHA, MD5, SHA, Kernel
+from tests.support.kernel import MD5, SHA, Kernel
 
 OLD = "UPDATE verifications SET at = at - interval '1 hour' WHERE job_id = $1"
 
@@ -61,9 +61,9 @@ class Station(Case):
             folder_name="Project", source_path=str(self.folder), destination_path="/a/b/Project.tar.7z", **keep
         )
         sidecar = self.root / f"{job}.json"
-        _, packed = write_sidecar(sidecar, self.manifest, ArchiveFacts("Project.tar.7z", 100, SHA, MD5), str(job), 1)
-        await self.kernel.archive(job, manifest=packed, file_count=self.manifest.file_count, manifest_sha256=MANIFEST_SHA)
-        await evidence(self.kernel, job)
+        written, packed = write_sidecar(sidecar, self.manifest, ArchiveFacts("Project.tar.7z", 100, SHA, MD5), str(job), 1)
+        await self.kernel.archive(job, manifest=packed, file_count=self.manifest.file_count, manifest_sha256=written.sha256)
+        await evidence(self.kernel, job, manifest_sha=written.sha256)
         await past_the_guard(self.kernel, "UPDATE destinations SET state = 'verified' WHERE job_id = $1", job)
         await self.kernel.force(job, **{"status": "verified", "attempt": 1, "verified_attempt": 1, **columns})
         return job

@@ -174,3 +174,24 @@ async def test_inspect_says_what_a_folder_is_or_why_not(kernel: Kernel, station:
     station.unmount()
     with pytest.raises(Waiting):
         await station.catalog.inspect(Inspect(str(station.folder)))
+
+
+async def test_the_nas_tells_its_time(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own stamps, and only while it is mounted; where the scanner may not touch the id, it says what to do."""
+    with pytest.raises(Waiting, match="has not been scanned"):
+        await Catalog(await kernel.db("scanner"), station.root / "elsewhere", 900).clock()
+    seen = await station.catalog.clock()
+    later = await station.catalog.clock()
+    assert seen.granularity_ns > 0
+    assert later.server_ns >= seen.server_ns
+    assert later.server_ns == (station.base / mount.SENTINEL).stat().st_ctime_ns
+
+    def refused(_handle: int) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(mount, "stamp", refused)
+    with pytest.raises(PermanentError, match="owner of that file"):
+        await station.catalog.clock()
+    station.unmount()
+    with pytest.raises(Waiting, match="not mounted"):
+        await station.catalog.clock()

@@ -5,18 +5,23 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
 from services.scanner import deletion, handlers, marker
 from services.scanner.catalog import Catalog
 from shared import apart
-from shared.errors import PermanentError, Waiting
+from shared.db import Session
+from shared.errors import Operation, PermanentError, TransientError, Waiting
+from shared.manifest import ArchiveFacts, write_sidecar
 from shared.questions import Inspect, SizeChecked
+from shared.reporting import Reporter
+from shared.retry import Limits
 from tests.services.lanes import EXPIRED, dies_at, lines, state_is, waits
 from tests.services.scanner.station import OLD, Station
 from tests.shared.rows import past_the_guard
-from tests.support.kernel import Kernel, eventually
+from tests.support.kernel import MD5, SHA, Kernel, eventually
 
 MARKER = "Project-ARCHIVED-TO-GLOBUS.txt"
 ALL = ["deep/two", "one"]
@@ -173,6 +178,19 @@ async def test_incomplete_or_foreign_evidence_deletes_nothing(kernel: Kernel, st
     assert station.names() == ALL
 
 
+async def test_another_manifest_than_the_proven_one_deletes_nothing(kernel: Kernel, station: Station) -> None:
+    """Its digest is not the one in the evidence: somebody exchanged what is recorded, or the disk did."""
+    job = await station.job()
+    other = msgspec.structs.replace(station.manifest, warnings=["not this one"])
+    _, packed = write_sidecar(station.root / "other.json", other, ArchiveFacts("Project.tar.7z", 100, SHA, MD5), str(job), 1)
+    await past_the_guard(kernel, "UPDATE archives SET manifest = $2 WHERE job_id = $1", job, packed)
+    async with station.lane():
+        row = await state_is(kernel, job, "failed")
+
+    assert "SHA-256" in row["error_message"]
+    assert station.names() == ALL
+
+
 # The NAS ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +295,137 @@ async def test_a_failure_before_the_first_unlink_takes_the_marker_back(
         await state_is(kernel, job, "failed")
 
     assert station.names() == ALL
+
+
+class Defect(Exception):  # noqa: N818 - stands for any exception that is not ours
+    """What nobody foresaw."""
+
+
+ENDINGS = {
+    "a refusal of the database": lambda: asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    "a full disk": lambda: asyncpg.DiskFullError("could not extend file"),
+    "a defect": Defect,
+    "a wait": lambda: Waiting("The NAS's clock stands still.", 30.0),
+    "a loss": lambda: TransientError("The NAS failed.", Operation.CONNECTION),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_whatever_ends_a_run_before_the_first_unlink_takes_the_marker_back(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """The beginning cannot be committed: the folder is full, and no marker in it says otherwise."""
+    await station.job()
+    seen: list[bool] = []
+
+    def refused(_reporter: Reporter) -> None:
+        seen.append((station.folder / MARKER).exists())
+        error = ENDINGS[ending]()
+        raise error
+
+    monkeypatch.setattr(Reporter, "_begin", refused)
+    async with station.lane(retries=Limits(compression=0, upload=0, connection=0, delay_s=30)):
+
+        async def names() -> list[str]:
+            return station.names() if seen else []
+
+        await eventually(names, lambda left: left == ALL, "the marker to be gone")
+    assert seen[0]
+
+
+@pytest.mark.parametrize("step", ["proof", "manifest", "base"])
+async def test_a_takeover_that_fails_early_takes_the_marker_back(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The marker of a run that died stands there; the next run fails before it looks at the folder."""
+    job = await station.job()
+    await dies_at(monkeypatch, "deletion.marker_written", station.lane())
+    assert station.names() == sorted([MARKER, *ALL])
+    if step == "proof":
+        await past_the_guard(kernel, "UPDATE verifications SET voided_at = now() WHERE job_id = $1 AND kind = 'content'", job)
+    elif step == "manifest":
+        await past_the_guard(kernel, "UPDATE archives SET manifest = 'damaged' WHERE job_id = $1", job)
+    else:
+        await past_the_guard(kernel, OLD, job)
+        station.answer = SizeChecked(ok=False, detail="99 bytes instead of 100.")
+    await kernel.force(job, **EXPIRED)
+    async with station.lane():
+        await state_is(kernel, job, "failed")
+
+    assert station.names() == ALL
+
+
+async def test_a_beginning_whose_answer_was_lost_keeps_the_marker(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was committed, whatever the run was told: the marker stays, and the job goes on."""
+    job = await station.job()
+    begin = Reporter._begin
+
+    def lost(reporter: Reporter) -> None:
+        begin(reporter)
+        raise Defect
+
+    async with station.lane(retries=Limits(compression=0, upload=0, connection=0, delay_s=0.1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Reporter, "_begin", lost)
+            row = await eventually(
+                lambda: kernel.row(job), lambda row: row["first_unlink_at"] is not None and row["lease_owner"] is None, "an end"
+            )
+            assert (row["status"], station.names()) == ("deleting_source", sorted([MARKER, *ALL]))
+        await state_is(kernel, job, "completed")
+    assert station.names() == [MARKER]
+
+
+async def test_a_run_that_lost_its_job_leaves_the_marker_to_the_next(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker has taken the job over and counts on the marker, which is the same file."""
+    job = await station.job()
+
+    def overtaken(*_: Any) -> Any:
+        (station.folder / MARKER).write_text(f"Job ID: {job}\n")
+        asyncio.run(taken_over())
+        raise Defect
+
+    async def taken_over() -> None:
+        connection = await asyncpg.connect(kernel.dsn)
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute("UPDATE jobs SET attempt = attempt + 1, lease_owner = 'another' WHERE id = $1", job)
+        await connection.close()
+
+    monkeypatch.setattr(deletion, "run", overtaken)
+    async with station.lane() as worker:
+
+        async def over() -> bool:
+            return (await kernel.row(job))["lease_owner"] == "another" and not worker.running
+
+        await eventually(over, bool, "the run to end")
+    assert station.names() == sorted([MARKER, *ALL])
+
+
+async def test_a_marker_nobody_can_ask_about_stays(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the deletion has begun is not known while the database refuses: the job waits, and does not fail."""
+    job = await station.job()
+    real = Session.row
+
+    async def refusing(session: Session, name: str, *args: Any) -> Any:
+        if name == "lock_deletion":
+            raise asyncpg.DiskFullError("could not extend file")
+        return await real(session, name, *args)
+
+    def refused(_reporter: Reporter) -> None:
+        raise Defect
+
+    begin = Reporter._begin
+    monkeypatch.setattr(Session, "row", refusing)
+    monkeypatch.setattr(Reporter, "_begin", refused)
+    async with station.lane():
+        row = await waits(kernel, job, "is not known")
+        assert (row["status"], station.names()) == ("deleting_source", sorted([MARKER, *ALL]))
+        monkeypatch.setattr(Session, "row", real)
+        monkeypatch.setattr(Reporter, "_begin", begin)
+        await state_is(kernel, job, "completed")
 
 
 async def test_a_marker_that_cannot_be_taken_back_keeps_the_job_alive(

@@ -10,6 +10,7 @@ from services.scanner.marker import MarkerFacts
 from shared import handles
 from shared.emptying import Kept
 from shared.errors import PermanentError
+from shared.walking import is_marker
 from tests.support.nas import names
 
 JOB = "11111111-2222-3333-4444-555555555555"
@@ -93,7 +94,7 @@ def test_the_time_is_utc() -> None:
 )
 def test_marker_names(name: str, expected: bool) -> None:
     """Ours, the seed's bare one and the predecessor's are markers; nothing else is."""
-    assert marker.is_marker(name) is expected
+    assert is_marker(name) is expected
 
 
 def test_a_name_too_long_for_its_marker_is_refused() -> None:
