@@ -45,7 +45,7 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND (lease_until IS NU
 -- Take the next job. Archive jobs belong to the team: priority, then age; interrupted ones keep their age, so they come first. Other
 -- jobs belong to users, who take turns: first who has the fewest at work, then whose last job began longest ago. $1 kinds, $2 states,
 -- $3 owner, $4 lease seconds, $5 hours smaller jobs may pass one that waits for space (null: no such rule), $6 progress floor, $7 state
--- that is taken over.
+-- that is taken over, $8 stagings that this process sees (null: it needs none). A job whose archive is proven needs no staging.
 UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
   crash_count = j.crash_count + CASE WHEN j.lease_owner IS NULL THEN 0 ELSE 1 END, progress_percent = $6
 WHERE j.id = (
@@ -62,6 +62,8 @@ WHERE j.id = (
     AND (c.cancel_requested_by IS NULL OR c.status = $7)
     AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
     AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = c.id)
+    AND (c.status <> 'compressed' OR $8::uuid[] IS NULL OR c.staging IS NULL OR c.staging = ANY($8)
+         OR complete_evidence(c.id) IS NOT NULL)
     AND NOT EXISTS (
       SELECT FROM jobs h
       WHERE h.kind = ANY($1::text[]) AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
@@ -158,12 +160,15 @@ SELECT $1, level, action, message, data FROM unnest($2::text[], $3::text[], $4::
 UPDATE jobs SET kept_count = $3 WHERE id = $1 AND attempt = $2
 
 -- claim_cleanup --
--- Take the next clean-up this role owes. $1 role, $2 owner, $3 lease seconds.
+-- Take the next clean-up this role owes. $1 role, $2 owner, $3 lease seconds, $4 stagings that this process sees (null: all). What lies
+-- on another's staging is left to the other, while one is there.
 UPDATE cleanups c SET lease_owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3), tries = c.tries + 1
 WHERE (c.job_id, c.role) = (
   SELECT d.job_id, d.role FROM cleanups d
+  JOIN jobs j ON j.id = d.job_id
   WHERE d.role = $1 AND d.not_before <= clock_timestamp() AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp())
-  ORDER BY d.owed_since LIMIT 1 FOR UPDATE SKIP LOCKED)
+    AND ($4::uuid[] IS NULL OR j.staging IS NULL OR j.staging = ANY($4) OR NOT is_staging_seen(j.staging, $1))
+  ORDER BY d.owed_since LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
 RETURNING c.job_id, c.tries
 
 -- renew_cleanup --
@@ -184,6 +189,42 @@ WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
 -- Seconds until a clean-up of this role may be due. $1 role.
 SELECT extract(epoch FROM min(greatest(not_before, coalesce(lease_until, '-infinity'))) - clock_timestamp())::float8
 FROM cleanups WHERE role = $1 AND greatest(not_before, coalesce(lease_until, '-infinity')) > clock_timestamp()
+
+-- see_staging --
+-- This process sees a staging. $1 staging, $2 role, $3 instance, $4 its path.
+INSERT INTO stagings (id, role, instance, path) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id, instance) DO UPDATE SET path = EXCLUDED.path, visible = true, seen_at = clock_timestamp()
+
+-- lose_stagings --
+-- This process does not see its other stagings any more. $1 instance, $2 those that it sees.
+UPDATE stagings SET visible = false WHERE instance = $1 AND visible AND id <> ALL($2::uuid[])
+
+-- forget_stagings --
+-- Somebody of this role sees the staging again: those who saw it before and are gone are not named any more. $1 staging, $2 role,
+-- $3 instance.
+DELETE FROM stagings s WHERE s.id = $1 AND s.role = $2 AND s.instance <> $3 AND s.seen_at < clock_timestamp() - interval '1 hour'
+  AND NOT EXISTS (SELECT FROM service_instances i WHERE i.instance = s.instance)
+
+-- tell_unseen --
+-- Say why archives wait that no running uploader sees, and take it back when one does.
+UPDATE jobs j SET wait_reason = w.reason
+FROM (SELECT c.id, unseen_staging(c.staging) AS reason FROM jobs c
+      WHERE c.kind = 'archive' AND c.status = 'compressed' AND c.staging IS NOT NULL AND NOT c.paused
+        AND c.status_since < clock_timestamp() - interval '10 seconds'  -- an uploader may just be starting
+        AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())) AS w
+WHERE j.id = w.id AND j.status = 'compressed' AND j.wait_reason IS DISTINCT FROM w.reason
+  AND CASE WHEN w.reason IS NULL THEN j.wait_reason LIKE 'Waiting for staging %' ELSE complete_evidence(j.id) IS NULL END
+RETURNING j.id, j.wait_reason
+
+-- unplaced_archives --
+-- Archives from before stagings had names that may still be needed.
+SELECT a.job_id, a.attempt, a.archive_path FROM archives a JOIN jobs j ON j.id = a.job_id
+WHERE j.kind = 'archive' AND a.staging IS NULL AND j.status NOT IN ('verified', 'deleting_source', 'completed', 'cancelled')
+
+-- adopt_archive --
+-- The staging of such an archive. $1 job, $2 attempt, $3 staging.
+WITH adopted AS (UPDATE archives SET staging = $3 WHERE job_id = $1 AND attempt = $2 AND staging IS NULL RETURNING job_id, attempt)
+UPDATE jobs j SET staging = $3 FROM adopted a WHERE j.id = a.job_id AND j.archive_attempt = a.attempt AND j.staging IS NULL
 
 -- seen --
 -- This process is alive. $1 instance, $2 role, $3 version.

@@ -25,6 +25,7 @@ from shared.outbox import relay
 from shared.retry import Limits
 from shared.runtime_settings import Tuned
 from shared.settings import Common, load, retry_limits
+from shared.stagings import Sight
 from shared.tls import nats_context
 from shared.worker import Rules, Worker
 
@@ -50,8 +51,13 @@ class Runtime(Generic[S]):
     at_work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once what others ask this service is answered, and jobs are taken: before that it is not healthy yet."""
 
-    def worker(self, lane: Lane, limit: int, operation: Any, pass_hours: float | None = None) -> Worker:
-        """A worker for one lane that follows this process's settings, and what an admin changes of them, and wakes on its nudges."""
+    def worker(
+        self, lane: Lane, limit: int, operation: Any, pass_hours: float | None = None, archives: Path | None = None
+    ) -> Worker:
+        """A worker for one lane that follows this process's settings, and what an admin changes of them, and wakes on its nudges.
+
+        `archives`: the archives directory, for a lane that works with the files of a staging.
+        """
         settings, tuned, base = self.settings, self.tuned, retry_limits(self.settings)
 
         def rules() -> Rules:
@@ -70,7 +76,8 @@ class Runtime(Generic[S]):
                 pass_hours=None if pass_hours is None else tuned.get("space_pass_hours", pass_hours),
             )
 
-        worker = Worker(self.db, self.bus, lane, rules, self.instance)
+        sight = None if archives is None else Sight(self.db, self.role, self.instance, archives)
+        worker = Worker(self.db, self.bus, lane, rules, self.instance, sight)
         tuned.on_change(worker.wake)
         return worker
 

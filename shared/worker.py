@@ -19,6 +19,7 @@ from shared.db import Database
 from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operation, Paused, from_os_error
 from shared.isolation import Isolation
 from shared.lifecycle import PROGRESS_FLOOR, Kind, Lane, Role, Status, may
+from shared.stagings import Sight
 from shared.work import RENEW_AT, Work
 
 logger = log.get(__name__)
@@ -48,14 +49,23 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Runs one lane of one service."""
+    """Runs one lane of one service. `sight`: the stagings that this process sees, for a service that has files there."""
 
-    def __init__(self, db: Database, bus: Bus, lane: Lane, rules: Rules | Callable[[], Rules], instance: str) -> None:
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus,
+        lane: Lane,
+        rules: Rules | Callable[[], Rules],
+        instance: str,
+        sight: Sight | None = None,
+    ) -> None:
         self.db = db
         self.bus = bus
         self.lane = lane
         self._rules = rules
         self.instance = instance
+        self._sight = sight
         self.running: dict[UUID, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: dict[UUID, int] = {}  # job -> attempt: held by us until the database did not take the renewals
@@ -115,6 +125,10 @@ class Worker:
         return list(self.lane.kinds)
 
     @property
+    def _stagings(self) -> list[UUID] | None:
+        return None if self._sight is None else self._sight.ids
+
+    @property
     def _takes_over(self) -> bool:
         """A deletion once begun is taken over where it is; other work goes back to where its lane picks up."""
         return self.lane.back in self.lane.working
@@ -126,6 +140,9 @@ class Worker:
             if ended + await self._serve_unheld("fail_crashed", self._kinds, self._states, self.rules.max_crashes):
                 await self.bus.nudge_cleaners()
             await self._serve_unheld("reclaim", self._kinds, list(self.lane.working), self.lane.back)
+        if self._sight is not None:
+            with self._left_out.isolated("the staging"):
+                await self._sight.look()
         if each_round is not None:
             with self._left_out.isolated("chores of a round"):
                 await each_round()
@@ -159,7 +176,7 @@ class Worker:
             if await session.value("count_lane", self._kinds, self._states) >= rules.limit:
                 return None
             take_over = self.lane.back if self._takes_over else None
-            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
+            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over, self._stagings)
             return await session.row("claim", *args)
 
     async def _pause(self) -> float:
@@ -315,7 +332,8 @@ class Worker:
     # Clean-ups -------------------------------------------------------------------------------------------------------------------------
 
     async def _start_cleanup(self, cleanup: Cleanup) -> None:
-        while (row := await self.db.row("claim_cleanup", self.lane.role, self.instance, self.rules.lease_seconds)) is not None:
+        role, lease = self.lane.role, self.rules.lease_seconds
+        while (row := await self.db.row("claim_cleanup", role, self.instance, lease, self._stagings)) is not None:
             self._spawn(self._clean(row["job_id"], cleanup))
 
     async def _clean(self, job_id: UUID, cleanup: Cleanup) -> None:

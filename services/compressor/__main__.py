@@ -85,7 +85,9 @@ async def run(runtime: Runtime[CompressorSettings]) -> None:
     await db.run("place_of", "workspaces", parts.ledger.workspaces)
     await Looking(db, bench, parts.workspace.sevenzip).serve(runtime.bus)
 
-    compress = runtime.worker(COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours)
+    compress = runtime.worker(
+        COMPRESS_LANE, settings.compress_limit, Operation.COMPRESSION, settings.space_pass_hours, settings.archives
+    )
     workspaces = runtime.worker(WORKSPACE_LANE, settings.workspace_limit, Operation.COMPRESSION, settings.space_pass_hours)
     empty = runtime.worker(EMPTY_LANE, settings.workspace_limit, Operation.COMPRESSION)
     await runtime.listen(compress, workspaces, empty)

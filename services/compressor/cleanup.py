@@ -12,7 +12,7 @@ from services.compressor import publication, staging, workspace
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
-from shared import log
+from shared import log, stagings
 from shared.archiving import volumes
 from shared.db import Database
 from shared.errors import ArchiverError, Fenced
@@ -93,12 +93,17 @@ class Cleaner:
 
     async def _settle_space(self, job: Any, kept: Any | None) -> None:
         """The reservation ends when the files are gone; an archive that is kept for a retry stays in the ledger."""
-        is_kept = kept is not None and job["status"] != Status.CANCELLED and Path(kept["archive_path"]).exists()
+        is_kept = kept is not None and job["status"] != Status.CANCELLED and self._is_here(kept)
         async with self._db.transaction() as session:
             if is_kept and kept is not None:
                 await self._ledger.keep_archive(session, job["id"], kept["size"] + kept["manifest_size"])
             else:
                 await session.run("release_space", job["id"])
+
+    def _is_here(self, archive: Any) -> bool:
+        if archive["staging"] not in {None, self._ledger.staging}:
+            return False
+        return stagings.located(self._places.archives, archive["archive_path"]).exists()
 
     async def _write_log(self, job_id: UUID) -> None:
         lines = [row[0] for row in await self._db.rows("log_text", job_id)]

@@ -13,7 +13,7 @@ from services.compressor import staging
 from services.compressor.copying import Strategy, Tiers, copy_tree
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places, sidecar_of
-from shared import apart, digests, faults, handles, mount
+from shared import apart, digests, faults, handles, mount, stagings
 from shared.archiving import sevenzip
 from shared.children import Children
 from shared.db import Session
@@ -90,15 +90,17 @@ async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
         await work.advance(Status.COMPRESSED, "Proven already", keep_lease=False)
         return True
     for row in await work.patiently(lambda: work.db.rows("archives_of", work.id)):
-        path = Path(row["archive_path"])
+        if row["staging"] not in {None, tools.ledger.staging}:
+            continue  # on another staging, where only its own compressor may look at it
+        path = stagings.located(tools.places.archives, row["archive_path"])
         if not path.exists():
             continue
         work.progress("Checking the archive of an earlier attempt")
         if await work.in_thread(_is_intact, path, row, work):
             await work.info("archive_reused", f"The archive of attempt {row['attempt']} is intact and is used again.")
 
-            async def facts(session: Session, row: Any = row) -> None:
-                await session.run("use_archive", work.id, row["attempt"], work.attempt)
+            async def facts(session: Session, row: Any = row, path: Path = path) -> None:
+                await session.run("use_archive", work.id, row["attempt"], work.attempt, str(path), tools.ledger.staging)
                 await tools.ledger.keep_archive(session, work.id, row["size"] + row["manifest_size"])
 
             await work.advance(Status.COMPRESSED, "Waiting for upload", facts=facts, keep_lease=False)
@@ -183,6 +185,7 @@ async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     if report.refusals:
         raise PermanentError(" ".join(report.refusals))
     await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
+    await work.patiently(lambda: work.db.run("work_on_staging", work.id, work.attempt, tools.ledger.staging))
     await tools.ledger.reserve(work, report.total_bytes, len(report.entries))
     return report
 
@@ -288,10 +291,12 @@ async def _hand_over(work: Work, tools: Tools, partial: Path, target: Path, mani
     await work.in_thread(staging.remove_attempts, tools.places.temp, work.id, work.attempt, work.stop)
 
     async def record(session: Session) -> None:
-        archive = (str(target), facts.size, facts.sha256, facts.md5)
+        staging_id, relative = tools.ledger.staging, stagings.recorded(tools.places.archives, target)
+        archive = (relative, facts.size, facts.sha256, facts.md5)
         beside = (sidecar.size, sidecar.sha256, sidecar.md5, manifest_bytes)
-        await session.run("record_archive", work.id, work.attempt, *archive, *beside, manifest.file_count, manifest.total_bytes)
-        await session.run("use_archive", work.id, work.attempt, work.attempt)
+        counts = (manifest.file_count, manifest.total_bytes)
+        await session.run("record_archive", work.id, work.attempt, *archive, *beside, *counts, staging_id)
+        await session.run("use_archive", work.id, work.attempt, work.attempt, str(target), staging_id)
         await tools.ledger.keep_archive(session, work.id, facts.size + sidecar.size)
 
     await work.advance(Status.COMPRESSED, "Waiting for upload", facts=record, keep_lease=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from services.compressor.staging import Places
-from shared import space
+from shared import space, stagings
 from shared.db import Session
 from shared.errors import DatabaseAway, PermanentError, Waiting
 from shared.work import Work
@@ -20,15 +20,11 @@ _ARCHIVE_ENTRIES = 4
 """Directory of the job and of the attempt, archive, sidecar."""
 
 
-STAGING_ID = ".cs-archiver-staging-id"
-
-
-def filesystems(places: Places) -> tuple[str, str]:
+def filesystems(places: Places, staging: uuid.UUID) -> tuple[str, str]:
     """Names of the file systems of temp and archives: the same one when both lie on one.
 
-    A file beside what failed tells, because host names and device numbers differ between containers that share the staging.
+    By the staging's id, because host names and device numbers differ between containers that share the staging.
     """
-    staging = _staging_id(places.failed)
     same = places.temp.stat().st_dev == places.archives.stat().st_dev
     return f"{staging}:{'archives' if same else 'temp'}", f"{staging}:archives"
 
@@ -42,17 +38,6 @@ def _like(workspaces: Path | None, places: Places, temp: str, archives: str) -> 
     return f"{archives.partition(':')[0]}:workspaces"
 
 
-def _staging_id(root: Path) -> str:
-    file = root / STAGING_ID
-    if not file.exists():
-        new = root / f"{STAGING_ID}.{uuid.uuid4()}"
-        new.write_text(f"{uuid.uuid4()}\n")
-        with suppress(FileExistsError):
-            file.hardlink_to(new)  # whole or not at all; the first one counts
-        new.unlink()
-    return file.read_text().strip()
-
-
 class Need(NamedTuple):
     """What is written, or lacking: bytes, and entries (files, folders and links, an inode each)."""
 
@@ -61,13 +46,17 @@ class Need(NamedTuple):
 
 
 class Ledger:
-    """Space on the file systems of staging and workspaces. `recheck_s`: when a job that lacks space is looked at again, seconds."""
+    """Space on the file systems of staging and workspaces.
+
+    `staging`: the staging's id. `recheck_s`: when a job that lacks space is looked at again, seconds.
+    """
 
     def __init__(self, places: Places, min_free_gb: float, recheck_s: float, workspaces: Path | None = None) -> None:
         self._places = places
         self._min_free = int(min_free_gb * _GIB)
         self.recheck_s = recheck_s
-        self._temp, self._archives = filesystems(places)
+        self.staging = stagings.ensure(places.archives, places.failed)
+        self._temp, self._archives = filesystems(places, self.staging)
         self.workspaces = _like(workspaces, places, self._temp, self._archives)
 
     def tune(self, min_free_bytes: int, recheck_s: float) -> None:

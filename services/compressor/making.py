@@ -310,8 +310,8 @@ class _Maker:
                     return None  # another job has chosen this name since
                 archive = (str(path), packed.size, packed.sha256, packed.md5)
                 beside = (sidecar.size, sidecar.sha256, sidecar.md5, packed_manifest)
-                await session.run("record_archive", work.id, work.attempt, *archive, *beside, file_count, total_bytes)
-                await session.run("use_archive", work.id, work.attempt, work.attempt)
+                await session.run("record_archive", work.id, work.attempt, *archive, *beside, file_count, total_bytes, None)
+                await session.run("use_archive", work.id, work.attempt, work.attempt, str(path), None)
                 await session.run("plan_publication", work.id, attempt, publication.encoded(plan))
                 return plan
 

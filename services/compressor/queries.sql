@@ -10,23 +10,27 @@ SELECT complete_evidence($1)
 
 -- archives_of --
 -- What earlier attempts made, newest first. $1 job.
-SELECT attempt, archive_path, size, sha256, manifest_size, manifest_sha256 FROM archives WHERE job_id = $1 ORDER BY attempt DESC
+SELECT attempt, archive_path, staging, size, sha256, manifest_size, manifest_sha256 FROM archives WHERE job_id = $1 ORDER BY attempt DESC
 
 -- use_archive --
--- The archive that counts from now on. $1 job, $2 its attempt, $3 worker's attempt.
-UPDATE jobs j SET archive_attempt = a.attempt, archive_path = a.archive_path, archive_size_bytes = a.size
+-- The archive that counts from now on. $1 job, $2 its attempt, $3 worker's attempt, $4 where it is now, $5 staging (null: a workspace).
+UPDATE jobs j SET archive_attempt = a.attempt, archive_path = $4, archive_size_bytes = a.size, staging = $5
 FROM archives a WHERE j.id = $1 AND j.attempt = $3 AND a.job_id = j.id AND a.attempt = $2
 
 -- record_archive --
 -- A tested archive and its sidecar. $1 job, $2 attempt, $3 path, $4-$6 size and digests, $7-$9 the sidecar's, $10 the sidecar packed,
--- $11 files, $12 bytes.
+-- $11 files, $12 bytes, $13 staging (null: a workspace).
 INSERT INTO archives (job_id, attempt, archive_path, size, sha256, md5, manifest_size, manifest_sha256, manifest_md5, manifest,
-  file_count, total_bytes)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+  file_count, total_bytes, staging)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- record_folder --
 -- How big the folder really is. $1 job, $2 attempt, $3 bytes, $4 files.
 UPDATE jobs SET folder_size_bytes = $3, file_count = $4 WHERE id = $1 AND attempt = $2
+
+-- work_on_staging --
+-- Where the job's files are from now on. $1 job, $2 attempt, $3 staging.
+UPDATE jobs SET staging = $3 WHERE id = $1 AND attempt = $2
 
 -- waits_for_space --
 -- Since when a job lacks space; the first refusal counts. $1 job, $2 attempt.

@@ -169,7 +169,7 @@ async def run(runtime: Runtime[UploaderSettings]) -> None:
     place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
     tools = build(settings, runtime.db, runtime.tuned, await _use_patiently(runtime.db, place))
     answers = Answers(runtime.db, tools)
-    worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD)
+    worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD, archives=runtime.settings.archives)
     await runtime.bus.serve("destination", answers.destination)
     await runtime.bus.serve("globus_check", answers.globus_check)
     await runtime.bus.serve("release_destination", answers.release_destination)

@@ -9,7 +9,7 @@ from uuid import UUID
 from services.uploader import paths
 from services.uploader.decide import Verdict
 from services.uploader.globus import ChecksumAlgorithmRefused
-from services.uploader.handlers import Tools
+from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose
 from services.uploader.submissions import Stored, owns
 from shared import faults, log
@@ -35,6 +35,9 @@ async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
 
 
 async def _remove_local(db: Database, tools: Tools, job: Any) -> None:
+    archive = await db.row("archive", job["id"])
+    if archive is not None and not await asyncio.to_thread(is_here, tools, archive):
+        return  # its own compressor removes what ended jobs left on that staging, and gives the space back
     directory = tools.archives / str(job["id"])
     if directory.exists():
         await asyncio.to_thread(shutil.rmtree, directory)

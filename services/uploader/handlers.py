@@ -32,7 +32,7 @@ from services.uploader.decide import (
 from services.uploader.globus import ChecksumAlgorithmRefused, Globus
 from services.uploader.model import Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
 from services.uploader.submissions import Stored, Submissions, owns
-from shared import faults, handles, log
+from shared import faults, handles, log, stagings
 from shared.db import Session
 from shared.errors import ArchiverError, Operation, Paused, PermanentError, TransientError, Waiting
 from shared.lifecycle import Status
@@ -149,9 +149,13 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
         case decide.DestinationTaken(reason):
             raise PermanentError(f"{reason} Seen: {detail}")
         case decide.BackToQueued(reason):
-            made = await work.patiently(lambda: work.db.value("archives_made", work.id))
-            if made > case.tools.most_archives():
-                text = f"It was made {made} times: look at the disk below {case.tools.archives}, then retry."
+            if not await work.in_thread(is_here, case.tools, case.archive):
+                raise Waiting(
+                    f"Waiting for staging {case.archive['staging']}: {case.tools.archives} does not show it any more.", 15.0
+                )
+            sent_back = await work.patiently(lambda: work.db.value("sent_back", work.id))
+            if sent_back >= case.tools.most_archives():
+                text = f"It was made or found {sent_back + 1} times: look at the disk below {case.tools.archives}, then retry."
                 raise PermanentError(f"The local archive is missing or damaged. {text}")
             await work.advance(Status.QUEUED, "Waiting to be archived again", keep_lease=False, reason=reason, delay_s=1.0)
             return True
@@ -163,7 +167,7 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
 
 def _expected(tools: Tools, archive: Any, destination: paths.Destination) -> Expected:
     root = str(tools.source_root)
-    local = archive["archive_path"]
+    local = str(stagings.located(tools.archives, archive["archive_path"]))
     return Expected(
         ExpectedFile(
             source_path=paths.to_collection(local, root, tools.source_path),
@@ -182,9 +186,14 @@ def _expected(tools: Tools, archive: Any, destination: paths.Destination) -> Exp
     )
 
 
+def is_here(tools: Tools, archive: Any) -> bool:
+    """Whether the staging that holds an archive is mounted here now. Archives from before stagings had names are looked for here."""
+    return archive["staging"] is None or archive["staging"] == stagings.read(tools.archives)
+
+
 def _local_archive(case: Case) -> LocalArchive:
     """Hash both local files again: what is sent must be what was recorded."""
-    path = Path(case.archive["archive_path"])
+    path = stagings.located(case.tools.archives, case.archive["archive_path"])
     try:
         for file, expected in zip((path, path.with_name(path.name + SIDECAR_SUFFIX)), case.expected.files, strict=True):
             if _digest(file, case.work) != (expected.size, expected.sha256):
@@ -508,9 +517,12 @@ async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
 async def _remove_local(case: Case) -> None:
     """The archive is proven: its local copy goes, with every attempt's directory of this job."""
     directory = case.tools.archives / str(case.work.id)
-    size, path = case.archive["size"], case.archive["archive_path"]
+    size, path = case.archive["size"], str(stagings.located(case.tools.archives, case.archive["archive_path"]))
     result = "deleted" if directory.exists() else "gone already"
-    if directory.exists():
+    if not await case.work.in_thread(is_here, case.tools, case.archive):
+        # Its own compressor removes what ended jobs left there.
+        result, path = "left to its staging", f"{case.archive['archive_path']} on staging {case.archive['staging']}"
+    elif directory.exists():
         await case.work.in_thread(shutil.rmtree, directory)
     await case.work.info("delete_archive", f"Local archive {result}: {path} ({size:,} bytes).", path=path, size=size, result=result)
 

@@ -6,12 +6,12 @@ SELECT complete_evidence($1)
 
 -- archive --
 -- The archive that counts, with its sidecar's facts. $1 job.
-SELECT a.attempt, a.archive_path, a.size, a.sha256, a.md5, a.manifest_size, a.manifest_sha256, a.manifest_md5, a.total_bytes
+SELECT a.attempt, a.archive_path, a.staging, a.size, a.sha256, a.md5, a.manifest_size, a.manifest_sha256, a.manifest_md5, a.total_bytes
 FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt WHERE j.id = $1
 
--- archives_made --
--- How many archives were made for a job since somebody last asked for it. $1 job.
-SELECT count(*) FROM archives WHERE job_id = $1 AND created_at > coalesce(
+-- sent_back --
+-- How often a job went back to be archived again since somebody last asked for it, whether it was made again or found again. $1 job.
+SELECT count(*) FROM job_logs WHERE job_id = $1 AND action = 'transition' AND data @> '{"from": "compressed", "to": "queued"}' AND at > coalesce(
   (SELECT max(at) FROM job_logs WHERE job_id = $1 AND action = 'retry_requested'), '-infinity')
 
 -- submissions --

@@ -169,6 +169,31 @@ def test_down_and_up_again(fresh: Stack) -> None:
     down(fresh, signal.SIGINT)
 
 
+def test_a_moved_data_dir_goes_on_with_the_same_archive(fresh: Stack) -> None:
+    """All is stopped while a tested archive waits for its upload, and DATA_DIR is moved: that archive is sent, nothing is copied again."""
+    fresh.start()
+    folder = fresh.folder()
+    before = snapshot(folder)
+    fresh.stops_at("transition.compressed.before")
+    job = fresh.archive(folder)
+    with fresh.holding("compressor"):
+        fresh.freeze("uploader")
+    fresh.wait(job, "compressed")
+    fresh.kill9(everything=True)
+
+    moved = fresh.root / "elsewhere" / "data"
+    moved.parent.mkdir(mode=0o711)
+    fresh.data.rename(moved)
+    fresh.data = moved
+    fresh.environment["DATA_DIR"] = str(moved)
+    fresh.start()
+
+    fresh.wait(job, "completed")
+    assert fresh.states(job).count("copying") == 1, fresh.story(job)
+    fresh.assert_archived(folder, before)
+    down(fresh, signal.SIGTERM)
+
+
 def test_a_term_while_starting_leaves_nothing(fresh: Stack) -> None:
     """Stopped before it was ready, it ends as orderly."""
     process = fresh.launch()

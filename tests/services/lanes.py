@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from shared import faults
 from shared.errors import Operation
 from shared.lifecycle import Lane
 from shared.retry import Limits
+from shared.stagings import Sight
 from shared.work import Work
 from shared.worker import Rules, Worker
 from tests.support.kernel import Kernel, eventually
@@ -41,11 +43,19 @@ def rules(**changes: Any) -> Rules:
 
 @asynccontextmanager
 async def running(
-    kernel: Kernel, lane: Lane, handle: Handle, cleanup: Any = None, each_round: Any = None, **changes: Any
+    kernel: Kernel,
+    lane: Lane,
+    handle: Handle,
+    cleanup: Any = None,
+    each_round: Any = None,
+    archives: Path | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Worker]:
-    """Run a lane of the service it belongs to until the block ends."""
+    """Run a lane of the service it belongs to until the block ends. `archives`: the archives directory of its staging."""
     bus = await kernel.bus(lane.role)
-    worker = Worker(await kernel.db(lane.role), bus, lane, rules(**changes), f"{lane.role}-test")
+    db, instance = await kernel.db(lane.role), f"{lane.role}-test"
+    sight = None if archives is None else Sight(db, lane.role, instance, archives)
+    worker = Worker(db, bus, lane, rules(**changes), instance, sight)
     await bus.on_nudge(worker.wake)
     task = asyncio.create_task(worker.run(handle, cleanup, each_round))
     try:

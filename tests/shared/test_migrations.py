@@ -52,6 +52,38 @@ async def test_alembic_upgrade_head_on_an_empty_database_and_again(database: str
     assert await tables(database) == made
 
 
+async def test_an_archive_of_version_0011_keeps_its_row(database: str) -> None:
+    """Upgraded with data: the row is as it was, without a staging until somebody sees its file, and still never changed otherwise."""
+    done = await command([*ALEMBIC[:-1], "0011"], DATABASE_URL=database)
+    assert done.returncode == 0, done.stderr
+    connection = await asyncpg.connect(database)
+    try:
+        job = await connection.fetchval(
+            "INSERT INTO jobs (folder_name, source_path, destination_path, created_by) VALUES ('A', '/n/A', '/A', 'ada') RETURNING id"
+        )
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(
+            "INSERT INTO archives (job_id, attempt, archive_path, size, sha256, md5, manifest_size, manifest_sha256, manifest_md5,"
+            " manifest, file_count, total_bytes) VALUES ($1, 1, '/storage/archives/x/1/A.tar.7z', 5, $2, $3, 7, $2, $3, 'm', 1, 1)",
+            job,
+            "a" * 64,
+            "b" * 32,
+        )
+        await connection.execute("RESET session_replication_role")
+
+        done = await command(ALEMBIC, DATABASE_URL=database)
+        assert done.returncode == 0, done.stderr
+
+        row = await connection.fetchrow("SELECT archive_path, staging FROM archives WHERE job_id = $1", job)
+        assert tuple(row) == ("/storage/archives/x/1/A.tar.7z", None)
+        await connection.execute("UPDATE archives SET staging = gen_random_uuid()")
+        for change in ("staging = NULL", "staging = gen_random_uuid()", "size = 6"):
+            with pytest.raises(asyncpg.PostgresError, match="never changed"):
+                await connection.execute(f"UPDATE archives SET {change}")
+    finally:
+        await connection.close()
+
+
 async def test_migrate_sets_the_roles_passwords(pg: PostgresEngine) -> None:
     """`python -m shared.migrate`: schema and passwords, whatever characters they hold; again with the same values, no harm."""
     # Roles belong to the server: a database that is only looked at, and passwords the other tests' fixture sets as well.

@@ -33,6 +33,7 @@ from devstack.up import DATABASE
 from shared.archiving.sevenzip import find_binary
 from shared.manifest import SIDECAR_SUFFIX
 from shared.nats_permissions import STREAM
+from shared.stagings import ID_FILE
 from tests.support.folders import below
 
 ROOT = Path(__file__).parents[2]
@@ -476,7 +477,9 @@ class Stack:
     def staged(self, job: str = "") -> list[str]:
         """Everything below temp and archives, of one job or of all (a failed job keeps its tested archive for a retry)."""
         storage = self.data / "storage"
-        found = [path.relative_to(storage) for name in ("temp", "archives") for path in below(storage / name)]
+        found = [
+            path.relative_to(storage) for name in ("temp", "archives") for path in below(storage / name) if path.name != ID_FILE
+        ]
         return sorted(str(path) for path in found if not job or job in path.parts)
 
     def arrived(self, folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from services.compressor.cleanup import Cleaner
 from services.compressor.copying import Tiers
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
-from shared import mount
+from shared import mount, stagings
 from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import COMPRESS_LANE
@@ -69,13 +69,19 @@ class Station:
         return await self.kernel.job(folder_name=folder.name, source_path=str(folder), **columns)
 
     def lane(self, **changes: Any) -> AbstractAsyncContextManager[Worker]:
-        changes = {"operation": Operation.COMPRESSION, "pass_hours": 24.0, **changes}
-        return running(self.kernel, COMPRESS_LANE, lambda work: handlers.archive(work, self.tools), self.cleaner.settle, **changes)
+        changes = {"operation": Operation.COMPRESSION, "pass_hours": 24.0, "archives": self.places.archives, **changes}
+        return running(
+            self.kernel,
+            COMPRESS_LANE,
+            lambda work: handlers.archive(work, self.tools),
+            self.cleaner.settle,
+            **changes,
+        )
 
     def staged(self) -> list[str]:
-        """Every file in temp and archives, by its path in the staging."""
-        roots = (self.places.temp, self.places.archives)
-        return sorted(str(p.relative_to(root.parent)) for root in roots for p in below(root) if not p.is_dir())
+        """Every file in temp and archives but the staging's id, by its path in the staging."""
+        files = [(root, p) for root in (self.places.temp, self.places.archives) for p in below(root) if not p.is_dir()]
+        return sorted(str(p.relative_to(root.parent)) for root, p in files if p.name != stagings.ID_FILE)
 
 
 def disk(monkeypatch: pytest.MonkeyPatch, free: int, most: int = 1 << 40, inodes: int = 0, free_inodes: int = 0) -> None:

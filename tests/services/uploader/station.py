@@ -1,5 +1,6 @@
 """An uploader on the real SDK and the emulator's process, and jobs that are ready to be sent."""
 
+import asyncio
 import hashlib
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,12 +15,14 @@ from services.uploader.decide import WatchLimits
 from services.uploader.globus import Connection, Globus
 from services.uploader.model import RecheckPolicy
 from services.uploader.submissions import Route, Submissions
+from shared import stagings
 from shared.errors import Operation
 from shared.lifecycle import UPLOAD_LANE
 from shared.remote import RemotePlace
 from shared.worker import Worker
 from tests.services.lanes import running
 from tests.support.emulator import CLIENT_ID, CLIENT_SECRET, DESTINATION, SOURCE, Emulator
+from tests.support.folders import below
 from tests.support.kernel import PLACE, Kernel
 
 CONTENT = b"an archive, as far as Globus is concerned\n" * 500
@@ -34,8 +37,10 @@ class Station:
         self.emulator = emulator
         self.archives = emulator.source
         self.tools: handlers.Tools
+        self.staging: UUID
 
     async def open(self) -> None:
+        self.staging = await asyncio.to_thread(stagings.ensure, self.archives, self.archives)
         settings = Connection(
             client_id=CLIENT_ID,
             client_secret=CLIENT_SECRET,
@@ -63,6 +68,10 @@ class Station:
         await use(db, place)
         self.change(submissions=Submissions(db, self.tools.globus, Route(SOURCE, place, 12)))
 
+    def content(self, name: str) -> bytes:
+        """What `job` puts under such a name."""
+        return CONTENT if name.endswith(".tar.7z") else SIDECAR
+
     def change(self, **changes: Any) -> None:
         self.tools = msgspec.structs.replace(self.tools, **changes)
 
@@ -76,7 +85,8 @@ class Station:
         archive.with_name(archive.name + ".manifest.json").write_bytes(SIDECAR)
         await self.kernel.archive(
             job,
-            archive_path=str(archive),
+            archive_path=stagings.recorded(self.archives, archive),
+            staging=self.staging,
             size=len(CONTENT),
             sha256=hashlib.sha256(CONTENT).hexdigest(),
             md5=hashlib.md5(CONTENT, usedforsecurity=False).hexdigest(),
@@ -85,8 +95,12 @@ class Station:
             manifest_md5=hashlib.md5(SIDECAR, usedforsecurity=False).hexdigest(),
         )
         await self.kernel.owner.execute("INSERT INTO reservations VALUES ($1, 'x', 1, 1)", job)
-        await self.kernel.force(job, **{"status": "compressed", "attempt": 1, **columns})
+        await self.kernel.force(job, **{"status": "compressed", "attempt": 1, "staging": self.staging, **columns})
         return job
+
+    def staged(self) -> list[Path]:
+        """What is left of archives on the staging."""
+        return [path for path in below(self.archives) if path.name != stagings.ID_FILE]
 
     def lane(self, **changes: Any) -> AbstractAsyncContextManager[Worker]:
         return running(
@@ -94,6 +108,7 @@ class Station:
             UPLOAD_LANE,
             lambda work: handlers.upload(work, self.tools),
             self._settle,
+            archives=self.archives,
             operation=Operation.UPLOAD,
             **changes,
         )

@@ -9,7 +9,6 @@ from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, sta
 from tests.services.uploader.station import CONTENT, Station
 from tests.services.uploader.test_handlers import FOR_EVER, fault
 from tests.shared.rows import evidence
-from tests.support.folders import below
 from tests.support.kernel import Kernel, eventually
 
 CANCEL = "UPDATE jobs SET cancel_requested_by = 'eve' WHERE id = $1"
@@ -35,7 +34,7 @@ async def test_a_cancelled_upload_leaves_nothing_anywhere(kernel: Kernel, statio
         await cleaned(kernel, job, "uploader")
 
     assert {task["status"] for task in station.emulator.control.tasks() if task["type"] == "TRANSFER"} == {"FAILED"}
-    assert (list(station.archives.iterdir()), station.remote().exists()) == ([], False)
+    assert (station.staged(), station.remote().exists()) == ([], False)
     assert (await station.destination(job), await reserved(kernel, job)) == ("released", 0)
     assert len(await lines(kernel, job, "delete_archive")) == 1
 
@@ -52,7 +51,7 @@ async def test_unverified_files_of_a_failed_job_are_removed(
     assert not list(station.remote().parent.iterdir())
     assert (await station.purposes(job))[-1] == "removal"
     assert await station.destination(job) == "released"
-    assert len([path for path in below(station.archives) if path.is_file()]) == 2
+    assert len([path for path in station.staged() if path.is_file()]) == 2
 
 
 async def test_a_proven_archive_is_never_removed(kernel: Kernel, station: Station) -> None:
