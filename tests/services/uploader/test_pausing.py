@@ -7,6 +7,7 @@ import pytest
 
 from services.uploader import pausing
 from tests.services.uploader.station import Station
+from tests.shared.rows import TASK
 from tests.support.kernel import Kernel, eventually
 
 
@@ -14,11 +15,7 @@ async def test_one_paused_job_that_fails_keeps_no_other(kernel: Kernel, station:
     """Two paused jobs with open transfers, one of which cannot be read: the other's is looked at."""
     jobs = [await station.job(name, paused=True) for name in ("Bad", "Good")]
     for job in jobs:
-        await kernel.owner.execute(
-            "INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, request)"
-            " SELECT gen_random_uuid(), $1, 1, 'transfer', key, '{}' FROM destinations WHERE job_id = $1",
-            job,
-        )
+        await kernel.owner.execute(TASK, job, "transfer", None)
     tried: list[UUID] = []
 
     async def take_off(_submissions: Any, _key: str, job: UUID, _patience_s: float) -> None:
