@@ -30,7 +30,7 @@ from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
 from shared.lifecycle import Role
 from shared.migrate import set_passwords, upgrade
 from shared.nats_permissions import PROVISION
-from shared.provision import provision
+from shared.provision import keep, provision
 from shared.settings import (
     GLOBUS_SET,
     Common,
@@ -137,6 +137,8 @@ async def start(environment: Mapping[str, str], data_dir: Path, stack: AsyncExit
     stack.push_async_callback(nats.stop)
     await together([database.start(), nats.start()])
     await together([_migrate(database, data_dir), provision(nats.url, nats.passwords[PROVISION])])
+    keeping = asyncio.create_task(keep(nats.url, nats.passwords[PROVISION]))
+    stack.callback(keeping.cancel)
     common = dict(environment) | {"NATS_URL": nats.url, "STORAGE_BASE_PATH": str(data_dir / "storage")}
     emulated = not globus_is_real(environment)
     if emulated:

@@ -20,6 +20,8 @@ PROVISION_READERS = "provision_readers"
 SUBSCRIBER = "subscriber"
 USERS = (PROVISION, *SERVICES, SUBSCRIBER)
 """Everybody who has a password."""
+REBUILD = "rpc.provision.rebuild"
+"""Where the relay asks for a damaged stream to be made again; who provisions listens."""
 INSIDE = "SERVICES"
 OUTSIDE = "READERS"
 """The two accounts."""

@@ -6,47 +6,79 @@ On any doubt the two are made to agree again: what the stream lost goes once mor
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 import nats.errors
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from shared import log, metrics
 from shared.bus import Bus, heed_cancellation
 from shared.db import Database, Session, database_errors
 from shared.errors import DatabaseAway, TransientError
 from shared.events import STREAM
+from shared.nats_permissions import REBUILD
 
 logger = log.get(__name__)
 
 _LEADER_LOCK = 4242  # session lock: losing it only lets another relay start, and the sequence check keeps two apart
 _BATCH = 200
 _LOOK_SECONDS = 5.0
+_REFUSALS = 3  # one may come from an end that was lost, which agreeing mends
+_YOUNG = 0.8  # of the stream's limits: below, it does not forget events by itself
 
 
 class _OutOfStepError(Exception):
     """The stream is not where we thought."""
 
 
+class _DamagedError(Exception):
+    """The stream lacks events that it had: publishing what it lost at its end cannot mend it."""
+
+
 async def relay(db: Database, bus: Bus) -> None:
-    """Run for ever: become the leader, publish, start again after any failure."""
+    """Run for ever: become the leader, publish, start again after any failure; have a damaged stream made again."""
+    refused = 0  # times that JetStream refused a request since it last took an event
     while True:
         heed_cancellation()
         connection: Any = None
+
+        def taken() -> None:
+            nonlocal refused
+            refused = 0
+
         try:
             connection = await db.dedicated()
-            await _lead(Session(connection, db.queries), bus)
+            await _lead(Session(connection, db.queries), bus, taken)
         except (DatabaseAway, nats.errors.Error, OSError, TransientError, _OutOfStepError) as exc:
             logger.info("relay_restart", message="The relay starts again.", error=repr(exc))
+            refused += isinstance(exc, BadRequestError)
+            if refused >= _REFUSALS:
+                refused = 0
+                await _rebuild(bus, repr(exc))
+            await asyncio.sleep(0.2)
+        except _DamagedError as exc:
+            await _rebuild(bus, str(exc))
             await asyncio.sleep(0.2)
         finally:
             if connection is not None:
                 connection.terminate()
 
 
-async def _lead(session: Session, bus: Bus) -> None:
+async def _rebuild(bus: Bus, why: str) -> None:
+    """Ask whoever provisions to make the stream again; it comes back empty, and `_agree` publishes everything."""
+    logger.error("stream_damaged", message="The stream of events is damaged; it is rebuilt from the database.", error=why)
+    try:
+        await bus.connection.request(REBUILD, b"", timeout=60)
+    except (nats.errors.Error, OSError) as exc:
+        advice = "Nobody could make the stream again. Run `python -m shared.provision --rebuild`."
+        logger.error("stream_not_rebuilt", message=advice, error=repr(exc))  # noqa: TRY400 - no defect of ours
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _lead(session: Session, bus: Bus, taken: Callable[[], None]) -> None:
     wake = asyncio.Event()
     with database_errors(OSError):
         await session.connection.add_listener("outbox", lambda *_: wake.set())
@@ -54,11 +86,13 @@ async def _lead(session: Session, bus: Bus) -> None:
         await asyncio.sleep(1)
     jetstream = bus.connection.jetstream(timeout=2)
     last = await _agree(session, jetstream)
+    missing = await _check(session, jetstream)
     while True:
         heed_cancellation()
         wake.clear()
         for event in await session.rows("outbox_todo", _BATCH):
             last = await _publish(session, jetstream, event, last)
+            taken()
             heed_cancellation()
         if session.connection.is_closed():
             raise _OutOfStepError
@@ -66,7 +100,8 @@ async def _lead(session: Session, bus: Bus) -> None:
             async with asyncio.timeout(_LOOK_SECONDS):  # not wait_for: before Python 3.12 it may lose a cancellation
                 await wake.wait()
         except TimeoutError:  # a stream that was lost or rolled back is rebuilt even when nothing happens
-            if (await jetstream.stream_info(STREAM)).state.last_seq != last:
+            state = (await jetstream.stream_info(STREAM)).state
+            if (state.last_seq, state.last_seq - state.messages) != (last, missing):
                 raise _OutOfStepError from None
 
 
@@ -79,6 +114,19 @@ async def _publish(session: Session, jetstream: Any, event: Any, last: int) -> i
     await session.run("outbox_sent", event["id"], ack.seq)
     metrics.RELAYED.inc()
     return int(ack.seq)
+
+
+async def _check(session: Session, jetstream: Any) -> int:
+    """Compare the stream with the outbox; return how many sequences it does not hold. Raises _DamagedError."""
+    info = await jetstream.stream_info(STREAM)
+    state, config = info.state, info.config
+    known = await session.row("outbox_in_stream", state.first_seq, float(config.max_age or 0) * _YOUNG)
+    assert known is not None
+    if known["kept"] > state.messages:
+        raise _DamagedError(f"{known['kept'] - state.messages} events of its middle are missing")
+    if known["gone"] and state.bytes < config.max_bytes * _YOUNG:
+        raise _DamagedError(f"{known['gone']} events of its beginning are missing")
+    return int(state.last_seq - state.messages)
 
 
 async def _agree(session: Session, jetstream: Any) -> int:

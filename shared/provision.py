@@ -1,6 +1,7 @@
 """Create the stream, its durable consumers and the readers' copy, or bring existing ones up to date. Idempotent; run by `up` and compose.
 
 `python -m shared.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`), for TLS also NATS_TLS_CA, _CERT and _KEY.
+`--rebuild` removes the stream first: nothing is lost, because the relay publishes all events again.
 """
 
 import asyncio
@@ -12,6 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -27,6 +31,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
+from shared import log
 from shared.errors import ConfigurationError
 from shared.nats_permissions import (
     COPYING,
@@ -35,6 +40,7 @@ from shared.nats_permissions import (
     PROVISION,
     PROVISION_READERS,
     READING,
+    REBUILD,
     STREAM,
     SUBJECTS,
     inbox_prefix,
@@ -42,6 +48,9 @@ from shared.nats_permissions import (
 from shared.settings import Nats, load
 from shared.tls import connect_nats, nats_context
 
+logger = log.get(__name__)
+
+_KEEP_SECONDS = 2.0
 _DAY_S = 24 * 3600
 _PATIENCE_S = 30  # a start is no moment to be hasty: the disk that the stream is made on may be busy
 
@@ -78,8 +87,58 @@ async def provision(
         await _stream(copies, copy_config(wanted))
 
 
+async def rebuild(
+    nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None
+) -> None:
+    """Remove the stream and make it anew, empty: the relay then publishes all events again. Raises as `provision`."""
+    async with _connected(nats_url, PROVISION, password, trusted) as stream:
+        with suppress(NotFoundError):
+            await stream.delete_stream(STREAM)
+    await provision(nats_url, password, settings, trusted)
+
+
+async def keep(nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None) -> None:
+    """Until cancelled, provision again whenever the server comes back without the stream, and rebuild it when the relay asks."""
+    while True:
+        try:
+            async with _client(nats_url, PROVISION, password, trusted) as client:
+                await _keep_while_connected(client, nats_url, password, settings, trusted)
+        except (NatsError, OSError, TimeoutError) as exc:
+            logger.info("provision_later", message="The stream is looked at again soon.", error=repr(exc))
+        await asyncio.sleep(_KEEP_SECONDS)
+
+
+async def _keep_while_connected(
+    client: Client, nats_url: str, password: str, settings: StreamSettings | None, trusted: ssl.SSLContext | None
+) -> None:
+    """Raises nats.errors.Error, OSError when the server goes."""
+    asked: asyncio.Queue[Msg] = asyncio.Queue()
+    await client.subscribe(REBUILD, cb=asked.put)
+    stream = client.jetstream(timeout=_PATIENCE_S)
+    while True:
+        try:
+            await stream.stream_info(STREAM)
+        except NotFoundError:
+            logger.warning("stream_lost", message="NATS has lost the stream of events; it is made again.")
+            await provision(nats_url, password, settings, trusted)
+        try:
+            async with asyncio.timeout(_KEEP_SECONDS):
+                message = await asked.get()
+        except TimeoutError:
+            continue
+        logger.warning("stream_rebuilt", message="The relay found the stream damaged; it is made again.")
+        await rebuild(nats_url, password, settings, trusted)
+        await message.respond(b"")
+
+
 @asynccontextmanager
 async def _connected(nats_url: str, user: str, password: str, trusted: ssl.SSLContext | None) -> AsyncIterator[JetStreamContext]:
+    async with _client(nats_url, user, password, trusted) as client:
+        yield client.jetstream(timeout=_PATIENCE_S)
+
+
+@asynccontextmanager
+async def _client(nats_url: str, user: str, password: str, trusted: ssl.SSLContext | None) -> AsyncIterator[Client]:
     connection = await connect_nats(
         nats_url,
         trusted,
@@ -91,7 +150,7 @@ async def _connected(nats_url: str, user: str, password: str, trusted: ssl.SSLCo
         connect_timeout=_PATIENCE_S,
     )
     try:
-        yield connection.jetstream(timeout=_PATIENCE_S)
+        yield connection
     finally:
         await connection.close()
 
@@ -164,7 +223,8 @@ def main() -> None:
         sys.exit(f"Set {', '.join(missing)}.")
     try:
         settings = load(Nats)
-        asyncio.run(provision(settings.nats_url, settings.nats_password, trusted=nats_context(settings)))
+        make = rebuild if "--rebuild" in sys.argv[1:] else provision
+        asyncio.run(make(settings.nats_url, settings.nats_password, trusted=nats_context(settings)))
     except ConfigurationError as exc:
         sys.exit(str(exc))
 

@@ -262,6 +262,13 @@ UPDATE outbox SET stream_seq = NULL WHERE stream_seq > $1
 -- The highest sequence we know of.
 SELECT coalesce(max(stream_seq), 0) FROM outbox
 
+-- outbox_in_stream --
+-- Events that we know to be in the stream: from its first sequence on, and before that one, although too young to be forgotten.
+-- $1 the stream's first sequence, $2 seconds after which it may forget.
+SELECT count(*) FILTER (WHERE stream_seq >= $1) AS kept,
+  count(*) FILTER (WHERE stream_seq < $1 AND (payload ->> 'time')::timestamptz > clock_timestamp() - make_interval(secs => $2)) AS gone
+FROM outbox WHERE stream_seq IS NOT NULL
+
 -- outbox_adopt --
 -- The stream has it although the answer was lost. $1 event id, $2 sequence.
 UPDATE outbox SET stream_seq = $2 WHERE payload ->> 'id' = $1 AND stream_seq IS NULL

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from os import getpid
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import msgspec
 
-from shared import apart, log, metrics
+from shared import apart, clock, log, metrics
 from shared.bus import Bus
 from shared.db import Database, too_few_connections
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
@@ -181,12 +182,16 @@ async def _with_saved_settings(runtime: Runtime[S], body: Body[S]) -> None:
 
 
 async def _sign_of_life(runtime: Runtime[S]) -> None:
-    counted = False
+    counted, said = False, None
     while True:
         # Missing tables, roles or grants: the migrations have not run yet, and this service waits for them.
         with contextlib.suppress(DatabaseAway, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
             await runtime.db.run("seen", runtime.instance, runtime.role, version("cs-archiver"))
             await runtime.db.probe()
+            wrong = clock.problem(datetime.now(UTC), await runtime.db.value("now"))
+            if wrong is not None and wrong != said:
+                logger.error("clock_differs", message=wrong)
+            said = wrong
             if not counted:
                 counted = True
                 await _count_connections(runtime.db)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
-from services.gateway.schemas import Alert, SystemStatus
+from services.gateway.schemas import Alert, RelayState, SystemStatus
 from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 from shared.remote import Elsewhere, elsewhere_text
@@ -199,6 +199,13 @@ def postgres_state(refused: DatabaseAway | None) -> Literal["ok", "disk_full", "
     return "disk_full" if refused.kind == DISK_FULL else "refusing"
 
 
+def events_late(relay: RelayState) -> str | None:
+    """Say that events are late; None where they are not."""
+    if (relay.oldest_seconds or 0) <= _EVENTS_LATE_SECONDS:
+        return None
+    return f"{relay.waiting} events wait to be published. Jobs go on; followers of the events see them late."
+
+
 def alerts(
     status: SystemStatus,
     failed: Sequence[FailedJob],
@@ -230,8 +237,9 @@ def alerts(
             Alert("nats_away", "The message server (NATS) does not answer; work goes on, events follow later.", None, None)
         )
     found += [Alert("work_elsewhere", elsewhere_text(work), work.since, work.job_id) for work in elsewhere]
-    if (status.relay.oldest_seconds or 0) > _EVENTS_LATE_SECONDS:
-        found.append(Alert("events_late", f"{status.relay.waiting} events wait to be published.", None, None))
+    late = events_late(status.relay)
+    if late is not None:
+        found.append(Alert("events_late", late, None, None))
     found += [Alert("job_failed", f"{job.folder_name} failed: {job.reason}", job.at, job.id) for job in failed]
     return found
 

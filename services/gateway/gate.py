@@ -41,6 +41,7 @@ REFUSED_SECONDS = 1.0
 """How long an answer waits that refuses too much: a program that asks again at once keeps nobody else waiting."""
 STREAMED = {("PUT", "/api/files/content")}
 """Bodies of any length: each piece has to arrive in time, and the answer is waited for from the last one on."""
+STOPPING = "This gateway is shutting down and could not finish the request. Send it again in a moment."
 WRONG_ORIGIN = (
     "With a cookie, changes are accepted only from this server's own pages. Programs send `Authorization: Bearer <token>`."
 )
@@ -106,10 +107,21 @@ class Gate:
             return
         request_id = _request_id(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
-        guarded = _with_headers(send, request_id, encrypted=scope["scheme"] == "https")
+        with_headers = _with_headers(send, request_id, encrypted=scope["scheme"] == "https")
+        begun = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await with_headers(message)
+
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await _in_time(self._route, scope, receive, guarded)
+            except asyncio.CancelledError:  # the server stops, and this request took longer than it waits
+                if begun:
+                    raise
+                await refuse(guarded, unavailable(STOPPING), request_id)
             except Exception as exc:  # the last place where a defect can become an answer
                 error = problems.from_exception(exc)
                 if error is None:

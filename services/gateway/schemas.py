@@ -511,8 +511,11 @@ class Health(msgspec.Struct):
     timestamp: datetime
 
 
-class Ready(msgspec.Struct):
+class Ready(msgspec.Struct, omit_defaults=True):
+    """`notes`: what is not well although this gateway is ready; absent where all is."""
+
     status: Literal["ready"]
+    notes: list[str] = []
 
 
 # Live (WS /ws/jobs) ------------------------------------------------------------------------------------------------------------------

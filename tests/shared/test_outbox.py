@@ -23,7 +23,7 @@ from shared.bus import Bus
 from shared.lifecycle import Status
 from shared.nats_permissions import PROVISION, STREAM
 from shared.outbox import relay
-from shared.provision import provision
+from shared.provision import keep, provision
 from tests.shared.rows import past_the_guard, proven, tried
 from tests.support.engines import NatsEngine, nats_server
 from tests.support.kernel import Kernel, eventually
@@ -189,6 +189,57 @@ async def test_a_store_that_was_rolled_back_is_completed(kernel: Kernel, own: Na
         after = await agree(kernel, own, 21)
 
     assert after[:20] == before
+
+
+@asynccontextmanager
+async def kept(engine: NatsEngine) -> AsyncIterator[None]:
+    """As `up` does beside the services."""
+    task = asyncio.create_task(keep(engine.url, engine.passwords[PROVISION]))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_store_that_was_lost_is_rebuilt_without_a_restart(kernel: Kernel, own: NatsEngine) -> None:
+    """NATS comes back empty: stream and durables are made again, every event is published, and a service's wake-ups arrive."""
+    woken = asyncio.Event()
+    await kernel.owner.execute(MANY, "a", 10)
+    async with kept(own), relaying(kernel, own):
+        before = await agree(kernel, own, 10)
+        compressor = await Bus.connect(own.url, "compressor", own.passwords["compressor"])
+        compressor.wake_on_events(woken.set)
+        await own.server.stop()
+        shutil.rmtree(own.server._store / "jetstream")
+        await own.server.start()
+
+        assert await agree(kernel, own, 10) == before
+        woken.clear()
+        await kernel.owner.execute(MANY, "b", 1)
+        await asyncio.wait_for(woken.wait(), 60)
+        await compressor.close()
+
+
+@pytest.mark.parametrize("which", [1, 5, 10])
+async def test_a_damaged_record_has_the_stream_rebuilt(kernel: Kernel, own: NatsEngine, which: int) -> None:
+    """One byte of the first, an inner or the last event is another: followers get every event again, none is missing."""
+    await kernel.owner.execute(MANY, "a", 10)
+    async with kept(own), relaying(kernel, own):
+        before = await agree(kernel, own, 10)
+        await own.server.stop()
+        (block,) = (own.server._store / "jetstream").glob("SERVICES/streams/JOBS/msgs/*.blk")
+        content = bytearray(block.read_bytes())
+        place = content.index(before[which - 1][2].encode())  # the event's id in its header
+        content[place] ^= 1
+        block.write_bytes(bytes(content))
+        for index in block.parent.glob("index.db"):
+            index.unlink()
+        await own.server.start()
+
+        assert await agree(kernel, own, 10) == before
+        await kernel.owner.execute(MANY, "b", 1)
+        assert len(await agree(kernel, own, 11)) == 11
 
 
 async def test_a_lost_answer_is_no_second_event(kernel: Kernel, own: NatsEngine) -> None:

@@ -128,9 +128,12 @@ async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -
 async def get_ready(store: NamedDependency[Store], bus: NamedDependency[Bus], hub: NamedDependency[Hub]) -> Ready:
     """For load balancers and orchestrators: 200 when this gateway is healthy and its live view is fresh.
 
-    503 says what is missing: the database, its migrations, the first user, NATS, or the live view.
+    503 says what is missing: the database or space on its disk, its migrations, the first user, NATS, or the live view. `notes` of a 200
+    say that events are late, as while the stream is rebuilt: the gateway works all the same.
     """
     await _refuse_unless_healthy(store, bus)
     if not hub.is_following:
         raise unavailable("This gateway is still reading what is live.")
-    return Ready("ready")
+    lag = await store.relay_lag()
+    late = decide.events_late(RelayState(lag["waiting"], lag["oldest_seconds"]))
+    return Ready("ready", [late] if late is not None else [])

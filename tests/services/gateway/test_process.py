@@ -16,7 +16,7 @@ from websockets.protocol import State
 
 from devstack import ports
 from shared.lifecycle import Role
-from tests.services.gateway.conftest import BASE, PASSWORD, problem
+from tests.services.gateway.conftest import BASE, PASSWORD, problem, running
 from tests.support.engines import NatsEngine, PostgresEngine, nats_server, postgres_server
 from tests.support.kernel import PASSWORDS, _migrate, eventually
 
@@ -52,6 +52,21 @@ async def _process(environment: dict[str, str], log: Path) -> AsyncIterator[asyn
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def test_a_request_that_a_shutdown_cuts_off_gets_503(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
+    """It takes longer than the gateway waits at its end: a problem document that says so."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        async with running(pg, nats, tmp_path, events=False) as gateway:
+            gateway.peers.scanning = asyncio.Event()
+            headers = {"Authorization": f"Bearer {await gateway.login()}"}
+            asking = asyncio.create_task(client.get(f"{gateway.url}/api/folders?refresh=true", headers=headers))
+
+            async def scans() -> int:
+                return gateway.peers.scans
+
+            await eventually(scans, bool, "the request to wait for the scanner")
+        assert "shutting down" in problem(await asking, 503, "unavailable")
 
 
 async def test_engines_come_and_go(tmp_path: Path) -> None:

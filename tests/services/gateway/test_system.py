@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway import decide
-from services.gateway.schemas import DiskSpace, LaneStatus, RelayState, Statistics, SystemStatus, Workers
+from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, Statistics, SystemStatus, Workers
 from shared.lifecycle import Role
 from shared.questions import CollectionState, GlobusChecked
 from tests.services.gateway.conftest import Gateway, problem
@@ -127,3 +127,12 @@ async def test_ready(gateway: Gateway) -> None:
     """Public: one word when all is well; test_process sees it name what is away, and `/api/health` say nothing."""
     answer = await gateway.ask("GET", "/api/health/ready", token="")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+
+
+def test_late_events_are_said_with_what_they_mean() -> None:
+    """The same sentence in the alert and in the notes of `/api/health/ready`; nothing while they are young."""
+    late = decide.events_late(RelayState(3, 31.0))
+    assert late is not None
+    assert late.startswith("3 events wait to be published.")
+    assert decide.events_late(RelayState(3, 29.0)) is None
+    assert msgspec.json.encode(Ready("ready", [late])) == msgspec.json.encode({"status": "ready", "notes": [late]})

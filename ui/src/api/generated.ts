@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: e23e3de9a9ac6a22
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 043f2fd9d7b62353
 
 export interface paths {
     "/api/archives": {
@@ -1588,6 +1588,7 @@ export interface components {
             type: "queue_update";
         };
         Ready: {
+            notes?: string[];
             /** @constant */
             status: "ready";
         };

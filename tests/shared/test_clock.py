@@ -1,0 +1,20 @@
+"""A clock that is far off is said, and waited for."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shared import clock
+from shared.errors import Waiting
+from tests.support.kernel import Kernel
+
+
+async def test_a_clock_hours_behind_is_waited_for(kernel: Kernel) -> None:
+    """Compared with the database's own; a few minutes are no matter."""
+    db = await kernel.db("uploader")
+    await clock.require(db)
+    await clock.require(db, datetime.now(UTC) - timedelta(minutes=4))
+    with pytest.raises(Waiting, match="hours behind the database's"):
+        await clock.require(db, datetime.now(UTC) - timedelta(hours=3))
+    with pytest.raises(Waiting, match="clock is 10 minutes ahead of"):
+        await clock.require(db, datetime.now(UTC) + timedelta(minutes=10))
