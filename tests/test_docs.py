@@ -208,3 +208,10 @@ def test_the_checklist_names_tests_that_exist() -> None:
             assert f"def {name}(" in (ROOT / (file or files[letter])).read_text(), f"{line}: {name}"
         for file, sentence in said:
             assert f'it("{sentence}"' in (ROOT / file).read_text(), f"{line}: {sentence}"
+
+
+def test_the_page_of_security_names_tests_that_exist() -> None:
+    """Each thing that it calls refused has a test of that name."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) >= 15
+    assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []

@@ -15,7 +15,7 @@ from services.compressor.questions import Looking
 from services.compressor.room import Room
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
-from shared import apart
+from shared import apart, log, sandbox
 from shared.archiving.sevenzip import find_binary
 from shared.errors import Operation
 from shared.lifecycle import COMPRESS_LANE, EMPTY_LANE, WORKSPACE_LANE, Kind, Role
@@ -24,6 +24,7 @@ from shared.runtime_settings import WORKSPACE_ENTRIES
 from shared.settings import CompressorSettings
 from shared.work import Work
 
+logger = log.get(__name__)
 Handler = Callable[[Work, workspace.Tools], Awaitable[None]]
 HANDLERS: dict[Kind, Handler] = {Kind.PACK: making.make, Kind.COMPRESS: making.make, Kind.EXTRACT: extracting.extract}
 """Who takes a workspace job from `queued` on; a pack's source is `emptying.empty`'s."""
@@ -77,6 +78,7 @@ async def on_workspace(work: Work, tools: workspace.Tools) -> None:
 
 async def run(runtime: Runtime[CompressorSettings]) -> None:
     settings, db = runtime.settings, runtime.db
+    logger.info("sandbox", message=sandbox.sentence())
     parts = build(settings)
     bench = parts.workspace.bench
     cleaner = Cleaner(db, parts.places, parts.ledger, settings.failed_retention_days, bench)

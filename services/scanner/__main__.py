@@ -9,7 +9,7 @@ from services.scanner import browsing, handlers, media
 from services.scanner.catalog import Catalog
 from services.scanner.media import Media
 from services.scanner.preview import Previews
-from shared import apart
+from shared import apart, log, sandbox
 from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
 from shared.listing import Page
@@ -18,9 +18,12 @@ from shared.questions import AskPreview, Browse, ClockSeen, FolderMeasured, Fold
 from shared.runtime import Runtime, run_service
 from shared.settings import ScannerSettings
 
+logger = log.get(__name__)
+
 
 async def run(runtime: Runtime[ScannerSettings]) -> None:
     settings = runtime.settings
+    logger.info("sandbox", message=sandbox.sentence())
     own = apart.places_of(settings)
     catalog = Catalog(runtime.db, settings.qnap_base_path, settings.scan_interval_seconds, own)
     tools = handlers.Tools(settings.qnap_base_path, catalog, settings.evidence_fresh_seconds, own)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import zlib
@@ -25,7 +26,7 @@ from typing import IO, NamedTuple
 import msgspec
 import zstandard
 
-from shared import handles
+from shared import handles, sandbox
 from shared.archiving import formats, sevenzip, streams, tars, volumes
 from shared.archiving.checks import Checks, Chosen, link_problem, normal
 from shared.archiving.formats import Format
@@ -159,13 +160,30 @@ class Archive:
         self._file = streams.Packed([handle for _, handle in self._files])
         self._for_7zip = self._seen_by_7zip() if self.format.by_7zip else b""
 
+    def enclose(self) -> None:
+        """Enter the sandbox: from here on read this archive alone, and write only to the directory that it is unpacked into."""
+        links = [self._for_7zip.rpartition(b"/")[0]] if self._linked else []
+        into = [self._request.into] if isinstance(self._request, Extract) else []
+        sandbox.enter(
+            sandbox.Opening(
+                read=[str(Path(self._request.sevenzip).resolve().parent), *(handle for _, handle in self._files)],
+                write=[*into, *links],
+                remove=[tempfile.gettempdir()] if links else [],
+            )
+        )
+
     @property
     def _is_split(self) -> bool:
         return self._raw_name.endswith(b".001")
 
+    @property
+    def _linked(self) -> bool:
+        """Whether 7-Zip is to find volumes by their names."""
+        return self.format.by_7zip and (self.volumes > 1 or self.format is Format.RAR or self._is_split)
+
     def _seen_by_7zip(self) -> bytes:
         """A path to the open file; where 7-Zip looks for volumes, links to them under their names, in a directory of our own."""
-        if self.volumes == 1 and self.format is not Format.RAR and not self._is_split:
+        if not self._linked:
             return os.fsencode(handles.path_of(self._handle))
         return os.fsencode(volumes.linked(self._stack, self._files)) + b"/" + self._raw_name
 
@@ -364,6 +382,7 @@ def scan(request: Scan) -> Scanned:
     """List, say every member unless `quiet`, and what there is to say about the whole."""
     with ExitStack() as stack:
         archive = Archive(request, stack)
+        archive.enclose()
         summary = _Summary(request, archive)
         if not archive.format.by_7zip:
             _scan_stream(archive, summary)
@@ -467,8 +486,10 @@ def _scan_contents(archive: Archive, summary: _Summary) -> None:
 def extract(request: Extract) -> Extracted:
     """Unpack what is chosen into the empty directory `into`. What is there after a failure, the caller removes."""
     with ExitStack() as stack:
+        into = stack.enter_context(handles.root(Path(os.fsdecode(request.into))))
         archive = Archive(request, stack)
-        writer = Writer(stack.enter_context(handles.root(Path(os.fsdecode(request.into)))))
+        archive.enclose()
+        writer = Writer(into)
         stack.callback(writer.close)
         chosen = Chosen(request.entries)
         work = _Unpacking(archive, request, writer, chosen)

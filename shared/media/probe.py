@@ -2,8 +2,9 @@
 
 It is started with limits (shared/media/reader.py) because FFmpeg's libraries parse what strangers wrote. One message comes over the
 socket: the question ({"do": "info", "measure": true}) and the open file. It opens nothing else: FFmpeg may use the protocol `fd` and
-the formats of `limits.FORMATS` only. What it says on stdout: four bytes of length, a JSON document of that length in the words of
-`ffprobe -of json`, then the image if one was asked for. Nothing of ours is imported but constants: what is imported is waited for.
+the formats of `limits.FORMATS` only, and the child enters a sandbox (shared/sandbox.py) before it takes the file. What it says on
+stdout: four bytes of length, a JSON document of that length in the words of `ffprobe -of json`, then the image if one was asked for.
+Nothing of ours is imported but constants: what is imported is waited for.
 """
 
 import contextlib
@@ -21,9 +22,15 @@ from typing import Any
 
 import av
 import av.logging
+
+# PyAV imports these when it meets a subtitle: too late, the sandbox opens no module any more.
+import av.subtitles.codeccontext
+import av.subtitles.stream
+import av.subtitles.subtitle
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
 
+from shared import sandbox
 from shared.media import hdr, limits
 
 _TRANSFER = {
@@ -507,6 +514,7 @@ def answer(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 def main() -> None:
     """Answer the one question that comes over the socket of the command line, with the open file; nobody asks: end."""
     av.logging.set_level(av.logging.ERROR)
+    sandbox.enter_as_reader()
     with socket.socket(fileno=int(sys.argv[1])) as line:
         said, files, _, _ = socket.recv_fds(line, _QUESTION_BYTES, 1)
     if not files:
