@@ -79,21 +79,13 @@ def _ignore(_: bytes) -> None:
 
 
 class Children:
-    """The child processes of one piece of work. `kill` may be called from any thread, also when the event loop hangs."""
+    """The child processes of one piece of work."""
 
     def __init__(self, niceness: int = 0) -> None:
         """`niceness`: by how much these children leave the processor to others (0 to 19)."""
         self._niceness = niceness
         self._groups: set[int] = set()
         self._lock = threading.Lock()
-        self._killed = False
-
-    def kill(self) -> None:
-        """Kill every process group of this work at once (SIGKILL, so stopped ones die too); no child can be started after."""
-        with self._lock:
-            self._killed = True
-            for group in self._groups:
-                _signal(group, signal.SIGKILL)
 
     async def run(
         self,
@@ -161,8 +153,6 @@ class Children:
     def _add(self, group: int) -> None:
         with self._lock:
             self._groups.add(group)
-            if self._killed:
-                _signal(group, signal.SIGKILL)
 
     def _remove(self, group: int) -> None:
         with self._lock:

@@ -163,10 +163,6 @@ class Session:
         with database_errors(OSError):
             return str(await self.connection.execute(self._queries[name], *args))
 
-    async def many(self, name: str, rows: list[tuple[Any, ...]]) -> None:
-        with database_errors(OSError):
-            await self.connection.executemany(self._queries[name], rows)
-
 
 POOL_SIZE = 8
 CONNECTIONS_PER_PROCESS = POOL_SIZE + 3

@@ -402,20 +402,6 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def walk(root: int, stop: Stop) -> list[Entry]:
-    """The metadata of a folder (no digests), extended attributes included.
-
-    Raises PermanentError with every refusal, SourceInUse when it changes meanwhile, TransientError when the file system fails.
-    """
-    findings = Findings()
-    entries = list(scan(root, report=findings.report, stop=stop, inspect=True))
-    if changes := findings.changes():
-        raise SourceInUse(changes)
-    if refusals := findings.sentences(warnings=False):
-        raise PermanentError(" ".join(refusals))
-    return entries
-
-
 def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
     """Look at a whole folder and say what refuses it and what only the sidecar will keep; opens every file for reading.
 

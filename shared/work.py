@@ -33,9 +33,9 @@ _REPORT_SECONDS = 1.0
 
 
 class Work:
-    """A claimed job. `job` is its row as claimed; `status` what it is now."""
+    """A claimed job. `job` is its row as claimed; `status` what it is now; `claimed_at`: before the claim was sent, monotonic seconds."""
 
-    def __init__(self, db: Database, bus: Bus, job: Any, owner: str, lease_seconds: float) -> None:
+    def __init__(self, db: Database, bus: Bus, job: Any, owner: str, lease_seconds: float, claimed_at: float) -> None:
         self.db = db
         self.bus = bus
         self.job = job
@@ -44,6 +44,7 @@ class Work:
         self.status = Status(job["status"])
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._ends = claimed_at + lease_seconds * STOP_AT  # when the work has to stop, unless the lease is renewed
         self._stopped: ArchiverError | None = None  # why to stop; set once, read by threads
         self._stop_seen = threading.Event()
         self._task: asyncio.Future[None] | None = None
@@ -62,9 +63,14 @@ class Work:
                 self._task.cancel()
 
     def stop(self) -> None:
-        """Raise when the work has to stop. Cheap and safe in any thread: long loops call it often."""
+        """Raise when the work has to stop. Cheap and safe in any thread: long loops call it often.
+
+        The clock is looked at here too: after a process stood still, a thread may go on before the event loop's watchdog does.
+        """
         if self._stop_seen.is_set() and self._stopped is not None:
             raise self._stopped
+        if time.monotonic() >= self._ends:
+            raise Fenced("The lease could not be renewed in time.")
 
     @property
     def stopped(self) -> ArchiverError | None:
@@ -112,7 +118,7 @@ class Work:
             logger.warning("lease_lost", job_id=str(self.id), message="The lease could not be renewed in time; the work stops.")
             self.stop_with(Fenced("The lease could not be renewed in time."))
 
-        watchdog = loop.call_later(self._lease_seconds * STOP_AT, lost)
+        watchdog = loop.call_at(self._ends, lost)
         try:
             while True:
                 # Short leases are for tests; a user's cancel should not wait ten seconds for a long one.
@@ -129,7 +135,8 @@ class Work:
                         self.stop_with(Fenced("Another worker has this job now."))
                     return
                 watchdog.cancel()
-                watchdog = loop.call_at(sent + self._lease_seconds * STOP_AT, lost)
+                self._ends = sent + self._lease_seconds * STOP_AT
+                watchdog = loop.call_at(self._ends, lost)
                 self._obey(row)
                 try:
                     await self._report()

@@ -5,6 +5,7 @@ delay a cancel. What ends a piece of work is decided in one place, `_settle`.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -148,8 +149,8 @@ class Worker:
                 await each_round()
         if cleanup is not None:
             await self._start_cleanup(cleanup)
-        while len(self.running) < self.rules.limit and (job := await self._claim()) is not None:
-            self._start(job, handle)
+        while len(self.running) < self.rules.limit and (work := await self._claim()) is not None:
+            self._start(work, handle)
 
     async def _let_go_of_lost(self) -> None:
         """Say of jobs that we lost to a database that refused us: nobody crashed. Before anybody counts those crashes."""
@@ -167,7 +168,7 @@ class Worker:
                 done += len(await self.db.rows(name, kinds, states, *more, row["id"]))
         return done
 
-    async def _claim(self) -> Any | None:
+    async def _claim(self) -> Work | None:
         states = self._states if self._takes_over else [self.lane.ready]
         floor = PROGRESS_FLOOR[self.lane.ready]
         rules = self.rules
@@ -177,7 +178,9 @@ class Worker:
                 return None
             take_over = self.lane.back if self._takes_over else None
             args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over, self._stagings)
-            return await session.row("claim", *args)
+            sent = time.monotonic()  # the lease counts from when the database got this, however late its answer comes
+            row = await session.row("claim", *args)
+        return None if row is None else Work(self.db, self.bus, row, self.instance, rules.lease_seconds, sent)
 
     async def _pause(self) -> float:
         due = [await self.db.value("next_due", self._kinds, self._states), await self.db.value("next_cleanup_due", self.lane.role)]
@@ -185,8 +188,7 @@ class Worker:
 
     # A job ---------------------------------------------------------------------------------------------------------------------------
 
-    def _start(self, job: Any, handle: Handle) -> None:
-        work = Work(self.db, self.bus, job, self.instance, self.rules.lease_seconds)
+    def _start(self, work: Work, handle: Handle) -> None:
         self.running[work.id] = work
         metrics.CLAIMS.inc()
         logger.info("claimed", job_id=str(work.id), attempt=work.attempt, status=work.status, message="Took a job.")

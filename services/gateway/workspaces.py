@@ -205,12 +205,6 @@ class Workspaces:
 
     # Uploads
 
-    def upload_size(self, upload: UUID) -> int:
-        """Bytes that have arrived."""
-        with handles.root(self._service_place(_UPLOADS)) as folder:
-            found = handles.lstat(folder, str(upload).encode())
-            return found.st_size if found else 0
-
     def open_upload(self, upload: UUID) -> int:
         """A handle for writing what arrives; the caller closes it."""
         with _told(), handles.root(self._service_place(_UPLOADS)) as folder:

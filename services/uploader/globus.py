@@ -36,7 +36,6 @@ from services.uploader.model import (
     Event,
     NotFound,
     Remote,
-    SkippedError,
     TaskView,
     Transferred,
     TransferRequest,
@@ -405,13 +404,6 @@ class Globus:
             lambda client: msgspec.convert(
                 list(client.paginated.task_successful_transfers(task_id).items()), type=list[Transferred]
             ),
-        )
-
-    async def skipped_errors(self, task_id: str) -> list[SkippedError]:
-        """The files a finished task gave up on."""
-        return await self._call(
-            "reading what a task skipped",
-            lambda client: msgspec.convert(list(client.paginated.task_skipped_errors(task_id).items()), type=list[SkippedError]),
         )
 
     async def pause_info(self, task_id: str) -> str:

@@ -187,15 +187,6 @@ class Transferred(msgspec.Struct, frozen=True, kw_only=True):
     checksum_algorithm: str | None = None
 
 
-class SkippedError(msgspec.Struct, frozen=True, kw_only=True):
-    """One file a task gave up on."""
-
-    source_path: str | None = None
-    destination_path: str | None = None
-    error_code: str | None = None
-    error_details: str | None = None
-
-
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """Something at the destination. type: `file`, `dir`, ...; size in bytes; name as the destination spells it."""
 

@@ -115,16 +115,6 @@ def to_collection(local_path: str, local_root: str, collection_path: str) -> str
     return _join([*base, *below])
 
 
-def to_local(path: str, local_root: str, collection_path: str) -> str:
-    """The inverse of `to_collection`; raises PermanentError when the path is not below the collection path."""
-    root = base_parts(local_root, "GLOBUS_SOURCE_LOCAL_ROOT")
-    base = base_parts(collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
-    parts = _parts(path)
-    if not path.startswith("/") or parts[: len(base)] != base or len(parts) == len(base):
-        raise PermanentError(f"{path!r} is not below GLOBUS_SOURCE_COLLECTION_PATH ({collection_path}): correct that setting.")
-    return _join([*root, *(_checked(part) for part in parts[len(base) :])])
-
-
 def split(path: str) -> tuple[str, str]:
     """(directory with a trailing slash, name) of a file's collection path."""
     directory, _, name = path.rpartition("/")

@@ -454,11 +454,3 @@ class Comparison:
             self._found.append(difference)
         else:
             self._more += 1
-
-
-def compare(entries: Iterable[Entry], folder_name: str, listing: Iterable[Listed]) -> list[str]:
-    """Name what differs between a manifest and a listing (at most 20, then how many more); empty when they are equal. Pure."""
-    comparison = Comparison(entries, folder_name)
-    for listed in listing:
-        comparison.add(listed)
-    return comparison.end()

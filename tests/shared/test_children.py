@@ -3,7 +3,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,20 +156,6 @@ async def test_an_exception_of_the_listener_ends_the_child() -> None:
 
     with pytest.raises(KeyError, match="enough"):
         await Children().run([SH, "-c", "echo x; sleep 600"], on_stdout=hear)
-
-
-async def test_kill_works_from_another_thread_and_for_good(tmp_path: Path) -> None:
-    """A watchdog kills while the event loop hangs; what would be started later dies at once."""
-    children = Children()
-    task = asyncio.create_task(run("sleep 600", children))
-    await until(lambda: children._groups, "the child was started")
-    watchdog = threading.Thread(target=children.kill)
-    watchdog.start()
-    watchdog.join()  # the loop is blocked meanwhile
-
-    assert (await task)[0].returncode == -signal.SIGKILL
-    assert (await run("sleep 600", children))[0].returncode == -signal.SIGKILL
-    assert children._groups == set()
 
 
 async def test_children_die_with_us(tmp_path: Path) -> None:

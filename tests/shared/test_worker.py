@@ -1,13 +1,14 @@
 """A lane on the real engines: claim, work, hand over, and every way a piece of work can end."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 from shared import events
-from shared.errors import Operation, PermanentError, TransientError, Waiting
+from shared.errors import Fenced, Operation, PermanentError, TransientError, Waiting
 from shared.lifecycle import COMPRESS_LANE, DELETE_LANE, Status
 from shared.outbox import relay
 from shared.retry import Limits
@@ -276,6 +277,60 @@ async def test_the_watchdog_stops_work_when_the_database_is_away(kernel: Kernel)
 
     assert happened == ["attempt 1 begins", "the watchdog", "attempt 2 begins"]
     assert await kernel.states(job) == ["queued", "copying", "queued", "failed"]
+
+
+async def test_a_thread_stops_by_itself_when_the_event_loop_hangs(kernel: Kernel) -> None:
+    """The lease cannot be renewed and no watchdog fires; the thread that works looks at the clock and stops in time."""
+    job = await kernel.job()
+    stopped: list[str] = []
+
+    async def handle(work: Work) -> None:
+        def go_on() -> None:
+            try:
+                while True:
+                    work.stop()
+            except Fenced as exc:
+                stopped.append(str(exc))
+
+        thread = threading.Thread(target=go_on, daemon=True)
+        thread.start()
+        thread.join(30)  # blocks the event loop
+        await work.advance(Status.COPYING, "Copying")
+
+    async with lane(kernel, handle, lease_seconds=2.0) as worker:
+        await eventually(lambda: _same(stopped), bool, "the thread stopped")
+        assert stopped == ["The lease could not be renewed in time."]
+        assert worker.rules.limit == 1
+    assert "copying" not in await kernel.states(job)
+
+
+async def test_a_late_answer_to_a_claim_takes_its_time_from_the_lease(kernel: Kernel) -> None:
+    """The lease began when the database took the claim: an answer that comes after 0.7 of it finds the work stopped."""
+    job = await kernel.job()
+    seen: list[str] = []
+
+    async def handle(work: Work) -> None:
+        try:
+            work.stop()
+            seen.append("went on")
+        except Fenced:
+            seen.append("stopped")
+        raise PermanentError("enough")
+
+    db = await kernel.db("compressor")
+    claim = db.queries["claim"]
+    db.queries["claim"] = f"WITH late AS ({claim}) SELECT late.* FROM late, LATERAL (SELECT pg_sleep(1.6)) slow"
+    try:
+        async with lane(kernel, handle, lease_seconds=2.0):
+            await eventually(lambda: _same(seen), bool, "the claimed job in hand")
+    finally:
+        db.queries["claim"] = claim
+    assert seen[0] == "stopped"
+    assert (await kernel.states(job))[0] == "queued"
+
+
+async def _same(seen: list[str]) -> list[str]:
+    return seen
 
 
 async def test_a_stopping_service_lets_go_at_once(kernel: Kernel) -> None:

@@ -45,7 +45,7 @@ def copy(
 ) -> list[Entry]:
     how: dict[str, Any] = {"strategy": "auto"} if strategy == "auto" else {"strategy": "tiered", "tiers": TIERS[strategy]}
     with handles.root(folder) as root:
-        known = entries if entries is not None else walking.walk(root, nothing)
+        known = entries if entries is not None else walking.preflight(root, b"folder", nothing).entries
         return copying.copy_tree(root, target, known, progress=progress, stop=stop, **how)
 
 

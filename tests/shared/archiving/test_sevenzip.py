@@ -1,6 +1,7 @@
 import asyncio
 import os
 import resource
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared import walking
 from shared.archiving import sevenzip
-from shared.archiving.sevenzip import Listed, ListingParser, Progress, ProgressParser, compare
+from shared.archiving.sevenzip import Comparison, Listed, ListingParser, Progress, ProgressParser
 from shared.children import Children
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
 from shared.manifest import Entry
@@ -232,6 +233,14 @@ async def test_a_copy_that_is_not_the_manifest_is_caught(folder: Path, work: Pat
     ]
 
 
+def differences(entries: list[Entry], listing: list[Listed]) -> list[str]:
+    """What the engine says of a listing that arrives line by line."""
+    comparison = Comparison(entries, "top")
+    for one in listing:
+        comparison.add(one)
+    return comparison.end()
+
+
 def listed(path: bytes, kind: str = "-", size: int = 1, crc: int = 5, mtime: int | None = 10) -> Listed:
     return Listed(path, kind, size, crc, mtime)
 
@@ -258,14 +267,14 @@ FILE = msgspec.structs.replace(ENTRY, path=b"f", type="file", size=1, crc32=5)
 )  # fmt: skip
 def test_compare(listing: list[Listed], found: list[str]) -> None:
     """Exact in path, type, size, CRC and 100 ns; a path that comes twice is a difference."""
-    assert compare([ENTRY, FILE], "top", listing) == found
+    assert differences([ENTRY, FILE], listing) == found
 
 
 def test_differences_are_counted_beyond_twenty() -> None:
     """A wrong archive of a million files gives one line more, not a million."""
     entries = [msgspec.structs.replace(FILE, path=b"%d" % n) for n in range(50)]
 
-    assert compare(entries, "top", [])[-1] == "and 30 more"
+    assert differences(entries, [])[-1] == "and 30 more"
 
 
 def test_the_listing_is_read_in_any_pieces() -> None:
@@ -342,10 +351,11 @@ async def test_cancelling_leaves_nothing(folder: Path, work: Path) -> None:
         os.killpg(group, 0)
 
 
-async def test_the_watchdog_kills_and_the_partial_file_goes(folder: Path, work: Path) -> None:
+async def test_a_partial_file_goes_when_seven_zip_is_killed(folder: Path, work: Path) -> None:
     """Killed, 7-Zip leaves its file behind; we do not."""
     task, children = await started(folder, work)
-    children.kill()
+    (group,) = children._groups
+    os.killpg(group, signal.SIGKILL)
     with pytest.raises(TransientError, match="killed by signal 9"):
         await task
 
