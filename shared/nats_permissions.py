@@ -26,7 +26,9 @@ INSIDE = "SERVICES"
 OUTSIDE = "READERS"
 """The two accounts."""
 READING = "services.API"
-"""In the readers' account: the part of the services' JetStream API that keeps the copy going. No user may publish there."""
+"""In the readers' account: the part of the services' JetStream API that keeps the copy going. A reader may ask `LOOKUP` alone."""
+LOOKUP = "STREAM.NAMES"
+"""A client that names no stream asks which one has its subject. The copy has none of its own, so the services' account answers."""
 COPYING = "copy.events"
 """Where the events of the stream go to its copy."""
 CONSUMERS = 100
@@ -61,6 +63,7 @@ def accounts(passwords: Mapping[str, str], copy_bytes: int) -> dict[str, object]
     passwords: of each of USERS. copy_bytes: how large the copy may become on disk.
     """
     create, flow = f"$JS.API.CONSUMER.CREATE.{STREAM}", f"$JS.FC.{STREAM}.>"
+    asked = (create, f"{create}.>", flow, f"$JS.API.{LOOKUP}")
     heard = ["live.progress.>", "live.log.>", "live.config", SUBJECTS, f"{COPYING}.>"]
     inside = {user: password for user, password in passwords.items() if user != SUBSCRIBER}
     outside = {PROVISION_READERS: passwords[PROVISION], SUBSCRIBER: passwords[SUBSCRIBER]}
@@ -71,7 +74,7 @@ def accounts(passwords: Mapping[str, str], copy_bytes: int) -> dict[str, object]
             "users": _users(inside),
             "exports": [
                 *({"stream": subject, "accounts": [OUTSIDE]} for subject in heard),
-                *({"service": subject, "accounts": [OUTSIDE]} for subject in (create, f"{create}.>", flow)),
+                *({"service": subject, "accounts": [OUTSIDE]} for subject in asked),
             ],
         },
         OUTSIDE: {
@@ -82,13 +85,13 @@ def accounts(passwords: Mapping[str, str], copy_bytes: int) -> dict[str, object]
                 "max_consumers": CONSUMERS,
                 "max_ack_pending": ACK_PENDING,
             },
-            "mappings": MAPPINGS,
+            "mappings": {**MAPPINGS, f"$JS.API.{LOOKUP}": f"{READING}.{LOOKUP}"},
             "users": _users(outside),
             "imports": [
                 *({"stream": {"account": INSIDE, "subject": subject}} for subject in heard),
                 *(
                     {"service": {"account": INSIDE, "subject": subject}, "to": subject.replace("$JS.API", READING)}
-                    for subject in (create, f"{create}.>", flow)
+                    for subject in asked
                 ),
             ],
         },
@@ -126,7 +129,7 @@ def _subscriber() -> dict[str, object]:
     """Reads the copy in the readers' account: consumers of every kind, live lines, nothing of the services."""
     # Plain `_INBOX.>` serves clients that know no prefix; no user of ours uses it.
     subscribe = ["job.>", "live.progress.>", "live.log.>", "live.config", f"{inbox_prefix(SUBSCRIBER)}.>", "_INBOX.>"]
-    publish = [f"$JS.API.STREAM.INFO.{STREAM}", "$JS.API.STREAM.NAMES", "$JS.API.INFO", *_reading()]
+    publish = [f"$JS.API.STREAM.INFO.{STREAM}", f"{READING}.{LOOKUP}", "$JS.API.INFO", *_reading()]
     return {"publish": {"allow": publish, "deny": _protected()}, "subscribe": {"allow": subscribe}}
 
 

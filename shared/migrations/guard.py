@@ -8,10 +8,10 @@ PATH = "pg_catalog, public, pg_temp"
 
 
 async def fix_names(connection: Any) -> None:
-    """Run `versions/0017_guard.sql`: every function's path, and no right for a service to make objects. Idempotent.
+    """Run `versions/0016_guard.sql`: every function's path, and no right for a service to make objects. Idempotent.
 
     connection: asyncpg's, of the owner. Run after every upgrade, too: a database's own rights are in no dump of it, and a later
     migration may add a function.
     """
-    text = (Path(__file__).parent / "versions" / "0017_guard.sql").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "versions" / "0016_guard.sql").read_text(encoding="utf-8")
     await connection.execute(text)

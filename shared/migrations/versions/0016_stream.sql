@@ -1,2 +1,0 @@
--- Let the event stream be rebuilt while the services run.
-SELECT 1;
