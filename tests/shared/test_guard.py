@@ -349,6 +349,22 @@ async def test_no_role_switches_the_guard_off(kernel: Kernel, role: Role) -> Non
 
 
 @pytest.mark.parametrize("role", Role)
+async def test_what_a_role_changes_of_itself_opens_nothing(kernel: Kernel, role: Role) -> None:
+    """A role may change its own defaults: its next login starts with the search path that it chose, and each refusal stays."""
+    database, job = urlsplit(kernel.dsn).path[1:], await kernel.job()
+    async with login(kernel, role) as connection:
+        change = f"ALTER ROLE cs_{role} IN DATABASE {database} SET search_path = pg_temp, public"
+        assert await answer(connection, change) == "ok"
+
+    async with login(kernel, role) as connection:
+        assert await connection.fetchval("SHOW search_path") == "pg_temp, public"
+        assert await answer(connection, "CREATE TEMPORARY TABLE edges (n integer)") == DENIED
+        given = await answer(connection, "UPDATE public.jobs SET status = 'completed' WHERE id = $1", job)
+
+    assert (given, (await kernel.row(job))["status"]) == ("CS002", "queued")
+
+
+@pytest.mark.parametrize("role", Role)
 async def test_a_role_finds_our_names_before_temporary_ones(kernel: Kernel, role: Role) -> None:
     """The services' own SQL names tables without a schema: their path, too, has temporary objects last."""
     async with login(kernel, role) as connection:

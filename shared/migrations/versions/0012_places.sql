@@ -1,4 +1,4 @@
--- Custody 6.2: ownership names a place. A destination, a submission, a removal and evidence belong to one collection and base path.
+-- Ownership names a place. A destination, a submission, a removal and evidence belong to one collection and base path.
 
 CREATE TABLE remote_places (
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,4 +1,4 @@
--- The rest of 0012: keys name their place now, and the database enforces what custody 6.2 says.
+-- The rest of 0012: keys name their place now, and the database enforces that rights belong to one place.
 
 ALTER TABLE globus_tasks DROP CONSTRAINT globus_tasks_destination_key_fkey,
   ADD CONSTRAINT globus_tasks_destination_key_fkey FOREIGN KEY (destination_key) REFERENCES destinations;

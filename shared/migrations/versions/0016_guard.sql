@@ -1,4 +1,4 @@
--- Custody 6: the guard is alone with its names. Fix the search path of every function and take the right to make objects from every role.
+-- The guard is alone with its names. Fix the search path of every function and take the right to make objects from every role.
 -- Idempotent: shared/migrations/guard.py runs this file again after every upgrade, because no dump of a database carries its rights.
 
 -- A service makes no objects: nothing of its own can stand where a function, or the service's own SQL, looks for a table.

@@ -1,4 +1,4 @@
-"""Ownership names a place: what was sent to one collection and base path gives no right at another (custody 6.2)."""
+"""Ownership names a place: what was sent to one collection and base path gives no right at another."""
 
 import shutil
 from collections.abc import Iterator
@@ -114,6 +114,17 @@ async def test_a_job_that_has_sent_nothing_follows_the_settings(kernel: Kernel, 
         await state_is(kernel, job, "verified")
 
     assert await places(kernel, job) == [row("released", PLACE), row("verified", new)]
+    assert (at(station, new).read_bytes(), at(station, PLACE).exists()) == (CONTENT, False)
+
+
+async def test_a_new_job_uses_the_new_place(kernel: Kernel, station: Station, new: RemotePlace) -> None:
+    """It was asked for after the change: nothing of it is ever at the old place."""
+    await station.move(new)
+    job = await station.job(hold=False)
+    async with station.lane():
+        await state_is(kernel, job, "verified")
+
+    assert await places(kernel, job) == [row("verified", new)]
     assert (at(station, new).read_bytes(), at(station, PLACE).exists()) == (CONTENT, False)
 
 
