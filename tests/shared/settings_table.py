@@ -15,6 +15,9 @@ code 78. An empty value counts as not set. Secrets are never shown or logged. Th
 
 Globus is real when `GLOBUS_CLIENT_ID`, `GLOBUS_CLIENT_SECRET`, `GLOBUS_SOURCE_ENDPOINT` and `GLOBUS_DESTINATION_ENDPOINT` are set;
 only a part of them is an error.
+
+Settings that an admin changes while everything runs, among them `workspace_entries`, `user_jobs_limit`, `user_streams_limit` and
+`login_limit`, are in [gateway.md](gateway.md#settings-while-everything-runs). They win over this page.
 """
 
 
