@@ -29,7 +29,7 @@ async def empty(work: Work, tools: Tools) -> None:
     request = request_of(work.job)
     assert isinstance(request, PackRequest)
     row = await work.patiently(lambda: work.db.row("packed", work.id))
-    archive = Path(row["archive_path"])
+    archive = tools.bench.located(work.job["created_by_id"], row["archive_path"])
     root = tools.bench.workspace(work.job["created_by_id"])
     walks = await work.patiently(lambda: work.db.value("usage_added", work.job["created_by_id"], *usage.NOTHING))
     if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):

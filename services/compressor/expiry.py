@@ -4,7 +4,6 @@ import asyncio
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from services.compressor import workspace
@@ -76,7 +75,7 @@ class Expiry:
             raise Fenced("The service is stopping.")
 
     def _remove(self, row: Any) -> bool:
-        path = Path(row["archive_path"])
+        path = self._bench.located(row["created_by_id"], row["archive_path"])
         name = os.fsencode(path.name)
         if not path.parent.is_dir():
             if not self._bench.work.is_dir():

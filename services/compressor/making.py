@@ -14,6 +14,7 @@ import msgspec
 from services.compressor import publication, workspace
 from services.compressor.ledger import Need
 from services.compressor.publication import Plan
+from services.compressor.workbench import below_workspace
 from services.compressor.workspace import Desk, Finished, Tools
 from shared import clocks, digests, faults, handles, manifest, space
 from shared.archiving import contents, engine
@@ -142,10 +143,13 @@ class _Maker:
         names = [self.wish.file_name, f"{self.wish.file_name}.001"] if self.wish.volume_bytes else [self.wish.file_name]
         raw = [os.fsencode(name) for name in names]
         if await self.work.in_thread(publication.taken, self.desk.workspace, self.wish.directory, raw):
-            raise PermanentError(f"There is something named {self._shown()} already; it is not replaced. Choose another name.")
+            raise PermanentError(
+                f"There is something named {self._output(self.wish.file_name)} already; it is not replaced. Choose another name."
+            )
 
-    def _shown(self) -> str:
-        return f"{self.wish.directory}/{self.wish.file_name}".lstrip("/")
+    def _output(self, file_name: str) -> str:
+        """Where a file of this name lies below the workspace: so archives are recorded, and people told."""
+        return f"{self.wish.directory}/{file_name}".lstrip("/")
 
     def _base(self, sentinel: str | None) -> AbstractContextManager[int]:
         """The open folder that holds what is to be packed."""
@@ -294,24 +298,25 @@ class _Maker:
         packed, sidecar, packed_manifest, file_count, total_bytes = facts
 
         async def planned(session: Any) -> set[str]:
-            return {row["archive_path"] for row in await session.rows("names_in_use", desk.owner, work.id)}
+            rows = await session.rows("names_in_use", desk.owner, work.id)
+            return {below_workspace(desk.owner, row["archive_path"]) for row in rows}
 
         async def once() -> Plan | None:
             file_name = await work.in_thread(self._free_name, await planned(work.db))
             plan = await work.in_thread(self._planned, attempt, sources, file_name, result, newest)
-            path = desk.workspace / self.wish.directory / os.fsdecode(plan.pieces[0].name)
+            path = plan.result["output_path"]
             async with work.transaction() as session:
                 if await session.row("archive_of_attempt", work.id, work.attempt) is not None:  # committed, the answer was lost
                     row = await session.row("publication", work.id)
                     assert row is not None
                     return publication.decoded(row["plan"])
                 await session.run("lock_names", desk.owner)
-                if self.wish.unique and str(path) in await planned(session):
+                if self.wish.unique and path in await planned(session):
                     return None  # another job has chosen this name since
-                archive = (str(path), packed.size, packed.sha256, packed.md5)
+                archive = (path, packed.size, packed.sha256, packed.md5)
                 beside = (sidecar.size, sidecar.sha256, sidecar.md5, packed_manifest)
                 await session.run("record_archive", work.id, work.attempt, *archive, *beside, file_count, total_bytes, None)
-                await session.run("use_archive", work.id, work.attempt, work.attempt, str(path), None)
+                await session.run("use_archive", work.id, work.attempt, work.attempt, path, None)
                 await session.run("plan_publication", work.id, attempt, publication.encoded(plan))
                 return plan
 
@@ -325,11 +330,10 @@ class _Maker:
         """The first name that nothing has, and no other job is about to give."""
         if not self.wish.unique:
             return self.wish.file_name
-        folder = self.desk.workspace / self.wish.directory
         number = 0
         while True:
             name = numbered(self.wish.file_name, self.wish.format, number)
-            if str(folder / name) not in planned and not publication.taken(
+            if self._output(name) not in planned and not publication.taken(
                 self.desk.workspace, self.wish.directory, [os.fsencode(name)]
             ):
                 return name
@@ -339,7 +343,7 @@ class _Maker:
         directory = self.desk.tools.bench.attempt(self.work.id, attempt)
         made = f"archive.{self.wish.format}".encode()
         pieces = [publication.piece_of(directory, source, os.fsencode(file_name) + source.removeprefix(made)) for source in sources]
-        output = f"{self.wish.directory}/{os.fsdecode(pieces[0].name)}".lstrip("/")
+        output = self._output(os.fsdecode(pieces[0].name))
         told = msgspec.to_builtins(msgspec.structs.replace(result, output_path=output))
         adds = Measured(result.compressed_size, len(pieces), len(pieces))
         return Plan(directory=self.wish.directory, pieces=pieces, newest_ns=newest, result=told, adds=adds)

@@ -111,7 +111,7 @@ SELECT password FROM job_secrets WHERE job_id = $1
 SELECT pg_advisory_xact_lock(hashtext('names:' || $1::uuid::text))
 
 -- names_in_use --
--- Where archives of a user's live jobs are about to be. $1 user, $2 job that does not count.
+-- Where archives of a user's live jobs are about to be, below the workspace (older rows: absolute). $1 user, $2 job that does not count.
 SELECT a.archive_path FROM publications p JOIN archives a ON a.job_id = p.job_id JOIN jobs j ON j.id = p.job_id
 WHERE j.created_by_id = $1 AND p.job_id <> $2
 

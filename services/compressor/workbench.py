@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,12 @@ import msgspec
 from shared import mount, places
 from shared.errors import ConfigurationError, Waiting
 from shared.places import Root
+
+
+def below_workspace(owner: UUID, archive_path: str) -> str:
+    """Return where a recorded archive lies below its user's workspace. Older rows name an absolute path through it. Pure."""
+    parts = PurePath(archive_path).parts
+    return str(PurePath(*parts[parts.index(str(owner)) + 1 :])) if parts[0] == "/" and str(owner) in parts else archive_path
 
 
 class Workbench(msgspec.Struct, frozen=True):
@@ -37,6 +43,10 @@ class Workbench(msgspec.Struct, frozen=True):
 
     def workspace(self, owner: UUID) -> Path:
         return places.workspace(self.workspaces, owner)
+
+    def located(self, owner: UUID, archive_path: str) -> Path:
+        """Return where a recorded archive lies now, wherever the workspaces have moved."""
+        return self.workspace(owner) / below_workspace(owner, archive_path)
 
     @contextmanager
     def opened(self, root: Root, owner: UUID, path: str, sentinel: str | None) -> Iterator[int]:

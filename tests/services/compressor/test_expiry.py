@@ -57,6 +57,26 @@ async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> No
     assert await lines(kernel, packs["Only"], "pack_expired") == []
 
 
+@pytest.mark.parametrize("absolute", [False, True], ids=["as recorded", "an older row"])
+async def test_packs_of_a_moved_workspace_expire(kernel: Kernel, room: Workroom, absolute: bool) -> None:
+    """DATA_DIR lies at another path since a pack was made: the pack still goes after its retention."""
+    room.folder("one/two/Scans")
+    job = await room.job(PackRequest(root=Root.WORKSPACE, path="one/two/Scans", format="zip", level=1), keep_source=True)
+    async with room.lanes():
+        await state_is(kernel, job, "completed")
+    await kernel.force(job, completed_at=datetime.now(UTC) - timedelta(days=8))
+    made = str(next(room.home.rglob("Scans.zip")))
+    os.utime(made, (0, 0))
+    if absolute:
+        await past_the_guard(kernel, "UPDATE archives SET archive_path = $2 WHERE job_id = $1", job, made)
+    await room.move()
+
+    await Expiry(await kernel.db("compressor"), room.tools.bench, days=7).run_now()
+
+    assert list(room.home.rglob("*.zip")) == []
+    assert (await lines(kernel, job, "pack_expired"))[0].startswith("Removed")
+
+
 async def test_the_only_copy_never_expires(kernel: Kernel, room: Workroom) -> None:
     """A pack is deleted by hand and its folder packed again, deleting it: the same bytes under the same name outlive the first pack."""
     room.folder("Scans")

@@ -14,12 +14,14 @@ import asyncpg
 import msgspec
 import pytest
 
+from services.compressor import __main__ as compressor
 from shared import faults, manifest
 from shared.errors import Paused
+from shared.lifecycle import WORKSPACE_LANE
 from shared.requests import CompressRequest, PackRequest
 from tests.services.compressor.station import disk
 from tests.services.compressor.workroom import Workroom
-from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
+from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, running, state_is, waits
 from tests.shared.rows import past_the_guard
 from tests.support.clocked import SimulatedClock
 from tests.support.kernel import Kernel, eventually
@@ -286,6 +288,47 @@ async def test_an_archive_that_is_damaged_while_it_is_made(
         row = await state_is(kernel, job, "completed")
 
     assert (row["retry_count"], room.files()) == (1, [f"Scans.{form}"])
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["as recorded", "an older row"])
+async def test_the_source_of_a_pack_is_deleted_after_a_move(kernel: Kernel, room: Workroom, absolute: bool) -> None:
+    """DATA_DIR moves while a pack is about to delete its folder: its archive is found at the new path, and the folder goes."""
+    room.folder()
+    job = await room.job(pack(), keep_source=False)
+    async with running(kernel, WORKSPACE_LANE, lambda work: compressor.on_workspace(work, room.tools)):
+        await state_is(kernel, job, "deleting_source")
+    if absolute:
+        made = str(room.home / "Scans.zip")
+        await past_the_guard(kernel, "UPDATE archives SET archive_path = $2 WHERE job_id = $1", job, made)
+    await room.move()
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "completed")
+
+    assert (room.files(), row["kept_count"]) == (["Scans.zip"], 0)
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["as recorded", "an older row"])
+async def test_a_name_stays_promised_after_a_move(
+    kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, absolute: bool
+) -> None:
+    """An archive is about to get its name when DATA_DIR moves: no other pack takes that name meanwhile."""
+    room.folder()
+    first = await room.job(pack())
+    await dies_at(monkeypatch, "workspace.recorded", room.lanes())
+    if absolute:
+        made = str(room.home / "Scans.zip")
+        await past_the_guard(kernel, "UPDATE archives SET archive_path = $2 WHERE job_id = $1", first, made)
+    await room.move()
+    second = await room.job(pack())
+
+    async with room.lanes():
+        row = await state_is(kernel, second, "completed")
+        await kernel.force(first, **EXPIRED)
+        await state_is(kernel, first, "completed")
+
+    assert msgspec.json.decode(row["result"])["output_path"] == "Scans_1.zip"
+    assert sorted(path.name for path in room.home.glob("*.zip")) == ["Scans.zip", "Scans_1.zip"]
 
 
 # Sources that change --------------------------------------------------------------------------------------------------------------------

@@ -42,14 +42,23 @@ class Workroom:
         self.cleaner: Cleaner
 
     async def open(self) -> None:
+        await self._equip("workspaces")
+        self.owner, self.home = await self.user("ada")
+
+    async def move(self) -> None:
+        """Move all workspaces, with the work in them, to another path, as somebody does who moves DATA_DIR."""
+        (self.root / "workspaces").rename(self.root / "moved")
+        await self._equip("moved")
+        self.home = self.tools.bench.workspace(self.owner)
+
+    async def _equip(self, name: str) -> None:
         places = Places(self.root / "temp", self.root / "archives", self.root / "failed")
         places.prepare()
-        bench = Workbench(self.root / "workspaces", self.root / "workspaces" / ".work", self.root / "nas")
+        bench = Workbench(self.root / name, self.root / name / ".work", self.root / "nas")
         bench.prepare()
         ledger = Ledger(places, 0, 0.05, bench.workspaces)
         self.tools = workspace.Tools(bench, Room(bench, ledger, QUOTA), find_binary(None))
         self.cleaner = Cleaner(await self.kernel.db("compressor"), places, ledger, retention_days=30, bench=bench)
-        self.owner, self.home = await self.user("ada")
 
     async def user(self, name: str) -> tuple[UUID, Path]:
         made: UUID = await self.kernel.owner.fetchval(
