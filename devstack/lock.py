@@ -46,6 +46,12 @@ def data_dir_lock(data_dir: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def recorded_pids(data_dir: Path) -> dict[str, int]:
+    """Return the pid of each process that a killed run recorded, by the process's name. Call it before `leftovers`. Blocks."""
+    records = map(_read, (data_dir / "run").glob("*.pid"))
+    return {record.name: record.pid for record in records if record is not None}
+
+
 def leftovers(data_dir: Path) -> list[str]:
     """End every process of a killed run on this DATA_DIR; return what was ended, for the person at the terminal. Blocks.
 

@@ -131,7 +131,7 @@ class Postgres:
         if self._child is not None:
             await self._child.stop()
 
-    async def _clear(self) -> None:
+    async def _clear(self, _: int | None) -> None:
         """End what a killed supervisor or postmaster left running on this very cluster, and its pid file with it."""
         await asyncio.to_thread(clear_leftovers, self.home.data)
 

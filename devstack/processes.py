@@ -116,8 +116,9 @@ async def run(command: list[str], *, account: Account | None = None, environment
 class Child:
     """One supervised process. `start` it once; it is kept alive until `stop`.
 
-    `ready` answers whether it serves; `before` runs before each start (clean-up after a crash). `settled_s`: how long it must
-    have lived, in seconds, for its next restart to be quick again.
+    `ready` answers whether it serves. `before` runs before each start and cleans up after the incarnation that died last: it gets
+    that one's pid. `predecessor`: that pid for the first start, None when nothing died. `settled_s`: how long it must have lived,
+    in seconds, for its next restart to be quick again.
     """
 
     def __init__(
@@ -125,7 +126,8 @@ class Child:
         program: Program,
         *,
         ready: Callable[[], Awaitable[bool]] | None = None,
-        before: Callable[[], Awaitable[None]] | None = None,
+        before: Callable[[int | None], Awaitable[None]] | None = None,
+        predecessor: int | None = None,
         say: Report = report,
         settled_s: float = SETTLED_S,
     ) -> None:
@@ -133,6 +135,7 @@ class Child:
         self.deaths = 0
         self._ready = ready
         self._before = before
+        self._predecessor = predecessor
         self._say = say
         self._settled_s = settled_s
         self._process: asyncio.subprocess.Process | None = None
@@ -174,7 +177,7 @@ class Child:
     async def _spawn(self) -> None:
         self._started_at = time.monotonic()
         if self._before is not None:
-            await self._before()
+            await self._before(self._predecessor if self._process is None else self._process.pid)
         program = self.program
         log = os.open(program.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 
 from devstack import nats_server, ports, postgres, secrets
-from devstack.lock import data_dir_lock, leftovers, was_used
+from devstack.lock import data_dir_lock, leftovers, recorded_pids, was_used
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
@@ -31,6 +31,7 @@ from shared.lifecycle import Role
 from shared.migrate import set_passwords, upgrade
 from shared.nats_permissions import PROVISION
 from shared.provision import keep, provision
+from shared.runtime import instance_prefix
 from shared.settings import (
     GLOBUS_SET,
     Common,
@@ -54,7 +55,9 @@ _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _FAULTS = "CS_ARCHIVER_CRASH_"  # what tests break services with: shared/faults.py
 _START_S = 120.0
-_EXPIRE = "UPDATE {table} SET lease_until = clock_timestamp() WHERE lease_owner LIKE $1 AND lease_until > clock_timestamp()"
+_EXPIRE = (
+    "UPDATE {table} SET lease_until = clock_timestamp() WHERE starts_with(lease_owner, $1) AND lease_until > clock_timestamp()"
+)
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,13 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with data_dir_lock(data_dir):
+        dead = await asyncio.to_thread(recorded_pids, data_dir)
         for ended in await asyncio.to_thread(leftovers, data_dir):
             say(f"Ended what a killed run had left: {ended}.")
         if used:  # after the lock and the leftovers: what they held, the gateway's port above all, is free only now
             check(environment, data_dir)
         async with AsyncExitStack() as stack:
-            starting = asyncio.create_task(start(environment, data_dir, stack, say))
+            starting = asyncio.create_task(start(environment, data_dir, stack, say, dead))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
@@ -128,8 +132,13 @@ def prepare(data_dir: Path) -> None:
     apart.mark(data_dir)
 
 
-async def start(environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report) -> Ready:
-    """Start everything in order; `stack` stops it in reverse. Raises ArchiverError."""
+async def start(
+    environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report, dead: Mapping[str, int]
+) -> Ready:
+    """Start everything in order; `stack` stops it in reverse. Raises ArchiverError.
+
+    dead: the pids of the processes of a run that was killed, by name.
+    """
     database = Postgres(data_dir, say=say)
     nats = NatsServer(data_dir, say=say)
     await database.initialise()
@@ -143,7 +152,7 @@ async def start(environment: Mapping[str, str], data_dir: Path, stack: AsyncExit
     emulated = not globus_is_real(environment)
     if emulated:
         common |= await _start_emulator(environment, data_dir, stack, say)
-    children = {role: _service(role, common, data_dir, database, nats, say) for role in Role}
+    children = {role: _service(role, common, data_dir, database, nats, say, dead.get(role)) for role in Role}
     stack.push_async_callback(_stop_all, list(children.values()))
     await together([child.start(_START_S) for child in children.values()])
     host = environment.get("GATEWAY_HOST") or GatewaySettings.gateway_host
@@ -202,7 +211,15 @@ def _role_password(data_dir: Path, role: Role) -> str:
     return secrets.load_or_create(data_dir / "secrets", f"db_{role}")
 
 
-def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Postgres, nats: NatsServer, say: Report) -> Child:
+def _service(
+    role: Role,
+    common: Mapping[str, str],
+    data_dir: Path,
+    database: Postgres,
+    nats: NatsServer,
+    say: Report,
+    predecessor: int | None,
+) -> Child:
     health_port = ports.choose(data_dir / "run", f"health_{role}")
     own = {
         "DATABASE_URL": database.dsn(DATABASE, f"cs_{role}", _role_password(data_dir, role)),
@@ -219,21 +236,30 @@ def _service(role: Role, common: Mapping[str, str], data_dir: Path, database: Po
             return await ports.answers_ok(_gateway_port(common), "/api/health", _reachable(common.get("GATEWAY_HOST", "")))
         return await ports.answers_ok(health_port, "/health")
 
-    async def let_go() -> None:
-        await _expire_leases(database, role)
+    async def let_go(dead: int | None) -> None:
+        if dead is not None:
+            with suppress(DatabaseAway):
+                await forget_instance(database.dsn(DATABASE), role, dead)
 
     program = _python(f"services.{role}", role, [], service_environment(role, common, own), data_dir)
     settled_s = float(common.get(f"{_FAULTS}SETTLED_S", SETTLED_S))
-    return Child(program, ready=healthy, before=let_go, say=say, settled_s=settled_s)
+    return Child(program, ready=healthy, before=let_go, predecessor=predecessor, say=say, settled_s=settled_s)
 
 
-async def _expire_leases(database: Postgres, role: Role) -> None:
-    """The only process of this role is known to be dead: its jobs need not wait for their leases to run out."""
-    with suppress(DatabaseAway), database_errors(OSError):
-        connection = await asyncpg.connect(database.dsn(DATABASE), timeout=10)
+async def forget_instance(dsn: str, role: Role, pid: int) -> None:
+    """Let go of the work of one dead process of this host: its jobs need not wait for their leases to run out.
+
+    Other processes of this role, on this host too, keep theirs. The dead one is no instance any more, so nobody waits for a sign of
+    life. Raises DatabaseAway.
+    """
+    prefix = instance_prefix(role, pid)
+    with database_errors(OSError):
+        connection = await asyncpg.connect(dsn, timeout=10)
         try:
-            for table in ("jobs", "cleanups"):
-                await connection.execute(_EXPIRE.format(table=table), f"{role}@%")
+            async with connection.transaction():
+                for table in ("jobs", "cleanups"):
+                    await connection.execute(_EXPIRE.format(table=table), prefix)
+                await connection.execute("DELETE FROM service_instances WHERE starts_with(instance, $1)", prefix)
         finally:
             await connection.close()
 

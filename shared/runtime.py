@@ -100,12 +100,17 @@ class Runtime(Generic[S]):
 Body = Callable[[Runtime[S]], Awaitable[None]]
 
 
+def instance_prefix(role: Role, pid: int) -> str:
+    """Return how the name of every instance begins that runs, or ran, on this host as `pid`, unless a setting names it."""
+    return f"{role}@{socket.gethostname()}:{pid}:"
+
+
 def run_service(role: Role, shape: type[S], queries: Path, body: Body[S]) -> None:
     """Run a service until SIGTERM or SIGINT; exits the process. `body` runs until it is cancelled."""
     try:
         settings = load(shape)
         compared = apart.check_settings(settings)
-        instance = settings.instance or f"{role}@{socket.gethostname()}:{getpid()}:{secrets.token_hex(2)}"
+        instance = settings.instance or instance_prefix(role, getpid()) + secrets.token_hex(2)
         log.configure(role, instance, settings.log_level, settings.log_format, settings.log_file)
         if not compared:
             logger.warning(

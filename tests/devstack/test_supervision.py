@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from devstack import ports, proc, secrets
-from devstack.lock import data_dir_lock, leftovers
+from devstack.lock import data_dir_lock, leftovers, recorded_pids
 from devstack.processes import Child, Program, Record, next_delay, rotate, run
 from shared.errors import ArchiverError, ConfigurationError
 from tests.support.engines import eventually
@@ -90,7 +90,7 @@ async def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
     said: list[str] = []
     starts = 0
 
-    async def hindered() -> None:
+    async def hindered(_: int | None) -> None:
         nonlocal starts
         starts += 1
         if starts == 2:
@@ -109,6 +109,30 @@ async def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
         await child.stop()
 
     assert "worker cannot be started: the disk is dreaming" in said
+
+
+async def test_each_start_knows_the_pid_of_who_died(tmp_path: Path) -> None:
+    """The first start is given the pid that a killed run left, the next one learns the pid of the child that was killed."""
+    dead: list[int | None] = []
+    said: list[str] = []
+
+    async def learn(pid: int | None) -> None:
+        dead.append(pid)
+
+    async def again() -> bool:
+        return len(dead) == 2 and child.pid is not None
+
+    child = Child(program(tmp_path, "exec sleep 1000"), before=learn, predecessor=4711, say=said.append)
+    await child.start()
+    try:
+        first = child.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await eventually(again, "the second start")
+    finally:
+        await child.stop()
+
+    assert dead == [4711, first]
 
 
 async def test_what_a_dead_child_had_started_dies_before_it_comes_back(tmp_path: Path) -> None:
@@ -307,6 +331,7 @@ async def test_a_second_up_is_refused_with_the_first_ones_pid(tmp_path: Path) ->
 
     with data_dir_lock(tmp_path):
         assert proc.identity(worker) is not None  # deaf to the death signal
+        assert recorded_pids(tmp_path) == {"worker": worker}
         ended = leftovers(tmp_path)
 
     assert ended[0] == f"worker (pid {worker})"
@@ -351,6 +376,7 @@ async def test_a_reused_pid_is_never_killed(tmp_path: Path) -> None:
     (tmp_path / "run" / "worker.pid").write_bytes(msgspec.json.encode(record))
     (tmp_path / "run" / "damaged.pid").write_bytes(b"{")
 
+    assert recorded_pids(tmp_path) == {"worker": stranger.pid}
     assert leftovers(tmp_path) == []
 
     assert stranger.returncode is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +14,7 @@ from devstack.postgres import Postgres
 from shared.errors import ArchiverError, ConfigurationError
 from shared.lifecycle import Role
 from tests.support.engines import data_dir
+from tests.support.kernel import Kernel
 
 
 def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
@@ -99,6 +101,37 @@ async def test_the_schema_is_made_and_each_role_can_log_in() -> None:
                 await connection.close()
         finally:
             await server.stop()
+
+
+async def test_only_the_dead_process_lets_go(kernel: Kernel) -> None:
+    """One compressor of this host died: its job, its clean-up and its entry are free; those of all others stay theirs."""
+    host = socket.gethostname()
+    names = {
+        "dead": f"compressor@{host}:12:aaaa",
+        "beside": f"compressor@{host}:123:bbbb",
+        "elsewhere": f"compressor@{host}x:12:cccc",
+        "another": f"uploader@{host}:12:dddd",
+    }
+    until = datetime.now(UTC) + timedelta(minutes=10)
+    jobs = {}
+    for key, name in names.items():
+        job = jobs[key] = await kernel.job()
+        await kernel.force(job, status="copying", attempt=1, lease_owner=name, lease_until=until)
+        cleanup = "INSERT INTO cleanups (job_id, role, lease_owner, lease_until) VALUES ($1, $2, $3, $4)"
+        await kernel.owner.execute(cleanup, job, name.partition("@")[0], name, until)
+        alive = "INSERT INTO service_instances (instance, role, version, started_at, seen_at) VALUES ($1, $2, '1', now(), now())"
+        await kernel.owner.execute(alive, name, name.partition("@")[0])
+
+    await up.forget_instance(kernel.dsn, Role.COMPRESSOR, 12)
+
+    held = {row["lease_owner"] for row in await kernel.owner.fetch("SELECT lease_owner FROM jobs WHERE lease_until = $1", until)}
+    owed = {
+        row["lease_owner"] for row in await kernel.owner.fetch("SELECT lease_owner FROM cleanups WHERE lease_until = $1", until)
+    }
+    there = {row["instance"] for row in await kernel.owner.fetch("SELECT instance FROM service_instances")}
+    others = set(names.values()) - {names["dead"]}
+    assert (held, owed, there) == (others, others, others)
+    assert (await kernel.row(jobs["dead"]))["lease_until"] < until
 
 
 def test_destroy_removes_only_what_we_made(tmp_path: Path) -> None:
