@@ -224,7 +224,10 @@ class Work:
     # Telling ---------------------------------------------------------------------------------------------------------------------------
 
     async def log(self, level: Level, action: str, message: str, data: dict[str, Any] | None = None) -> None:
-        """Write a line of the job's log and show it live."""
+        """Write a line of the job's log and show it live; what went wrong is in the service's log file as well."""
+        if level != "INFO":
+            say = logger.error if level == "ERROR" else logger.warning
+            say(action, job_id=str(self.id), attempt=self.attempt, message=message)
         at = await self.patiently(lambda: self.db.value("log", self.id, level, action, message, data))
         line = events.LogLine(job_id=self.id, timestamp=at, level=level, action=action, message=message)
         await self.bus.publish_live(f"live.log.{self.id}", line)

@@ -295,6 +295,7 @@ class Worker:
                 await work.log("ERROR", "deletion_stuck", decision.reason)
             await self._release(work, self.rules.retries.delay_s, decision.reason, None)
         else:
+            logger.error("job_failed", job_id=str(work.id), attempt=work.attempt, status=work.status, message=decision.reason)
             await work.advance(Status.FAILED, "Failed", keep_lease=False, error=decision.reason, error_code=decision.code)
 
     async def _retry(self, work: Work, decision: retry.Retry) -> None:

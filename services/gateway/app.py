@@ -216,6 +216,12 @@ def listening(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"GATEWAY_HOST, GATEWAY_PORT: cannot listen on {host} port {port}: {exc.strerror}.") from exc
 
 
+async def _first_users(parts: Parts, initial_password: str) -> None:
+    """Make the first admin where there is no user, then every user's workspace, that admin's too."""
+    await chores.first_admin(parts.store, parts.security, initial_password)
+    await chores.make_workspaces(parts.store, parts.workspaces)
+
+
 async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     """Run the gateway on a listening socket until cancelled; then let running requests end."""
     chores.check_initial_password(runtime.settings.admin_initial_password)
@@ -227,11 +233,10 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     async with _http(gate, sock, runtime.settings) as serving, asyncio.TaskGroup() as group:
         runtime.at_work.set()
         group.create_task(_until_ended(serving))
-        group.create_task(chores.first_admin(parts.store, parts.security, runtime.settings.admin_initial_password))
+        group.create_task(_first_users(parts, runtime.settings.admin_initial_password))
         group.create_task(chores.serve_cancels(parts.store, wake))
         group.create_task(chores.forget_expired_tokens(parts.store))
         group.create_task(chores.fold_totals(parts.store))
-        group.create_task(chores.make_workspaces(parts.store, parts.workspaces))
         group.create_task(chores.tidy_workspaces(parts.uploads, parts.workspaces))
         group.create_task(parts.room.usages.keep())
         group.create_task(parts.hub.run())

@@ -1,5 +1,7 @@
 """`cs-archiver up` as a program: one per directory, orderly down, up again whatever happened, clear words when it can't."""
 
+import json
+import os
 import re
 import signal
 import socket
@@ -98,6 +100,23 @@ def packed_with_password(stack: Stack) -> str:
     stack.http.put("/api/files/content", params={"path": "secret.txt", "overwrite": True}, content=b"for few").raise_for_status()
     wanted = {"paths": ["secret.txt"], "format": "7z", "password": ARCHIVE_PASSWORD}
     return str(stack.patiently("POST", "/api/archives", json=wanted).raise_for_status().json()["job_id"])
+
+
+def test_the_first_admin_has_a_workspace_from_the_start(stack: Stack) -> None:
+    """The gateway makes it; no request has asked for it."""
+    me = stack.http.get("/api/auth/me").json()["id"]
+    workspaces = stack.data / "storage" / "workspaces"
+    until((workspaces / me).is_dir, "the first admin's workspace", tell=lambda: str(list(workspaces.iterdir())))
+
+
+def test_a_failure_is_in_the_log_file_of_its_service(stack: Stack) -> None:
+    """With the job's id and the reason that the job shows."""
+    folder = stack.folder()
+    os.mkfifo(folder / "pipe")
+    job = stack.archive(folder)
+    reason = stack.wait(job, "failed")["error_message"]
+    lines = [json.loads(line) for line in (stack.data / "logs" / "compressor.log").read_text().splitlines()]
+    assert [line["message"] for line in lines if line.get("job_id") == job and line["level"] == "error"] == [reason]
 
 
 def test_secrets_stay_where_they_belong(stack: Stack) -> None:
