@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -165,8 +166,9 @@ class Session:
 
 
 POOL_SIZE = 8
-CONNECTIONS_PER_PROCESS = POOL_SIZE + 3
-"""What one service process holds at most: its pool, the relay's connection, and two `apart` (extractions that are put in place)."""
+_APART = 2
+CONNECTIONS_PER_PROCESS = POOL_SIZE + 1 + _APART
+"""What one service process holds at most: its pool, the relay's connection, and those that `Database.apart` opens."""
 
 
 def too_few_connections(room: int, processes: int) -> str | None:
@@ -187,6 +189,8 @@ class Database:
         self._pool = pool
         self.queries = queries
         self._url = url
+        self._places_apart = asyncio.Semaphore(_APART)
+        self._refused_at: float | None = None
         self.refused: DatabaseAway | None = None
         """Why the server last refused a call for a lasting reason (a full disk, say); None once `probe` has passed."""
 
@@ -200,12 +204,16 @@ class Database:
         tls.check_database_files(url)
         queries = load_queries(Path(__file__).with_name("queries.sql"), *files)
         delay = 0.1
+        refused_at: float | None = None
         while True:
             try:
                 with database_errors(OSError):
                     pool = await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=30, timeout=5, init=_prepare)
-                    return cls(pool, queries, url)
+                    database = cls(pool, queries, url)
+                    database._refused_at = refused_at
+                    return database
             except DatabaseAway as exc:
+                refused_at = time.monotonic()
                 if exc.kind in _SETTINGS:
                     raise ConfigurationError(f"Postgres refuses DATABASE_URL: {exc.__cause__}") from exc
                 tls.check_database_error(exc.__cause__ or exc)
@@ -244,9 +252,15 @@ class Database:
                 with database_errors(OSError):
                     await self._pool.release(connection)
         except DatabaseAway as exc:
+            self._refused_at = time.monotonic()
             if exc.lasts:
                 self.refused = exc
             raise
+
+    @property
+    def seconds_since_refusal(self) -> float | None:
+        """How long ago the server last refused a call of this process, or did not answer it; None: it never did."""
+        return None if self._refused_at is None else time.monotonic() - self._refused_at
 
     async def probe(self) -> None:
         """Find out whether the server takes work again after a refusal, and whether its disk has any space left.
@@ -278,19 +292,23 @@ class Database:
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Session]:
-        """A transaction on a connection of its own: for locks that are held while something slow runs."""
-        connection = await self.dedicated()
-        try:
-            with database_errors():
-                await connection.execute("SET idle_in_transaction_session_timeout = 0")
-                async with connection.transaction():
-                    yield Session(connection, self.queries)
-        finally:
+        """A transaction on a connection of its own: for locks that are held while something slow runs.
+
+        Only so many are open at once as CONNECTIONS_PER_PROCESS counts; the next one waits for its turn.
+        """
+        async with self._places_apart:
+            connection = await self.dedicated()
             try:
-                with database_errors(OSError):
-                    await connection.close(timeout=3)
-            except DatabaseAway:
-                connection.terminate()
+                with database_errors():
+                    await connection.execute("SET idle_in_transaction_session_timeout = 0")
+                    async with connection.transaction():
+                        yield Session(connection, self.queries)
+            finally:
+                try:
+                    with database_errors(OSError):
+                        await connection.close(timeout=3)
+                except DatabaseAway:
+                    connection.terminate()
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
         async with self.session() as session:

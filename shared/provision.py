@@ -1,16 +1,21 @@
 """Create the stream, its durable consumers and the readers' copy, or bring existing ones up to date. Idempotent; run by `up` and compose.
 
 `python -m shared.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`), for TLS also NATS_TLS_CA, _CERT and _KEY.
-`--rebuild` removes the stream first: nothing is lost, because the relay publishes all events again.
+`--rebuild` removes the stream first: nothing is lost, because the relay publishes all events again. `--keep FILE` stays until SIGTERM
+and makes again what the server loses and what the relay finds damaged; it touches FILE whenever it finds the stream.
 """
 
+import argparse
 import asyncio
 import os
+import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
 
 import msgspec
 from nats.aio.client import Client
@@ -32,7 +37,8 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from shared import log
-from shared.errors import ConfigurationError
+from shared.bus import heed_cancellation
+from shared.errors import ArchiverError, ConfigurationError
 from shared.nats_permissions import (
     COPYING,
     DURABLES,
@@ -51,6 +57,7 @@ from shared.tls import connect_nats, nats_context
 logger = log.get(__name__)
 
 _KEEP_SECONDS = 2.0
+_SETTLED_SECONDS = 60.0  # a failure after so long is a new one
 _DAY_S = 24 * 3600
 _PATIENCE_S = 30  # a start is no moment to be hasty: the disk that the stream is made on may be busy
 
@@ -72,19 +79,12 @@ async def provision(
     trusted: for `tls://`, see `connect_nats`, which may raise ConfigurationError. Raises nats.errors.Error, OSError.
     """
     wanted = settings or StreamSettings()
-    async with _connected(nats_url, PROVISION, password, trusted) as stream:
-        await _stream(stream, stream_config(wanted))
-        for durable, subject in DURABLES.items():
-            # Creating a durable that exists updates it and keeps its place in the stream.
-            await stream.add_consumer(STREAM, consumer_config(durable, subject))
-        original = await stream.stream_info(STREAM)
-    async with _connected(nats_url, PROVISION_READERS, password, trusted) as copies:
-        with suppress(NotFoundError):
-            copy = await copies.stream_info(STREAM)
-            # A copy of a stream that was lost or made again would wait for numbers that were given already.
-            if copy.state.last_seq > original.state.last_seq or _made(copy) < _made(original):
+    async with _connected(nats_url, PROVISION, password, trusted) as original:
+        await _provide(original, wanted)
+        async with _connected(nats_url, PROVISION_READERS, password, trusted) as copies:
+            if await _copy_state(copies, original) is _Copy.STALE:
                 await copies.delete_stream(STREAM)
-        await _stream(copies, copy_config(wanted))
+            await _stream(copies, copy_config(wanted))
 
 
 async def rebuild(
@@ -92,43 +92,126 @@ async def rebuild(
 ) -> None:
     """Remove the stream and make it anew, empty: the relay then publishes all events again. Raises as `provision`."""
     async with _connected(nats_url, PROVISION, password, trusted) as stream:
-        with suppress(NotFoundError):
-            await stream.delete_stream(STREAM)
+        await _remove(stream)
     await provision(nats_url, password, settings, trusted)
 
 
-async def keep(nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None) -> None:
-    """Until cancelled, provision again whenever the server comes back without the stream, and rebuild it when the relay asks."""
+async def keep(
+    nats_url: str,
+    password: str,
+    settings: StreamSettings | None = None,
+    trusted: ssl.SSLContext | None = None,
+    found: Callable[[], None] | None = None,
+) -> None:
+    """Until cancelled, make again what the server lost, and rebuild the stream when the relay asks for it. Raises nothing.
+
+    The stream and the readers' copy are kept apart: the services do not wait for the readers' account. `found` is called whenever the
+    stream is there, every few seconds.
+    """
+    wanted = settings or StreamSettings()
+
+    async def stream() -> None:
+        async with _client(nats_url, PROVISION, password, trusted) as client:
+            await _keep_stream(client, wanted, found or (lambda: None))
+
+    async def copy() -> None:
+        async with (
+            _connected(nats_url, PROVISION, password, trusted) as original,
+            _connected(nats_url, PROVISION_READERS, password, trusted) as copies,
+        ):
+            await _keep_copy(copies, original, wanted)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_again_and_again(stream, "the stream of events"))
+        group.create_task(_again_and_again(copy, "the readers' copy of the events"))
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], what: str) -> None:
+    """Start `work` again whenever it fails; say each new reason once."""
+    said = ""
     while True:
+        heed_cancellation()
+        started = asyncio.get_running_loop().time()
         try:
-            async with _client(nats_url, PROVISION, password, trusted) as client:
-                await _keep_while_connected(client, nats_url, password, settings, trusted)
-        except (NatsError, OSError, TimeoutError) as exc:
-            logger.info("provision_later", message="The stream is looked at again soon.", error=repr(exc))
+            await work()
+        except Exception as exc:
+            if asyncio.get_running_loop().time() - started > _SETTLED_SECONDS:
+                said = ""
+            if repr(exc) != said:
+                said = repr(exc)
+                problem = isinstance(exc, NatsError | OSError | ArchiverError)
+                message = f"Nobody looks after {what} now; tried again every {_KEEP_SECONDS:g} seconds."
+                logger.warning("provision_later", message=message, error=said, exc_info=None if problem else exc)
         await asyncio.sleep(_KEEP_SECONDS)
 
 
-async def _keep_while_connected(
-    client: Client, nats_url: str, password: str, settings: StreamSettings | None, trusted: ssl.SSLContext | None
-) -> None:
+async def _keep_stream(client: Client, wanted: StreamSettings, found: Callable[[], None]) -> None:
     """Raises nats.errors.Error, OSError when the server goes."""
     asked: asyncio.Queue[Msg] = asyncio.Queue()
-    await client.subscribe(REBUILD, cb=asked.put)
+    await client.subscribe(REBUILD, queue=PROVISION, cb=asked.put)
     stream = client.jetstream(timeout=_PATIENCE_S)
     while True:
+        heed_cancellation()
         try:
             await stream.stream_info(STREAM)
         except NotFoundError:
             logger.warning("stream_lost", message="NATS has lost the stream of events; it is made again.")
-            await provision(nats_url, password, settings, trusted)
+            await _provide(stream, wanted)
+        found()
         try:
             async with asyncio.timeout(_KEEP_SECONDS):
                 message = await asked.get()
         except TimeoutError:
             continue
         logger.warning("stream_rebuilt", message="The relay found the stream damaged; it is made again.")
-        await rebuild(nats_url, password, settings, trusted)
+        await _remove(stream)
+        await _provide(stream, wanted)
         await message.respond(b"")
+
+
+async def _keep_copy(copies: JetStreamContext, original: JetStreamContext, wanted: StreamSettings) -> None:
+    """Raises nats.errors.Error, OSError when the server goes."""
+    while True:
+        heed_cancellation()
+        with suppress(NotFoundError):  # no original: `_keep_stream` makes it first
+            state = await _copy_state(copies, original)
+            if state is not _Copy.FOLLOWS:
+                logger.warning("copy_lost", message="The readers' copy of the events is gone or out of date; it is made again.")
+                if state is _Copy.STALE:
+                    await copies.delete_stream(STREAM)
+                await _stream(copies, copy_config(wanted))
+        await asyncio.sleep(_KEEP_SECONDS)
+
+
+class _Copy(Enum):
+    FOLLOWS = auto()
+    STALE = auto()
+    """Of a stream that was lost or made again: it would wait for numbers that were given already."""
+    MISSING = auto()
+
+
+async def _copy_state(copies: JetStreamContext, original: JetStreamContext) -> _Copy:
+    """Compare the copy with the original; raises NotFoundError without an original."""
+    try:
+        copy = await copies.stream_info(STREAM)  # first: meanwhile the original only gets more
+    except NotFoundError:
+        await original.stream_info(STREAM)
+        return _Copy.MISSING
+    now = await original.stream_info(STREAM)
+    return _Copy.STALE if copy.state.last_seq > now.state.last_seq or _made(copy) < _made(now) else _Copy.FOLLOWS
+
+
+async def _provide(stream: JetStreamContext, wanted: StreamSettings) -> None:
+    """Make the stream and its durables what they should be."""
+    await _stream(stream, stream_config(wanted))
+    for durable, subject in DURABLES.items():
+        # Creating a durable that exists updates it and keeps its place in the stream.
+        await stream.add_consumer(STREAM, consumer_config(durable, subject))
+
+
+async def _remove(stream: JetStreamContext) -> None:
+    with suppress(NotFoundError):
+        await stream.delete_stream(STREAM)
 
 
 @asynccontextmanager
@@ -217,14 +300,30 @@ async def _stream(stream: JetStreamContext, config: StreamConfig) -> None:
         await stream.update_stream(config)
 
 
+async def _run(settings: Nats, asked: argparse.Namespace) -> None:
+    where = (settings.nats_url, settings.nats_password, None, nats_context(settings))
+    await (rebuild if asked.rebuild else provision)(*where)
+    if asked.keep is None:
+        return
+    task = asyncio.create_task(keep(*where, asked.keep.touch))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m shared.provision", description="Make the stream of events.")
+    parser.add_argument("--rebuild", action="store_true", help="remove the stream first; the relay publishes all events again")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="stay and look after it; FILE is touched with each look")
+    asked = parser.parse_args()
     missing = [name for name in ("NATS_URL", "NATS_PASSWORD") if not os.environ.get(name)]
     if missing:
         sys.exit(f"Set {', '.join(missing)}.")
     try:
         settings = load(Nats)
-        make = rebuild if "--rebuild" in sys.argv[1:] else provision
-        asyncio.run(make(settings.nats_url, settings.nats_password, trusted=nats_context(settings)))
+        log.configure(PROVISION, PROVISION, "INFO", "json", None)
+        asyncio.run(_run(settings, asked))
     except ConfigurationError as exc:
         sys.exit(str(exc))
 

@@ -18,22 +18,26 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND cancel_requested_b
 RETURNING id
 
 -- fail_crashed --
--- Give up on jobs whose workers crashed too often without progress. $1 kinds, $2 states, $3 crashes allowed, $4 this job
--- only (null: all).
+-- Give up on jobs whose workers crashed too often without progress. A lease that ended while the server was down, or before $4 s ago,
+-- when it refused us, is no crash: its worker may live. $1 kinds, $2 states, $3 crashes allowed, $4 seconds (null: it never refused
+-- us), $5 this job only (null: all).
 UPDATE jobs SET status = 'failed', current_operation = 'Failed', crash_count = crash_count + 1,
   error_code = NULL, error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
-  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $3 AND ($4::uuid IS NULL OR id = $4)
+  AND lease_owner IS NOT NULL AND lease_until < clock_timestamp() AND crash_count + 1 >= $3 AND ($5::uuid IS NULL OR id = $5)
+  AND lease_until > pg_postmaster_start_time() AND ($4::float8 IS NULL OR lease_until > clock_timestamp() - make_interval(secs => $4))
 RETURNING id
 
 -- reclaim --
--- Jobs whose worker is silent (a crash) or let go (a stop, a resume): back to where the lane picks up. $1 kinds, $2 working states,
--- $3 back, $4 this job only (null: all).
+-- Jobs whose worker is silent (a crash, unless the server was away: see fail_crashed) or let go (a stop, a resume): back to where the
+-- lane picks up. $1 kinds, $2 working states, $3 back, $4 seconds as in fail_crashed, $5 this job only (null: all).
 UPDATE jobs SET status = $3, lease_owner = NULL, lease_until = NULL,
-  crash_count = crash_count + CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END,
+  crash_count = crash_count + CASE
+    WHEN lease_owner IS NOT NULL AND lease_until > pg_postmaster_start_time()
+      AND ($4::float8 IS NULL OR lease_until > clock_timestamp() - make_interval(secs => $4)) THEN 1 ELSE 0 END,
   wait_reason = CASE WHEN lease_owner IS NULL THEN 'taken up again' ELSE format('%s stopped answering', lease_owner) END
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
-  AND ($4::uuid IS NULL OR id = $4)
+  AND ($5::uuid IS NULL OR id = $5)
 RETURNING id
 
 -- unheld --
@@ -45,9 +49,13 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND (lease_until IS NU
 -- Take the next job. Archive jobs belong to the team: priority, then age; interrupted ones keep their age, so they come first. Other
 -- jobs belong to users, who take turns: first who has the fewest at work, then whose last job began longest ago. $1 kinds, $2 states,
 -- $3 owner, $4 lease seconds, $5 hours smaller jobs may pass one that waits for space (null: no such rule), $6 progress floor, $7 state
--- that is taken over, $8 stagings that this process sees (null: it needs none). A job whose archive is proven needs no staging.
+-- that is taken over, $8 stagings that this process sees (null: it needs none), $9 seconds as in fail_crashed. A job whose archive is
+-- proven needs no staging.
 UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
-  crash_count = j.crash_count + CASE WHEN j.lease_owner IS NULL THEN 0 ELSE 1 END, progress_percent = $6
+  crash_count = j.crash_count + CASE
+    WHEN j.lease_owner IS NOT NULL AND j.lease_until > pg_postmaster_start_time()
+      AND ($9::float8 IS NULL OR j.lease_until > clock_timestamp() - make_interval(secs => $9)) THEN 1 ELSE 0 END,
+  progress_percent = $6
 WHERE j.id = (
   SELECT c.id FROM jobs c
   LEFT JOIN (
@@ -263,10 +271,12 @@ UPDATE outbox SET stream_seq = NULL WHERE stream_seq > $1
 SELECT coalesce(max(stream_seq), 0) FROM outbox
 
 -- outbox_in_stream --
--- Events that we know to be in the stream: from its first sequence on, and before that one, although too young to be forgotten.
--- $1 the stream's first sequence, $2 seconds after which it may forget.
-SELECT count(*) FILTER (WHERE stream_seq >= $1) AS kept,
-  count(*) FILTER (WHERE stream_seq < $1 AND (payload ->> 'time')::timestamptz > clock_timestamp() - make_interval(secs => $2)) AS gone
+-- Events that we know to be in the stream: those whose places it lacks, those before its first sequence although too young to be
+-- forgotten, and which one is its last. $1 the stream's first sequence, $2 seconds after which it may forget, $3 sequences that it lacks,
+-- $4 its last sequence.
+SELECT count(*) FILTER (WHERE stream_seq = ANY($3::bigint[])) AS lacking,
+  count(*) FILTER (WHERE stream_seq < $1 AND (payload ->> 'time')::timestamptz > clock_timestamp() - make_interval(secs => $2)) AS gone,
+  max(payload ->> 'id') FILTER (WHERE stream_seq = $4) AS last_id
 FROM outbox WHERE stream_seq IS NOT NULL
 
 -- outbox_adopt --

@@ -134,13 +134,24 @@ class Worker:
         """A deletion once begun is taken over where it is; other work goes back to where its lane picks up."""
         return self.lane.back in self.lane.working
 
+    @property
+    def _reliable_s(self) -> float | None:
+        """A lease that ended within so many seconds is a crash of its worker: the database could be told of renewals all its time.
+
+        None: the database has never refused us. Others met the same outage, and may not have said yet that they live.
+        """
+        since = self.db.seconds_since_refusal
+        return None if since is None else since - self.rules.lease_seconds
+
     async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
         await self._let_go_of_lost()
         if not self._takes_over:
             ended = await self._serve_unheld("cancel_unleased", self._kinds, self._states)
-            if ended + await self._serve_unheld("fail_crashed", self._kinds, self._states, self.rules.max_crashes):
+            if ended + await self._serve_unheld(
+                "fail_crashed", self._kinds, self._states, self.rules.max_crashes, self._reliable_s
+            ):
                 await self.bus.nudge_cleaners()
-            await self._serve_unheld("reclaim", self._kinds, list(self.lane.working), self.lane.back)
+            await self._serve_unheld("reclaim", self._kinds, list(self.lane.working), self.lane.back, self._reliable_s)
         if self._sight is not None:
             with self._left_out.isolated("the staging"):
                 await self._sight.look()
@@ -177,9 +188,10 @@ class Worker:
             if await session.value("count_lane", self._kinds, self._states) >= rules.limit:
                 return None
             take_over = self.lane.back if self._takes_over else None
-            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over, self._stagings)
+            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
+            more = (self._stagings, self._reliable_s)
             sent = time.monotonic()  # the lease counts from when the database got this, however late its answer comes
-            row = await session.row("claim", *args)
+            row = await session.row("claim", *args, *more)
         return None if row is None else Work(self.db, self.bus, row, self.instance, rules.lease_seconds, sent)
 
     async def _pause(self) -> float:

@@ -111,7 +111,7 @@ def test_the_secrets_of_globus_and_logins_go_to_one_service_each() -> None:
 @pytest.mark.parametrize("service", ["scanner", "compressor", "uploader", "gateway", "migrate", "provision"])
 def test_commands_name_modules_that_run(service: str) -> None:
     """`python -m` a module with a main part; built from this Dockerfile with the service's own lock."""
-    python, dash_m, module = SERVICES[service]["command"]
+    python, dash_m, module, *_ = SERVICES[service]["command"]
     spec = find_spec(f"{module}.__main__" if module.startswith("services.") else module)
 
     assert (python, dash_m) == ("python", "-m")
@@ -147,6 +147,30 @@ def test_each_container_is_hardened(service: str) -> None:
     if service in set(Role):
         assert what["user"] == "${CS_ARCHIVER_UID:-10001}:${CS_ARCHIVER_GID:-10001}"
         assert f":{_given(service)['HEALTH_PORT']}/health" in str(what["healthcheck"]["test"])
+
+
+def test_the_stream_is_looked_after_by_one_container_with_nothing_else(tmp_path: Path) -> None:
+    """It stays, is known to be well by the file that its program touches, and alone has the password that may do everything on NATS."""
+    keeper = SERVICES["provision"]
+    *_, option, file = keeper["command"]
+    assert (option, keeper["restart"]) == ("--keep", "unless-stopped")
+    assert set(keeper["environment"]) == {"NATS_URL", "NATS_PASSWORD"}
+    assert keeper["networks"] == ["inside"]
+    holders = {service for service, what in SERVICES.items() if "NATS_PASSWORD_PROVISION" in str(what.get("environment", {}))}
+    assert holders == {"provision", "nats"}
+    for role in Role:
+        assert SERVICES[role]["depends_on"]["provision"] == {"condition": "service_healthy"}
+
+    _, python, dash_c, code = keeper["healthcheck"]["test"]
+    assert (python, dash_c) == ("python", "-c")
+    assert repr(file) in code
+    touched = tmp_path / "looked"
+    check = [sys.executable, "-c", code.replace(file, str(touched))]
+    assert subprocess.run(check, capture_output=True, check=False).returncode != 0, "nothing was made yet"
+    touched.touch()
+    assert subprocess.run(check, check=False).returncode == 0
+    os.utime(touched, (0, 0))
+    assert subprocess.run(check, check=False).returncode != 0, "it has not looked for long"
 
 
 def test_only_who_must_can_reach_the_world() -> None:

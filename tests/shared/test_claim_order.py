@@ -19,7 +19,7 @@ class Claims:
         """Claim one job and begin to work on it; its row, or None when nothing is due."""
         db = await self._kernel.db("compressor")
         kinds, states = list(self._lane.kinds), [self._lane.ready]
-        row = await db.row("claim", kinds, states, "compressor@test", 60.0, pass_hours, 0, None)
+        row = await db.row("claim", kinds, states, "compressor@test", 60.0, pass_hours, 0, None, None, None)
         if row is not None:
             await self._go(row, self._lane.ready, self._lane.working[0], keep_lease=True)
         return row

@@ -24,12 +24,13 @@ SQL_FILES = [SHARED, *sorted(ROOT.glob("services/*/queries.sql"))]
 OF_A_LANE = {"fail_crashed", "reclaim", "claim", "renew", "release", "not_a_crash", "transition", "progress"}
 OF_A_DELETION = {"begin_deletion", "record_kept"}
 OF_A_CLEANUP = {"claim_cleanup", "renew_cleanup", "finish_cleanup", "postpone_cleanup"}
+OF_A_STAGING = {"see_staging", "lose_stagings", "forget_stagings", "adopt_archive"}
 OF_A_WORKSPACE = {"usage_added", "usage_removed", "usage_walked"}
 REFUSED = {
     Role.COMPRESSOR: set[str](),
     Role.UPLOADER: OF_A_DELETION | OF_A_WORKSPACE,
-    Role.SCANNER: OF_A_CLEANUP | OF_A_WORKSPACE,
-    Role.GATEWAY: OF_A_LANE | OF_A_DELETION | OF_A_CLEANUP,
+    Role.SCANNER: OF_A_CLEANUP | OF_A_STAGING | OF_A_WORKSPACE,
+    Role.GATEWAY: OF_A_LANE | OF_A_DELETION | OF_A_CLEANUP | OF_A_STAGING,
 }
 
 
@@ -223,19 +224,34 @@ async def test_a_start_that_would_exceed_the_connections_says_so(kernel: Kernel)
 
 
 async def test_a_process_holds_no_more_connections_than_are_counted(kernel: Kernel) -> None:
-    """Busier than its pool, and with those that it opens besides."""
+    """Busier than its pool, with the relay's connection, and with more that wants one of its own than may have one."""
     db = await Database.connect(kernel.url("scanner"))
-    dedicated = [await db.dedicated() for _ in range(CONNECTIONS_PER_PROCESS - POOL_SIZE)]
+    relays = await db.dedicated()
     counting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cs_scanner' AND datname = current_database()"
-    sleeping = [asyncio.create_task(_sleep(db)) for _ in range(2 * CONNECTIONS_PER_PROCESS)]
+    release = asyncio.Event()
+    turns = 0
+
+    async def apart() -> None:
+        nonlocal turns
+        async with db.apart():
+            turns += 1
+            await release.wait()
+
+    many = 2 * CONNECTIONS_PER_PROCESS
+    slow = [asyncio.create_task(apart()) for _ in range(many)]
+    sleeping = [asyncio.create_task(_sleep(db)) for _ in range(many)]
     try:
-        await eventually(lambda: kernel.owner.fetchval(counting), lambda n: n == CONNECTIONS_PER_PROCESS, "all connections")
+        await eventually(lambda: kernel.owner.fetchval(counting), lambda n: n >= CONNECTIONS_PER_PROCESS, "all connections")
+        assert turns <= CONNECTIONS_PER_PROCESS - POOL_SIZE - 1
+        assert await kernel.owner.fetchval(counting) == CONNECTIONS_PER_PROCESS
+        release.set()
+        await asyncio.wait_for(asyncio.gather(*slow), 60)
+        assert turns == many, "each has its turn"
     finally:
-        for task in sleeping:
+        for task in (*slow, *sleeping):
             task.cancel()
-        await asyncio.gather(*sleeping, return_exceptions=True)
-        for connection in dedicated:
-            await connection.close()
+        await asyncio.gather(*slow, *sleeping, return_exceptions=True)
+        await relays.close()
         await db.close()
 
 

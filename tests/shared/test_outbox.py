@@ -17,11 +17,14 @@ import pytest
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
+from structlog.testing import capture_logs
 
 from shared import events, outbox
+from shared import provision as provisioning
 from shared.bus import Bus
+from shared.errors import ConfigurationError
 from shared.lifecycle import Status
-from shared.nats_permissions import PROVISION, STREAM
+from shared.nats_permissions import DURABLES, PROVISION, PROVISION_READERS, REBUILD, STREAM, SUBSCRIBER
 from shared.outbox import relay
 from shared.provision import keep, provision
 from tests.shared.rows import past_the_guard, proven, tried
@@ -192,11 +195,11 @@ async def test_a_store_that_was_rolled_back_is_completed(kernel: Kernel, own: Na
 
 
 @asynccontextmanager
-async def kept(engine: NatsEngine) -> AsyncIterator[None]:
+async def kept(engine: NatsEngine) -> AsyncIterator["asyncio.Task[None]"]:
     """As `up` does beside the services."""
     task = asyncio.create_task(keep(engine.url, engine.passwords[PROVISION]))
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -227,19 +230,193 @@ async def test_a_damaged_record_has_the_stream_rebuilt(kernel: Kernel, own: Nats
     await kernel.owner.execute(MANY, "a", 10)
     async with kept(own), relaying(kernel, own):
         before = await agree(kernel, own, 10)
-        await own.server.stop()
-        (block,) = (own.server._store / "jetstream").glob("SERVICES/streams/JOBS/msgs/*.blk")
-        content = bytearray(block.read_bytes())
-        place = content.index(before[which - 1][2].encode())  # the event's id in its header
-        content[place] ^= 1
-        block.write_bytes(bytes(content))
-        for index in block.parent.glob("index.db"):
-            index.unlink()
-        await own.server.start()
+        await damaged(own, before[which - 1][2])
 
         assert await agree(kernel, own, 10) == before
         await kernel.owner.execute(MANY, "b", 1)
         assert len(await agree(kernel, own, 11)) == 11
+
+
+async def damaged(engine: NatsEngine, event_id: str) -> None:
+    """Let the server come back with one other byte in an event's record."""
+    await engine.server.stop()
+    (block,) = (engine.server._store / "jetstream").glob("SERVICES/streams/JOBS/msgs/*.blk")
+    content = bytearray(block.read_bytes())
+    content[content.index(event_id.encode())] ^= 1  # in its header
+    block.write_bytes(bytes(content))
+    for index in block.parent.glob("index.db"):
+        index.unlink()
+    await engine.server.start()
+
+
+async def test_a_foreign_message_hides_no_lost_event(kernel: Kernel, own: NatsEngine) -> None:
+    """As many messages as events, one of them somebody else's: what is lost is noticed by its place."""
+    await kernel.owner.execute(MANY, "a", 10)
+    async with kept(own), relaying(kernel, own):
+        before = await agree(kernel, own, 10)
+        await (await provisioner(own)).jetstream().publish("job.queued", b'"not ours"')
+        await damaged(own, before[4][2])
+
+        assert await agree(kernel, own, 10) == before
+
+
+async def test_a_foreign_end_hides_no_lost_end(kernel: Kernel, own: NatsEngine) -> None:
+    """The stream lost its last events, and somebody else wrote as many: the last message is not the one that we know."""
+    await kernel.owner.execute(MANY, "a", 3)
+    async with kept(own):
+        client = await provisioner(own)
+        for _, subject, event_id, payload in (await in_outbox(kernel))[:2]:
+            await client.jetstream().publish(subject, msgspec.json.encode(payload), headers={"Nats-Msg-Id": event_id})
+        await client.jetstream().publish("job.queued", b'"not ours"')
+        numbered = "(SELECT id AS event, row_number() OVER (ORDER BY id) AS n FROM outbox) AS o"
+        await kernel.owner.execute(f"UPDATE outbox SET stream_seq = n FROM {numbered} WHERE id = event")
+
+        async def last_is_ours() -> bool:
+            try:
+                return await in_stream(own) == await in_outbox(kernel)
+            except NatsError:
+                return False
+
+        async with relaying(kernel, own):
+            await eventually(last_is_ours, bool, "the three events, and nothing else")
+
+
+async def test_a_missing_stream_makes_every_event_wait(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody makes it again and nothing new happens: the relay's figures, which the alert shows, say it all the same."""
+    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
+    await kernel.owner.execute(MANY, "a", 10)
+    async with relaying(kernel, own):
+        await agree(kernel, own, 10)
+        await (await provisioner(own)).jetstream().delete_stream(STREAM)
+        waiting = "SELECT count(*) FROM outbox WHERE stream_seq IS NULL"
+        await eventually(lambda: kernel.owner.fetchval(waiting), lambda n: n == 10, "all events to wait")
+        await provision(own.url, own.passwords[PROVISION])
+        await agree(kernel, own, 10)
+
+
+# The readers' copy, and who keeps both ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), ConfigurationError("no certificate"), NatsError("away")])
+async def test_no_error_ends_who_keeps_the_stream(own: NatsEngine, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Whatever goes wrong while the stream is made again: it is said, and tried again."""
+    monkeypatch.setattr(provisioning, "_KEEP_SECONDS", 0.05)
+    real, failures = provisioning._provide, 0
+
+    async def fail_twice(*args: Any) -> None:
+        nonlocal failures
+        failures += 1
+        if failures <= 2:
+            raise error
+        await real(*args)
+
+    monkeypatch.setattr(provisioning, "_provide", fail_twice)
+    client = await provisioner(own)
+    with capture_logs() as lines:
+        async with kept(own) as keeping:
+            await client.jetstream().delete_stream(STREAM)
+
+            async def made() -> object:
+                return keeping.done() or failures
+
+            await eventually(made, lambda seen: seen is True or seen == 3, "three tries")
+            assert not keeping.done()
+            await eventually(lambda: stream_of(client), bool, "the stream to be there")
+    said = [line for line in lines if line["event"] == "provision_later" and line["error"] == repr(error)]
+    assert ["the stream of events" in line["message"] for line in said] == [True], "each reason once"
+
+
+async def stream_of(client: Any) -> Any:
+    """What this account's server tells of the stream; None where there is none."""
+    try:
+        return await client.jetstream(timeout=60).stream_info(STREAM)
+    except NotFoundError:
+        return None
+
+
+async def test_the_stream_does_not_wait_for_the_readers(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their account takes no copy: stream and durables are made again, a rebuild is answered, and the copy comes once it may."""
+    monkeypatch.setattr(provisioning, "_KEEP_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
+    await kernel.owner.execute(MANY, "a", 5)
+    inside, readers = await provisioner(own), await readers_provisioner(own)
+    await readers.jetstream().delete_stream(STREAM)
+    await readers.jetstream().add_stream(name="OTHER", subjects=["other"])  # the account may hold one
+    async with kept(own), relaying(kernel, own):
+        await agree(kernel, own, 5)
+        await inside.jetstream().delete_stream(STREAM)
+        await agree(kernel, own, 5)
+        await inside.request(REBUILD, b"", timeout=60)
+        await agree(kernel, own, 5)
+        for durable in DURABLES:
+            await inside.jetstream().consumer_info(STREAM, durable)
+        await readers.jetstream().delete_stream("OTHER")
+
+        async def copied() -> int:
+            info = await stream_of(readers)
+            return 0 if info is None else int(info.state.messages)
+
+        await eventually(copied, lambda n: n == 5, "the copy")
+
+
+async def readers_provisioner(engine: NatsEngine) -> Any:
+    engine.passwords[PROVISION_READERS] = engine.passwords[PROVISION]
+    return await engine.connect(PROVISION_READERS)
+
+
+async def test_the_program_stays_and_keeps_the_stream(own: NatsEngine, tmp_path: Path) -> None:
+    """As in containers: it says that it is well as the health check of compose.yaml asks, makes a lost stream again, ends on SIGTERM."""
+    looked = tmp_path / "looked"
+    client = await provisioner(own)
+    await client.jetstream().delete_stream(STREAM)
+    where = {"NATS_URL": own.url, "NATS_PASSWORD": own.passwords[PROVISION], "PATH": os.environ["PATH"]}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shared.provision", "--keep", str(looked)), env=where, cwd=Path(__file__).parents[2]
+    )
+
+    async def kept_now() -> tuple[int | None, bool, Any]:
+        return process.returncode, looked.exists(), await stream_of(client)
+
+    try:
+        await eventually(
+            kept_now, lambda seen: seen[0] is None and seen[1] and seen[2] is not None, "the stream, and the sign of it"
+        )
+        await client.jetstream().delete_stream(STREAM)
+        await eventually(kept_now, lambda seen: seen[0] is not None or seen[2] is not None, "the stream to be made again")
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_readers_follow_across_a_rebuild(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who follows when the stream is made again goes on with what is new; one who comes later sees every event in order."""
+    monkeypatch.setattr(provisioning, "_KEEP_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
+    await kernel.owner.execute(MANY, "a", 5)
+    reader = await own.connect(SUBSCRIBER)
+    heard: list[str] = []
+
+    async def hear(message: Any) -> None:
+        heard.append(msgspec.json.decode(message.data)["id"])
+
+    async def told() -> list[str]:
+        return heard
+
+    async with kept(own), relaying(kernel, own):
+        await agree(kernel, own, 5)
+        await reader.jetstream().subscribe("job.>", stream=STREAM, ordered_consumer=True, idle_heartbeat=0.5, cb=hear)
+        await eventually(told, lambda ids: len(ids) == 5, "the events so far")
+        await (await provisioner(own)).request(REBUILD, b"", timeout=60)
+        await agree(kernel, own, 5)
+        await kernel.owner.execute(MANY, "b", 1)
+        found = [event_id for _, _, event_id, _ in await agree(kernel, own, 6)]
+        await eventually(told, lambda ids: found[-1] in ids, "the new event")
+
+        later = await reader.jetstream().subscribe("job.>", stream=STREAM, ordered_consumer=True)
+        assert [msgspec.json.decode((await later.next_msg(timeout=60)).data)["id"] for _ in found] == found
 
 
 async def test_a_lost_answer_is_no_second_event(kernel: Kernel, own: NatsEngine) -> None:

@@ -1,8 +1,10 @@
 """No refusal of the database is a verdict about a job: each kind of refusal at each kind of statement, by real answers of the server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,68 @@ async def test_refused_renewals_are_no_crash(kernel: Kernel) -> None:
 
     assert "failed" not in await kernel.states(job)
     assert row["error_message"] is None
+
+
+EXPIRED = {"lease_owner": "compressor-2", "crash_count": 4, "attempt": 7}
+
+
+async def test_an_outage_fails_no_job_of_another_worker(kernel: Kernel) -> None:
+    """The database refuses everybody, and a lease runs out: whoever comes back first takes the job, but counts no crash."""
+    db = await kernel.db("compressor")
+    job = await kernel.job()
+    crashes = []
+
+    async def handle(work: Work) -> None:
+        crashes.append(work.job["crash_count"])
+        await compress(work)
+
+    async with refusing(kernel, db, "ping"):
+
+        async def refused() -> bool:
+            with suppress(DatabaseAway):
+                await db.value("ping")
+            return db.seconds_since_refusal is not None
+
+        ended = datetime.now(UTC) - timedelta(seconds=1)
+        await kernel.force(job, status="copying", lease_until=ended, **EXPIRED)
+        for _ in CODES:
+            await eventually(refused, bool, "a refusal")
+    async with lane(kernel, handle):
+        row = await status_is(kernel, job, "compressed")
+
+    assert crashes == [4]
+    assert row["error_message"] is None
+
+
+@pytest.mark.parametrize("status", ["queued", "copying"])
+async def test_a_lease_that_ended_while_the_server_was_down_is_no_crash(kernel: Kernel, status: str) -> None:
+    """As seen by a process that starts after the outage: the server's own start tells."""
+    job = await kernel.job()
+    started = await kernel.owner.fetchval("SELECT pg_postmaster_start_time()")
+    await kernel.force(job, status=status, lease_until=started - timedelta(seconds=1), **EXPIRED)
+    crashes = []
+
+    async def handle(work: Work) -> None:
+        crashes.append(work.job["crash_count"])
+        await compress(work)
+
+    async with lane(kernel, handle):
+        await status_is(kernel, job, "compressed")
+
+    assert crashes == [4]
+
+
+async def test_a_worker_that_dies_long_after_a_refusal_has_crashed(kernel: Kernel) -> None:
+    """The database took renewals during all its last lease: the fifth crash in a row fails the job."""
+    db = await kernel.db("compressor")
+    job = await kernel.job()
+    await kernel.force(job, status="copying", lease_until=datetime.now(UTC) - timedelta(seconds=1), **EXPIRED)
+    db._refused_at = time.monotonic() - 3600
+
+    async with lane(kernel, compress):
+        row = await status_is(kernel, job, "failed")
+
+    assert "crashed 5 times" in row["error_message"]
 
 
 async def test_a_crash_that_another_worker_counted_is_taken_back(kernel: Kernel) -> None:
