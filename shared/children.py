@@ -12,7 +12,6 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -38,7 +37,8 @@ if sys.argv[2]:
         which, value = map(int, pair.split("="))
         outside = resource.getrlimit(which)
         resource.setrlimit(which, tuple(value if limit == resource.RLIM_INFINITY else min(value, limit) for limit in outside))
-niceness = os.nice(int(sys.argv[3]))
+more = int(sys.argv[3])
+niceness = os.nice(more) if more else os.getpriority(os.PRIO_PROCESS, 0)  # a sandbox refuses even to set the same again
 if niceness > 0:
     try:
         with open("/proc/self/autogroup", "w") as group:
@@ -84,8 +84,6 @@ class Children:
     def __init__(self, niceness: int = 0) -> None:
         """`niceness`: by how much these children leave the processor to others (0 to 19)."""
         self._niceness = niceness
-        self._groups: set[int] = set()
-        self._lock = threading.Lock()
 
     async def run(
         self,
@@ -118,13 +116,11 @@ class Children:
             pass_fds=pass_fds,
             start_new_session=True,
         )  # fmt: skip
-        self._add(process.pid)
         try:
             stderr = await _talk(process, stdin, on_stdout)
             return Outcome(await process.wait(), stderr)
         finally:
             await _end(process, grace_s)
-            self._remove(process.pid)
 
     def run_blocking(
         self,
@@ -149,14 +145,6 @@ class Children:
                 await asyncio.wait({work})
 
         return asyncio.run(polled())
-
-    def _add(self, group: int) -> None:
-        with self._lock:
-            self._groups.add(group)
-
-    def _remove(self, group: int) -> None:
-        with self._lock:
-            self._groups.discard(group)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -249,6 +249,18 @@ async def test_the_archive_worker_and_its_7zip_are_inside(tmp_path: Path) -> Non
     assert secret.read_text() == "known to nobody"
 
 
+async def test_an_archive_is_tested_inside(tmp_path: Path) -> None:
+    """The worker starts 7-Zip from inside: nothing on that way asks for what the filter refuses."""
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("x", "x")
+
+    seen: list[bytes] = []
+    await engine.listing(archive, None, Children(10), lambda member: seen.append(member.path))
+
+    assert seen == [b"x"]
+
+
 def test_the_filter_knows_both_machines() -> None:
     """Every jump lands inside the program, and no number stands for two calls."""
     for machine, column in (("x86_64", 0), ("aarch64", 1)):
