@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import msgspec
 
-from shared import apart, clock, log, metrics
+from shared import apart, clock_skew, log, metrics
 from shared.bus import Bus
 from shared.db import Database, too_few_connections
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
@@ -193,7 +193,7 @@ async def _sign_of_life(runtime: Runtime[S]) -> None:
         with contextlib.suppress(DatabaseAway, asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
             await runtime.db.run("seen", runtime.instance, runtime.role, version("cs-archiver"))
             await runtime.db.probe()
-            wrong = clock.problem(datetime.now(UTC), await runtime.db.value("now"))
+            wrong = clock_skew.problem(datetime.now(UTC), await runtime.db.value("now"))
             if wrong is not None and wrong != said:
                 logger.error("clock_differs", message=wrong)
             said = wrong

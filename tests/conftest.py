@@ -9,8 +9,9 @@ from tests.support.engines import database, nats_engine, pg
 from tests.support.films import films
 from tests.support.kernel import kernel
 from tests.support.nas import nas, ordinary_user, public_path
+from tests.support.stuck import stuck
 
-__all__ = ["database", "films", "kernel", "nas", "nats_engine", "ordinary_user", "pg", "public_path", "whole_seconds"]
+__all__ = ["database", "films", "kernel", "nas", "nats_engine", "ordinary_user", "pg", "public_path", "stuck", "whole_seconds"]
 
 # The same examples in every run, and no test fails because its machine is busy.
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -9,6 +9,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,6 +23,16 @@ async def at_disk(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
     """Run a function that reads or writes the storage."""
     call = functools.partial(contextvars.copy_context().run, functools.partial(function, *args, **kwargs))
     return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, call)
+
+
+async def to_its_end(running: "asyncio.Future[T]") -> T:
+    """Wait for work in a thread until the thread has ended, also when cancelled: then what it works with may be closed or given on."""
+    try:
+        return await asyncio.shield(running)
+    finally:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
 
 
 async def open_at_disk(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:

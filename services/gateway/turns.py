@@ -10,9 +10,10 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
+from services.gateway.disk import to_its_end
 from services.gateway.refusals import ProblemError
 
 T = TypeVar("T")
@@ -61,13 +62,7 @@ class Turns:
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work in a thread. The caller has a turn, and keeps it until the thread has ended, also when cancelled."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-        try:
-            return await asyncio.shield(running)
-        finally:
-            while not running.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait({running})
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work, *args))
 
     async def _take(self, key: str, rank: Rank) -> None:
         if self._free:

@@ -19,7 +19,7 @@ from litestar.exceptions import ClientException
 
 from services.gateway import audit, ranges
 from services.gateway.audit import Deed
-from services.gateway.disk import at_disk, open_at_disk
+from services.gateway.disk import at_disk, open_at_disk, to_its_end
 from services.gateway.ranges import Sent
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.room import Room
@@ -222,14 +222,8 @@ class Uploads:
 
 
 async def _to_its_end(change: Callable[..., int], *args: int) -> int:
-    """Change an open file in a thread that has ended when this has, cancelled or not: closed meanwhile, the handle could be another's."""
-    running = asyncio.create_task(at_disk(change, *args))
-    try:
-        return await asyncio.shield(running)
-    finally:
-        while not running.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({running})
+    """Change an open file in a thread. Closed before the thread has ended, the handle could be another's."""
+    return await to_its_end(asyncio.ensure_future(at_disk(change, *args)))
 
 
 def _not_there(received: int) -> ProblemError:

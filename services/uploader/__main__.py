@@ -9,7 +9,7 @@ from services.uploader import cleanup, globus, handlers, paths, pausing
 from services.uploader.decide import Verdict, WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
-from shared import clock, log
+from shared import clock_skew, log
 from shared.db import Database
 from shared.errors import ArchiverError, DatabaseAway, Operation, PermanentError, Waiting
 from shared.lifecycle import TERMINAL, UPLOAD_LANE, Role
@@ -180,7 +180,7 @@ async def run(runtime: Runtime[UploaderSettings]) -> None:
     sweep = pausing.Sweep(runtime.db, tools.submissions)
 
     async def upload(work: Work) -> None:
-        await clock.require(runtime.db)  # "deadline is in the past" would be Globus' word about our clock, not about the job
+        await clock_skew.require(runtime.db)  # "deadline is in the past" would be Globus' word about our clock, not about the job
         await handlers.upload(work, tools)
 
     try:

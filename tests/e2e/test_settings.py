@@ -109,26 +109,26 @@ def pack_retention_days(stack: Stack) -> None:
     assert (home(stack) / "Expired").is_dir()
 
 
-def workspace_quota(stack: Stack) -> None:
-    workspace_folder(stack, "Quota")
+def refused_by_both(stack: Stack, name: str, **values: Any) -> tuple[Any, Job]:
+    """What the gateway answers to a pack, and the compressor's end of one that was asked for before, under settings that allow neither."""
+    workspace_folder(stack, name)
     with stack.frozen("compressor"):
-        job = pack(stack, "Quota")
-        save(stack, workspace_quota=1)
-        refused = ask_pack(stack, "Quota")  # by the gateway
-    found = stack.wait_for(job, lambda seen: seen["status"] == "failed", "the compressor's refusal")  # and by the compressor
-    save(stack, reset=["workspace_quota"])
+        job = pack(stack, name)
+        save(stack, **values)
+        refused = ask_pack(stack, name)
+    found = stack.wait_for(job, lambda seen: seen["status"] == "failed", "the compressor's refusal")
+    save(stack, reset=list(values))
+    return refused, found
+
+
+def workspace_quota(stack: Stack) -> None:
+    refused, found = refused_by_both(stack, "Quota", workspace_quota=1)
     assert refused.status_code // 100 == 4 or refused.status_code == 507, refused.text
     assert "space" in found["error_message"], found
 
 
 def workspace_entries(stack: Stack) -> None:
-    workspace_folder(stack, "Entries")
-    with stack.frozen("compressor"):
-        job = pack(stack, "Entries")
-        save(stack, workspace_entries=1)
-        refused = ask_pack(stack, "Entries")  # by the gateway
-    found = stack.wait_for(job, lambda seen: seen["status"] == "failed", "the compressor's refusal")  # and by the compressor
-    save(stack, reset=["workspace_entries"])
+    refused, found = refused_by_both(stack, "Entries", workspace_entries=1)
     assert (refused.status_code, refused.json()["type"]) == (403, "too-many-entries")
     assert "Too many files" in found["error_message"], found
 

@@ -175,19 +175,21 @@ async def test_children_die_with_us(tmp_path: Path) -> None:
     await until(lambda: gone(pid), "the child died")
 
 
-async def test_blocking_runs_ask_whether_to_stop() -> None:
+async def test_blocking_runs_ask_whether_to_stop(tmp_path: Path) -> None:
     """In a worker thread: the outcome, or what `stop` raises, with the child ended."""
-    children = Children()
+    children, pid_file = Children(), tmp_path / "pid"
 
     def stop() -> None:
-        raise TimeoutError("stopped")
+        if pid_file.exists():
+            raise TimeoutError("stopped")
 
     outcome = await asyncio.to_thread(children.run_blocking, [SH, "-c", "exit 4"], stop=stop)
 
     assert outcome.returncode == 4
+    script = f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {pid_file}; exec sleep 600"
     with pytest.raises(TimeoutError, match="stopped"):
-        await asyncio.to_thread(children.run_blocking, [SH, "-c", "sleep 600"], stop=stop)
-    assert children._groups == set()
+        await asyncio.to_thread(children.run_blocking, [SH, "-c", script], stop=stop)
+    assert gone(int(pid_file.read_text()))
 
 
 async def test_open_files_are_passed_by_number(tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 import asyncio
 import errno
 import os
-import threading
 import zipfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from tests.services.compressor.station import Station, disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import cleaned, reserved, state_is, waits
 from tests.support.kernel import Kernel, eventually
+from tests.support.stuck import Stuck
 
 
 async def walked(kernel: Kernel, room: Workroom) -> None:
@@ -178,24 +177,6 @@ async def test_a_copy_waits_for_inodes(kernel: Kernel, station: Station, monkeyp
         assert row["status"] == "queued"
         disk(monkeypatch, free=1 << 40, inodes=3, free_inodes=3)
         assert "even empty that file system takes 3" in (await state_is(kernel, job, "failed"))["error_message"]
-
-
-class Stuck:
-    """A part of the disk that does not answer until `go`."""
-
-    def __init__(self) -> None:
-        self.go, self.waiting = threading.Event(), 0
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        self.waiting += 1
-        self.go.wait()
-
-
-@pytest.fixture
-def stuck() -> Iterator[Stuck]:
-    made = Stuck()
-    yield made
-    made.go.set()
 
 
 async def idle_connections(kernel: Kernel) -> int:

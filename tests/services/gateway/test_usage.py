@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import os
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,9 @@ from shared.trees import Found
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import Person, person
 from tests.services.gateway.test_packs import asked, done
+from tests.support.folders import open_below
 from tests.support.kernel import eventually
+from tests.support.stuck import Stuck
 
 PACK = "/api/files/pack"
 
@@ -27,25 +28,6 @@ PACK = "/api/files/pack"
 @pytest.fixture
 async def ada(gateway: Gateway) -> Person:
     return await person(gateway)
-
-
-class Stuck:
-    """Something of the storage that does not answer until `go`."""
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-        self.waiting = 0
-
-    def __call__(self) -> None:
-        self.waiting += 1
-        self.go.wait()
-
-
-@pytest.fixture
-def stuck() -> Iterator[Stuck]:
-    made = Stuck()
-    yield made
-    made.go.set()
 
 
 def endless(monkeypatch: pytest.MonkeyPatch, who: Person, stuck: Stuck) -> None:
@@ -335,7 +317,7 @@ async def test_a_download_that_cannot_be_counted_leaves_no_handle(gateway: Gatew
     finally:
         await owner.execute("GRANT UPDATE (fetched_at) ON jobs TO cs_gateway")
     assert answer.status_code == 500
-    assert opened(file) == []
+    assert open_below(file) == []
     assert (await ada.ask("GET", f"{PACK}/{pack}/download")).content == b"PK"
 
 
@@ -354,16 +336,4 @@ async def test_a_request_that_ends_while_a_file_is_opened_leaves_no_handle(tmp_p
     await asyncio.gather(opening, return_exceptions=True)
     stuck.go.set()
     assert await at_disk(lambda: 1) == 1
-    await eventually(lambda: asyncio.sleep(0, opened(file)), lambda handles: handles == [], "the handle to be closed")
-
-
-def opened(file: Path) -> list[str]:
-    """Handles of this process on a file."""
-    found = []
-    for handle in Path("/proc/self/fd").iterdir():
-        try:
-            if handle.readlink() == file:
-                found.append(handle.name)
-        except FileNotFoundError:  # closed since it was listed
-            continue
-    return found
+    await eventually(lambda: asyncio.sleep(0, open_below(file)), lambda handles: handles == [], "the handle to be closed")
