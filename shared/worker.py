@@ -71,6 +71,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lost: dict[UUID, int] = {}  # job -> attempt: held by us until the database did not take the renewals
         self._wake = asyncio.Event()
+        self._cleaning: set[UUID] = set()
         self._stopping = False
         self._left_out = Isolation(f"job of the lane {lane.name}")
 
@@ -349,7 +350,9 @@ class Worker:
     async def _start_cleanup(self, cleanup: Cleanup) -> None:
         role, lease = self.lane.role, self.rules.lease_seconds
         while (row := await self.db.row("claim_cleanup", role, self.instance, lease, self._stagings)) is not None:
-            self._spawn(self._clean(row["job_id"], cleanup))
+            if row["job_id"] not in self._cleaning:  # else the database refused our renewals, and we took our own again
+                self._cleaning.add(row["job_id"])
+                self._spawn(self._clean(row["job_id"], cleanup))
 
     async def _clean(self, job_id: UUID, cleanup: Cleanup) -> None:
         role, instance = self.lane.role, self.instance
@@ -374,6 +377,7 @@ class Worker:
                 await self.db.run("postpone_cleanup", job_id, role, instance, float(delay), str(exc) or repr(exc))
         finally:
             keeper.cancel()
+            self._cleaning.discard(job_id)
             self.wake()
 
     async def _keep_cleanup(self, job_id: UUID, task: "asyncio.Future[None]") -> None:

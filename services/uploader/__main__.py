@@ -9,7 +9,7 @@ from services.uploader import cleanup, globus, handlers, paths, pausing
 from services.uploader.decide import Verdict, WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
-from shared import clock_skew, log
+from shared import log
 from shared.db import Database
 from shared.errors import ArchiverError, DatabaseAway, Operation, PermanentError, Waiting
 from shared.lifecycle import TERMINAL, UPLOAD_LANE, Role
@@ -28,7 +28,6 @@ from shared.remote import Elsewhere, RemotePlace, elsewhere_text
 from shared.runtime import Runtime, run_service
 from shared.runtime_settings import Tuned
 from shared.settings import UploaderSettings
-from shared.work import Work
 
 logger = log.get(__name__)
 
@@ -179,12 +178,10 @@ async def run(runtime: Runtime[UploaderSettings]) -> None:
     probe = asyncio.create_task(_probe(tools))
     sweep = pausing.Sweep(runtime.db, tools.submissions)
 
-    async def upload(work: Work) -> None:
-        await clock_skew.require(runtime.db)  # "deadline is in the past" would be Globus' word about our clock, not about the job
-        await handlers.upload(work, tools)
-
     try:
-        await worker.run(upload, lambda job_id: cleanup.settle(runtime.db, tools, job_id), sweep.begin)
+        await worker.run(
+            lambda work: handlers.upload(work, tools), lambda job_id: cleanup.settle(runtime.db, tools, job_id), sweep.begin
+        )
     finally:
         sweep.stop()
         probe.cancel()

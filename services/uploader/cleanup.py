@@ -12,7 +12,7 @@ from services.uploader.globus import ChecksumAlgorithmRefused
 from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose
 from services.uploader.submissions import Stored, owns
-from shared import faults, log
+from shared import clock_skew, faults, log
 from shared.db import Database
 from shared.errors import PermanentError, Waiting
 from shared.lifecycle import Status
@@ -23,8 +23,10 @@ logger = log.get(__name__)
 async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
     """End the job's tasks, remove its unverified remote files, give the destination back. Raises Waiting until all that is done.
 
-    A proven archive is left alone, whatever became of the job: the rule looks at the evidence, not at the state.
+    A proven archive is left alone, whatever became of the job: the rule looks at the evidence, not at the state. Waits also while our
+    clock is far off, as an upload does.
     """
+    await clock_skew.require(db)
     job = await db.row("job", job_id)
     assert job is not None, "jobs are never deleted"
     held = await db.row("destination_of", job_id)

@@ -32,7 +32,7 @@ from services.uploader.decide import (
 from services.uploader.globus import ChecksumAlgorithmRefused, Globus
 from services.uploader.model import Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
 from services.uploader.submissions import Stored, Submissions, owns
-from shared import faults, handles, log, stagings
+from shared import clock_skew, faults, handles, log, stagings
 from shared.db import Session
 from shared.errors import ArchiverError, Operation, Paused, PermanentError, TransientError, Waiting
 from shared.lifecycle import Status
@@ -79,7 +79,8 @@ class Case(msgspec.Struct):
 
 
 async def upload(work: Work, tools: Tools) -> None:
-    """Take a claimed job as far as `verified`."""
+    """Take a claimed job as far as `verified`. Waits while our clock is far off: Globus would call a deadline past."""
+    await work.patiently(lambda: clock_skew.require(work.db))
     archive = await work.patiently(lambda: work.db.row("archive", work.id))
     if archive is None:
         raise PermanentError("No archive is recorded for this job; retry it.")

@@ -25,6 +25,11 @@ Handle = Callable[[Work], Awaitable[None]]
 EXPIRED = {"lease_until": datetime.now(UTC) - timedelta(hours=1)}
 
 
+def just_expired() -> dict[str, Any]:
+    """A lease that ended now, while the database was there: the end of one that counts as a crash."""
+    return {"lease_until": datetime.now(UTC)}
+
+
 class Killed(BaseException):
     """What kill -9 is to a handler: nothing of ours catches it, so nothing is settled and the lease stays."""
 

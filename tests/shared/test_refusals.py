@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -18,11 +19,12 @@ from shared import work as works
 from shared import worker as workers
 from shared.bus import Bus
 from shared.db import Database
-from shared.errors import DatabaseAway
-from shared.lifecycle import Role, Status
+from shared.errors import DatabaseAway, Waiting
+from shared.lifecycle import COMPRESS_LANE, Role, Status
 from shared.outbox import relay
 from shared.runtime_settings import Tuned
 from shared.work import Work
+from tests.services.lanes import cleaned, running
 from tests.shared.test_worker import compress, lane, status_is
 from tests.support.kernel import Kernel, eventually
 
@@ -153,6 +155,40 @@ async def test_refused_renewals_are_no_crash(kernel: Kernel) -> None:
 
     assert "failed" not in await kernel.states(job)
     assert row["error_message"] is None
+
+
+STATEMENTS_OF_A_CLEANUP = ["next_cleanup_due", "claim_cleanup", "renew_cleanup", "finish_cleanup", "postpone_cleanup"]
+
+
+@pytest.mark.parametrize("name", STATEMENTS_OF_A_CLEANUP)
+async def test_a_clean_up_outlives_every_refusal(kernel: Kernel, name: str) -> None:
+    """It is done in the end, never twice at the same time, and the lane goes on with jobs."""
+    db = await kernel.db("compressor")
+    job = await kernel.job()
+    await kernel.force(job, status="cancelled", completed_at=datetime.now(UTC))
+    passed = asyncio.Event()
+    at_once: list[int] = []
+    running_now = 0
+
+    async def settle(_: UUID) -> None:
+        nonlocal running_now
+        running_now += 1
+        at_once.append(running_now)
+        try:
+            if name == "renew_cleanup":
+                await passed.wait()
+            if name == "postpone_cleanup" and not passed.is_set():
+                raise Waiting("It is not done yet.", 0.01)
+        finally:
+            running_now -= 1
+
+    async with running(kernel, COMPRESS_LANE, compress, settle, lease_seconds=0.3, poll_seconds=0.05):
+        async with refusing(kernel, db, name):
+            await kernel.owner.execute("INSERT INTO cleanups (job_id, role) VALUES ($1, 'compressor')", job)
+        passed.set()
+        await cleaned(kernel, job, "compressor")
+
+    assert set(at_once) == {1}
 
 
 EXPIRED = {"lease_owner": "compressor-2", "crash_count": 4, "attempt": 7}
@@ -311,8 +347,8 @@ async def test_settings_outlive_every_refusal(kernel: Kernel) -> None:
 async def test_signs_of_life_outlive_every_refusal(kernel: Kernel) -> None:
     """They are told again, and health says meanwhile why not."""
     db = await kernel.db("scanner")
-    running: runtime.Runtime[Any] = runtime.Runtime(Role.SCANNER, None, db, Bus(None, "scanner"), "scanner@test")
-    task = asyncio.create_task(runtime._sign_of_life(running))
+    process: runtime.Runtime[Any] = runtime.Runtime(Role.SCANNER, None, db, Bus(None, "scanner"), "scanner@test")
+    task = asyncio.create_task(runtime._sign_of_life(process))
 
     async def alive() -> bool:
         return not task.done()

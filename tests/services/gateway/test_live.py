@@ -19,14 +19,20 @@ from websockets.exceptions import ConnectionClosed
 from services.gateway import live
 from services.gateway.api import live as live_api
 from services.gateway.live import Client, Message
+from services.gateway.machine import Machine
 from services.gateway.schemas import LogMessage
 from services.gateway.security import Claims, Identity
+from services.gateway.store import Store
 from shared import events
+from shared.bus import Bus
 from shared.lifecycle import Status
+from shared.nats_permissions import PROVISION
+from shared.outbox import relay
+from shared.provision import rebuild
 from tests.services.gateway.conftest import Gateway, problem, second
 from tests.services.gateway.test_auth import _token, _user
-from tests.support.engines import NatsEngine, PostgresEngine
-from tests.support.kernel import eventually
+from tests.support.engines import NatsEngine, PostgresEngine, nats_server
+from tests.support.kernel import Kernel, eventually
 
 
 @asynccontextmanager
@@ -622,3 +628,39 @@ async def test_two_gateways_say_the_same(gateway: Gateway, pg: PostgresEngine, n
         ]
         assert pages[0] == pages[1]
         assert [e["seq"] for e in pages[0]["events"]] == [newest]
+
+
+async def test_the_live_view_follows_across_a_rebuild(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream is made again: events that come later still arrive by the gateway's own consumer, not by reading all jobs again."""
+    monkeypatch.setattr(live, "_RESYNC_SECONDS", 3600.0)
+    async with nats_server() as own:
+        bus = await Bus.connect(own.url, "gateway", own.passwords["gateway"])
+        db = await kernel.db("gateway")
+        hub = live.Hub(Store(db), bus, Machine(Store(db), tmp_path))
+        tasks = [asyncio.create_task(work) for work in (hub.run(), relay(db, bus))]
+
+        async def known() -> set[UUID]:
+            for task in tasks:
+                if task.done():
+                    await task
+            return set(hub._known)
+
+        async def a_job_is_heard() -> None:
+            jobs = [await kernel.job()]
+
+            async def heard() -> bool:
+                jobs.append(await kernel.job())  # it follows from some moment on: there is always a next event
+                return bool({*jobs} & await known())
+
+            await eventually(heard, bool, "a new job by its event")
+
+        try:
+            await a_job_is_heard()
+            await rebuild(own.url, own.passwords[PROVISION])
+            hub._known.clear()
+            await a_job_is_heard()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await bus.close()

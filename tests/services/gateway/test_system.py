@@ -1,18 +1,24 @@
 """The state of the system: who runs and holds what, what needs somebody, whether Globus works, whether this gateway is ready."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from services.gateway import decide
 from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, Statistics, SystemStatus, Workers
+from shared import outbox
 from shared.lifecycle import Role
+from shared.nats_permissions import PROVISION, STREAM
+from shared.provision import provision
 from shared.questions import CollectionState, GlobusChecked
-from tests.services.gateway.conftest import Gateway, problem
+from tests.services.gateway.conftest import Gateway, problem, running
 from tests.shared.rows import TASK, past_the_guard
-from tests.support.kernel import PLACE
+from tests.support.engines import PostgresEngine, nats_server
+from tests.support.kernel import PLACE, eventually
 
 _EMPTY = SystemStatus(
     disk_space=DiskSpace(100.0, 50.0, 50.0, 50.0, low=False),
@@ -136,3 +142,29 @@ def test_late_events_are_said_with_what_they_mean() -> None:
     assert late.startswith("3 events wait to be published.")
     assert decide.events_late(RelayState(3, 29.0)) is None
     assert msgspec.json.encode(Ready("ready", [late])) == msgspec.json.encode({"status": "ready", "notes": [late]})
+
+
+async def test_a_missing_stream_is_said_although_nothing_happens(
+    pg: PostgresEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a running gateway: in the notes of `/api/health/ready`, which stays 200, and as an alert; until the stream is whole again."""
+    monkeypatch.setattr(decide, "_EVENTS_LATE_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.1)
+    async with nats_server() as own, running(pg, own, tmp_path) as gateway:
+        gateway.token = await gateway.login()
+        await gateway.request()
+
+        async def notes() -> list[str] | None:
+            answer = await gateway.ask("GET", "/api/health/ready", token="")
+            return list(answer.json().get("notes", [])) if answer.status_code == 200 else None
+
+        await eventually(notes, lambda seen: seen == [], "the event to be published")
+        provisioner = await own.connect(PROVISION)
+        await provisioner.jetstream().delete_stream(STREAM)
+        (note,) = await eventually(notes, bool, "a note") or []
+        assert "1 events wait to be published." in note
+        assert "events_late" in {alert["kind"] for alert in (await _status(gateway))["alerts"]}
+
+        await provision(own.url, own.passwords[PROVISION])
+        await eventually(notes, lambda seen: seen == [], "the note to go")
+        assert "events_late" not in {alert["kind"] for alert in (await _status(gateway))["alerts"]}

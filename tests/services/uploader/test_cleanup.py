@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is
+from tests.services.lanes import EXPIRED, cleaned, dies_at, just_expired, lines, reserved, state_is
 from tests.services.uploader.station import CONTENT, Station
 from tests.services.uploader.test_handlers import FOR_EVER, fault
 from tests.shared.rows import evidence
@@ -19,7 +19,7 @@ async def _arrived(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyP
     job = await station.job()
     await dies_at(monkeypatch, "uploader.proven", station.lane())
     assert station.remote().read_bytes() == CONTENT
-    await kernel.force(job, **{**EXPIRED, **columns})
+    await kernel.force(job, **{**just_expired(), **columns})
     return job
 
 

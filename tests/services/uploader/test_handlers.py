@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 
 from services.uploader.__main__ import Answers
 from services.uploader.model import RecheckPolicy
+from shared import clock_skew
 from shared.errors import PermanentError, Waiting
 from shared.questions import AskDestination, RecheckSize, ReleaseDestination
 from shared.retry import Limits
@@ -22,6 +24,30 @@ FOR_EVER = -1
 
 def fault(kind: str, action: str, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "action": action, **more}
+
+
+async def test_a_clock_far_off_sends_and_removes_nothing(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads and clean-ups wait with a sentence that says what to set, spend no budget, and go on by themselves."""
+    sent, ended = await station.job(), await station.job("Ended")
+    await kernel.force(ended, status="cancelled")
+    await kernel.owner.execute("INSERT INTO cleanups (job_id, role) VALUES ($1, 'uploader')", ended)
+    words = "This machine's clock is 3.0 hours behind the database's. Set both by NTP"
+    reason = "SELECT coalesce(reason, '') FROM cleanups WHERE job_id = $1"
+
+    class Late(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.now(tz) - timedelta(hours=3)
+
+    monkeypatch.setattr(clock_skew, "datetime", Late)
+    async with station.lane():
+        await waits(kernel, sent, words)
+        await eventually(lambda: kernel.owner.fetchval(reason, ended), lambda text: words in text, "the clean-up to wait")
+        assert await station.tasks(sent) == []
+        monkeypatch.setattr(clock_skew, "datetime", datetime)
+        row = await state_is(kernel, sent, "verified")
+        await cleaned(kernel, ended, "uploader")
+    assert (row["retry_count"], row["connection_retry_count"], row["crash_count"]) == (0, 0, 0)
 
 
 async def test_an_archive_is_sent_proven_and_only_then_removed_locally(kernel: Kernel, station: Station) -> None:

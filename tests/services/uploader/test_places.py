@@ -13,7 +13,7 @@ from services.uploader.__main__ import Answers
 from shared.errors import Waiting
 from shared.questions import AskDestination, RecheckSize
 from shared.remote import Elsewhere, RemotePlace, elsewhere_text
-from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, state_is, waits
+from tests.services.lanes import EXPIRED, cleaned, dies_at, just_expired, lines, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
 from tests.services.uploader.test_handlers import FOR_EVER, fault
 from tests.shared.rows import past_the_guard
@@ -52,7 +52,7 @@ async def arrived(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPa
     """A job whose files arrived at the first place and are not proven."""
     job = await station.job()
     await dies_at(monkeypatch, "uploader.proven", station.lane())
-    await kernel.force(job, **{**EXPIRED, **columns})
+    await kernel.force(job, **{**just_expired(), **columns})
     return job
 
 
