@@ -148,7 +148,7 @@ INSERT INTO job_logs (job_id, level, action, message, data) VALUES ($1, $2, $3, 
 
 -- lock_deletion --
 -- How far a deletion is; nobody changes the job until this transaction ends. $1 job.
-SELECT attempt, first_unlink_at FROM jobs WHERE id = $1 FOR UPDATE
+SELECT status, attempt, first_unlink_at FROM jobs WHERE id = $1 FOR UPDATE
 
 -- clock --
 -- The clock that is the same for every machine, in nanoseconds since 1970.

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,22 @@ async def finish(work: Work, tools: Tools) -> None:
     """
     try:
         await _finish(work, tools)
-    except Fenced:
-        raise  # the folder is another's now; also when we are stopping, the run that follows settles the marker
+    except (Fenced, asyncio.CancelledError):
+        # The folder is another's now; also when we are stopping, the run that follows settles the marker. If it has done so already and
+        # gave the job up, a marker that this run wrote late is nobody's.
+        if _has_marker(work):
+            with suppress(Fenced, Waiting):
+                await _take_marker_back(work, tools, is_lost=True)
+        raise
     except Exception:
-        if work.status is Status.DELETING_SOURCE and not work.is_handed_over:
+        if _has_marker(work):
             await _take_marker_back(work, tools)
         raise
+
+
+def _has_marker(work: Work) -> bool:
+    """Whether this run may have written the marker."""
+    return work.status is Status.DELETING_SOURCE and not work.is_handed_over
 
 
 async def _finish(work: Work, tools: Tools) -> None:
@@ -153,17 +164,19 @@ def _deletable(task: Task, copied: Manifest, work: Work, own: Mapping[str, Path]
         return deletion.deletable(folder, copied, work.stop)
 
 
-async def _take_marker_back(work: Work, tools: Tools) -> None:
+async def _take_marker_back(work: Work, tools: Tools, *, is_lost: bool = False) -> None:
     """A job that ends before its first unlink leaves no marker of its own.
 
-    Raises Waiting while that cannot be done, or is not known: the job must not fail then. Raises Fenced when the job is another's. The
-    row is locked meanwhile, so that nobody else can take the job over and begin, counting on the marker.
+    is_lost: this run has lost the job, so that the marker goes only where no deletion is under way any more. Raises Waiting while that
+    cannot be done, or is not known: the job must not fail then. Raises Fenced when the job is another's. The row is locked meanwhile, so
+    that nobody else can take the job over and begin, counting on the marker.
     """
     try:
         nas_id = await tools.catalog.known()
-        async with work.transaction() as session:
+        async with work.db.transaction() as session:
             row = await session.row("lock_deletion", work.id)
-            if row is None or row["attempt"] != work.attempt:
+            is_ours = row is not None and row["attempt"] == work.attempt and not is_lost
+            if row is None or (row["status"] == Status.DELETING_SOURCE and not is_ours):
                 raise Fenced("Another worker has this job now.")
             if row["first_unlink_at"] is None:
                 await work.in_thread(_remove_marker, work, tools, nas_id)

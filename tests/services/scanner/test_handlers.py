@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from services.scanner import deletion, handlers, marker
 from services.scanner.catalog import Catalog
-from shared import apart
+from shared import apart, faults
 from shared.db import Session
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.manifest import ArchiveFacts, write_sidecar
@@ -402,6 +403,41 @@ async def test_a_run_that_lost_its_job_leaves_the_marker_to_the_next(
 
         await eventually(over, bool, "the run to end")
     assert station.names() == sorted([MARKER, *ALL])
+
+
+async def test_a_run_that_wakes_up_late_leaves_no_marker_of_a_failed_job(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still before its marker had its name; meanwhile another worker took the job over, found nothing to delete and failed it."""
+    job = await station.job()
+    still, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def stands_still(name: str) -> None:
+        if name == "marker.temporary" and not still.is_set():
+            loop.call_soon_threadsafe(still.set)
+            go_on.wait(60)
+
+    monkeypatch.setattr(faults, "point", stands_still)
+    async with station.lane() as late:
+        try:
+            async with asyncio.timeout(60):
+                await still.wait()
+            for name in ALL:
+                station.put(name, b"another content")
+            await kernel.force(job, **EXPIRED)
+            async with station.lane():
+                await state_is(kernel, job, "failed")
+            assert station.names() == ALL
+        finally:
+            go_on.set()
+
+        async def over() -> bool:
+            return not late.running
+
+        await eventually(over, bool, "the late run to end")
+    assert station.names() == ALL
+    assert (await kernel.row(job))["status"] == "failed"
 
 
 async def test_a_marker_nobody_can_ask_about_stays(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
