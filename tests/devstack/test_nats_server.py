@@ -1,5 +1,6 @@
 """nats-server, driven by ourselves."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import nats
 from nats.errors import Error as NatsError
 
 from devstack import proc
-from devstack.nats_server import NatsServer, configuration
+from devstack.nats_server import NatsServer, binary, configuration
 from shared.nats_permissions import PROVISION, SUBSCRIBER, USERS, inbox_prefix
 from shared.provision import provision
 from tests.support.engines import eventually
@@ -58,6 +59,30 @@ async def test_events_survive_stop_and_kill(tmp_path: Path) -> None:
     finally:
         await again.stop()
     assert proc.marked(str(tmp_path)) == {}
+
+
+async def test_a_store_of_a_version_without_accounts_does_not_stop_the_start(tmp_path: Path) -> None:
+    """Its stream lies in an account that is not configured any more: the server would report it as damaged and never be healthy."""
+    server = NatsServer(tmp_path, durable=False)
+    config = json.loads(configuration(server.port, server.monitoring_port, tmp_path / "nats", server.passwords, durable=False))
+    file = tmp_path / "earlier.conf"
+    file.write_text(json.dumps({key: value for key, value in config.items() if key not in {"accounts", "authorization"}}))
+    earlier = await asyncio.create_subprocess_exec(binary(), "-c", file, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        client = await nats.connect(server.url, max_reconnect_attempts=60, reconnect_time_wait=0.5)
+        await client.jetstream(timeout=60).add_stream(name="JOBS", subjects=["job.>"])
+        await client.close()
+    finally:
+        earlier.terminate()
+        await earlier.wait()
+    assert (tmp_path / "nats" / "jetstream" / "$G" / "streams" / "JOBS").is_dir()
+
+    await server.start()
+    try:
+        await provision(server.url, server.passwords[PROVISION])
+        assert await _messages(server) == 0
+    finally:
+        await server.stop()
 
 
 async def test_the_subscribers_file_is_enough_to_log_in(tmp_path: Path) -> None:
