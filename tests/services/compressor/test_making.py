@@ -376,7 +376,7 @@ async def test_what_changed_or_came_after_the_record_is_kept(
     """Between record and deletion: a changed file, a new one, a file that became a folder stay, are counted and named."""
     folder = room.folder()
     job = await room.job(pack(), keep_source=False)
-    await dies_at(monkeypatch, "transition.deleting_source.after", room.lanes())
+    await dies_at(monkeypatch, "transition.deleting_source.after", room.making())
     (folder / "a.txt").write_text("changed after packing")
     (folder / "deep" / "new").write_text("came later")
     (folder / "deep" / "nothing").unlink()
@@ -404,7 +404,7 @@ async def test_without_its_archive_nothing_of_a_source_is_deleted(
     folder = room.folder()
     before = snapshot(folder)
     job = await room.job(pack(), keep_source=False)
-    await dies_at(monkeypatch, "transition.deleting_source.after", room.lanes())
+    await dies_at(monkeypatch, "transition.deleting_source.after", room.making())
     made = room.home / "Scans.zip"
     if fate == "deleted":
         made.unlink()

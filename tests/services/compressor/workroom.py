@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -107,6 +107,11 @@ class Workroom:
             running(self.kernel, EMPTY_LANE, lambda w: emptying.empty(w, self.tools), **changes) as sources,
         ):
             yield workspaces, sources
+
+    def making(self) -> AbstractAsyncContextManager[Worker]:
+        """The lane that makes archives, alone: nobody empties a source."""
+        work, settle = (lambda w: compressor.on_workspace(w, self.tools)), self.cleaner.settle
+        return running(self.kernel, WORKSPACE_LANE, work, settle, operation=Operation.COMPRESSION)
 
     def leftovers(self) -> list[str]:
         """What is in nobody's workspace but should not be anywhere."""
