@@ -271,6 +271,12 @@ class Actions:
             client.release(job_id)
         render.talk(f"The destination of {job_id[:8]} is free again.")
 
+    def clear(self, given: str) -> None:
+        with self._client() as client:
+            job_id = resolve(client, given)
+            client.clear(job_id)
+        render.talk(f"Cleared: {job_id[:8]}. Nothing is erased: `cs-archiver job {job_id}` still shows it.")
+
     def retry(self, given: str, as_json: bool) -> None:
         with self._client() as client:
             job_id = resolve(client, given)

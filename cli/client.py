@@ -278,6 +278,10 @@ class Client:
         """Queue a failed job again; the server's document."""
         return _decode(self._send("POST", _job_path(job_id, "/retry")), self.server)
 
+    def clear(self, job_id: str) -> None:
+        """Hide a job that has ended from the history."""
+        self._send("POST", _job_path(job_id, "/clear"))
+
     def queue(self) -> Doc[Queue]:
         return self._parse(self._send("GET", "/api/queue"), Queue)
 

@@ -281,6 +281,12 @@ def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
     _actions(server).retry(job_id, as_json)
 
 
+@app.command(epilog=_CHANGE)
+def clear(job_id: JobId, server: Server = None) -> None:
+    """Hide a job that has ended from the history; a failed one needs nobody any more."""
+    _actions(server).clear(job_id)
+
+
 @app.command("zip", epilog=_ARCHIVE)
 def zip_(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)],

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
-from services.gateway.schemas import Alert, RelayState, SystemStatus
+from services.gateway.schemas import Alert, RelayState, ServiceInstance, SystemStatus
 from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 from shared.remote import Elsewhere, elsewhere_text
@@ -131,6 +131,14 @@ def resume(status: Status) -> None:
         raise conflict(f"This job {_ENDED[status]}; it cannot go on.")
 
 
+def clear(kind: Kind, status: Status) -> None:
+    """Raises ProblemError 409 with the reason where a job cannot be cleared from the history."""
+    if kind is not Kind.ARCHIVE:
+        raise conflict("Only archive jobs are cleared; packs and archives in a workspace stay in their owner's list.")
+    if status not in TERMINAL:
+        raise conflict("This job has not ended, so it cannot be cleared. Cancel it first.")
+
+
 def actions(status: Status, *, paused: bool, cancelling: bool) -> list[Action]:
     """What may be asked of a job now; the routes refuse everything else with 409."""
     if cancelling or status not in CANCELLABLE:
@@ -229,8 +237,9 @@ def alerts(
     found += [Alert("service_missing", f"No {role} is running.", None, None) for role in Role if role not in alive]
     found += [
         Alert("service_silent", f"{instance.instance} has given no sign of life lately.", instance.seen_at, None)
-        for instance in status.services
-        if not instance.alive and instance.service in alive
+        for role in Role
+        if role in alive
+        for instance in _unreplaced([instance for instance in status.services if instance.service == role])
     ]
     if status.nats == "away":
         found.append(
@@ -242,6 +251,15 @@ def alerts(
         found.append(Alert("events_late", late, None, None))
     found += [Alert("job_failed", f"{job.folder_name} failed: {job.reason}", job.at, job.id) for job in failed]
     return found
+
+
+def _unreplaced(instances: Sequence[ServiceInstance]) -> list[ServiceInstance]:
+    """Return the silent ones of a service's instances that no living one replaces: each that started later stands for one of them."""
+    silent = sorted((instance for instance in instances if not instance.alive), key=lambda instance: instance.seen_at)
+    for started in sorted(instance.started_at for instance in instances if instance.alive):
+        if silent and silent[0].seen_at < started:
+            del silent[0]
+    return silent
 
 
 # Pages -------------------------------------------------------------------------------------------------------------------------------

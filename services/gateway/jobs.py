@@ -150,6 +150,20 @@ class Jobs:
         await self._peers.nudge(Role.COMPRESSOR)
         return retried
 
+    async def clear(self, who: Identity, job_id: UUID) -> Any:
+        """Hide an ended archive job from the history, and its alert with it; returns its row. Asking twice changes nothing."""
+        line = None
+        async with self._store.transaction() as session:
+            job = visible(who, job_id, await session.row("lock_job", job_id))
+            decide.clear(Kind(job["kind"]), Status(job["status"]))
+            if job["cleared_at"] is None:
+                await session.run("clear_job", job_id, await session.value("now"))
+                line = await _note(session, job_id, "cleared", f"{who.username} cleared the job from the history.", who)
+            after = await session.row("job", job_id)
+        if line is not None:
+            await self._peers.show_log(job_id, line)
+        return after
+
     async def release_destination(self, who: Identity, job_id: UUID) -> Any:
         """Free the destination of a proven archive that somebody removed there; returns the job's row.
 

@@ -350,6 +350,10 @@ WITH chosen AS (
 ), cleared AS (UPDATE jobs j SET cleared_at = $4 FROM chosen c WHERE j.id = c.id RETURNING 1)
 SELECT count(*) FROM cleared
 
+-- clear_job --
+-- Hide one job from the history, and its alert with it; nothing is erased. $1 job, $2 the moment, by which it can be taken back.
+UPDATE jobs SET cleared_at = $2 WHERE id = $1
+
 -- restore_cleared --
 -- Show again what one clearing has hidden. $1 its moment, $2 how many at most.
 WITH chosen AS (
@@ -526,8 +530,9 @@ FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
 SELECT status, sum(n)::bigint AS n FROM job_totals WHERE kind = 'archive' GROUP BY status
 
 -- instances --
--- The processes that have shown a sign of life. $1 seconds after which one counts as gone.
-SELECT *, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive FROM service_instances ORDER BY role, instance
+-- The processes that have shown a sign of life within a day. $1 seconds after which one counts as gone.
+SELECT *, seen_at > clock_timestamp() - make_interval(secs => $1) AS alive FROM service_instances
+WHERE seen_at > clock_timestamp() - interval '1 day' ORDER BY role, instance
 
 -- job_states --
 -- Jobs by kind and state.
@@ -551,9 +556,12 @@ SELECT count(*) AS waiting, extract(epoch FROM clock_timestamp() - min((payload 
 FROM outbox WHERE stream_seq IS NULL
 
 -- failed_lately --
--- Failed archive jobs that nobody has cleared or tried again. $1 how many.
-SELECT id, folder_name, error_message, completed_at FROM jobs
-WHERE kind = 'archive' AND status = 'failed' AND cleared_at IS NULL ORDER BY created_at DESC, id DESC LIMIT $1
+-- Failed archive jobs that nobody has cleared or tried again, and whose folder no newer job has archived. $1 how many.
+SELECT f.id, f.folder_name, f.error_message, f.completed_at FROM jobs f
+WHERE f.kind = 'archive' AND f.status = 'failed' AND f.cleared_at IS NULL
+  AND NOT EXISTS (SELECT FROM jobs n WHERE n.kind = 'archive' AND n.status = 'completed' AND n.source_path = f.source_path
+                  AND n.created_at > f.created_at)
+ORDER BY f.created_at DESC, f.id DESC LIMIT $1
 
 -- schema_version --
 -- The newest migration that has run.

@@ -106,6 +106,13 @@ class JobRetried(msgspec.Struct):
     retry_count: int
 
 
+class JobCleared(msgspec.Struct):
+    """`cleared_at` names this clearing, so that it can be taken back."""
+
+    job_id: UUID
+    cleared_at: datetime
+
+
 class JobSummary(msgspec.Struct, kw_only=True):
     """A job in a list.
 
@@ -222,11 +229,12 @@ class JobDetail(JobSummary, kw_only=True):
     """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base.
 
     `error_code`: which refusal `error_message` is, where programs may want to know: bad-password, damaged, truncated, unknown-format,
-    unsafe-archive, too-big, not-found, taken. `request`, and `result` once it has completed: of packs, archives and extractions, which
-    have no destination.
+    unsafe-archive, too-big, not-found, taken. `cleared_at`: since when the history hides it. `request`, and `result` once it has
+    completed: of packs, archives and extractions, which have no destination.
     """
 
     error_code: str | None
+    cleared_at: datetime | None
     globus_destination_path: str | None
     request: WorkspaceRequest | None
     result: WorkspaceResult | None

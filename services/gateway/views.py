@@ -101,6 +101,7 @@ def job_detail(
     return JobDetail(
         **_summary(row),
         error_code=row["error_code"] if row["error_message"] else None,
+        cleared_at=row["cleared_at"],
         globus_destination_path=row["destination_path"],
         globus_task_id=row["globus_task_id"],
         file_count=row["file_count"],

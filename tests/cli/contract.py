@@ -62,6 +62,7 @@ class GatewayContract:
         assert all(line.keys() >= FIELDS["logs"] for line in cli.run("logs", job_id, "--json").json())
         for command in ("queue", "status"):
             assert cli.run(command, "--json").json().keys() >= FIELDS[command], command
+        assert cli.run("clear", job_id).code == Exit.CONFLICT
         assert cli.run("cancel", job_id).code == Exit.OK
 
     def test_wait_follows_a_job_to_its_good_end(self, gateway: Gateway, cli: Cli) -> None:
@@ -83,6 +84,8 @@ class GatewayContract:
         assert "retry" in done.err
         job_id = done.ndjson()[-1]["job_id"]
         assert cli.run("cancel", job_id).code == Exit.CONFLICT
+        cleared = cli.run("clear", job_id)
+        assert (cleared.code, "Nothing is erased" in cleared.err) == (Exit.OK, True), cleared
         assert cli.run("retry", job_id[:8], "--json").json().keys() >= FIELDS["retry"]
         assert cli.run("logs", job_id, "--level", "error", "--json").json()[0]["level"] == "ERROR"
 

@@ -218,6 +218,13 @@ class ScriptedGateway:
             found.enter({"status": "queued", "retry_count": 0})
             return {name: found.document[name] for name in ("job_id", "status", "retry_count")}
 
+        @post("/api/jobs/{job_id:str}/clear", status_code=200)
+        async def clear(job_id: FromPath[str]) -> dict[str, Any]:
+            found = self.find(job_id)
+            if found.document["status"] not in {"completed", "failed", "cancelled"}:
+                raise RefusalError(409, "This job has not ended.")
+            return {"job_id": job_id, "cleared_at": datetime.now(UTC).isoformat()}
+
         @get("/api/jobs/{job_id:str}/logs")
         async def logs(
             job_id: FromPath[str], level: FromQuery[str] = "", limit: FromQuery[int] = 1000, after: FromQuery[int] = 0
@@ -249,7 +256,7 @@ class ScriptedGateway:
                 "statistics": {"total_jobs": 3, "completed_jobs": 1, "failed_jobs": 1, "queued_jobs": 1},
             }
 
-        return [login, logout, change, folders, create, jobs, job, cancel, control, retry, logs, queue, status]
+        return [login, logout, change, folders, create, jobs, job, cancel, control, retry, clear, logs, queue, status]
 
 
 class _Delegate:

@@ -14,7 +14,7 @@ from tests.ui.test_browser import heading, live, open_job
 
 
 def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
-    """Every service with its process, the foundations, the storage; a failed job is an alert that leads to it; Globus is checked."""
+    """Every service with its process, the foundations, the storage; a failed job is an alert until it is dismissed; Globus is checked."""
     broken = stack.folder(name="Cannot be packed")
     os.mkfifo(broken / "pipe")
     stack.wait(stack.archive(broken), "failed")
@@ -30,6 +30,15 @@ def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
     alert = page.locator('[data-alert="job_failed"]').filter(has_text=broken.name)
     alert.get_by_role("link", name="Open the job").click()
     expect(heading(page, broken.name)).to_be_visible()
+
+    page.get_by_role("button", name="Dismiss").click()
+    said(page, "The job is dismissed.")
+    expect(page.get_by_role("button", name="Dismiss")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Dismiss")).to_be_visible()
+    page.goto("/admin/system")
+    alert.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_have_count(0)
 
 
 def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:

@@ -15,7 +15,7 @@ from services.gateway.api.history import clear_completed, list_jobs, restore_com
 from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
 from services.gateway.rights import admins_only
-from services.gateway.schemas import JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried
+from services.gateway.schemas import JobCleared, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.lifecycle import Status
@@ -67,6 +67,16 @@ async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
     """
     row = await jobs.retry(request.user, job_id)
     return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
+
+
+@post("/{job_id:uuid}/clear", operation_id="clearJob", status_code=200, responses=refusals(404, 409))
+async def clear_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobCleared:
+    """Hide an archive job that has ended from the history; its alert ends as well. Nothing is erased: its id still finds it.
+
+    `POST /api/jobs/completed/restore` with the same `cleared_at` takes it back. 409: it has not ended, or is no archive job.
+    """
+    row = await jobs.clear(request.user, job_id)
+    return JobCleared(row["id"], row["cleared_at"])
 
 
 @post(
@@ -137,6 +147,7 @@ router = Router(
         get_job,
         cancel_job,
         retry_job,
+        clear_job,
         release_destination,
         clear_completed,
         restore_completed,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from services.gateway import decide
-from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, Statistics, SystemStatus, Workers
+from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, ServiceInstance, Statistics, SystemStatus, Workers
 from shared import outbox
 from shared.lifecycle import Role
 from shared.nats_permissions import PROVISION, STREAM
@@ -46,10 +46,11 @@ async def test_instances_and_what_they_hold(gateway: Gateway) -> None:
     await gateway.kernel.force(job_id, status="copying", attempt=1, lease_owner="compressor@here", lease_until=until)
     statement = (
         "INSERT INTO service_instances (instance, role, version, started_at, seen_at)"
-        " VALUES ($1, 'compressor', '0.1', now(), now() - make_interval(secs => $2))"
+        " VALUES ($1, 'compressor', '0.1', now() - interval '1 week', now() - make_interval(secs => $2))"
     )
     await gateway.kernel.owner.execute(statement, "compressor@here", 1.0)
     await gateway.kernel.owner.execute(statement, "compressor@gone", 100.0)
+    await gateway.kernel.owner.execute(statement, "compressor@long gone", 86401.0)
     try:
         status = await _status(gateway)
     finally:
@@ -64,6 +65,7 @@ async def test_instances_and_what_they_hold(gateway: Gateway) -> None:
     assert status["relay"]["waiting"] >= 0
     kinds = {alert["kind"]: alert["message"] for alert in status["alerts"]}
     assert "compressor@gone" in kinds["service_silent"]
+    assert "compressor@long gone" not in {s["instance"] for s in status["services"]}
     assert "service_missing" in kinds
 
 
@@ -76,6 +78,79 @@ async def test_failed_jobs_are_alerts_until_somebody_cares(gateway: Gateway) -> 
     assert (failed[0]["kind"], "The disk broke." in failed[0]["message"]) == ("job_failed", True)
     assert (await gateway.ask("POST", f"/api/jobs/{job_id}/retry")).status_code == 200
     assert not [a for a in (await _status(gateway))["alerts"] if a["job_id"] == str(job_id)]
+
+
+async def test_a_failed_job_is_cleared(gateway: Gateway) -> None:
+    """Its folder is gone for good: it leaves alerts and history, its page and log stay, and it can be brought back."""
+    job_id = UUID((await gateway.request())["job_id"])
+    address = f"/api/jobs/{job_id}/clear"
+    assert "not ended" in problem(await gateway.ask("POST", address), 409, "conflict")
+    await gateway.kernel.force(job_id, status="failed", error_message="The folder is gone.")
+
+    async def shown() -> tuple[bool, bool]:
+        alerts = {alert["job_id"] for alert in (await _status(gateway))["alerts"]}
+        listed = {job["job_id"] for job in (await gateway.ask("GET", "/api/jobs?status=failed")).json()}
+        return str(job_id) in alerts, str(job_id) in listed
+
+    assert await shown() == (True, True)
+    first, again = [(await gateway.ask("POST", address)).json() for _ in range(2)]
+    assert (again, first["job_id"]) == (first, str(job_id))
+    assert await shown() == (False, False)
+    assert (await gateway.ask("GET", f"/api/jobs/{job_id}")).json()["cleared_at"] == first["cleared_at"]
+    lines = [line["message"] for line in (await gateway.ask("GET", f"/api/jobs/{job_id}/logs")).json()]
+    assert lines.count("admin cleared the job from the history.") == 1
+    audited = "SELECT count(*) FROM audit WHERE action = 'job_cleared' AND target = $1"
+    assert await gateway.kernel.owner.fetchval(audited, str(job_id)) == 1
+
+    moment = {"cleared_at": first["cleared_at"]}
+    assert (await gateway.ask("POST", "/api/jobs/completed/restore", json=moment)).json() == {"restored_count": 1}
+    assert await shown() == (True, True)
+
+
+async def test_a_failed_jobs_alert_ends_when_its_folder_is_archived(gateway: Gateway) -> None:
+    """A newer job has completed the same folder. An older one, or one that was cancelled, ends nothing."""
+    kernel = gateway.kernel
+    now = datetime.now(UTC)
+
+    async def ended(path: str, status: str, hours_ago: int) -> UUID:
+        job = await kernel.job(source_path=path, hold=False)
+        await kernel.force(job, status=status, created_at=now - timedelta(hours=hours_ago))
+        return job
+
+    handled, left = await ended("/nas/a/b/handled", "failed", 2), await ended("/nas/a/b/left", "failed", 2)
+    await ended("/nas/a/b/handled", "completed", 1)
+    await ended("/nas/a/b/left", "completed", 3)
+    await ended("/nas/a/b/left", "cancelled", 1)
+
+    alerts = {alert["job_id"] for alert in (await _status(gateway))["alerts"]}
+
+    assert alerts & {str(handled), str(left)} == {str(left)}
+
+
+def test_a_silent_instance_is_replaced_by_a_younger_one() -> None:
+    """Each living instance that started after another fell silent stands for one of them; older ones, and other services, for none."""
+
+    def at(minute: int) -> datetime:
+        return datetime(2026, 1, 1, 12, minute, tzinfo=UTC)
+
+    def instance(role: Role, name: str, started: int, seen: int, *, alive: bool) -> ServiceInstance:
+        return ServiceInstance(f"{role}@{name}", role, "1", at(started), at(seen), alive, [])
+
+    def silent(*services: ServiceInstance) -> list[str]:
+        status = msgspec.structs.replace(_EMPTY, services=list(services))
+        return [alert.message.split()[0] for alert in decide.alerts(status, []) if alert.kind == "service_silent"]
+
+    one = instance(Role.SCANNER, "one", 0, 10, alive=False)
+    two = instance(Role.SCANNER, "two", 0, 12, alive=False)
+    before = instance(Role.SCANNER, "before", 0, 30, alive=True)
+    between = instance(Role.SCANNER, "between", 11, 30, alive=True)
+    after = instance(Role.SCANNER, "after", 13, 30, alive=True)
+    other = instance(Role.UPLOADER, "other", 20, 30, alive=True)
+    assert silent(one, two, before, other) == ["scanner@one", "scanner@two"]
+    assert silent(two, between) == ["scanner@two"]
+    assert silent(one, two, between) == ["scanner@two"]
+    assert silent(one, two, after) == ["scanner@two"]
+    assert silent(two, after, between, one) == []
 
 
 def test_alerts() -> None:

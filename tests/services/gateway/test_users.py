@@ -397,7 +397,8 @@ STRANGERS = {"login", "getHealth", "getReady"}
 EVERYBODYS = {
     *("me", "listTokens", "revokeToken", "createTicket", "listEvents", "getStats"),
     *("listFolders", "listFolderPlaces", "previewFolder", "getQueue", "moveQueuedJobs", "getSystemStatus", "checkGlobus"),
-    *("createJob", "listJobs", "getJob", "cancelJob", "retryJob", "getJobLogs", "clearCompletedJobs", "restoreCompletedJobs"),
+    *("createJob", "listJobs", "getJob", "cancelJob", "retryJob", "getJobLogs"),
+    *("clearJob", "clearCompletedJobs", "restoreCompletedJobs"),
     *("listTasks", "getTask", "controlTask"),
 }
 OWN_WORKSPACE = {

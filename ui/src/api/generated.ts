@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 043f2fd9d7b62353
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 27d6ada58fae9fc8
 
 export interface paths {
     "/api/archives": {
@@ -476,6 +476,22 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["cancelJob"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["clearJob"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1205,6 +1221,12 @@ export interface components {
             lease_until: string;
             status: components["schemas"]["Status"];
         };
+        JobCleared: {
+            /** Format: date-time */
+            cleared_at: string;
+            /** Format: uuid */
+            job_id: string;
+        };
         JobCreated: {
             /** Format: date-time */
             created_at: string;
@@ -1222,6 +1244,7 @@ export interface components {
             bytes_total: number | null;
             cancel_requested_by: string | null;
             cancelling: boolean;
+            cleared_at: string | null;
             completed_at: string | null;
             /** Format: date-time */
             created_at: string;
@@ -1954,6 +1977,7 @@ export type GlobusStatus = components['schemas']['GlobusStatus'];
 export type Health = components['schemas']['Health'];
 export type Heartbeat = components['schemas']['Heartbeat'];
 export type HeldJob = components['schemas']['HeldJob'];
+export type JobCleared = components['schemas']['JobCleared'];
 export type JobCreated = components['schemas']['JobCreated'];
 export type JobDetail = components['schemas']['JobDetail'];
 export type JobEntered = components['schemas']['JobEntered'];
@@ -4895,6 +4919,85 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clearJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobCleared"];
+                };
             };
             400: {
                 headers: {

@@ -50,6 +50,7 @@ export function detail(more: Partial<JobDetail> = {}): JobDetail {
   return {
     ...summary(),
     error_code: null,
+    cleared_at: null,
     globus_destination_path: "/Production/2024/Project Alpha.tar.7z",
     globus_task_id: null,
     file_count: 3,

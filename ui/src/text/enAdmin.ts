@@ -191,6 +191,7 @@ export const enAdmin = {
       job_resume: "Job resumed",
       job_retry: "Job retried",
       queue_moved: "Queue order changed",
+      job_cleared: "Job dismissed",
       jobs_cleared: "History cleared",
       jobs_restored: "History restored",
       file_uploaded: "File uploaded",

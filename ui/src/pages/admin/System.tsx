@@ -15,7 +15,9 @@ import { Section } from "../../components/Section";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toneColor, type Tone } from "../../components/status";
 import { StorageGauge } from "../../components/StorageGauge";
+import { useClear } from "../../components/useClear";
 import { adminText } from "../../text/enAdmin";
+import { clearText } from "../../text/enClear";
 import { paths } from "../../util/paths";
 import { ago, exactTime } from "../../util/time";
 import { useNow } from "../../util/useNow";
@@ -65,9 +67,10 @@ function severity(kind: string): AlertColor {
   return WARNINGS.has(kind) ? "warning" : "error";
 }
 
-/** What the gateway says somebody should look at. Failed jobs lead to their pages. */
+/** What the gateway says somebody should look at. Failed jobs lead to their pages, and can be dismissed. */
 function Alerts({ alerts }: { alerts: SystemStatus["alerts"] }) {
   const now = useNow(30_000);
+  const dismissal = useClear();
   if (alerts.length === 0) return <Alert severity="success">{adminText.system.fine}</Alert>;
   return (
     <Box component="section" aria-label={adminText.system.attention} sx={{ display: "grid", gap: 1 }}>
@@ -78,9 +81,16 @@ function Alerts({ alerts }: { alerts: SystemStatus["alerts"] }) {
           data-alert={alert.kind}
           action={
             alert.job_id && (
-              <Button color="inherit" size="small" component={RouterLink} to={paths.job(alert.job_id)}>
-                {adminText.system.openJob}
-              </Button>
+              <Box sx={{ display: "flex", flexWrap: "wrap", justifyContent: "flex-end" }}>
+                <Button color="inherit" size="small" component={RouterLink} to={paths.job(alert.job_id)}>
+                  {adminText.system.openJob}
+                </Button>
+                {alert.kind === "job_failed" && (
+                  <Button color="inherit" size="small" title={clearText.hint} disabled={dismissal.busy} onClick={() => alert.job_id && dismissal.clear(alert.job_id)}>
+                    {clearText.dismiss}
+                  </Button>
+                )}
+              </Box>
             )
           }
         >

@@ -9,7 +9,6 @@ import { lazy, Suspense, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { api, ask } from "../../api/client";
-import { fromThrown } from "../../api/errors";
 import { keys, queries } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { Status } from "../../api/types";
@@ -19,6 +18,7 @@ import { SearchField } from "../../components/SearchField";
 import { useListKeys } from "../../components/shortcuts";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
+import { useRestore } from "../../components/useClear";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { count } from "../../util/units";
@@ -117,16 +117,7 @@ function Filter({ only, onChange }: { only: (typeof ENDED)[number] | null; onCha
 
 function Clear({ n, onClose }: { n: number; onClose: () => void }) {
   const client = useQueryClient();
-  /** After the dialog is gone; so it tells its own failure. */
-  const restore = async (cleared_at: string) => {
-    try {
-      const { restored_count } = await ask(api.POST("/api/jobs/completed/restore", { body: { cleared_at } }));
-      toast(text.history.restored(restored_count));
-    } catch (thrown) {
-      toast(fromThrown(thrown).message, "error");
-    }
-    void client.invalidateQueries({ queryKey: keys.jobs });
-  };
+  const restore = useRestore();
   const clear = useMutation({
     mutationFn: () => ask(api.DELETE("/api/jobs/completed")),
     onSuccess: ({ deleted_count, cleared_at }) => {

@@ -3,7 +3,7 @@ import Box from "@mui/material/Box";
 import Button from "@mui/material/Button";
 import Link from "@mui/material/Link";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Archive, ChevronLeft, CircleX, Pause, Play, RotateCcw, SearchX } from "lucide-react";
+import { Archive, Check, ChevronLeft, CircleX, Pause, Play, RotateCcw, SearchX } from "lucide-react";
 import { lazy, type ReactNode, Suspense } from "react";
 import { Link as RouterLink, useNavigate, useParams } from "react-router";
 
@@ -16,8 +16,10 @@ import { PageHeader } from "../../components/PageHeader";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { useCancel } from "../../components/useCancel";
+import { useClear } from "../../components/useClear";
 import { useControl } from "../../components/useControl";
 import { text } from "../../text/en";
+import { clearText } from "../../text/enClear";
 import { paths } from "../../util/paths";
 import { Facts } from "./Facts";
 import { Outcome } from "./Outcome";
@@ -122,6 +124,7 @@ function Actions({ job }: { job: JobDetail }) {
     onSettled: refresh,
   });
   const control = useControl();
+  const dismissal = useClear();
   return (
     <>
       {jobCan.pause(job) && (
@@ -137,6 +140,11 @@ function Actions({ job }: { job: JobDetail }) {
       {jobCan.retry(job) && !job.request?.encrypted && (
         <Button variant="contained" startIcon={<RotateCcw size={16} aria-hidden />} loading={retry.isPending} onClick={() => retry.mutate()}>
           {text.job.retry}
+        </Button>
+      )}
+      {job.kind === "archive" && job.status === "failed" && !job.cleared_at && (
+        <Button variant="outlined" startIcon={<Check size={16} aria-hidden />} loading={dismissal.busy} title={clearText.hint} onClick={() => dismissal.clear(job.job_id)}>
+          {clearText.dismiss}
         </Button>
       )}
       {job.kind === "archive" && jobCan.archiveAgain(job) && (

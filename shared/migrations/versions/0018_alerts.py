@@ -1,0 +1,10 @@
+"""Find out quickly whether a newer job has archived the folder of a failed one."""
+
+from shared.migrations.plain_sql import run_sql
+
+revision = "0018"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    run_sql("0018_alerts.sql")
