@@ -63,8 +63,8 @@ class Room:
         free = max(0, quota - used.total_bytes - promised["bytes"])
         if need.bytes > free:
             raise PermanentError(
-                f"Your space does not suffice: {_gb(need.bytes)} are needed, {_gb(free)} of your {_gb(quota)} are free"
-                f" ({need.bytes:,} and {free:,} bytes)."
+                f"Not enough space: {_gb(need.bytes)} needed, {_gb(free)} of your {_gb(quota)} available"
+                f" ({need.bytes:,} and {free:,} bytes). Delete some files, or ask an admin for a higher quota."
             )
         most = max(0, self.entries - used.entries - promised["entries"])
         if need.entries > most:

@@ -587,7 +587,7 @@ async def test_a_quota_that_does_not_suffice_fails_with_both_figures(kernel: Ker
         row = await state_is(kernel, job, "failed")
         await cleaned(kernel, job, "compressor")
     assert "0.00 GB" in row["error_message"]
-    assert "Your space does not suffice" in row["error_message"]
+    assert "Not enough space" in row["error_message"]
     assert (room.files(), await reserved(kernel, job)) == (["big"], 0)
 
 
