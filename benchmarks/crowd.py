@@ -31,7 +31,7 @@ _USERS = 20
 _SOCKETS = 30  # that each user tries to hold
 _HEALTH_EVERY_S = 0.1
 _LOGIN_EVERY_S = 4.0
-_PERSONS = 6  # who log in by turns beside the crowd, each rarely, as people do
+_PERSONS = 24  # who log in by turns beside the crowd, each rarely, as people do
 _PASSWORD = "one of the crowd"
 _READY = "crowded"
 
@@ -78,7 +78,11 @@ class _User:
         return [self._login, self._guess, self._ticket, self._pack, self._look, self._stream, *[self._watch] * self._sockets]
 
     async def prepare(self) -> None:
-        await self._client.put("/api/files/content", params={"path": "folder/notes.bin"}, content=b"some words " * 200_000)
+        folder = await self._client.post("/api/files/folders", json={"path": "folder"})
+        file = await self._client.put("/api/files/content", params={"path": "folder/notes.bin"}, content=b"some words " * 200_000)
+        for answer in (folder, file):
+            if answer.status_code != httpx.codes.CONFLICT:  # there since an earlier round
+                answer.raise_for_status()
 
     async def _login(self) -> object:
         return await self._client.post("/api/auth/login", json={"username": self._name, "password": _PASSWORD})
@@ -214,7 +218,7 @@ def _cancel_all(stack: Stack) -> None:
     with httpx.Client(base_url=stack.address, headers=headers, timeout=60, trust_env=False) as client:
         while tasks := client.get("/api/tasks", params={"active": "true", "limit": 1000}).raise_for_status().json():
             for task in tasks:
-                client.post(f"/api/tasks/{task['id']}/control", json={"action": "cancel"})
+                client.post(f"/api/tasks/{task['task_id']}/control", json={"action": "cancel"})
             time.sleep(0.5)
 
 
@@ -228,7 +232,7 @@ def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
     count, sockets = min(_USERS, options.clients), min(_SOCKETS, options.clients // 10)
     crowd = _people(stack, [f"crowd-{n}" for n in range(count)])
     crowd = msgspec.structs.replace(crowd, sockets=sockets, most_s=4 * options.watch_s)
-    persons = [f"person-{n}" for n in range(_PERSONS)]
+    persons = [f"person-{n}" for n in range(min(_PERSONS, 1 + options.clients // 10))]
     _people(stack, persons)
     for number in range(options.rounds):
         for which, times in (("quiet", quiet), ("crowded", crowded)):
