@@ -5,7 +5,9 @@ every login of that user at once, except `kept_token`, the one in whose session 
 text of which the database keeps a digest.
 """
 
+import asyncio
 import hashlib
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -20,10 +22,12 @@ from services.gateway.audit import Actor, Deed
 from services.gateway.refusals import ProblemError, bad_request, unauthorized
 from services.gateway.store import Store
 from services.gateway.throttle import Attempt, Throttle, address_key
-from services.gateway.turns import Rank, Turns
+from services.gateway.turns import PATIENT, REST, Rank, Turns
 from shared.runtime_settings import Tuned
 
 BCRYPT_COST = 12
+HERE_SECONDS = 60.0
+"""Whoever used a login within this time has no need of another one before those who have none."""
 PASSWORD_MINIMUM = 8
 PASSWORD_MAXIMUM_BYTES = 72  # bcrypt reads no further, so a longer one would not be what its owner believes
 
@@ -139,7 +143,8 @@ class Security:
         self._store = store
         self._tokens = tokens
         self._throttle = Throttle(store, tuned)
-        self._turns = Turns()
+        self._turns_back, self._turns = Turns(), Turns(1, niceness=PATIENT, rest=REST)
+        self._used: dict[UUID, float] = {}  # when each user was last seen with a login, by the monotonic clock
 
     @property
     def login_seconds(self) -> int:
@@ -148,15 +153,16 @@ class Security:
 
     async def hash(self, password: str, asker: str = "") -> str:
         """Hash a password that an admin sets, or the first one. `asker`: who asks. Raises ProblemError 429, 503 as `Turns.turn`."""
-        async with self._turns.turn(asker, Rank(is_stranger=False, lately=0)):
+        async with self._turns.turn(asker, Rank(is_stranger=False, is_here=True, lately=0)):
             return await self._turns.run(hash_password, password)
 
-    async def _try(self, attempt: Attempt, password: str, hashed: str | None) -> bool:
-        """Whether the password is right; a wrong one is counted. Raises ProblemError 429, 503."""
+    async def _try(self, attempt: Attempt, password: str, hashed: str | None, gone: "asyncio.Future[Any] | None" = None) -> bool:
+        """Whether the password is right; a wrong one is counted. `gone`: as of `Turns.turn`. Raises ProblemError 429, 503."""
         rank = await self._throttle.check(attempt)
-        async with self._turns.turn(attempt.own_key, rank):
+        turns = self._turns_back if rank.is_back else self._turns
+        async with turns.turn(attempt.own_key, rank, gone):
             await self._throttle.check(attempt)
-            good = await self._turns.run(check_password, password, hashed)
+            good = await turns.run(check_password, password, hashed)
             await (self._throttle.succeeded(attempt) if good else self._throttle.failed(attempt))
         return good
 
@@ -168,6 +174,7 @@ class Security:
         user = await self._store.session_user(claims.sub, claims.jti, claims.epoch)
         if user is None:
             raise unauthorized(LOGIN_OVER)
+        self._used[user["id"]] = time.monotonic()
         return Identity(user["id"], user["username"], user["is_admin"], user["must_change_password"], claims)
 
     async def _identify_script(self, token: str) -> Identity:
@@ -188,18 +195,26 @@ class Security:
             via=f"token:{found['token_name']}",
         )
 
-    async def login(self, username: str, password: str, origin: Actor, shown: str | None = None) -> tuple[str, Any]:
+    async def login(
+        self,
+        username: str,
+        password: str,
+        origin: Actor,
+        shown: str | None = None,
+        gone: "asyncio.Future[Any] | None" = None,
+    ) -> tuple[str, Any]:
         """A new token and the user's row. Raises ProblemError 401, 403 (disabled), 429, 503.
 
         `origin`: address and request. `shown`: a token that came with the request; a login of this account is a reason to trust it.
+        `gone`: done when the client has gone; a password that still waits then is not looked at.
         """
         address = address_key(origin.address)
         user = await self._store.login_user(username, address)
         login = await self._session_of(user, shown)
         is_known = login is not None or (user is not None and user["is_known"])
-        good = await self._try(
-            Attempt(username, origin.address, is_known, login), password, user["password_hash"] if user else None
-        )
+        is_here = user is not None and time.monotonic() - self._used.get(user["id"], float("-inf")) < HERE_SECONDS
+        attempt = Attempt(username, origin.address, is_known, login, is_here)
+        good = await self._try(attempt, password, user["password_hash"] if user else None, gone)
         if user is None or not good:
             # An unknown name is not written down: people type passwords into the wrong field.
             deed = Deed("login_failed", "A login failed." if user is None else f"A login as {user['username']} failed.")
@@ -240,7 +255,7 @@ class Security:
         if problem := password_problem(new, who.username):
             raise bad_request(problem)
         user = await self._store.user_by_name(who.username)
-        attempt = Attempt(who.username, who.address, is_known=True, session=who.claims.jti)
+        attempt = Attempt(who.username, who.address, is_known=True, session=who.claims.jti, is_here=True)
         if user is None or not await self._try(attempt, current, user["password_hash"]):
             raise ProblemError(403, "wrong-password", "The current password is wrong.")
         hashed = await self.hash(new, attempt.own_key)

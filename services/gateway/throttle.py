@@ -41,12 +41,16 @@ def address_key(address: str) -> str:
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """Somebody tries a password. `is_known`: this account has logged in from this address, or `session` is a login of it."""
+    """Somebody tries a password. `is_known`: this account has logged in from this address, or `session` is a login of it.
+
+    `is_here`: a login of this account is in use.
+    """
 
     username: str
     address: str
     is_known: bool = False
     session: UUID | None = None
+    is_here: bool = False
 
     @property
     def own_key(self) -> str:
@@ -73,7 +77,7 @@ class Attempt(msgspec.Struct, frozen=True):
     def rank(self, counts: dict[str, int]) -> Rank:
         """The place in the queue for hashing, by what was counted within the window."""
         key = self.logins_key if self.is_known else address_key(self.address)
-        return Rank(not self.is_known, counts.get(key, 0) + counts.get(self.own_key, 0))
+        return Rank(not self.is_known, self.is_here, counts.get(key, 0) + counts.get(self.own_key, 0))
 
 
 class Throttle:

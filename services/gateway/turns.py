@@ -1,8 +1,8 @@
-"""The queue in front of password hashing: few at once, in threads of their own, and whoever asked least comes first.
+"""The queues in front of password hashing: few at once, in threads of their own, and whoever asked least comes first.
 
 A hash costs a quarter of a second of CPU on purpose. In the common thread pool, some dozens of logins would occupy every thread and
-every core. Here they wait in a queue of bounded length; a login of somebody who logs in rarely passes those of somebody who does so
-all the time.
+every core. Here they wait in queues of bounded length. Who comes back after a while has a queue of their own, so that they never wait
+for those who are here already or log in all the time; the threads for the latter leave the processor to everything else.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from services.gateway.disk import to_its_end
 from services.gateway.refusals import ProblemError
@@ -25,13 +25,25 @@ WAITING = 64
 EACH = 4
 """Of one account at one address: people log in once at a time, and from a few windows."""
 RETRY_SECONDS = 2
+FEW = 5
+"""Passwords within the window of the limits: who tried more is not back after a while."""
+PATIENT = 10
+"""Niceness of the threads for everybody else."""
+REST = 3.0
+"""Their share of a core is a quarter: where the kernel shares the processor between sessions, all hashing is at our own cost."""
 
 
 class Rank(NamedTuple):
-    """Lower comes first: accounts at addresses where they logged in before, then by how often they asked lately."""
+    """Lower comes first: known at the address before strangers, then accounts no login of which is in use, then who asked least."""
 
     is_stranger: bool
+    is_here: bool
     lately: int
+
+    @property
+    def is_back(self) -> bool:
+        """Somebody known who comes back after a while."""
+        return not self.is_stranger and not self.is_here and self.lately <= FEW
 
 
 class _Waiter(NamedTuple):
@@ -44,27 +56,39 @@ class _Waiter(NamedTuple):
 class Turns:
     """Gives turns and runs the work of who has one. Of one event loop."""
 
-    def __init__(self, at_once: int = AT_ONCE, waiting: int = WAITING, each: int = EACH) -> None:
+    def __init__(
+        self, at_once: int = AT_ONCE, waiting: int = WAITING, each: int = EACH, niceness: int = 0, rest: float = 0
+    ) -> None:
+        """`rest`: for how many times its own length a turn is followed by none while others wait."""
         self._free = at_once
+        self._rest = rest
         self._most, self._each = waiting, each
         self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
+        self._threads = ThreadPoolExecutor(at_once, "passwords", os.nice, (niceness,))  # of the thread alone
 
     @asynccontextmanager
-    async def turn(self, key: str, rank: Rank) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. `key`: who asks. Raises ProblemError 429 while that one waits too often, 503 when too many wait."""
-        await self._take(key, rank)
+    async def turn(self, key: str, rank: Rank, gone: "asyncio.Future[Any] | None" = None) -> AsyncIterator[None]:
+        """Wait for a turn and hold it. `key`: who asks; `gone` is done when that one waits no more.
+
+        Raises ProblemError 429 while that one waits too often, 503 when too many wait or that one is gone.
+        """
+        await self._take(key, rank, gone)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             yield
         finally:
-            self._give_back()
+            if self._waiting and self._rest:
+                loop.call_later(self._rest * (loop.time() - began), self._give_back)
+            else:
+                self._give_back()
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work in a thread. The caller has a turn, and keeps it until the thread has ended, also when cancelled."""
         return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work, *args))
 
-    async def _take(self, key: str, rank: Rank) -> None:
+    async def _take(self, key: str, rank: Rank, gone: "asyncio.Future[Any] | None") -> None:
         if self._free:
             self._free -= 1
             return
@@ -82,22 +106,24 @@ class Turns:
             self._waiting.remove(last)
             last.granted.set_exception(_full())
         try:
-            await waiter.granted
-        except asyncio.CancelledError:
+            await asyncio.wait({waiter.granted, gone} if gone else {waiter.granted}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiter.granted.done():
+                raise ProblemError(503, "gone", "The client went away before its turn came.")
+            waiter.granted.result()
+        except (asyncio.CancelledError, ProblemError):
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            elif waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
+            elif waiter.granted.exception() is None:
                 self._give_back()
             raise
 
     def _give_back(self) -> None:
         """Pass the turn on to the first who waits."""
-        while self._waiting:
+        if self._waiting:
             first = min(self._waiting, key=_place)
             self._waiting.remove(first)
-            if not first.granted.done():
-                first.granted.set_result(None)
-                return
+            first.granted.set_result(None)
+            return
         self._free += 1
 
 

@@ -1,5 +1,6 @@
 """Login, logout, who am I, change of password."""
 
+import asyncio
 from typing import Any
 
 from litestar import Request, Response, Router, get, post
@@ -43,7 +44,12 @@ async def login(
     via, request_id = ("cookie" if data.cookie else "login"), request.scope["state"]["request_id"]
     origin = Actor(via=via, address=address_of(request.scope), request_id=request_id)
     headers = request.scope["headers"]
-    token, row = await security.login(data.username, data.password, origin, bearer(headers) or session_cookie(headers))
+    gone = asyncio.ensure_future(request.receive())  # the body is read: what comes now is that the client has gone
+    try:
+        shown = bearer(headers) or session_cookie(headers)
+        token, row = await security.login(data.username, data.password, origin, shown, gone)
+    finally:
+        gone.cancel()
     if not data.cookie:
         return Response(LoginResult(token, views.user(row)))
     return Response(LoginResult("", views.user(row)), cookies=[_cookie(request, token, security.login_seconds)])

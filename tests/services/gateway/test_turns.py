@@ -7,21 +7,22 @@ import threading
 import pytest
 
 from services.gateway.refusals import ProblemError
-from services.gateway.turns import AT_ONCE, Rank, Turns
+from services.gateway.turns import AT_ONCE, FEW, PATIENT, Rank, Turns
 
-KNOWN, STRANGER = Rank(is_stranger=False, lately=0), Rank(is_stranger=True, lately=0)
+KNOWN = Rank(is_stranger=False, is_here=False, lately=0)
+HERE, STRANGER = KNOWN._replace(is_here=True), KNOWN._replace(is_stranger=True)
 
 
 class Queue:
     """Askers of turns; `order`: who had one."""
 
-    def __init__(self, **limits: int) -> None:
-        self.turns = Turns(**{"at_once": 1, **limits})
+    def __init__(self, **limits: float) -> None:
+        self.turns = Turns(**{"at_once": 1, **limits})  # type: ignore[arg-type]
         self.order: list[str] = []
         self.release = asyncio.Event()
 
-    async def ask(self, name: str, rank: Rank = KNOWN, key: str | None = None) -> None:
-        async with self.turns.turn(key or name, rank):
+    async def ask(self, name: str, rank: Rank = KNOWN, key: str | None = None, gone: "asyncio.Future[None] | None" = None) -> None:
+        async with self.turns.turn(key or name, rank, gone):
             self.order.append(name)
             await self.release.wait()
 
@@ -32,16 +33,32 @@ class Queue:
 
 
 async def test_the_rare_come_first() -> None:
-    """Known accounts before strangers, then who asked least lately, then the order of arrival."""
+    """Known accounts before strangers, then who is not here, then who asked least lately, then the order of arrival."""
     queue = Queue()
-    busy = Rank(is_stranger=False, lately=9)
-    asked = [("first", busy), ("stranger", STRANGER), ("busy", busy), ("busier", busy._replace(lately=10)), ("rare", KNOWN)]
+    busy = KNOWN._replace(lately=9)
+    asked = [
+        ("first", busy),
+        ("stranger", STRANGER),
+        ("here", HERE),
+        ("busy", busy),
+        ("busier", busy._replace(lately=10)),
+        ("rare", KNOWN),
+    ]
     asked += [("later stranger", STRANGER), ("rare too", KNOWN)]
     tasks = [await queue.start(*one) for one in asked]
     queue.release.set()
     await asyncio.gather(*tasks)
 
-    assert queue.order == ["first", "rare", "rare too", "busy", "busier", "stranger", "later stranger"]
+    assert queue.order == ["first", "rare", "rare too", "busy", "busier", "here", "stranger", "later stranger"]
+
+
+@pytest.mark.parametrize(
+    ("rank", "is_back"),
+    [(KNOWN, True), (KNOWN._replace(lately=FEW), True), (KNOWN._replace(lately=FEW + 1), False), (HERE, False), (STRANGER, False)],
+)
+def test_who_comes_back_after_a_while(rank: Rank, *, is_back: bool) -> None:
+    """Somebody known there, of whom no login is in use, and who tried few passwords."""
+    assert rank.is_back == is_back
 
 
 async def test_the_queue_is_bounded() -> None:
@@ -90,6 +107,59 @@ async def test_who_gives_up_leaves_the_turn_to_others(*, granted: bool) -> None:
     assert queue.order[-1] == "waits"
     async with asyncio.timeout(60), queue.turns.turn("later", KNOWN):
         pass
+
+
+@pytest.mark.parametrize("granted", [True, False])
+async def test_whose_client_is_gone_leaves_the_turn_to_others(*, granted: bool) -> None:
+    """A turn that has come is kept, so that what was tried is counted."""
+    queue, gone = Queue(), asyncio.get_running_loop().create_future()
+    works = await queue.start("works")
+    left = asyncio.create_task(queue.ask("left", KNOWN, "left", gone))
+    await asyncio.sleep(0)
+    waits = await queue.start("waits", HERE)
+    if granted:
+        queue.release.set()
+        await works  # gives the turn to the next, which has not run yet
+    gone.set_result(None)
+    end = (await asyncio.gather(left, return_exceptions=True))[0]
+    queue.release.set()
+    await asyncio.gather(works, waits)
+
+    assert queue.order == (["works", "left", "waits"] if granted else ["works", "waits"])
+    assert isinstance(end, ProblemError) != granted
+
+
+async def test_patient_threads_leave_the_processor_to_others() -> None:
+    """They alone: the process keeps its priority."""
+    before = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    turns = Turns(1, niceness=PATIENT)
+    async with turns.turn("one", HERE):
+        inside = await turns.run(os.getpriority, os.PRIO_PROCESS, 0)
+
+    assert inside == min(before + PATIENT, 19)
+    assert os.getpriority(os.PRIO_PROCESS, os.getpid()) == before
+
+
+async def test_turns_rest_while_others_wait() -> None:
+    """What waits, waits for a while; with nobody waiting, the next comes at once."""
+    queue = Queue(rest=10**9)
+    queue.release.set()
+    for name in ("alone", "alone again"):
+        await queue.ask(name)
+    queue.release.clear()
+    works, waits = [await queue.start(name) for name in ("works", "waits")]
+    queue.release.set()
+    await works
+    await asyncio.sleep(0)
+    assert queue.order == ["alone", "alone again", "works"]
+    waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
+
+    queue = Queue(rest=10**-9)
+    queue.release.set()
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(queue.ask(name) for name in ("one", "two", "three")))
+    assert queue.order == ["one", "two", "three"]
 
 
 async def test_half_of_the_cores_at_most() -> None:

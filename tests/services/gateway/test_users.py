@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +12,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.gateway import throttle
+from services.gateway import security, throttle
 from services.gateway.gate import PUBLIC, SESSION_COOKIE
+from services.gateway.refusals import ProblemError
 from services.gateway.security import TOKEN_PREFIX, Tokens
+from services.gateway.turns import Rank, Turns
 from shared.runtime_settings import TUNABLES
 from tests.services.gateway.conftest import PASSWORD, Gateway, problem
 from tests.support.kernel import eventually
@@ -370,6 +373,53 @@ async def test_parallel_guesses(gateway: Gateway) -> None:
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(401) <= 3, statuses
     assert statuses.count(429) >= 5, statuses
+
+
+async def test_who_comes_back_waits_for_nobody_who_is_here(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login of somebody of whom no login is in use passes; of those who wait, one whose client has gone is not looked at."""
+    names = {}
+    for who in ("here", "back"):
+        made, token = await user(gateway)
+        names[who] = await name_of(gateway, made)
+        assert (await _fail(gateway, names[who], "192.0.2.60", PASSWORD)).status_code == 200
+        if who == "here":
+            assert (await gateway.ask("GET", "/api/auth/me", token=token)).status_code == 200
+    hashing, end, looked_at = threading.Event(), threading.Event(), list[str]()
+    waiting, left = asyncio.Event(), asyncio.Event()
+    check, take = security.check_password, Turns._take
+
+    def held(password: str, hashed: str | None) -> bool:
+        looked_at.append(password)
+        if password == "held":
+            hashing.set()
+            end.wait(60)
+        return check(password, hashed)
+
+    async def told(turns: Turns, key: str, rank: Rank, gone: "asyncio.Future[Any] | None") -> None:
+        if hashing.is_set() and rank.is_here:
+            waiting.set()
+        try:
+            await take(turns, key, rank, gone)
+        except ProblemError:
+            left.set()
+            raise
+
+    monkeypatch.setattr(security, "check_password", held)
+    monkeypatch.setattr(Turns, "_take", told)
+    async with asyncio.timeout(60):
+        try:
+            first = asyncio.create_task(_fail(gateway, names["here"], "192.0.2.60", "held"))
+            await asyncio.to_thread(hashing.wait, 60)
+            assert (await _fail(gateway, names["back"], "192.0.2.60", PASSWORD)).status_code == 200
+            second = asyncio.create_task(_fail(gateway, names["here"], "192.0.2.60", "given up"))
+            await waiting.wait()
+            second.cancel()
+            await left.wait()
+            assert not first.done()
+        finally:
+            end.set()
+        assert (await first).status_code == 401
+    assert looked_at == ["held", PASSWORD]
 
 
 def test_what_counts_as_one_address() -> None:
