@@ -37,7 +37,7 @@ CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then
 
 BODY_SECONDS = 30.0
 ANSWER_SECONDS = 60.0  # a scan is waited for half of it
-REFUSED_SECONDS = 1.0
+REFUSED_SECONDS = 2.0
 """How long an answer waits that refuses too much: a program that asks again at once keeps nobody else waiting."""
 STREAMED = {("PUT", "/api/files/content")}
 """Bodies of any length: each piece has to arrive in time, and the answer is waited for from the last one on."""
@@ -137,8 +137,7 @@ class Gate:
                 return
             who = await self._admit(scope, path)
             with self._limits.holding(who.id):  # until the answer has ended: streams and downloads as well
-                await self._limits.wait(who.id)
-                with self._limits.pace.answering() as begun:
+                async with self._limits.pace.answering(who.id) as begun:
                     await self._call(scope, receive, _telling(send, begun))
         elif path in SCHEMAS:
             # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.

@@ -3,14 +3,14 @@
 An admin changes the limits while everything runs. Jobs are counted in the database, so for all gateways together; what is open is
 counted by each gateway for itself.
 
-Requests have a pace as well: the users of one moment share what the gateway can answer. One user alone may use all of it.
+Requests have a pace as well: few begin at once, and users take turns. One user alone may use all of it.
 """
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 from services.gateway.refusals import ProblemError
@@ -19,48 +19,77 @@ from shared.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, Tuned
 
 JOBS_RETRY_SECONDS = 60
 OPEN_RETRY_SECONDS = 5
-SHARED_REQUESTS = 1000
-"""Requests within `PACE_SECONDS` that all active users may make together without waiting: a third of one core's time."""
+AT_ONCE = 4
+"""Requests that are prepared at once: what needs nobody's login waits for no more than these."""
+HELD_SECONDS = 0.1
 PACE_SECONDS = 10.0
-BUSY = 2
-"""With no more requests than these being answered, nobody waits."""
-PAUSE_SECONDS = 1.0
 
 
 class Pace:
-    """Slows down users who ask far more than their share while others are being answered. Of one event loop."""
+    """Lets few requests at once begin, those of users first who were let in least lately. Of one event loop."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, at_once: int = AT_ONCE) -> None:
         self._clock = clock
         self._since = clock()
-        self._asked: Counter[UUID] = Counter()
-        self._answering = 0
+        self._free = at_once
+        self._let_in: Counter[UUID] = Counter()
+        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
 
-    def pause(self, user: UUID) -> float:
-        """Count a request of this user; how many seconds it has to wait first."""
-        now = self._clock()
-        if now - self._since >= PACE_SECONDS:
-            self._since, self._asked = now, Counter()
-        self._asked[user] += 1
-        over = self._asked[user] > SHARED_REQUESTS / len(self._asked)
-        return PAUSE_SECONDS if over and self._answering > BUSY else 0.0
+    @asynccontextmanager
+    async def answering(self, user: UUID) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a place, and hold it until the answer begins, when what comes out of here is called.
 
-    @contextmanager
-    def answering(self) -> Iterator[Callable[[], None]]:
-        """Count a request until its answer begins, when what comes out of here is called, or until it has ended."""
-        counted = True
+        It is not held for long: what waits for a disk or another service keeps nobody else waiting.
+        """
+        await self._come_in(user)
+        held = True
 
         def begun() -> None:
-            nonlocal counted
-            if counted:
-                counted = False
-                self._answering -= 1
+            nonlocal held
+            if held:
+                held = False
+                self._go()
 
-        self._answering += 1
+        late = asyncio.get_running_loop().call_later(HELD_SECONDS, begun)
         try:
             yield begun
         finally:
+            late.cancel()
             begun()
+
+    async def _come_in(self, user: UUID) -> None:
+        if self._free:
+            self._free -= 1
+            self._count(user)
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user, deque()).append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                self._go()
+            raise
+
+    def _go(self) -> None:
+        """Pass the place on."""
+        while self._waiting:
+            user = min(self._waiting, key=self._let_in.__getitem__)
+            places = self._waiting[user]
+            place = places.popleft()
+            if not places:
+                del self._waiting[user]
+            if not place.done():
+                place.set_result(None)
+                self._count(user)
+                return
+        self._free += 1
+
+    def _count(self, user: UUID) -> None:
+        now = self._clock()
+        if now - self._since >= PACE_SECONDS:
+            self._since, self._let_in = now, Counter()
+        self._let_in[user] += 1
 
 
 class Limits:
@@ -70,11 +99,6 @@ class Limits:
         self._tuned = tuned
         self._open: Counter[UUID] = Counter()
         self.pace = Pace()
-
-    async def wait(self, user: UUID) -> None:
-        """Let a request of this user wait while others are being answered and this one asks too much."""
-        if seconds := self.pace.pause(user):
-            await asyncio.sleep(seconds)
 
     @property
     def streams(self) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.gateway import gate
+from services.gateway import gate, limits
 from services.gateway.gate import Gate
-from services.gateway.limits import BUSY, PACE_SECONDS, PAUSE_SECONDS, SHARED_REQUESTS, Limits, Pace
+from services.gateway.limits import PACE_SECONDS, Limits, Pace
 from shared.runtime_settings import TUNABLES, Tuned
 from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.people import Person, person
@@ -177,28 +177,102 @@ async def test_a_refusal_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None
     assert waited == [1.5]
 
 
-def _pauses(pace: Pace, user: UUID, times: int) -> int:
-    """How many of so many requests have to wait."""
-    return sum(pace.pause(user) == PAUSE_SECONDS for _ in range(times))
+class Door:
+    """Requests that want in; `order`: whose were let in."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        self.now = 0.0
+        self.pace = Pace(lambda: self.now, at_once)
+        self.order: list[UUID] = []
+        self.begun: list[Callable[[], None]] = []
+        self.answer = asyncio.Event()
+
+    async def _ask(self, user: UUID) -> None:
+        async with self.pace.answering(user) as begun:
+            self.begun.append(begun)
+            self.order.append(user)
+            await self.answer.wait()
+
+    async def ask(self, user: UUID) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._ask(user))
+        await asyncio.sleep(0)  # until it waits
+        return task
 
 
-def test_active_users_share_the_pace() -> None:
-    """One alone may make all requests; of several each its share, and nobody waits while hardly anything is being answered."""
-    now = 0.0
-    pace, ada, others = Pace(lambda: now), uuid4(), [uuid4() for _ in range(9)]
-    with contextlib.ExitStack() as answering:
-        begun = [answering.enter_context(pace.answering()) for _ in range(BUSY + 1)]
-        assert _pauses(pace, ada, SHARED_REQUESTS) == 0
-        assert _pauses(pace, ada, 5) == 5
-        now += PACE_SECONDS
-        for other in others:
-            assert pace.pause(other) == 0
-        share = SHARED_REQUESTS // 10
-        assert _pauses(pace, ada, share) == 0
-        assert _pauses(pace, ada, 7) == 7
-        assert _pauses(pace, others[0], share - 1) == 0
-        begun[0]()
-        begun[0]()
-        assert _pauses(pace, ada, 7) == 0
-    with pace.answering():
-        assert _pauses(pace, ada, 7) == 0, "each counts once"
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's place ends by itself."""
+    monkeypatch.setattr(limits, "HELD_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("endless")
+async def test_users_take_turns() -> None:
+    """Who was let in least lately comes first; it is forgotten after a while; one alone waits for nobody."""
+    door, ada, bob = Door(), uuid4(), uuid4()
+    tasks = [await door.ask(user) for user in (ada, ada, ada, bob, bob)]
+    door.answer.set()
+    await asyncio.gather(*tasks)
+    assert door.order == [ada, bob, ada, bob, ada]
+
+    door.order.clear()
+    door.answer.clear()
+    door.now += PACE_SECONDS
+    tasks = [await door.ask(user) for user in (bob, bob, ada)]
+    door.answer.set()
+    await asyncio.gather(*tasks)
+    assert door.order == [bob, ada, bob]
+
+
+@pytest.mark.usefixtures("endless")
+async def test_few_requests_begin_at_once() -> None:
+    """The next comes in when an answer begins, once for each, and not when it ends."""
+    pace, ada, let_in = Pace(at_once=2), uuid4(), 0
+
+    async def ask() -> None:
+        nonlocal let_in
+        async with pace.answering(ada):
+            let_in += 1
+
+    async with pace.answering(ada), pace.answering(ada) as begun:
+        tasks = [asyncio.create_task(ask()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert let_in == 0
+        begun()
+        begun()
+        await asyncio.gather(*tasks)
+        async with pace.answering(ada):
+            other = asyncio.create_task(ask())
+            await asyncio.sleep(0)
+            assert let_in == 2, "each counts once"
+    await other
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("let_in", [True, False])
+async def test_who_gives_up_leaves_the_place_to_others(*, let_in: bool) -> None:
+    """While it waits, and in the moment in which it is let in."""
+    door = Door()
+    works, gone, waits = [await door.ask(uuid4()) for _ in range(3)]
+    if let_in:
+        door.begun[0]()
+    gone.cancel()
+    door.answer.set()
+    await asyncio.gather(works, waits)
+
+    assert len(door.order) == 2
+    await asyncio.wait_for(await door.ask(uuid4()), 60)
+
+
+async def test_slow_requests_hold_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a disk, say, goes on waiting while others come in."""
+    monkeypatch.setattr(limits, "HELD_SECONDS", 0.0)
+    door, ada, bob = Door(), uuid4(), uuid4()
+    tasks = [await door.ask(user) for user in (ada, bob, ada)]
+
+    async def let_in() -> int:
+        return len(door.order)
+
+    await eventually(let_in, lambda seen: seen == 3, "all three are let in")
+    assert not any(task.done() for task in tasks)
+    door.answer.set()
+    await asyncio.gather(*tasks)
