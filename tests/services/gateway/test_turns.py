@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from services.gateway.refusals import ProblemError
-from services.gateway.turns import AT_ONCE, FEW, PATIENT, Rank, Turns
+from services.gateway.turns import AT_ONCE, EACH, FEW, PATIENT, WAITING, Rank, Turns
 
 KNOWN = Rank(is_stranger=False, is_here=False, lately=0)
 HERE, STRANGER = KNOWN._replace(is_here=True), KNOWN._replace(is_stranger=True)
@@ -16,8 +16,8 @@ HERE, STRANGER = KNOWN._replace(is_here=True), KNOWN._replace(is_stranger=True)
 class Queue:
     """Askers of turns; `order`: who had one."""
 
-    def __init__(self, **limits: float) -> None:
-        self.turns = Turns(**{"at_once": 1, **limits})  # type: ignore[arg-type]
+    def __init__(self, waiting: int = WAITING, each: int = EACH, rest: float = 0) -> None:
+        self.turns = Turns(1, waiting, each, rest=rest)
         self.order: list[str] = []
         self.release = asyncio.Event()
 
