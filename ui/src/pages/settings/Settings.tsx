@@ -4,6 +4,7 @@ import Switch from "@mui/material/Switch";
 import ToggleButton from "@mui/material/ToggleButton";
 import ToggleButtonGroup from "@mui/material/ToggleButtonGroup";
 import Typography from "@mui/material/Typography";
+import { lazy, Suspense } from "react";
 
 import { useMe } from "../../api/queries";
 import { PageHeader } from "../../components/PageHeader";
@@ -12,7 +13,9 @@ import { Section } from "../../components/Section";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
 import { type Preferences, setPreference, usePreferences } from "../../theme/preferences";
-import { Tokens } from "./Tokens";
+
+// The last section of the page: what comes later pushes nothing down.
+const Tokens = lazy(() => import("./Tokens"));
 
 export function Settings() {
   const user = useMe().data;
@@ -60,7 +63,9 @@ export function Settings() {
                 <PasswordForm username={user.username} onDone={() => toast(text.password.done)} />
               </Box>
             </Section>
-            <Tokens user={user} />
+            <Suspense fallback={null}>
+              <Tokens user={user} />
+            </Suspense>
           </>
         )}
       </Box>

@@ -19,7 +19,7 @@ const TokenDialog = lazy(() => import("./TokenDialog"));
 const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
 
 /** One's own tokens for scripts. Their texts are shown nowhere: the gateway does not have them. */
-export function Tokens({ user }: { user: User }) {
+export default function Tokens({ user }: { user: User }) {
   const tokens = useQuery(queries.tokens());
   const [creating, setCreating] = useState(false);
   const [revoking, setRevoking] = useState<Token | null>(null);

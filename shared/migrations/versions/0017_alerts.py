@@ -2,9 +2,9 @@
 
 from shared.migrations.plain_sql import run_sql
 
-revision = "0018"
+revision = "0017"
 down_revision = "0016"
 
 
 def upgrade() -> None:
-    run_sql("0018_alerts.sql")
+    run_sql("0017_alerts.sql")
