@@ -195,7 +195,7 @@ export const enFiles = {
   },
   tasks: {
     title: "Tasks",
-    running: "running",
+    button: (active: number) => (active > 0 ? `Tasks ${count(active)} running` : "Tasks"),
     intro: "Packs, archives and extractions, newest first",
     none: "Nothing has been packed or archived yet.",
     kinds: { archive: "Archive job", pack: "Pack", compress: "Archive", extract: "Extraction" },

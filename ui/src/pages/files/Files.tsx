@@ -12,7 +12,6 @@ import { ApiError } from "../../api/errors";
 import { fileQueries, type FileQuery, type Sort, SORTS } from "../../api/files";
 import { usePolling } from "../../api/sync";
 import type { FileEntry } from "../../api/types";
-import { BulkBar } from "../../components/BulkBar";
 import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
 import { SearchField } from "../../components/SearchField";
@@ -37,6 +36,7 @@ void (isWide() ? fetchTable() : fetchCards()); // while the first folder is read
 const FolderTree = lazy(() => import("./FolderTree"));
 const FileMenu = lazy(() => import("./FileMenu"));
 const Questions = lazy(() => import("./Questions"));
+const SelectionBar = lazy(() => import("./SelectionBar"));
 const UploadPanel = lazy(() => import("./UploadPanel"));
 const PAGE_SIZE = 50;
 
@@ -192,34 +192,7 @@ export function Files() {
           </Box>
         )}
       </Beside>
-      {selected.size > 0 && (
-        <BulkBar
-          label={text.bulkLabel}
-          actions={
-            <>
-              <Button onClick={clear}>{common.folders.clearSelection}</Button>
-              {own && (
-                <>
-                  <Button color="error" onClick={() => ask({ about: "delete", entries: [...selected.values()] })}>
-                    {text.remove}
-                  </Button>
-                  <Button variant="outlined" onClick={() => ask({ about: "move", entries: [...selected.values()] })}>
-                    {text.move}
-                  </Button>
-                </>
-              )}
-              <Button variant="contained" onClick={() => ask({ about: "archive", entries: [...selected.values()] })}>
-                {text.archive}
-              </Button>
-            </>
-          }
-        >
-          {text.selected(
-            selected.size,
-            [...selected.values()].reduce((sum, entry) => sum + (entry.size ?? 0), 0),
-          )}
-        </BulkBar>
-      )}
+      <Suspense fallback={null}>{selected.size > 0 && <SelectionBar entries={[...selected.values()]} own={own} onClear={clear} onAsk={ask} />}</Suspense>
       <Suspense fallback={null}>
         {menu && <FileMenu menu={menu} entries={menu.at && selected.has(menu.entry.path) ? [...selected.values()] : [menu.entry]} root={asked.root} onClose={() => setMenu(null)} onAsk={ask} onOpen={open} />}
         {question && <Questions question={question} place={asked} onClose={close} onGone={clear} />}

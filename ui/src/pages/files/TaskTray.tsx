@@ -1,7 +1,6 @@
 /** Seed 000's task card: a button that counts what runs, and a drawer with every task of this workspace. */
 import Box from "@mui/material/Box";
 import Button from "@mui/material/Button";
-import { visuallyHidden } from "@mui/utils";
 import { useQuery } from "@tanstack/react-query";
 import { ListChecks } from "lucide-react";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
@@ -40,14 +39,11 @@ export function TaskTray() {
   useEndings(tasks);
   return (
     <>
-      <Button variant="outlined" startIcon={<ListChecks size={16} aria-hidden />} aria-haspopup="dialog" onClick={() => setOpen(true)}>
-        {text.tasks.title}
+      <Button variant="outlined" startIcon={<ListChecks size={16} aria-hidden />} aria-label={text.tasks.button(active)} aria-haspopup="dialog" onClick={() => setOpen(true)}>
+        {`${text.tasks.title} `}
         {active > 0 && (
           <Box component="span" data-active={active} sx={{ ml: 1, px: 0.9, borderRadius: 99, fontSize: "0.8125rem", backgroundColor: "primary.main", color: "primary.contrastText" }}>
             {count(active)}
-            <Box component="span" sx={visuallyHidden}>
-              {` ${text.tasks.running}`}
-            </Box>
           </Box>
         )}
       </Button>
