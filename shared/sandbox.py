@@ -97,6 +97,7 @@ def program(machine: str, pid: int, *, reader: bool) -> bytes:
     for call in denied:
         if call[column]:
             made += [(_EQUAL, 0, 1, call[column]), refuse()]
+    only(_PRLIMIT, 0, [0, pid])
     if reader:
         # A library asks for a thread with clone3 first, whose flags no filter can see, and with clone where that does not exist.
         made += [(_EQUAL, 0, 1, _CLONE3[column]), refuse(errno.ENOSYS)]
@@ -104,7 +105,6 @@ def program(machine: str, pid: int, *, reader: bool) -> bytes:
         made += [(_EQUAL, 0, len(body), _CLONE[column]), *body]
         only(_KILL, 0, [pid])
         only(_TGKILL, 0, [pid])
-        only(_PRLIMIT, 0, [0, pid])
         only(_AFFINITY, 0, [0, pid])
     body = [(_LOAD, 0, 0, _ARGUMENTS + 8), (_EQUAL, 1, 0, _CHANGES_OF_A_FILE[0]), (_EQUAL, 0, 1, _CHANGES_OF_A_FILE[1]), refuse()]
     made += [(_EQUAL, 0, len(body) + 1, _IOCTL[column]), *body, (_RETURN, 0, 0, _ALLOW)]
