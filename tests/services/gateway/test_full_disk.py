@@ -13,17 +13,17 @@ from shared.errors import DISK_FULL
 from shared.lifecycle import Role
 from tests.services.gateway.conftest import problem, running
 from tests.shared.test_worker import compress, lane, status_is
-from tests.support.engines import NatsEngine, can_mount, fill, postgres_on_a_small_disk
+from tests.support.engines import can_mount, fill, nats_server, postgres_on_a_small_disk
 from tests.support.kernel import eventually
 
 FULL = "The database's disk is full. Free some space"
 
 
 @pytest.mark.skipif(not can_mount(), reason="no small disk can be mounted here")
-async def test_the_disk_of_postgres_is_full(nats: NatsEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_disk_of_postgres_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Submissions get 503 with the reason, the status and both health answers say it, a queued job stays queued; then all goes on."""
     monkeypatch.setattr(runtime, "_SEEN_SECONDS", 0.1)
-    async with postgres_on_a_small_disk() as (pg, disk), running(pg, nats, tmp_path) as gateway:
+    async with nats_server() as nats, postgres_on_a_small_disk() as (pg, disk), running(pg, nats, tmp_path) as gateway:
         gateway.token = await gateway.login()
         process: runtime.Runtime[Any] = runtime.Runtime(
             Role.GATEWAY, None, await gateway.kernel.db("gateway"), gateway.bus, "gateway@test"

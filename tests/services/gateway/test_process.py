@@ -54,9 +54,9 @@ async def _process(environment: dict[str, str], log: Path) -> AsyncIterator[asyn
         await process.wait()
 
 
-async def test_a_request_that_a_shutdown_cuts_off_gets_503(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
+async def test_a_request_that_a_shutdown_cuts_off_gets_503(pg: PostgresEngine, tmp_path: Path) -> None:
     """It takes longer than the gateway waits at its end: a problem document that says so."""
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with nats_server() as nats, httpx.AsyncClient(timeout=60) as client:  # its own: no other test's scanner answers
         async with running(pg, nats, tmp_path, events=False) as gateway:
             gateway.peers.scanning = asyncio.Event()
             headers = {"Authorization": f"Bearer {await gateway.login()}"}
