@@ -1,4 +1,4 @@
-"""Space for work in workspaces: the disk, as for every job, and the quotas of whose workspace it is."""
+"""Space for work in workspaces: the disk, as for every job, and the quotas of the user who owns the workspace."""
 
 import errno
 import os

@@ -286,7 +286,7 @@ SELECT key, state FROM destinations WHERE job_id = $1 AND state <> 'released' OR
 SELECT key FROM destinations WHERE job_id = $1 AND state <> 'released' FOR UPDATE
 
 -- destination_holder --
--- Who has a destination. $1 its keys.
+-- The job that holds a destination. $1 its keys.
 SELECT d.job_id, d.state, d.path, j.folder_name, j.status, j.created_by
 FROM destinations d JOIN jobs j ON j.id = d.job_id WHERE d.key = ANY($1::text[]) AND d.state <> 'released'
 ORDER BY d.state = 'verified' DESC LIMIT 1

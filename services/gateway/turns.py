@@ -1,4 +1,4 @@
-"""The queues in front of password hashing: few at once, in threads of their own, and whoever asked least comes first.
+"""The queues in front of password hashing: few at once, in threads of their own, and the user who asked least comes first.
 
 A hash costs a quarter of a second of CPU on purpose. In the common thread pool, some dozens of logins would occupy every thread and
 every core. Here they wait in queues of bounded length. Who comes back after a while has a queue of their own, so that they never wait
@@ -28,7 +28,7 @@ RETRY_SECONDS = 2
 FEW = 5
 """Passwords within the window of the limits: who tried more is not back after a while."""
 PATIENT = 10
-"""Niceness of the threads for everybody else."""
+"""Niceness of the threads that serve users who are logged in already, and strangers."""
 REST = 3.0
 """Their share of a core is a quarter: where the kernel shares the processor between sessions, all hashing is at our own cost."""
 
@@ -54,7 +54,7 @@ class _Waiter(NamedTuple):
 
 
 class Turns:
-    """Gives turns and runs the work of who has one. Of one event loop."""
+    """Give turns, and run the work of the caller that has one. For one event loop only."""
 
     def __init__(
         self, at_once: int = AT_ONCE, waiting: int = WAITING, each: int = EACH, niceness: int = 0, rest: float = 0
