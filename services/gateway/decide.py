@@ -131,10 +131,8 @@ def resume(status: Status) -> None:
         raise conflict(f"This job {_ENDED[status]}; it cannot go on.")
 
 
-def clear(kind: Kind, status: Status) -> None:
+def clear(status: Status) -> None:
     """Raises ProblemError 409 with the reason where a job cannot be cleared from the history."""
-    if kind is not Kind.ARCHIVE:
-        raise conflict("Only archive jobs are cleared; packs and archives in a workspace stay in their owner's list.")
     if status not in TERMINAL:
         raise conflict("This job has not ended, so it cannot be cleared. Cancel it first.")
 

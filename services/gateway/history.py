@@ -99,11 +99,11 @@ class History:
                     return cleared, moment
 
     async def restore(self, who: Identity, moment: datetime) -> int:
-        """Show again what the clearing of that moment has hidden; returns how many jobs that are."""
+        """Show again what the clearing of that moment has hidden, as far as `who` may see it; returns how many jobs that are."""
         shown = 0
         while True:
             async with self._store.transaction() as session:
-                batch = int(await session.value("restore_cleared", _utc(moment), _CLEAR_BATCH))
+                batch = int(await session.value("restore_cleared", _utc(moment), _CLEAR_BATCH, None if who.is_admin else who.id))
                 shown += batch
                 if batch < _CLEAR_BATCH:
                     if shown:

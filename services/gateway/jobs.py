@@ -151,11 +151,11 @@ class Jobs:
         return retried
 
     async def clear(self, who: Identity, job_id: UUID) -> Any:
-        """Hide an ended archive job from the history, and its alert with it; returns its row. Asking twice changes nothing."""
+        """Hide an ended job from the history, and its alert with it; returns its row. Asking twice changes nothing."""
         line = None
         async with self._store.transaction() as session:
             job = visible(who, job_id, await session.row("lock_job", job_id))
-            decide.clear(Kind(job["kind"]), Status(job["status"]))
+            decide.clear(Status(job["status"]))
             if job["cleared_at"] is None:
                 await session.run("clear_job", job_id, await session.value("now"))
                 line = await _note(session, job_id, "cleared", f"{who.username} cleared the job from the history.", who)

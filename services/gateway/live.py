@@ -229,6 +229,8 @@ class Hub:
             await socket.close(TRY_LATER, "Too many are watching here already.")
             return
         client = Client(who, channel, line=wire.of(socket.scope))
+        if channel == "dashboard":
+            await self._read_stats()
         self._begin(client)
         tasks = [asyncio.create_task(client.closing(socket)), asyncio.create_task(_until_gone(socket))]
         try:
@@ -456,6 +458,12 @@ class Hub:
                 with suppress(ProblemError):  # Postgres is away
                     self._broadcast("dashboard", _STATS, Message(views.dashboard_stats(await self._machine.stats())))
             await asyncio.sleep(_STATS_SECONDS)
+
+    async def _read_stats(self) -> None:
+        """Read the figures that a new client of the dashboard gets first; without Postgres it gets none, instead of old ones."""
+        self._messages.pop(("dashboard", _STATS), None)
+        with suppress(ProblemError):
+            self._messages["dashboard", _STATS] = Message(views.dashboard_stats(await self._machine.stats(current=True)))
 
     # Logins --------------------------------------------------------------------------------------------------------------------------
 

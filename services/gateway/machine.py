@@ -28,12 +28,17 @@ class Machine:
         self._reading = asyncio.Lock()
         psutil.cpu_percent(None)  # the first answer of all means nothing
 
-    async def stats(self) -> Stats:
-        """Raises ProblemError 503 while the database is away."""
+    async def stats(self, *, current: bool = False) -> Stats:
+        """Return the figures, at most a second old. `current`: read after this call began.
+
+        Callers that wait at the same time share one reading. Raises ProblemError 503 while the database is away.
+        """
+        oldest = time.monotonic() - (0 if current else _FRESH_SECONDS)
         async with self._reading:
-            if self._last is None or time.monotonic() - self._read_at >= _FRESH_SECONDS:
+            if self._last is None or self._read_at < oldest:
+                began = time.monotonic()
                 self._last = await self._read()
-                self._read_at = time.monotonic()
+                self._read_at = began
             return self._last
 
     async def _read(self) -> Stats:

@@ -355,9 +355,10 @@ SELECT count(*) FROM cleared
 UPDATE jobs SET cleared_at = $2 WHERE id = $1
 
 -- restore_cleared --
--- Show again what one clearing has hidden. $1 its moment, $2 how many at most.
+-- Show again what one clearing has hidden. $1 its moment, $2 how many at most, $3 whose workspace jobs (null: all).
 WITH chosen AS (
-  SELECT id FROM jobs WHERE kind = 'archive' AND cleared_at = $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+  SELECT id FROM jobs WHERE cleared_at = $1 AND ($3::uuid IS NULL OR kind = 'archive' OR created_by_id = $3)
+  LIMIT $2 FOR UPDATE SKIP LOCKED
 ), shown AS (UPDATE jobs j SET cleared_at = NULL FROM chosen c WHERE j.id = c.id RETURNING 1)
 SELECT count(*) FROM shown
 
@@ -555,13 +556,17 @@ WHERE status NOT IN ('completed', 'failed', 'cancelled') AND lease_until >= cloc
 SELECT count(*) AS waiting, extract(epoch FROM clock_timestamp() - min((payload ->> 'time')::timestamptz))::float8 AS oldest_seconds
 FROM outbox WHERE stream_seq IS NULL
 
--- failed_lately --
--- Failed archive jobs that nobody has cleared or tried again, and whose folder no newer job has archived. $1 how many.
-SELECT f.id, f.folder_name, f.error_message, f.completed_at FROM jobs f
-WHERE f.kind = 'archive' AND f.status = 'failed' AND f.cleared_at IS NULL
-  AND NOT EXISTS (SELECT FROM jobs n WHERE n.kind = 'archive' AND n.status = 'completed' AND n.source_path = f.source_path
-                  AND n.created_at > f.created_at)
-ORDER BY f.created_at DESC, f.id DESC LIMIT $1
+-- failures --
+-- Failed jobs that nobody has cleared or tried again; without an archive job whose folder a newer job has archived. Newest first.
+-- $1 kinds, $2 whose workspace jobs (null: all), $3 how many.
+SELECT p.* FROM unnest($1::text[]) AS k(kind) CROSS JOIN LATERAL (
+  SELECT f.* FROM jobs f
+  WHERE f.kind = k.kind AND f.status = 'failed' AND f.cleared_at IS NULL
+    AND ($2::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE f.created_by_id = $2 END)
+    AND NOT EXISTS (SELECT FROM jobs n WHERE f.kind = 'archive' AND n.kind = 'archive' AND n.status = 'completed'
+                    AND n.source_path = f.source_path AND n.created_at > f.created_at)
+  ORDER BY f.created_at DESC, f.id DESC LIMIT $3) AS p
+ORDER BY p.created_at DESC, p.id DESC LIMIT $3
 
 -- schema_version --
 -- The newest migration that has run.
@@ -684,13 +689,13 @@ WHERE kind <> 'archive' AND created_by_id = $1 AND status IN ('queued', 'running
 -- Packs -----------------------------------------------------------------------------------------------------------------------------
 
 -- packs --
--- A user's packs, newest first. $1 user, $2 limit, $3 offset.
+-- A user's packs that are not cleared, newest first. $1 user, $2 limit, $3 offset.
 SELECT j.*, coalesce((SELECT sum(r.bytes) FROM reservations r WHERE r.job_id = j.id), 0)::bigint AS reserved FROM jobs j
-WHERE j.kind = 'pack' AND j.created_by_id = $1 ORDER BY j.created_at DESC, j.id DESC LIMIT $2 OFFSET $3
+WHERE j.kind = 'pack' AND j.created_by_id = $1 AND j.cleared_at IS NULL ORDER BY j.created_at DESC, j.id DESC LIMIT $2 OFFSET $3
 
 -- count_packs --
 -- How many `packs` has. $1 user.
-SELECT count(*) FROM jobs WHERE kind = 'pack' AND created_by_id = $1
+SELECT count(*) FROM jobs WHERE kind = 'pack' AND created_by_id = $1 AND cleared_at IS NULL
 
 -- pack --
 -- One pack. $1 job.

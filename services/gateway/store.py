@@ -18,6 +18,7 @@ from services.gateway.refusals import unavailable
 from shared import usage
 from shared.db import Database, Session
 from shared.errors import DatabaseAway
+from shared.lifecycle import Kind
 from shared.remote import Elsewhere, RemotePlace
 
 _DISK_SECONDS = 10.0
@@ -289,8 +290,9 @@ class Store:
     async def relay_lag(self) -> Any:
         return await self._row("relay_lag")
 
-    async def failed_lately(self, limit: int) -> list[Any]:
-        return await self._rows("failed_lately", limit)
+    async def failures(self, kinds: Sequence[Kind], owner: UUID | None, limit: int) -> list[Any]:
+        """Failed jobs that need attention, newest first. `owner`: whose workspace jobs; None: everybody's."""
+        return await self._rows("failures", list(kinds), owner, limit)
 
     async def schema_version(self) -> str | None:
         """The newest migration that has run; None when none has."""

@@ -15,10 +15,10 @@ from services.gateway.api.history import clear_completed, list_jobs, restore_com
 from services.gateway.jobs import Jobs
 from services.gateway.problems import refusals
 from services.gateway.rights import admins_only
-from services.gateway.schemas import JobCleared, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried
+from services.gateway.schemas import JobCleared, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared.lifecycle import Status
+from shared.lifecycle import Kind, Status
 
 JobsRequest = Request[Identity, Any, Any]
 _WARNINGS = 100
@@ -35,6 +35,18 @@ async def create_job(data: JSONBody[JobRequest], request: JobsRequest, jobs: Nam
     row = await jobs.create(request.user, data.folder_path, keep_source=data.keep_source)
     made = JobCreated(row["id"], Status(row["status"]), row["folder_name"], row["created_at"])
     return Response(made, headers={"Location": f"/api/jobs/{row['id']}"})
+
+
+@get("/failures", operation_id="listFailures", responses=refusals())
+async def list_failures(
+    request: JobsRequest, store: NamedDependency[Store], limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
+) -> list[JobSummary]:
+    """Failed jobs that need attention, newest first: archive jobs of the team, other kinds of your own (of everybody for admins).
+
+    A failure leaves this list when the job is tried again or cleared, or when a newer job has archived its folder.
+    """
+    rows = await store.failures(tuple(Kind), None if request.user.is_admin else request.user.id, limit)
+    return [views.job_summary(row) for row in rows]
 
 
 @get("/{job_id:uuid}", operation_id="getJob", responses=refusals(404))
@@ -71,9 +83,9 @@ async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
 
 @post("/{job_id:uuid}/clear", operation_id="clearJob", status_code=200, responses=refusals(404, 409))
 async def clear_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobCleared:
-    """Hide an archive job that has ended from the history; its alert ends as well. Nothing is erased: its id still finds it.
+    """Hide a job that has ended from the history; a failed one no longer needs attention. Nothing is erased: its id still finds it.
 
-    `POST /api/jobs/completed/restore` with the same `cleared_at` takes it back. 409: it has not ended, or is no archive job.
+    `POST /api/jobs/completed/restore` with the same `cleared_at` takes it back. 409: it has not ended.
     """
     row = await jobs.clear(request.user, job_id)
     return JobCleared(row["id"], row["cleared_at"])
@@ -144,6 +156,7 @@ router = Router(
     route_handlers=[
         create_job,
         list_jobs,
+        list_failures,
         get_job,
         cancel_job,
         retry_job,

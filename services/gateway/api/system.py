@@ -22,6 +22,7 @@ from services.gateway.refusals import NATS_AWAY, unavailable
 from services.gateway.schemas import DiskSpace, GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
 from services.gateway.store import Store
 from shared.bus import Bus
+from shared.lifecycle import Kind
 
 _SILENT_SECONDS = 30.0  # three missed signs of life
 _ALERTS = 20
@@ -81,7 +82,7 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
     )
     failed = [
         decide.FailedJob(row["id"], row["folder_name"], row["error_message"] or "no reason recorded", row["completed_at"])
-        for row in await store.failed_lately(_ALERTS)
+        for row in await store.failures([Kind.ARCHIVE], None, _ALERTS)
     ]
     elsewhere = await store.work_elsewhere()
     return msgspec.structs.replace(status, alerts=decide.alerts(status, failed, store.refused, elsewhere))

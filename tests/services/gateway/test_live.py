@@ -401,6 +401,16 @@ async def test_the_dashboards_words(gateway: Gateway, monkeypatch: pytest.Monkey
     assert set((await gateway.ask("GET", "/api/stats")).json()) == set(stats["data"])
 
 
+async def test_the_first_figures_of_a_connection_are_current(gateway: Gateway) -> None:
+    """Each new connection begins with figures read for it, not with those of the last one, or none for some seconds."""
+    waiting = "SELECT count(*) FROM jobs WHERE status = 'queued' AND NOT paused"
+    for _ in range(3):
+        await gateway.request()
+        async with connect(_ws(gateway, "/ws/dashboard", f"token={gateway.token}"), proxy=None) as socket:
+            (*_, first) = await _until(socket, lambda m: m["type"] == "dashboard_stats")
+        assert first["data"]["queued_tasks"] == await gateway.kernel.owner.fetchval(waiting)
+
+
 async def test_workspace_jobs_are_shown_to_their_owner_only(gateway: Gateway) -> None:
     """Neither their updates, nor their lines, nor their events reach another user."""
     owner, other = await _user(gateway, "live-owner"), await _user(gateway, "live-other")

@@ -16,6 +16,7 @@ from shared.nats_permissions import PROVISION, STREAM
 from shared.provision import provision
 from shared.questions import CollectionState, GlobusChecked
 from tests.services.gateway.conftest import Gateway, problem, running
+from tests.services.gateway.test_users import user
 from tests.shared.rows import TASK, past_the_guard
 from tests.support.engines import PostgresEngine, nats_server
 from tests.support.kernel import PLACE, eventually
@@ -123,8 +124,39 @@ async def test_a_failed_jobs_alert_ends_when_its_folder_is_archived(gateway: Gat
     await ended("/nas/a/b/left", "cancelled", 1)
 
     alerts = {alert["job_id"] for alert in (await _status(gateway))["alerts"]}
+    failures = {job["job_id"] for job in (await gateway.ask("GET", "/api/jobs/failures?limit=1000")).json()}
 
     assert alerts & {str(handled), str(left)} == {str(left)}
+    assert failures & {str(handled), str(left)} == {str(left)}
+
+
+async def test_a_failed_pack_is_listed_and_cleared_by_its_owner(gateway: Gateway) -> None:
+    """Its owner and admins see it among the failures; clearing takes it from there, from the history and from the list of packs."""
+    owner_id, owner = await user(gateway, "failing-owner")
+    _, other = await user(gateway, "failing-other")
+    statement = (
+        "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, request) VALUES ('pack', 'Broken', '/Broken',"
+        ' \'failing-owner\', $1, \'{"root": "workspace", "path": "Broken", "format": "zip", "level": 1}\') RETURNING id'
+    )
+    job_id = await gateway.kernel.owner.fetchval(statement, owner_id)
+    await gateway.kernel.force(job_id, status="failed", error_message="The disk broke.")
+
+    async def listed(path: str, token: str) -> bool:
+        jobs = (await gateway.ask("GET", path, token=token)).json()
+        return str(job_id) in {job.get("job_id") or job.get("id") for job in jobs}
+
+    lists = ("/api/jobs/failures", "/api/jobs?kind=pack", "/api/files/pack")
+    assert [await listed(path, owner) for path in lists] == [True, True, True]
+    assert [await listed("/api/jobs/failures", token) for token in (gateway.token, other)] == [True, False]
+    assert (await gateway.ask("POST", f"/api/jobs/{job_id}/clear", token=other)).status_code == 404
+    cleared = (await gateway.ask("POST", f"/api/jobs/{job_id}/clear", token=owner)).json()
+    assert [await listed(path, owner) for path in lists] == [False, False, False]
+
+    moment = {"cleared_at": cleared["cleared_at"]}
+    for token, restored in ((other, 0), (owner, 1)):
+        answer = await gateway.ask("POST", "/api/jobs/completed/restore", json=moment, token=token)
+        assert answer.json() == {"restored_count": restored}
+    assert [await listed(path, owner) for path in lists] == [True, True, True]
 
 
 def test_a_silent_instance_is_replaced_by_a_younger_one() -> None:

@@ -448,7 +448,7 @@ EVERYBODYS = {
     *("me", "listTokens", "revokeToken", "createTicket", "listEvents", "getStats"),
     *("listFolders", "listFolderPlaces", "previewFolder", "getQueue", "moveQueuedJobs", "getSystemStatus", "checkGlobus"),
     *("createJob", "listJobs", "getJob", "cancelJob", "retryJob", "getJobLogs"),
-    *("clearJob", "clearCompletedJobs", "restoreCompletedJobs"),
+    *("clearJob", "clearCompletedJobs", "restoreCompletedJobs", "listFailures"),
     *("listTasks", "getTask", "controlTask"),
 }
 OWN_WORKSPACE = {
