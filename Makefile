@@ -50,8 +50,8 @@ setup: .state/python .state/tools .state/ui ## Install everything into this chec
 demo: setup ## Start a sample NAS with everything, archive one folder before your eyes, stay up until Ctrl-C.
 	@$(BIN)/python -m devstack.demo
 
-run: setup ## Start everything on your own tree: make run QNAP_BASE_PATH=/mnt/nas DATA_DIR=./data
-	@$(BIN)/cs-archiver up
+run: setup ## Start everything on your own tree: make run QNAP_BASE_PATH=/mnt/nas DATA_DIR=./data (or ENV_FILE=FILE).
+	@$(BIN)/cs-archiver up $(if $(ENV_FILE),--env-file "$(ENV_FILE)")
 
 test: lint types ui-test unit ## All that a contributor must pass: lint, types, tests (T=path narrows).
 

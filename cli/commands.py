@@ -1,7 +1,6 @@
 """The command line: names, options, help. Each command parses and calls one method of `cli.actions.Actions`."""
 
 import importlib
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,7 +51,6 @@ _READ = status_help(SERVER)
 _JOB = status_help((*SERVER, Exit.NOT_FOUND))
 _WAIT = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
 _CHANGE = status_help((*SERVER, Exit.NOT_FOUND, Exit.CONFLICT))
-_PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 class Sort(StrEnum):
@@ -138,18 +136,22 @@ def main(
     """Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination."""
 
 
-@app.command(epilog=status_help(LOCAL), context_settings=_PASS_THROUGH)
-def up(context: typer.Context) -> None:
+@app.command(epilog=status_help(LOCAL))
+def up(
+    env_file: Annotated[
+        Path | None,
+        typer.Option("--env-file", metavar="FILE", help="Also read settings from this file; the environment wins over it."),
+    ] = None,
+) -> None:
     """Start everything on this machine, and stay until Ctrl-C.
 
     Engines, services and web interface; settings come from the environment (QNAP_BASE_PATH, DATA_DIR, ...).
     """
-    _devstack("up", context.args)
+    _devstack("up", *([] if env_file is None else [env_file]))
 
 
-@app.command(epilog=status_help(LOCAL), context_settings=_PASS_THROUGH)
+@app.command(epilog=status_help(LOCAL))
 def destroy(
-    context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Really do it.")] = False,
 ) -> None:
     """Delete what `up` made on this machine: DATA_DIR with database, staging, logs and the EMULATED destination.
@@ -161,7 +163,7 @@ def destroy(
             Exit.USAGE,
             "This deletes every job with its evidence, and an emulated destination's archives: say --yes.",
         )
-    _devstack("destroy", ["--yes", *context.args])
+    _devstack("destroy")
 
 
 @app.command(epilog=_READ)
@@ -507,16 +509,15 @@ def version(as_json: Json = False) -> None:
     print(f'{{"version":"{number}"}}' if as_json else f"cs-archiver {number}")
 
 
-def _devstack(name: str, arguments: list[str]) -> None:
-    """Hand over to the embedded edition's own command, with the rest of the command line."""
+def _devstack(name: str, *arguments: Path) -> None:
+    """Hand over to the embedded edition's own command."""
     try:
         module: Any = importlib.import_module(f"devstack.{name}")
     except ModuleNotFoundError as exc:
         sentence = f"The single-machine edition is not installed ({exc}): pip install 'cs-archiver[embedded]'."
         raise Failure(Exit.CONFIGURATION, sentence) from exc
-    sys.argv = [f"cs-archiver {name}", *arguments]
     try:
-        code = module.main()
+        code = module.main(*arguments)
     except ConfigurationError as exc:
         raise Failure(Exit.CONFIGURATION, str(exc)) from exc
     raise typer.Exit(code if isinstance(code, int) else Exit.OK)

@@ -45,3 +45,37 @@ if [ -n "$storage" ]; then
   done
   echo "Storage is prepared in $storage."
 fi
+
+# A setting that nobody reads is named. .env holds what compose.yaml asks for; deploy/settings.env what services read by themselves.
+names() { sed -n 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)[[:space:]]*=.*/\2/p' "$1"; }
+instead() { sed -n "s/^|.*\`$1\`.*|[[:space:]]*\(.*[^[:space:]]\)[[:space:]]*|\$/\1/p" docs/settings.md | tail -n 1 | tr -d '\`'; }
+is_setting() { grep -q "^| \`$1\` |.*|.*|\$" docs/settings.md; }
+asked_for=$(grep -o '\${[A-Z_]*' compose.yaml | tr -d '${')
+given=$(sed -n 's/^      \([A-Z_]*\):.*/\1/p' compose.yaml)
+has() { printf '%s\n' "$1" | grep -qx "$2"; }
+warn() { echo "Warning: ${1% }" >&2; }
+
+for name in $(names .env); do
+  case $name in COMPOSE_* | DOCKER_* | BUILDKIT_*) continue ;; esac # compose's own
+  if has "$asked_for" "$name"; then
+    continue
+  elif has "$given" "$name"; then
+    warn ".env: $name has no effect. compose.yaml sets it."
+  elif is_setting "$name"; then
+    warn ".env: $name has no effect. Move it to deploy/settings.env."
+  else
+    warn ".env: $name is not a setting and has no effect. $(instead "$name")"
+  fi
+done
+[ ! -e deploy/settings.env ] || for name in $(names deploy/settings.env); do
+  if has "$asked_for" "$name"; then
+    warn "deploy/settings.env: $name has no effect. Move it to .env."
+  elif has "$given" "$name"; then
+    warn "deploy/settings.env: $name has no effect. compose.yaml sets it."
+  elif ! is_setting "$name"; then
+    warn "deploy/settings.env: $name is not a setting and has no effect. $(instead "$name")"
+  fi
+done
+for name in config.yaml config.yml; do
+  [ ! -e "$name" ] || warn "$name has no effect. Settings go into .env and deploy/settings.env; docs/settings.md has the name of each."
+done

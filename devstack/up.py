@@ -18,12 +18,12 @@ from uuid import NAMESPACE_DNS, uuid5
 import asyncpg
 import msgspec
 
-from devstack import nats_server, ports, postgres, secrets
+from devstack import env_file, nats_server, ports, postgres, secrets
 from devstack.lock import data_dir_lock, leftovers, recorded_pids, was_used
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
-from shared import apart
+from shared import apart, unused_settings
 from shared.archiving.sevenzip import find_binary
 from shared.db import database_errors
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
@@ -51,6 +51,17 @@ SHAPES: dict[Role, type[Common]] = {
     Role.GATEWAY: GatewaySettings,
 }
 _PLACES = ("STORAGE_TEMP_PATH", "STORAGE_ARCHIVES_PATH", "STORAGE_FAILED_PATH", "ARCHIVE_TEMP_DIR")
+_OWN = "cs-archiver up uses its own"
+_OVERRIDDEN = {
+    "DATABASE_URL": f"{_OWN} Postgres, in DATA_DIR. For another one, run the services by themselves (docs/operations.md, Containers).",
+    "NATS_URL": f"{_OWN} NATS, in DATA_DIR.",
+    "NATS_PASSWORD": f"{_OWN} NATS, in DATA_DIR.",
+    "STORAGE_BASE_PATH": "The storage is DATA_DIR/storage. Set DATA_DIR.",
+    "LOG_FILE": "Each service writes its own file into DATA_DIR/logs.",
+    "HEALTH_PORT": "cs-archiver up gives each service a port of its own.",
+    "GLOBUS_EMULATED": "Globus is emulated when GLOBUS_CLIENT_ID is not set.",
+}
+"""Settings that this edition replaces by its own."""
 _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _FAULTS = "CS_ARCHIVER_CRASH_"  # what tests break services with: shared/faults.py
@@ -79,6 +90,8 @@ def data_dir_of(environment: Mapping[str, str]) -> Path:
 
 async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None], say: Report = report) -> None:
     """Run everything until SIGINT or SIGTERM. Raises ArchiverError (ConfigurationError before anything was started)."""
+    for note in unused_settings.notes((name for name, value in environment.items() if value), _OVERRIDDEN):
+        say(note)
     data_dir = data_dir_of(environment)
     used = was_used(data_dir)
     if not used:
@@ -383,8 +396,12 @@ def _missing_tools(environment: Mapping[str, str]) -> list[str]:
     return missing
 
 
-def main() -> int:
-    """`cs-archiver up`: settings come from the environment. Returns the exit code; raises ConfigurationError."""
+def main(file: Path | None = None) -> int:
+    """`cs-archiver up`: settings come from the environment, then from `file`. Returns the exit code; raises ConfigurationError."""
+    environment = (env_file.read(file) if file is not None else {}) | os.environ
+    if file is None:
+        for note in env_file.unread(Path.cwd(), environment):
+            report(note)
 
     def on_ready(ready: Ready) -> None:
         if ready.emulated:
@@ -392,7 +409,7 @@ def main() -> int:
         print(f"CS Archiver is ready: {ready.url}", flush=True)
 
     try:
-        asyncio.run(up(os.environ, on_ready=on_ready))
+        asyncio.run(up(environment, on_ready=on_ready))
     except ConfigurationError:
         raise
     except ArchiverError as exc:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -10,14 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from os import getpid
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import asyncpg
 import msgspec
 
-from shared import apart, clock_skew, log, metrics
+from shared import apart, clock_skew, log, metrics, unused_settings
 from shared.bus import Bus
 from shared.db import Database, too_few_connections
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
@@ -110,8 +110,10 @@ def run_service(role: Role, shape: type[S], queries: Path, body: Body[S]) -> Non
     try:
         settings = load(shape)
         compared = apart.check_settings(settings)
-        instance = settings.instance or instance_prefix(role, getpid()) + secrets.token_hex(2)
+        instance = settings.instance or instance_prefix(role, os.getpid()) + secrets.token_hex(2)
         log.configure(role, instance, settings.log_level, settings.log_format, settings.log_file)
+        for note in unused_settings.notes(name for name, value in os.environ.items() if value):
+            logger.warning("setting_unknown", message=note)
         if not compared:
             logger.warning(
                 "places_unknown", message="The NAS or a disk does not answer: whether they are apart is looked at later."

@@ -204,11 +204,17 @@ def test_the_nats_configuration_is_made_by_its_command_and_accepted(tmp_path: Pa
     assert refused.returncode != 0
 
 
+def _with_prepare(directory: Path) -> Path:
+    """Copy deploy/prepare.sh and what it reads into a directory; return where it is."""
+    for name in ("deploy/prepare.sh", "compose.yaml", "docs/settings.md"):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_bytes((ROOT / name).read_bytes())
+    return directory / "deploy" / "prepare.sh"
+
+
 def test_prepare_makes_secrets_for_every_variable_once(tmp_path: Path) -> None:
     """deploy/prepare.sh writes a private .env that names all compose asks for, with secrets of its own; a second run keeps them."""
-    (tmp_path / "deploy").mkdir()
-    script = tmp_path / "deploy" / "prepare.sh"
-    script.write_bytes((ROOT / "deploy" / "prepare.sh").read_bytes())
+    script = _with_prepare(tmp_path)
     subprocess.run(["sh", str(script)], check=True, capture_output=True)
     file = tmp_path / ".env"
     first = file.read_text()
@@ -229,6 +235,41 @@ def test_prepare_makes_secrets_for_every_variable_once(tmp_path: Path) -> None:
         subprocess.run(["sh", str(script)], check=True, capture_output=True)
     assert file.read_text() == first
     assert {path.name for path in storage.iterdir()} == {"temp", "archives", "failed", "workspaces"}
+
+
+def test_prepare_names_what_has_no_effect(tmp_path: Path) -> None:
+    """Settings in the wrong file, names of other programs, misspelled ones, a config.yaml: each with what to do; nothing else."""
+    script = ["sh", str(_with_prepare(tmp_path))]
+    assert subprocess.run(script, check=True, capture_output=True, text=True).stderr == ""
+    example = (ROOT / "deploy/settings.env.example").read_text()
+    with (tmp_path / "deploy/settings.env").open("w") as file:
+        file.write(re.sub(r"^#(?=[A-Z])", "", example, flags=re.MULTILINE))  # each of its names has an effect
+        file.write("STORAGE_BASE_PATH=/srv\nHEALTH_PORT=1\n  BCRYPT_ROUNDS = 13\nUPLOAD_LIMITS=2\n")
+    with (tmp_path / ".env").open("a") as file:
+        file.write("COMPOSE_PROJECT_NAME=x\nDATABASE_URL=sqlite:///x\nMIN_FREE_SPACE_GB=5\nexport FFMPEG_PATH=/usr/bin/ffmpeg\n")
+    (tmp_path / "config.yaml").touch()
+
+    said = subprocess.run(script, check=True, capture_output=True, text=True).stderr
+
+    assert said.splitlines() == [
+        f"Warning: {line}"
+        for line in (
+            ".env: DATABASE_URL has no effect. compose.yaml sets it.",
+            ".env: MIN_FREE_SPACE_GB has no effect. Move it to deploy/settings.env.",
+            (
+                ".env: FFMPEG_PATH is not a setting and has no effect. Nothing needs to be set: media files are read with FFmpeg's"
+                " libraries, which are installed with CS Archiver."
+            ),
+            "deploy/settings.env: STORAGE_BASE_PATH has no effect. Move it to .env.",
+            "deploy/settings.env: HEALTH_PORT has no effect. compose.yaml sets it.",
+            (
+                "deploy/settings.env: BCRYPT_ROUNDS is not a setting and has no effect. Nothing needs to be set: passwords are hashed by"
+                " bcrypt with a cost of 12."
+            ),
+            "deploy/settings.env: UPLOAD_LIMITS is not a setting and has no effect.",
+            "config.yaml has no effect. Settings go into .env and deploy/settings.env; docs/settings.md has the name of each.",
+        )
+    ]
 
 
 # Dockerfile -------------------------------------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ from tests.support.stack import ENGINES, PASSWORD, ROOT, SERVICES, Stack, prepar
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """The running stack says all it can: none of it may be a secret."""
-    return {"LOG_LEVEL": "DEBUG"}
+    """The running stack says all it can: none of it may be a secret. Some names are no settings, or not of this edition."""
+    return {"LOG_LEVEL": "DEBUG", "WEB_DASHBOARD_PORT": "9999", "POOL_SIZE": "10", "SCAN_INTERVALL_SECONDS": "5"}
 
 
 @pytest.fixture
@@ -42,7 +42,45 @@ def refused(stack: Stack, code: int) -> str:
     return stack.said(offset)
 
 
+@pytest.mark.parametrize("given", ["environment", "file"])
+def test_settings_without_effect_are_named_before_anything_else(fresh: Stack, given: str, tmp_path: Path) -> None:
+    """Also where the start is refused. A file given by --env-file counts, the environment wins over it."""
+    names = {"DATABASE_URL": "sqlite:///./cs.db", "STORAGE_BASE_PATH": "/storage", "LOG_MAX_BYTES": "104857600"}
+    wrong = {"GATEWAY_PORT": "http"} | names
+    more: list[str] = []
+    if given == "file":
+        file = tmp_path / "settings.env"
+        file.write_text("".join(f"{name}={value}\n" for name, value in (wrong | {"QNAP_BASE_PATH": "/none"}).items()))
+        more, wrong = ["--env-file", str(file)], {}
+        del fresh.environment["GATEWAY_PORT"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "up", *more],
+        cwd=tmp_path,
+        env=fresh.environment | wrong,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == Exit.CONFIGURATION, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("DATABASE_URL has no effect here. cs-archiver up uses its own Postgres")
+    assert lines[1].startswith("LOG_MAX_BYTES is not a setting. ")
+    assert lines[2] == "STORAGE_BASE_PATH has no effect here. The storage is DATA_DIR/storage. Set DATA_DIR."
+    assert "GATEWAY_PORT: 'http' is not a number." in done.stderr
+    assert "/none" not in done.stderr
+
+
 # On one running stack -------------------------------------------------------------------------------------------------------------
+
+
+def test_settings_without_effect_are_named_and_nothing_stops(stack: Stack) -> None:
+    """A dashboard's port of another program, a pool's size, a misspelled setting: each with what to use instead."""
+    said = stack.said(0)
+    assert "WEB_DASHBOARD_PORT is not a setting. Set GATEWAY_PORT.\n" in said
+    assert "POOL_SIZE is not a setting. Nothing needs to be set: each process opens at most 11 connections." in said
+    assert "SCAN_INTERVALL_SECONDS is not a setting and has no effect. Did you mean SCAN_INTERVAL_SECONDS?\n" in said
 
 
 @pytest.mark.parametrize("same_port", [False, True])

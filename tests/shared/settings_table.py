@@ -4,6 +4,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 from shared.settings import Common, CompressorSettings, GatewaySettings, ScannerSettings, Source, Storage, UploaderSettings
+from shared.unused_settings import INSTEAD
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 SERVICES = (ScannerSettings, CompressorSettings, UploaderSettings, GatewaySettings)
@@ -18,6 +19,18 @@ only a part of them is an error.
 
 Settings that an admin changes while everything runs, among them `workspace_entries`, `user_jobs_limit`, `user_streams_limit` and
 `login_limit`, are in [gateway.md](gateway.md#settings-while-everything-runs). They win over this page.
+"""
+
+INSTEAD_HEAD = """
+## Names that are not settings
+
+Names of the documents that CS Archiver was made from, and of similar programs. A name with a dot is a key of the documents'
+`config.yaml`, which is not read. Every process looks for these names, and for misspelled ones, when it starts. It warns and goes on:
+
+- `cs-archiver up` says it at the terminal, also for settings that it replaces by its own (`DATABASE_URL`, `STORAGE_BASE_PATH`), for a
+  `.env` that it was not told to read (`--env-file .env` does), and for a `config.yaml`.
+- A service of its own writes it into its log (`setting_unknown`).
+- `sh deploy/prepare.sh` names what has no effect in `.env` and `deploy/settings.env`.
 """
 
 
@@ -55,6 +68,8 @@ def page() -> str:
         own = [field for field in fields(shape) if field.name not in known]
         names = {f.name.upper(): (f.default, f.metadata["doc"], f.metadata["secret"]) for f in own}
         parts.append(f"\n## {title}\n\n{_table(names)}")
+    rows = [f"| {', '.join(f'`{name}`' for name in names)} | {sentence} |" for names, sentence in INSTEAD.items()]
+    parts += [INSTEAD_HEAD, "\n| name | what to use instead |\n|---|---|\n", "\n".join(rows), "\n"]
     return "".join(parts)
 
 

@@ -1,0 +1,73 @@
+"""Files of settings: what is read, and what nobody reads is named."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack import env_file
+from shared.errors import ConfigurationError
+
+SEED_001 = """# Database
+DATABASE_URL=postgresql://user:pass@localhost/cs_archiver
+# or sqlite:///./cs_archiver.db
+
+JWT_ACCESS_TOKEN_EXPIRE_MINUTES=1440  # 24 hours
+QNAP_BASE_PATH=/mnt/qnap/CitySpace Tech Team
+GLOBUS_DESTINATION_BASE_PATH=/
+"""
+
+
+def test_the_seeds_own_lines_are_read() -> None:
+    """A comment behind a value is none of it, and spaces need no quotes."""
+    assert env_file.parse(SEED_001) == {
+        "DATABASE_URL": "postgresql://user:pass@localhost/cs_archiver",
+        "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
+        "QNAP_BASE_PATH": "/mnt/qnap/CitySpace Tech Team",
+        "GLOBUS_DESTINATION_BASE_PATH": "/",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=", ""),
+        ("A= # empty", ""),
+        ("A=b#c", "b#c"),
+        ("A=b=c", "b=c"),
+        ("export A = b ", "b"),
+        ("A='b # c' # d", "b # c"),
+        ('A="b # c"', "b # c"),
+        ("A='it's'", "it's"),
+        ("A=$HOME", "$HOME"),
+        ("A=b\r", "b"),
+    ],
+)
+def test_values(line: str, value: str) -> None:
+    assert env_file.parse(f"{line}\n") == {"A": value}
+
+
+def test_every_line_that_is_none_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("A=1\nwhat\n2B=3\n")
+    with pytest.raises(ConfigurationError, match=r"settings\.env: line 2 is not NAME=VALUE; line 3 is not NAME=VALUE\.$"):
+        env_file.read(file)
+    with pytest.raises(ConfigurationError, match=r"missing\.env: No such file or directory\.$"):
+        env_file.read(tmp_path / "missing.env")
+
+
+def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
+    """A .env with settings that do not count, and the documents' config.yaml; other programs' files are left alone."""
+    assert env_file.unread(tmp_path, {}) == []
+    (tmp_path / ".env").write_text(SEED_001)
+    (tmp_path / "config.yaml").write_text("database:\n  pool_size: 10\nstorage: {}\nsecurity: {}\n")
+
+    dotenv, yaml = env_file.unread(tmp_path, {"GLOBUS_DESTINATION_BASE_PATH": "/"})
+
+    assert dotenv == (
+        f"{tmp_path}/.env is not read, so its settings have no effect: DATABASE_URL, JWT_ACCESS_TOKEN_EXPIRE_MINUTES, QNAP_BASE_PATH."
+        f" To use them, start with --env-file {tmp_path}/.env."
+    )
+    assert yaml.startswith(f"{tmp_path}/config.yaml has no effect.")
+    (tmp_path / ".env").write_text("OTHER=1\n")
+    (tmp_path / "config.yaml").write_text("logging: {}\n")
+    assert env_file.unread(tmp_path, {}) == []
