@@ -3,7 +3,8 @@
 An admin changes the limits while everything runs. Jobs are counted in the database, so for all gateways together; what is open is
 counted by each gateway for itself.
 
-Requests have a pace as well: few begin at once, and users take turns. One user alone may use all of it.
+Requests have a pace as well: few begin at once, and users take turns. One user alone may use all of it. Where several ask without
+pause, their requests are answered with pauses in between, which leave the gateway to everybody else.
 """
 
 import asyncio
@@ -22,17 +23,23 @@ OPEN_RETRY_SECONDS = 5
 AT_ONCE = 4
 """Requests that are prepared at once: what needs nobody's login waits for no more than these."""
 HELD_SECONDS = 0.1
-PACE_SECONDS = 10.0
+"""For how long a request holds its place at most."""
+BURST = 20.0
+"""Requests that a user may send at once before they count as busy. A page sends about ten when it opens."""
+HALF_LIFE_SECONDS = 10.0
+"""After so long, a request counts half."""
+MOST_REST = 16
+"""With so many busy users or more, a request is followed by a pause of so many times its own length."""
 
 
 class Pace:
-    """Lets few requests at once begin, those of users first who were let in least lately. Of one event loop."""
+    """Lets few requests at once begin, those of users first who asked least lately. Of one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, at_once: int = AT_ONCE) -> None:
         self._clock = clock
-        self._since = clock()
         self._free = at_once
-        self._let_in: Counter[UUID] = Counter()
+        self._resting: deque[asyncio.TimerHandle] = deque()
+        self._counts: dict[UUID, tuple[float, float]] = {}  # requests lately, and when that was counted
         self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
@@ -42,13 +49,13 @@ class Pace:
         It is not held for long: what waits for a disk or another service keeps nobody else waiting.
         """
         await self._come_in(user)
-        held = True
+        since, held = self._clock(), True
 
         def begun() -> None:
             nonlocal held
             if held:
                 held = False
-                self._go()
+                self._leave(user, min(self._clock() - since, HELD_SECONDS))
 
         late = asyncio.get_running_loop().call_later(HELD_SECONDS, begun)
         try:
@@ -58,6 +65,9 @@ class Pace:
             begun()
 
     async def _come_in(self, user: UUID) -> None:
+        if self._resting and not self._free and not self._is_busy(user):
+            self._resting.popleft().cancel()  # a pause is for the busy ones alone
+            self._free += 1
         if self._free:
             self._free -= 1
             self._count(user)
@@ -68,13 +78,26 @@ class Pace:
             await place
         except asyncio.CancelledError:
             if not place.cancelled():
-                self._go()
+                self._pass_on()
             raise
 
-    def _go(self) -> None:
-        """Pass the place on."""
+    def _leave(self, user: UUID, held: float) -> None:
+        """Pass the place on, after a pause if only busy users are here."""
+        rest = held * min(MOST_REST, sum(map(self._is_busy, self._counts)) - 1) if self._is_busy(user) else 0.0
+        if not rest or not all(map(self._is_busy, self._waiting)):
+            self._pass_on()
+            return
+
+        def rested() -> None:
+            self._resting.remove(timer)
+            self._pass_on()
+
+        timer = asyncio.get_running_loop().call_later(rest, rested)
+        self._resting.append(timer)
+
+    def _pass_on(self) -> None:
         while self._waiting:
-            user = min(self._waiting, key=self._let_in.__getitem__)
+            user = min(self._waiting, key=self.lately)
             places = self._waiting[user]
             place = places.popleft()
             if not places:
@@ -86,10 +109,15 @@ class Pace:
         self._free += 1
 
     def _count(self, user: UUID) -> None:
-        now = self._clock()
-        if now - self._since >= PACE_SECONDS:
-            self._since, self._let_in = now, Counter()
-        self._let_in[user] += 1
+        self._counts[user] = (self.lately(user) + 1, self._clock())
+
+    def lately(self, user: UUID) -> float:
+        """How often this user asked lately; older requests count less."""
+        count, at = self._counts.get(user, (0.0, 0.0))
+        return float(count * 0.5 ** ((self._clock() - at) / HALF_LIFE_SECONDS))
+
+    def _is_busy(self, user: UUID) -> bool:
+        return self.lately(user) > BURST
 
 
 class Limits:

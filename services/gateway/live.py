@@ -1,7 +1,7 @@
 """What happens to jobs, to everybody who watches: one ordered consumer, each message encoded once, one bounded queue per client.
 
 The hub knows every live job. An event says which job to read again; figures of the running stage come as they are; every few
-seconds the whole set is read again, which also shows what has no event (a reason to wait, a pause) and heals whatever got lost.
+seconds each row that changed is read again, which also shows what has no event (a reason to wait, a pause) and heals what got lost.
 A client's queue holds at most one message per job, so a slow client sees fewer steps and never an older state; one that does
 not read at all is dropped, and nobody else notices.
 
@@ -199,6 +199,7 @@ class Hub:
         self.sent = 0
         self.dropped = 0
         self._known: dict[UUID, dict[str, Any]] = {}
+        self._versions: dict[UUID, str] = {}  # of the rows when all were looked at
         self._shown: dict[UUID, JobUpdate] = {}
         self._messages: dict[tuple[Channel, Hashable], Message] = {}
         self._audiences: OrderedDict[UUID, Audience] = OrderedDict()
@@ -223,8 +224,8 @@ class Hub:
         """Whether what is shown was read within the last seconds."""
         return time.monotonic() - self._synced_at < 5 * _RESYNC_SECONDS
 
-    async def attend(self, socket: "WebSocket[Any, Any, Any]", who: Identity, channel: Channel = "jobs") -> None:
-        """Serve an accepted socket until it ends."""
+    async def attend(self, socket: "WebSocket[Any, Any, Any]", who: Identity, channel: Channel, begun: Callable[[], None]) -> None:
+        """Serve an accepted socket until it ends. Calls `begun` when what is there now has been sent or queued."""
         if len(self.clients) >= _CLIENTS:
             await socket.close(TRY_LATER, "Too many are watching here already.")
             return
@@ -232,6 +233,7 @@ class Hub:
         if channel == "dashboard":
             await self._read_stats()
         self._begin(client)
+        begun()
         tasks = [asyncio.create_task(client.closing(socket)), asyncio.create_task(_until_gone(socket))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -351,20 +353,22 @@ class Hub:
                 await asyncio.sleep(_AGAIN_SECONDS)
             except Exception:
                 logger.exception("live_failed", message="A change could not be shown; all jobs are read again.")
-                self._synced_at = float("-inf")
+                self._versions, self._synced_at = {}, float("-inf")
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _read(self, dirty: set[UUID], entered: list[tuple[UUID, int]]) -> None:
         seq = self._heard_seq  # before the rows: they include all that was heard
-        rows: list[Any] = []
-        if time.monotonic() - self._synced_at >= _RESYNC_SECONDS:
+        versions, synced_at = self._versions, self._synced_at
+        if time.monotonic() - synced_at >= _RESYNC_SECONDS:
             seq = max(seq, await self._store.last_seq())
-            rows = await self._store.live_of_all_kinds()
-            self._synced_at = time.monotonic()
-            dirty = (dirty | self._known.keys()) - {row["id"] for row in rows}
-        if dirty:
-            rows += await self._store.some_jobs(list(dirty))
+            versions = await self._store.live_versions()
+            synced_at = time.monotonic()
+            # Figures just heard are not those of the row; a job that has ended has no version any more.
+            dirty = dirty | self._heard_at.keys() | (self._known.keys() - versions.keys())
+            dirty |= {key for key, version in versions.items() if key not in self._shown or self._versions.get(key) != version}
+        rows = await self._store.some_jobs(list(dirty)) if dirty else []
         lines = await self._store.transition_lines(entered) if entered and self.clients else []
+        self._versions, self._synced_at = versions, synced_at
         self.seq = max(self.seq, seq)
         for row in self._left_out.due(rows, lambda row: row["id"]):
             with self._left_out.isolated(row["id"]):

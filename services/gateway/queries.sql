@@ -481,9 +481,9 @@ SELECT count(*) FROM job_logs WHERE job_id = $1 AND ($2::text IS NULL OR level =
 
 -- Live ------------------------------------------------------------------------------------------------------------------------------
 
--- live_of_all_kinds --
--- All that has not ended, of every kind, in the order of the queue.
-SELECT * FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER BY priority DESC, seq
+-- live_versions --
+-- All jobs that have not ended, of every kind, each with what tells this version of its row from every other.
+SELECT id, xmin::text || ctid::text AS row_version FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
 
 -- events_after --
 -- Events in the stream's order. $1 after this sequence, $2 user, $3 sees all kinds (admin), $4 limit.

@@ -250,8 +250,9 @@ class Store:
 
     # Live
 
-    async def live_of_all_kinds(self) -> list[Any]:
-        return await self._rows("live_of_all_kinds")
+    async def live_versions(self) -> dict[UUID, str]:
+        """All jobs that have not ended, each with a text that changes whenever its row does."""
+        return {row["id"]: row["row_version"] for row in await self._rows("live_versions")}
 
     async def last_seq(self) -> int:
         """The sequence of the newest event that the stream has."""

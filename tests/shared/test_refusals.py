@@ -296,7 +296,7 @@ async def _until_refused(kernel: Kernel, alive: Callable[[], Awaitable[bool]]) -
     assert (await eventually(seen, lambda now: not now[0] or now[1] >= len(CODES) - 1, "every refusal, the task alive"))[0]
 
 
-@pytest.mark.parametrize("name", ["live_of_all_kinds", "outbox_last"])
+@pytest.mark.parametrize("name", ["live_versions", "outbox_last"])
 async def test_the_live_view_outlives_every_refusal(kernel: Kernel, name: str, tmp_path: Path) -> None:
     """The hub says that it does not follow, and follows again."""
     db, bus = await kernel.db("gateway"), await kernel.bus("gateway")

@@ -82,7 +82,8 @@ async def _serve(
             return
         try:
             with limits.holding(who.id):
-                await hub.attend(socket, who, channel)
+                async with limits.pace.answering(who.id) as begun:
+                    await hub.attend(socket, who, channel, begun)
         except ProblemError as exc:
             await socket.close(TRY_LATER, str(exc)[:120])
 

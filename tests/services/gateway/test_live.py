@@ -640,6 +640,49 @@ async def test_two_gateways_say_the_same(gateway: Gateway, pg: PostgresEngine, n
         assert [e["seq"] for e in pages[0]["events"]] == [newest]
 
 
+async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs wait: looking at all of them costs a few bytes of each."""
+    monkeypatch.setattr(live, "_RESYNC_SECONDS", 0.01)
+    store, looks, read = Store(await kernel.db("gateway")), 0, list[UUID]()
+    versions, some_jobs = store.live_versions, store.some_jobs
+
+    async def counted_versions() -> dict[UUID, str]:
+        nonlocal looks
+        looks += 1
+        return await versions()
+
+    async def counted_jobs(jobs: list[UUID]) -> list[Any]:
+        read.extend(jobs)
+        return await some_jobs(jobs)
+
+    monkeypatch.setattr(store, "live_versions", counted_versions)
+    monkeypatch.setattr(store, "some_jobs", counted_jobs)
+    first, second = await kernel.job(), await kernel.job()
+    hub = live.Hub(store, await kernel.bus("gateway"), Machine(store, tmp_path))
+    task = asyncio.create_task(hub.run())
+
+    async def three_more_looks() -> None:
+        before = looks
+
+        async def seen() -> int:
+            if task.done():
+                await task
+            return looks
+
+        await eventually(seen, lambda now: now > before + 3, "three more looks")
+
+    try:
+        await three_more_looks()
+        assert sorted(read) == sorted([first, second])
+        await kernel.force(second, wait_reason="1.2 TB of space is missing")
+        await three_more_looks()
+        assert read[2:] == [second]
+        assert hub._known[second]["wait_reason"] == "1.2 TB of space is missing"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_the_live_view_follows_across_a_rebuild(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream is made again: events that come later still arrive by the gateway's own consumer, not by reading all jobs again."""
     monkeypatch.setattr(live, "_RESYNC_SECONDS", 3600.0)

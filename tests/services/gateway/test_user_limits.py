@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.gateway import gate, limits
 from services.gateway.gate import Gate
-from services.gateway.limits import PACE_SECONDS, Limits, Pace
+from services.gateway.limits import BURST, HALF_LIFE_SECONDS, Limits, Pace
 from shared.runtime_settings import TUNABLES, Tuned
 from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.people import Person, person
@@ -193,6 +193,14 @@ class Door:
             self.order.append(user)
             await self.answer.wait()
 
+    async def busy(self) -> UUID:
+        """A user who has just asked too often."""
+        user = uuid4()
+        while self.pace.lately(user) <= BURST:
+            async with self.pace.answering(user):
+                pass
+        return user
+
     async def ask(self, user: UUID) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._ask(user))
         await asyncio.sleep(0)  # until it waits
@@ -216,7 +224,7 @@ async def test_users_take_turns() -> None:
 
     door.order.clear()
     door.answer.clear()
-    door.now += PACE_SECONDS
+    door.now += 20 * HALF_LIFE_SECONDS
     tasks = [await door.ask(user) for user in (bob, bob, ada)]
     door.answer.set()
     await asyncio.gather(*tasks)
@@ -245,6 +253,44 @@ async def test_few_requests_begin_at_once() -> None:
             await asyncio.sleep(0)
             assert let_in == 2, "each counts once"
     await other
+
+
+@pytest.mark.usefixtures("endless")
+async def test_busy_users_leave_pauses_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several are busy, a request of theirs is followed by a pause. Whoever is not busy does not wait for it."""
+    monkeypatch.setattr(limits, "HALF_LIFE_SECONDS", 1e9)
+    door, calm = Door(), uuid4()
+    ada, bob = await door.busy(), await door.busy()
+    first = await door.ask(ada)
+    door.now += 3000
+    door.begun[0]()
+    others = [await door.ask(bob), await door.ask(calm)]
+    assert door.order == [ada, calm], "the pause of 3,000 seconds is for the busy ones"
+    door.answer.set()
+    await asyncio.gather(first, *others)
+    assert door.order == [ada, calm, bob]
+
+
+async def test_a_pause_ends() -> None:
+    """And is as long as the request was."""
+    door = Door()
+    ada, bob = await door.busy(), await door.busy()
+    door.answer.set()
+    await asyncio.gather(*[await door.ask(user) for user in (ada, bob, ada, bob)])
+    assert len(door.order) == 4
+
+
+@pytest.mark.usefixtures("endless")
+async def test_one_busy_user_makes_no_pauses() -> None:
+    door = Door()
+    ada = await door.busy()
+    first = await door.ask(ada)
+    door.now += 0.5
+    door.begun[0]()
+    second = await door.ask(ada)
+    assert len(door.order) == 2
+    door.answer.set()
+    await asyncio.gather(first, second)
 
 
 @pytest.mark.usefixtures("endless")
