@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cli import render, session
-from cli.client import Client, Folder, Job, QueueJob, Verification
+from cli.client import Client, Folder, Job, QueueJob, Retries, Verification
 from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
@@ -385,12 +385,18 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
         ("created", f"{render.when(job.created_at)} by {job.created_by}"),
         ("started", render.when(job.started_at)),
         ("ended", render.when(job.completed_at)),
-        ("retries", str(job.retry_count) if job.retry_count else ""),
+        ("retries", _retries(job.retries)),
         ("Globus task", job.globus_task_id or ""),
         *(("state", f"{render.when(state.at)}  {state.status}") for state in job.state_times),
         *(("proof", _proof(proof)) for proof in job.verifications),
         *(("warning", sentence) for sentence in job.warnings),
+        *(("note", sentence) for sentence in job.notes),
     ]
+
+
+def _retries(retries: Retries) -> str:
+    kinds = ((retries.automatic, "automatic"), (retries.requested, "requested"))
+    return ", ".join(f"{number:,} {kind}" for number, kind in kinds if number)
 
 
 def _proof(proof: Verification) -> str:

@@ -72,6 +72,13 @@ class ArchiveFacts(msgspec.Struct, kw_only=True):
     sha256: str
 
 
+class Retries(msgspec.Struct):
+    """How often the whole job was tried again: by itself, and because a person asked for it."""
+
+    automatic: int = 0
+    requested: int = 0
+
+
 class Job(msgspec.Struct, kw_only=True):
     """A job in a list or, with more fields filled, alone. Percent 0-100; `stage_percent` is None when unknown."""
 
@@ -92,7 +99,7 @@ class Job(msgspec.Struct, kw_only=True):
     archive_size_bytes: int | None = None
     file_count: int | None = None
     kept_count: int = 0
-    retry_count: int = 0
+    retries: Retries = msgspec.field(default_factory=Retries)
     globus_task_id: str | None = None
     keep_source: bool = False
     paused: bool = False
@@ -107,6 +114,7 @@ class Job(msgspec.Struct, kw_only=True):
     state_times: list[StateTime] = []
     verifications: list[Verification] = []
     warnings: list[str] = []
+    notes: list[str] = []
 
 
 class LogLine(msgspec.Struct, kw_only=True):

@@ -17,6 +17,7 @@ from shared import handles
 from shared.apart import PLACE
 from shared.errors import ArchiverError, Operation, PermanentError, TransientError
 from shared.manifest import Entry, crc32, printable
+from shared.units import counted
 
 Stop = Callable[[], None]
 
@@ -80,15 +81,16 @@ Report = Callable[[Finding, bytes], None]
 
 
 class PreflightReport(msgspec.Struct, frozen=True):
-    """What a folder holds. `refusals` and `warnings` are sentences for the user; with any refusal nothing may be copied.
+    """What a folder holds. `refusals`, `warnings` and `notes` are sentences for the user; with any refusal nothing may be copied.
 
-    entries: parents first, the folder itself (empty path) at index 0. total_bytes: content of regular files. file_count: files
-    and links.
+    A note asks for nobody's attention. entries: parents first, the folder itself (empty path) at index 0. total_bytes: content of
+    regular files. file_count: files and links.
     """
 
     entries: list[Entry]
     refusals: list[str]
     warnings: list[str]
+    notes: list[str]
     total_bytes: int
     file_count: int
 
@@ -263,7 +265,10 @@ class _Look:
     def directory(self, handle: int, path: bytes) -> Entry:
         found = os.fstat(handle)
         self._check_time(path, found)
-        return _entry(path, "directory", found, xattrs=self._xattrs.read(handle, path) if self._xattrs else None)
+        if self._xattrs is None:
+            return _entry(path, "directory", found)
+        self._check_set_id(path, found)
+        return _entry(path, "directory", found, xattrs=self._xattrs.read(handle, path))
 
     def name(self, parent: int, name: bytes, path: bytes) -> Entry | _Folder | None:
         """The entry of a file or link, `_FOLDER` for a directory; None when it cannot be archived, which was reported."""
@@ -297,8 +302,7 @@ class _Look:
             found = os.fstat(handle)
             if found.st_nlink > 1:
                 self._report(Finding.HARD_LINKS, path)
-            if found.st_mode & (stat.S_ISUID | stat.S_ISGID):
-                self._report(Finding.SETID, path)
+            self._check_set_id(path, found)
             if found.st_size - found.st_blocks * 512 > _SPARSE_HOLE:
                 self._report(Finding.SPARSE, path)
             return _entry(path, "file", found, xattrs=self._xattrs.read(handle, path))
@@ -311,6 +315,10 @@ class _Look:
         if text.startswith(b"/") or b".." in text.split(b"/"):
             self._report(Finding.LINK_OUTSIDE, path)
         return _entry(path, "link", found, link=text)
+
+    def _check_set_id(self, path: bytes, found: os.stat_result) -> None:
+        if found.st_mode & (stat.S_ISUID | stat.S_ISGID):
+            self._report(Finding.SETID, path)
 
     def _check_time(self, path: bytes, found: os.stat_result) -> None:
         if not _FIRST_TIME_NS <= found.st_mtime_ns < _END_TIME_NS:
@@ -413,15 +421,24 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
     entries = list(scan(root, report=findings.report, stop=stop, inspect=True, prefix_length=prefix))
     if changes := findings.changes():
         raise SourceInUse(changes)
-    owners = {(e.uid, e.gid) for e in entries}
-    owner_note = f"Owners are not in the archive; the sidecar keeps them ({len(owners):,} different)."
     return PreflightReport(
         entries=entries,
         refusals=findings.sentences(warnings=False),
-        warnings=[*findings.sentences(warnings=True), owner_note],
+        warnings=findings.sentences(warnings=True),
+        notes=_owner_notes(entries),
         total_bytes=sum(e.size for e in entries if e.type == "file"),
         file_count=sum(1 for e in entries if e.type != "directory"),
     )
+
+
+def _owner_notes(entries: Iterable[Entry]) -> list[str]:
+    """Say that owners are not in the archive, where there are several: one owner is nobody's loss."""
+    pairs = {(entry.uid, entry.gid) for entry in entries}
+    users, groups = len({uid for uid, _ in pairs}), len({gid for _, gid in pairs})
+    if users == groups == 1:
+        return []
+    several = [counted(number, noun) for number, noun in ((users, "owner"), (groups, "group")) if number > 1]
+    return [f"The entries have {' and '.join(several)}. They are not in the archive; the sidecar keeps them."]
 
 
 def is_marker(name: str) -> bool:

@@ -160,7 +160,7 @@ class Cleaner:
                 removed = await asyncio.to_thread(self._remove_idle, row["id"], row["attempt"], recorded)
                 await self._release(row)
                 if removed:
-                    logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted attempt left.")
+                    logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted try left.")
 
     async def _sweep_idle_work(self, work: Path) -> None:
         """The same for workspace jobs; they keep what is finished, and their promise of space."""

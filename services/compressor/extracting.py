@@ -45,7 +45,7 @@ async def extract(work: Work, tools: Tools) -> None:
         finished = await extractor.unpack()
     else:
         finished, _ = earlier
-        await work.info("extraction_resumed", f"Attempt {finished.attempt} had unpacked everything; it is put in place.")
+        await work.info("extraction_resumed", "An earlier try had unpacked everything; it is put in place.")
         await work.advance(Status.VERIFYING, "Putting it in place")
     await extractor.publish(finished)
 

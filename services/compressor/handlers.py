@@ -53,6 +53,8 @@ async def archive(work: Work, tools: Tools) -> None:
     await work.advance(Status.COPYING, "Copying from the NAS")
     for warning in report.warnings:
         await work.warn("preflight", warning)
+    for note in report.notes:
+        await work.info("preflight", note)
     manifest = await _copy(work, tools, sentinel, report)
     faults.point("compressor.copied")
 
@@ -95,9 +97,9 @@ async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
         path = stagings.located(tools.places.archives, row["archive_path"])
         if not path.exists():
             continue
-        work.progress("Checking the archive of an earlier attempt")
+        work.progress("Checking the archive of an earlier try")
         if await work.in_thread(_is_intact, path, row, work):
-            await work.info("archive_reused", f"The archive of attempt {row['attempt']} is intact and is used again.")
+            await work.info("archive_reused", "The archive that an earlier try made is intact and is used again.")
 
             async def facts(session: Session, row: Any = row, path: Path = path) -> None:
                 await session.run("use_archive", work.id, row["attempt"], work.attempt, str(path), tools.ledger.staging)
@@ -107,7 +109,7 @@ async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
             return True
         await work.warn(
             "archive_damaged",
-            f"The archive of attempt {row['attempt']} is not what was recorded; it is removed and made again.",
+            "The archive that an earlier try made is not what was recorded; it is removed and made again.",
             path=str(path),
             size=row["size"],
         )
@@ -232,7 +234,7 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
             written[0] = 0
         else:
             await work.info("copied", f"Copy complete ({report.total_bytes:,} bytes, {report.file_count:,} files).")
-            return Manifest(work.job["folder_name"], work.job["source_path"], entries, report.warnings, clock)
+            return Manifest(work.job["folder_name"], work.job["source_path"], entries, [*report.warnings, *report.notes], clock)
     raise PermanentError("The folder is in use: it changed during each of three copies. Retry when nobody writes to it.")
 
 

@@ -102,14 +102,14 @@ class _Maker:
         if earlier is None:
             return False
         (finished, parts), work = earlier, self.work
-        work.progress("Checking the archive of an earlier attempt")
+        work.progress("Checking the archive of an earlier try")
         recorded = await work.patiently(lambda: work.db.rows("archives_of", work.id))
         size, sha256 = recorded[0]["size"], recorded[0]["sha256"]
         if not await work.in_thread(workspace.is_intact, parts, size, sha256, work.stop):
-            await work.warn("archive_damaged", "The archive of an earlier attempt is not what was recorded; it is made again.")
+            await work.warn("archive_damaged", "The archive that an earlier try made is not what was recorded; it is made again.")
             await self.desk.withdraw(finished)
             return False
-        await work.info("archive_reused", f"The archive of attempt {recorded[0]['attempt']} is intact and is used again.")
+        await work.info("archive_reused", "The archive that an earlier try made is intact and is used again.")
         await work.advance(Status.VERIFYING, "Putting it in place")
         await self._publish(finished)
         return True

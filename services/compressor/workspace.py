@@ -91,7 +91,7 @@ class Desk:
         directory = self.tools.bench.attempt(self.work.id, finished.attempt)
         pieces = await self.work.in_thread(publication.located, self.workspace, directory, finished.plan)
         if pieces is None:
-            await self.work.warn("pieces_lost", f"What attempt {finished.attempt} had finished is not all there; it is made again.")
+            await self.work.warn("pieces_lost", "What an earlier try had finished is not all there; it is made again.")
             await self.withdraw(finished)
             return None
         return finished, pieces

@@ -448,9 +448,10 @@ FROM jobs j JOIN archives a ON a.job_id = j.id AND a.attempt = j.archive_attempt
 -- The evidence of a job. $1 job.
 SELECT kind, attempt, at, evidence, voided_at FROM verifications WHERE job_id = $1 ORDER BY at, kind
 
--- transitions_of --
--- The states a job entered, in order. $1 job.
-SELECT at, data FROM job_logs WHERE job_id = $1 AND action = 'transition' ORDER BY id
+-- milestones_of --
+-- The states a job entered, its retries, and what was found in its folder, in order. $1 job.
+SELECT at, level, action, message, data FROM job_logs
+WHERE job_id = $1 AND action IN ('transition', 'retry', 'retry_requested', 'preflight') ORDER BY id
 
 -- warnings_of --
 -- What a job warned about, newest last. $1 job, $2 how many.

@@ -225,12 +225,20 @@ class WorkspaceResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     total_size: int | None = None
 
 
+class Retries(msgspec.Struct):
+    """How often a job was tried again since it was requested: by itself after a failure, and because a person asked for it."""
+
+    automatic: int
+    requested: int
+
+
 class JobDetail(JobSummary, kw_only=True):
     """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base.
 
     `error_code`: which refusal `error_message` is, where programs may want to know: bad-password, damaged, truncated, unknown-format,
     unsafe-archive, too-big, not-found, taken. `cleared_at`: since when the history hides it. `request`, and `result` once it has
-    completed: of packs, archives and extractions, which have no destination.
+    completed: of packs, archives and extractions, which have no destination. `retries` counts over the whole job; `retry_count`
+    counts the step at work, and `attempt` the claims by workers. `notes` ask for nobody's attention, `warnings` do.
     """
 
     error_code: str | None
@@ -244,7 +252,9 @@ class JobDetail(JobSummary, kw_only=True):
     archive: ArchiveFacts | None
     verifications: list[Verification]
     state_times: list[StateTime]
+    retries: Retries
     warnings: list[str]
+    notes: list[str]
 
 
 class JobLogLine(msgspec.Struct):

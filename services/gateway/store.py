@@ -229,8 +229,8 @@ class Store:
     async def verifications_of(self, job_id: UUID) -> list[Any]:
         return await self._rows("verifications_of", job_id)
 
-    async def transitions_of(self, job_id: UUID) -> list[Any]:
-        return await self._rows("transitions_of", job_id)
+    async def milestones_of(self, job_id: UUID) -> list[Any]:
+        return await self._rows("milestones_of", job_id)
 
     async def warnings_of(self, job_id: UUID, limit: int) -> list[str]:
         return [row["message"] for row in await self._rows("warnings_of", job_id, limit)]

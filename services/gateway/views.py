@@ -24,6 +24,7 @@ from services.gateway.schemas import (
     Queue,
     QueuedJob,
     QueueUpdate,
+    Retries,
     ScanFacts,
     StateTime,
     Statistics,
@@ -96,7 +97,7 @@ def job_update(row: Any) -> JobUpdate:
 
 
 def job_detail(
-    row: Any, archive: Any | None, verifications: Sequence[Any], transitions: Sequence[Any], warnings: list[str]
+    row: Any, archive: Any | None, verifications: Sequence[Any], milestones: Sequence[Any], warnings: list[str]
 ) -> JobDetail:
     return JobDetail(
         **_summary(row),
@@ -110,8 +111,15 @@ def job_detail(
         cancel_requested_by=row["cancel_requested_by"],
         archive=ArchiveFacts(**dict(archive)) if archive else None,
         verifications=[Verification(v["kind"], v["attempt"], v["at"], v["evidence"], v["voided_at"]) for v in verifications],
-        state_times=[StateTime(Status(t["data"]["to"]), t["at"], t["data"]["attempt"]) for t in transitions],
+        state_times=[
+            StateTime(Status(m["data"]["to"]), m["at"], m["data"]["attempt"]) for m in milestones if m["action"] == "transition"
+        ],
+        retries=Retries(
+            automatic=sum(m["action"] == "retry" for m in milestones),
+            requested=sum(m["action"] == "retry_requested" for m in milestones),
+        ),
         warnings=warnings,
+        notes=[m["message"] for m in milestones if (m["action"], m["level"]) == ("preflight", "INFO")],
     )
 
 

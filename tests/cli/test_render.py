@@ -2,7 +2,8 @@
 
 import pytest
 
-from cli.client import Job
+from cli.actions import job_facts
+from cli.client import Job, Retries
 from cli.render import ending
 
 
@@ -36,3 +37,20 @@ def test_every_kind_of_job_ends_in_its_own_words(job: Job, words: str) -> None:
     """Only a NAS folder has a marker and a destination, only packs delete what they packed."""
     assert words in ending(job)
     assert not ending(job).endswith(" ")
+
+
+def test_retries_are_counted_over_the_whole_job() -> None:
+    """Automatic and requested ones apart; a job that was never tried again says nothing; notes are no warnings."""
+    once = Job(job_id="a" * 36, folder_name="Scans", status="completed")
+    thrice = Job(
+        job_id="a" * 36,
+        folder_name="Scans",
+        status="completed",
+        retries=Retries(automatic=2, requested=1),
+        notes=["The entries have 2 owners."],
+    )
+
+    assert dict(job_facts(once))["retries"] == ""
+    assert dict(job_facts(thrice))["retries"] == "2 automatic, 1 requested"
+    assert ("note", "The entries have 2 owners.") in job_facts(thrice)
+    assert "warning" not in dict(job_facts(thrice))

@@ -488,7 +488,7 @@ async def test_every_transition_is_one_event_and_one_log_line(kernel: Kernel) ->
     lines = await kernel.owner.fetch("SELECT level, message FROM job_logs WHERE job_id = $1 ORDER BY id", job)
     assert [tuple(line) for line in lines] == [
         ("INFO", "Queued by ada."),
-        ("INFO", "queued -> copying (attempt 0)"),
+        ("INFO", "queued -> copying"),
         ("ERROR", "Failed: a socket"),
     ]
 

@@ -175,6 +175,8 @@ def test_what_only_the_sidecar_keeps_is_warned_about(folder: Path) -> None:
     os.link(folder / "one", folder / "two")
     (folder / "setuid").touch()
     (folder / "setuid").chmod(0o4755)
+    (folder / "shared").mkdir()
+    (folder / "shared").chmod(0o2775)
     (folder / "out").symlink_to("../x")
     (folder / "abs").symlink_to("/etc/passwd")
     (folder / "in").symlink_to("one")
@@ -188,10 +190,38 @@ def test_what_only_the_sidecar_keeps_is_warned_about(folder: Path) -> None:
 
     assert report.refusals == []
     named = {sentence.rpartition(": ")[2] for sentence in report.warnings}
-    assert named >= {"one, two", "setuid", "abs, out", "sparse", "the folder itself, attributed"}
-    assert report.warnings[-1] == "Owners are not in the archive; the sidecar keeps them (1 different)."
+    assert named >= {"one, two", "setuid, shared", "abs, out", "sparse", "the folder itself, attributed"}
     kept = {e.path: e.xattrs for e in report.entries if e.xattrs}
     assert kept == {b"": {"user.top": b"1"}, b"attributed": {"user.color": b"\xff\x00"}}
+
+
+def test_owners_are_spoken_of_only_where_there_are_several(folder: Path) -> None:
+    """One owner is restored by whoever unpacks it; several would be one afterwards, which a note says."""
+    (folder / "own").touch()
+    mine = look(folder)
+    assert (mine.warnings, mine.notes) == ([], [])
+
+    (folder / "foreign").touch()
+    os.chown(folder / "foreign", 12345, -1)
+    (folder / "link").symlink_to("own")
+    os.chown(folder / "link", 12345, 54321, follow_symlinks=False)
+    several = look(folder)
+
+    assert several.warnings == []
+    assert several.notes == ["The entries have 2 owners and 2 groups. They are not in the archive; the sidecar keeps them."]
+
+
+def test_a_folder_with_the_set_group_id_bit_is_named_as_a_file_is(folder: Path) -> None:
+    """The folder itself and one below; a sticky folder is not among them."""
+    (folder / "shared").mkdir()
+    (folder / "sticky").mkdir()
+    (folder / "shared").chmod(0o2775)
+    (folder / "sticky").chmod(0o1777)
+    folder.chmod(0o2755)
+
+    assert look(folder).warnings == [
+        "Set-user-id and set-group-id bits are not in the archive; the sidecar keeps them: the folder itself, shared"
+    ]
 
 
 def test_posix_acls_are_kept_as_values(folder: Path) -> None:

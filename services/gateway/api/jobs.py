@@ -59,7 +59,7 @@ async def get_job(
     """
     row = await jobs.find(request.user, job_id)
     archive, proofs = await store.archive_of(job_id), await store.verifications_of(job_id)
-    return views.job_detail(row, archive, proofs, await store.transitions_of(job_id), await store.warnings_of(job_id, _WARNINGS))
+    return views.job_detail(row, archive, proofs, await store.milestones_of(job_id), await store.warnings_of(job_id, _WARNINGS))
 
 
 @delete("/{job_id:uuid}", operation_id="cancelJob", status_code=204, responses=refusals(404, 409))

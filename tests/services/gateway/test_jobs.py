@@ -221,7 +221,7 @@ async def test_pages_of_the_history(gateway: Gateway) -> None:
 
 
 async def test_detail_of_a_finished_job(gateway: Gateway) -> None:
-    """Archive, the three proofs, states with times, warnings, kept files: everything that was recorded."""
+    """Archive, the three proofs, states with times, retries, warnings, notes, kept files: everything that was recorded."""
     job_id = UUID((await gateway.request())["job_id"])
     kernel = gateway.kernel
     await kernel.archive(job_id, 2, size=1000)
@@ -233,10 +233,16 @@ async def test_detail_of_a_finished_job(gateway: Gateway) -> None:
                 " VALUES ($1, 3, $2, 2, $3, $3, $4)",
                 *(job_id, kind, SHA, json.dumps({"seen": kind})),
             )
-        await kernel.owner.execute(
-            "INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'WARNING', 'acl', 'ACLs are in the sidecar.')",
-            job_id,
-        )
+        for level, action, message in (
+            ("WARNING", "preflight", "ACLs are in the sidecar."),
+            ("INFO", "preflight", "There are 2 owners."),
+            ("WARNING", "retry", "hiccup (retry 1 of 3)"),
+            ("INFO", "retry_requested", "ada asked to try again."),
+            ("WARNING", "retry", "hiccup (retry 1 of 3)"),
+        ):
+            await kernel.owner.execute(
+                "INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, $2, $3, $4)", job_id, level, action, message
+            )
     await kernel.force(job_id, status="completed", progress_percent=100, kept_count=2, archive_size_bytes=1000, attempt=3)
 
     detail = (await gateway.ask("GET", f"/api/jobs/{job_id}")).json()
@@ -245,7 +251,9 @@ async def test_detail_of_a_finished_job(gateway: Gateway) -> None:
     assert [(v["kind"], v["evidence"]["seen"], v["voided_at"]) for v in detail["verifications"]] == [
         (kind, kind, None) for kind in ("task", "remote", "content")
     ]
-    assert detail["warnings"] == ["ACLs are in the sidecar."]
+    assert detail["warnings"] == ["ACLs are in the sidecar.", "hiccup (retry 1 of 3)", "hiccup (retry 1 of 3)"]
+    assert detail["notes"] == ["There are 2 owners."]
+    assert (detail["retries"], detail["retry_count"]) == ({"automatic": 2, "requested": 1}, 0)
     assert (detail["kept_count"], detail["lane_percent"], detail["current_operation"]) == (2, 100, "Completed")
 
 

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: ff46ccdb0eb5fdd5
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 164feaaf9c6c12a0
 
 export interface paths {
     "/api/archives": {
@@ -1281,10 +1281,12 @@ export interface components {
             kind: components["schemas"]["Kind"];
             lane_percent: number | null;
             missing_bytes: number | null;
+            notes: string[];
             paused: boolean;
             progress_percent: number;
             request: components["schemas"]["WorkspaceRequest"] | null;
             result: components["schemas"]["WorkspaceResult"] | null;
+            retries: components["schemas"]["Retries"];
             retry_count: number;
             source_path: string;
             stage: string | null;
@@ -1641,6 +1643,10 @@ export interface components {
         RestoreRequest: {
             /** Format: date-time */
             cleared_at: string;
+        };
+        Retries: {
+            automatic: number;
+            requested: number;
         };
         /**
          * @default workspace
@@ -2030,6 +2036,7 @@ export type Ready = components['schemas']['Ready'];
 export type RelayState = components['schemas']['RelayState'];
 export type RestoredCount = components['schemas']['RestoredCount'];
 export type RestoreRequest = components['schemas']['RestoreRequest'];
+export type Retries = components['schemas']['Retries'];
 export type Root = components['schemas']['Root'];
 export type ScanFacts = components['schemas']['ScanFacts'];
 export type ServiceInstance = components['schemas']['ServiceInstance'];

@@ -60,7 +60,9 @@ export function detail(more: Partial<JobDetail> = {}): JobDetail {
     archive: null,
     verifications: [],
     state_times: [],
+    retries: { automatic: 0, requested: 0 },
     warnings: [],
+    notes: [],
     ...more,
   };
 }

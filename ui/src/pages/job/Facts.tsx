@@ -34,7 +34,7 @@ export function Facts({ job }: { job: JobDetail }) {
     [text.job.started, time(job.started_at)],
     [text.job.ended, time(job.completed_at)],
     [text.job.took, took],
-    [text.job.retries, count(job.retry_count)],
+    [text.job.retries, text.job.retriesOf(job.retries.automatic, job.retries.requested)],
     [text.job.id, <CopyText key="id" value={job.job_id} what={text.job.id} />],
   ];
   const archived: [string, ReactNode][] = [
@@ -47,7 +47,7 @@ export function Facts({ job }: { job: JobDetail }) {
     [text.job.started, time(job.started_at)],
     [text.job.ended, time(job.completed_at)],
     [text.job.took, took],
-    [text.job.retries, count(job.retry_count)],
+    [text.job.retries, text.job.retriesOf(job.retries.automatic, job.retries.requested)],
     [text.job.task, job.globus_task_id && <CopyText key="task" value={job.globus_task_id} what={text.job.task} />],
     [text.job.sha256, job.archive && <CopyText key="sha" value={job.archive.sha256} what={text.job.sha256} />],
     [text.job.id, <CopyText key="id" value={job.job_id} what={text.job.id} />],

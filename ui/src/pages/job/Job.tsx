@@ -90,6 +90,13 @@ function Detail({ job, stale }: { job: JobDetail; stale: ReactNode }) {
             </Box>
           </Alert>
         )}
+        {job.notes.length > 0 && (
+          <Box component="ul" aria-label={text.job.notes} sx={{ listStyle: "none", m: 0, px: 0.5, py: 0, fontSize: "0.8125rem", color: "text.secondary" }}>
+            {[...new Set(job.notes)].map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </Box>
+        )}
         {team && <Timeline job={job} />}
         <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: team ? "repeat(2, minmax(0, 1fr))" : "minmax(0, 1fr)" } }}>
           {team && <Proofs job={job} />}

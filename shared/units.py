@@ -1,0 +1,54 @@
+"""Sizes, durations and counted things as people read them. No other module writes a number with its unit.
+
+The web interface does the same in `ui/src/util/units.ts`, `ui/src/util/time.ts` and `ui/src/text/plural.ts`; both sides are tested
+with the values of `ui/src/util/units.json`.
+"""
+
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+GB = 1 << 30
+
+
+def size(count: float) -> str:
+    """Write bytes in units of 1024 with two decimals: "1.00 GB"; whole bytes below 1 KB."""
+    rest, unit = max(0, int(count)), 1
+    for name in _UNITS:
+        hundredths = (100 * rest + unit // 2) // unit
+        if hundredths < 100 * 1024 or name == _UNITS[-1]:
+            return f"{rest} B" if unit == 1 else f"{hundredths // 100}.{hundredths % 100:02} {name}"
+        unit *= 1024
+    raise AssertionError("the last unit takes every size")
+
+
+def exact_size(count: int) -> str:
+    """Write bytes to the last one, for a proof: "1,073,741,824 bytes"."""
+    return counted(count, "byte")
+
+
+def rate(bytes_per_second: float) -> str:
+    """Write a speed: "1.50 MB/s"."""
+    return f"{size(bytes_per_second)}/s"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds in the two largest units: "1h 2m"; "<1s" for what took less than half a second."""
+    whole = max(0, int(seconds + 0.5))
+    parts = [(whole // 86_400, "d"), (whole % 86_400 // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s")]
+    first = next((index for index, (value, _) in enumerate(parts) if value), None)
+    if first is None:
+        return "<1s" if seconds > 0 else "0s"
+    return " ".join(f"{value}{unit}" for value, unit in parts[first : first + 2] if value)
+
+
+def about(seconds: float) -> str:
+    """Write an estimate, which is never exact to the second: "less than a minute", "about 1h 2m"."""
+    return "less than a minute" if seconds < 60 else f"about {duration(seconds)}"
+
+
+def counted(number: int, one: str, other: str | None = None) -> str:
+    """Write a number with its noun: "1 entry", "1,234 files"; `other`: the plural where it is not `one` and an s."""
+    return f"{number:,} {one if number == 1 else other or one + 's'}"
+
+
+def plural(number: int, one: str, other: str) -> str:
+    """Return the word that agrees with the number: `plural(2, "is", "are")` is "are"."""
+    return one if number == 1 else other
