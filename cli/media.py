@@ -149,6 +149,8 @@ def _opened(path: str) -> Iterator[int]:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise Failure(Exit.USAGE, f"{render.clean(path)} is no file.")
         yield handle
+    except ConfigurationError as exc:
+        raise Failure(Exit.CONFIGURATION, str(exc)) from exc
     except PermanentError as exc:
         raise Failure(Exit.NOT_FOUND if exc.code == NOT_FOUND else Exit.USAGE, str(exc)) from exc
     finally:
@@ -159,6 +161,7 @@ def _local_info(path: str, *, brief: bool) -> MediaInfo:
     from shared.media import reader  # noqa: PLC0415 - asyncio's child processes: only --local needs them
 
     with _opened(path) as handle:
+        reader.check_installed()
         return asyncio.run(reader.info(handle, printable(os.fsencode(Path(path).name)), brief=brief))
 
 
@@ -172,6 +175,7 @@ def _local_picture(path: str, timestamp: str, width: int | None, frames: int | N
     across, down = map(int, tools.thumbnail_size.split(":"))
     shape = reader.Shape((across, down), cast("Literal['jpg', 'png']", tools.thumbnail_format)).of_width(width)
     with _opened(path) as handle:
+        reader.check_installed()
         asked = (
             reader.thumbnail(handle, times.parse(timestamp), shape)
             if frames is None

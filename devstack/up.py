@@ -28,6 +28,7 @@ from shared.archiving.sevenzip import find_binary
 from shared.db import database_errors
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
 from shared.lifecycle import Role
+from shared.media.reader import check_installed
 from shared.migrate import set_passwords, upgrade
 from shared.nats_permissions import PROVISION
 from shared.provision import keep, provision
@@ -388,7 +389,7 @@ def _wrong_settings(environment: Mapping[str, str]) -> list[str]:
 
 def _missing_tools(environment: Mapping[str, str]) -> list[str]:
     missing = []
-    for find in (nats_server.binary, postgres.installed, lambda: find_binary(environment.get("SEVENZIP_PATH"))):
+    for find in (nats_server.binary, postgres.installed, lambda: find_binary(environment.get("SEVENZIP_PATH")), check_installed):
         try:
             find()
         except ArchiverError as exc:

@@ -5,6 +5,7 @@ person who has to act: what happened, to what, and what to do.
 """
 
 import errno
+import os
 from enum import StrEnum
 
 
@@ -93,6 +94,7 @@ class Paused(ArchiverError):  # noqa: N818 - says what happened to the job
 
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 # What another try cannot change (seed 001, 3.3: file not found, permission denied).
 _LASTING = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
@@ -104,6 +106,9 @@ def from_os_error(error: OSError, operation: Operation) -> ArchiverError:
     """Put an error of the operating system into its family; a full disk is something to wait for."""
     if error.errno in _NO_SPACE:
         return Waiting(f"The disk is full: {error}. Free some space; the job goes on by itself.")
+    if error.errno in _DENIED and isinstance(error.filename, str | bytes):
+        path = os.fsencode(error.filename).decode(errors="backslashreplace")
+        return PermanentError(f"{error.strerror}: {path}. Give the account that runs the service the right to use it, then retry.")
     if error.errno in _LASTING:
         return PermanentError(str(error))
     return TransientError(str(error), operation)

@@ -215,3 +215,30 @@ def test_the_page_of_security_names_tests_that_exist() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
     assert len(named) >= 15
     assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []
+
+
+def _said_by_the_program() -> str:
+    """All that the program can say: its sources, with texts that stand in several lines put together."""
+    folders = ("shared", "services", "cli", "devstack", "ui/src/text")
+    files = [path for folder in folders for kind in ("py", "ts") for path in (ROOT / folder).rglob(f"*.{kind}")]
+    return re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in files))
+
+
+def test_the_messages_of_troubleshooting_are_the_programs() -> None:
+    """Every message that the page quotes is in the code, between its `…`, and so is the seed's list of problems."""
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    said = _said_by_the_program()
+    tables = ("Starting", "Archives", "Media files", "The web page and its live updates")
+    quoted = [message for title in tables for row in _rows(_section(page, title)) for message in re.findall(r"`([^`]+)`", row[0])]
+
+    assert len(quoted) > 25
+    for message in quoted:
+        parts = [part for part in message.split("…") if re.search(r"\w{2}", part)]
+        assert parts, message
+        assert [part for part in parts if part.strip() not in said] == [], message
+    for problem in (
+        *("7z command not found", "unrar: command not found", "Permission denied when extracting", "FFprobe not found"),
+        *("No audio/video streams found", "Thumbnail extraction failed", "Connection refused"),
+        *("WebSocket connection drops frequently", "Dashboard shows no tasks"),
+    ):
+        assert problem in page, problem

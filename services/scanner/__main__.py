@@ -13,7 +13,7 @@ from shared import apart, log, sandbox
 from shared.errors import Operation
 from shared.lifecycle import DELETE_LANE, Role
 from shared.listing import Page
-from shared.media.reader import Readers
+from shared.media.reader import Readers, check_installed
 from shared.questions import AskPreview, Browse, ClockSeen, FolderMeasured, FolderSeen, Inspect, Inspected, MeasureFolder, Refreshed
 from shared.runtime import Runtime, run_service
 from shared.settings import ScannerSettings
@@ -23,6 +23,7 @@ logger = log.get(__name__)
 
 async def run(runtime: Runtime[ScannerSettings]) -> None:
     settings = runtime.settings
+    check_installed()
     logger.info("sandbox", message=sandbox.sentence())
     own = apart.places_of(settings)
     catalog = Catalog(runtime.db, settings.qnap_base_path, settings.scan_interval_seconds, own)

@@ -6,6 +6,7 @@ and ends. Most of its time goes into starting; so who asks often lets `Readers` 
 """
 
 import asyncio
+import importlib.util
 import json
 import os
 import resource
@@ -17,7 +18,7 @@ from typing import Any, Literal, Self
 
 from shared import handles
 from shared.children import Children, Outcome
-from shared.errors import PermanentError
+from shared.errors import ConfigurationError, PermanentError
 from shared.media import limits, reading, times
 from shared.media.model import MediaInfo, Picture
 
@@ -113,6 +114,12 @@ class _Child:
         if "refused" in document:
             raise PermanentError(document["message"], document["refused"])
         return document, bytes(self._said[4 + length :])
+
+
+def check_installed() -> None:
+    """Raise ConfigurationError, naming what to install, where the media library is missing."""
+    if importlib.util.find_spec("av") is None:
+        raise ConfigurationError("The media library is missing: install the package av, then start again.")
 
 
 class Readers:

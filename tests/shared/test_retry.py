@@ -1,6 +1,7 @@
 """One table: what follows from a failure."""
 
 import errno
+import os
 
 import pytest
 
@@ -72,3 +73,13 @@ def test_errors_of_the_operating_system(number: int, family: type[Exception]) ->
     assert type(error) is family
     assert os_text in str(error)
     assert "/some/path" in str(error)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_right_that_is_missing_is_said_with_what_to_do(number: int) -> None:
+    """The sentence names the path, also one that is no text, and not Python's way to write it."""
+    error = from_os_error(OSError(number, os.strerror(number), b"/work/caf\xe9"), C)
+
+    assert str(error) == (
+        f"{os.strerror(number)}: /work/caf\\xe9. Give the account that runs the service the right to use it, then retry."
+    )
