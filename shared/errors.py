@@ -5,7 +5,6 @@ person who has to act: what happened, to what, and what to do.
 """
 
 import errno
-import os
 from enum import StrEnum
 
 
@@ -107,7 +106,8 @@ def from_os_error(error: OSError, operation: Operation) -> ArchiverError:
     if error.errno in _NO_SPACE:
         return Waiting(f"The disk is full: {error}. Free some space; the job goes on by itself.")
     if error.errno in _DENIED and isinstance(error.filename, str | bytes):
-        path = os.fsencode(error.filename).decode(errors="backslashreplace")
+        raw = error.filename if isinstance(error.filename, bytes) else error.filename.encode(errors="surrogateescape")
+        path = raw.decode(errors="backslashreplace")
         return PermanentError(f"{error.strerror}: {path}. Give the account that runs the service the right to use it, then retry.")
     if error.errno in _LASTING:
         return PermanentError(str(error))
