@@ -21,6 +21,22 @@ function precompress(): Plugin {
   };
 }
 
+const SHELL = join(import.meta.dirname, "src", "components", "Shell.tsx");
+
+/** What the shell imports, icons apart: the whole of it is on every page. */
+function inShell(context: { getModuleInfo(id: string): { importedIds: readonly string[] } | null }): ReadonlySet<string> {
+  const found = new Set<string>();
+  const walk = (id: string) => {
+    for (const imported of context.getModuleInfo(id)?.importedIds ?? []) {
+      if (found.has(imported) || imported.includes("lucide-react")) continue;
+      found.add(imported);
+      walk(imported);
+    }
+  };
+  walk(SHELL);
+  return found;
+}
+
 export default defineConfig({
   plugins: [react(), precompress()],
   // The gateway puts a fresh nonce in its place for every answer (services/gateway/pages.py).
@@ -31,6 +47,17 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     manifest: "manifest.json", // tests/ui/test_budget.py weighs each route by it
     reportCompressedSize: false,
+    // Two files for what every page has, instead of forty: text packs better in one piece.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: "entry", tags: ["$initial"], priority: 2 },
+            { name: (id, context) => (inShell(context).has(id) ? "shell" : null), debugName: "shell", priority: 1 },
+          ],
+        },
+      },
+    },
   },
   server: {
     proxy: {

@@ -77,6 +77,41 @@ def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
     expect(page.get_by_role("row").filter(has_text="upload_limit from 1 to 3")).to_be_visible()
 
 
+def test_unsaved_settings_hold_the_way_back(person: Person) -> None:
+    """The browser's Back asks as a link does: staying keeps what was typed, leaving goes back, and then nothing is held any more."""
+    page = person.page
+    page.goto("/queue")
+    page.get_by_role("link", name="Configuration").first.click()
+    field = page.locator('[data-setting="upload_limit"]').get_by_role("textbox")
+    field.fill("7")
+    dialog = page.get_by_role("dialog", name="Leave without saving?")
+    page.evaluate("() => window.history.back()")
+    dialog.get_by_role("button", name="Stay here").click()
+    expect(dialog).to_have_count(0)
+    expect(field).to_have_value("7")
+    assert page.url.endswith("/admin/config")
+    page.evaluate("() => window.history.back()")
+    dialog.get_by_role("button", name="Leave", exact=True).click()
+    expect(heading(page, "Queue")).to_be_visible()
+    assert page.url.endswith("/queue")
+    page.evaluate("() => window.history.forward()")
+    expect(heading(page, "Configuration")).to_be_visible()
+    expect(field).to_have_value("1")
+
+
+def test_a_page_whose_code_is_gone_says_so(person: Person) -> None:
+    """After an update its file has another name: the page says what to do, and the others still open."""
+    page = person.page
+    person.watch.expect("/assets/History-", "net::ERR_FAILED", "Failed to fetch dynamically imported module", "component: ")
+    page.route("**/assets/History-*.js", lambda route: route.abort())
+    page.goto("/queue")
+    page.get_by_role("link", name="History").first.click()
+    expect(heading(page, "Something broke on this page")).to_be_visible()
+    expect(page.get_by_role("button", name="Reload the page")).to_be_visible()
+    page.get_by_role("link", name="Queue").first.click()
+    expect(heading(page, "Queue")).to_be_visible()
+
+
 def test_the_audit_log_is_searched_paged_and_taken_away(person: Person, stack: Stack) -> None:
     """Filters are in the address and survive a reload; pages go by cursor and back; the files hold what matches."""
     for number in range(60):

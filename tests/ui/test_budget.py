@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from playwright.sync_api import Browser, StorageState, expect
+
+from tests.ui.browser import PHONE, WIDE, new_context
+
 DIST = Path(__file__).parents[2] / "ui" / "dist"
 ENTRY_KB = 175
 ROUTE_KB = 230
@@ -49,14 +54,31 @@ def test_the_entry_is_small() -> None:
     assert _kb(_files(manifest, "index.html")) <= ENTRY_KB
 
 
-def test_every_page_is_small() -> None:
-    """The entry, the frame and the page's own code; whatever a page loads later (a dialog, the palette) counts for itself."""
-    manifest = _manifest()
-    entry = _files(manifest, "index.html") | _files(manifest, SHELL)
-    weights = {name: round(_kb(entry | _files(manifest, name)), 1) for name in _routes(manifest)}
+# The scripts and styles of a page, each with its bytes as they came through the network.
+_FETCHED = """() => performance.getEntriesByType('resource')
+  .filter((one) => /\\.(js|css)$/.test(new URL(one.name).pathname))
+  .map((one) => [new URL(one.name).pathname, one.encodedBodySize])"""
 
-    assert len(weights) >= 8
-    assert {name: kb for name, kb in weights.items() if kb > ROUTE_KB} == {}
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_every_page_is_small(
+    browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str], viewport: dict[str, int]
+) -> None:
+    """All that a browser with an empty cache fetches to open a page, with what the page asks for by itself; dialogs count later."""
+    weights: dict[str, float] = {}
+    for name, path in {**pages, "login": "/login"}.items():
+        state = login_state if name != "login" else None
+        context, _ = new_context(browser, origin, storage_state=state, viewport=viewport)
+        page = context.new_page()
+        page.goto(path)
+        page.locator("h1").wait_for()
+        expect(page.locator('main [aria-busy="true"]')).to_have_count(0)
+        page.wait_for_load_state("networkidle")
+        fetched: list[tuple[str, int]] = page.evaluate(_FETCHED)
+        context.close()
+        assert min(size for _, size in fetched) > 0, f"{name}: not all came through the network: {fetched}"
+        weights[name] = round(sum(size for _, size in fetched) / 1000, 1)
+    assert {name: kb for name, kb in weights.items() if kb > ROUTE_KB} == {}, weights
 
 
 def test_what_a_page_fetches_later_is_small() -> None:

@@ -6,13 +6,13 @@ import { ThemeProvider, useColorScheme } from "@mui/material/styles";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { lazy, StrictMode, Suspense, useEffect, useMemo } from "react";
 import { createRoot } from "react-dom/client";
-import { createBrowserRouter } from "react-router";
-import { RouterProvider } from "react-router/dom";
+import { useRoutes } from "react-router";
 
 import { session } from "./api/session";
 import { follow, listenToMissed, queryClient } from "./api/sync";
+import { AppRouter } from "./components/AppRouter";
 import { toast } from "./components/toasts";
-import { routes } from "./routes";
+import { fetchPage, routes } from "./routes";
 import { text } from "./text/en";
 import { usePreferences } from "./theme/preferences";
 import { makeTheme } from "./theme/theme";
@@ -22,7 +22,7 @@ const ToastList = lazy(() => import("./components/ToastList"));
 // The policy lets only styles with this answer's nonce in; Vite wrote it into the page, the gateway filled it in.
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce;
 const styles = createCache({ key: "cs", nonce: nonce || undefined });
-const router = createBrowserRouter(routes);
+fetchPage(window.location.pathname);
 
 /** One place decides the scheme: the preference. MUI and the class on <html> follow. */
 function SchemeFollower() {
@@ -34,6 +34,10 @@ function SchemeFollower() {
   return null;
 }
 
+function Pages() {
+  return useRoutes(routes);
+}
+
 function App() {
   const { density, scheme } = usePreferences();
   const theme = useMemo(() => makeTheme(density), [density]);
@@ -43,7 +47,9 @@ function App() {
         <CssBaseline enableColorScheme />
         <SchemeFollower />
         <QueryClientProvider client={queryClient}>
-          <RouterProvider router={router} />
+          <AppRouter>
+            <Pages />
+          </AppRouter>
           <Suspense fallback={null}>
             <ToastList />
           </Suspense>

@@ -5,7 +5,7 @@ import Link from "@mui/material/Link";
 import { useQuery } from "@tanstack/react-query";
 import { FlaskConical } from "lucide-react";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
-import { Navigate, Outlet, useLocation, useNavigation } from "react-router";
+import { Navigate, Outlet, useLocation } from "react-router";
 
 import { queries, useMe } from "../api/queries";
 import { useLogin } from "../api/session";
@@ -16,6 +16,7 @@ import { BAR_HEIGHT, RAIL_WIDTH } from "../theme/theme";
 import { paths } from "../util/paths";
 import { ago } from "../util/time";
 import { useNow } from "../util/useNow";
+import { useBusy } from "./AppRouter";
 import { BottomBar, Rail } from "./Navigation";
 import { type Opened, useGlobalKeys } from "./shortcuts";
 import { ErrorPanel } from "./states";
@@ -98,7 +99,7 @@ function useFocusOnNavigation() {
 
 /** A thin line while the next page's code is fetched. */
 function RouteProgress() {
-  const busy = useNavigation().state !== "idle";
+  const busy = useBusy();
   return (
     <Box
       aria-hidden

@@ -4,7 +4,7 @@ import Button from "@mui/material/Button";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ScrollText } from "lucide-react";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { Link as RouterLink, useBlocker } from "react-router";
+import { Link as RouterLink } from "react-router";
 
 import { api, ApiError, ask } from "../../api/client";
 import { keys, queries } from "../../api/queries";
@@ -16,6 +16,7 @@ import { Section } from "../../components/Section";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { adminText } from "../../text/enAdmin";
+import { guardPage } from "../../util/history";
 import { paths } from "../../util/paths";
 import { changesOf, type Draft, grouped, label, said, update } from "./configForm";
 import { SettingField } from "./SettingField";
@@ -153,14 +154,19 @@ function Fields({ settings }: { settings: Setting[] }) {
 
 /** What was typed is not lost by a wrong click: neither within the app nor by closing the tab. */
 function LeaveGuard({ changes }: { changes: number }) {
-  const blocker = useBlocker(({ currentLocation, nextLocation }) => changes > 0 && currentLocation.pathname !== nextLocation.pathname);
+  const [held, setHeld] = useState<{ leave: () => void } | null>(null);
+  const guarded = changes > 0;
   useEffect(() => {
-    if (changes === 0) return;
+    if (!guarded) return;
     const hold = (event: BeforeUnloadEvent) => event.preventDefault();
     window.addEventListener("beforeunload", hold);
-    return () => window.removeEventListener("beforeunload", hold);
-  }, [changes]);
-  if (blocker.state !== "blocked") return null;
+    const release = guardPage((leave) => setHeld({ leave }));
+    return () => {
+      window.removeEventListener("beforeunload", hold);
+      release();
+    };
+  }, [guarded]);
+  if (!held) return null;
   return (
     <Suspense fallback={null}>
       <ConfirmDialog
@@ -170,8 +176,8 @@ function LeaveGuard({ changes }: { changes: number }) {
         keep={adminText.config.stay}
         busy={false}
         error={null}
-        onConfirm={() => blocker.proceed()}
-        onClose={() => blocker.reset()}
+        onConfirm={held.leave}
+        onClose={() => setHeld(null)}
       />
     </Suspense>
   );
