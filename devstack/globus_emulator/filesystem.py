@@ -231,9 +231,15 @@ def ordered(documents: list[Document], orderby: str) -> list[Document]:
 
 
 def filtered(documents: list[Document], filters: Iterable[str]) -> list[Document]:
-    """Documents that match every clause `field:value`, clauses joined by `/`. Raises ApiError."""
+    """Documents that one of the filters lets through, in their order; all where there is no filter. Raises ApiError."""
+    passed = [{id(document) for document in _matching(documents, text)} for text in filters]
+    return [document for document in documents if not passed or any(id(document) in some for some in passed)]
+
+
+def _matching(documents: list[Document], text: str) -> list[Document]:
+    """Documents that match every clause `field:value` of one filter, clauses joined by `/`."""
     result = list(documents)
-    for clause in (part for text in filters for part in text.split("/") if part):
+    for clause in filter(None, text.split("/")):
         field, colon, value = clause.partition(":")
         if not colon or (documents and field not in documents[0]):
             raise bad_request(f"Invalid filter '{clause}'")
@@ -259,6 +265,8 @@ def _moment(text: str, fallback: str) -> datetime:
 
 def _matches(actual: object, wanted: str) -> bool:
     """`=x` or `x` equals, `~x*` matches as a glob, `!` negates, `>n` and `<n` compare numbers."""
+    if isinstance(actual, bool):
+        actual = int(actual)
     if wanted.startswith("!"):
         return not _matches(actual, wanted[1:])
     if wanted.startswith("~"):

@@ -96,13 +96,10 @@ class Store:
     def add_event(self, task_id: str, document: dict[str, Any]) -> None:
         self._write("INSERT INTO events (task_id, document) VALUES (?, ?)", task_id, msgspec.json.encode(document))
 
-    def events(self, task_id: str, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """(page, total), newest first."""
-        rows = self._rows(
-            "SELECT document FROM events WHERE task_id = ? ORDER BY number DESC LIMIT ? OFFSET ?", task_id, limit, offset
-        )
-        total = self._rows("SELECT count(*) FROM events WHERE task_id = ?", task_id)[0][0]
-        return [msgspec.json.decode(row[0]) for row in rows], total
+    def events(self, task_id: str) -> list[dict[str, Any]]:
+        """Newest first."""
+        rows = self._rows("SELECT document FROM events WHERE task_id = ? ORDER BY number DESC", task_id)
+        return [msgspec.json.decode(row[0]) for row in rows]
 
     def save_token(self, token_hash: str, document: bytes) -> None:
         self._write("INSERT OR REPLACE INTO tokens VALUES (?, ?)", token_hash, document)

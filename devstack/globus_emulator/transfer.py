@@ -84,8 +84,8 @@ class Run:
 
     def _until_done(self) -> None:
         wait_s = self.world.config.retry_first_s
-        while True:
-            self._enter()
+        self._enter()
+        while True:  # the place is kept between two tries, as the service does: three hopeless transfers hold up all others
             try:
                 self._hold()
                 if self._attempt():
@@ -93,7 +93,6 @@ class Run:
             except ObstacleError as obstacle:
                 self.task.subtasks_retrying = 1
                 self.world.met(self.task, obstacle)
-            self._leave()
             self._sleep(wait_s)
             wait_s = min(2 * wait_s, self.world.config.retry_max_s)
 
@@ -306,8 +305,10 @@ class Run:
         algorithm = self._algorithm(item)
         with _obstacles(file.source, at_source=True):
             before = source.stat()
-        if stat.S_ISDIR(before.st_mode):
-            raise ObstacleError("IS_A_DIRECTORY", f"Error (transfer)\nPath: {file.source}", at_source=True)
+        if stat.S_ISDIR(before.st_mode):  # an item without `recursive`; trying again cannot help
+            obstacle = ObstacleError("IS_A_DIRECTORY", f"Error (transfer)\nPath: {file.source}", at_source=True)
+            self.world.met(task, obstacle)
+            raise FatalError(obstacle.code, "is a directory", obstacle.details)
         outcome = Outcome(
             source_path=file.source,
             destination_path=file.destination,

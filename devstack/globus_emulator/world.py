@@ -266,7 +266,9 @@ class World:
 
     def events(self, task: Task, query: Query) -> Document:
         limit, offset = window(query, default=10, maximum=1000)
-        page, total = ([], 0) if self._history_deleted(task) else self.store.events(task.task_id, limit, offset)
+        known = [] if self._history_deleted(task) else self.store.events(task.task_id)
+        known = filtered(known, query.get("filter", []))
+        page, total = known[offset : offset + limit], len(known)
         return {
             "DATA_TYPE": "event_list",
             "DATA": page,

@@ -330,13 +330,25 @@ def test_three_run_and_the_rest_is_queued(emulator: Emulator, client: TransferCl
     assert task(client, ids[4])["nice_status"] == "Queued"
 
 
-def test_task_that_backs_off_gives_its_place_away(emulator: Emulator, client: TransferClient) -> None:
-    """Three hopeless tasks do not starve a good one."""
-    for name in ("/x", "/y", "/z"):
-        client.submit_transfer(transfer(name))
+def test_a_task_with_faults_keeps_its_place(emulator: Emulator, client: TransferClient) -> None:
+    """Three hopeless tasks hold up a good one of the same user, until one of them ends; other users are not held up."""
+    hopeless = [client.submit_transfer(transfer(name))["task_id"] for name in ("/x", "/y", "/z")]
+    for task_id in hopeless:
+        eventually(lambda task_id=task_id: task(client, task_id), lambda seen: seen["faults"] > 3)
     emulator.put("good", 10)
+    good = client.submit_transfer(transfer("/good"))["task_id"]
+    before = [task(client, task_id)["faults"] for task_id in hopeless]
+    for task_id, faults in zip(hopeless, before, strict=True):  # each has tried again since, and the good one has not begun
+        eventually(lambda task_id=task_id: task(client, task_id), lambda seen, faults=faults: seen["faults"] > faults + 1)
+    waiting = task(client, good)
+    other = emulator.client(client_id=OTHER_CLIENT_ID)
+    emulator.put("other", 10)
 
-    assert finished(client, client.submit_transfer(transfer("/good"))["task_id"])["status"] == "SUCCEEDED"
+    assert (waiting["status"], waiting["nice_status"], waiting["files"]) == ("ACTIVE", "Queued", 0)
+    assert [emulator.control.raw(task_id)["running"] for task_id in [*hopeless, good]] == [True, True, True, False]
+    assert finished(other, other.submit_transfer(transfer("/other"))["task_id"])["status"] == "SUCCEEDED"
+    client.cancel_task(hopeless[1])
+    assert finished(client, good)["status"] == "SUCCEEDED"
 
 
 def test_label_and_deadline_can_be_updated_while_it_runs(emulator: Emulator, client: TransferClient) -> None:
@@ -363,6 +375,56 @@ def test_events_come_newest_first_and_in_pages(emulator: Emulator, client: Trans
     assert [event["code"] for event in page["DATA"]] == ["PROGRESS", "STARTED"]
     assert (page["limit"], page["offset"], page["total"], page["length"]) == (2, 1, 3, 2)
     assert set(page["DATA"][0]) == {"DATA_TYPE", "code", "description", "details", "is_error", "time"}
+
+
+def test_events_are_filtered_by_whether_they_are_errors(emulator: Emulator, client: TransferClient) -> None:
+    """As the command line of Globus asks; total and pages are of what the filter lets through."""
+    task_id = client.submit_transfer(transfer("/a"))["task_id"]
+    until(client, task_id, nice_status="FILE_NOT_FOUND")
+    emulator.put("a", 10)
+    finished(client, task_id)
+
+    def codes(**query: object) -> tuple[set[str], int]:
+        page = client.task_event_list(task_id, limit=1000, query_params=query).data
+        return {event["code"] for event in page["DATA"]}, page["total"]
+
+    faults, total = codes(filter="is_error:1")
+    assert (faults, total >= 1) == ({"FILE_NOT_FOUND"}, True)
+    assert codes(filter="is_error:0") == ({"SUCCEEDED", "PROGRESS", "STARTED"}, 3)
+    assert codes(filter=["code:STARTED", "code:SUCCEEDED"]) == ({"SUCCEEDED", "STARTED"}, 2)
+    assert codes()[1] == total + 3
+    one = client.task_event_list(task_id, limit=1, offset=1, query_params={"filter": "is_error:0"}).data
+    assert ([event["code"] for event in one["DATA"]], one["length"], one["total"]) == (["PROGRESS"], 1, 3)
+    with refused(400, "ClientError.BadRequest"):
+        codes(filter="nonsense:1")
+
+
+def test_a_directory_without_recursive_fails_after_one_fault(emulator: Emulator, client: TransferClient) -> None:
+    """Nothing of it is copied, whether `recursive` is absent or false; what was moved before stays."""
+    emulator.put("a", 10)
+    emulator.put("d/inside", 10)
+    for item in ({}, {"recursive": False}):
+        data = globus_sdk.TransferData(SOURCE, DESTINATION)
+        data.add_item("/a", "/a")
+        data.add_item("/d", "/d", **item)
+
+        end = finished(client, client.submit_transfer(data)["task_id"])
+
+        assert (end["status"], end["fatal_error"]["code"], end["faults"]) == ("FAILED", "IS_A_DIRECTORY", 1)
+        assert [path.name for path in emulator.destination.iterdir()] == ["a"]
+
+
+def test_files_of_a_fresh_task(emulator: Emulator, client: TransferClient) -> None:
+    """0 until the task has had its first place and looked at what it is to move; then all of them."""
+    for name in ("d/one", "d/two"):
+        emulator.put(name, 10)
+    emulator.control.configure(max_running=0)
+    fresh = task(client, client.submit_transfer(transfer("/d", item={"recursive": True}))["task_id"])
+    emulator.control.configure(max_running=3)
+
+    assert (fresh["status"], fresh["nice_status"], fresh["files"], fresh["directories"]) == ("ACTIVE", "Queued", 0, 0)
+    end = finished(client, fresh["task_id"])
+    assert (end["files"], end["directories"], end["files_transferred"]) == (2, 1, 2)
 
 
 def test_task_list_filters_orders_and_pages(emulator: Emulator, client: TransferClient) -> None:
@@ -664,7 +726,12 @@ def test_ls_shape_order_filter_and_window(emulator: Emulator, client: TransferCl
     assert names(limit=1, offset=1) == ["a b.7z"]
     assert names(filter="name:=a b.7z") == ["a b.7z"]
     assert names(filter={"name": "~*.7z", "type": "file"}) == ["a b.7z"]
-    assert names(filter=["size:>1", "size:<30"]) == ["b"]
+    assert names(filter="size:>1/size:<30") == ["b"]
+    assert names(filter=["size:>1", "size:<30"]) == [".hidden", "a b.7z", "b"]
+    assert names(filter=[{"name": "b"}, {"name": "~*.7z", "size": ">29"}], orderby="size DESC") == ["a b.7z", "b"]
+    assert names(filter=[{"name": "nothing"}, {"size": ">30"}]) == []
+    with refused(400, "ClientError.BadRequest"):
+        names(filter=["name:b", "nonsense"])
     assert names(filter={"last_modified": ["2001-01-01", ""]}) == [".hidden", "a b.7z", "b"]
     assert names(filter={"last_modified": ["", "2001-01-01"]}) == []
 
