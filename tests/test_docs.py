@@ -11,7 +11,9 @@ from typer.main import get_command
 
 from cli.commands import app
 from shared import events
-from shared.lifecycle import ARCHIVE_EDGES, TERMINAL, Role, Status
+from shared.lifecycle import ARCHIVE_EDGES, EDGES, TERMINAL, Kind, Role, Status
+from shared.nats_permissions import ACK_PENDING, CONSUMERS, IDLE_S
+from shared.provision import StreamSettings
 from shared.settings import CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings
 
 ROOT = Path(__file__).parents[1]
@@ -148,13 +150,27 @@ def test_the_table_of_decisions_is_the_files() -> None:
 
 
 def test_the_page_of_events_is_the_code() -> None:
-    """Its subjects are the states, its fields the struct's, its subscriber the program that tests/devstack/test_demo.py runs."""
+    """Subjects and whose they are, fields, limits of the stream; the subscriber is the program of tests/devstack/test_demo.py."""
     page = (ROOT / "docs/events.md").read_text()
     subjects = [row[0].strip("`") for row in _rows(_section(page, "Subjects"))]
     fields = [name for row in _rows(_section(page, "Fields")) for name in re.findall(r"`(\w+)`", row[0])]
     program = re.search(r"```python\n(.*?)```", page, re.DOTALL)
 
+    whose = {"every": set(Kind), "archive": {Kind.ARCHIVE}, "workspace": set(Kind) - {Kind.ARCHIVE}}
+    entered = {kind: {Status.QUEUED, *(edge.target for edge in edges)} for kind, edges in EDGES.items()}
+    stream, day = StreamSettings(), 24 * 3600
+
     assert set(subjects) == {events.subject(status) for status in Status}
+    for row in _rows(_section(page, "Subjects")):
+        reached = {kind for kind, states in entered.items() if row[0].strip("`").removeprefix("job.") in states}
+        assert whose[row[1]] == reached, row
+    for limit in (
+        f"for {stream.max_age_s / day:g} days and up to\n{stream.max_bytes >> 20} MiB",
+        f"{CONSUMERS} consumers",
+        f"{ACK_PENDING:,} unacknowledged",
+        f"used for {IDLE_S // day} days",
+    ):
+        assert limit in page
     assert len(subjects) == len(set(subjects))
     assert set(fields) == set(msgspec.structs.asdict(_sample().data))
     assert program

@@ -156,9 +156,16 @@ _REF = "#/components/schemas/{name}"
 
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3.0 document: the stream's events and live lines on NATS, and the gateway's WebSockets. Pure."""
-    shapes = (events.JobEvent, events.Progress, events.LogLine, LiveMessage, DashboardMessage)
-    references, components = msgspec.json.schema_components(shapes, ref_template=_REF)
-    payloads = dict(zip(("JobEvent", "Progress", "LogLine", "LiveMessage", "DashboardMessage"), references, strict=True))
+    shapes = {
+        "JobEvent": events.JobEvent,
+        "Progress": events.Progress,
+        "LogLine": events.LogLine,
+        "ConfigChanged": events.ConfigChanged,
+        "LiveMessage": LiveMessage,
+        "DashboardMessage": DashboardMessage,
+    }
+    references, components = _without_discriminators(msgspec.json.schema_components(shapes.values(), ref_template=_REF))
+    payloads = dict(zip(shapes, references, strict=True))
     states = [status for status in Status if status is not Status.RUNNING] + [Status.RUNNING]
     nats, sockets = [{"$ref": "#/servers/nats"}], [{"$ref": "#/servers/gateway"}]
     job = {"job": {"description": "The job's id."}}
@@ -171,6 +178,7 @@ def asyncapi() -> dict[str, Any]:
         "log": _channel(
             "live.log.{job}", "LogLine", nats, "A line of a job's log; may get lost, the log itself is in Postgres.", job
         ),
+        "config": _channel("live.config", "ConfigChanged", nats, "An admin changed settings; may get lost."),
         "ws_jobs": _channel("/ws/jobs", "LiveMessage", sockets, "A snapshot, then every change."),
         "ws_dashboard": _channel("/ws/dashboard", "DashboardMessage", sockets, "The same in the dashboard's words."),
     }
@@ -202,6 +210,19 @@ def asyncapi() -> dict[str, Any]:
             "schemas": components,
         },
     }
+
+
+def _without_discriminators(schema: Any) -> Any:
+    """A schema without OpenAPI's `discriminator` objects: AsyncAPI has a string there, the name of a field that holds a schema's name.
+
+    Each variant of ours fixes its `type`, so that nothing is lost.
+    """
+    if isinstance(schema, dict):
+        kept = {name: value for name, value in schema.items() if name != "discriminator" or "propertyName" not in value}
+        return {name: _without_discriminators(value) for name, value in kept.items()}
+    if isinstance(schema, list | tuple):
+        return [_without_discriminators(item) for item in schema]
+    return schema
 
 
 def _channel(

@@ -4,13 +4,14 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig, StreamState
 
 from shared.nats_permissions import (
     ACK_PENDING,
@@ -25,8 +26,8 @@ from shared.nats_permissions import (
     inbox_prefix,
     permissions,
 )
-from shared.provision import provision
-from tests.support.engines import NatsEngine
+from shared.provision import StreamSettings, provision
+from tests.support.engines import NatsEngine, eventually
 
 API = "$JS.API"
 CREATE = f"{API}.CONSUMER.CREATE.JOBS"
@@ -435,6 +436,55 @@ async def test_readers_have_so_many_consumers_and_no_more(nats: NatsEngine) -> N
     assert (await following()).data == b'{"n":0}'
     for n in range(CONSUMERS):
         await client.asks(f"{API}.CONSUMER.DELETE.JOBS.reader{n}", {})
+
+
+async def test_at_the_limit_of_bytes_the_oldest_events_go(nats: NatsEngine) -> None:
+    """Number and id of an event are the same in the copy, and stay when older ones go; who reads from the start begins at the oldest."""
+    await nats.reset()
+    body = (Path(__file__).parents[1] / "golden/events/job.completed.v1.json").read_bytes()
+    publisher = (await nats.connect("scanner")).jetstream(timeout=60)
+    client = await nats.connect(SUBSCRIBER)
+    copy = client.jetstream(timeout=60)
+
+    async def send(first: int, last: int) -> StreamState:
+        for n in range(first, last + 1):
+            await publisher.publish("job.completed", body, headers={"Nats-Msg-Id": f"{uuid4()}:{n}"})
+
+        async def copied() -> bool:
+            return (await copy.stream_info("JOBS")).state.last_seq == last
+
+        await eventually(copied, f"event {last} in the copy")
+        return (await copy.stream_info("JOBS")).state
+
+    full = await send(1, 100)
+    assert StreamSettings().max_bytes / (full.bytes / full.messages) > 250_000, "what docs/events.md promises"
+    try:
+        await provision(nats.url, nats.passwords[PROVISION], StreamSettings(max_bytes=full.bytes))
+        cut = await send(101, 150)
+        assert (cut.last_seq, cut.messages < 150, cut.bytes <= full.bytes) == (150, True, True)
+        assert cut.first_seq == (await publisher.stream_info("JOBS")).state.first_seq > 1
+        following = await _ordered(client, "JOBS")
+        message = await following()
+        assert message.metadata.sequence.stream == cut.first_seq
+        assert (message.headers or {})["Nats-Msg-Id"].endswith(f":{cut.first_seq}")
+    finally:
+        await nats.reset()
+    await client.close()
+
+
+async def test_a_plain_subscription_hears_the_answers_that_another_reader_sends_there(nats: NatsEngine) -> None:
+    """Readers share one login: only a consumer of the stream is sure to give nothing but events."""
+    past = await _history(nats, 1)
+    other, plain = await asker(nats, SUBSCRIBER), await nats.connect(SUBSCRIBER)
+    heard = await plain.subscribe("job.>")
+    await plain.flush()
+    await plain.flush()
+    following = await _ordered(plain, "JOBS")
+
+    await other.client.publish(f"{API}.STREAM.INFO.JOBS", b"", reply="job.forged")
+
+    assert (await heard.next_msg(timeout=30)).subject == "job.forged"
+    assert [(await following()).data for _ in past] == past
 
 
 async def test_the_readers_copy_follows_a_stream_that_was_made_again(nats: NatsEngine) -> None:

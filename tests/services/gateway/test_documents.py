@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from shared.lifecycle import Status
 from tests.services.gateway.conftest import Gateway, problem
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events"
+UI = Path(__file__).parents[3] / "ui"
 
 
 def _resolve(document: dict[str, Any], reference: str) -> Any:
@@ -41,9 +44,14 @@ async def test_asyncapi(gateway: Gateway) -> None:
     for reference in _references(document):
         assert _resolve(document, reference)
     addresses = {channel["address"] for channel in document["channels"].values()}
-    assert addresses >= {events.subject(status) for status in Status} | {"live.progress.{job}", "live.log.{job}", "/ws/jobs"}
+    assert addresses >= {events.subject(status) for status in Status} | {
+        "live.progress.{job}",
+        "live.log.{job}",
+        "live.config",
+        "/ws/jobs",
+    }
     schemas = document["components"]["schemas"]
-    for shape in (events.JobEvent, events.JobData, events.Progress, events.LogLine, JobUpdate):
+    for shape in (events.JobEvent, events.JobData, events.Progress, events.LogLine, events.ConfigChanged, JobUpdate):
         fields = {field.encode_name for field in msgspec.structs.fields(shape)}
         assert set(schemas[shape.__name__]["properties"]) >= fields, shape
 
@@ -55,6 +63,30 @@ def test_golden_events_are_what_the_document_says() -> None:
         event = json.loads(file.read_bytes())
         for shape, value in ((schemas["JobEvent"], event), (schemas["JobData"], event["data"])):
             assert set(shape["required"]) <= set(value) <= set(shape["properties"]), file
+
+
+def test_asyncapi_passes_asyncapis_own_parser() -> None:
+    """Run with the Node that builds the interface; the parser also tells of a newer version of AsyncAPI, which is no fault."""
+    found = subprocess.run(
+        [Path(sys.executable).with_name("node"), UI / "tools" / "asyncapi.mjs"],
+        input=json.dumps(documents.asyncapi()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (found.returncode, found.stderr) == (0, ""), found.stdout + found.stderr
+    assert [line for line in found.stdout.splitlines() if "asyncapi-latest-version" not in line] == []
+
+
+def test_asyncapis_parser_finds_what_is_wrong() -> None:
+    """The check checks: a discriminator as OpenAPI has it is an error, and so is what is no document."""
+    document = documents.asyncapi()
+    document["components"]["schemas"]["JobEvent"]["discriminator"] = {"propertyName": "type"}
+    for text, words in ((json.dumps(document), '"discriminator" property type must be string'), ("{}", "asyncapi")):
+        program = [Path(sys.executable).with_name("node"), UI / "tools" / "asyncapi.mjs"]
+        found = subprocess.run(program, input=text, capture_output=True, text=True, check=False)
+        assert (found.returncode, words in found.stdout) == (1, True), found
 
 
 async def test_openapi(gateway: Gateway) -> None:
