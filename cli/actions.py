@@ -9,7 +9,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from cli import render, session
 from cli.client import Client, Folder, Job, QueueJob, Retries, Verification
@@ -21,6 +21,13 @@ from shared.lifecycle import TERMINAL
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f-]{6,36}")
 
+T = TypeVar("T")
+IGNORED = {
+    "archived": "archived already",
+    "single_text_file": "holds only one .txt file",
+    "empty": "holds no file",
+    "name_impossible": "its name is too long, or has a line break",
+}
 FOLDER_ORDER: dict[str, Callable[[Folder], Any]] = {
     "path": lambda folder: folder.path,
     "name": lambda folder: (folder.name.casefold(), folder.path),
@@ -88,13 +95,13 @@ class Actions:
 
     # Folders -------------------------------------------------------------------------------------------------------------------
 
-    def folders(self, q: str | None, refresh: bool, sort: str | None, archived: bool, as_json: bool) -> None:
+    def folders(self, q: str | None, refresh: bool, sort: str | None, archived: bool, ignored: bool, as_json: bool) -> None:
         if sort is not None and sort not in FOLDER_ORDER:
             raise Failure(Exit.USAGE, f"--sort is one of {', '.join(FOLDER_ORDER)}.")
         with self._client() as client:
             if refresh and not client.refresh():
                 render.talk("The scan is still running: these are the folders as of the last one.")
-            doc = client.folders(q, archived=archived)
+            doc = client.folders(q, archived=archived, ignored=ignored)
         pairs = list(zip(doc.value, doc.raw, strict=True))
         if sort is not None:
             pairs.sort(key=lambda pair: FOLDER_ORDER[sort](pair[0]))
@@ -107,6 +114,7 @@ class Actions:
             Column("FILES", 60, right=True, fixed=True),
             Column("MODIFIED", 80, fixed=True),
             Column("ARCHIVED", 100 if archived else 10_000, fixed=True),
+            *([Column("IGNORED BECAUSE")] if ignored else []),
         )
         rows = [
             (
@@ -115,6 +123,7 @@ class Actions:
                 "" if folder.file_count is None else str(folder.file_count),
                 render.when(folder.modified_at),
                 "yes" if folder.is_archived else "no",
+                *([why_ignored(folder)] if ignored else []),
             )
             for folder, _ in pairs
         ]
@@ -122,7 +131,7 @@ class Actions:
 
     def archive(self, path: str, keep_source: bool, wait: bool, as_json: bool) -> None:
         with self._client() as client:
-            doc = client.create_job(self._source(client, path), keep_source=keep_source)
+            doc = self._at_folder(client, path, lambda found: client.create_job(found, keep_source=keep_source))
             job = doc.value
             render.talk(f"Queued: {render.clean(job.folder_name)}. See it with `cs-archiver job {job.job_id[:8]}`.")
             if not as_json:
@@ -132,19 +141,27 @@ class Actions:
             if wait:
                 self._follow(client, job.job_id, as_json)
 
-    def _source(self, client: Client, path: str) -> str:
-        """An absolute path as it is (the server judges it); Level1/Level2/Folder by the folder list."""
-        if path.startswith("/"):
-            return path.rstrip("/") or "/"
-        wanted = _folded(path.strip("/"))
-        if len(wanted.split("/")) != 3:
+    def _at_folder(self, client: Client, path: str, act: Callable[[str], T]) -> T:
+        """Act on a folder, named by its absolute path or as Level1/Level2/Folder; the server judges it as it is now.
+
+        Where nothing has that very name, the list of folders is looked at for the same name in other Unicode, and for similar ones.
+        """
+        given = path.rstrip("/") or "/"
+        if not given.startswith("/") and len(given.split("/")) != 3:
             raise Failure(Exit.USAGE, f"{path}: give Level1/Level2/Folder as `cs-archiver folders` shows it, or the absolute path.")
-        known = {_folded(relative(folder)): folder for folder in client.folders(archived=True).value}
-        if wanted in known:
-            return known[wanted].path
-        close = [relative(known[name]) for name in difflib.get_close_matches(wanted, known, n=3)]
-        hint = f" Did you mean {' or '.join(map(render.clean, close))}?" if close else " See `cs-archiver folders --refresh`."
-        raise Failure(Exit.NOT_FOUND, f"No folder {render.clean(path)}.{hint}")
+        try:
+            return act(given)
+        except Failure as exc:
+            if given.startswith("/") or exc.exit_code is not Exit.NOT_FOUND:
+                raise
+            refusal = str(exc)
+        known = [relative(folder) for folder in client.folders(archived=True, ignored=True).value]
+        same = [name for name in known if _folded(name) == _folded(given) and name != given]
+        if len(same) == 1:
+            return act(same[0])
+        close = same or difflib.get_close_matches(given, known, n=3)
+        hint = f"Did you mean {' or '.join(map(render.clean, close))}?" if close else "See `cs-archiver folders --refresh`."
+        raise Failure(Exit.NOT_FOUND, f"{refusal} {hint}")
 
     # Jobs ----------------------------------------------------------------------------------------------------------------------
 
@@ -343,6 +360,13 @@ class Actions:
         if job.status != "completed":
             raise Failure(Exit.JOB, render.ending(job))
         render.talk(render.ending(job))
+
+
+def why_ignored(folder: Folder) -> str:
+    """Why a folder is not offered, or is seen in part only; empty for all others."""
+    if folder.ignored is not None:
+        return IGNORED.get(folder.ignored, folder.ignored)
+    return f"partly unreadable: {folder.unreadable}" if folder.unreadable else ""
 
 
 def relative(folder: Folder) -> str:

@@ -47,6 +47,8 @@ class Folder(msgspec.Struct, kw_only=True):
     modified_at: datetime | None = None
     file_count: int | None = None
     is_archived: bool = False
+    ignored: str | None = None
+    unreadable: str | None = None
 
 
 class StateTime(msgspec.Struct, kw_only=True):
@@ -243,9 +245,10 @@ class Client:
         answer = self._send("GET", "/api/folders", {"refresh": "true", "limit": 1}, timeout_s=60.0)
         return "X-Scan-Running" not in answer.headers
 
-    def folders(self, q: str | None = None, *, archived: bool = False) -> Doc[list[Folder]]:
-        """Every folder that can be archived, as of the last scan; `archived`: and those that are already."""
-        return self._all("/api/folders", {"q": q, "include": "archived" if archived else None}, Folder)
+    def folders(self, q: str | None = None, *, archived: bool = False, ignored: bool = False) -> Doc[list[Folder]]:
+        """Every folder that can be archived, as of the last scan; also those that are archived, and those that are ignored."""
+        included = [word for word, wanted in (("archived", archived), ("ignored", ignored)) if wanted]
+        return self._all("/api/folders", {"q": q, "include": ",".join(included) or None}, Folder)
 
     def create_job(self, folder_path: str, *, keep_source: bool = False) -> Doc[Job]:
         body = {"folder_path": folder_path, **({"keep_source": True} if keep_source else {})}

@@ -199,11 +199,12 @@ def folders(
     refresh: Annotated[bool, typer.Option("--refresh", help="Scan the NAS first.")] = False,
     sort: Annotated[Sort | None, typer.Option("--sort", help="Biggest, fullest, newest first; names from A.")] = None,
     archived: Annotated[bool, typer.Option("--archived", help="Also those that are archived already.")] = False,
+    ignored: Annotated[bool, typer.Option("--ignored", help="Also those that are never offered, and why.")] = False,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
     """List the folders that can be archived."""
-    _actions(server).folders(q, refresh, sort, archived, as_json)
+    _actions(server).folders(q, refresh, sort, archived, ignored, as_json)
 
 
 @app.command(epilog=_WAIT)

@@ -17,6 +17,7 @@ from cli.client import Client, Doc
 from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
+from shared.places import name_with
 
 FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm")
 MEANT = {"--query": {"ls"}, "--nas": {"ls"}, "--recursive": {"ls", "mkdir", "rm"}, "--overwrite": {"get", "put", "mv"}}
@@ -225,7 +226,8 @@ def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bo
         advice = "name another file with --output" if overwrite is None else "say --overwrite to replace it"
         raise Failure(Exit.CONFLICT, f"{target} is there already: {advice}.")
     etag, total = client.look(address)
-    partial = target.with_name(f".{target.name}.{sha256(etag.encode()).hexdigest()[:12]}.part")  # of this very version
+    version = sha256(etag.encode()).hexdigest()[:12]
+    partial = target.with_name(name_with(f".{target.name}", f".{version}.part"))
     try:
         with partial.open("ab") as file, render.bytes_moving(render.clean(target.name), total) as show:
             _patiently(lambda: client.append(address, etag, file, show))

@@ -16,6 +16,7 @@ import msgspec
 
 from cli import render
 from cli.actions import Actions
+from cli.client import Doc
 from cli.exits import Exit, Failure
 from shared.errors import NOT_FOUND, ConfigurationError, PermanentError
 from shared.manifest import printable
@@ -100,8 +101,11 @@ class Media(Actions):
 
     def plan(self, path: str, as_json: bool) -> None:
         with self._client() as client:
-            question = {"path": self._source(client, path)}
-            doc = client.read("/api/folders/preview", Preview, question, timeout_s=_SLOW_S)
+
+            def look(found: str) -> Doc[Preview]:
+                return client.read("/api/folders/preview", Preview, {"path": found}, timeout_s=_SLOW_S)
+
+            doc = self._at_folder(client, path, look)
             while not doc.value.complete:
                 if sys.stderr.isatty():
                     seen = doc.value
@@ -112,7 +116,7 @@ class Media(Actions):
                         flush=True,
                     )
                 time.sleep(0.5)
-                doc = client.read("/api/folders/preview", Preview, question, timeout_s=_SLOW_S)
+                doc = look(doc.value.path)
         if sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         if as_json:

@@ -17,6 +17,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+NAME_LIMIT = 255
+"""The most bytes that Linux takes for one name, on any file system."""
+
 _RENAME_NOREPLACE = 1
 _WAIT_WRITE_WAIT = 7  # SYNC_FILE_RANGE_WAIT_BEFORE | WRITE | WAIT_AFTER
 _NO_RENAMEAT2 = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
@@ -40,6 +43,15 @@ def split(relative: bytes) -> list[bytes]:
     if any(part in {b"", b".", b".."} or b"\0" in part for part in parts):
         raise PermanentError(f"Not a plain relative path: {os.fsdecode(relative)!r}.")
     return parts
+
+
+def longest_name(directory: int) -> int:
+    """Return the most bytes that a name in this open directory may have: 255, less on some encrypting file systems."""
+    try:
+        limit = os.fpathconf(directory, "PC_NAME_MAX")
+    except OSError:  # a file system that does not say
+        return NAME_LIMIT
+    return min(limit, NAME_LIMIT) if limit > 0 else NAME_LIMIT
 
 
 @contextmanager
@@ -84,10 +96,13 @@ def path_of(handle: int) -> Path:
 
 
 def lstat(parent: int, name: bytes) -> os.stat_result | None:
-    """What stands under `name`, links not followed; None when nothing does."""
-    with suppress(FileNotFoundError):
+    """What stands under `name`, links not followed; None when nothing does, or nothing could because it is too long."""
+    try:
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
-    return None
+    except OSError as exc:
+        if exc.errno in {errno.ENOENT, errno.ENAMETOOLONG}:
+            return None
+        raise
 
 
 def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:

@@ -18,8 +18,7 @@ from shared.errors import NOT_FOUND, PermanentError
 
 LONGEST_PATH = 3500
 """Bytes of a path below its root: what archives hold reliably (design 4.7)."""
-LONGEST_NAME = 255
-"""Bytes of one name, as file systems have it."""
+LONGEST_NAME = handles.NAME_LIMIT
 
 _IN_THE_WAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -49,6 +48,11 @@ def plain(path: str) -> str:
     if len(raw) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in parts):
         raise PermanentError(f"A path has at most {LONGEST_PATH} bytes, and each name in it at most {LONGEST_NAME}.")
     return trimmed
+
+
+def name_with(stem: str, tail: str) -> str:
+    """Return `stem` and `tail` as one name, the stem cut between letters where a file system takes no longer one. Pure."""
+    return os.fsencode(stem)[: LONGEST_NAME - len(tail.encode())].decode(errors="ignore") + tail
 
 
 def workspace(workspaces: Path, owner: UUID) -> Path:

@@ -26,7 +26,6 @@ Stop = Callable[[], None]
 PATH_LIMIT = 3_500
 LINK_LIMIT = 1_000
 XATTR_LIMIT = 1 << 20
-NAME_LIMIT = 255
 MARKER_SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
 PLAIN_MARKER = ".archived"
 # What 7-Zip's 100 ns since 1601 and its listing hold: 1601-01-01 00:00:00.0000001 to the end of 9999 (measured: 1601 itself is
@@ -63,7 +62,10 @@ class Finding(StrEnum):
     XATTR_NAME = "Names of extended attributes that are not UTF-8 cannot be kept; remove them: {}"
     TIME = "Modification times before 1601 or after 9999 cannot be archived; set others: {}"
     FOLDER_NAME = "The folder's name must be UTF-8 text without line breaks; rename it: {}"
-    FOLDER_NAME_LENGTH = "The folder's name is so long that its marker's name would exceed 255 bytes; shorten it: {}"
+    FOLDER_NAME_LENGTH = (
+        "The folder's name is too long: its marker's name, which is 23 bytes longer, would exceed what the file system takes (mostly"
+        " 255 bytes). Shorten it: {}"
+    )
 
     HARD_LINKS = "Hard links become separate files in the archive; the sidecar keeps which files were one: {}"
     XATTRS = "Extended attributes and ACLs are not in the archive; the sidecar keeps them: {}"
@@ -416,7 +418,7 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
     Raises SourceInUse when it changes meanwhile, TransientError when the file system fails.
     """
     findings = Findings()
-    check_folder_name(folder_name, findings.report)
+    check_folder_name(folder_name, handles.longest_name(root), findings.report)
     prefix = len(folder_name) + 1
     entries = list(scan(root, report=findings.report, stop=stop, inspect=True, prefix_length=prefix))
     if changes := findings.changes():
@@ -452,8 +454,15 @@ def marker_of(entries: Iterable[Entry]) -> str | None:
     return next((printable(path) for path in top if is_marker(os.fsdecode(path))), None)
 
 
-def check_folder_name(name: bytes, report: Report) -> None:
-    """Report what makes a folder's own name impossible."""
+def name_refusals(folder: int, name: bytes) -> list[str]:
+    """Return what makes the own name of an open folder impossible, in sentences; empty for a good one."""
+    findings = Findings()
+    check_folder_name(name, handles.longest_name(folder), findings.report)
+    return findings.sentences(warnings=False)
+
+
+def check_folder_name(name: bytes, longest: int, report: Report) -> None:
+    """Report what makes a folder's own name impossible. longest: what its file system takes for a name, in bytes."""
     try:
         text = name.decode()
     except UnicodeDecodeError:
@@ -461,7 +470,7 @@ def check_folder_name(name: bytes, report: Report) -> None:
         return
     if "\n" in text or "\r" in text:
         report(Finding.FOLDER_NAME, name)
-    if len(name) + len(MARKER_SUFFIX) > NAME_LIMIT:
+    if len(name) + len(MARKER_SUFFIX) > longest:
         report(Finding.FOLDER_NAME_LENGTH, name)
 
 

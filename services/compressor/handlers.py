@@ -184,8 +184,9 @@ def _opened(base: int, relative: str, shown: str) -> Iterator[int]:
 async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     """See what the folder holds now, and reserve space for it. Raises PermanentError when it cannot be archived as it is."""
     report = await work.in_thread(_preflight, work, tools, sentinel)
-    if report.refusals:
-        raise PermanentError(" ".join(report.refusals))
+    refusals = [*report.refusals, *staging.name_refusals(tools.places, work.job["folder_name"], report.entries)]
+    if refusals:
+        raise PermanentError(" ".join(refusals))
     await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
     await work.patiently(lambda: work.db.run("work_on_staging", work.id, work.attempt, tools.ledger.staging))
     await tools.ledger.reserve(work, report.total_bytes, len(report.entries))

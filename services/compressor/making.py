@@ -26,6 +26,7 @@ from shared.clocks import Stamp
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.lifecycle import Kind, Status
 from shared.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest
+from shared.places import name_with
 from shared.requests import ArchiveResult, CompressRequest, PackRequest, request_of
 from shared.trees import Measured
 from shared.walking import SourceInUse
@@ -70,8 +71,7 @@ def numbered(file_name: str, ending: str, number: int) -> str:
     """`name.zip`, `name_1.zip`, `name_2.zip`, ... cut where a file system takes no longer name. Pure."""
     stem, suffix = file_name.removesuffix(f".{ending}"), f".{ending}"
     tail = (f"_{number}" if number else "") + suffix
-    raw = stem.encode()[: 255 - len(tail.encode())]
-    return raw.decode(errors="ignore") + tail
+    return name_with(stem, tail)
 
 
 async def make(work: Work, tools: Tools) -> None:

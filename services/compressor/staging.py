@@ -4,16 +4,16 @@ Two attempts never share a path, so a worker that lost its job can spoil nothing
 """
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
-from shared import log
-from shared.manifest import SIDECAR_SUFFIX
-from shared.walking import Stop, remove_tree
+from shared import handles, log
+from shared.manifest import SIDECAR_SUFFIX, Entry, printable
+from shared.walking import Stop, named, remove_tree
 
 logger = log.get(__name__)
 
@@ -42,6 +42,22 @@ class Places(msgspec.Struct, frozen=True):
 
 def sidecar_of(archive: Path) -> Path:
     return archive.with_name(archive.name + SIDECAR_SUFFIX)
+
+
+def name_refusals(places: Places, folder_name: str, entries: Iterable[Entry]) -> list[str]:
+    """Return what the staging cannot hold because its file system takes shorter names than the NAS, in sentences."""
+    with handles.root(places.temp) as copies, handles.root(places.archives) as archives:
+        longest, longest_archive = handles.longest_name(copies), handles.longest_name(archives)
+    if min(longest, longest_archive) >= handles.NAME_LIMIT:
+        return []  # no name on Linux is longer, and the folder's own leaves room for a marker, which is longer than our suffixes
+    names = {entry.path.rpartition(b"/")[2] for entry in entries}
+    too_long = sorted(name for name in names if len(name) > longest)
+    if len(folder_name.encode()) > min(longest, longest_archive - len(ARCHIVE_SUFFIX + SIDECAR_SUFFIX)):
+        too_long.insert(0, folder_name.encode())
+    if not too_long:
+        return []
+    advice = f"The staging's file system takes names of {min(longest, longest_archive)} bytes at most; shorten these names, or use another"
+    return [f"{advice} disk for STORAGE_BASE_PATH: {named([printable(name) for name in too_long])}"]
 
 
 def attempts_in(root: Path, job: UUID, up_to: int | None = None) -> list[tuple[int, Path]]:

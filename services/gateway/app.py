@@ -132,7 +132,15 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         uploads=Uploads(store, room, workspaces, Busy(store)),
         packs=Packs(store, configuration, workspaces, peers, room, jobs, limits),
         room=room,
-        media=Media(store, peers, configuration, settings.storage_base_path, settings.compression_size_estimate_ratio),
+        media=Media(
+            store,
+            peers,
+            configuration,
+            jobs,
+            str(settings.qnap_base_path),
+            settings.storage_base_path,
+            settings.compression_size_estimate_ratio,
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from shared import places, space
 from shared.db import Session
 from shared.errors import PermanentError
 from shared.lifecycle import Kind
-from shared.places import Root
+from shared.places import LONGEST_NAME, Root, name_with
 from shared.questions import (
     ArchiveListing,
     ArchiveStats,
@@ -161,10 +161,13 @@ def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressReque
             raise bad_request("The password of a zip consists of ASCII characters; choose another, or 7z.")
     if asked.volume_bytes is not None and kind not in WITH_VOLUMES:
         raise bad_request(f"{kind} cannot be cut into parts; choose {' or '.join(WITH_VOLUMES)}.")
+    made = output or _beside(paths, Root(asked.root), kind)
+    if asked.volume_bytes is not None and len(PurePosixPath(made).name.encode()) > LONGEST_NAME - len(".001"):
+        raise bad_request("The archive's name is too long for its parts, whose names end in .001: give a shorter one in `output`.")
     return CompressRequest(
         root=Root(asked.root),
         paths=paths,
-        output=output or _beside(paths, Root(asked.root), kind),
+        output=made,
         format=kind,
         level=defaults.level if asked.level is None else asked.level,
         encrypted=asked.password is not None,
@@ -218,4 +221,4 @@ def _beside(paths: list[str], root: Root, kind: str) -> str:
     first = PurePosixPath(paths[0])
     folder = first.parent if root == Root.WORKSPACE else PurePosixPath()
     name = first.name if len(paths) == 1 else (folder.name or "archive")
-    return str(folder / f"{name}.{kind}")
+    return str(folder / name_with(name, f".{kind}"))

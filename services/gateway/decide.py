@@ -31,11 +31,16 @@ class FailedJob(NamedTuple):
 # Folders -----------------------------------------------------------------------------------------------------------------------------
 
 
+def below_base(base: str, path: str) -> str:
+    """A folder's absolute path: of `Level1/Level2/Folder`, as lists show it, that below the base; any other as it is. Pure."""
+    return path if path.startswith("/") else f"{base.rstrip('/')}/{path}"
+
+
 def folder_path(base: str, path: str) -> str:
     """The plain form of a requested path. Raises ProblemError 400 for what cannot be one of the folders on offer."""
-    root, text = base.rstrip("/"), path.removesuffix("/")
-    if not text.startswith("/") or "\0" in text:
-        raise bad_request(f"{path!r} is not an absolute path.")
+    root, text = base.rstrip("/"), below_base(base, path).removesuffix("/")
+    if "\0" in text:
+        raise bad_request(f"{path!r} is no path.")
     if not text.startswith(f"{root}/"):
         raise bad_request(f"{path!r} is not below {root or '/'}, where the folders to archive are.")
     parts = text[len(root) + 1 :].split("/")

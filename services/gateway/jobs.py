@@ -15,6 +15,7 @@ from services.gateway.refusals import ProblemError, conflict, not_found
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.db import Session
+from shared.errors import PermanentError
 from shared.events import LogLine
 from shared.lifecycle import TERMINAL, Kind, Role, Status
 from shared.questions import Inspected
@@ -22,6 +23,7 @@ from shared.remote import RemotePlace, cleanup_wait, unplaced_key
 
 _WHERE = {"top": "to the top of the queue", "up": "up", "down": "down", "bottom": "to the bottom of the queue"}
 _CLEANUP_SECONDS = 2
+_REFUSED = {400, 404, 409}
 _LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
 
 
@@ -50,10 +52,7 @@ class Jobs:
 
     async def create(self, who: Identity, path: str, *, keep_source: bool) -> Any:
         """Queue an archive job for a folder; returns its row."""
-        folder = await self._peers.inspect(decide.folder_path(self._base, path))
-        await self._refuse_live_job(folder)
-        destination = decide.destination(folder.level1, folder.level2, folder.name)
-        await self._refuse_taken(destination, None)
+        folder, destination = await self._judge(decide.folder_path(self._base, path))
         try:
             async with self._store.transaction() as session:
                 await self._limits.refuse_more_jobs(session, who.id)
@@ -72,6 +71,29 @@ class Jobs:
             raise conflict(
                 "This folder was being archived a moment ago. Look at the queue and try again.", _CLEANUP_SECONDS
             ) from exc
+
+    async def refusal(self, path: str) -> str | None:
+        """Return why a request for this folder (its absolute path) would be refused now, None where it would be queued.
+
+        Raises as `create` while nobody can say. Limits of the user who asks are not looked at.
+        """
+        try:
+            await self._judge(path)
+        except PermanentError as exc:  # a name that cannot travel
+            return str(exc)
+        except ProblemError as exc:
+            if exc.status not in _REFUSED:
+                raise
+            return str(exc)
+        return None
+
+    async def _judge(self, path: str) -> tuple[Inspected, str]:
+        """Return the folder and its destination. Raises ProblemError 400, 404 and 409, and PermanentError, when it is refused."""
+        folder = await self._peers.inspect(path)
+        await self._refuse_live_job(folder)
+        destination = decide.destination(folder.level1, folder.level2, folder.name)
+        await self._refuse_taken(destination, None)
+        return folder, destination
 
     async def cancel(self, who: Identity, job_id: UUID) -> None:
         """Cancel a job now, or ask whoever works on it; returns at once."""

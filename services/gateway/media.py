@@ -6,7 +6,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from services.gateway import decide
 from services.gateway.config import Configuration
+from services.gateway.jobs import Jobs
 from services.gateway.machine import existing
 from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, bad_request, not_found
@@ -67,10 +69,14 @@ def without_names(seen: FolderSeen) -> FolderSeen:
 class Media:
     """Every method raises ProblemError, and Waiting while the NAS is not mounted."""
 
-    def __init__(self, store: Store, peers: Peers, configuration: Configuration, storage: Path, ratio: float) -> None:
+    def __init__(
+        self, store: Store, peers: Peers, configuration: Configuration, jobs: Jobs, base: str, storage: Path, ratio: float
+    ) -> None:
         self._store = store
         self._peers = peers
         self._configuration = configuration
+        self._jobs = jobs
+        self._base = base
         self._storage = storage
         self._ratio = ratio
 
@@ -119,9 +125,9 @@ class Media:
         return Place(root=root, path=relative, owner=who.id)
 
     async def preview(self, who: Identity, path: str, *, refresh: bool) -> FolderPreview:
-        """What is in a folder, as far as it has been seen."""
+        """What is in a folder, as far as it has been seen; when all of it was, also what refuses a request for it."""
         try:
-            seen = await self._peers.preview(AskPreview(path=path, refresh=refresh))
+            seen = await self._peers.preview(AskPreview(path=decide.below_base(self._base, path), refresh=refresh))
         except PermanentError as exc:
             raise refusal(exc) from exc
         config = await self._configuration.read()
@@ -129,6 +135,9 @@ class Media:
         rate, jobs, unwritten = await self._store.throughput()
         free = (await asyncio.to_thread(lambda: psutil.disk_usage(str(existing(self._storage))))).free
         shown = seen if allowed else without_names(seen)
+        refused = await self._jobs.refusal(seen.path) if seen.complete else None
+        if refused is not None and refused not in shown.refusals:
+            shown = msgspec.structs.replace(shown, refusals=[refused, *shown.refusals])
         return FolderPreview(
             **{name: getattr(shown, name) for name in FolderSeen.__struct_fields__},
             estimate=estimate(seen.total_bytes, self._ratio, rate, jobs, free, unwritten, config.min_free_disk),

@@ -54,9 +54,9 @@ class PasswordChange(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Folder(msgspec.Struct):
-    """`ignored`: why it is not offered (archived, single_text_file, empty); `unreadable`: what could not be read, sizes are then partial.
+    """`ignored`: why it is not offered (archived, single_text_file, empty, name_impossible: too long, or not printable in one line).
 
-    `job_id`, `job_status`: the live job on this folder.
+    `unreadable`: what could not be read, sizes are then partial. `job_id`, `job_status`: the live job on this folder.
     """
 
     path: str
@@ -87,7 +87,10 @@ class FolderPlace(msgspec.Struct):
 
 
 class JobRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`folder_path`: a folder exactly three levels below the base. `keep_source`: archive it, but do not empty it afterwards."""
+    """`folder_path`: a folder exactly three levels below the base, by its absolute path or as `level1/level2/name`.
+
+    `keep_source`: archive it, but do not empty it afterwards.
+    """
 
     folder_path: Annotated[str, Meta(min_length=1, max_length=4096)]
     keep_source: bool = False

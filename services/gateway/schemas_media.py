@@ -26,7 +26,10 @@ class PreviewEstimate(msgspec.Struct, kw_only=True):
 
 
 class FolderPreview(FolderSeen, kw_only=True):
-    """What is in a folder before it is archived. `names_hidden`: names are left out, because you may not look at NAS folders."""
+    """What is in a folder before it is archived. `names_hidden`: names are left out, because you may not look at NAS folders.
+
+    `refusals`: once the preview is complete, also what a request for the folder would be refused for.
+    """
 
     estimate: PreviewEstimate
     names_hidden: bool = False

@@ -1,8 +1,9 @@
 """What can be archived: the folders exactly three levels below the base, with their sizes; and the check of one requested folder.
 
 Rules (seed 001, 2.1): a folder with a marker, with nothing but one `.txt` file, or with nothing in it is listed as ignored. A tree
-of nothing but empty directories counts as empty: there is nothing in it that an archive would protect. No name is hidden: only
-what is not a directory, or is a link, is no folder. Links are never followed. Sizes do not cross file systems.
+of nothing but empty directories counts as empty: there is nothing in it that an archive would protect. So is a folder whose own name
+no archive could have. No name is hidden: only what is not a directory, or is a link, is no folder. Links are never followed. Sizes do
+not cross file systems.
 """
 
 import errno
@@ -14,13 +15,12 @@ from typing import Literal
 
 import msgspec
 
-from services.scanner import marker
-from shared import apart, handles, mount
+from shared import apart, handles, mount, walking
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, Operation, PermanentError, TransientError
 from shared.manifest import printable
 from shared.walking import is_marker
 
-Ignored = Literal["archived", "single_text_file", "empty"]
+Ignored = Literal["archived", "single_text_file", "empty", "name_impossible"]
 Stop = Callable[[], None]
 
 _LEVELS = 3
@@ -168,7 +168,6 @@ def inspect(base: Path, path: str) -> FolderIdentity:
     TransientError when the NAS fails to answer, Waiting when the base cannot be opened.
     """
     level1, level2, name = levels(base, path)
-    marker.marker_name(name)
     plain = f"{base}/{level1}/{level2}/{name}" if str(base) != "/" else f"/{level1}/{level2}/{name}"
     with mount.opened(base) as base_handle:
         try:
@@ -177,14 +176,14 @@ def inspect(base: Path, path: str) -> FolderIdentity:
                 if facts.st_dev != os.fstat(base_handle).st_dev:
                     raise PermanentError(f"{plain} is on another file system than {base}, and cannot be archived.")
                 apart.refuse_marked(base_handle, os.fsencode(f"{level1}/{level2}/{name}"), plain)
-                _refuse_ignored(folder, plain)
+                _refuse_ignored(folder, plain, name)
         except OSError as exc:
             raise _refusal(base_handle, (level1, level2, name), plain, exc) from exc
     return FolderIdentity(plain, name, level1, level2, facts.st_dev, facts.st_ino)
 
 
 def _refusal(base_handle: int, parts: tuple[str, str, str], plain: str, exc: OSError) -> PermanentError | TransientError:
-    if exc.errno == errno.ENOENT:
+    if exc.errno in {errno.ENOENT, errno.ENAMETOOLONG}:
         return PermanentError(f"{plain} does not exist.", NOT_FOUND)
     if exc.errno in _NOT_A_FOLDER:
         part = _first_link(base_handle, parts)
@@ -205,7 +204,9 @@ def _first_link(base_handle: int, parts: tuple[str, str, str]) -> str | None:
     return None
 
 
-def _refuse_ignored(folder: int, plain: str) -> None:
+def _refuse_ignored(folder: int, plain: str, name: str) -> None:
+    if refusals := walking.name_refusals(folder, name.encode()):
+        raise PermanentError(" ".join(refusals))
     names = os.listdir(folder)
     found = next((name for name in names if is_marker(name)), None)
     if found is not None:
@@ -275,7 +276,7 @@ def _facts(parent: int, path: Path, names: tuple[str, str, str], device: int, st
             sums = _measure(folder, itself, stop)
             if sums.ours:
                 return _not_opened(path, names, _OURS)
-            ignored = _ignored(folder, sums)
+            ignored = _ignored(folder, name, sums)
     except OSError as exc:
         return None if exc.errno in _NOT_A_FOLDER | {errno.ENOENT} else _not_opened(path, names, _why(exc))
     return FolderFacts(
@@ -339,13 +340,14 @@ def _measure(folder: int, itself: os.stat_result, stop: Stop) -> _Sums:
     return sums
 
 
-def _ignored(folder: int, sums: _Sums) -> Ignored | None:
+def _ignored(folder: int, name: str, sums: _Sums) -> Ignored | None:
     if any(is_marker(name) for name in sums.top_names):
         return "archived"
     if len(sums.top_names) == 1 and _is_single_text(folder, sums.top_names):
         return "single_text_file"
-    # What we could not read may hold something.
-    return "empty" if sums.files == 0 and sums.unreadable is None else None
+    if sums.files == 0 and sums.unreadable is None:  # what we could not read may hold something
+        return "empty"
+    return "name_impossible" if walking.name_refusals(folder, name.encode()) else None
 
 
 def _is_single_text(folder: int, names: list[str]) -> bool:

@@ -19,7 +19,7 @@ from shared import handles
 from shared.emptying import Kept
 from shared.errors import PermanentError
 from shared.manifest import printable
-from shared.walking import MARKER_SUFFIX, NAME_LIMIT
+from shared.walking import MARKER_SUFFIX
 
 _LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
 _TRIES = 5  # only a second run of the same job, tidying at that very instant, ever needs the second
@@ -42,8 +42,8 @@ class MarkerFacts(msgspec.Struct, frozen=True):
 def marker_name(folder_name: str) -> bytes:
     """The marker's name. Raises PermanentError when the folder's name leaves no room for it."""
     name = os.fsencode(folder_name + MARKER_SUFFIX)
-    if len(name) > NAME_LIMIT:
-        longest = NAME_LIMIT - len(MARKER_SUFFIX)
+    if len(name) > handles.NAME_LIMIT:
+        longest = handles.NAME_LIMIT - len(MARKER_SUFFIX)
         raise PermanentError(
             f"The folder's name is too long for its marker file: shorten it to {longest} bytes. It is {folder_name!r}."
         )

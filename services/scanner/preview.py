@@ -227,8 +227,8 @@ class Previews:
             with tally.lock:
                 tally.findings.report(finding, path)
 
-        walking.check_folder_name(name, report)
         with self._opened(levels, sentinel) as handle:
+            walking.check_folder_name(name, handles.longest_name(handle), report)
             for entry in walking.scan(handle, report=report, stop=look.go_on, inspect=True, prefix_length=len(name) + 1):
                 with tally.lock:
                     tally.add(entry)

@@ -11,9 +11,9 @@ import msgspec
 
 from shared.archiving.formats import TOO_BIG, UNSAFE
 from shared.archiving.protocol import Limits, Member
+from shared.handles import NAME_LIMIT
 from shared.manifest import printable
 
-_NAME_LIMIT = 255
 _PATH_LIMIT = 3_500
 _LINK_LIMIT = 4_000
 _SHOWN = 20
@@ -134,8 +134,8 @@ def _path_problem(path: bytes) -> str | None:
         return "its path leads upwards"
     if b"" in parts or b"." in parts or b"\0" in path:
         return "its path has an empty part"
-    if len(path) > _PATH_LIMIT or max(map(len, parts)) > _NAME_LIMIT:
-        return f"its path is longer than {_PATH_LIMIT} bytes, or a name in it than {_NAME_LIMIT}"
+    if len(path) > _PATH_LIMIT or max(map(len, parts)) > NAME_LIMIT:
+        return f"its path is longer than {_PATH_LIMIT} bytes, or a name in it than {NAME_LIMIT}"
     return None
 
 

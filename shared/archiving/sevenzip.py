@@ -98,12 +98,12 @@ class SevenZip:
         self._children = children
 
     async def compress(self, source: Path, output: Path, on_progress: OnProgress) -> Path:
-        """Pack the directory `source` (absolute) with its own name as top entry; return the untested `{output}.{uuid}.partial`.
+        """Pack the directory `source` (absolute) with its own name as top entry; return the untested archive, beside `output`.
 
-        The caller tests it, compares its listing, and publishes it. Raises Waiting when the disk is full, else TransientError;
-        nothing is left then.
+        Its name, `{uuid}.partial`, is short whatever the folder's is: a name that fits as `output` fits here too. The caller tests it,
+        compares its listing, and publishes it. Raises Waiting when the disk is full, else TransientError; nothing is left then.
         """
-        partial = output.with_name(f"{output.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
+        partial = output.with_name(f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
         try:
             for arguments in _passes(source):
                 await self._run(["a", *arguments, "--", partial, source], on_progress, f"Packing {source.name}")
@@ -151,7 +151,7 @@ class SevenZip:
 
     async def test(self, archive: Path, on_progress: OnProgress) -> None:
         """Unpack in memory and check every CRC. Raises TransientError when the archive is damaged in any way."""
-        await self._run(["t", *_QUIET, "-p", "--", archive], on_progress, f"Testing {archive.name}")
+        await self._run(["t", *_QUIET, "-p", "--", archive], on_progress, "Testing the archive")
         _check_length(archive)
 
     async def listing(self, archive: Path, on_entry: Callable[[Listed], None]) -> None:
@@ -162,7 +162,7 @@ class SevenZip:
             for entry in parser.feed(chunk):
                 on_entry(entry)
 
-        what = f"Listing {archive.name}"
+        what = "Listing the archive"
         argv = self._argv("l", "-slt", "-ba", "-sccUTF-8", "-p", "--", archive)
         _check(await self._children.run(argv, on_stdout=hear, env=_environment()), what)
         for entry in parser.end():
@@ -277,7 +277,7 @@ def _check_length(archive: Path) -> None:
         offset, size = struct.unpack("<QQ", head[12:28])
         extra = os.fstat(file).st_size - (32 + offset + size)
     if extra:
-        raise TransientError(f"{archive.name} is damaged: {extra:,} bytes follow its end.", Operation.COMPRESSION)
+        raise TransientError(f"The archive is damaged: {extra:,} bytes follow its end.", Operation.COMPRESSION)
 
 
 def publish(partial: Path, final: Path) -> None:

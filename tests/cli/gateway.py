@@ -167,15 +167,19 @@ class ScriptedGateway:
         async def folders(
             q: FromQuery[str] = "", include: FromQuery[str] = "", limit: FromQuery[int] = 50, offset: FromQuery[int] = 0
         ) -> Response[list[Any]]:
-            rows = [f for f in self.folders if q in f["path"] and (include == "archived" or not f["is_archived"])]
+            shown = [f for f in self.folders if "archived" in include or not f["is_archived"]]
+            rows = [f for f in shown if q in f["path"] and ("ignored" in include or not f.get("ignored"))]
             # A server may give less than asked for, and says so.
             return Response(rows[offset : offset + min(limit, 2)], headers={"X-Total-Count": str(len(rows))})
 
         @post("/api/jobs", status_code=201)
         async def create(data: JSONBody[dict[str, Any]]) -> dict[str, Any]:
-            path = data["folder_path"]
-            if not any(f["path"] == path for f in self.folders):
-                raise RefusalError(404, f"{path} is not a folder that can be archived.")
+            path = data["folder_path"] if data["folder_path"].startswith("/") else f"{BASE}/{data['folder_path']}"
+            found = next((f for f in self.folders if f["path"] == path), None)
+            if found is None:
+                raise RefusalError(404, f"{path} does not exist.")
+            if found.get("ignored"):
+                raise RefusalError(400, f"{path} is empty; there is nothing to archive.")
             if any(j.document["source_path"] == path and j.document["status"] != "failed" for j in self.jobs.values()):
                 raise RefusalError(409, f"{path} is being archived already.")
             job = self.add_job(path.rsplit("/", 1)[1], keep_source=data.get("keep_source", False)).document

@@ -2,6 +2,7 @@
 
 import signal
 import stat
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,7 @@ from cli.client import Client, Doc, Job, LogLine
 from cli.exits import Exit, Failure
 from cli.watch import watch
 from tests.cli.contract import GatewayContract
-from tests.cli.gateway import Host, ScriptedGateway, host
+from tests.cli.gateway import BASE, Host, ScriptedGateway, host
 from tests.cli.runner import Cli
 
 
@@ -202,6 +203,36 @@ def test_keep_source_and_a_second_request(gateway: ScriptedGateway, cli: Cli) ->
     done = cli.run("archive", path)
     assert (done.code, done.err) == (Exit.CONFLICT, f"cs-archiver: {path} is being archived already.\n")
     assert cli.run("archive", "Alpha").code == Exit.USAGE
+
+
+def test_a_folder_that_is_ignored_or_not_listed_gets_the_servers_reason(gateway: ScriptedGateway, cli: Cli) -> None:
+    """The list of folders is a hint, not the judge: what it does not offer is asked for all the same."""
+    gateway.folders.append({**gateway.folder("Production", "2024", "Bare", 0), "ignored": "empty"})
+    done = cli.run("archive", "Production/2024/Bare")
+    assert (done.code, done.err) == (
+        Exit.USAGE,
+        f"cs-archiver: {BASE}/Production/2024/Bare is empty; there is nothing to archive.\n",
+    )
+
+    assert "Bare" not in cli.run("folders").out
+    rows = [line.split("\t") for line in cli.run("folders", "--ignored").out.splitlines()]
+    assert rows[0][-1] == "IGNORED BECAUSE"
+    assert {row[0]: row[-1] for row in rows[1:]}["Production/2024/Bare"] == "holds no file"
+
+
+def test_a_name_in_other_unicode_is_found(gateway: ScriptedGateway, cli: Cli) -> None:
+    """A Mac decomposes names. The very name goes first; where two others differ in this only, both are named and none is taken."""
+    composed, decomposed = "Caf\u00e9 \u00fc", unicodedata.normalize("NFD", "Caf\u00e9 \u00fc")
+    gateway.folders.append(gateway.folder("Production", "2024", decomposed, 1))
+    assert cli.run("archive", f"Production/2024/{composed}").code == Exit.OK
+    assert [job.document["folder_name"] for job in gateway.jobs.values()] == [decomposed]
+
+    gateway.folders.append(gateway.folder("Production", "2024", "Cafe\u0301 \u00fc", 1))
+    done = cli.run("archive", f"Production/2024/{composed}")
+    assert (done.code, "Did you mean" in done.err, len(gateway.jobs)) == (Exit.NOT_FOUND, True, 1), done
+    gateway.folders.append(gateway.folder("Production", "2024", composed, 1))
+    assert cli.run("archive", f"Production/2024/{composed}").code == Exit.OK
+    assert [job.document["folder_name"] for job in gateway.jobs.values()] == [decomposed, composed]
 
 
 class _Notes:

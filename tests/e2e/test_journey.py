@@ -5,7 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cli.exits import Exit
 from shared import manifest
+from tests.cli.runner import Cli
 from tests.support.stack import Link, Stack, snapshot, until
 
 AWKWARD: dict[str | bytes, Any] = {
@@ -117,6 +121,69 @@ def test_keep_source_keeps_everything(stack: Stack) -> None:
     assert stack.restored(folder) == before
     assert stack.staged() == []
     assert "deleting_source" not in stack.states(job)
+
+
+@pytest.mark.parametrize("name", ["n" * 232, "é" * 116, "🎉" * 58], ids=["ascii", "two bytes", "four bytes"])
+def test_the_longest_name_that_a_marker_allows_travels(stack: Stack, name: str) -> None:
+    """232 bytes and the marker's 23 are the 255 of the file system; archive (239) and sidecar (253) fit below that."""
+    folder = stack.folder({"x" * 255: b"1", "é" * 127 + "/ende": b"2"}, name=name)
+    before = snapshot(folder)
+    assert stack.preview(folder)["refusals"] == []
+
+    stack.wait(stack.archive(folder), "completed")
+
+    stack.assert_archived(folder, before)
+    assert len(os.fsencode(stack.marker(folder).name)) == 255
+    assert stack.staged() == []
+
+
+@pytest.mark.parametrize("name", ["n" * 233, "é" * 117, "n" * 255], ids=["one more byte", "one more letter", "longest of all"])
+def test_a_longer_name_is_refused_before_anything_is_copied(stack: Stack, name: str) -> None:
+    """The request says why, and the plan says it in the same words."""
+    folder = stack.folder({"a": b"1"}, name=name)
+
+    answer = stack.ask(folder)
+
+    assert answer.status_code == 400, answer.text
+    assert "too long" in answer.json()["detail"]
+    assert stack.preview(folder)["refusals"] == [answer.json()["detail"]]
+
+
+def test_a_plan_refuses_what_archive_would_refuse(stack: Stack, tmp_path: Path) -> None:
+    """At a shell: both name the true reason, for folders that no scan has seen yet and for ignored ones, which `--ignored` lists."""
+    reasons = {
+        "Only text": ("only one .txt file", "holds only one .txt file"),
+        "Empty": ("is empty", "holds no file"),
+        "Marked": ("is archived already", "archived already"),
+        "n" * 233: ("too long", "its name is too long"),
+    }
+    stack.folder({"readme.txt": b"x"}, name="Only text", level1="Plans")
+    stack.folder({"deep/er": None}, name="Empty", level1="Plans")
+    stack.folder({"a": b"x", "Marked-ARCHIVED-TO-GLOBUS.txt": b"x"}, name="Marked", level1="Plans")
+    stack.folder({"a": b"x"}, name="n" * 233, level1="Plans")
+    stack.folder({"a": b"x"}, name="Good", level1="Plans")
+    cli = Cli(tmp_path, f"http://127.0.0.1:{stack.port}")
+    cli.store_login("admin", stack.http.headers["Authorization"].removeprefix("Bearer "))
+
+    for name, (words, _) in reasons.items():
+        asked = cli.run("archive", f"Plans/Projects/{name}")
+        planned = cli.run("plan", f"Plans/Projects/{name}")
+        assert (asked.code in {Exit.USAGE, Exit.CONFLICT}, words in asked.err) == (True, True), asked
+        assert (planned.code, words in planned.out) == (Exit.CONFLICT, True), planned
+    assert cli.run("plan", "Plans/Projects/Good").code == Exit.OK
+    missing = cli.run("plan", "Plans/Projects/Goods")
+    assert (missing.code, "Goods" in missing.err) == (Exit.NOT_FOUND, True), missing
+    assert cli.run("archive", "Plans/Projects/Good").code == Exit.OK
+    busy = cli.run("plan", "Plans/Projects/Good")
+    assert (busy.code, "already" in busy.out) == (Exit.CONFLICT, True), busy
+
+    rows = [
+        line.split("\t") for line in cli.run("folders", "--refresh", "--ignored", "--archived", "-q", "Plans/").out.splitlines()
+    ]
+    listed = {row[0].removeprefix("Plans/Projects/"): row[-1] for row in rows[1:]}
+    assert rows[0][-1] == "IGNORED BECAUSE"
+    for name, (_, words) in reasons.items():
+        assert words in listed[name], listed
 
 
 def test_an_archived_folder_is_not_archived_again(stack: Stack) -> None:

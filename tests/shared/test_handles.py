@@ -81,6 +81,23 @@ def test_lstat_looks_at_the_link_itself(tree: Path) -> None:
     with handles.root(tree) as top:
         assert handles.lstat(top, b"dangling") is not None
         assert handles.lstat(top, b"missing") is None
+        assert handles.lstat(top, b"n" * 256) is None
+
+
+def test_the_longest_name_is_what_the_file_system_says(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """255 on all common ones; fewer where names are encrypted; 255 too where the file system does not say, or claims more."""
+    with handles.root(tree) as top:
+        assert handles.longest_name(top) == 255
+        (tree / ("n" * 255)).touch()
+        for said, expected in ((143, 143), (-1, 255), (0, 255), (1023, 255)):
+            monkeypatch.setattr(handles.os, "fpathconf", lambda _handle, _name, said=said: said)
+            assert handles.longest_name(top) == expected
+
+        def silent(_handle: int, _name: str) -> int:
+            raise OSError(errno.EINVAL, "no such limit")
+
+        monkeypatch.setattr(handles.os, "fpathconf", silent)
+        assert handles.longest_name(top) == 255
 
 
 @pytest.fixture(params=["renameat2", "no renameat2", "EINVAL", "EOPNOTSUPP"])

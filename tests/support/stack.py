@@ -384,6 +384,19 @@ class Stack:
             self.jobs.append(answer.json()["job_id"])
         return answer
 
+    def preview(self, folder: Path) -> Job:
+        """The preview of a folder, once all of it was looked into."""
+
+        def look() -> httpx.Response | None:
+            answer = self.patiently("GET", "/api/folders/preview", params={"path": str(folder)})
+            return None if answer.status_code == 202 else answer
+
+        answer = until(look, f"the preview of {folder.name}", tell=self.said)
+        assert answer is not None
+        assert answer.status_code == 200, answer.text
+        found: Job = answer.json()
+        return found
+
     def cancel(self, job: str) -> httpx.Response:
         return self.http.delete(f"/api/jobs/{job}")
 

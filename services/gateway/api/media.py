@@ -119,10 +119,12 @@ async def get_contact_sheet(
 async def preview_folder(
     request: "Request[Identity, Any, Any]",
     media: NamedDependency[Media],
-    path: Annotated[str, QueryParameter(description="As `GET /api/folders` gives it.", min_length=1, max_length=4096)],
+    path: Annotated[
+        str, QueryParameter(description="As `GET /api/folders` gives it, or `level1/level2/name`.", min_length=1, max_length=4096)
+    ],
     refresh: Annotated[bool, QueryParameter(description="Look again, also where the last look is less than a minute old.")] = False,
 ) -> Response[FolderPreview]:
-    """What is in a folder before it is archived, what the pre-flight would refuse, what archiving will cost.
+    """What is in a folder before it is archived, what archiving will cost, and what a request for it would be refused for.
 
     200 when the whole folder has been seen, 202 with the figures so far while it is being looked at; that goes on while somebody asks.
     """

@@ -22,12 +22,13 @@ from tests.support.kernel import Kernel
 NOW = EXPIRED["lease_until"]
 
 
-async def _left(kernel: Kernel, station: Station, status: str, recorded: bool = False, **columns: Any) -> UUID:
-    """A job of two attempts: a copy and a half-made archive of the second, and an archive of the first."""
+async def _left(kernel: Kernel, station: Station, status: str, recorded: bool = False, made: str = "", **columns: Any) -> UUID:
+    """A job of two attempts: a copy and a half-made archive (`made`) of the second, and an archive of the first."""
     path = columns.pop("source_path", f"/nas/One/Two/{status}")
     job = await kernel.job(source_path=path, destination_path=f"{path}.tar.7z", folder_name="Scans")
     first = station.places.archive(job, 1, "Scans")
-    for file in (first, station.places.archive(job, 2, "Scans"), station.places.copy(job, 2, "Scans") / "a"):
+    unfinished = station.places.archive(job, 2, "Scans")
+    for file in (first, unfinished.with_name(made or unfinished.name), station.places.copy(job, 2, "Scans") / "a"):
         file.parent.mkdir(parents=True)
         file.write_text("x")
     if recorded:
@@ -52,6 +53,22 @@ async def test_a_failed_jobs_artefacts_go_to_failed_with_its_log(kernel: Kernel,
     assert _files(station.places.failed) == [f"{job}/{name}" for name in ("1/Scans.tar.7z", "2/Scans.tar.7z", "error.log")]
     assert "ERROR it broke" in (station.places.failed / str(job) / "error.log").read_text()
     assert await reserved(kernel, job) == 0
+
+
+@pytest.mark.parametrize("made", [f"{'a1' * 16}.partial", f"Scans.tar.7z.{'a1' * 16}.partial"], ids=["new", "before the upgrade"])
+async def test_unfinished_archives_go_whatever_their_name(kernel: Kernel, station: Station, made: str) -> None:
+    """Older versions named them after the folder: a failed job's are put aside, a cancelled and a waiting job's are removed."""
+    failed = await _left(kernel, station, "failed", made=made)
+    cancelled = await _left(kernel, station, "cancelled", made=made)
+    waiting = await _left(kernel, station, "queued", made=made, completed_at=None)
+
+    await station.cleaner.settle(failed)
+    await station.cleaner.settle(cancelled)
+    await station.cleaner.sweep_now()
+
+    assert station.staged() == []
+    assert f"{failed}/2/{made}" in _files(station.places.failed)
+    assert await reserved(kernel, waiting) == 0
 
 
 async def test_a_tested_archive_survives_failure_and_stays_reserved(kernel: Kernel, station: Station) -> None:

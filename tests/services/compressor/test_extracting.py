@@ -422,6 +422,8 @@ async def test_what_may_be_asked_for(kernel: Kernel, room: Workroom) -> None:
     (nas / "One" / "f").write_bytes(b"x" * 10)
     sentinel = mount.ensure_sentinel(nas, None, may_adopt=False)
     await kernel.owner.execute("INSERT INTO nas_bases (path, sentinel) VALUES ($1, $2)", str(nas), sentinel)
+    for name in ("n" * 251 + ".zip", "é" * 125 + ".zip"):  # its first part's name would be too long, so that none can be there
+        assert (await looking.plan_archive(PlanArchive(Root.NAS, room.owner, ["One"], name, rename=False))).output == name
     asked = PlanArchive(Root.NAS, room.owner, ["One"], "One.zip", rename=True)
     assert (await looking.plan_archive(asked)).total_bytes == 10
     before = snapshot(nas)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from services.compressor import handlers
-from shared import apart, manifest
+from shared import apart, handles, manifest
 from shared.errors import PermanentError, Waiting
 from shared.questions import ClockSeen, DestinationState
 from tests.services.compressor.station import Station
@@ -61,6 +61,46 @@ async def test_a_killed_compressor_is_followed_by_another(
     assert row["archive_attempt"] == attempt
     assert station.staged() == [archive, f"{archive}.manifest.json"]
     assert await kernel.owner.fetchval("SELECT count(*) FROM archives WHERE job_id = $1", job) == 1
+
+
+async def test_an_attempt_of_an_older_version_is_followed_by_a_new_one(kernel: Kernel, station: Station) -> None:
+    """Killed before the upgrade: its unfinished archive, named after the folder, goes, and the job is packed again."""
+    job = await station.job(station.folder())
+    await kernel.force(job, status="compressing", attempt=1, lease_owner="killed", **EXPIRED)
+    old = station.places.archive(job, 1, "Scans")
+    old = old.with_name(f"{old.name}.{'a1' * 16}.partial")
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"half an archive")
+
+    async with station.lane():
+        row = await state_is(kernel, job, "compressed")
+
+    archive = f"archives/{job}/{row['archive_attempt']}/Scans.tar.7z"
+    assert (row["archive_attempt"], station.staged()) == (2, [archive, f"{archive}.manifest.json"])
+
+
+async def test_names_that_the_staging_cannot_hold_are_refused_before_the_copy(
+    kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A staging on an encrypting file system takes 143 bytes: the folder's own name with the sidecar's ending, and every name in it."""
+
+    def longest(handle: int) -> int:
+        return 255 if Path(f"/proc/self/fd/{handle}").readlink().is_relative_to(station.base) else 143
+
+    monkeypatch.setattr(handles, "longest_name", longest)
+    held, own, inside = station.folder("h" * 120), station.folder("o" * 123), station.folder()
+    (held / ("h" * 143)).write_text("as long as may be")
+    (inside / ("i" * 144)).write_text("one byte too long")
+    jobs = [await station.job(folder) for folder in (held, own, inside)]
+
+    async with station.lane():
+        await state_is(kernel, jobs[0], "compressed")
+        failed = [await state_is(kernel, job, "failed") for job in jobs[1:]]
+
+    for row, name in zip(failed, (own.name, "i" * 144), strict=True):
+        assert row["error_message"].startswith("The staging's file system takes names of 143 bytes at most")
+        assert name in row["error_message"]
+        assert await kernel.states(row["id"]) == ["queued", "failed"]
 
 
 async def test_the_manifest_says_when_each_file_was_read(kernel: Kernel, station: Station) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from services.gateway import app, gate, packs
-from services.scanner import browsing
+from services.scanner import browsing, discovery
 from shared import mount
 from shared.bus import Bus
 from shared.db import Database
@@ -66,12 +66,14 @@ class Peers:
     """The scanner and the uploader, as the gateway meets them: real bus, answers set by the test."""
 
     def __init__(self, nas: Path) -> None:
+        """looked_at: a base whose folders are really looked at, as the scanner does."""
         self.nas = nas
         nas.mkdir(exist_ok=True)
         (nas / mount.SENTINEL).write_text(NAS_ID)
         self.folders: dict[str, Inspected] = {}
         self.refusals: dict[str, tuple[str, str | None]] = {}
         self.waiting: str | None = None
+        self.looked_at: Path | None = None
         self.destinations: dict[str, DestinationState] = {}
         self.asked: list[AskDestination] = []
         self.scans = 0
@@ -92,6 +94,9 @@ class Peers:
             raise Waiting(self.waiting, 7)
         if path in self.refusals:
             raise PermanentError(*self.refusals[path])
+        if self.looked_at is not None and path.startswith(f"{self.looked_at}/"):
+            found = discovery.inspect(self.looked_at, path)
+            return Inspected(found.path, found.name, found.level1, found.level2, found.device, found.inode, None, None)
         if path not in self.folders:
             raise PermanentError(f"{path} does not exist.", NOT_FOUND)
         return self.folders[path]
@@ -294,4 +299,5 @@ async def compressor(gateway: Gateway) -> AsyncIterator[Compressor]:
 @pytest.fixture(scope="package")
 async def scanner(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scanner]:
     async with scanning(gateway.kernel, tmp_path_factory.mktemp("scanner")) as made:
+        gateway.peers.looked_at = made.base
         yield made

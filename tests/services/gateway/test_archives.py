@@ -59,6 +59,14 @@ async def test_the_name_says_the_format(gateway: Gateway, compressor: Compressor
     assert (request["output"], request["format"]) == (output, form)
 
 
+async def test_a_name_is_cut_to_what_a_file_system_takes(gateway: Gateway, compressor: Compressor) -> None:
+    """The archive of something with the longest name; parts of an archive need four bytes more."""
+    _, request = await _request_of(gateway, await _create(gateway, paths=["é" * 127], format="7z"))
+    assert request["output"] == "é" * 126 + ".7z"
+    _, request = await _request_of(gateway, await _create(gateway, paths=["a"], output="n" * 248 + ".7z", volume_bytes=1 << 20))
+    assert len(request["output"]) == 251
+
+
 async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: Gateway, compressor: Compressor) -> None:
     """The password lies in its own table until the job ends: not in request, events, log or audit; then a retry needs it again."""
     secret = "Pärola-Zürich-7"
@@ -92,6 +100,8 @@ async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: G
         ({"paths": ["a"], "password": "a\nb"}, "control"),
         ({"paths": ["a"], "password": "x" * 100}, "password"),
         ({"paths": ["a"], "format": "tar.gz", "volume_bytes": 1 << 20}, "parts"),
+        ({"paths": ["a"], "output": "n" * 248 + ".zip", "volume_bytes": 1 << 20}, "too long for its parts"),
+        ({"paths": ["n" * 255], "format": "7z", "volume_bytes": 1 << 20}, "too long for its parts"),
         ({"paths": ["a"], "output": "x\x00"}, "control"),
         ({"paths": ["a"], "surprise": 1}, "surprise"),
     ],

@@ -93,6 +93,16 @@ async def test_what_broke_off_goes_on(gateway: Gateway, ada: Person, shell: Shel
     assert not partial.exists()
 
 
+async def test_a_file_with_the_longest_name_is_downloaded(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
+    """255 bytes: the name of the unfinished file is cut, between letters, to fit."""
+    for name in ("n" * 255, "é" * 127, "n" * 237):
+        ada.put(name, b"x" * 10)
+        got = await shell.run("files", "get", name)
+        assert got.code == Exit.OK, got
+        assert (tmp_path / name).read_bytes() == b"x" * 10
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
 async def test_pack(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
     """Ask, list, cancel, fetch; --json prints the seed's fields; it says in words that the folder will be deleted."""
     ada.put("folder/x", b"x" * 10)

@@ -10,7 +10,7 @@ import pytest
 from services.gateway import media
 from services.gateway.media import estimate, without_names
 from shared import space
-from shared.questions import Branch, FolderSeen, MediaTotals, NamedSize
+from shared.questions import Branch, DestinationState, FolderSeen, MediaTotals, NamedSize
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.looking import Scanner
 from tests.services.gateway.test_auth import _token, _user
@@ -201,6 +201,30 @@ async def test_a_preview_of_a_folder(gateway: Gateway, scanner: Scanner, films: 
     assert [sentence.startswith("Names with a line break") for sentence in found["refusals"]] == [True]
     assert found["estimate"]["archive_bytes"] == round(size * 0.7)
     assert found["estimate"]["needed_bytes"] == space.required_bytes(size)
+
+
+async def test_a_preview_refuses_what_a_request_would_be_refused_for(gateway: Gateway, scanner: Scanner) -> None:
+    """A single text file, an empty folder, a marker, a name too long, a taken destination."""
+    text, empty, marked, long, taken, busy = (
+        scanner.folder(name) for name in ("Text", "Bare", "Marked", "n" * 233, "Taken", "Busy")
+    )
+    (text / "only.txt").write_bytes(b"x")
+    (marked / "Marked-ARCHIVED-TO-GLOBUS.txt").write_bytes(b"x")
+    for folder in (marked, long, taken, busy):
+        (folder / "film.mov").write_bytes(b"x")
+    gateway.peers.destinations["/Production/2024/Taken.tar.7z"] = DestinationState("foreign", "somebody's file")
+    await gateway.kernel.job(source_path=str(busy), destination_path="/Production/2024/Busy.tar.7z")
+
+    for folder, words in (
+        (text, "only one .txt file"),
+        (empty, "is empty"),
+        (marked, "archived already"),
+        (long, "too long"),
+        (taken, "somebody's file"),
+        (busy, "being archived already"),
+    ):
+        (sentence,) = (await _previewed(gateway, folder))["refusals"]
+        assert words in sentence
 
 
 async def test_previews_tell_no_names_to_those_who_may_not_see_them(gateway: Gateway, scanner: Scanner) -> None:

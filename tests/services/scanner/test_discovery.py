@@ -9,7 +9,7 @@ import pytest
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts
-from shared import apart
+from shared import apart, handles
 from shared.errors import Cancelled, PermanentError, Waiting
 from tests.support.folders import open_below
 from tests.support.nas import Nas
@@ -93,6 +93,39 @@ def test_what_is_ignored(tmp_path: Path, files: list[str], expected: str | None)
         sentence = {"archived": "archived already", "single_text_file": r"only one \.txt file", "empty": "is empty"}[expected]
         with pytest.raises(PermanentError, match=sentence):
             discovery.inspect(tmp_path, str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x" * 232, None),
+        ("x" * 233, "name_impossible"),
+        ("é" * 116, None),
+        ("é" * 117, "name_impossible"),
+        ("a\nb", "name_impossible"),
+    ],
+)
+def test_a_folder_whose_marker_could_not_have_a_name_is_ignored(tmp_path: Path, name: str, expected: str | None) -> None:
+    """232 bytes and the marker's 23 are the longest name; the request is refused by the same rule."""
+    folder = put(tmp_path / "a/b" / name / "film.mp4").parent
+
+    assert only(tmp_path).ignored == expected
+    if expected is None:
+        assert discovery.inspect(tmp_path, str(folder)).name == name
+    else:
+        with pytest.raises(PermanentError, match=r"too long|line breaks"):
+            discovery.inspect(tmp_path, str(folder))
+
+
+def test_a_file_system_with_shorter_names_refuses_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encrypting ones take 143 bytes: 120 and the marker's 23."""
+    monkeypatch.setattr(handles, "longest_name", lambda _folder: 143)
+    good, long = (put(tmp_path / "a/b" / ("x" * length) / "film.mp4").parent for length in (120, 121))
+
+    assert [folder.ignored for folder in discovery.scan(tmp_path, go_on).folders] == [None, "name_impossible"]
+    assert discovery.inspect(tmp_path, str(good)).name == good.name
+    with pytest.raises(PermanentError, match="too long"):
+        discovery.inspect(tmp_path, str(long))
 
 
 def test_files_and_links_are_no_folders_at_any_level_and_odd_names_are_not_hidden(tmp_path: Path) -> None:
@@ -272,7 +305,10 @@ def test_an_absent_base_waits_and_an_absent_folder_is_none(tmp_path: Path) -> No
         ("{base}/a/blink/c", "over the link 'blink'"),
         ("{base}/alink/b/c", "over the link 'alink'"),
         ("{base}/a/b/caf\udce9", "not valid UTF-8"),
-        ("{base}/a/b/" + "x" * 240, "too long"),
+        ("{base}/a/b/" + "x" * 233, "too long"),
+        ("{base}/a/b/" + "é" * 117, "too long"),
+        ("{base}/a/b/two\nlines", "without line breaks"),
+        ("{base}/a/b/" + "x" * 256, "does not exist"),
     ],
 )
 def test_a_request_is_refused_with_its_own_sentence(tmp_path: Path, path: str, sentence: str) -> None:
@@ -280,6 +316,8 @@ def test_a_request_is_refused_with_its_own_sentence(tmp_path: Path, path: str, s
     base = tmp_path / "base"
     put(base / "a/b/c/film.mp4")
     put(base / "a/b/file")
+    for name in ("x" * 233, "é" * 117, "two\nlines"):
+        put(base / "a/b" / name / "film.mp4")
     (base / "a/b/link").symlink_to("c")
     (base / "a/blink").symlink_to("b")
     (base / "alink").symlink_to("a")

@@ -371,6 +371,17 @@ async def test_a_partial_file_goes_when_seven_zip_is_killed(folder: Path, work: 
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127])
+async def test_the_file_that_is_being_made_has_a_short_name(folder: Path, work: Path, name: str) -> None:
+    """Whatever the archive will be called, and beside it, so that the rename stays within one file system."""
+    made = await sevenzip.SevenZip(sevenzip.find_binary(None), Children()).compress(folder, work / name, nothing)
+    assert (made.parent, len(os.fsencode(made.name)), made.suffix) == (work, 40, ".partial")
+
+    sevenzip.publish(made, work / name)
+
+    assert [path.name for path in work.iterdir()] == [name]
+
+
 async def test_a_full_disk_is_waited_for(folder: Path, tmp_path: Path) -> None:
     """No budget is spent and nothing is left; where we may not mount, the same words from a program."""
     (folder / "big").write_bytes(os.urandom(6 * MIB))

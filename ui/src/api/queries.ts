@@ -127,7 +127,7 @@ export const queries = {
   places: (archived: boolean) =>
     queryOptions({
       queryKey: [...keys.places, archived],
-      queryFn: () => ask(api.GET("/api/folders/places", { params: { query: archived ? { include: ["archived"] } : {} } })),
+      queryFn: () => ask(api.GET("/api/folders/places", { params: { query: archived ? { include: ["archived", "ignored"] } : {} } })),
       placeholderData: keepPreviousData,
     }),
   settings: () => queryOptions({ queryKey: keys.settings, queryFn: () => ask(api.GET("/api/config/settings")) }),

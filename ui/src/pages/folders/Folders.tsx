@@ -41,7 +41,7 @@ function useFolderQuery() {
     q: query.get("q") ?? undefined,
     level1: query.get("level1") ?? undefined,
     level2: query.get("level2") ?? undefined,
-    include: query.get("archived") ? ["archived"] : undefined,
+    include: query.get("archived") ? ["archived", "ignored"] : undefined,
     sort,
     order: query.get("order") === "desc" ? "desc" : "asc",
     limit: PAGE_SIZE,
