@@ -427,3 +427,26 @@ def test_completed_jobs_are_cleared(person: Person, stack: Stack) -> None:
     expect(row).to_have_count(0)
     page.get_by_role("button", name="Completed", exact=True).click()
     expect(page.get_by_text("No such job")).to_be_visible()
+
+
+def test_folders_that_are_never_offered_are_shown_with_the_reason(person: Person, stack: Stack) -> None:
+    """Beside the archived ones, when asked for: only a text file, nothing at all, a name that no marker could have."""
+    level2 = "Left out"
+    stack.folder({"film.mov": b"x"}, name="Offered one", level2=level2)
+    stack.folder({"readme.txt": b"x"}, name="Only a note", level2=level2)
+    stack.folder({"sub": None}, name="Nothing in it", level2=level2)
+    stack.folder({"film.mov": b"x"}, name="n" * 233, level2=level2)
+    scan(stack, "Offered one")
+    page = person.page
+    page.goto("/folders")
+    page.get_by_label("Search folders").fill(level2)
+    expect(page.get_by_role("button", name="Archive Offered one")).to_be_visible()
+    expect(page.get_by_text("Only a note")).to_have_count(0)
+
+    page.get_by_label("Show archived and ignored").check()
+
+    for name, reason in (("Only a note", "Only a text file"), ("Nothing in it", "Empty"), ("n" * 233, "Name not possible")):
+        row = page.get_by_role("row").filter(has_text=name)
+        expect(row).to_contain_text(reason)
+        expect(row.get_by_role("button", name=re.compile("^Archive "))).to_have_count(0)
+    expect(page.get_by_role("button", name="Archive Offered one")).to_be_visible()
