@@ -245,6 +245,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         group.create_task(chores.serve_cancels(parts.store, wake))
         group.create_task(chores.forget_expired_tokens(parts.store))
         group.create_task(chores.fold_totals(parts.store))
+        group.create_task(chores.watch_machine(parts.machine))
         group.create_task(chores.tidy_workspaces(parts.uploads, parts.workspaces))
         group.create_task(parts.room.usages.keep())
         group.create_task(parts.hub.run())

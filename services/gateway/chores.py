@@ -6,6 +6,7 @@ from contextlib import suppress
 import asyncpg
 
 from services.gateway.disk import at_disk
+from services.gateway.machine import SAMPLE_SECONDS, Machine
 from services.gateway.refusals import ProblemError
 from services.gateway.security import PASSWORD_MAXIMUM_BYTES, Security
 from services.gateway.store import Store
@@ -93,6 +94,14 @@ async def forget_expired_tokens(store: Store) -> None:
             with _CHORES.isolated(forget.__name__), suppress(ProblemError):
                 await forget()
         await asyncio.sleep(_FORGET_SECONDS)
+
+
+async def watch_machine(machine: Machine) -> None:
+    """Keep the dashboard's last half hour, whether a page is open or not."""
+    while True:
+        with _CHORES.isolated("figures"), suppress(ProblemError, asyncpg.UndefinedTableError):
+            await machine.sample()
+        await asyncio.sleep(SAMPLE_SECONDS)
 
 
 async def fold_totals(store: Store) -> None:

@@ -2,14 +2,18 @@
 
 import asyncio
 import time
+from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
-from services.gateway.schemas import Stats
+from services.gateway.schemas import Stats, StatsHistory, StatsSample
 from services.gateway.store import Store
 
 _FRESH_SECONDS = 1.0
+SAMPLE_SECONDS = 10.0
+SPAN_SECONDS = 1800.0
 
 
 def existing(path: Path) -> Path:
@@ -26,6 +30,7 @@ class Machine:
         self._read_at = float("-inf")
         self._last: Stats | None = None
         self._reading = asyncio.Lock()
+        self._samples: deque[StatsSample] = deque(maxlen=round(SPAN_SECONDS / SAMPLE_SECONDS))
         psutil.cpu_percent(None)  # the first answer of all means nothing
 
     async def stats(self, *, current: bool = False) -> Stats:
@@ -40,6 +45,17 @@ class Machine:
                 self._last = await self._read()
                 self._read_at = began
             return self._last
+
+    async def sample(self) -> None:
+        """Remember what is seen now. Kept in memory: processor and memory are this machine's, so each gateway has its own history."""
+        seen = await self.stats()
+        self._samples.append(StatsSample(datetime.now(UTC), seen.upload_speed, seen.cpu_usage, seen.memory_usage))
+
+    def history(self) -> StatsHistory:
+        """The last half hour; what is older, because nobody could look since, is left out."""
+        now = datetime.now(UTC)
+        recent = [sample for sample in self._samples if (now - sample.at).total_seconds() <= SPAN_SECONDS]
+        return StatsHistory(SAMPLE_SECONDS, SPAN_SECONDS, recent)
 
     async def _read(self) -> Stats:
         row = await self._store.stats()

@@ -518,7 +518,8 @@ SELECT
   count(*) FILTER (WHERE status <> 'queued' AND NOT paused AND lease_until >= clock_timestamp()) AS active,
   count(*) FILTER (WHERE status = 'queued' AND NOT paused) AS queued,
   count(*) FILTER (WHERE paused) AS paused,
-  coalesce(sum(bytes_per_second) FILTER (WHERE status IN ('uploading', 'upload_verifying') AND NOT paused), 0)::bigint AS upload_speed,
+  coalesce(sum(bytes_per_second) FILTER (WHERE status = 'uploading' AND NOT paused AND lease_until >= clock_timestamp()), 0)::bigint
+    AS upload_speed,
   coalesce(sum(bytes_per_second) FILTER (WHERE status NOT IN ('uploading', 'upload_verifying') AND NOT paused), 0)::bigint AS staging_speed,
   (SELECT coalesce(sum(n), 0)::bigint FROM job_totals WHERE kind = 'archive' AND status = 'completed') AS uploads,
   (SELECT count(*) FROM jobs WHERE fetched_at IS NOT NULL) AS downloads,
@@ -526,6 +527,11 @@ SELECT
 FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled')
 
 -- System ----------------------------------------------------------------------------------------------------------------------------
+
+-- reserved_space --
+-- What jobs and uploads will still write into the storage, on all its file systems.
+SELECT ((SELECT coalesce(sum(bytes - least(written, bytes)), 0) FROM reservations)
+  + (SELECT coalesce(sum(total_bytes - least(received_bytes, total_bytes)), 0) FROM uploads))::bigint AS unwritten
 
 -- job_counts --
 -- Archive jobs by state, hidden ones too.

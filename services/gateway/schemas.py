@@ -393,12 +393,18 @@ class Task(msgspec.Struct, kw_only=True):
 # System ------------------------------------------------------------------------------------------------------------------------------
 
 
-class DiskSpace(msgspec.Struct):
-    """The storage's file system, in GB of 1024 cubed; `low`: less than 20 % is free."""
+class DiskSpace(msgspec.Struct, kw_only=True):
+    """The storage's file system, in GB of 1024 cubed; `low`: less than 20 % is free.
+
+    `used_gb`, `system_reserved_gb` (which the file system keeps for its administrator) and `free_gb` add up to `total_gb`.
+    `job_reserved_gb`: of the free space, what running jobs and uploads will still write.
+    """
 
     total_gb: float
     used_gb: float
     free_gb: float
+    system_reserved_gb: float
+    job_reserved_gb: float
     percent_used: float
     low: bool
 
@@ -651,6 +657,7 @@ class Stats(msgspec.Struct, kw_only=True):
     """Figures of the dashboard: jobs, bytes per second, percent of this machine, seconds.
 
     `active_tasks` are worked on now; `total_uploads`: archive jobs that completed; `total_downloads`: packs that were fetched.
+    `upload_speed`: what uploads to the destination move; `staging_speed`: copies, archives and extractions; `total_speed`: both.
     `uptime` is the machine's, `disk_*` the storage's file system.
     """
 
@@ -669,6 +676,26 @@ class Stats(msgspec.Struct, kw_only=True):
     disk_free_bytes: int
     disk_total_bytes: int
     uptime: int
+
+
+class StatsSample(msgspec.Struct):
+    """What the machine did at a moment: bytes per second of uploads, percent."""
+
+    at: datetime
+    upload_speed: int
+    cpu_usage: float
+    memory_usage: float
+
+
+class StatsHistory(msgspec.Struct):
+    """The last half hour as the gateway that answers has seen it, oldest first, a sample every `interval_seconds`.
+
+    Nobody looked while it did not run or the database was away: then samples are further apart.
+    """
+
+    interval_seconds: float
+    span_seconds: float
+    samples: list[StatsSample]
 
 
 class DashboardStatsMessage(msgspec.Struct, tag_field="type", tag="dashboard_stats", kw_only=True):

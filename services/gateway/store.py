@@ -178,6 +178,12 @@ class Store:
         assert row is not None
         return row["bytes_per_second"], row["jobs"], row["unwritten"]
 
+    async def reserved_space(self) -> int:
+        """Bytes that jobs and uploads will still write into the storage."""
+        row = await self._row("reserved_space")
+        assert row is not None
+        return int(row["unwritten"])
+
     async def folders(self, wanted: FolderFilter) -> tuple[list[Any], int]:
         """One page, and how many match in all."""
         rows = await self._rows("folders", *wanted.arguments)

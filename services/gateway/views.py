@@ -229,11 +229,23 @@ def statistics(counts: dict[str, int]) -> Statistics:
     )
 
 
-def disk_space(total: int, used: int, free: int) -> DiskSpace:
-    """From bytes. Like df: `free` is what we may use, so used + free may be less than total, and the percentage is of the two."""
+def disk_space(total: int, used: int, free: int, promised: int) -> DiskSpace:
+    """From bytes. Like df: `free` is what we may use, and the percentage is of used and free.
+
+    The rest of the total is what the file system keeps for its administrator. promised: what jobs and uploads will still write.
+    """
     low = free < (used + free) * _LOW_FREE_PERCENT / 100
     percent = round(100 * used / (used + free), 1) if used + free else 0.0
-    return DiskSpace(round(total / _GB, 2), round(used / _GB, 2), round(free / _GB, 2), percent, low)
+    total_gb, kept_gb, free_gb = (round(size / _GB, 2) for size in (total, total - used - free, free))
+    return DiskSpace(
+        total_gb=total_gb,
+        used_gb=round(total_gb - kept_gb - free_gb, 2),
+        free_gb=free_gb,
+        system_reserved_gb=kept_gb,
+        job_reserved_gb=round(min(promised, free) / _GB, 2),
+        percent_used=percent,
+        low=low,
+    )
 
 
 def held_jobs(leases: Sequence[Any], instance: str) -> list[HeldJob]:

@@ -22,7 +22,7 @@ from services.gateway.live import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Chann
 from services.gateway.machine import Machine
 from services.gateway.problems import refusals
 from services.gateway.refusals import ProblemError, unauthorized
-from services.gateway.schemas import EventPage, Stats, Ticket
+from services.gateway.schemas import EventPage, Stats, StatsHistory, Ticket
 from services.gateway.security import Identity, Security
 from services.gateway.store import Store
 from shared.lifecycle import TERMINAL
@@ -210,4 +210,10 @@ async def get_stats(machine: NamedDependency[Machine]) -> Stats:
     return await machine.stats()
 
 
-routes = [create_ticket, list_events, stream_all, stream_one, get_stats]
+@get("/stats/history", operation_id="getStatsHistory", responses=refusals(), tags=["Tasks"])
+async def get_stats_history(machine: NamedDependency[Machine]) -> StatsHistory:
+    """Upload speed, processor and memory over the last half hour, as the gateway that answers has seen them since it started."""
+    return machine.history()
+
+
+routes = [create_ticket, list_events, stream_all, stream_one, get_stats, get_stats_history]

@@ -19,7 +19,7 @@ from services.gateway.live import Hub
 from services.gateway.peers import Peers
 from services.gateway.problems import from_exception, refusals
 from services.gateway.refusals import NATS_AWAY, unavailable
-from services.gateway.schemas import DiskSpace, GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
+from services.gateway.schemas import GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
 from services.gateway.store import Store
 from shared.bus import Bus
 from shared.lifecycle import Kind
@@ -47,11 +47,11 @@ def _migrations() -> tuple[str | None, frozenset[str]]:
 _HEAD, _KNOWN = _migrations()
 
 
-def _disk(storage: Path) -> DiskSpace:
-    """Of the storage; before its directory is made, of where it will be."""
+def _disk(storage: Path) -> tuple[int, int, int]:
+    """Total, used and free bytes of the storage; before its directory is made, of where it will be."""
     place = next(path for path in (storage, *storage.parents) if path.exists())
     usage = psutil.disk_usage(str(place))
-    return views.disk_space(usage.total, usage.used, usage.free)
+    return usage.total, usage.used, usage.free
 
 
 @get("/system/status", operation_id="getSystemStatus", responses=refusals(), tags=["System"])
@@ -60,7 +60,7 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
     live, leases, lag = await store.live_jobs(), await store.leases(), await store.relay_lag()
     same = ("instance", "version", "started_at", "seen_at", "alive")
     status = SystemStatus(
-        disk_space=await asyncio.to_thread(_disk, system.storage),
+        disk_space=views.disk_space(*await asyncio.to_thread(_disk, system.storage), await store.reserved_space()),
         workers=Workers(
             copy_compress=views.lane_status(views.oldest(live, decide.COMPRESSING_STATES)),
             upload=views.lane_status(views.oldest(live, decide.UPLOADING_STATES)),

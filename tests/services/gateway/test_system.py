@@ -8,8 +8,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway import decide
+from services.gateway import decide, views
+from services.gateway.machine import SAMPLE_SECONDS, SPAN_SECONDS, Machine
 from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, ServiceInstance, Statistics, SystemStatus, Workers
+from services.gateway.store import Store
 from shared import outbox
 from shared.lifecycle import Role
 from shared.nats_permissions import PROVISION, STREAM
@@ -22,7 +24,9 @@ from tests.support.engines import PostgresEngine, nats_server
 from tests.support.kernel import PLACE, eventually
 
 _EMPTY = SystemStatus(
-    disk_space=DiskSpace(100.0, 50.0, 50.0, 50.0, low=False),
+    disk_space=DiskSpace(
+        total_gb=100.0, used_gb=50.0, free_gb=50.0, system_reserved_gb=0.0, job_reserved_gb=0.0, percent_used=50.0, low=False
+    ),
     workers=Workers(LaneStatus("idle", None), LaneStatus("idle", None)),
     statistics=Statistics(0, 0, 0, 0, 0, 0),
     globus_emulated=True,
@@ -34,6 +38,7 @@ _EMPTY = SystemStatus(
     relay=RelayState(0, None),
     alerts=[],
 )
+_FULL = msgspec.structs.replace(_EMPTY.disk_space, used_gb=90.0, free_gb=10.0, percent_used=90.0, low=True)
 
 
 async def _status(gateway: Gateway) -> dict[str, Any]:
@@ -189,9 +194,7 @@ def test_alerts() -> None:
     """A disk with less than 20 % free, NATS away, late events; nothing where all is well but that nobody runs."""
     quiet = decide.alerts(_EMPTY, [])
     assert [alert.kind for alert in quiet] == ["service_missing"] * len(Role)
-    bad = msgspec.structs.replace(
-        _EMPTY, disk_space=DiskSpace(100.0, 90.0, 10.0, 90.0, low=True), nats="away", relay=RelayState(3, 31.0)
-    )
+    bad = msgspec.structs.replace(_EMPTY, disk_space=_FULL, nats="away", relay=RelayState(3, 31.0))
     assert {alert.kind for alert in decide.alerts(bad, [])} == {"disk_low", "nats_away", "events_late", "service_missing"}
     fine = msgspec.structs.replace(_EMPTY, relay=RelayState(3, 5.0))
     assert decide.alerts(fine, []) == quiet
@@ -275,3 +278,62 @@ async def test_a_missing_stream_is_said_although_nothing_happens(
         await provision(own.url, own.passwords[PROVISION])
         await eventually(notes, lambda seen: seen == [], "the note to go")
         assert "events_late" not in {alert["kind"] for alert in (await _status(gateway))["alerts"]}
+
+
+@pytest.mark.parametrize(
+    ("total", "used", "free", "promised"),
+    [
+        (100 << 30, 70 << 30, 25 << 30, 3 << 30),
+        (1 << 40, 0, 1 << 40, 0),
+        (98_765_432_109, 12_345_678_901, 81_111_111_111, 1 << 50),
+        (0, 0, 0, 0),
+    ],
+)
+def test_used_reserved_and_free_space_add_up(total: int, used: int, free: int, promised: int) -> None:
+    """What the file system keeps for its administrator is named, so that nothing is missing; jobs reserve of the free space."""
+    disk = views.disk_space(total, used, free, promised)
+
+    assert round(disk.used_gb + disk.system_reserved_gb + disk.free_gb, 2) == disk.total_gb
+    assert disk.system_reserved_gb == round((total - used - free) / 2**30, 2)
+    assert 0 <= disk.job_reserved_gb <= disk.free_gb
+
+
+async def test_the_status_names_what_jobs_will_still_write(gateway: Gateway) -> None:
+    """Reservations that are on the disk already count as used, not as reserved."""
+    before = (await gateway.ask("GET", "/api/system/status")).json()["disk_space"]
+    job_id = UUID((await gateway.request())["job_id"])
+    await gateway.kernel.owner.execute(
+        "INSERT INTO reservations (job_id, filesystem, bytes, written) VALUES ($1, 'x:archives', $2, $3)",
+        job_id,
+        96 << 20,
+        32 << 20,
+    )
+
+    after = (await gateway.ask("GET", "/api/system/status")).json()["disk_space"]
+
+    assert (before["job_reserved_gb"], after["job_reserved_gb"]) == (0.0, 0.06)
+
+
+async def test_the_half_hour_is_kept_for_pages_that_open_later(gateway: Gateway) -> None:
+    """The gateway samples on its own; the answer is bounded, in order, and holds what uploads move, not what copies do."""
+    states = {"uploading": 1000, "copying": 7, "upload_verifying": 50, "compressing": 9}
+    for status, speed in states.items():
+        job_id = UUID((await gateway.request())["job_id"])
+        lease = {"lease_owner": "x", "lease_until": datetime.now(UTC) + timedelta(minutes=5)}
+        await gateway.kernel.force(job_id, status=status, bytes_per_second=speed, **lease)
+    machine = Machine(Store(await gateway.kernel.db("gateway")), Path("/"))
+
+    for _ in range(round(SPAN_SECONDS / SAMPLE_SECONDS) + 5):
+        await machine.sample()
+
+    seen = machine.history()
+    assert len(seen.samples) == SPAN_SECONDS / SAMPLE_SECONDS
+    assert [sample.at for sample in seen.samples] == sorted(sample.at for sample in seen.samples)
+    assert {sample.upload_speed for sample in seen.samples} == {1000}
+    stats = await machine.stats()
+    assert (stats.upload_speed, stats.total_speed) == (1000, 1016)
+
+    async def shown() -> Any:
+        return (await gateway.ask("GET", "/api/stats/history")).json()["samples"]
+
+    await eventually(shown, bool, "the gateway's own first sample")

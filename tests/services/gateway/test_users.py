@@ -445,7 +445,7 @@ ENDS_LOGIN = {"logout"}
 STREAMS = {"streamJobs", "streamJob"}
 STRANGERS = {"login", "getHealth", "getReady"}
 EVERYBODYS = {
-    *("me", "listTokens", "revokeToken", "createTicket", "listEvents", "getStats"),
+    *("me", "listTokens", "revokeToken", "createTicket", "listEvents", "getStats", "getStatsHistory"),
     *("listFolders", "listFolderPlaces", "previewFolder", "getQueue", "moveQueuedJobs", "getSystemStatus", "checkGlobus"),
     *("createJob", "listJobs", "getJob", "cancelJob", "retryJob", "getJobLogs"),
     *("clearJob", "clearCompletedJobs", "restoreCompletedJobs", "listFailures"),

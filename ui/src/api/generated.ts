@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 164feaaf9c6c12a0
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d4974e7fec8ffc34
 
 export interface paths {
     "/api/archives": {
@@ -689,6 +689,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/stats/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getStatsHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/stream": {
         parameters: {
             query?: never;
@@ -1102,8 +1118,10 @@ export interface components {
         };
         DiskSpace: {
             free_gb: number;
+            job_reserved_gb: number;
             low: boolean;
             percent_used: number;
+            system_reserved_gb: number;
             total_gb: number;
             used_gb: number;
         };
@@ -1722,6 +1740,18 @@ export interface components {
             upload_speed: number;
             uptime: number;
         };
+        StatsHistory: {
+            interval_seconds: number;
+            samples: components["schemas"]["StatsSample"][];
+            span_seconds: number;
+        };
+        StatsSample: {
+            /** Format: date-time */
+            at: string;
+            cpu_usage: number;
+            memory_usage: number;
+            upload_speed: number;
+        };
         /** @enum {unknown} */
         Status: "cancelled" | "completed" | "compressed" | "compressing" | "copying" | "deleting_source" | "failed" | "queued" | "running" | "upload_verifying" | "uploading" | "verified" | "verifying";
         SubtitleStream: {
@@ -2045,6 +2075,8 @@ export type Snapshot = components['schemas']['Snapshot'];
 export type StateTime = components['schemas']['StateTime'];
 export type Statistics = components['schemas']['Statistics'];
 export type Stats = components['schemas']['Stats'];
+export type StatsHistory = components['schemas']['StatsHistory'];
+export type StatsSample = components['schemas']['StatsSample'];
 export type Status = components['schemas']['Status'];
 export type SubtitleStream = components['schemas']['SubtitleStream'];
 export type SystemStatus = components['schemas']['SystemStatus'];
@@ -5966,6 +5998,67 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stats"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStatsHistory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatsHistory"];
                 };
             };
             400: {

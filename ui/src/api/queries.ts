@@ -4,7 +4,6 @@ import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query"
 import { answer, api, ask, total } from "./client";
 import { isPassing } from "./errors";
 import { useLogin } from "./session";
-import { push, type Sample } from "../util/samples";
 import type { AuditEntry, Folder, JobDetail, JobLogLine, JobSummary, Kind, Queue, Status } from "./types";
 
 export interface FolderQuery {
@@ -89,6 +88,7 @@ export interface AuditPage {
 
 const AUDIT_PAGE = 50;
 const STATS_MS = 5000;
+const HISTORY_MS = 30_000;
 
 async function readAudit(query: AuditQuery): Promise<AuditPage> {
   const { data, headers } = await answer(api.GET("/api/audit", { params: { query: { ...query, limit: AUDIT_PAGE } } }));
@@ -135,14 +135,10 @@ export const queries = {
   globus: () => queryOptions({ queryKey: keys.globus, queryFn: () => ask(api.GET("/api/system/globus")), enabled: false, gcTime: 0, retry: false }),
   tokens: () => queryOptions({ queryKey: keys.tokens, queryFn: () => ask(api.GET("/api/tokens")) }),
   audit: (query: AuditQuery) => queryOptions({ queryKey: [...keys.audit, query], queryFn: () => readAudit(query), placeholderData: keepPreviousData }),
-  /** The last ten minutes, as far as this tab has seen them. */
-  stats: () =>
-    queryOptions<Sample[]>({
-      queryKey: keys.stats,
-      queryFn: async ({ client }) => push(client.getQueryData<Sample[]>(keys.stats) ?? [], Date.now(), await ask(api.GET("/api/stats"))),
-      refetchInterval: STATS_MS,
-      structuralSharing: false,
-    }),
+  stats: () => queryOptions({ queryKey: keys.stats, queryFn: () => ask(api.GET("/api/stats")), refetchInterval: STATS_MS }),
+  /** The last half hour, as the gateway has seen it. */
+  statsHistory: () =>
+    queryOptions({ queryKey: [...keys.stats, "history"], queryFn: () => ask(api.GET("/api/stats/history")), refetchInterval: HISTORY_MS }),
   users: () => queryOptions({ queryKey: keys.users, queryFn: () => ask(api.GET("/api/users")), refetchInterval: whileFailing }),
   system: () =>
     queryOptions({ queryKey: keys.system, queryFn: () => ask(api.GET("/api/system/status")), refetchInterval: 30_000, staleTime: 5000 }),

@@ -22,6 +22,7 @@ export type {
   ServiceInstance,
   Setting,
   Stats,
+  StatsHistory,
   Status,
   StateTime,
   SystemStatus,

@@ -13,7 +13,7 @@ import { text } from "../text/en";
 import { setPreference } from "../theme/preferences";
 import { BAR_HEIGHT } from "../theme/theme";
 import { paths } from "../util/paths";
-import { bytes, GB, percent } from "../util/units";
+import { bytes, GB } from "../util/units";
 import { ConnectionChip } from "./ConnectionChip";
 import { Logo } from "./Logo";
 
@@ -83,7 +83,7 @@ export function TopBar({ user, onSearch, onKeys }: Props) {
 function DiskGauge() {
   const disk = useQuery(queries.system()).data?.disk_space;
   if (!disk) return null;
-  const hint = text.disk.hint(bytes(disk.used_gb * GB), bytes(disk.total_gb * GB), percent(disk.percent_used / 100));
+  const hint = text.disk.hint(bytes(disk.used_gb * GB), bytes(disk.free_gb * GB), bytes(disk.total_gb * GB));
   return (
       <Box
         component={Link}

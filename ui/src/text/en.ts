@@ -1,6 +1,6 @@
 /** Every word of the app. Sentences with values are functions, so that a translation may order them as its grammar wants. */
 import { bytes, count, exactBytes, percent } from "../util/units";
-import { duration } from "../util/time";
+import { about } from "../util/time";
 import { plural } from "./plural";
 import { pseudo } from "./pseudo";
 
@@ -71,7 +71,8 @@ export const en = {
   },
   disk: {
     free: (free: string) => `${free} free`,
-    hint: (used: string, total: string, share: string) => `Staging storage: ${used} of ${total} used (${share})`,
+    hint: (used: string, free: string, total: string) => `Staging storage: ${used} used and ${free} free of ${total}`,
+    parts: { used: "Used", system: "Reserved by the file system", free: "Free", jobs: "of it reserved for jobs", total: "Total" },
     low: "Less than 20 % of the staging storage is free.",
   },
   error: {
@@ -153,7 +154,7 @@ export const en = {
     overall: "Overall",
     unknown: (time: string) => `${time} so far`,
     bytes: (done: number, total: number) => `${bytes(done)} of ${bytes(total)}`,
-    eta: (seconds: number) => (seconds < 60 ? "less than a minute left" : `about ${duration(seconds)} left`),
+    eta: (seconds: number) => `${about(seconds)} left`,
     retries: (n: number) => plural(n, "retry of this step", "retries of this step"),
     frozen: "Not live at the moment",
     stalled: (since: string) => `Stalled since ${since}`,
@@ -492,7 +493,9 @@ export const en = {
     cpu: "Processor",
     memory: "Memory",
     uptime: "Up for",
-    spark: (what: string, low: string, high: string) => `${what} over the last minutes: between ${low} and ${high}`,
+    spark: (what: string, span: string, low: string, high: string) => `${what} over the last ${span}: between ${low} and ${high}`,
+    before: (span: string) => `${span} ago`,
+    now: "now",
   },
   palette: {
     title: "Search or run a command",

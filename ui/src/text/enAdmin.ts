@@ -1,5 +1,4 @@
 /** The words of the administrators' pages and of API tokens: apart, so that other pages need not fetch them. As in en.ts otherwise. */
-import { count } from "../util/units";
 import { duration } from "../util/time";
 import { spoken } from "./en";
 import { plural } from "./plural";
@@ -129,6 +128,11 @@ export const enAdmin = {
     } as Record<string, string>,
     choices: { everybody: "Everybody", admins: "Administrators", nobody: "Nobody", zip: "ZIP", "7z": "7z" } as Record<string, string>,
     units: { bytes: "", seconds: "seconds", hours: "hours", days: "days", "": "" },
+    amounts: {
+      seconds: (n: number) => plural(n, "second", "seconds"),
+      hours: (n: number) => plural(n, "hour", "hours"),
+      days: (n: number) => plural(n, "day", "days"),
+    },
     default: (value: string) => `Default: ${value}`,
     changedBy: (who: string, when: string) => `Changed by ${who}, ${when}`,
     willReset: (value: string) => `Goes back to the default: ${value}`,
@@ -207,7 +211,7 @@ export const enAdmin = {
     csv: "CSV",
     ndjson: "NDJSON",
     export: (kind: string) => `Download as ${kind}`,
-    total: (n: number, exact: boolean) => (exact ? plural(n, "entry", "entries") : `more than ${count(n - 1)} entries`),
+    total: (n: number, exact: boolean) => (exact ? plural(n, "entry", "entries") : `more than ${plural(n - 1, "entry", "entries")}`),
     pages: "Pages of the audit log",
     newest: "Newest",
     newer: "Newer",

@@ -1,5 +1,5 @@
 /** The words of the file pages: apart, so that other pages need not fetch them. As in en.ts otherwise. */
-import { bytes, count, percent } from "../util/units";
+import { bytes, count, kilobits, megabits, percent } from "../util/units";
 import { spoken } from "./en";
 import { plural } from "./plural";
 
@@ -8,7 +8,7 @@ export const enFiles = {
   root: { label: "Where", workspace: "My workspace", nas: "NAS, to look at" },
   used: (used: number, quota: number) => `${bytes(used)} of ${bytes(quota)} used`,
   usedLabel: "Used of your workspace",
-  entries: (used: number, limit: number) => `${used.toLocaleString("en")} of ${limit.toLocaleString("en")} files and folders`,
+  entries: (used: number, limit: number) => `${count(used)} of ${plural(limit, "file or folder", "files and folders")}`,
   measuring: "still being counted",
   entriesFull: "Your workspace holds as many files and folders as it may. Delete some, or ask an administrator for a higher limit.",
   reserved: (size: number) => `${bytes(size)} reserved`,
@@ -233,7 +233,6 @@ export const enFiles = {
     packed: "As archive",
     unpacked: "Unpacked",
     speed: "Speed",
-    mbps: (value: number) => `${value.toFixed(1)} MB/s`,
     volumes: "Parts",
   },
   info: {
@@ -253,8 +252,8 @@ export const enFiles = {
     subtitles: "Subtitles",
     chapters: "Chapters",
     tags: "Tags",
-    mbps: (bits: number) => `${(bits / 1e6).toFixed(2)} Mbit/s`,
-    kbps: (bits: number) => `${count(Math.round(bits / 1000))} kbit/s`,
+    mbps: megabits,
+    kbps: kilobits,
     picture: (at: string) => `Picture at ${at}`,
     scrub: "Time of the picture",
     time: "time",

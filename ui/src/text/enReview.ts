@@ -41,7 +41,7 @@ export const enReview = {
     mediaSome: (length: string, measured: number, files: number) => `${length} in the largest ${count(measured)} of ${plural(files, "file", "files")}`,
     refused: (name: string) => `${name} would be refused as it is`,
     changing: (name: string) => `${name} is changing right now`,
-    first: (n: number) => `Only the first ${n} folders were looked into.`,
+    first: (n: number) => `Only the first ${plural(n, "folder was", "folders were")} looked into.`,
     failed: (n: number) => `${plural(n, "folder", "folders")} could not be looked into.`,
     inside: (name: string) => `Inside ${name}`,
     byEnding: "By ending",

@@ -1,23 +1,36 @@
 import { expect, it } from "vitest";
 
-import type { Stats } from "../api/types";
-import { KEPT, points, push, type Sample } from "./samples";
+import { lines, roundTop } from "./samples";
 
-const stats = { cpu_usage: 5 } as Stats;
+const box = { width: 180, height: 20, now: 1_800_000, span: 1_800_000, gap: 30_000, top: 100 };
 
-it("keeps the last samples only", () => {
-  let samples: Sample[] = [];
-  for (let at = 0; at < KEPT + 5; at += 1) samples = push(samples, at * 5000, stats);
+it("puts every value where its time is, and never leaves the box", () => {
+  const points = [
+    { at: -10_000, value: 1 }, // before the left edge
+    { at: 1_780_000, value: 0 },
+    { at: 1_790_000, value: 50 },
+    { at: 1_801_000, value: 200 }, // a clock that is a little ahead
+  ];
 
-  expect([samples.length, samples[0]?.at]).toEqual([KEPT, 25_000]);
+  expect(lines(points, box)).toEqual(["178,20 179,10 180,0"]);
 });
 
 it("draws no line through a time that nobody saw", () => {
-  const samples = push(push([], 0, stats), 5000, stats);
+  const at = [0, 10_000, 60_000, 70_000].map((time) => ({ at: time, value: 100 }));
 
-  expect(push(samples, 5000 + 61_000, stats)).toHaveLength(1);
+  expect(lines(at, box)).toEqual(["0,0 1,0", "6,0 7,0"]);
+  expect(lines([], box)).toEqual([]);
 });
 
-it("ends at the right edge, and never leaves the box", () => {
-  expect(points([0, 50, 200], 119, 20, 100)).toBe("117,20 118,10 119,0");
+const MB = 1024 ** 2;
+
+it.each([
+  [0, MB],
+  [700 * 1024, MB],
+  [MB + 1, 2 * MB],
+  [12 * MB, 20 * MB],
+  [600 * MB, 1024 * MB],
+  [3 * 1024 * MB, 5 * 1024 * MB],
+])("a chart of up to %d ends at %d", (highest, top) => {
+  expect(roundTop(highest, MB)).toBe(top);
 });

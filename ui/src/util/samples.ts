@@ -1,29 +1,39 @@
-/** The dashboard's figures over the last minutes, for sparklines. Pure. */
-import type { Stats } from "../api/types";
+/** The dashboard's figures over the last half hour, for sparklines. Pure. */
 
-export interface Sample {
+export interface Point {
   /** Milliseconds. */
   at: number;
-  stats: Stats;
+  value: number;
 }
 
-export const KEPT = 120;
-const GAP_MS = 60_000;
-
-/** With a new one at the end. After a pause (a hidden tab, a lost connection) it starts anew: a line through a gap would be invented. */
-export function push(samples: Sample[], at: number, stats: Stats): Sample[] {
-  const last = samples.at(-1);
-  const kept = last && at - last.at > GAP_MS ? [] : samples;
-  return [...kept, { at, stats }].slice(-KEPT);
-}
-
-/** The points of a line in a box of `width` x `height`, from the left; `top` is the value at the upper edge. */
-export function points(values: number[], width: number, height: number, top: number): string {
-  const step = width / (KEPT - 1);
-  const first = KEPT - values.length;
-  return values.map((value, index) => `${round((first + index) * step)},${round(height - (Math.min(value, top) / top) * height)}`).join(" ");
+/**
+ * The lines through the points in a box of `width` x `height`; the right edge is `now`, the left `span` milliseconds before, `top` the
+ * value at the upper edge. Points further apart than `gap` are not joined: nobody looked between them.
+ */
+export function lines(points: Point[], box: { width: number; height: number; now: number; span: number; gap: number; top: number }): string[] {
+  const parts: Point[][] = [];
+  for (const point of points) {
+    if (point.at < box.now - box.span) continue;
+    const part = parts.at(-1);
+    const last = part?.at(-1);
+    if (part && last && point.at - last.at <= box.gap) part.push(point);
+    else parts.push([point]);
+  }
+  const x = (at: number) => round(Math.min(1, 1 - (box.now - at) / box.span) * box.width);
+  const y = (value: number) => round(box.height - (Math.min(value, box.top) / box.top) * box.height);
+  return parts.map((part) => part.map((point) => `${x(point.at)},${y(point.value)}`).join(" "));
 }
 
 function round(value: number): number {
   return Math.round(value * 10) / 10;
+}
+
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1024];
+
+/** The value at the upper edge of a chart of bytes: the next round number of its unit, at least `least`. */
+export function roundTop(highest: number, least: number): number {
+  let unit = 1;
+  while (highest > unit * 1024) unit *= 1024;
+  const step = STEPS.find((factor) => factor * unit >= highest) ?? 1024;
+  return Math.max(least, step * unit);
 }

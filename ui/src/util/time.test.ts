@@ -1,17 +1,14 @@
 import { expect, it } from "vitest";
 
-import { ago, duration, secondsBetween } from "./time";
+import { about, ago, duration, secondsBetween } from "./time";
+import values from "./units.json";
 
-it.each([
-  [0, "0s"],
-  [0.2, "<1s"],
-  [59, "59s"],
-  [60, "1m"],
-  [3723, "1h 2m"],
-  [3600, "1h"],
-  [90_061, "1d 1h"],
-])("%d seconds are %s", (seconds, expected) => {
+it.each(values.duration as [number, string][])("%d seconds are %s, as on the command line", (seconds, expected) => {
   expect(duration(seconds)).toBe(expected);
+});
+
+it.each(values.about as [number, string][])("an estimate of %d seconds is %s", (seconds, expected) => {
+  expect(about(seconds)).toBe(expected);
 });
 
 const NOW = Date.parse("2026-11-21T12:00:00Z");

@@ -64,6 +64,11 @@ export function duration(seconds: number): string {
     .join(" ");
 }
 
+/** An estimate, which is never exact to the second: "less than a minute", "about 1h 2m". */
+export function about(seconds: number): string {
+  return seconds < 60 ? "less than a minute" : `about ${duration(seconds)}`;
+}
+
 /** Seconds from one moment to another, or to `now` while there is no end. */
 export function secondsBetween(start: string, end: string | null, now: number): number {
   return ((end ? new Date(end).getTime() : now) - new Date(start).getTime()) / 1000;

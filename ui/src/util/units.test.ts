@@ -1,24 +1,18 @@
 import { expect, it } from "vitest";
 
+import values from "./units.json";
 import { bytes, exactBytes, exactSize, parseSize, percent, rate, saved, stagingNeed } from "./units";
 
-it.each([
-  [0, "0 B"],
-  [1, "1 B"],
-  [1023, "1,023 B"],
-  [1024, "1 KB"],
-  [1536, "1.5 KB"],
-  [1024 * 1023.9, "1 MB"], // never "1,024 KB"
-  [1024 ** 3 * 1.2, "1.2 GB"],
-  [1024 ** 2 * 850, "850 MB"],
-  [1024 ** 4 * 12.34, "12.3 TB"],
-  [1024 ** 5 * 5000, "5,000 PB"],
-])("%d bytes are %s", (size, expected) => {
+it.each(values.size as [number, string][])("%d bytes are %s, as on the command line", (size, expected) => {
   expect(bytes(size)).toBe(expected);
 });
 
+it("never shows a part of a byte, or less than nothing", () => {
+  expect([bytes(-1), bytes(0.9), bytes(1023.9), bytes(1024 ** 5 * 5000)]).toEqual(["0 B", "0 B", "1023 B", "5000.00 PB"]);
+});
+
 it("says exact numbers, rates and shares", () => {
-  expect([exactBytes(1), exactBytes(1_234_567), rate(2048), percent(0.2912)]).toEqual(["1 byte", "1,234,567 bytes", "2 KB/s", "29\u00a0%"]);
+  expect([exactBytes(1), exactBytes(1_234_567), rate(2048), percent(0.2912)]).toEqual(["1 byte", "1,234,567 bytes", "2.00 KB/s", "29\u00a0%"]);
 });
 
 it("tells how much was saved, and nothing when nothing was", () => {
@@ -32,6 +26,8 @@ it("needs the copy, the archive and 64 MiB", () => {
 it.each([
   [0, "0 B"],
   [1500, "1500 B"],
+  [107374182, "102.4 MB"], // a tenth of a GB
+  [1.25 * 1024 ** 4, "1.25 TB"],
   [10 * 1024 ** 3, "10 GB"],
   [100 * 1024 ** 2, "100 MB"],
   [2 ** 60, "1024 PB"],

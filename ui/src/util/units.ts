@@ -1,37 +1,32 @@
-/** Sizes and rates as text. 1024-based like the API's `size_human`; nothing else in the app formats a number of bytes. */
+import { plural } from "../text/plural";
+
+/**
+ * Sizes, rates and shares as text; nothing else in the app formats a number of bytes. 1024-based like the API's `size_human` and the
+ * command line (`shared/units.py`); both sides are tested with the values of `units.json`.
+ */
 const UNITS = ["B", "KB", "MB", "GB", "TB", "PB"] as const;
-const formats = new Map<number, Intl.NumberFormat>();
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-function number(value: number, digits: number): string {
-  let format = formats.get(digits);
-  if (!format) {
-    format = new Intl.NumberFormat("en", { maximumFractionDigits: digits, minimumFractionDigits: 0 });
-    formats.set(digits, format);
-  }
-  return format.format(value);
-}
-
-/** 1536 -> "1.5 KB". Three significant places are enough to compare by eye. */
+/** 1536 -> "1.50 KB"; whole bytes below that. */
 export function bytes(size: number): string {
-  let value = Math.max(0, size);
+  const most = Math.max(0, Math.floor(size));
   let unit = 0;
-  while (value >= 1023.5 && unit < UNITS.length - 1) {
-    value /= 1024;
+  let hundredths = 100 * most;
+  while (hundredths >= 100 * 1024 && unit < UNITS.length - 1) {
     unit += 1;
+    hundredths = Math.round((100 * most) / 1024 ** unit);
   }
-  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  return `${number(value, digits)} ${UNITS[unit]}`;
+  return `${unit === 0 ? most : (hundredths / 100).toFixed(2)} ${UNITS[unit]}`;
 }
 
-/** 10737418240 -> "10 GB", 1500 -> "1500 B": the largest unit that loses nothing. `parseSize` reads it. */
+/** 10737418240 -> "10 GB", 107374182 -> "102.4 MB", 1500 -> "1500 B": the largest unit that loses nothing with two decimals. `parseSize` reads it. */
 export function exactSize(size: number): string {
-  let value = size;
-  let unit = 0;
-  while (value > 0 && value % 1024 === 0 && unit < UNITS.length - 1) {
-    value /= 1024;
-    unit += 1;
+  for (let unit = UNITS.length - 1; unit > 0; unit -= 1) {
+    const value = Math.round((100 * size) / 1024 ** unit) / 100;
+    const shown = `${value} ${UNITS[unit]}`;
+    if (value >= 1 && parseSize(shown) === size) return shown;
   }
-  return `${value} ${UNITS[unit]}`;
+  return `${size} B`;
 }
 
 /** "10 GB", "1.5tb", "0" -> bytes; null for what is no size. */
@@ -44,20 +39,30 @@ export function parseSize(text: string): number | null {
 
 /** Exact, for a title or a proof: "1,073,741,824 bytes". */
 export function exactBytes(size: number): string {
-  return `${number(size, 0)} ${size === 1 ? "byte" : "bytes"}`;
+  return plural(size, "byte", "bytes");
 }
 
 export function rate(bytesPerSecond: number): string {
   return `${bytes(bytesPerSecond)}/s`;
 }
 
+/** Of media, whose rates count bits by the thousand: "12.34 Mbit/s". */
+export function megabits(bits: number): string {
+  return `${(bits / 1e6).toFixed(2)} Mbit/s`;
+}
+
+/** 384000 -> "384 kbit/s", as sound is told. */
+export function kilobits(bits: number): string {
+  return `${count(Math.round(bits / 1000))} kbit/s`;
+}
+
 export function count(value: number): string {
-  return number(value, 0);
+  return whole.format(value);
 }
 
 /** 0.2912 -> "29 %" (a no-break space, as the SI asks for). */
 export function percent(fraction: number): string {
-  return `${number(Math.round(fraction * 100), 0)}\u00a0%`;
+  return `${whole.format(Math.round(fraction * 100))}\u00a0%`;
 }
 
 /** How much smaller the archive is, as a fraction; null when it is not. */
@@ -67,7 +72,7 @@ export function saved(original: number | null, packed: number | null): number | 
 }
 
 export const GB = 1024 ** 3;
-const MB = 1024 ** 2;
+export const MB = 1024 ** 2;
 
 /** Staging an archive job reserves: the copy, the archive, and room for the archive's own tables (design, 4.9). */
 export function stagingNeed(size: number): number {

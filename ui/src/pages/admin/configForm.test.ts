@@ -35,13 +35,13 @@ it.each([
   [setting(), "", "Must be a whole number from 1 to 64."],
   [hours, "-1", "Must be a number from 0 to 10,000."],
   [space, "much", "Must be a size such as 500 MB, 10 GB or 0 B."],
-  [space, "2000 PB", "Must be from 0 B to 1,024 PB."],
+  [space, "2000 PB", "Must be from 0 B to 1024 PB."],
 ])("%o refuses %j in words", (one, typedIn, problem) => {
   expect(parsed(one, typedIn).problem).toBe(problem);
 });
 
 it("says values and limits with their units", () => {
-  expect([said(hours, 24), range(hours), said(space, 1500), said(endings, []), said(format, "zip")]).toEqual(["24 hours", "0 to 10,000 hours", "1500 B", "none", "ZIP"]);
+  expect([said(hours, 24), range(hours), said(space, 1500), said(endings, []), said(format, "zip"), said(hours, 1)]).toEqual(["24 hours", "0 to 10,000 hours", "1500 B", "none", "ZIP", "1 hour"]);
 });
 
 it("sends what differs, and what goes back; what is wrong is named and not sent", () => {

@@ -1,7 +1,7 @@
 /** The form of the run-time settings: what is shown, what was typed, what would be sent. Pure. */
 import type { Setting } from "../../api/types";
 import { adminText } from "../../text/enAdmin";
-import { bytes, count, exactSize, parseSize } from "../../util/units";
+import { count, exactSize, parseSize } from "../../util/units";
 
 export type Value = Setting["value"];
 /** What was typed, by name; null: goes back to the default; undefined: as it was. */
@@ -41,8 +41,7 @@ export function typed(setting: Setting, value: Value): string {
 export function said(setting: Setting, value: Value): string {
   if (Array.isArray(value)) return value.join(", ") || adminText.config.none;
   if (setting.kind === "choice") return adminText.config.choices[String(value)] ?? String(value);
-  const unit = adminText.config.units[setting.unit];
-  return unit ? `${typed(setting, value)} ${unit}` : typed(setting, value);
+  return setting.unit === "bytes" || setting.unit === "" ? typed(setting, value) : adminText.config.amounts[setting.unit](Number(value));
 }
 
 /** What the field takes, in a sentence; empty where the field itself shows it. */
@@ -50,7 +49,7 @@ export function range(setting: Setting): string {
   if (setting.kind === "list") return adminText.config.listHint;
   if (setting.unit === "bytes") return adminText.config.sizeHint;
   if (setting.low === null || setting.high === null) return "";
-  return adminText.config.range(count(setting.low), said(setting, setting.high).replace(String(setting.high), count(setting.high)));
+  return adminText.config.range(count(setting.low), setting.unit === "" ? count(setting.high) : said(setting, setting.high));
 }
 
 type Parsed = { value: Value; problem: null } | { value: null; problem: string };
@@ -68,7 +67,7 @@ export function parsed(setting: Setting, input: string): Parsed {
   if (setting.unit === "bytes") {
     const size = parseSize(trimmed);
     if (size === null) return wrong(adminText.config.needSize);
-    return size >= low && size <= high ? { value: size, problem: null } : wrong(adminText.config.needSizeRange(bytes(low), bytes(high)));
+    return size >= low && size <= high ? { value: size, problem: null } : wrong(adminText.config.needSizeRange(exactSize(low), exactSize(high)));
   }
   const number = trimmed === "" ? Number.NaN : Number(trimmed);
   const fits = Number.isFinite(number) && number >= low && number <= high && (setting.kind === "number" || Number.isInteger(number));

@@ -4,33 +4,36 @@ import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
 
 import { queries } from "../../api/queries";
-import type { Stats } from "../../api/types";
+import type { Stats, StatsHistory } from "../../api/types";
 import { Sparkline } from "../../components/Sparkline";
 import { text } from "../../text/en";
-import type { Sample } from "../../util/samples";
+import { type Point, roundTop } from "../../util/samples";
 import { duration } from "../../util/time";
-import { percent, rate } from "../../util/units";
+import { MB, percent, rate } from "../../util/units";
+
+type Figures = Pick<Stats, "upload_speed" | "cpu_usage" | "memory_usage">;
 
 interface Gauge {
   name: string;
-  value: (stats: Stats) => number;
+  value: (figures: Figures) => number;
   say: (value: number) => string;
-  /** What the upper edge of the picture stands for at least. */
-  top: number;
+  /** What the upper edge of the picture stands for. */
+  top: (highest: number) => number;
 }
 
-const MB = 1024 ** 2;
 const asPercent = (value: number) => percent(value / 100);
+const whole = () => 100;
 const GAUGES: readonly Gauge[] = [
-  { name: text.dashboard.speed, value: (stats) => stats.total_speed, say: rate, top: MB },
-  { name: text.dashboard.cpu, value: (stats) => stats.cpu_usage, say: asPercent, top: 100 },
-  { name: text.dashboard.memory, value: (stats) => stats.memory_usage, say: asPercent, top: 100 },
+  { name: text.dashboard.speed, value: (figures) => figures.upload_speed, say: rate, top: (highest) => roundTop(highest, MB) },
+  { name: text.dashboard.cpu, value: (figures) => figures.cpu_usage, say: asPercent, top: whole },
+  { name: text.dashboard.memory, value: (figures) => figures.memory_usage, say: asPercent, top: whole },
 ];
 
-/** Speed, processor and memory, with the last minutes as far as this tab has seen them. A small thing: without figures it stays blank. */
+/** Speed, processor and memory, with the last half hour as the gateway has seen it. A small thing: without figures it stays blank. */
 export function Machine() {
-  const samples = useQuery(queries.stats()).data ?? [];
-  const uptime = samples.at(-1)?.stats.uptime;
+  const stats = useQuery(queries.stats());
+  const history = useQuery(queries.statsHistory()).data;
+  const uptime = stats.data?.uptime;
   return (
     <Box component="section" aria-label={text.dashboard.machine} sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", sm: "repeat(3, minmax(0, 1fr))" } }}>
       {GAUGES.map((gauge, index) => (
@@ -40,10 +43,10 @@ export function Machine() {
               {gauge.name}
             </Typography>
             <Typography component="p" sx={{ fontWeight: 640, fontVariantNumeric: "tabular-nums" }}>
-              {said(gauge, samples)}
+              {stats.data ? gauge.say(gauge.value(stats.data)) : "–"}
             </Typography>
           </Box>
-          <Sparkline values={samples.map((sample) => gauge.value(sample.stats))} top={gauge.top} label={summary(gauge, samples)} />
+          <Chart gauge={gauge} points={curve(gauge, history, stats.data, stats.dataUpdatedAt)} history={history} />
           <Typography component="p" variant="caption" sx={{ color: "text.secondary", mt: 0.5, minHeight: "1.4em" }}>
             {index === GAUGES.length - 1 && uptime !== undefined ? `${text.dashboard.uptime} ${duration(uptime)}` : "\u00a0"}
           </Typography>
@@ -53,14 +56,36 @@ export function Machine() {
   );
 }
 
-function said(gauge: Gauge, samples: Sample[]): string {
-  const last = samples.at(-1);
-  return last ? gauge.say(gauge.value(last.stats)) : "–";
+const HALF_HOUR = 1800;
+
+function Chart({ gauge, points, history }: { gauge: Gauge; points: Point[]; history: StatsHistory | undefined }) {
+  const top = gauge.top(Math.max(0, ...points.map((point) => point.value)));
+  const span = history?.span_seconds ?? HALF_HOUR;
+  return (
+    <Sparkline
+      points={points}
+      now={points.at(-1)?.at ?? 0}
+      span={span * 1000}
+      gap={(history?.interval_seconds ?? 10) * 4000}
+      top={top}
+      topLabel={gauge.say(top)}
+      bottomLabel="0"
+      startLabel={text.dashboard.before(duration(span))}
+      endLabel={text.dashboard.now}
+      label={summary(gauge, points, span)}
+    />
+  );
+}
+
+/** What the gateway has seen, and what is seen now. Pure. */
+export function curve({ value }: Pick<Gauge, "value">, history: StatsHistory | undefined, now: Figures | undefined, at: number): Point[] {
+  const seen = (history?.samples ?? []).map((sample) => ({ at: Date.parse(sample.at), value: value(sample) }));
+  const last = seen.at(-1)?.at ?? 0;
+  return now && history && at > last ? [...seen, { at, value: value(now) }] : seen;
 }
 
 /** The picture in words. Pure. */
-export function summary(gauge: Gauge, samples: Sample[]): string {
-  const values = samples.map((sample) => gauge.value(sample.stats));
-  if (values.length === 0) return gauge.name;
-  return text.dashboard.spark(gauge.name, gauge.say(Math.min(...values)), gauge.say(Math.max(...values)));
+export function summary({ name, say }: Pick<Gauge, "name" | "say">, points: Point[], span: number): string {
+  const values = points.map((point) => point.value);
+  return values.length === 0 ? name : text.dashboard.spark(name, duration(span), say(Math.min(...values)), say(Math.max(...values)));
 }

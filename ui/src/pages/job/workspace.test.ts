@@ -28,9 +28,9 @@ it("lists what was asked for and what came of it", () => {
     ["Format", "zip"],
     ["Compression", "5"],
     ["Files", "3"],
-    ["Before", "2 KB"],
-    ["As archive", "1 KB"],
-    ["Speed", "12.3 MB/s"],
+    ["Before", "2.00 KB"],
+    ["As archive", "1.00 KB"],
+    ["Speed", "12.34 MB/s"],
   ]);
   expect(workspaceFacts(detail({ kind: "extract", request: null, result: null }))).toEqual([]);
 });

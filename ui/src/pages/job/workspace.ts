@@ -3,7 +3,7 @@ import type { JobDetail } from "../../api/types";
 import { text } from "../../text/en";
 import { filesText } from "../../text/enFiles";
 import { duration } from "../../util/time";
-import { bytes, count } from "../../util/units";
+import { bytes, count, MB, rate } from "../../util/units";
 
 function completed(job: JobDetail): string[] {
   const told = filesText.job;
@@ -57,7 +57,7 @@ export function workspaceFacts({ request, result }: JobDetail): [string, string]
     [words.packed, size(result?.compressed_size)],
     [words.unpacked, size(result?.total_size)],
     [words.volumes, result?.volumes && result.volumes > 1 ? count(result.volumes) : null],
-    [words.speed, result ? words.mbps(result.mb_per_s) : null],
+    [words.speed, result ? rate(result.mb_per_s * MB) : null],
   ];
   return rows.filter((row): row is [string, string] => Boolean(row[1]));
 }
