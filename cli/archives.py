@@ -29,6 +29,7 @@ from shared.archiving.sevenzip import Progress
 from shared.children import Children
 from shared.errors import NOT_FOUND, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
 from shared.manifest import printable, unsaid
+from shared.places import name_with
 from shared.requests import ArchiveResult, ExtractResult, format_for
 
 PASSWORD_VARIABLE = "CS_ARCHIVER_ARCHIVE_PASSWORD"  # noqa: S105 - a variable's name
@@ -197,8 +198,8 @@ class Local:
         secret, volume_bytes = read_password(password, password_file), bytes_of(volume)
         spec = CreateSpec(format=found, level=_LEVEL if level is None else level, password=secret, volume_bytes=volume_bytes)
         base, names = _base_of(paths)
-        target = Path(output).absolute() if output else base / (os.fsdecode(names[0]).rpartition("/")[2] + f".{found}")
-        _check_target(target, base, names)
+        target = Path(output).absolute() if output else base / name_with(os.fsdecode(names[0]).rpartition("/")[2], f".{found}")
+        _check_target(target, base, names, ".001" if volume_bytes else "")
         with render.percent(silent=as_json) as step:
             result = _run(_make(base, names, target, spec, step))
         render.emit_json(result) if as_json else show_made(result)
@@ -280,13 +281,19 @@ def _existing(path: str) -> Path:
     return full
 
 
-def _check_target(target: Path, base: Path, names: list[bytes]) -> None:
+def _check_target(target: Path, base: Path, names: list[bytes], ending: str) -> None:
+    """Refuse a target before anything is packed. ending: what follows its name where it is cut into parts. Raises Failure."""
     for name in [target, target.with_name(f"{target.name}.001")]:
         if os.path.lexists(name):
             raise Failure(Exit.CONFLICT, f"There is a {render.clean(str(name))} already: name another file with --output.")
     parent = target.parent.resolve()
     if not parent.is_dir():
         raise Failure(Exit.NOT_FOUND, f"There is no folder {render.clean(str(parent))}.")
+    with handles.root(parent) as folder:
+        longest = handles.longest_name(folder)
+    if len(os.fsencode(target.name + ending)) > longest:
+        sentence = f"The archive's name is too long: {longest - len(ending)} bytes at most. Name another file with --output."
+        raise Failure(Exit.USAGE, sentence)
     for chosen in names:
         if parent.is_relative_to(base / os.fsdecode(chosen)):
             raise Failure(Exit.USAGE, "The archive would lie in the very folder it is made of: name another place with --output.")

@@ -52,7 +52,8 @@ def plain(path: str) -> str:
 
 def name_with(stem: str, tail: str) -> str:
     """Return `stem` and `tail` as one name, the stem cut between letters where a file system takes no longer one. Pure."""
-    return os.fsencode(stem)[: LONGEST_NAME - len(tail.encode())].decode(errors="ignore") + tail
+    raw, room = os.fsencode(stem), LONGEST_NAME - len(tail.encode())
+    return (stem if len(raw) <= room else raw[:room].decode(errors="ignore")) + tail
 
 
 def workspace(workspaces: Path, owner: UUID) -> Path:

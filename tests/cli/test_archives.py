@@ -137,6 +137,22 @@ def test_nothing_is_overwritten(cli: Cli, tree: Path) -> None:
     assert names(cli.home / "back") == {"tree"}
 
 
+def test_a_name_is_cut_or_refused_before_anything_is_packed(cli: Cli, tree: Path) -> None:
+    """255 bytes is the longest name, of the archive or of its parts; a name that nobody chose is cut between letters."""
+    folder = cli.home / ("é" * 127)
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").write_bytes(b"x" * 100)
+
+    made = cli.run("zip", "--local", folder.name)
+    assert (made.code, (cli.home / ("é" * 125 + ".zip")).exists()) == (Exit.OK, True), made
+    assert cli.run("zip", "--local", folder.name, "-o", "n" * 251 + ".zip").code == Exit.OK
+
+    for output, options in (("n" * 252 + ".zip", ()), ("n" * 248 + ".zip", ("--volume", "1M"))):
+        done = cli.run("zip", "--local", folder.name, "-o", output, *options)
+        assert (done.code, "too long" in done.err, "Packing" in done.err) == (Exit.USAGE, True, False), done
+    assert len(list(cli.home.glob("*.zip*"))) == 2
+
+
 def test_what_cannot_be_done_is_said_with_its_code(cli: Cli, tree: Path) -> None:
     (cli.home / "text").write_text("no archive")
     hostile.zipped(cli.home / "evil.zip", ("../out", b"x"))

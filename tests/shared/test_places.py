@@ -58,3 +58,19 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         assert (sorted(entry.name for entry in os.scandir(folder)), name) == (["inner", "up"], b"inner")
     with pytest.raises(PermanentError), places.parent_of(tmp_path / "root", "/"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("stem", "tail", "made"),
+    [
+        ("n" * 251, ".zip", "n" * 251 + ".zip"),
+        ("n" * 252, ".zip", "n" * 251 + ".zip"),
+        ("é" * 126, ".7z", "é" * 126 + ".7z"),
+        ("é" * 127, ".7z", "é" * 126 + ".7z"),
+        ("latin1-\udce9", ".zip", "latin1-\udce9.zip"),
+    ],
+)
+def test_a_name_is_cut_between_letters_to_what_file_systems_take(stem: str, tail: str, made: str) -> None:
+    """255 bytes; a name that fits stays as it is, also when it is no text."""
+    assert places.name_with(stem, tail) == made
+    assert len(os.fsencode(made)) <= 255
