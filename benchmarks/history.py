@@ -26,7 +26,8 @@ INSERT INTO jobs (kind, request, keep_source, folder_name, source_path, destinat
 SELECT kind, CASE kind WHEN 'pack' THEN jsonb '{{"root": "workspace"}}' END, kind = 'pack', 'Project ' || n,
   format('/nas/%s/%s/Project %s', {_PLACE}, 2000 + n % 25, n), format('/archive/Project %s.tar.7z', n), 'person' || n % 10,
   '2026-01-01'::timestamptz - make_interval(mins => n),
-  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(), now(), now(),
+  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(),
+  '2026-01-01'::timestamptz - make_interval(mins => n), '2026-01-01'::timestamptz - make_interval(mins => n - n % 60),
   'Archived; the source was emptied', n * 1000::bigint, n * 900::bigint, 20, 100
 FROM (SELECT n, CASE WHEN n % 50 = 0 THEN 'pack' ELSE 'archive' END AS kind FROM generate_series(1, $1::int) AS n) AS numbers
 """
@@ -59,6 +60,7 @@ def _lists(client: httpx.Client, jobs: int) -> dict[str, str]:
     """Addresses by what they show."""
     deep = min(99_900, jobs // 2)
     before = client.get(f"/api/jobs?limit=100&offset={deep - 100}").headers.get("x-next-cursor", "")
+    ended = client.get(f"/api/jobs?sort=ended&limit=100&offset={deep - 100}").headers.get("x-next-cursor", "")
     return {
         "first page": "/api/jobs?limit=100",
         "page 1,000 by offset": f"/api/jobs?limit=100&offset={deep}",
@@ -68,6 +70,15 @@ def _lists(client: httpx.Client, jobs: int) -> dict[str, str]:
         "words of one job": f"/api/jobs?limit=100&q=project%20{jobs - 1}",
         "words of every third job": "/api/jobs?limit=100&q=music",
         "a month": "/api/jobs?limit=100&from=2025-12-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+        "by end": "/api/jobs?limit=100&sort=ended",
+        "by end, page 1,000 by offset": f"/api/jobs?limit=100&sort=ended&offset={deep}",
+        "by end, page 1,000 by cursor": f"/api/jobs?limit=100&sort=ended&cursor={ended}",
+        "by end, one state": "/api/jobs?limit=100&sort=ended&status=cancelled",
+        "by end, one user": "/api/jobs?limit=100&sort=ended&user=person3",
+        "a day, by end": "/api/jobs?limit=100&sort=ended&ended_from=2025-12-01T00:00:00Z&ended_to=2025-12-02T00:00:00Z",
+        "by name": "/api/jobs?limit=100&sort=name&order=asc",
+        "by size": "/api/jobs?limit=100&sort=size",
+        "by duration": "/api/jobs?limit=100&sort=duration",
         "a user's month with words": "/api/jobs?limit=100&user=person3&q=music&from=2025-12-01T00:00:00Z",
         "tasks of every kind": "/api/tasks?limit=100",
         "counts": "/api/stats",

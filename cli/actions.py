@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from cli import render, session
@@ -194,6 +195,50 @@ class Actions:
             for job in doc.value
         ]
         render.table(columns, rows, "No jobs.")
+
+    def history(
+        self,
+        q: str | None,
+        statuses: list[str],
+        user: str | None,
+        since: str | None,
+        before: str | None,
+        sort: str,
+        reverse: bool,
+        limit: int,
+        as_json: bool,
+    ) -> None:
+        """`since` and `before`: a day or a time, of this machine's time zone unless they name one."""
+        # Names go from a to z; all else has the newest, largest or longest first.
+        order = "asc" if (sort == "name") != reverse else "desc"
+        times = {"since": _moment("--from", since), "before": _moment("--to", before, end_of_day=True)}
+        with self._client() as client:
+            doc = client.history(q=q, statuses=statuses, user=user, **times, sort=sort, order=order, limit=limit)
+        if as_json:
+            render.emit_json(doc.raw)
+            return
+        columns = (
+            Column("JOB", fixed=True),
+            Column("FOLDER"),
+            Column("STATUS", fixed=True),
+            Column("SIZE", 60, right=True, fixed=True),
+            Column("TOOK", 100, right=True, fixed=True),
+            Column("ENDED", 80, fixed=True),
+            Column("BY", 100),
+        )
+        rows = [
+            (
+                job.job_id[:8] if sys.stdout.isatty() else job.job_id,
+                job.folder_name,
+                job.status,
+                render.size(job.folder_size_bytes),
+                render.duration((job.completed_at - job.started_at).total_seconds()) if job.completed_at and job.started_at else "",
+                render.when(job.completed_at),
+                job.created_by,
+            )
+            for job in doc.value
+        ]
+        render.table(columns, rows, "No such jobs." if q or statuses or user or since or before else "No job has ended yet.")
 
     def job(self, given: str, wait: bool, as_json: bool) -> None:
         with self._client() as client:
@@ -431,6 +476,20 @@ def _proof(proof: Verification) -> str:
 def _folded(path: str) -> str:
     # A NAS written to by Macs has decomposed names; keyboards type composed ones.
     return unicodedata.normalize("NFC", path)
+
+
+def _moment(option: str, text: str | None, *, end_of_day: bool = False) -> datetime | None:
+    """A day (its beginning, or its end) or a time, of this machine's time zone unless it names one."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if end_of_day and re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", text):
+            moment += timedelta(days=1)
+        return moment if moment.tzinfo else moment.astimezone()
+    except (ValueError, OverflowError) as exc:
+        sentence = f"{option} is a day such as 2026-01-15, or a time such as 2026-01-15T14:30, not {render.clean(text)}."
+        raise Failure(Exit.USAGE, sentence) from exc
 
 
 def _interval_s() -> float:

@@ -7,7 +7,7 @@ seconds. Nothing is retried here: `cli.watch` alone is patient, because it alone
 
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -257,6 +257,30 @@ class Client:
     def jobs(self, status: str | None = None, limit: int | None = None) -> Doc[list[Job]]:
         """At most `limit` jobs, newest first; None: all of them."""
         return self._all("/api/jobs", {"status": status}, Job, limit)
+
+    def history(
+        self,
+        *,
+        q: str | None = None,
+        statuses: Sequence[str] = (),
+        user: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        sort: str = "ended",
+        order: str = "desc",
+        limit: int | None = None,
+    ) -> Doc[list[Job]]:
+        """At most `limit` jobs that have ended (None: all of them); `since` and `before` are about their end."""
+        params = {
+            "sort": sort,
+            "order": order,
+            "status": ",".join(statuses) or None,
+            "user": user,
+            "q": q,
+            "ended_from": since and since.isoformat(),
+            "ended_to": before and before.isoformat(),
+        }
+        return self._all("/api/jobs", params, Job, limit)
 
     def job(self, job_id: str) -> Doc[Job]:
         return self._parse(self._send("GET", _job_path(job_id)), Job)

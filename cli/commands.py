@@ -63,6 +63,23 @@ class Sort(StrEnum):
     MODIFIED = "modified"
 
 
+class HistorySort(StrEnum):
+    """Orders of the history that the gateway knows; a test compares the two."""
+
+    ENDED = "ended"
+    NAME = "name"
+    SIZE = "size"
+    DURATION = "duration"
+
+
+class Ended(StrEnum):
+    """How a job can have ended; a test compares it with the state machine."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class ArchiveFormat(StrEnum):
     """What archives can be made as; a test compares it with `shared.requests.FORMATS`."""
 
@@ -228,6 +245,24 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     _actions(server).jobs(status, limit, as_json)
+
+
+@app.command(epilog=_READ)
+def history(
+    q: Annotated[str | None, typer.Argument(metavar="TEXT", help="Part of the path.")] = None,
+    status: Annotated[list[Ended] | None, typer.Option("--status", help="Only jobs that ended so; repeat it for several.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only jobs that this user asked for.")] = None,
+    since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Ended then or later.")] = None,
+    before: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Ended before; a day counts to its end.")] = None,
+    sort: Annotated[HistorySort, typer.Option("--sort", help="Order; newest, largest or longest first.")] = HistorySort.ENDED,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    as_json: Json = False,
+    server: Server = None,
+) -> None:
+    """List jobs that have ended, the last to end first."""
+    states = [one.value for one in status or []]
+    _actions(server).history(q, states, user, since, before, sort.value, reverse, limit, as_json)
 
 
 @app.command(epilog=_WAIT)

@@ -118,19 +118,35 @@ def database_errors(*more: type[Exception]) -> Iterator[None]:
         raise DatabaseAway(why.message, why.kind, lasts=why.lasts) from exc
 
 
-_HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*) --$", re.MULTILINE)
+_HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*(?:@[a-z]+)?) --$", re.MULTILINE)
+_VARIANTS = re.compile(r"^-- @(?P<word>[a-z]+): (?P<variants>.+)\n", re.MULTILINE)
 
 
 def load_queries(*files: Path) -> dict[str, str]:
-    """Read `-- name --` blocks; the same name twice is an error."""
+    """Read `-- name --` blocks; the same name twice is an error.
+
+    A block `-- name_@word --` with a line `-- @word: a = X; b = Y` is two queries, `name_a` and `name_b`, where X and Y stand for `@word`.
+    """
     queries: dict[str, str] = {}
     for file in files:
         parts = _HEADER.split(file.read_text(encoding="utf-8"))
-        for name, text in zip(parts[1::2], parts[2::2], strict=True):
-            if name in queries:
-                raise ValueError(f"query {name} is written twice")
-            queries[name] = text.strip()
+        for header, block in zip(parts[1::2], parts[2::2], strict=True):
+            for name, text in _variants(header, block):
+                if name in queries:
+                    raise ValueError(f"query {name} is written twice")
+                queries[name] = text.strip()
     return queries
+
+
+def _variants(name: str, text: str) -> Iterator[tuple[str, str]]:
+    found = _VARIANTS.search(text)
+    if found is None:
+        yield name, text
+        return
+    text = text.replace(found[0], "")
+    for variant in found["variants"].split("; "):
+        key, _, meaning = variant.partition(" = ")
+        yield name.replace(f"@{found['word']}", key), text.replace(f"@{found['word']}", meaning)
 
 
 async def _prepare(connection: Any) -> None:

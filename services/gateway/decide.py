@@ -268,29 +268,62 @@ def _unreplaced(instances: Sequence[ServiceInstance]) -> list[ServiceInstance]:
 # Pages -------------------------------------------------------------------------------------------------------------------------------
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a page begins: after this job in the order newest first."""
+class Sort(StrEnum):
+    """Orders of the history. All but the first are of jobs that have ended."""
 
-    created_at: datetime
-    id: UUID
+    CREATED = "created"
+    ENDED = "ended"
+    NAME = "name"
+    SIZE = "size"
+    DURATION = "duration"
 
 
+Key = datetime | timedelta | str | int
+_KEYS: dict[Sort, type[Key]] = {Sort.NAME: str, Sort.SIZE: int, Sort.DURATION: timedelta}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a page begins: behind this job in this order, which has `key` there."""
+
+    sort: Sort
+    key: Key
+    id: UUID
 
 
 def cursor_of(place: Place) -> str:
     """Opaque text for `place`."""
-    micros = (place.created_at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(f"{micros}.{place.id}".encode()).decode().rstrip("=")
+    key = place.key - _EPOCH if isinstance(place.key, datetime) else place.key
+    text = str(key // _MICROSECOND) if isinstance(key, timedelta) else str(key)
+    return base64.urlsafe_b64encode(f"{place.sort}.{text}.{place.id}".encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> Place:
-    """The inverse of `cursor_of`. Raises ProblemError 400."""
+def place_of(cursor: str, sort: Sort) -> Place:
+    """The inverse of `cursor_of`. Raises ProblemError 400, for a cursor of another order too."""
     try:
-        micros, _, job = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")
-        return Place(_EPOCH + timedelta(microseconds=int(micros)), UUID(job))
+        order, _, rest = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")
+        text, _, job = rest.rpartition(".")
+        place = Place(Sort(order), _key_of(Sort(order), text), UUID(job))
     except (ValueError, OverflowError, binascii.Error) as exc:
-        raise bad_request("The cursor is not one that this service gave out.") from exc
+        raise bad_request("The cursor is not one that this service gave out for this order.") from exc
+    if place.sort is not sort:
+        raise bad_request(f"The cursor belongs to `sort={place.sort}`. Ask for the first page of `sort={sort}` without a cursor.")
+    return place
+
+
+def _key_of(sort: Sort, text: str) -> Key:
+    """Raises ValueError or OverflowError when it is none."""
+    kind = _KEYS.get(sort, datetime)
+    if kind is str:
+        if "\0" in text:
+            raise ValueError(text)
+        return text
+    number = int(text)
+    if kind is int:
+        number.to_bytes(8, signed=True)  # as in the database
+        return number
+    return number * _MICROSECOND if kind is timedelta else _EPOCH + number * _MICROSECOND
 
 
 def cursor_of_number(number: int) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from services.gateway import audit
 from services.gateway.audit import Deed
-from services.gateway.decide import Place
+from services.gateway.decide import Place, Sort
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared.lifecycle import Kind, Status
@@ -34,17 +34,44 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     words_are_rare: bool = False
     since: datetime | None = None
     before: datetime | None = None
+    ended_since: datetime | None = None
+    ended_before: datetime | None = None
+
+    @property
+    def times(self) -> tuple[datetime | None, ...]:
+        """Created from and before, ended from and before."""
+        return tuple(map(_utc, (self.since, self.before, self.ended_since, self.ended_before)))
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """$1 to $8 of the history's queries."""
-        rest = (self.user, self.owner, self.words, self.words_are_rare, _utc(self.since), _utc(self.before))
-        return (list(self.kinds), list(self.statuses) or None, *rest)
+        """$1 to $10 of the history's queries."""
+        return (list(self.kinds), list(self.statuses) or None, self.user, self.owner, self.words, self.words_are_rare, *self.times)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """How a list is ordered. By creation it is always newest first; all other orders are of jobs that have ended."""
+
+    sort: Sort = Sort.CREATED
+    descending: bool = True
+
+    def query(self, wanted: Filter) -> str:
+        """The name of the query that walks this order's index."""
+        if self.sort is not Sort.CREATED:
+            return f"history_{'desc' if self.descending else 'asc'}_{self.sort}"
+        return "history_by_state" if wanted.statuses else "history"
+
+
+NEWEST = Order()
 
 
 def _utc(moment: datetime | None) -> datetime | None:
     """A time without a zone is taken as UTC: the server's own zone is nobody's business."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def place(order: Order, row: Any) -> Place:
+    """Where the page that begins behind this row begins."""
+    return Place(order.sort, row["place"], row["id"])
 
 
 class History:
@@ -64,26 +91,25 @@ class History:
             common = int(await session.value("words_lately", wanted.words, _SAMPLE)) > _SAMPLE // 100
         return msgspec.structs.replace(wanted, words_are_rare=not common)
 
-    async def page(self, wanted: Filter, after: Place | None, limit: int, offset: int) -> list[Any]:
-        """Rows, newest first."""
-        place = (None, None) if after is None else (after.created_at, after.id)
-        name = "history_by_state" if wanted.statuses else "history"
+    async def page(self, wanted: Filter, after: Place | None, limit: int, offset: int, order: Order = NEWEST) -> list[Any]:
+        """Rows in this order; the column `place` is the key that the order goes by. All orders but the first need `statuses`."""
+        place = (None, None) if after is None else (after.key, after.id)
         async with self._store.transaction() as session:
-            return await session.rows(name, *wanted.arguments, *place, limit, offset)
+            return await session.rows(order.query(wanted), *wanted.arguments, *place, limit, offset)
 
     async def total(self, wanted: Filter) -> int:
         """How many match. Known without words and dates, else counted: each row that they leave is looked at."""
         async with self._store.transaction() as session:
-            if wanted.words is None and wanted.since is None and wanted.before is None:
+            if wanted.words is None and not any(wanted.times):
                 return int(await session.value("total_history", *wanted.arguments[:4]))
             return int(await session.value("count_history", *wanted.arguments))
 
-    async def all(self, wanted: Filter) -> AsyncIterator[list[Any]]:
+    async def all(self, wanted: Filter, order: Order = NEWEST) -> AsyncIterator[list[Any]]:
         """Everything, in batches: neither memory nor a connection is held for as long as the client reads."""
         after: Place | None = None
-        while rows := await self.page(wanted, after, _BATCH, 0):
+        while rows := await self.page(wanted, after, _BATCH, 0, order):
             yield rows
-            after = Place(rows[-1]["created_at"], rows[-1]["id"])
+            after = place(order, rows[-1])
 
     async def clear_completed(self, who: Identity, user: str | None, before: datetime | None) -> tuple[int, datetime]:
         """Hide completed archive jobs; returns how many, and the moment by which `restore` finds them."""

@@ -365,43 +365,80 @@ SELECT count(*) FROM shown
 -- history --
 -- One page, newest first: each kind gives its newest from an index, and only the page's own rows are read whole. $1 kinds, $2 states,
 -- $3 asked for by, $4 whose workspace jobs (null: all), $5 words, $6 by the index of their pieces (few have them; else rows are walked),
--- $7 from, $8 before, $9 after created_at, $10 after id, $11 limit, $12 offset. (CASE: the planner would take OR for rarely true, and
--- sort the table.)
-SELECT j.* FROM (
+-- $7 from, $8 before, $9 ended from, $10 ended before, $11 after created_at, $12 after id, $13 limit, $14 offset. (CASE: the planner would
+-- take OR for rarely true, and sort the table.)
+SELECT j.*, page.created_at AS place FROM (
   SELECT p.id, p.created_at FROM unnest($1::text[]) AS k(kind) CROSS JOIN LATERAL (
     SELECT h.id, h.created_at FROM jobs h
     WHERE h.kind = k.kind AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
       AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE h.created_by_id = $4 END)
       AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
       AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
-      AND ($9::timestamptz IS NULL OR (h.created_at, h.id) < ($9, $10::uuid))
-    ORDER BY h.created_at DESC, h.id DESC LIMIT $11::bigint + $12::bigint) AS p
-  ORDER BY p.created_at DESC, p.id DESC LIMIT $11 OFFSET $12) AS page
+      AND ($9::timestamptz IS NULL OR h.completed_at >= $9) AND ($10::timestamptz IS NULL OR h.completed_at < $10)
+      AND ($12::uuid IS NULL OR (h.created_at, h.id) < ($11::timestamptz, $12))
+    ORDER BY h.created_at DESC, h.id DESC LIMIT $13::bigint + $14::bigint) AS p
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $13 OFFSET $14) AS page
 JOIN jobs j ON j.id = page.id
 ORDER BY page.created_at DESC, page.id DESC
 
 -- history_by_state --
--- As `history`, where each state of each kind gives its newest. $1 to $12 as there, $2 not null.
-SELECT j.* FROM (
+-- As `history`, where each state of each kind gives its newest. $1 to $14 as there, $2 not null.
+SELECT j.*, page.created_at AS place FROM (
   SELECT p.id, p.created_at FROM unnest($1::text[]) AS k(kind) CROSS JOIN unnest($2::text[]) AS s(status) CROSS JOIN LATERAL (
     SELECT h.id, h.created_at FROM jobs h
     WHERE h.kind = k.kind AND h.status = s.status AND h.cleared_at IS NULL
       AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE h.created_by_id = $4 END)
       AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
       AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
-      AND ($9::timestamptz IS NULL OR (h.created_at, h.id) < ($9, $10::uuid))
-    ORDER BY h.created_at DESC, h.id DESC LIMIT $11::bigint + $12::bigint) AS p
-  ORDER BY p.created_at DESC, p.id DESC LIMIT $11 OFFSET $12) AS page
+      AND ($9::timestamptz IS NULL OR h.completed_at >= $9) AND ($10::timestamptz IS NULL OR h.completed_at < $10)
+      AND ($12::uuid IS NULL OR (h.created_at, h.id) < ($11::timestamptz, $12))
+    ORDER BY h.created_at DESC, h.id DESC LIMIT $13::bigint + $14::bigint) AS p
+  ORDER BY p.created_at DESC, p.id DESC LIMIT $13 OFFSET $14) AS page
 JOIN jobs j ON j.id = page.id
 ORDER BY page.created_at DESC, page.id DESC
 
+-- history_desc_@key --
+-- Jobs that have ended, largest or newest first; as `history_by_state` otherwise. Its indexes are of migration 0019. $2 not null, $11 the key after which.
+-- @key: ended = h.completed_at; name = left(lower(h.folder_name), 200); size = coalesce(h.folder_size_bytes, -1); duration = coalesce(h.completed_at - h.started_at, interval '-1 s')
+SELECT j.*, page.place FROM (
+  SELECT p.id, p.place FROM unnest($1::text[]) AS k(kind) CROSS JOIN unnest($2::text[]) AS s(status) CROSS JOIN LATERAL (
+    SELECT h.id, @key AS place FROM jobs h
+    WHERE h.kind = k.kind AND h.status = s.status AND h.cleared_at IS NULL AND h.completed_at IS NOT NULL
+      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE h.created_by_id = $4 END)
+      AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
+      AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
+      AND ($9::timestamptz IS NULL OR h.completed_at >= $9) AND ($10::timestamptz IS NULL OR h.completed_at < $10)
+      AND ($12::uuid IS NULL OR (@key, h.id) < ($11, $12))
+    ORDER BY @key DESC, h.id DESC LIMIT $13::bigint + $14::bigint) AS p
+  ORDER BY p.place DESC, p.id DESC LIMIT $13 OFFSET $14) AS page
+JOIN jobs j ON j.id = page.id
+ORDER BY page.place DESC, page.id DESC
+
+-- history_asc_@key --
+-- Jobs that have ended, smallest or oldest first; as `history_by_state` otherwise. Its indexes are of migration 0019. $2 not null, $11 the key after which.
+-- @key: ended = h.completed_at; name = left(lower(h.folder_name), 200); size = coalesce(h.folder_size_bytes, -1); duration = coalesce(h.completed_at - h.started_at, interval '-1 s')
+SELECT j.*, page.place FROM (
+  SELECT p.id, p.place FROM unnest($1::text[]) AS k(kind) CROSS JOIN unnest($2::text[]) AS s(status) CROSS JOIN LATERAL (
+    SELECT h.id, @key AS place FROM jobs h
+    WHERE h.kind = k.kind AND h.status = s.status AND h.cleared_at IS NULL AND h.completed_at IS NOT NULL
+      AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR CASE k.kind WHEN 'archive' THEN true ELSE h.created_by_id = $4 END)
+      AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
+      AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
+      AND ($9::timestamptz IS NULL OR h.completed_at >= $9) AND ($10::timestamptz IS NULL OR h.completed_at < $10)
+      AND ($12::uuid IS NULL OR (@key, h.id) > ($11, $12))
+    ORDER BY @key ASC, h.id ASC LIMIT $13::bigint + $14::bigint) AS p
+  ORDER BY p.place ASC, p.id ASC LIMIT $13 OFFSET $14) AS page
+JOIN jobs j ON j.id = page.id
+ORDER BY page.place ASC, page.id ASC
+
 -- count_history --
--- How many match, looked at one by one. $1 to $8 as in `history`.
+-- How many match, looked at one by one. $1 to $10 as in `history`.
 SELECT count(*) FROM jobs h
 WHERE h.kind = ANY($1::text[]) AND h.cleared_at IS NULL AND ($2::text[] IS NULL OR h.status = ANY($2))
   AND ($3::text IS NULL OR lower(h.created_by) = lower($3)) AND ($4::uuid IS NULL OR h.kind = 'archive' OR h.created_by_id = $4)
   AND ($5::text IS NULL OR position(lower($5) IN h.words) > 0) AND (NOT $6 OR pieces(h.words) @> pieces(lower($5)))
   AND ($7::timestamptz IS NULL OR h.created_at >= $7) AND ($8::timestamptz IS NULL OR h.created_at < $8)
+  AND ($9::timestamptz IS NULL OR h.completed_at >= $9) AND ($10::timestamptz IS NULL OR h.completed_at < $10)
 
 -- words_lately --
 -- How many of the newest archive jobs have these words. $1 words, $2 of how many.

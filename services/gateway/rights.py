@@ -29,6 +29,15 @@ def may_browse(who: Identity, browsing: str) -> bool:
     return browsing == "everybody" or (browsing == "admins" and who.is_admin)
 
 
+def whose_jobs_to_clear(who: Identity, user: str | None) -> str | None:
+    """Whose completed jobs this user hides: None is everybody's, which is for admins. Raises ProblemError 403. Pure."""
+    if who.is_admin:
+        return user
+    if user is not None and user.lower() != who.username.lower():
+        raise forbidden(f"Only admins clear jobs that other users asked for. Leave out `user` to clear those of {who.username}.")
+    return who.username
+
+
 def refuse_nas_files(root: str) -> None:
     """Raises ProblemError 403 for what is done with files of a workspace only. Pure."""
     if root != "workspace":

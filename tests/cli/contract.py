@@ -72,6 +72,8 @@ class GatewayContract:
         assert len(done.out.strip()) == 36, done.out
         assert "100 %" in done.err
         assert "Completed: " in done.err
+        ended = cli.run("history", "--status", "completed", "--json").json()
+        assert ended[0]["job_id"] == done.out.strip()
         facts = dict(line.split("\t", 1) for line in cli.run("job", done.out.strip()[:8]).out.splitlines())
         assert facts["status"] == "completed"
         assert facts["destination"].endswith(".tar.7z")

@@ -9,8 +9,10 @@ import pytest
 import typer.main
 
 from cli.actions import FOLDER_ORDER
-from cli.commands import Sort, app
+from cli.commands import Ended, HistorySort, Sort, app
 from cli.exits import MEANING, Exit, from_http
+from services.gateway import decide
+from shared.lifecycle import TERMINAL
 from tests.cli.runner import Cli
 
 _DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
@@ -54,6 +56,12 @@ def test_http_status_to_exit_code(status: int, code: Exit) -> None:
 def test_every_order_offered_is_known() -> None:
     """`folders --sort` offers what `cli.actions` can do."""
     assert {order.value for order in Sort} == FOLDER_ORDER.keys()
+
+
+def test_the_history_offers_what_the_gateway_knows() -> None:
+    """Its orders but for that of `jobs`, and every way to end."""
+    assert {order.value for order in HistorySort} == set(decide.Sort) - {decide.Sort.CREATED}
+    assert {ended.value for ended in Ended} == TERMINAL
 
 
 def test_help_is_quick_and_fits(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from cli.client import Client, Doc, Job, LogLine
 from cli.exits import Exit, Failure
 from cli.watch import watch
 from tests.cli.contract import GatewayContract
-from tests.cli.gateway import BASE, Host, ScriptedGateway, host
+from tests.cli.gateway import BASE, NOW, Host, ScriptedGateway, host
 from tests.cli.runner import Cli
 
 
@@ -283,3 +284,34 @@ def test_ctrl_c_anywhere_else(gateway: ScriptedGateway, cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (Exit.INTERRUPTED, ""), out
+
+
+def test_the_history_asks_for_what_was_chosen(gateway: ScriptedGateway, cli: Cli) -> None:
+    """Filters and order reach the server; a day's end is the next day's beginning; names go from A to Z."""
+    gateway.add_job("Alpha", status="completed", started_at=NOW, completed_at="2024-01-15T15:32:01Z")
+    done = cli.run("history", "Alp", "--status", "failed", "--status", "completed", "--user", "alice", "--limit", "1", TZ="UTC")
+    assert done.code == Exit.OK, done
+    done = cli.run("history", "--from", "2024-01-15T10:00", "--to", "2024-01-15", "--sort", "name", TZ="UTC")
+    assert "1:00:00" in done.out
+    first, second = (parse_qs(request.partition("?")[2]) for request in gateway.requests if "GET /api/jobs?" in request)
+    assert first == {
+        "sort": ["ended"],
+        "order": ["desc"],
+        "status": ["failed,completed"],
+        "user": ["alice"],
+        "q": ["Alp"],
+        "limit": ["1"],
+        "offset": ["0"],
+    }
+    assert (second["ended_from"], second["ended_to"]) == (["2024-01-15T10:00:00+00:00"], ["2024-01-16T00:00:00+00:00"])
+    assert (second["sort"], second["order"]) == (["name"], ["asc"])
+    cli.run("history", "--sort", "size", "--reverse")
+    assert "sort=size&order=asc" in gateway.requests[-1]
+
+
+def test_a_time_that_is_none(gateway: ScriptedGateway, cli: Cli) -> None:
+    """Exit 2 with an example, before anything is asked."""
+    done = cli.run("history", "--from", "yesterday")
+    assert done.code == Exit.USAGE
+    assert "--from is a day such as 2026-01-15" in done.err
+    assert not any("/api/jobs" in request for request in gateway.requests)

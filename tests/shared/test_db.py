@@ -41,9 +41,23 @@ def test_every_block_has_a_name_and_a_purpose(file: Path) -> None:
     queries = load_queries(file)
 
     assert queries
-    assert [line for line in text.splitlines() if re.match(r"--\s*\S+\s*--\s*$", line)] == [f"-- {name} --" for name in queries]
+    headers = [line for line in text.splitlines() if re.match(r"--\s*\S+\s*--\s*$", line)]
+    patterns = [re.sub("@[a-z]+", "[a-z]+", header) for header in headers]  # a header with variants stands for several names
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, f"-- {name} --") for name in queries)] == []
+    assert [name for name in queries if sum(bool(re.fullmatch(pattern, f"-- {name} --")) for pattern in patterns) != 1] == []
     without_purpose = [name for name, statement in queries.items() if not statement.startswith("-- ")]
     assert without_purpose == []
+
+
+def test_a_block_with_variants_is_several_queries(tmp_path: Path) -> None:
+    """What each stands for is put in everywhere."""
+    block = "-- by_@key --\n-- What it does.\n-- @key: name = lower(name); age = age, id\nSELECT @key ORDER BY @key\n"
+    (tmp_path / "a.sql").write_text(block)
+
+    assert load_queries(tmp_path / "a.sql") == {
+        "by_name": "-- What it does.\nSELECT lower(name) ORDER BY lower(name)",
+        "by_age": "-- What it does.\nSELECT age, id ORDER BY age, id",
+    }
 
 
 def test_a_name_written_twice_is_an_error(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ from litestar.response import Stream
 
 from services.gateway import decide, exports, views
 from services.gateway.audit import AuditFilter, AuditLog
-from services.gateway.decide import Place
-from services.gateway.history import Filter, History
+from services.gateway.decide import Sort
+from services.gateway.history import Filter, History, Order, place
 from services.gateway.problems import refusals
 from services.gateway.refusals import bad_request
-from services.gateway.rights import admins_only
+from services.gateway.rights import admins_only, whose_jobs_to_clear
 from services.gateway.schemas import DeletedCount, JobSummary, RestoredCount, RestoreRequest
 from services.gateway.schemas_admin import AuditEntry
 from services.gateway.security import Identity
-from shared.lifecycle import Kind
+from shared.lifecycle import TERMINAL, Kind, Status
 
 HistoryRequest = Request[Identity, Any, Any]
 
@@ -28,10 +28,14 @@ HistoryRequest = Request[Identity, Any, Any]
 _TIME = {"format": "date-time"}
 Since = Annotated[str | None, QueryParameter(name="from", description="Not older than this.", schema_extra=_TIME)]
 Before = Annotated[str | None, QueryParameter(name="to", description="Older than this.", schema_extra=_TIME)]
+EndedSince = Annotated[
+    str | None, QueryParameter(name="ended_from", description="Only jobs that ended then or later.", schema_extra=_TIME)
+]
+EndedBefore = Annotated[str | None, QueryParameter(name="ended_to", description="Only jobs that ended before.", schema_extra=_TIME)]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
 Offset = Annotated[int, QueryParameter(ge=0, le=2**31)]
 Cursor = Annotated[
-    str | None, QueryParameter(description="`X-Next-Cursor` of the page before; cheaper than an offset.", max_length=200)
+    str | None, QueryParameter(description="`X-Next-Cursor` of the page before; cheaper than an offset.", max_length=1200)
 ]
 
 
@@ -49,6 +53,22 @@ def _kinds(values: list[str] | None) -> tuple[Kind, ...]:
     return tuple(dict.fromkeys(Kind(word) for word in words)) or (Kind.ARCHIVE,)
 
 
+def _statuses(asked: list[Status], sort: Sort) -> tuple[Status, ...]:
+    if sort is Sort.CREATED:
+        return tuple(dict.fromkeys(asked))
+    if live := [status for status in asked if status not in TERMINAL]:
+        ended = ", ".join(sorted(TERMINAL))
+        sentence = f"`sort={sort}` lists jobs that have ended, so `status` cannot be {', '.join(live)}."
+        raise bad_request(f"{sentence} Use {ended}, or `sort=created`.")
+    return tuple(dict.fromkeys(asked)) or tuple(sorted(TERMINAL))
+
+
+def _order(sort: Sort, order: Literal["asc", "desc"]) -> Order:
+    if sort is Sort.CREATED and order == "asc":
+        raise bad_request("`sort=created` is always newest first. Leave out `order`, or use `sort=ended`.")
+    return Order(sort, order == "desc")
+
+
 @get("/", operation_id="listJobs", responses=refusals())
 async def list_jobs(
     request: HistoryRequest,
@@ -63,6 +83,14 @@ async def list_jobs(
     ] = None,
     since: Since = None,
     before: Before = None,
+    ended_since: EndedSince = None,
+    ended_before: EndedBefore = None,
+    sort: Annotated[
+        Sort, QueryParameter(description="created: all jobs, newest first. The others list only jobs that have ended.")
+    ] = Sort.CREATED,
+    order: Annotated[
+        Literal["asc", "desc"], QueryParameter(description="desc: newest, longest or largest first. By creation only desc.")
+    ] = "desc",
     limit: Limit = 100,
     offset: Offset = 0,
     cursor: Cursor = None,
@@ -73,33 +101,37 @@ async def list_jobs(
 ) -> Response[list[JobSummary]] | Stream:
     """Jobs, newest first: archive jobs of the team, other kinds of your own (of everybody for admins).
 
+    `sort=ended`: jobs that have ended, the last to end first; `name`, `size` (of the folder) and `duration` order the same jobs.
     `X-Total-Count`: how many match. `X-Next-Cursor`: where the next page begins, absent on the last.
     """
     wanted = Filter(
         kinds=_kinds(kind),
-        statuses=tuple(dict.fromkeys(decide.statuses_of(status or []))),
+        statuses=_statuses(decide.statuses_of(status or []), sort),
         user=user or None,
         owner=None if request.user.is_admin else request.user.id,
         words=q or None,
         since=_moment("from", since),
         before=_moment("to", before),
+        ended_since=_moment("ended_from", ended_since),
+        ended_before=_moment("ended_to", ended_before),
     )
+    ordered = _order(sort, order)
+    after = decide.place_of(cursor, sort) if cursor else None
     wanted = await history.prepare(wanted)
     if format_ != "json":
-        return _file(_all_jobs(history, wanted, as_csv=format_ == "csv"), "jobs", format_)
-    rows = await history.page(wanted, decide.place_of(cursor) if cursor else None, limit + 1, offset)
+        return _file(_all_jobs(history, wanted, ordered, as_csv=format_ == "csv"), "jobs", format_)
+    rows = await history.page(wanted, after, limit + 1, offset, ordered)
     is_last = cursor is None and len(rows) <= limit and (rows or not offset)  # then the page itself tells how many there are
     headers = {"X-Total-Count": str(offset + len(rows) if is_last else await history.total(wanted))}
     if len(rows) > limit:
-        last = rows[limit - 1]
-        headers["X-Next-Cursor"] = decide.cursor_of(Place(last["created_at"], last["id"]))
+        headers["X-Next-Cursor"] = decide.cursor_of(place(ordered, rows[limit - 1]))
     return Response([views.job_summary(row) for row in rows[:limit]], headers=headers)
 
 
-async def _all_jobs(history: History, wanted: Filter, *, as_csv: bool) -> AsyncIterator[bytes]:
+async def _all_jobs(history: History, wanted: Filter, order: Order, *, as_csv: bool) -> AsyncIterator[bytes]:
     if as_csv:
         yield exports.csv_lines([JobSummary.__struct_fields__])
-    async for rows in history.all(wanted):
+    async for rows in history.all(wanted, order):
         jobs = [views.job_summary(row) for row in rows]
         yield exports.struct_lines(jobs) if as_csv else exports.ndjson_lines(jobs)
 
@@ -116,11 +148,12 @@ async def clear_completed(
     user: Annotated[str | None, QueryParameter(description="Only jobs that this user asked for.", max_length=200)] = None,
     before: Before = None,
 ) -> DeletedCount:
-    """Hide completed jobs (asked for before `to`) from the history.
+    """Hide completed jobs (asked for before `to`) from the history: your own, or as an admin everybody's.
 
     Jobs and their evidence are never erased: each can still be looked at by its id.
     """
-    return DeletedCount(*await history.clear_completed(request.user, user or None, _moment("to", before)))
+    whose = whose_jobs_to_clear(request.user, user or None)
+    return DeletedCount(*await history.clear_completed(request.user, whose, _moment("to", before)))
 
 
 @post("/completed/restore", operation_id="restoreCompletedJobs", status_code=200, responses=refusals(413))

@@ -1,12 +1,12 @@
 """The gateway's decisions, as tables."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from services.gateway import decide
-from services.gateway.decide import Cancel, Place, Waiting
+from services.gateway.decide import Cancel, Key, Place, Sort, Waiting
 from services.gateway.refusals import ProblemError
 from shared.lifecycle import EDGES, Kind, Role, Status
 
@@ -83,11 +83,33 @@ def test_owner_agrees_with_the_edges() -> None:
             assert decide.owner(edge.source) is edge.owner
 
 
-def test_cursor_round_trip() -> None:
-    """A cursor says the very microsecond and job."""
-    place = Place(datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC), uuid4())
+@pytest.mark.parametrize(
+    ("sort", "key"),
+    [
+        (Sort.CREATED, datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)),
+        (Sort.ENDED, datetime(1969, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)),
+        (Sort.NAME, "größe v1.2; final"),
+        (Sort.NAME, ""),
+        (Sort.SIZE, -1),
+        (Sort.DURATION, timedelta(days=3, microseconds=1)),
+        (Sort.DURATION, timedelta(seconds=-1)),
+    ],
+)
+def test_cursor_round_trip(sort: Sort, key: Key) -> None:
+    """A cursor says the very key and job, in every order."""
+    place = Place(sort, key, uuid4())
 
-    assert decide.place_of(decide.cursor_of(place)) == place
+    assert decide.place_of(decide.cursor_of(place), sort) == place
+
+
+def test_cursor_of_another_order_is_refused() -> None:
+    """It would begin somewhere else; the error names both orders."""
+    cursor = decide.cursor_of(Place(Sort.NAME, "a folder", uuid4()))
+
+    with pytest.raises(ProblemError, match="belongs to `sort=name`") as caught:
+        decide.place_of(cursor, Sort.ENDED)
+
+    assert caught.value.status == 400
 
 
 @pytest.mark.parametrize(
@@ -98,15 +120,20 @@ def test_cursor_round_trip() -> None:
         "MTIz",
         "é",
         "OTk5OTk5OTk5OTk5OTk5OTk5OTk5LjA",
-        decide.cursor_of(Place(datetime(2026, 1, 1, tzinfo=UTC), UUID(int=1)))[:-3],
+        decide.cursor_of(Place(Sort.CREATED, datetime(2026, 1, 1, tzinfo=UTC), UUID(int=1)))[:-3],
+        decide.cursor_of(Place(Sort.CREATED, 10**30, UUID(int=1))),
+        decide.cursor_of(Place(Sort.SIZE, 2**63, UUID(int=1))),
+        decide.cursor_of(Place(Sort.DURATION, 10**30, UUID(int=1))),
+        decide.cursor_of(Place(Sort.NAME, "a\0", UUID(int=1))),
     ],
 )
 def test_cursor_refused(cursor: str) -> None:
     """A cursor nobody gave out is 400, never an accident."""
-    with pytest.raises(ProblemError) as caught:
-        decide.place_of(cursor)
+    for sort in Sort:
+        with pytest.raises(ProblemError) as caught:
+            decide.place_of(cursor, sort)
 
-    assert caught.value.status == 400
+        assert caught.value.status == 400
 
 
 def test_steps_of_workspace_jobs() -> None:

@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from services.gateway import exports
-from services.gateway.history import Filter, History
+from services.gateway.decide import Sort
+from services.gateway.history import NEWEST, Filter, History, Order
 from services.gateway.store import Store
 from shared.lifecycle import Kind, Status
 from tests.services.gateway.conftest import Gateway, problem, running
@@ -20,15 +21,18 @@ from tests.services.gateway.test_users import user
 from tests.support.engines import NatsEngine, PostgresEngine
 
 JOBS = 60_000
-# Newest first is n = 1: every tenth failed, every thousandth cancelled, the rest completed; ten users; every fiftieth a pack.
+# Newest first is n = 1: every tenth failed, every thousandth cancelled (before it started), the rest completed; ten users; every fiftieth
+# a pack. They end in another order, and none takes as long as another.
 _SEED = f"""
 INSERT INTO jobs (kind, request, folder_name, source_path, destination_path, created_by, created_at, status, status_since, completed_at,
   started_at, current_operation, folder_size_bytes, archive_size_bytes, file_count, bytes_done, bytes_total, globus_task_id)
 SELECT CASE WHEN n % 50 = 0 THEN 'pack' ELSE 'archive' END, CASE WHEN n % 50 = 0 THEN jsonb '{{"root": "workspace"}}' END, 'Project ' || n,
   format('/nas/%s/%s/Project %s', (ARRAY['Production', 'Research', 'Music'])[n % 3 + 1], 2000 + n % 25, n), format('/x/%s.tar.7z', n),
   'person' || n % 10, '2026-01-01'::timestamptz - make_interval(mins => n),
-  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(), now(),
-  now(), 'Archived and proven; the source was emptied', n * 1000, n * 900, 20, n * 1000, n * 1000, gen_random_uuid()
+  CASE WHEN n % 1000 = 1 THEN 'cancelled' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, now(),
+  '2026-02-01'::timestamptz + make_interval(secs => n::bigint * 7919 % {JOBS}),
+  CASE WHEN n % 1000 <> 1 THEN '2026-02-01'::timestamptz + make_interval(secs => n::bigint * 7919 % {JOBS} - n::bigint * 31 % {JOBS}) END,
+  'Archived and proven; the source was emptied', n * 1000, n * 900, 20, n * 1000, n * 1000, gen_random_uuid()
 FROM generate_series(1, {JOBS}) AS n
 """
 
@@ -68,6 +72,95 @@ async def test_filters(seeded: Gateway) -> None:
     assert "Known: archive" in problem(await seeded.ask("GET", "/api/jobs?kind=zip"), 400, "bad-request")
     for wrong in ("from=yesterday", "limit=0", "cursor=x", "status=lost"):
         assert (await seeded.ask("GET", f"/api/jobs?{wrong}")).status_code == 400, wrong
+
+
+ENDED = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def _end(n: int) -> int:
+    """Seconds after ENDED."""
+    return n * 7919 % JOBS
+
+
+def _took(n: int) -> int:
+    return -1 if n % 1000 == 1 else n * 31 % JOBS
+
+
+_KEYS: dict[str, Callable[[int], Any]] = {"ended": _end, "name": lambda n: f"project {n}", "size": lambda n: n, "duration": _took}
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("sort", _KEYS)
+async def test_orders(seeded: Gateway, sort: str, order: str) -> None:
+    """By end, name, size and duration, both ways; with a state, a user, and pages by cursor as well as by offset."""
+    archives = [n for n in range(1, JOBS + 1) if n % 50]
+    key = _KEYS[sort]
+    numbers = sorted(archives, key=key, reverse=order == "desc")
+    query = f"sort={sort}&order={order}"
+
+    if sort != "duration":  # cancelled jobs have none, and stand together by id
+        assert await _names(seeded, f"{query}&limit=20") == [f"Project {n}" for n in numbers[:20]]
+        assert await _names(seeded, f"{query}&limit=20&offset=30000") == [f"Project {n}" for n in numbers[30_000:30_020]]
+    failed = [n for n in numbers if n % 10 == 3]
+    assert await _names(seeded, f"{query}&limit=20&status=failed") == [f"Project {n}" for n in failed[:20]]
+    mine = [n for n in numbers if n % 10 == 7]
+    assert await _names(seeded, f"{query}&limit=20&user=person7") == [f"Project {n}" for n in mine[:20]]
+    seen: list[str] = []
+    cursor = ""
+    while len(seen) < 60:
+        answer = await seeded.ask("GET", f"/api/jobs?{query}&limit=20&status=failed,completed{cursor}")
+        seen += [job["folder_name"] for job in answer.json()]
+        cursor = f"&cursor={answer.headers['x-next-cursor']}"
+    assert seen == [f"Project {n}" for n in [n for n in numbers if n % 1000 != 1][:60]]
+
+
+async def test_a_page_of_jobs_without_a_duration_goes_on(seeded: Gateway) -> None:
+    """Sixty jobs were cancelled before they began: a cursor among them skips none and repeats none."""
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        answer = await seeded.ask("GET", f"/api/jobs?sort=duration&status=cancelled&limit=7{cursor}")
+        seen += [job["folder_name"] for job in answer.json()]
+        if "x-next-cursor" not in answer.headers:
+            break
+        cursor = f"&cursor={answer.headers['x-next-cursor']}"
+    assert sorted(seen) == sorted(f"Project {n}" for n in range(1, JOBS, 1000))
+
+
+async def test_a_retried_job_stands_where_it_ended(seeded: Gateway) -> None:
+    """By end it is first though it was asked for long ago; while it runs again it is not listed by end at all."""
+    job_id = await seeded.kernel.owner.fetchval("SELECT id FROM jobs WHERE folder_name = 'Project 40013'")
+    old = await seeded.kernel.owner.fetchrow("SELECT status, completed_at FROM jobs WHERE id = $1", job_id)
+    await seeded.kernel.force(job_id, status="queued", completed_at=None)
+    assert "Project 40013" not in await _names(seeded, "sort=ended&q=Project%2040013")
+    await seeded.kernel.force(job_id, status="failed", completed_at=ENDED + timedelta(days=30))
+    assert (await _names(seeded, "sort=ended&limit=1")) == ["Project 40013"]
+    assert (await _names(seeded, "limit=1")) == ["Project 1"]
+    await seeded.kernel.force(job_id, status=old["status"], completed_at=old["completed_at"])
+
+
+async def test_ended_between(seeded: Gateway) -> None:
+    """By the time of the end, whatever the order, with the exact total; what makes no sense is refused with what to do."""
+    dates = "ended_from=2026-02-01T00:10:00Z&ended_to=2026-02-01T00:20:00Z"
+    within = [n for n in range(1, JOBS + 1) if n % 50 and 600 <= _end(n) < 1200]
+    for query, numbers in {
+        dates: sorted(within),
+        f"{dates}&sort=ended": sorted(within, key=_end, reverse=True),
+        f"{dates}&sort=size&order=asc": within,
+        f"{dates}&sort=ended&status=failed,cancelled": sorted(
+            (n for n in within if n % 10 == 3 or n % 1000 == 1), key=_end, reverse=True
+        ),
+    }.items():
+        answer = await seeded.ask("GET", f"/api/jobs?limit=20&{query}")
+        assert [job["folder_name"] for job in answer.json()] == [f"Project {n}" for n in numbers[:20]], query
+        assert answer.headers["x-total-count"] == str(len(numbers)), query
+    for wrong, says in {
+        "ended_from=yesterday": "`ended_from` must be a time",
+        "sort=size&status=queued": "`status` cannot be queued",
+        "order=asc": "always newest first",
+        "sort=ended&cursor=Y3JlYXRlZC4x": "cursor",
+    }.items():
+        assert says in problem(await seeded.ask("GET", f"/api/jobs?{wrong}"), 400, "bad-request"), wrong
 
 
 async def test_totals(seeded: Gateway) -> None:
@@ -144,6 +237,10 @@ def _scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 _ALL = Filter()
+_ENDED = (Status.CANCELLED, Status.COMPLETED, Status.FAILED)
+_BY_END = Order(Sort.ENDED)
+_LATER = datetime(2026, 2, 1, 8, tzinfo=UTC)
+_SOME_ID = "00000000-0000-4000-8000-000000000000"
 _WANTED = [
     (_ALL, None, 100, 0, "jobs_history_by_kind"),
     (_ALL, None, 100, 9_900, "jobs_history_by_kind"),
@@ -168,13 +265,59 @@ _WANTED = [
 @pytest.mark.parametrize(("wanted", "after", "limit", "offset", "index"), _WANTED)
 async def test_plans(seeded: Gateway, wanted: Filter, after: tuple[Any, Any] | None, limit: int, offset: int, index: str) -> None:
     """No page reads the table: each walks the index made for it. Nor does a count of dates or of rare words."""
-    name = "history_by_state" if wanted.statuses else "history"
+    await _check_plan(seeded, wanted, NEWEST, after, limit, offset, index)
+
+
+_ENDED_WANTED = [
+    (Filter(statuses=_ENDED), _BY_END, None, 0, "jobs_ended"),
+    (Filter(statuses=_ENDED), _BY_END, None, 9_900, "jobs_ended"),
+    (Filter(statuses=_ENDED), Order(Sort.ENDED, descending=False), (_LATER, _SOME_ID), 0, "jobs_ended"),
+    (Filter(statuses=(Status.FAILED,)), _BY_END, (_LATER, _SOME_ID), 900, "jobs_ended"),
+    (Filter(statuses=_ENDED, user="person3"), _BY_END, None, 900, "jobs_ended_by_user"),
+    (Filter(statuses=_ENDED, words="music"), _BY_END, None, 900, "jobs_ended"),
+    (Filter(statuses=_ENDED, ended_since=_LATER, ended_before=_LATER + timedelta(hours=1)), _BY_END, None, 0, "jobs_ended"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "order", "after", "offset", "index"), _ENDED_WANTED)
+async def test_plans_by_end(
+    seeded: Gateway, wanted: Filter, order: Order, after: tuple[Any, Any] | None, offset: int, index: str
+) -> None:
+    """The history by end is as cheap as that by creation: skipped rows are not read."""
+    await _check_plan(seeded, wanted, order, after, 100, offset, index)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(("sort", "key"), [(Sort.NAME, "project 3"), (Sort.SIZE, 5_000), (Sort.DURATION, timedelta(seconds=5))])
+async def test_plans_of_other_orders(seeded: Gateway, sort: Sort, key: Any, descending: bool) -> None:
+    """Each has its index, both ways, and behind a cursor."""
+    for statuses in (_ENDED, (Status.FAILED,)):
+        for after in (None, (key, _SOME_ID)):
+            scans = await _plan(seeded, Filter(statuses=statuses), Order(sort, descending), after, 100, 900)
+            assert {scan["Index Name"] for scan in scans if scan["Node Type"] in _INDEXED} == {f"jobs_by_{sort}", "jobs_pkey"}
+            assert {scan["Node Type"] for scan in scans} <= {*_INDEXED, "Function Scan", "Subquery Scan"}
+
+
+_INDEXED = {"Index Scan", "Index Only Scan"}
+
+
+async def _plan(
+    seeded: Gateway, wanted: Filter, order: Order, after: tuple[Any, Any] | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
     database = await seeded.kernel.db("gateway")
-    page = (*wanted.arguments, *(after or (None, None)), limit, offset)
     async with database.session() as session:
-        rows = await session.connection.fetch(f"EXPLAIN (FORMAT JSON) {database.queries[name]}", *page)
+        statement = f"EXPLAIN (FORMAT JSON) {database.queries[order.query(wanted)]}"
+        rows = await session.connection.fetch(statement, *wanted.arguments, *(after or (None, None)), limit, offset)
+    return _scans(rows[0][0][0]["Plan"])
+
+
+async def _check_plan(
+    seeded: Gateway, wanted: Filter, order: Order, after: tuple[Any, Any] | None, limit: int, offset: int, index: str
+) -> None:
+    database = await seeded.kernel.db("gateway")
+    scans = await _plan(seeded, wanted, order, after, limit, offset)
+    async with database.session() as session:
         counted = await session.connection.fetch(f"EXPLAIN (FORMAT JSON) {database.queries['count_history']}", *wanted.arguments)
-    scans = _scans(rows[0][0][0]["Plan"])
     used = {(scan["Node Type"], scan.get("Index Name")) for scan in scans}
     assert "Seq Scan" not in {kind for kind, _ in used}, used
     assert index in {name for _, name in used}, used
@@ -183,7 +326,7 @@ async def test_plans(seeded: Gateway, wanted: Filter, after: tuple[Any, Any] | N
         assert counting == {"Bitmap Heap Scan", "Bitmap Index Scan"}
     else:
         assert ("Index Only Scan", index) in used, "skipped rows are not read"
-    if wanted.since:
+    if wanted.since or wanted.ended_since:
         assert counting == {"Index Only Scan"}
 
 
@@ -196,11 +339,11 @@ async def test_how_words_are_looked_for(seeded: Gateway) -> None:
 
 async def test_files(seeded: Gateway) -> None:
     """CSV and NDJSON hold everything that matches, in the same order, under the names of the API."""
-    query = "/api/jobs?status=cancelled&kind=archive"
+    query = "/api/jobs?status=cancelled&kind=archive&sort=ended"
     rows = list(csv.DictReader(io.StringIO((await seeded.ask("GET", f"{query}&format=csv")).text)))
     lines = [json.loads(line) for line in (await seeded.ask("GET", f"{query}&format=ndjson")).text.splitlines()]
     assert [row["folder_name"] for row in rows] == [line["folder_name"] for line in lines]
-    assert len(rows) == JOBS // 1000
+    assert [row["folder_name"] for row in rows] == [f"Project {n}" for n in sorted(range(1, JOBS, 1000), key=_end, reverse=True)]
     answer = await seeded.ask("GET", f"{query}&format=csv&user=nobody")
     assert answer.headers["content-disposition"] == 'attachment; filename="jobs.csv"'
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -244,6 +387,22 @@ async def test_clearing_comes_last(seeded: Gateway) -> None:
     assert await seeded.kernel.owner.fetchval("SELECT count(*) FROM jobs") == JOBS + 1
     counts = await seeded.kernel.owner.fetch("SELECT data FROM audit WHERE action = 'jobs_cleared' ORDER BY id")
     assert json.loads(counts[0]["data"]) == {"count": first.json()["deleted_count"]}
+
+
+async def test_users_clear_only_what_they_asked_for(seeded: Gateway) -> None:
+    """Not even by leaving out the name; and they can take it back."""
+    _, token = await user(seeded, "person9")
+    completed = "user=person8&limit=1000&status=completed"
+    before = await _names(seeded, completed)
+    assert before
+    answer = await seeded.ask("DELETE", "/api/jobs/completed?user=person8", token=token)
+    assert "Only admins" in problem(answer, 403, "forbidden")
+    for query in ("?to=2025-12-20T00:00:00Z", "?user=PERSON9&to=2025-12-25T00:00:00Z"):
+        own = (await seeded.ask("DELETE", f"/api/jobs/completed{query}", token=token)).json()
+        assert own["deleted_count"] > 0
+        assert await _names(seeded, completed) == before
+    back = await seeded.ask("POST", "/api/jobs/completed/restore", token=token, json={"cleared_at": own["cleared_at"]})
+    assert back.json() == {"restored_count": own["deleted_count"]}
 
 
 async def test_a_clearing_can_be_taken_back(seeded: Gateway) -> None:

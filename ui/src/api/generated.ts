@@ -1709,6 +1709,11 @@ export interface components {
             /** @enum {unknown} */
             type: "snapshot";
         };
+        /**
+         * @default created
+         * @enum {string}
+         */
+        Sort: "created" | "ended" | "name" | "size" | "duration";
         StateTime: {
             /** Format: date-time */
             at: string;
@@ -2072,6 +2077,7 @@ export type ScanFacts = components['schemas']['ScanFacts'];
 export type ServiceInstance = components['schemas']['ServiceInstance'];
 export type Setting = components['schemas']['Setting'];
 export type Snapshot = components['schemas']['Snapshot'];
+export type Sort = components['schemas']['Sort'];
 export type StateTime = components['schemas']['StateTime'];
 export type Statistics = components['schemas']['Statistics'];
 export type Stats = components['schemas']['Stats'];
@@ -4708,12 +4714,16 @@ export interface operations {
         parameters: {
             query?: {
                 cursor?: string | null;
+                ended_from?: string | null;
+                ended_to?: string | null;
                 format?: "json" | "csv" | "ndjson";
                 from?: string | null;
                 kind?: string[];
                 limit?: number;
                 offset?: number;
+                order?: "asc" | "desc";
                 q?: string | null;
+                sort?: components["schemas"]["Sort"];
                 status?: string[];
                 to?: string | null;
                 user?: string | null;
