@@ -154,6 +154,7 @@ def routes(parts: Parts) -> Litestar:
             users.tokens,
             folders.list_folders,
             media.preview_folder,
+            media.estimate_folders,
             media.router,
             folders.list_places,
             files.router,

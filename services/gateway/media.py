@@ -34,12 +34,12 @@ def refusal(exc: PermanentError) -> ProblemError:
 
 
 def estimate(
-    total: int, ratio: float, rate: float | None, jobs: int, free: int, unwritten: int, least_free: int
+    total: int, largest: int, ratio: float, rate: float | None, jobs: int, free: int, unwritten: int, least_free: int
 ) -> PreviewEstimate:
-    """What archiving `total` bytes will cost. rate: bytes per second of the last `jobs` jobs. Pure."""
+    """What archiving `total` bytes will cost, `largest` of them in one folder. rate: bytes per second of the last `jobs` jobs. Pure."""
     per_second = rate if rate and jobs else float(USUAL_BYTES_PER_SECOND)
     available = space.available(free, unwritten, least_free)
-    needed = space.required_bytes(total)
+    needed = space.required_bytes(largest)
     return PreviewEstimate(
         archive_bytes=space.estimate_archive_bytes(total, ratio),
         seconds=round(total / per_second, 1),
@@ -132,14 +132,19 @@ class Media:
             raise refusal(exc) from exc
         config = await self._configuration.read()
         allowed = may_browse(who, config.nas_browsing)
-        rate, jobs, unwritten = await self._store.throughput()
-        free = (await asyncio.to_thread(lambda: psutil.disk_usage(str(existing(self._storage))))).free
         shown = seen if allowed else without_names(seen)
         refused = await self._jobs.refusal(seen.path) if seen.complete else None
         if refused is not None and refused not in shown.refusals:
             shown = msgspec.structs.replace(shown, refusals=[refused, *shown.refusals])
         return FolderPreview(
             **{name: getattr(shown, name) for name in FolderSeen.__struct_fields__},
-            estimate=estimate(seen.total_bytes, self._ratio, rate, jobs, free, unwritten, config.min_free_disk),
+            estimate=await self.estimate(seen.total_bytes, seen.total_bytes),
             names_hidden=not allowed,
         )
+
+    async def estimate(self, total: int, largest: int) -> PreviewEstimate:
+        """What archiving folders of `total` bytes will likely cost, and whether there is room for the largest of them now."""
+        rate, jobs, unwritten = await self._store.throughput()
+        free = (await asyncio.to_thread(lambda: psutil.disk_usage(str(existing(self._storage))))).free
+        least_free = (await self._configuration.read()).min_free_disk
+        return estimate(total, largest, self._ratio, rate, jobs, free, unwritten, least_free)

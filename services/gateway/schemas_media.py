@@ -8,11 +8,11 @@ __all__ = ["Branch", "FolderPreview", "MediaTotals", "NamedSize", "PreviewEstima
 
 
 class PreviewEstimate(msgspec.Struct, kw_only=True):
-    """What archiving the folder will likely cost; of what has been seen, so it grows until the preview is complete.
+    """What archiving the folder (or folders) will likely cost. Of a preview, it grows until the preview is complete.
 
-    archive_bytes: COMPRESSION_SIZE_ESTIMATE_RATIO of the folder. seconds: at `bytes_per_second`, which is that of the last
-    `basis_jobs` completed jobs (0: a constant, docs/media.md). needed_bytes: what the job reserves (copy, archive, 64 MiB);
-    available_bytes: what it may reserve now.
+    archive_bytes: COMPRESSION_SIZE_ESTIMATE_RATIO of the size. seconds: at `bytes_per_second`, which is that of the last
+    `basis_jobs` completed jobs (0: a constant, docs/media.md). needed_bytes: what the job (of the largest folder) reserves:
+    copy, archive, 64 MiB. available_bytes: what it may reserve now.
     """
 
     archive_bytes: int

@@ -100,7 +100,7 @@ def _review(page: Page) -> None:
     for name in ("Harbour Documentary", "Interview Mayor Lindqvist"):
         page.get_by_label(f"Select {name}").check()
     page.get_by_role("button", name="Review and archive").click()
-    page.get_by_role("region", name="What is in it").get_by_text("about").first.wait_for()
+    page.get_by_role("region", name="What will happen").get_by_text("about").first.wait_for()
     page.locator('[aria-label="What is in it"][aria-busy="false"]').wait_for()
 
 

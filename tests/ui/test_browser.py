@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 
 from tests.support.stack import PASSWORD, Stack
-from tests.ui.browser import TIME_TO_UNDO, login, new_context, said
+from tests.ui.browser import PHONE, TIME_TO_UNDO, WIDE, login, new_context, said
 from tests.ui.conftest import FIRST_PASSWORD, Person, scan
 
 STAGES = ["copying", "compressing", "verifying", "uploading", "upload_verifying", "deleting_source"]
@@ -28,9 +28,15 @@ def archive(page: Page, name: str) -> None:
     page.goto("/folders")
     page.get_by_label("Search folders").fill(name)
     page.get_by_role("button", name=f"Archive {name}").click()
-    expect(page.get_by_role("region", name="What is in it")).to_contain_text("about")  # it was looked into before
+    looked_into(page)
     page.get_by_role("dialog").get_by_role("button", name="Archive 1 folder").click()
     expect(heading(page, "Queue")).to_be_visible()
+
+
+def looked_into(page: Page) -> None:
+    """Wait until the review knows what is in the folders and what archiving them will cost."""
+    expect(page.get_by_role("region", name="What is in it")).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_role("region", name="What will happen")).to_contain_text("about")
 
 
 def open_job(stack: Stack, page: Page, folder: Path) -> str:
@@ -239,9 +245,7 @@ def test_the_keyboard_alone_is_enough(person: Person, stack: Stack) -> None:
         page.keyboard.press(key)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(folder.name)
-    expect(dialog.get_by_role("region", name="What is in it")).to_contain_text(
-        "about"
-    )  # nothing is added to what Tab leads through
+    looked_into(page)  # nothing is added to what Tab leads through
     start = dialog.get_by_role("button", name="Archive 1 folder")
     for _ in range(12):
         page.keyboard.press("Tab")
@@ -298,6 +302,45 @@ def test_a_folder_is_looked_into_before_it_is_archived(person: Person, stack: St
     look.get_by_text("Inside Looked into").click()
     for line in ("mov1 file, 4.88 KB", "day 1/cam a/clip.mov4.88 KB", "day 1/2 files, 4.88 KB", "cam a/1 file, 4.88 KB"):
         expect(look.get_by_role("listitem").filter(has_text=line)).to_have_count(1)
+
+
+def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack: Stack) -> None:
+    """Of 100 folders: warning, choice and the totals of all are in view with the button, at both ends of the list, on a phone too."""
+    names = [f"Many {number:03}" for number in range(100)]
+    for name in names:
+        stack.folder({"clip.mov": os.urandom(10 << 10)}, name=name)
+    scan(stack, *names)
+    page = person.page
+    page.goto("/folders?q=Many")
+    page.get_by_label("Select all on this page").check()
+    page.get_by_role("button", name="Go to page 2").click()
+    expect(page.get_by_role("row", name=re.compile("Many 099"))).to_be_visible()
+    page.get_by_label("Select all on this page").check()
+    page.get_by_role("button", name="Review and archive").click()
+    looked_into(page)
+    dialog = page.get_by_role("dialog", name="Archive 100 folders")
+    plan = dialog.get_by_role("region", name="What will happen")
+    shown = (
+        plan.get_by_text("1,000 KB in 100 files"),
+        plan.get_by_text("The archives take about 700 KB"),
+        plan.get_by_text("All 100 source folders are emptied at the end"),
+        plan.get_by_text("Keep all 100 sources"),
+        plan.get_by_role("button", name="Archive 100 folders"),
+    )
+    for viewport in (WIDE, PHONE):
+        page.set_viewport_size(viewport)
+        for place in (
+            dialog.get_by_text("Many 000").first,
+            dialog.get_by_text("Only the first 5 of 100 folders were looked into."),
+        ):
+            place.scroll_into_view_if_needed()
+            expect(place).to_be_in_viewport()
+            for part in shown:
+                expect(part).to_be_in_viewport(ratio=1)
+    dialog.get_by_role("button", name="Leave Many 099 out").click()
+    expect(plan).to_contain_text("990 KB in 99 files")
+    plan.get_by_label("Keep all 99 sources").check()
+    expect(plan.get_by_text("Nothing is deleted on the NAS.")).to_be_in_viewport(ratio=1)
 
 
 def test_pause_and_resume(person: Person, stack: Stack) -> None:

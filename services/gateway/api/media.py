@@ -10,7 +10,7 @@ from litestar.params import QueryParameter
 
 from services.gateway.media import Media
 from services.gateway.problems import refusals
-from services.gateway.schemas_media import FolderPreview
+from services.gateway.schemas_media import FolderPreview, PreviewEstimate
 from services.gateway.security import Identity
 from shared.media import limits
 from shared.media.model import MediaInfo
@@ -103,6 +103,19 @@ async def get_contact_sheet(
     """Pictures from all over a film in one image."""
     known = _known(request)
     return _image(await media.contact_sheet(request.user, root, path, frames, columns, width, known), known)
+
+
+_Size = Annotated[int, QueryParameter(ge=0, le=2**62, description="Bytes of all the folders together.")]
+_Largest = Annotated[int | None, QueryParameter(ge=0, le=2**62, description="Bytes of the largest of them. Default: `size_bytes`.")]
+
+
+@get("/folders/estimate", operation_id="estimateFolders", responses=refusals(), tags=["Folders"])
+async def estimate_folders(media: NamedDependency[Media], size_bytes: _Size, largest_bytes: _Largest = None) -> PreviewEstimate:
+    """What archiving folders of this size will likely cost: archives and time of all together, staging space of the largest.
+
+    Staging is needed for one folder after the other, so the largest decides whether there is room.
+    """
+    return await media.estimate(size_bytes, size_bytes if largest_bytes is None else largest_bytes)
 
 
 @get(

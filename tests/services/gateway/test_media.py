@@ -243,6 +243,22 @@ async def test_previews_tell_no_names_to_those_who_may_not_see_them(gateway: Gat
     assert "secret" not in str(found)
 
 
+async def test_an_estimate_of_many_folders(gateway: Gateway) -> None:
+    """Archives and time of all together, space of the largest; without a look into any."""
+    tb = 1 << 40
+    one = (await gateway.ask("GET", "/api/folders/estimate", params={"size_bytes": 1 << 20})).json()
+    many = (await gateway.ask("GET", "/api/folders/estimate", params={"size_bytes": 100 << 20, "largest_bytes": 1 << 20})).json()
+    huge = (await gateway.ask("GET", "/api/folders/estimate", params={"size_bytes": 9000 * tb})).json()
+
+    assert one["archive_bytes"] == pytest.approx(0.7 * (1 << 20), abs=1)
+    assert many["archive_bytes"] == pytest.approx(100 * one["archive_bytes"], abs=100)
+    assert many["seconds"] == pytest.approx(100 * (1 << 20) / one["bytes_per_second"], abs=0.1)
+    assert (many["needed_bytes"], many["fits"]) == (one["needed_bytes"], one["fits"])
+    assert not huge["fits"]
+    for wrong in ({}, {"size_bytes": -1}, {"size_bytes": 2**63}, {"size_bytes": "x"}):
+        problem(await gateway.ask("GET", "/api/folders/estimate", params=wrong), 400, "validation-failed")
+
+
 async def test_what_is_no_folder_has_no_preview(gateway: Gateway, scanner: Scanner) -> None:
     """404 for what is not there, 400 for what no archive could be of."""
     missing = {"path": str(scanner.base / "Production" / "2024" / "Missing")}
@@ -253,12 +269,12 @@ async def test_what_is_no_folder_has_no_preview(gateway: Gateway, scanner: Scann
 
 def test_estimates() -> None:
     """From what past jobs did, else from the constant; space as the ledger reserves it."""
-    usual = estimate(GIB, 0.7, None, 0, free=10 * GIB, unwritten=GIB, least_free=GIB)
+    usual = estimate(GIB, GIB, 0.7, None, 0, free=10 * GIB, unwritten=GIB, least_free=GIB)
     assert (usual.bytes_per_second, usual.basis_jobs) == (media.USUAL_BYTES_PER_SECOND, 0)
     assert usual.seconds == pytest.approx(51.2)  # 1024 MiB at 20 MiB/s
     assert (usual.available_bytes, usual.free_bytes, usual.fits) == (8 * GIB, 10 * GIB, True)
 
-    known = estimate(GIB, 0.7, 100e6, 7, free=GIB, unwritten=0, least_free=2 * GIB)
+    known = estimate(GIB, GIB, 0.7, 100e6, 7, free=GIB, unwritten=0, least_free=2 * GIB)
     assert (known.seconds, known.basis_jobs) == (pytest.approx(10.7, abs=0.05), 7)
     assert (known.available_bytes, known.fits) == (0, False)
 

@@ -446,7 +446,8 @@ STREAMS = {"streamJobs", "streamJob"}
 STRANGERS = {"login", "getHealth", "getReady"}
 EVERYBODYS = {
     *("me", "listTokens", "revokeToken", "createTicket", "listEvents", "getStats", "getStatsHistory"),
-    *("listFolders", "listFolderPlaces", "previewFolder", "getQueue", "moveQueuedJobs", "getSystemStatus", "checkGlobus"),
+    *("listFolders", "listFolderPlaces", "previewFolder", "estimateFolders"),
+    *("getQueue", "moveQueuedJobs", "getSystemStatus", "checkGlobus"),
     *("createJob", "listJobs", "getJob", "cancelJob", "retryJob", "getJobLogs"),
     *("clearJob", "clearCompletedJobs", "restoreCompletedJobs", "listFailures"),
     *("listTasks", "getTask", "controlTask"),

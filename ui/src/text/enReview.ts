@@ -1,4 +1,5 @@
 /** The words of the review before folders are archived: apart, because it is fetched when it opens. As in en.ts otherwise. */
+import { about } from "../util/time";
 import { bytes, count } from "../util/units";
 import { spoken } from "./en";
 import { plural } from "./plural";
@@ -6,18 +7,21 @@ import { plural } from "./plural";
 export const enReview = {
   title: (n: number) => `Archive ${plural(n, "folder", "folders")}`,
   intro: "Check what will happen, then start.",
+  list: "Folders",
   goesTo: "Goes to",
-  summary: "In all",
-  files: (n: number) => plural(n, "file", "files"),
-  space: "Staging space",
-  spaceOk: (need: number, free: number) => `The largest folder needs ${bytes(need)}; ${bytes(free)} are free.`,
+  plan: "What will happen",
+  total: (size: number, files: number) => `${bytes(size)} in ${plural(files, "file", "files")}`,
+  estimate: (archive: number, seconds: number, folders: number) =>
+    `${folders === 1 ? "The archive takes" : "The archives take"} about ${bytes(archive)} and ${about(seconds)}.`,
+  estimating: "Estimating…",
+  noEstimate: "There is no estimate at the moment.",
+  spaceOk: (need: number, free: number) => `The largest folder needs ${bytes(need)} of staging space. ${bytes(free)} are available.`,
   spaceLow: (need: number, free: number) =>
-    `The largest folder needs ${bytes(need)}, but only ${bytes(free)} are free. It waits in the queue until there is room.`,
-  deletes: "The source is emptied at the end",
-  deletesText:
-    "Only after the archive is proven to be at the destination: its files are deleted one by one, each only if it is still what was archived, and a marker file stays in the folder.",
-  keep: "Keep the source",
-  keepText: "Archive it, but leave the folder as it is.",
+    `The largest folder needs ${bytes(need)} of staging space, but only ${bytes(free)} are available. It waits in the queue until there is room.`,
+  deletes: (n: number) => (n === 1 ? "The source folder is emptied at the end" : `All ${plural(n, "source folder is", "source folders are")} emptied at the end`),
+  deletesText: "Each file is deleted only after the archive is proven to be at the destination, and only if it is still what was archived. A marker file stays.",
+  keep: (n: number) => (n === 1 ? "Keep the source" : `Keep all ${plural(n, "source", "sources")}`),
+  keepText: "Nothing is deleted on the NAS.",
   submit: (n: number) => `Archive ${plural(n, "folder", "folders")}`,
   busy: (done: number, all: number) => `Queuing ${done} of ${all}…`,
   done: (n: number) => `${plural(n, "folder is", "folders are")} in the queue.`,
@@ -30,18 +34,15 @@ export const enReview = {
     title: "What is in it",
     kinds: "Kinds",
     film: "Film and sound",
-    archive: "Archive",
-    time: "Time",
     none: "none",
     noEnding: "without ending",
     otherEndings: "other endings",
-    about: (amount: string) => `about ${amount}`,
     media: (length: string, files: number) => `${length} in ${plural(files, "file", "files")}`,
     mediaUnknown: (files: number) => `${plural(files, "file", "files")} of unknown length`,
     mediaSome: (length: string, measured: number, files: number) => `${length} in the largest ${count(measured)} of ${plural(files, "file", "files")}`,
     refused: (name: string) => `${name} would be refused as it is`,
     changing: (name: string) => `${name} is changing right now`,
-    first: (n: number) => `Only the first ${plural(n, "folder was", "folders were")} looked into.`,
+    first: (n: number, all: number) => `Only the first ${count(n)} of ${plural(all, "folder was", "folders were")} looked into. The totals below are of all of them.`,
     failed: (n: number) => `${plural(n, "folder", "folders")} could not be looked into.`,
     inside: (name: string) => `Inside ${name}`,
     byEnding: "By ending",

@@ -73,8 +73,3 @@ export function saved(original: number | null, packed: number | null): number | 
 
 export const GB = 1024 ** 3;
 export const MB = 1024 ** 2;
-
-/** Staging an archive job reserves: the copy, the archive, and room for the archive's own tables (design, 4.9). */
-export function stagingNeed(size: number): number {
-  return Math.ceil(size + 1.01 * size) + 64 * MB;
-}

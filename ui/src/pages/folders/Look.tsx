@@ -58,7 +58,7 @@ export default function Look({ folders }: { folders: Folder[] }) {
       ))}
       {folders.length > MOST && (
         <Typography variant="caption" sx={{ color: "text.secondary" }}>
-          {text.first(MOST)}
+          {text.first(MOST, folders.length)}
         </Typography>
       )}
       {failed > 0 && (

@@ -6,13 +6,14 @@ import FormControlLabel from "@mui/material/FormControlLabel";
 import IconButton from "@mui/material/IconButton";
 import Switch from "@mui/material/Switch";
 import Typography from "@mui/material/Typography";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ArrowRight, ShieldCheck, X } from "lucide-react";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { useNavigate } from "react-router";
 
+import { api, ask } from "../../api/client";
 import { fromThrown } from "../../api/errors";
-import { keys, queries } from "../../api/queries";
+import { keys } from "../../api/queries";
 import { queueFolder } from "../../api/queueFolder";
 import type { Folder } from "../../api/types";
 import { toast } from "../../components/toasts";
@@ -20,8 +21,11 @@ import { text } from "../../text/en";
 import { reviewText as review } from "../../text/enReview";
 import { MONO } from "../../theme/theme";
 import { paths } from "../../util/paths";
-import { bytes, GB, stagingNeed } from "../../util/units";
+import { bytes } from "../../util/units";
 import Look from "./Look";
+
+/** A window too low for a list above what will happen: all of it scrolls. */
+const LOW = "@media (max-height: 560px)";
 
 interface Props {
   folders: Folder[];
@@ -77,8 +81,6 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
     onQueued(queued);
   }, onClose);
   const busy = done !== null;
-  const size = folders.reduce((sum, folder) => sum + folder.size_bytes, 0);
-  const files = folders.reduce((sum, folder) => sum + folder.file_count, 0);
   return (
     <Drawer
       open
@@ -99,7 +101,7 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
           <X size={20} aria-hidden />
         </IconButton>
       </Box>
-      <Box sx={{ flex: 1, overflowY: "auto", px: 3, pb: 2, display: "grid", gap: 2, alignContent: "start" }} tabIndex={0} role="group" aria-labelledby="review-title">
+      <Box sx={{ flex: 1, overflowY: "auto", px: 3, pb: 2, display: "grid", gap: 2, alignContent: "start", [LOW]: { flex: "none", overflowY: "visible" } }} tabIndex={0} role="group" aria-label={review.list}>
         {waiting && (
           <Alert severity="info" role="status">
             {review.waiting}
@@ -120,43 +122,78 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
             />
           ))}
         </Box>
-        <Typography variant="body2" sx={{ fontWeight: 600 }}>
-          {review.summary}: {bytes(size)}, {review.files(files)}
-        </Typography>
         <Look folders={folders} />
-        <Space folders={folders} />
-        <FormControlLabel
-          control={<Switch checked={keepSource} disabled={busy} onChange={(_, on) => setKeepSource(on)} />}
-          label={
-            <>
-              <Typography component="span" sx={{ display: "block", fontWeight: 580, fontSize: "0.9375rem" }}>
-                {review.keep}
-              </Typography>
-              <Typography component="span" variant="caption" sx={{ color: "text.secondary" }}>
-                {review.keepText}
-              </Typography>
-            </>
-          }
-          sx={{ alignItems: "center", ml: 0 }}
-        />
-        {!keepSource && (
-          <Alert severity="warning" icon={<ShieldCheck size={20} aria-hidden />}>
-            <Typography component="p" sx={{ fontWeight: 600, fontSize: "0.875rem" }}>
-              {review.deletes}
-            </Typography>
-            {review.deletesText}
-          </Alert>
-        )}
       </Box>
-      <Box sx={{ display: "flex", justifyContent: "flex-end", gap: 1, p: 2, px: 3, borderTop: 1, borderColor: "divider" }}>
+      <Plan folders={folders} keepSource={keepSource} busy={busy} onKeepSource={setKeepSource}>
         <Button variant="outlined" onClick={onClose} disabled={busy}>
           {text.action.cancel}
         </Button>
         <Button variant="contained" disabled={folders.length === 0 || busy} onClick={() => void start(folders, keepSource)}>
           {busy ? review.busy(done + 1, folders.length) : review.submit(folders.length)}
         </Button>
-      </Box>
+      </Plan>
     </Drawer>
+  );
+}
+
+interface PlanProps {
+  folders: Folder[];
+  keepSource: boolean;
+  busy: boolean;
+  onKeepSource: (keep: boolean) => void;
+  children: ReactNode;
+}
+
+/** What a press of the button does, beside the button: it stays in view however many folders there are. */
+function Plan({ folders, keepSource, busy, onKeepSource, children }: PlanProps) {
+  const size = folders.reduce((sum, folder) => sum + folder.size_bytes, 0);
+  const files = folders.reduce((sum, folder) => sum + folder.file_count, 0);
+  const largest = Math.max(0, ...folders.map((folder) => folder.size_bytes));
+  return (
+    <Box component="section" aria-label={review.plan} sx={{ display: "grid", gap: 1, px: 3, py: 2, borderTop: 1, borderColor: "divider" }}>
+      <Typography variant="body2" sx={{ fontWeight: 600 }}>
+        {review.total(size, files)}
+      </Typography>
+      <Cost size={size} largest={largest} n={folders.length} />
+      <FormControlLabel
+        control={<Switch checked={keepSource} disabled={busy} onChange={(_, on) => onKeepSource(on)} />}
+        label={
+          <Typography component="span" sx={{ fontWeight: 580, fontSize: "0.9375rem" }}>
+            {review.keep(folders.length)}
+          </Typography>
+        }
+        sx={{ alignItems: "center", ml: 0 }}
+      />
+      {keepSource ? (
+        <Alert severity="info">{review.keepText}</Alert>
+      ) : (
+        <Alert severity="warning" icon={<ShieldCheck size={20} aria-hidden />}>
+          <Typography component="p" sx={{ fontWeight: 600, fontSize: "0.875rem" }}>
+            {review.deletes(folders.length)}
+          </Typography>
+          {review.deletesText}
+        </Alert>
+      )}
+      <Box sx={{ display: "flex", justifyContent: "flex-end", gap: 1, pt: 0.5 }}>{children}</Box>
+    </Box>
+  );
+}
+
+/** Of all the folders, as the gateway estimates it. */
+function Cost({ size, largest, n }: { size: number; largest: number; n: number }) {
+  const { data, isError } = useQuery({
+    queryKey: ["estimate", size, largest],
+    queryFn: () => ask(api.GET("/api/folders/estimate", { params: { query: { size_bytes: size, largest_bytes: largest } } })),
+    placeholderData: keepPreviousData,
+  });
+  const room = data && (data.fits ? review.spaceOk : review.spaceLow)(data.needed_bytes, data.available_bytes);
+  return (
+    <>
+      <Typography variant="body2" sx={{ color: "text.secondary" }}>
+        {data ? review.estimate(data.archive_bytes, data.seconds, n) : isError ? review.noEstimate : review.estimating} {data?.fits && room}
+      </Typography>
+      {data && !data.fits && <Alert severity="warning">{room}</Alert>}
+    </>
   );
 }
 
@@ -187,19 +224,4 @@ function Item({ folder, error, onRemove }: { folder: Folder; error: string | und
       )}
     </Box>
   );
-}
-
-function Space({ folders }: { folders: Folder[] }) {
-  const disk = useQuery(queries.system()).data?.disk_space;
-  if (!disk || folders.length === 0) return null;
-  const need = stagingNeed(Math.max(...folders.map((folder) => folder.size_bytes)));
-  const free = disk.free_gb * GB;
-  if (need <= free) {
-    return (
-      <Typography variant="body2" sx={{ color: "text.secondary" }}>
-        {review.space}: {review.spaceOk(need, free)}
-      </Typography>
-    );
-  }
-  return <Alert severity="warning">{review.spaceLow(need, free)}</Alert>;
 }

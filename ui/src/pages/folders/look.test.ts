@@ -26,16 +26,14 @@ it("names the kinds with the most bytes over all folders, without the collected 
   expect(kinds([seen(), seen({ types: [{ type: "wav", file_count: 1, size_bytes: 4 * MB }] })])).toBe("wav 4.00 MB, mov 3.00 MB, without ending 1.00 MB");
 });
 
-it("adds up media, archive and time; says how much of the media was measured; is silent about what is not there", () => {
+it("adds up media; says how much of the media was measured; is silent about what is not there", () => {
   expect(figures([seen(), seen()])).toEqual([
     ["Kinds", "mov 6.00 MB, without ending 2.00 MB"],
     ["Film and sound", "4m in 6 files"],
-    ["Archive", "about 4.00 MB"],
-    ["Time", "about 3m"],
   ]);
   expect(figures([seen({ media: { file_count: 40, measured_count: 12, duration_seconds: 60 } })])[1]).toEqual(["Film and sound", "1m in the largest 12 of 40 files"]);
   expect(figures([seen({ media: { file_count: 2, measured_count: 2, unreadable_count: 2 } })])[1]).toEqual(["Film and sound", "2 files of unknown length"]);
-  expect(figures([]).map(([, value]) => value)).toEqual(["", "", "", ""]);
+  expect(figures([]).map(([, value]) => value)).toEqual(["", ""]);
 });
 
 it("lists one folder by endings, by its largest files, and as a tree in which each folder is followed by its own", () => {

@@ -1,7 +1,7 @@
 /** What a look into the chosen folders tells. Pure. */
 import type { FolderPreview } from "../../api/types";
 import { reviewText } from "../../text/enReview";
-import { about, duration } from "../../util/time";
+import { duration } from "../../util/time";
 import { bytes } from "../../util/units";
 
 const text = reviewText.look;
@@ -40,8 +40,6 @@ export function figures(seen: FolderPreview[]): [string, string][] {
   return [
     [text.kinds, kinds(seen)],
     [text.film, films > 0 ? media : ""],
-    [text.archive, seen.length > 0 ? text.about(bytes(sum((one) => one.estimate.archive_bytes))) : ""],
-    [text.time, seen.length > 0 ? about(sum((one) => one.estimate.seconds)) : ""],
   ];
 }
 
