@@ -49,7 +49,7 @@ RIGHTS_CHANGED = 4409
 """Close code: this user is an admin now, or is none any more; connect again with the new rights."""
 TRY_LATER = 1013
 
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 2.0
 """Who hears nothing for longer than twice this has lost its connection (browsers do not see the protocol's own pings)."""
 
 Channel = Literal["jobs", "dashboard"]

@@ -146,6 +146,47 @@ def test_the_audit_log_is_searched_paged_and_taken_away(person: Person, stack: S
     expect(page).to_have_url(re.compile("/admin/audit$"))
 
 
+def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
+    """A quota is given when a user is created, shown, changed and taken back; rights over everybody are given only after a question."""
+    page = person.page
+    page.goto("/admin/users")
+    page.get_by_role("button", name="Create user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("User name").fill("quota")
+    dialog.get_by_label("New password").fill("a first password")
+    dialog.get_by_label("Space (quota)").fill("much")
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    expect(dialog.get_by_text("Must be a size such as 20 GB, or empty.")).to_be_visible()
+    dialog.get_by_label("Space (quota)").fill("20 GB")
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    row = page.locator('[data-user="quota"]')
+    expect(row).to_contain_text("quota 20 GB")
+
+    def known() -> dict[str, object]:
+        return next(user for user in stack.http.get("/api/users").json() if user["username"] == "quota")
+
+    assert known()["quota_bytes"] == 20 << 30
+    for typed, shown in (("512 MB", "quota 512 MB"), ("", "usual quota")):
+        row.get_by_role("button", name="Set the quota of quota").click()
+        dialog.get_by_label("Space (quota)").fill(typed)
+        dialog.get_by_role("button", name="Save").click()
+        expect(row).to_contain_text(shown)
+    assert known()["quota_bytes"] is None
+
+    row.get_by_role("button", name="Make admin").click()
+    question = page.get_by_role("dialog", name="Make quota an administrator?")
+    expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+    question.get_by_role("button", name="Cancel").click()
+    expect(question).to_have_count(0)
+    assert known()["is_admin"] is False
+    row.get_by_role("button", name="Make admin").click()
+    question.get_by_role("button", name="Make administrator").click()
+    expect(row).to_contain_text("Administrator")
+    assert known()["is_admin"] is True
+    row.get_by_role("button", name="Make member").click()
+    expect(row).to_contain_text("Member")
+
+
 def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
     """Its text is shown once; it opens the API within its scope; revoked, it opens nothing."""
     page = person.page

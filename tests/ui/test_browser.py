@@ -5,6 +5,7 @@ import re
 import signal
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 
 from tests.support.stack import PASSWORD, Stack
@@ -318,7 +319,8 @@ def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack
     page.get_by_label("Select all on this page").check()
     page.get_by_role("button", name="Review and archive").click()
     looked_into(page)
-    dialog = page.get_by_role("dialog", name="Archive 100 folders")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading", name="Archive 100 folders")).to_be_visible()
     plan = dialog.get_by_role("region", name="What will happen")
     shown = (
         plan.get_by_text("1,000 KB in 100 files"),
@@ -443,14 +445,152 @@ def test_the_history_is_filtered_and_searched(person: Person, stack: Stack) -> N
     expect(row).to_contain_text(re.compile(r"Kept for good.*Completed.*\d+(s|m)", re.DOTALL))
     expect(row.locator("[data-status] svg")).to_be_visible()
     page.get_by_role("button", name=re.compile("^Failed")).click()
+    expect(row).to_have_count(2)
+    page.get_by_role("button", name="Completed", exact=True).click()
+    expect(row).to_have_count(1)
     expect(row).to_contain_text("Kept out")
     page.reload()
     expect(row).to_contain_text("Kept out")
     with page.expect_download() as download:
         page.get_by_role("link", name="Export as CSV").click()
     assert "Kept out" in Path(download.value.path()).read_text()
+    page.get_by_role("button", name=re.compile("^Failed")).click()
     page.get_by_role("button", name="Cancelled", exact=True).click()
     expect(page.get_by_text("No such job")).to_be_visible()
+
+
+def test_the_history_is_by_end_and_can_be_sorted(person: Person, stack: Stack) -> None:
+    """A retried job stands where it ended, here and on the dashboard; columns, days and users are in the address; so is the export."""
+    retried = stack.folder({"a.bin": os.urandom(90_000)}, name="By end B retried")
+    later = stack.folder({"a.bin": os.urandom(50_000)}, name="By end A later")
+    os.mkfifo(retried / "pipe")
+    first = stack.archive(retried)
+    stack.wait(first, "failed")
+    stack.wait(stack.archive(later), "completed")
+    (retried / "pipe").unlink()
+    assert stack.http.post(f"/api/jobs/{first}/retry").status_code == 200
+    stack.wait(first, "completed")
+    page = person.page
+    page.goto("/dashboard")
+    expect(page.locator("tbody tr").first).to_contain_text(retried.name)
+    page.goto("/history?q=By end")
+    rows = page.locator("tbody tr")
+    expect(rows).to_contain_text([retried.name, later.name])
+    expect(page.get_by_role("columnheader", name="Ended")).to_have_attribute("aria-sort", "descending")
+    for column, by, expected in (
+        ("Folder", "sort=name", [later.name, retried.name]),
+        ("Folder", "sort=name&order=desc", [retried.name, later.name]),
+        ("Size", "sort=size", [retried.name, later.name]),
+        ("Size", "sort=size&order=asc", [later.name, retried.name]),
+        ("Ended", "q=By", [retried.name, later.name]),
+        ("Ended", "order=asc", [later.name, retried.name]),
+    ):
+        page.get_by_role("button", name=column, exact=True).click()
+        expect(page).to_have_url(re.compile(by))
+        expect(rows).to_contain_text(expected)
+    page.reload()
+    expect(rows).to_contain_text([later.name, retried.name])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()[1:]
+    assert [name in line for name, line in zip(expected, lines, strict=True)] == [True, True]
+
+    page.get_by_label("Ended to").fill("2020-01-31")
+    expect(page.get_by_text("No such job")).to_be_visible()
+    page.get_by_label("Ended to").fill("2099-01-31")
+    page.get_by_label("Ended from").fill("2020-02-01")
+    expect(rows).to_have_count(2)
+    page.get_by_label("User", exact=True).fill("nobody-else")
+    expect(page.get_by_text("No such job")).to_be_visible()
+    page.get_by_label("User", exact=True).fill("ADMIN")
+    expect(rows).to_have_count(2)
+    expect(page).to_have_url(re.compile("user=ADMIN"))
+    page.get_by_role("button", name="Clear the filters").click()
+    expect(page).to_have_url(re.compile(r"/history\?order=asc$"))
+    page.set_viewport_size(PHONE)
+    page.goto("/history?q=By end")
+    cards = page.locator("li[data-row]")
+    page.get_by_label("Sort by").select_option("name")
+    expect(cards).to_contain_text([later.name, retried.name])
+    page.get_by_role("button", name="Reverse the order").click()
+    expect(cards).to_contain_text([retried.name, later.name])
+
+
+def test_members_clear_only_their_own(browser: Browser, stack: Stack, origin: str) -> None:
+    """They are offered nothing else: the button and the question say whose, and the jobs of others stay."""
+    others = stack.folder(name="Others keep")
+    stack.wait(stack.archive(others), "completed")
+    member = {"username": "clearing member", "password": "a first password", "is_admin": False}
+    assert stack.http.post("/api/users", json=member).status_code == 201
+    own = stack.folder(name="Own goes")
+    with httpx.Client(base_url=origin, trust_env=False, timeout=60) as client:
+        login_as = {"username": member["username"], "password": member["password"]}
+        token = client.post("/api/auth/login", json=login_as).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        scan(stack, own.name)
+        made = client.post("/api/jobs", json={"folder_path": str(own)}, headers=headers)
+        assert made.status_code == 201, made.text
+    stack.wait(made.json()["job_id"], "completed")
+    context, _ = new_context(browser, origin)
+    page = context.new_page()
+    page.goto("/login?next=/history")
+    login(page, member["username"], member["password"])
+    expect(page.get_by_role("row", name=re.compile(own.name))).to_be_visible()
+    expect(page.get_by_role("button", name="Clear completed")).to_have_count(0)
+    expect(page.get_by_label("User", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Clear my completed").click()
+    dialog = page.get_by_role("dialog", name="Clear your completed jobs from the history?")
+    expect(dialog).to_contain_text("1 completed job that you requested disappears")
+    dialog.get_by_label("Type 1 to confirm").fill("1")
+    dialog.get_by_role("button", name="Clear them").click()
+    expect(page.get_by_role("row", name=re.compile(own.name))).to_have_count(0)
+    expect(page.get_by_role("row", name=re.compile(others.name))).to_be_visible()
+    expect(page.get_by_role("button", name="Clear my completed")).to_be_disabled()
+    context.close()
+
+
+def test_while_the_gateway_is_silent_nothing_can_be_pressed(person: Person, stack: Stack) -> None:
+    """It stands still with its sockets open: every page's actions are disabled and say why, an open dialog's too; then they come back."""
+    folder, waiting = stack.folder(name="Not now"), stack.folder(name="Waits meanwhile")
+    scan(stack, folder.name, waiting.name)
+    context = person.page.context
+    pages = {name: context.new_page() for name in ("folders", "queue", "files", "users", "dialog")}
+    person.watch.expect("/api/", "WebSocket")
+    with stack.frozen("compressor"):
+        job = stack.archive(waiting)
+        for name, path in {
+            "folders": "/folders?q=Not now",
+            "queue": "/queue",
+            "files": "/files",
+            "users": "/admin/users",
+            "dialog": "/folders?q=Not now",
+        }.items():
+            pages[name].goto(path)
+            live(pages[name])
+        pages["dialog"].get_by_role("button", name="Archive Not now").click()
+        looked_into(pages["dialog"])
+        actions = [
+            pages["folders"].get_by_role("button", name="Archive Not now"),
+            pages["folders"].get_by_role("button", name="Scan now"),
+            pages["queue"].get_by_role("button", name=f"Cancel {waiting.name}"),
+            pages["queue"].get_by_role("button", name=f"Pause {waiting.name}"),
+            pages["files"].get_by_role("button", name="Upload files"),
+            pages["users"].get_by_role("button", name="Create user"),
+            pages["dialog"].get_by_role("button", name="Archive 1 folder"),
+        ]
+        for action in actions:
+            expect(action).to_be_enabled()
+        with stack.frozen("gateway"):
+            for action in actions:
+                action.page.bring_to_front()
+                expect(action).to_be_disabled()
+                expect(action).to_have_attribute("title", re.compile("The gateway does not answer"))
+                expect(action.page.get_by_text("The gateway does not answer. Actions are disabled until it does.")).to_be_visible()
+        for action in actions:
+            action.page.bring_to_front()
+            expect(action).to_be_enabled()
+            expect(action.page.get_by_text("The gateway does not answer. Actions are disabled until it does.")).to_have_count(0)
+        assert stack.http.delete(f"/api/jobs/{job}").status_code == 204
 
 
 def test_completed_jobs_are_cleared(person: Person, stack: Stack) -> None:

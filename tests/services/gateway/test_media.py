@@ -256,7 +256,7 @@ async def test_an_estimate_of_many_folders(gateway: Gateway) -> None:
     assert (many["needed_bytes"], many["fits"]) == (one["needed_bytes"], one["fits"])
     assert not huge["fits"]
     for wrong in ({}, {"size_bytes": -1}, {"size_bytes": 2**63}, {"size_bytes": "x"}):
-        problem(await gateway.ask("GET", "/api/folders/estimate", params=wrong), 400, "validation-failed")
+        assert (await gateway.ask("GET", "/api/folders/estimate", params=wrong)).status_code == 400, wrong
 
 
 async def test_what_is_no_folder_has_no_preview(gateway: Gateway, scanner: Scanner) -> None:

@@ -4,9 +4,11 @@ import createClient, { type Middleware } from "openapi-fetch";
 import { ApiError, fromResponse, fromThrown } from "./errors";
 import type { paths } from "./generated";
 import { session } from "./session";
+import { silence } from "./silence";
 
 const noticingTheEnd: Middleware = {
   onResponse({ request, response }) {
+    silence.answered(response);
     // A wrong password at the login is no end of a login.
     if (response.status === 401 && !request.url.endsWith("/api/auth/login")) session.end();
   },

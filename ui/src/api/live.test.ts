@@ -33,7 +33,7 @@ class Socket extends EventTarget {
 }
 
 const HEARTBEAT = { type: "queue_update", queue_length: 0 };
-const handlers = { messages: vi.fn(), resumed: vi.fn(), refused: vi.fn() };
+const handlers = { heard: vi.fn(), messages: vi.fn(), resumed: vi.fn(), refused: vi.fn() };
 
 beforeEach(() => {
   vi.useFakeTimers();

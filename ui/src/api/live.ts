@@ -15,6 +15,8 @@ export interface Connection {
 }
 
 export interface Handlers {
+  /** Something came, whatever it says. */
+  heard: () => void;
   /** Messages of one frame, in order. */
   messages: (messages: LiveMessage[]) => void;
   /** Connected again after a gap: what was read before may be old. `after`: the last event seen before it; null: none was. */
@@ -23,7 +25,7 @@ export interface Handlers {
   refused: (reason: "login" | "password") => void;
 }
 
-/** The server says something every 10 s at least; longer silence than this means that the connection is dead. */
+/** The server says something every 2 s at least; longer silence than this means that the connection is dead. */
 export const SILENCE_MS = 25_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
@@ -110,6 +112,7 @@ export class Live {
 
   private receive(text: string) {
     this.watch();
+    this.handlers.heard();
     const message = JSON.parse(text) as LiveMessage;
     const first = this.state.state !== "live";
     // The clock on the page reads heardAt; listeners need not hear of every frame.

@@ -29,6 +29,10 @@ export interface JobQuery {
   kind?: Kind[];
   user?: string;
   q?: string;
+  ended_from?: string;
+  ended_to?: string;
+  sort?: "created" | "ended" | "name" | "size" | "duration";
+  order?: "asc" | "desc";
   limit: number;
   offset: number;
 }

@@ -9,6 +9,7 @@ import { readMissed, type Missed } from "./missed";
 import { missesJob, patchFolders, patchJob, patchJobs, patchPacks, patchQueue, type Updates } from "./patch";
 import { keys, POLL_MS, whileFailing, type FolderPage, type JobPage } from "./queries";
 import { session } from "./session";
+import { silence } from "./silence";
 import { stand, type Standing } from "./standing";
 import type { JobDetail, JobUpdate, LiveMessage, PackTask, Queue } from "./types";
 
@@ -232,6 +233,7 @@ async function tellMissed(after: number) {
 }
 
 const live = new Live({
+  heard: silence.heard,
   messages: apply,
   resumed,
   refused: (reason) => {
@@ -243,6 +245,7 @@ const live = new Live({
 /** Follow the login: connect while there is one, forget everything when it ends. */
 export function follow(login: string | null) {
   live.use(login);
+  silence.use(login);
   if (login === null) {
     newest.clear();
     standings.clear();

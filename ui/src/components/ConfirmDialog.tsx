@@ -8,6 +8,7 @@ import Typography from "@mui/material/Typography";
 import { useId, useState } from "react";
 
 import { text } from "../text/en";
+import { ActionButton } from "./ActionButton";
 import { DialogForm } from "./DialogForm";
 import { Field } from "./Field";
 
@@ -58,9 +59,9 @@ export default function ConfirmDialog({ title, effects, confirm, keep = text.act
           <Button variant="outlined" onClick={onClose} autoFocus>
             {keep}
           </Button>
-          <Button type="submit" variant="contained" color="error" disabled={!ready} loading={busy}>
+          <ActionButton type="submit" variant="contained" color="error" disabled={!ready} loading={busy}>
             {confirm}
-          </Button>
+          </ActionButton>
         </DialogActions>
       </DialogForm>
     </Dialog>

@@ -1,6 +1,5 @@
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type SubmitEvent, useState } from "react";
 
@@ -10,6 +9,7 @@ import { session } from "../api/session";
 import { follow } from "../api/sync";
 import type { User } from "../api/types";
 import { text } from "../text/en";
+import { ActionButton } from "./ActionButton";
 import { PasswordField } from "./PasswordField";
 
 const MINIMUM = 8;
@@ -71,9 +71,9 @@ export function PasswordForm({ username, onDone }: { username: string; onDone: (
           {change.error.message}
         </Alert>
       )}
-      <Button type="submit" variant="contained" loading={change.isPending} sx={{ justifySelf: "start" }}>
+      <ActionButton type="submit" variant="contained" loading={change.isPending} sx={{ justifySelf: "start" }}>
         {text.password.submit}
-      </Button>
+      </ActionButton>
     </Box>
   );
 }

@@ -9,6 +9,7 @@ import { Navigate, Outlet, useLocation } from "react-router";
 
 import { queries, useMe } from "../api/queries";
 import { useLogin } from "../api/session";
+import { useSilent } from "../api/silence";
 import { useConnection } from "../api/sync";
 import type { User } from "../api/types";
 import { text } from "../text/en";
@@ -112,8 +113,9 @@ function Banners() {
   const emulated = useQuery(queries.system()).data?.globus_emulated;
   const connection = useConnection();
   const now = useNow(connection.state === "reconnecting" ? 1000 : 0);
+  const silent = useSilent();
   const lost = connection.state === "reconnecting" && connection.heardAt !== null && now - connection.heardAt > LOST_AFTER_MS;
-  if (!emulated && !lost) return null;
+  if (!emulated && !lost && !silent) return null;
   return (
     <Box component="section" aria-label={text.nav.notices}>
       {emulated && (
@@ -140,9 +142,9 @@ function Banners() {
           </Box>
         </Box>
       )}
-      {lost && connection.heardAt && (
-        <Alert severity="warning" sx={{ borderRadius: 0 }}>
-          {text.connection.lost(ago(new Date(connection.heardAt).toISOString(), now))}
+      {(silent || lost) && (
+        <Alert severity="warning" role="status" sx={{ borderRadius: 0 }}>
+          {silent && text.connection.silent} {lost && connection.heardAt && text.connection.lost(ago(new Date(connection.heardAt).toISOString(), now))}
         </Alert>
       )}
     </Box>

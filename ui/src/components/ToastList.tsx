@@ -1,10 +1,10 @@
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import IconButton from "@mui/material/IconButton";
 import { X } from "lucide-react";
 
 import { text } from "../text/en";
+import { ActionButton } from "./ActionButton";
 import { dismiss, useToasts } from "./toasts";
 
 /** Fetched after the first paint: nothing is said before. */
@@ -25,7 +25,7 @@ export default function ToastList() {
           action={
             <>
               {undo && (
-                <Button
+                <ActionButton
                   color="inherit"
                   size="small"
                   onClick={() => {
@@ -34,7 +34,7 @@ export default function ToastList() {
                   }}
                 >
                   {text.action.undo}
-                </Button>
+                </ActionButton>
               )}
               <IconButton color="inherit" size="small" aria-label={text.action.close} onClick={() => dismiss(id)}>
                 <X size={16} aria-hidden />

@@ -58,7 +58,8 @@ export const en = {
     polling: "Every 10 s",
     liveHint: "Changes are shown as they happen.",
     pollingHint: "Live updates do not come through; the page reads again every 10 seconds.",
-    lost: (since: string) => `The connection to the gateway is lost. What you see is from ${since}; running jobs go on without this page.`,
+    silent: "The gateway does not answer. Actions are disabled until it does.",
+    lost: (since: string) => `What you see is from ${since}; running jobs go on without this page.`,
     missed: ({ completed, failed, cancelled }: { completed: number; failed: number; cancelled: number }) =>
       `Connected again. Meanwhile: ${[
         completed > 0 ? `${count(completed)} completed` : "",
@@ -270,7 +271,7 @@ export const en = {
   },
   history: {
     title: "History",
-    subtitle: "Jobs that have ended, newest first",
+    subtitle: "Jobs that have ended",
     all: "All",
     completed: "Completed",
     failed: "Failed",

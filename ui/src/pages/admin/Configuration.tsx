@@ -9,6 +9,7 @@ import { Link as RouterLink } from "react-router";
 import { api, ApiError, ask } from "../../api/client";
 import { keys, queries } from "../../api/queries";
 import type { Setting } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { AdminOnly } from "../../components/AdminOnly";
 import { BulkBar } from "../../components/BulkBar";
 import { PageHeader } from "../../components/PageHeader";
@@ -123,9 +124,9 @@ function Fields({ settings }: { settings: Setting[] }) {
               >
                 {adminText.config.discard}
               </Button>
-              <Button type="submit" variant="contained" loading={save.isPending} disabled={changes.length === 0 && wrong === 0}>
+              <ActionButton type="submit" variant="contained" loading={save.isPending} disabled={changes.length === 0 && wrong === 0}>
                 {adminText.config.save}
-              </Button>
+              </ActionButton>
             </>
           }
         >

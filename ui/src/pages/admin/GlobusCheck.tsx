@@ -1,12 +1,12 @@
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
 import { CircleCheck, CircleX, FlaskConical, Globe, PlugZap } from "lucide-react";
 
 import { queries } from "../../api/queries";
 import type { GlobusStatus } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { CopyText } from "../../components/CopyText";
 import { Section } from "../../components/Section";
 import { ErrorPanel } from "../../components/states";
@@ -24,9 +24,9 @@ export function GlobusCheck({ emulated }: { emulated: boolean }) {
       title={adminText.system.globus}
       hint={adminText.system.globusText}
       action={
-        <Button variant="outlined" startIcon={<PlugZap size={16} aria-hidden />} loading={check.isFetching} loadingPosition="start" onClick={() => void check.refetch()}>
+        <ActionButton variant="outlined" startIcon={<PlugZap size={16} aria-hidden />} loading={check.isFetching} loadingPosition="start" onClick={() => void check.refetch()}>
           {check.isFetching ? adminText.system.checking : adminText.system.check}
-        </Button>
+        </ActionButton>
       }
     >
       <Typography variant="body2" data-globus={emulated ? "emulated" : "real"} sx={{ display: "flex", gap: 1, fontWeight: 560, color: emulated ? "warning.main" : "text.primary" }}>

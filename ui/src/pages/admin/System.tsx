@@ -9,6 +9,7 @@ import { Link as RouterLink } from "react-router";
 
 import { queries } from "../../api/queries";
 import type { SystemStatus } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { AdminOnly } from "../../components/AdminOnly";
 import { PageHeader } from "../../components/PageHeader";
 import { Section } from "../../components/Section";
@@ -86,9 +87,9 @@ function Alerts({ alerts }: { alerts: SystemStatus["alerts"] }) {
                   {adminText.system.openJob}
                 </Button>
                 {alert.kind === "job_failed" && (
-                  <Button color="inherit" size="small" title={clearText.hint} disabled={dismissal.busy} onClick={() => alert.job_id && dismissal.clear(alert.job_id)}>
+                  <ActionButton color="inherit" size="small" title={clearText.hint} disabled={dismissal.busy} onClick={() => alert.job_id && dismissal.clear(alert.job_id)}>
                     {clearText.dismiss}
-                  </Button>
+                  </ActionButton>
                 )}
               </Box>
             )

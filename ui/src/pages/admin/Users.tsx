@@ -1,26 +1,27 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import Typography from "@mui/material/Typography";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Ban, KeyRound, ShieldCheck, ShieldOff, Trash2, UserPlus, UserRound } from "lucide-react";
+import { Ban, HardDrive, KeyRound, ShieldCheck, ShieldOff, Trash2, UserPlus, UserRound } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 
 import { api, ask } from "../../api/client";
 import type { UserAccount, UserChange } from "../../api/generated";
 import { keys, queries, useMe } from "../../api/queries";
+import { ActionButton } from "../../components/ActionButton";
 import { AdminOnly } from "../../components/AdminOnly";
 import { PageHeader } from "../../components/PageHeader";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
+import { usersText } from "../../text/enUsers";
 import { ago, exactTime } from "../../util/time";
 import { useNow } from "../../util/useNow";
 
 const UserDialog = lazy(() => import("./UserDialog"));
 const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
 
-type Asked = { what: "create" } | { what: "password" | "delete"; user: UserAccount } | null;
+type Asked = { what: "create" } | { what: "password" | "quota" | "admin" | "delete"; user: UserAccount } | null;
 
 export function Users() {
   const me = useMe().data;
@@ -37,9 +38,9 @@ function UserList({ own }: { own: string }) {
         title={text.users.title}
         subtitle={users.data ? text.users.count(users.data.length) : "\u00a0"}
         actions={
-          <Button variant="contained" startIcon={<UserPlus size={16} aria-hidden />} onClick={() => setAsked({ what: "create" })}>
+          <ActionButton variant="contained" startIcon={<UserPlus size={16} aria-hidden />} onClick={() => setAsked({ what: "create" })}>
             {text.users.create}
-          </Button>
+          </ActionButton>
         }
       />
       <StaleNote query={users} />
@@ -53,8 +54,9 @@ function UserList({ own }: { own: string }) {
         </Card>
       )}
       <Suspense fallback={null}>
-        {asked?.what === "create" && <UserDialog user={null} onClose={close} />}
-        {asked?.what === "password" && <UserDialog user={asked.user} onClose={close} />}
+        {asked?.what === "create" && <UserDialog what="create" user={null} onClose={close} />}
+        {(asked?.what === "password" || asked?.what === "quota") && <UserDialog what={asked.what} user={asked.user} onClose={close} />}
+        {asked?.what === "admin" && <MakeAdmin user={asked.user} onClose={close} />}
         {asked?.what === "delete" && <Delete user={asked.user} onClose={close} />}
       </Suspense>
     </>
@@ -70,14 +72,17 @@ function failed(error: Error) {
   toast(error.message, "error");
 }
 
-function useChange(user: UserAccount) {
+function useChange(user: UserAccount, onDone: () => void = () => {}) {
   const client = useQueryClient();
   const apply = (change: UserChange) => ask(api.PATCH("/api/users/{user_id}", { params: { path: { user_id: user.id } }, body: change }));
   const refresh = () => client.invalidateQueries({ queryKey: keys.users });
   const undo = (change: UserChange) => apply(opposite(change)).catch(failed).finally(refresh);
   return useMutation({
     mutationFn: apply,
-    onSuccess: (_, change) => toast(text.users.changed(user.username), "success", () => undo(change)),
+    onSuccess: (_, change) => {
+      toast(text.users.changed(user.username), "success", () => undo(change));
+      onDone();
+    },
     onError: failed,
     onSettled: refresh,
   });
@@ -111,6 +116,7 @@ function Row({ user, isOwn, onAsk }: { user: UserAccount; isOwn: boolean; onAsk:
             user.is_admin ? text.settings.admin : text.settings.member,
             user.disabled_at ? text.users.disabled : null,
             user.must_change_password ? text.users.mustChange : null,
+            user.quota_bytes === null ? usersText.usualQuota : usersText.quotaOf(user.quota_bytes),
             user.last_login ? text.users.lastLogin(ago(user.last_login, now)) : text.users.neverLoggedIn,
           ]
             .filter(Boolean)
@@ -118,20 +124,39 @@ function Row({ user, isOwn, onAsk }: { user: UserAccount; isOwn: boolean; onAsk:
         </Typography>
       </Box>
       <Box sx={{ display: "flex", flexWrap: "wrap", gap: 1 }}>
-        <Button size="small" variant="outlined" disabled={isOwn || change.isPending} title={notOwn} startIcon={user.is_admin ? <ShieldOff size={15} aria-hidden /> : <ShieldCheck size={15} aria-hidden />} onClick={() => change.mutate({ is_admin: !user.is_admin })}>
+        <ActionButton size="small" variant="outlined" disabled={isOwn || change.isPending} title={notOwn} startIcon={user.is_admin ? <ShieldOff size={15} aria-hidden /> : <ShieldCheck size={15} aria-hidden />} onClick={() => (user.is_admin ? change.mutate({ is_admin: false }) : onAsk({ what: "admin", user }))}>
           {user.is_admin ? text.users.makeMember : text.users.makeAdmin}
-        </Button>
-        <Button size="small" variant="outlined" disabled={isOwn || change.isPending} title={notOwn} startIcon={<Ban size={15} aria-hidden />} onClick={() => change.mutate({ disabled: user.disabled_at === null })}>
+        </ActionButton>
+        <ActionButton size="small" variant="outlined" disabled={isOwn || change.isPending} title={notOwn} startIcon={<Ban size={15} aria-hidden />} onClick={() => change.mutate({ disabled: user.disabled_at === null })}>
           {user.disabled_at ? text.users.enable : text.users.disable}
-        </Button>
-        <Button size="small" variant="outlined" disabled={isOwn} title={notOwn} startIcon={<KeyRound size={15} aria-hidden />} onClick={() => onAsk({ what: "password", user })}>
+        </ActionButton>
+        <ActionButton size="small" variant="outlined" startIcon={<HardDrive size={15} aria-hidden />} aria-label={usersText.editOne(user.username)} onClick={() => onAsk({ what: "quota", user })}>
+          {usersText.edit}
+        </ActionButton>
+        <ActionButton size="small" variant="outlined" disabled={isOwn} title={notOwn} startIcon={<KeyRound size={15} aria-hidden />} onClick={() => onAsk({ what: "password", user })}>
           {text.users.resetPassword}
-        </Button>
-        <Button size="small" variant="outlined" color="error" disabled={isOwn} title={notOwn} startIcon={<Trash2 size={15} aria-hidden />} aria-label={text.users.deleteOne(user.username)} onClick={() => onAsk({ what: "delete", user })}>
+        </ActionButton>
+        <ActionButton size="small" variant="outlined" color="error" disabled={isOwn} title={notOwn} startIcon={<Trash2 size={15} aria-hidden />} aria-label={text.users.deleteOne(user.username)} onClick={() => onAsk({ what: "delete", user })}>
           {text.users.delete}
-        </Button>
+        </ActionButton>
       </Box>
     </Box>
+  );
+}
+
+/** It gives rights over everybody, so it asks; taking them away does not. */
+function MakeAdmin({ user, onClose }: { user: UserAccount; onClose: () => void }) {
+  const change = useChange(user, onClose);
+  return (
+    <ConfirmDialog
+      title={usersText.adminTitle(user.username)}
+      effects={usersText.adminEffects}
+      confirm={usersText.adminConfirm}
+      busy={change.isPending}
+      error={change.error}
+      onConfirm={() => change.mutate({ is_admin: true })}
+      onClose={onClose}
+    />
   );
 }
 

@@ -27,7 +27,7 @@ export function Dashboard() {
   const polling = usePolling();
   const system = useQuery(queries.system());
   const queue = useQuery({ ...queries.queue(), refetchInterval: polling });
-  const recent = useQuery({ ...queries.jobs({ status: ["completed", "failed", "cancelled"], limit: 5, offset: 0 }), refetchInterval: polling });
+  const recent = useQuery({ ...queries.jobs({ status: ["completed", "failed", "cancelled"], sort: "ended", limit: 5, offset: 0 }), refetchInterval: polling });
   const cancel = useCancel();
   const status = system.data;
   const active = queue.data?.active_jobs ?? [];

@@ -1,7 +1,6 @@
 /** What is in an archive, without unpacking it. */
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Checkbox from "@mui/material/Checkbox";
 import Drawer from "@mui/material/Drawer";
 import IconButton from "@mui/material/IconButton";
@@ -13,6 +12,7 @@ import { lazy, type SubmitEvent, Suspense, useState } from "react";
 import { ApiError } from "../../api/errors";
 import { fileQueries, type RootName } from "../../api/files";
 import type { ArchiveContent, ArchiveStatistics, FileEntry } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { Pager } from "../../components/Pager";
 import { PasswordField } from "../../components/PasswordField";
 import { SearchField } from "../../components/SearchField";
@@ -101,9 +101,9 @@ export default function Contents({ entry, root, onClose }: Props) {
       </Box>
       {list.data && !list.error && (
         <Box sx={{ display: "flex", justifyContent: "flex-end", gap: 1, p: 2, px: 3, borderTop: 1, borderColor: "divider" }}>
-          <Button variant="contained" onClick={() => setExtracting(true)}>
+          <ActionButton variant="contained" onClick={() => setExtracting(true)}>
             {chosen.size > 0 ? text.inside.extractSome(chosen.size) : text.inside.extractAll}
-          </Button>
+          </ActionButton>
         </Box>
       )}
       <Suspense fallback={null}>
@@ -136,9 +136,9 @@ function Unlock({ failed, onPassword }: { failed: string | null; onPassword: (pa
         {failed ?? text.inside.locked}
       </Alert>
       <PasswordField label={text.inside.password} autoFocus value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" />
-      <Button type="submit" variant="contained" disabled={!password} sx={{ justifySelf: "start" }}>
+      <ActionButton type="submit" variant="contained" disabled={!password} sx={{ justifySelf: "start" }}>
         {text.inside.unlock}
-      </Button>
+      </ActionButton>
     </Box>
   );
 }

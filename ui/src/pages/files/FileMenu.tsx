@@ -5,6 +5,7 @@ import MenuItem from "@mui/material/MenuItem";
 import { Clapperboard, Download, FileArchive, FolderInput, FolderOpen, List, type LucideIcon, Package, PackageOpen, Pencil, Trash2 } from "lucide-react";
 
 import type { RootName } from "../../api/files";
+import { useSilent } from "../../api/silence";
 import type { FileEntry } from "../../api/types";
 import { filesText as text } from "../../text/enFiles";
 import { isArchive, isMedia } from "../../util/files";
@@ -57,6 +58,7 @@ function itemsForMany(entries: FileEntry[], root: RootName): Item[] {
 export default function FileMenu({ menu, entries, root, onClose, onAsk, onOpen }: Props) {
   const { entry, anchor, at } = menu;
   const many = entries.length > 1;
+  const silent = useSilent();
   return (
     <Menu
       open
@@ -91,6 +93,7 @@ export default function FileMenu({ menu, entries, root, onClose, onAsk, onOpen }
         danger && <Divider key="line" component="li" role="presentation" />,
         <MenuItem
           key={label}
+          disabled={silent && Boolean(ask)}
           onClick={() => {
             onClose();
             if (ask) onAsk(ask);

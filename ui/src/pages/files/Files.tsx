@@ -12,6 +12,7 @@ import { ApiError } from "../../api/errors";
 import { fileQueries, type FileQuery, type Sort, SORTS } from "../../api/files";
 import { usePolling } from "../../api/sync";
 import type { FileEntry } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
 import { SearchField } from "../../components/SearchField";
@@ -147,9 +148,9 @@ export function Files() {
           <Checkbox checked={Boolean(query.get("deep"))} onChange={(_, on) => set({ deep: on ? "1" : null })} />
           {text.deep}
         </Box>
-        <Button startIcon={<RefreshCw size={16} aria-hidden />} onClick={() => void list.refetch()} loading={list.isRefetching} loadingPosition="start">
+        <ActionButton startIcon={<RefreshCw size={16} aria-hidden />} onClick={() => void list.refetch()} loading={list.isRefetching} loadingPosition="start">
           {common.action.refresh}
-        </Button>
+        </ActionButton>
       </Box>
       <Box sx={{ mb: 1.5 }}>
         <Crumbs root={asked.root} path={asked.path} />

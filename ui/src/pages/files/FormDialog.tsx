@@ -7,6 +7,7 @@ import DialogContent from "@mui/material/DialogContent";
 import DialogTitle from "@mui/material/DialogTitle";
 import { type ReactNode, useId } from "react";
 
+import { ActionButton } from "../../components/ActionButton";
 import { DialogForm } from "../../components/DialogForm";
 import { text } from "../../text/en";
 
@@ -45,9 +46,9 @@ export function FormDialog({ title, confirm, danger = false, ready = true, busy,
           <Button variant="outlined" onClick={onClose}>
             {text.action.cancel}
           </Button>
-          <Button type="submit" variant="contained" color={danger ? "error" : "primary"} disabled={!ready} loading={busy}>
+          <ActionButton type="submit" variant="contained" color={danger ? "error" : "primary"} disabled={!ready} loading={busy}>
             {confirm}
-          </Button>
+          </ActionButton>
         </DialogActions>
       </DialogForm>
     </Dialog>

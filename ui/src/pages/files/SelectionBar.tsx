@@ -1,6 +1,7 @@
 import Button from "@mui/material/Button";
 
 import type { FileEntry } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { BulkBar } from "../../components/BulkBar";
 import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
@@ -23,17 +24,17 @@ export default function SelectionBar({ entries, own, onClear, onAsk }: Props) {
           <Button onClick={onClear}>{common.folders.clearSelection}</Button>
           {own && (
             <>
-              <Button color="error" onClick={() => onAsk({ about: "delete", entries })}>
+              <ActionButton color="error" onClick={() => onAsk({ about: "delete", entries })}>
                 {text.remove}
-              </Button>
-              <Button variant="outlined" onClick={() => onAsk({ about: "move", entries })}>
+              </ActionButton>
+              <ActionButton variant="outlined" onClick={() => onAsk({ about: "move", entries })}>
                 {text.move}
-              </Button>
+              </ActionButton>
             </>
           )}
-          <Button variant="contained" onClick={() => onAsk({ about: "archive", entries })}>
+          <ActionButton variant="contained" onClick={() => onAsk({ about: "archive", entries })}>
             {text.archive}
-          </Button>
+          </ActionButton>
         </>
       }
     >

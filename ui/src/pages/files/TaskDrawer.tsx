@@ -12,6 +12,7 @@ import { Link as RouterLink } from "react-router";
 import { api, ask } from "../../api/client";
 import { hasEnded, jobCan } from "../../api/jobCan";
 import { useConnection } from "../../api/sync";
+import { ActionButton } from "../../components/ActionButton";
 import { ProgressBar } from "../../components/ProgressBar";
 import { EmptyState, ErrorPanel } from "../../components/states";
 import { STATUS_LOOK, toneColor } from "../../components/status";
@@ -152,9 +153,9 @@ function Item({ task, onCancel }: { task: TrayTask; onCancel: () => void }) {
           </Button>
         )}
         {running && (
-          <Button variant="outlined" color="error" size="small" disabled={!jobCan.cancel(task)} aria-label={text.tasks.cancelOne(task.name)} onClick={onCancel}>
+          <ActionButton variant="outlined" color="error" size="small" disabled={!jobCan.cancel(task)} aria-label={text.tasks.cancelOne(task.name)} onClick={onCancel}>
             {text.tasks.cancel}
-          </Button>
+          </ActionButton>
         )}
         <Link component={RouterLink} to={paths.job(task.id)} aria-label={text.tasks.detailsOf(task.name)} sx={{ fontSize: "0.875rem", minHeight: 32, "@media (pointer: coarse)": { minHeight: 44 }, display: "inline-flex", alignItems: "center", px: 0.5 }}>
           {text.tasks.details}

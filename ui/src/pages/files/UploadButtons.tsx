@@ -1,7 +1,7 @@
-import Button from "@mui/material/Button";
 import { FolderPlus, FolderUp, Upload } from "lucide-react";
 import { type ChangeEvent, useRef } from "react";
 
+import { ActionButton } from "../../components/ActionButton";
 import { filesText as text } from "../../text/enFiles";
 import { chosen } from "../../util/dropped";
 import { join } from "../../util/files";
@@ -24,15 +24,15 @@ export function UploadButtons({ folder, onNewFolder }: Props) {
     <>
       <input ref={files} type="file" multiple hidden onChange={take} data-upload="files" aria-label={text.upload.files} />
       <input ref={folders} type="file" multiple hidden onChange={take} data-upload="folder" aria-label={text.upload.folder} {...{ webkitdirectory: "" }} />
-      <Button variant="outlined" startIcon={<FolderPlus size={16} aria-hidden />} onClick={onNewFolder}>
+      <ActionButton variant="outlined" startIcon={<FolderPlus size={16} aria-hidden />} onClick={onNewFolder}>
         {text.folder.make}
-      </Button>
-      <Button variant="outlined" startIcon={<FolderUp size={16} aria-hidden />} onClick={() => folders.current?.click()}>
+      </ActionButton>
+      <ActionButton variant="outlined" startIcon={<FolderUp size={16} aria-hidden />} onClick={() => folders.current?.click()}>
         {text.upload.folder}
-      </Button>
-      <Button variant="contained" startIcon={<Upload size={16} aria-hidden />} onClick={() => files.current?.click()}>
+      </ActionButton>
+      <ActionButton variant="contained" startIcon={<Upload size={16} aria-hidden />} onClick={() => files.current?.click()}>
         {text.upload.files}
-      </Button>
+      </ActionButton>
     </>
   );
 }

@@ -14,6 +14,7 @@ import { fileQueries, makeFolder } from "../../api/files";
 import { keys } from "../../api/queries";
 import type { UnfinishedUpload } from "../../api/types";
 import { type Upload, uploads, useUploads } from "../../api/uploads";
+import { ActionButton } from "../../components/ActionButton";
 import { ProgressBar } from "../../components/ProgressBar";
 import { toast } from "../../components/toasts";
 import { filesText as text } from "../../text/enFiles";
@@ -93,14 +94,14 @@ function Line({ upload }: { upload: Upload }) {
       </Box>
       <Box sx={{ display: "flex", alignItems: "center", gap: 0.5 }}>
         {upload.state === "taken" && (
-          <Button size="small" color="error" aria-label={text.upload.replaceOne(name)} onClick={() => uploads.again(upload.id, true)}>
+          <ActionButton size="small" color="error" aria-label={text.upload.replaceOne(name)} onClick={() => uploads.again(upload.id, true)}>
             {text.upload.replace}
-          </Button>
+          </ActionButton>
         )}
         {upload.state === "failed" && (
-          <Button size="small" aria-label={text.upload.againOne(name)} onClick={() => uploads.again(upload.id)}>
+          <ActionButton size="small" aria-label={text.upload.againOne(name)} onClick={() => uploads.again(upload.id)}>
             {text.upload.again}
-          </Button>
+          </ActionButton>
         )}
         <IconButton aria-label={running ? text.upload.cancel(name) : text.upload.leave(name)} onClick={() => uploads.remove(upload.id)}>
           <X size={16} aria-hidden />
@@ -131,9 +132,9 @@ function Unfinished({ known }: { known: UnfinishedUpload }) {
           {text.upload.unfinished(known.received_bytes, known.total_bytes)}
         </Typography>
       </Box>
-      <Button size="small" loading={discard.isPending} aria-label={text.upload.discardOne(name)} onClick={() => discard.mutate()}>
+      <ActionButton size="small" loading={discard.isPending} aria-label={text.upload.discardOne(name)} onClick={() => discard.mutate()}>
         {text.upload.discard}
-      </Button>
+      </ActionButton>
     </Box>
   );
 }

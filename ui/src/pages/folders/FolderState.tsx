@@ -1,10 +1,10 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Link from "@mui/material/Link";
 import { CircleCheck, TriangleAlert } from "lucide-react";
 import { Link as RouterLink } from "react-router";
 
 import type { Folder } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { StatusChip } from "../../components/StatusChip";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
@@ -21,9 +21,9 @@ export function FolderAction({ folder, onArchive }: { folder: Folder; onArchive:
   }
   if (offered(folder)) {
     return (
-      <Button size="small" variant="outlined" aria-label={text.folders.archiveOne(folder.name)} onClick={() => onArchive(folder)}>
+      <ActionButton size="small" variant="outlined" aria-label={text.folders.archiveOne(folder.name)} onClick={() => onArchive(folder)}>
         {text.folders.archive}
-      </Button>
+      </ActionButton>
     );
   }
   const word = folder.is_archived ? text.folders.archived : (text.folders.ignored[folder.ignored ?? ""] ?? folder.ignored);

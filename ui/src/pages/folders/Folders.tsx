@@ -11,6 +11,7 @@ import { useNavigate } from "react-router";
 import { type FolderQuery, keys, queries, readFolders } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { Folder } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { BulkBar } from "../../components/BulkBar";
 import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
@@ -98,9 +99,9 @@ export function Folders() {
         title={text.folders.title}
         subtitle={<Freshness scannedAt={folders.data?.scannedAt ?? null} total={folders.data?.total} loaded={folders.isSuccess} />}
         actions={
-          <Button variant="outlined" startIcon={<RefreshCw size={16} aria-hidden />} loading={scan.isPending} loadingPosition="start" onClick={() => scan.mutate()}>
+          <ActionButton variant="outlined" startIcon={<RefreshCw size={16} aria-hidden />} loading={scan.isPending} loadingPosition="start" onClick={() => scan.mutate()}>
             {scan.isPending ? text.folders.refreshing : text.folders.refresh}
-          </Button>
+          </ActionButton>
         }
       />
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, mb: 2 }}>
@@ -147,9 +148,9 @@ export function Folders() {
           actions={
             <>
               <Button onClick={() => setSelected(new Map())}>{text.folders.clearSelection}</Button>
-              <Button variant="contained" onClick={() => setReviewing([...selected.values()])}>
+              <ActionButton variant="contained" onClick={() => setReviewing([...selected.values()])}>
                 {text.folders.review}
-              </Button>
+              </ActionButton>
             </>
           }
         >

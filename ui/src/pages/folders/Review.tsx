@@ -16,6 +16,7 @@ import { fromThrown } from "../../api/errors";
 import { keys } from "../../api/queries";
 import { queueFolder } from "../../api/queueFolder";
 import type { Folder } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
 import { reviewText as review } from "../../text/enReview";
@@ -128,9 +129,9 @@ export default function Review({ folders: asked, onClose, onQueued }: Props) {
         <Button variant="outlined" onClick={onClose} disabled={busy}>
           {text.action.cancel}
         </Button>
-        <Button variant="contained" disabled={folders.length === 0 || busy} onClick={() => void start(folders, keepSource)}>
+        <ActionButton variant="contained" disabled={folders.length === 0 || busy} onClick={() => void start(folders, keepSource)}>
           {busy ? review.busy(done + 1, folders.length) : review.submit(folders.length)}
-        </Button>
+        </ActionButton>
       </Plan>
     </Drawer>
   );

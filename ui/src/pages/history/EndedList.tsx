@@ -1,22 +1,28 @@
 import Box from "@mui/material/Box";
 import Card from "@mui/material/Card";
+import IconButton from "@mui/material/IconButton";
 import Link from "@mui/material/Link";
 import Table from "@mui/material/Table";
 import TableBody from "@mui/material/TableBody";
 import TableCell from "@mui/material/TableCell";
 import TableHead from "@mui/material/TableHead";
 import TableRow from "@mui/material/TableRow";
+import TableSortLabel from "@mui/material/TableSortLabel";
 import Typography from "@mui/material/Typography";
+import { ArrowDown, ArrowUp } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link as RouterLink, useNavigate } from "react-router";
 
 import type { JobSummary } from "../../api/types";
+import { Pick as PickOne } from "../../components/Pick";
 import { StatusChip } from "../../components/StatusChip";
 import { text } from "../../text/en";
+import { historyText } from "../../text/enHistory";
 import { paths } from "../../util/paths";
 import { dateTime, duration, exactTime, secondsBetween } from "../../util/time";
 import { bytes, saved } from "../../util/units";
 import { useWide } from "../../util/useWide";
+import { type Direction, type Sort, SORTS } from "./historyFilter";
 
 const UNKNOWN = "–";
 
@@ -33,27 +39,46 @@ function ratio(job: JobSummary): string | null {
   return share !== null && share >= 0.005 && job.status === "completed" ? text.history.ratio(share) : null;
 }
 
-/** Ended jobs, newest first. A click anywhere on a row opens it; the link in it is for keyboards and new tabs. */
-export function EndedList({ jobs, footer }: { jobs: JobSummary[]; footer?: ReactNode }) {
-  return useWide() ? <EndedTable jobs={jobs} footer={footer} /> : <EndedCards jobs={jobs} footer={footer} />;
+interface Props {
+  jobs: JobSummary[];
+  footer?: ReactNode;
+  /** How they are ordered; without it the columns cannot be chosen. */
+  order?: { sort: Sort; order: Direction };
+  onSort?: (by: Sort) => void;
 }
 
-function EndedTable({ jobs, footer }: { jobs: JobSummary[]; footer?: ReactNode }) {
+/** Ended jobs. A click anywhere on a row opens it; the link in it is for keyboards and new tabs. */
+export function EndedList(props: Props) {
+  return useWide() ? <EndedTable {...props} /> : <EndedCards {...props} />;
+}
+
+function Column({ by, label, order, onSort, ...cell }: { by: Sort; label: string; align?: "right"; width?: number } & Pick<Props, "order" | "onSort">) {
+  const active = order?.sort === by;
+  return (
+    <TableCell align={cell.align} sx={{ width: cell.width }} sortDirection={active ? order.order : false}>
+      {order ? (
+        <TableSortLabel active={active} direction={active ? order.order : by === "name" ? "asc" : "desc"} onClick={() => onSort?.(by)}>
+          {label}
+        </TableSortLabel>
+      ) : (
+        label
+      )}
+    </TableCell>
+  );
+}
+
+function EndedTable({ jobs, footer, order, onSort }: Props) {
   const navigate = useNavigate();
   return (
     <Card>
       <Table aria-label={text.history.title} sx={{ tableLayout: "fixed" }}>
         <TableHead>
           <TableRow>
-            <TableCell>{text.history.folder}</TableCell>
+            <Column by="name" label={text.history.folder} order={order} onSort={onSort} />
             <TableCell sx={{ width: 136 }}>{text.history.result}</TableCell>
-            <TableCell align="right" sx={{ width: 130 }}>
-              {text.history.size}
-            </TableCell>
-            <TableCell align="right" sx={{ width: 110 }}>
-              {text.history.took}
-            </TableCell>
-            <TableCell sx={{ width: 205 }}>{text.history.ended}</TableCell>
+            <Column by="size" label={text.history.size} align="right" width={130} order={order} onSort={onSort} />
+            <Column by="duration" label={text.history.took} align="right" width={125} order={order} onSort={onSort} />
+            <Column by="ended" label={text.history.ended} width={205} order={order} onSort={onSort} />
             <TableCell sx={{ width: 140 }}>{text.history.by}</TableCell>
           </TableRow>
         </TableHead>
@@ -102,9 +127,17 @@ function EndedTable({ jobs, footer }: { jobs: JobSummary[]; footer?: ReactNode }
   );
 }
 
-function EndedCards({ jobs, footer }: { jobs: JobSummary[]; footer?: ReactNode }) {
+function EndedCards({ jobs, footer, order, onSort }: Props) {
   return (
     <>
+      {order && onSort && (
+        <Box sx={{ display: "flex", gap: 1, mb: 1.5 }}>
+          <PickOne label={historyText.sortBy} value={order.sort} options={SORTS.map((sort) => [sort, historyText.sorts[sort]] as const)} onChange={onSort} sx={{ minWidth: 170 }} />
+          <IconButton aria-label={historyText.reverse} title={historyText.reverse} onClick={() => onSort(order.sort)}>
+            {order.order === "asc" ? <ArrowUp size={18} aria-hidden /> : <ArrowDown size={18} aria-hidden />}
+          </IconButton>
+        </Box>
+      )}
       <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, display: "grid", gap: 1 }}>
         {jobs.map((job) => (
           <Card component="li" key={job.job_id} data-row={job.job_id}>

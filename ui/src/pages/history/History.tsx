@@ -9,9 +9,10 @@ import { lazy, Suspense, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { api, ask } from "../../api/client";
-import { keys, queries } from "../../api/queries";
+import { type JobQuery, keys, queries, useMe } from "../../api/queries";
 import { usePolling } from "../../api/sync";
-import type { Status } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
+import { Field } from "../../components/Field";
 import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
 import { SearchField } from "../../components/SearchField";
@@ -19,23 +20,28 @@ import { useListKeys } from "../../components/shortcuts";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { useRestore } from "../../components/useClear";
+import { usePreferences } from "../../theme/preferences";
 import { text } from "../../text/en";
+import { historyText } from "../../text/enHistory";
 import { paths } from "../../util/paths";
 import { count } from "../../util/units";
 import { useListState } from "../../util/useListState";
 import { EndedList } from "./EndedList";
+import { asked, ENDED, type Ended, exportAddress, FILTERS, isFiltered, order, sorted, states } from "./historyFilter";
 
 const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
 const PAGE_SIZE = 50;
-const ENDED = ["completed", "failed", "cancelled"] as const satisfies readonly Status[];
 
 export function History() {
   const { query, set, page, setPage } = useListState();
-  const only = ENDED.find((status) => status === query.get("status")) ?? null;
-  const status: Status[] = only ? [only] : [...ENDED];
-  const q = query.get("q") ?? undefined;
-  const jobs = useQuery({ ...queries.jobs({ status, q, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: usePolling() });
-  const completed = useQuery(queries.jobs({ status: ["completed"], limit: 1, offset: 0 })).data?.total;
+  const { zone } = usePreferences();
+  const me = useMe().data;
+  const wanted = asked(query, zone);
+  const jobs = useQuery({ ...queries.jobs({ ...wanted, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: usePolling() });
+  // Admins clear everybody's, others their own: so does the gateway.
+  const clearable: JobQuery = { status: ["completed"], user: me?.is_admin ? undefined : me?.username, limit: 1, offset: 0 };
+  const completed = useQuery({ ...queries.jobs(clearable), enabled: me !== undefined }).data?.total;
+  const filtered = isFiltered(query);
   const [clearing, setClearing] = useState(false);
   const navigate = useNavigate();
   useListKeys((key, row) => {
@@ -51,22 +57,27 @@ export function History() {
         subtitle={text.history.subtitle}
         actions={
           <>
-            <Export status={status} q={q} disabled={!jobs.data?.total} />
-            <Button
+            <Export address={exportAddress(wanted)} disabled={!jobs.data?.total} />
+            <ActionButton
               variant="outlined"
               startIcon={<ListX size={16} aria-hidden />}
               disabled={!completed}
-              title={completed === 0 ? text.history.clearNone : undefined}
+              title={completed === 0 ? (me?.is_admin ? text.history.clearNone : historyText.clearNoneOwn) : undefined}
               onClick={() => setClearing(true)}
             >
-              {text.history.clear}
-            </Button>
+              {me?.is_admin ? text.history.clear : historyText.clearOwn}
+            </ActionButton>
           </>
         }
       />
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, mb: 2 }}>
-        <SearchField label={text.history.search} value={q ?? ""} onChange={(next) => set({ q: next })} />
-        <Filter only={only} onChange={(next) => set({ status: next })} />
+        <SearchField label={text.history.search} value={query.get("q") ?? ""} onChange={(q) => set({ q })} />
+        <Filter chosen={states(query)} onChange={(chosen) => set({ status: chosen.join(",") })} />
+        {me?.is_admin && <SearchField label={historyText.user} value={query.get("user") ?? ""} onChange={(user) => set({ user })} sx={{ flex: "0 1 160px" }} />}
+        {(["from", "to"] as const).map((name) => (
+          <Field key={name} label={historyText[name]} type="date" value={query.get(name) ?? ""} onChange={(event) => set({ [name]: event.target.value })} sx={{ width: 160 }} shrink />
+        ))}
+        {filtered && <Button onClick={() => set(Object.fromEntries(FILTERS.map((name) => [name, null])))}>{text.action.clearFilters}</Button>}
       </Box>
       <StaleNote query={jobs} />
       {jobs.error && !jobs.data && <ErrorPanel error={jobs.error} onRetry={() => jobs.refetch()} />}
@@ -77,25 +88,28 @@ export function History() {
       )}
       {jobs.data && items.length === 0 && (
         <Card>
-          <EmptyState icon={HistoryIcon} title={only || q ? text.history.noMatchTitle : text.history.emptyTitle}>
-            {only || q ? text.history.noMatchText : text.history.emptyText}
+          <EmptyState icon={HistoryIcon} title={filtered ? text.history.noMatchTitle : text.history.emptyTitle}>
+            {filtered ? text.history.noMatchText : text.history.emptyText}
           </EmptyState>
         </Card>
       )}
-      {items.length > 0 && <EndedList jobs={items} footer={<Pager page={page} size={PAGE_SIZE} total={jobs.data?.total ?? 0} onPage={setPage} />} />}
-      <Suspense fallback={null}>{clearing && <Clear n={completed ?? 0} onClose={() => setClearing(false)} />}</Suspense>
+      {items.length > 0 && <EndedList jobs={items} order={order(query)} onSort={(by) => set(sorted(query, by))} footer={<Pager page={page} size={PAGE_SIZE} total={jobs.data?.total ?? 0} onPage={setPage} />} />}
+      <Suspense fallback={null}>{clearing && <Clear own={!me?.is_admin} n={completed ?? 0} onClose={() => setClearing(false)} />}</Suspense>
     </>
   );
 }
 
-function Filter({ only, onChange }: { only: (typeof ENDED)[number] | null; onChange: (status: string | null) => void }) {
+/** Any of the states together; none of them is all. */
+function Filter({ chosen, onChange }: { chosen: Ended[]; onChange: (chosen: Ended[]) => void }) {
   const numbers = useQuery(queries.system()).data?.statistics;
   const failed = numbers?.failed_jobs ?? 0;
   return (
     <ToggleButtonGroup
-      exclusive
-      value={only ?? "all"}
-      onChange={(_, value: string | null) => value && onChange(value === "all" ? null : value)}
+      value={chosen.length > 0 ? chosen : ["all"]}
+      onChange={(_, values: string[]) => {
+        const next = ENDED.filter((status) => values.includes(status));
+        onChange((chosen.length > 0 && values.includes("all")) || next.length === ENDED.length ? [] : next);
+      }}
       aria-label={text.history.filter}
       size="small"
       sx={{ flexWrap: "wrap" }}
@@ -115,7 +129,7 @@ function Filter({ only, onChange }: { only: (typeof ENDED)[number] | null; onCha
   );
 }
 
-function Clear({ n, onClose }: { n: number; onClose: () => void }) {
+function Clear({ own, n, onClose }: { own: boolean; n: number; onClose: () => void }) {
   const client = useQueryClient();
   const restore = useRestore();
   const clear = useMutation({
@@ -128,8 +142,8 @@ function Clear({ n, onClose }: { n: number; onClose: () => void }) {
   });
   return (
     <ConfirmDialog
-      title={text.history.clearTitle}
-      effects={[text.history.clearText(n), text.history.clearKept]}
+      title={own ? historyText.clearOwnTitle : text.history.clearTitle}
+      effects={[(own ? historyText.clearOwnText : text.history.clearText)(n), text.history.clearKept]}
       confirm={text.history.clearConfirm}
       typed={{ word: String(n), label: text.history.clearType(n) }}
       busy={clear.isPending}
@@ -141,12 +155,11 @@ function Clear({ n, onClose }: { n: number; onClose: () => void }) {
 }
 
 /** All that matches, written by the gateway while it is downloaded. */
-function Export({ status, q, disabled }: { status: Status[]; q: string | undefined; disabled: boolean }) {
-  const query = new URLSearchParams({ format: "csv", status: status.join(","), ...(q ? { q } : {}) });
+function Export({ address, disabled }: { address: string; disabled: boolean }) {
   return (
     <Button
       component="a"
-      href={`/api/jobs?${query}`}
+      href={address}
       download="cs-archiver-history.csv"
       variant="outlined"
       startIcon={<Download size={16} aria-hidden />}

@@ -12,6 +12,7 @@ import { hasEnded, jobCan } from "../../api/jobCan";
 import { keys, queries } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { JobDetail } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { PageHeader } from "../../components/PageHeader";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
@@ -135,32 +136,32 @@ function Actions({ job }: { job: JobDetail }) {
   return (
     <>
       {jobCan.pause(job) && (
-        <Button variant="outlined" startIcon={<Pause size={16} aria-hidden />} loading={control.busy} onClick={() => control.pause([job.job_id])}>
+        <ActionButton variant="outlined" startIcon={<Pause size={16} aria-hidden />} loading={control.busy} onClick={() => control.pause([job.job_id])}>
           {text.job.pause}
-        </Button>
+        </ActionButton>
       )}
       {jobCan.resume(job) && (
-        <Button variant="contained" startIcon={<Play size={16} aria-hidden />} loading={control.busy} onClick={() => control.resume([job.job_id])}>
+        <ActionButton variant="contained" startIcon={<Play size={16} aria-hidden />} loading={control.busy} onClick={() => control.resume([job.job_id])}>
           {text.job.resume}
-        </Button>
+        </ActionButton>
       )}
       {jobCan.retry(job) && !job.request?.encrypted && (
-        <Button variant="contained" startIcon={<RotateCcw size={16} aria-hidden />} loading={retry.isPending} onClick={() => retry.mutate()}>
+        <ActionButton variant="contained" startIcon={<RotateCcw size={16} aria-hidden />} loading={retry.isPending} onClick={() => retry.mutate()}>
           {text.job.retry}
-        </Button>
+        </ActionButton>
       )}
       {job.kind === "archive" && job.status === "failed" && !job.cleared_at && (
-        <Button variant="outlined" startIcon={<Check size={16} aria-hidden />} loading={dismissal.busy} title={clearText.hint} onClick={() => dismissal.clear(job.job_id)}>
+        <ActionButton variant="outlined" startIcon={<Check size={16} aria-hidden />} loading={dismissal.busy} title={clearText.hint} onClick={() => dismissal.clear(job.job_id)}>
           {clearText.dismiss}
-        </Button>
+        </ActionButton>
       )}
       {job.kind === "archive" && jobCan.archiveAgain(job) && (
-        <Button variant="outlined" startIcon={<Archive size={16} aria-hidden />} loading={again.busy} onClick={() => again.start(job.source_path, job.keep_source)}>
+        <ActionButton variant="outlined" startIcon={<Archive size={16} aria-hidden />} loading={again.busy} onClick={() => again.start(job.source_path, job.keep_source)}>
           {text.job.archiveAgain}
-        </Button>
+        </ActionButton>
       )}
       {!hasEnded(job.status) && (
-        <Button
+        <ActionButton
           variant="outlined"
           color="error"
           startIcon={<CircleX size={16} aria-hidden />}
@@ -169,7 +170,7 @@ function Actions({ job }: { job: JobDetail }) {
           onClick={() => cancel.ask([job])}
         >
           {job.cancelling ? text.job.cancelling : text.job.cancel}
-        </Button>
+        </ActionButton>
       )}
       {cancel.dialog}
       {again.waiting && (

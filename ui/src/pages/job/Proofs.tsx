@@ -1,5 +1,4 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import Typography from "@mui/material/Typography";
 import { CircleDashed, ShieldCheck, ShieldOff } from "lucide-react";
@@ -8,6 +7,7 @@ import { lazy, Suspense, useState } from "react";
 import type { JobDetail, Verification } from "../../api/types";
 import { hasEnded } from "../../api/jobCan";
 import { useMe } from "../../api/queries";
+import { ActionButton } from "../../components/ActionButton";
 import { CopyText } from "../../components/CopyText";
 import { text } from "../../text/en";
 import { exactTime } from "../../util/time";
@@ -52,9 +52,9 @@ function Releasing({ job }: { job: JobDetail }) {
       <Typography variant="body2" sx={{ flex: "1 1 240px", color: "text.secondary" }}>
         {text.release.hint}
       </Typography>
-      <Button variant="outlined" onClick={() => setAsked(true)}>
+      <ActionButton variant="outlined" onClick={() => setAsked(true)}>
         {text.release.ask}
-      </Button>
+      </ActionButton>
       <Suspense fallback={null}>{asked && <Release job={job} onClose={() => setAsked(false)} />}</Suspense>
     </Box>
   );

@@ -1,5 +1,4 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import Link from "@mui/material/Link";
 import Typography from "@mui/material/Typography";
@@ -7,6 +6,7 @@ import { Link as RouterLink } from "react-router";
 
 import { jobCan } from "../../api/jobCan";
 import type { JobSummary } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { ProgressBar } from "../../components/ProgressBar";
 import { StatusChip } from "../../components/StatusChip";
 import { PauseButton } from "./PauseButton";
@@ -77,9 +77,9 @@ function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) 
           <Figures job={job} moving={moving} stalled={stalled} />
         </Box>
         <PauseButton job={job} />
-        <Button size="small" variant="outlined" disabled={!jobCan.cancel(job)} title={jobCan.cancel(job) || job.cancelling ? undefined : text.cancel.notNow} onClick={() => onCancel(job)} aria-label={text.queue.cancelOne(job.folder_name)}>
+        <ActionButton size="small" variant="outlined" disabled={!jobCan.cancel(job)} title={jobCan.cancel(job) || job.cancelling ? undefined : text.cancel.notNow} onClick={() => onCancel(job)} aria-label={text.queue.cancelOne(job.folder_name)}>
           {text.queue.cancel}
-        </Button>
+        </ActionButton>
       </Box>
     </Box>
   );

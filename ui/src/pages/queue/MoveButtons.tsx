@@ -1,8 +1,8 @@
 import Box from "@mui/material/Box";
-import IconButton from "@mui/material/IconButton";
 import { ArrowDown, ArrowUp, ArrowUpToLine } from "lucide-react";
 
 import type { QueuedJob } from "../../api/types";
+import { ActionIconButton } from "../../components/ActionButton";
 import { text } from "../../text/en";
 import type { Goal } from "./useMove";
 
@@ -19,9 +19,9 @@ export function MoveButtons({ job, last, onMove }: { job: QueuedJob; last: numbe
       {LOOK.map(([to, Icon]) => {
         const label = text.queue.move[to](job.folder_name);
         return (
-          <IconButton key={to} aria-label={label} title={label} disabled={to === "down" ? job.position >= last : job.position <= 1} onClick={() => onMove(to)}>
+          <ActionIconButton key={to} aria-label={label} title={label} disabled={to === "down" ? job.position >= last : job.position <= 1} onClick={() => onMove(to)}>
             <Icon size={17} aria-hidden />
-          </IconButton>
+          </ActionIconButton>
         );
       })}
     </Box>

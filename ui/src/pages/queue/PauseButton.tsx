@@ -1,8 +1,8 @@
-import IconButton from "@mui/material/IconButton";
 import { Pause, Play } from "lucide-react";
 
 import { jobCan } from "../../api/jobCan";
 import type { Status } from "../../api/types";
+import { ActionIconButton } from "../../components/ActionButton";
 import { useControl } from "../../components/useControl";
 import { text } from "../../text/en";
 
@@ -17,8 +17,8 @@ export function PauseButton({ job }: Props) {
   const label = job.paused ? text.queue.resumeOne(job.folder_name) : text.queue.pauseOne(job.folder_name);
   const Icon = job.paused ? Play : Pause;
   return (
-    <IconButton aria-label={label} title={label} disabled={control.busy} onClick={() => (job.paused ? control.resume : control.pause)([job.job_id])}>
+    <ActionIconButton aria-label={label} title={label} disabled={control.busy} onClick={() => (job.paused ? control.resume : control.pause)([job.job_id])}>
       <Icon size={17} aria-hidden />
-    </IconButton>
+    </ActionIconButton>
   );
 }

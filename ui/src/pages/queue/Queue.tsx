@@ -12,6 +12,7 @@ import { jobCan } from "../../api/jobCan";
 import { queries } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { JobSummary } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { BulkBar } from "../../components/BulkBar";
 import { PageHeader } from "../../components/PageHeader";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
@@ -98,22 +99,22 @@ export function Queue() {
               actions={
                 <>
                   <Button onClick={() => setSelected(new Set())}>{text.folders.clearSelection}</Button>
-                  <Button variant="outlined" onClick={() => move(chosenIds, "top")}>
+                  <ActionButton variant="outlined" onClick={() => move(chosenIds, "top")}>
                     {text.queue.moveTop}
-                  </Button>
+                  </ActionButton>
                   {chosen.some((job) => !job.paused && !job.cancelling) && (
-                    <Button variant="outlined" disabled={control.busy} onClick={() => control.pause(chosen.filter((job) => !job.paused && !job.cancelling).map((job) => job.job_id))}>
+                    <ActionButton variant="outlined" disabled={control.busy} onClick={() => control.pause(chosen.filter((job) => !job.paused && !job.cancelling).map((job) => job.job_id))}>
                       {text.queue.pauseSelected}
-                    </Button>
+                    </ActionButton>
                   )}
                   {chosen.some((job) => job.paused) && (
-                    <Button variant="outlined" disabled={control.busy} onClick={() => control.resume(chosen.filter((job) => job.paused).map((job) => job.job_id))}>
+                    <ActionButton variant="outlined" disabled={control.busy} onClick={() => control.resume(chosen.filter((job) => job.paused).map((job) => job.job_id))}>
                       {text.queue.resumeSelected}
-                    </Button>
+                    </ActionButton>
                   )}
-                  <Button variant="outlined" color="error" onClick={() => cancel.ask(chosen)}>
+                  <ActionButton variant="outlined" color="error" onClick={() => cancel.ask(chosen)}>
                     {text.queue.cancelSelected(chosen.length)}
-                  </Button>
+                  </ActionButton>
                 </>
               }
             >
@@ -145,9 +146,9 @@ function UploadWaiters({ jobs, onCancel }: { jobs: JobSummary[]; onCancel: (job:
             </Typography>
             <Box sx={{ display: "flex", alignItems: "center", gap: 0.75 }}>
               <PauseButton job={job} />
-              <Button size="small" variant="outlined" disabled={!jobCan.cancel(job)} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
+              <ActionButton size="small" variant="outlined" disabled={!jobCan.cancel(job)} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
                 {text.queue.cancel}
-              </Button>
+              </ActionButton>
             </Box>
           </Box>
         ))}

@@ -1,5 +1,4 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import Checkbox from "@mui/material/Checkbox";
 import Link from "@mui/material/Link";
@@ -12,6 +11,7 @@ import Typography from "@mui/material/Typography";
 import { Link as RouterLink } from "react-router";
 
 import type { QueuedJob } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { Pager } from "../../components/Pager";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
@@ -114,9 +114,9 @@ function WaitingTable({ jobs, selected, onToggle, onMove, onCancel }: Props) {
                 <Box sx={{ display: "flex", alignItems: "center", ml: -1 }}>
                   <MoveButtons job={job} last={jobs.length} onMove={(to) => onMove([job.job_id], to)} />
                   <PauseButton job={{ ...job, status: "queued" }} />
-                  <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)} sx={{ ml: 0.75 }}>
+                  <ActionButton size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)} sx={{ ml: 0.75 }}>
                     {text.queue.cancel}
-                  </Button>
+                  </ActionButton>
                 </Box>
               </TableCell>
             </TableRow>
@@ -153,9 +153,9 @@ function WaitingCards({ jobs, selected, onToggle, onMove, onCancel }: Props) {
             <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", justifyContent: "flex-end", columnGap: 0.5, mt: 0.25 }}>
               <MoveButtons job={job} last={jobs.length} onMove={(to) => onMove([job.job_id], to)} />
               <PauseButton job={{ ...job, status: "queued" }} />
-              <Button size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
+              <ActionButton size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
                 {text.queue.cancel}
-              </Button>
+              </ActionButton>
             </Box>
           </Box>
         </Card>

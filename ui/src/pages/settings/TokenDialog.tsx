@@ -12,6 +12,7 @@ import { type ReactNode, useState } from "react";
 import { api, ask } from "../../api/client";
 import type { NewToken, Token } from "../../api/generated";
 import { keys } from "../../api/queries";
+import { ActionButton } from "../../components/ActionButton";
 import { CopyText } from "../../components/CopyText";
 import { DialogForm } from "../../components/DialogForm";
 import { Field } from "../../components/Field";
@@ -81,9 +82,9 @@ function Ask({ isAdmin, busy, error, onCreate, onClose }: AskProps) {
         <Button variant="outlined" onClick={onClose}>
           {text.action.cancel}
         </Button>
-        <Button type="submit" variant="contained" loading={busy} disabled={!name.trim()}>
+        <ActionButton type="submit" variant="contained" loading={busy} disabled={!name.trim()}>
           {adminText.tokens.createConfirm}
-        </Button>
+        </ActionButton>
       </DialogActions>
     </DialogForm>
   );

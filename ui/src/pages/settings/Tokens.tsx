@@ -1,5 +1,4 @@
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Typography from "@mui/material/Typography";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { KeyRound, Plus } from "lucide-react";
@@ -8,6 +7,7 @@ import { lazy, Suspense, useState } from "react";
 import { api, ask } from "../../api/client";
 import { keys, queries } from "../../api/queries";
 import type { Token, User } from "../../api/types";
+import { ActionButton } from "../../components/ActionButton";
 import { Section } from "../../components/Section";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
@@ -28,9 +28,9 @@ export default function Tokens({ user }: { user: User }) {
       title={adminText.tokens.title}
       hint={adminText.tokens.hint}
       action={
-        <Button variant="outlined" startIcon={<Plus size={16} aria-hidden />} onClick={() => setCreating(true)}>
+        <ActionButton variant="outlined" startIcon={<Plus size={16} aria-hidden />} onClick={() => setCreating(true)}>
           {adminText.tokens.create}
-        </Button>
+        </ActionButton>
       }
     >
       <StaleNote query={tokens} />
@@ -80,9 +80,9 @@ function Row({ token, onRevoke }: { token: Token; onRevoke: () => void }) {
           ].join(" · ")}
         </Typography>
       </Box>
-      <Button size="small" variant="outlined" color="error" aria-label={adminText.tokens.revokeOne(token.name)} onClick={onRevoke}>
+      <ActionButton size="small" variant="outlined" color="error" aria-label={adminText.tokens.revokeOne(token.name)} onClick={onRevoke}>
         {adminText.tokens.revoke}
-      </Button>
+      </ActionButton>
     </Box>
   );
 }
