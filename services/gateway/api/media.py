@@ -106,7 +106,9 @@ async def get_contact_sheet(
 
 
 _Size = Annotated[int, QueryParameter(ge=0, le=2**53 - 1, description="Bytes of all the folders together.")]
-_Largest = Annotated[int | None, QueryParameter(ge=0, le=2**53 - 1, description="Bytes of the largest of them. Default: `size_bytes`.")]
+_Largest = Annotated[
+    int | None, QueryParameter(ge=0, le=2**53 - 1, description="Bytes of the largest of them. Default: `size_bytes`.")
+]
 
 
 @get("/folders/estimate", operation_id="estimateFolders", responses=refusals(), tags=["Folders"])
