@@ -323,8 +323,8 @@ def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack
     expect(dialog.get_by_role("heading", name="Archive 100 folders")).to_be_visible()
     plan = dialog.get_by_role("region", name="What will happen")
     shown = (
-        plan.get_by_text("1,000 KB in 100 files"),
-        plan.get_by_text("The archives take about 700 KB"),
+        plan.get_by_text("1000.00 KB in 100 files"),
+        plan.get_by_text("The archives take about 700.00 KB"),
         plan.get_by_text("All 100 source folders are emptied at the end"),
         plan.get_by_text("Keep all 100 sources"),
         plan.get_by_role("button", name="Archive 100 folders"),
@@ -340,7 +340,7 @@ def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack
             for part in shown:
                 expect(part).to_be_in_viewport(ratio=1)
     dialog.get_by_role("button", name="Leave Many 099 out").click()
-    expect(plan).to_contain_text("990 KB in 99 files")
+    expect(plan).to_contain_text("990.00 KB in 99 files")
     plan.get_by_label("Keep all 99 sources").check()
     expect(plan.get_by_text("Nothing is deleted on the NAS.")).to_be_in_viewport(ratio=1)
 
@@ -574,7 +574,7 @@ def test_while_the_gateway_is_silent_nothing_can_be_pressed(person: Person, stac
             pages["folders"].get_by_role("button", name="Scan now"),
             pages["queue"].get_by_role("button", name=f"Cancel {waiting.name}"),
             pages["queue"].get_by_role("button", name=f"Pause {waiting.name}"),
-            pages["files"].get_by_role("button", name="Upload files"),
+            pages["files"].get_by_role("button", name="Upload", exact=True),
             pages["users"].get_by_role("button", name="Create user"),
             pages["dialog"].get_by_role("button", name="Archive 1 folder"),
         ]
