@@ -1,6 +1,7 @@
 import Box from "@mui/material/Box";
 
 import type { Connection } from "../api/live";
+import { useSilent } from "../api/silence";
 import { useConnection } from "../api/sync";
 import { text } from "../text/en";
 import { ago } from "../util/time";
@@ -21,7 +22,9 @@ const ONLY_SPOKEN_ON_PHONES = { "@media (max-width: 599px)": { position: "absolu
 export function ConnectionChip() {
   const connection = useConnection();
   const now = useNow(connection.state === "live" ? 0 : 1000);
-  const { tone, label, hint } = say(connection, now);
+  const silent = useSilent();
+  // A socket that says nothing is not called live; `data-connection` is the socket's own state.
+  const { tone, label, hint } = say(silent && connection.state === "live" ? { ...connection, state: "reconnecting" } : connection, now);
   const color = toneVar(tone);
   return (
       <Box

@@ -21,29 +21,6 @@ it("tells how much was saved, and nothing when nothing was", () => {
 
 it.each([
   [0, "0 B"],
-  [1, "1 B"],
-  [1023, "1,023 B"],
-  [1024, "1 KB"],
-  [1536, "1.5 KB"],
-  [1024 * 1023.9, "1 MB"], // never "1,024 KB"
-  [1024 ** 3 * 1.2, "1.2 GB"],
-  [1024 ** 2 * 850, "850 MB"],
-  [1024 ** 4 * 12.34, "12.3 TB"],
-  [1024 ** 5 * 5000, "5,000 PB"],
-])("%d bytes are %s", (size, expected) => {
-  expect(bytes(size)).toBe(expected);
-});
-
-it("says exact numbers, rates and shares", () => {
-  expect([exactBytes(1), exactBytes(1_234_567), rate(2048), percent(0.2912)]).toEqual(["1 byte", "1,234,567 bytes", "2 KB/s", "29\u00a0%"]);
-});
-
-it("tells how much was saved, and nothing when nothing was", () => {
-  expect([saved(1000, 750), saved(1000, 1000), saved(1000, 1001), saved(null, 5), saved(0, 0)]).toEqual([0.25, null, null, null, null]);
-});
-
-it.each([
-  [0, "0 B"],
   [1500, "1500 B"],
   [107374182, "102.4 MB"], // a tenth of a GB
   [1.25 * 1024 ** 4, "1.25 TB"],
