@@ -21,6 +21,15 @@ function precompress(): Plugin {
   };
 }
 
+/** A font that comes after the first text is for the next visit: exchanged at once, it would move what people read. */
+function keepFirstFont(): Plugin {
+  return {
+    name: "keep-first-font",
+    enforce: "pre",
+    transform: (code, id) => (/fontsource.*\.css$/.test(id) ? code.replaceAll("font-display: swap", "font-display: optional") : undefined),
+  };
+}
+
 const SHELL = join(import.meta.dirname, "src", "components", "Shell.tsx");
 
 /** What the shell imports, icons apart: the whole of it is on every page. */
@@ -38,7 +47,7 @@ function inShell(context: { getModuleInfo(id: string): { importedIds: readonly s
 }
 
 export default defineConfig({
-  plugins: [react(), precompress()],
+  plugins: [react(), keepFirstFont(), precompress()],
   // The gateway puts a fresh nonce in its place for every answer (services/gateway/pages.py).
   html: { cspNonce: "__CSP_NONCE__" },
   build: {

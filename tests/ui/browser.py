@@ -23,6 +23,7 @@ _FLAGS = [
 ]
 WIDE = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
+NEXT_FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 PATIENCE_MS = 60_000
 """For a machine with much else to do. What takes long without that is measured, not asserted."""
 expect.set_options(timeout=PATIENCE_MS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, StorageState
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.support import films
 from tests.support.stack import PASSWORD, Stack, running_stack, until
@@ -86,6 +86,14 @@ def person(browser: Browser, stack: Stack, origin: str, login_state: StorageStat
     context, watch = new_context(browser, origin, storage_state=login_state)
     yield Person(context.new_page(), watch)
     context.close()
+
+
+def settled(page: Page, path: str) -> None:
+    """Open a page and wait for its content."""
+    page.goto(path)
+    page.locator("h1").wait_for()
+    expect(page.locator('main [aria-busy="true"]')).to_have_count(0)
+    page.evaluate("() => document.fonts.ready.then(() => true)")
 
 
 def scan(stack: Stack, *names: str) -> None:

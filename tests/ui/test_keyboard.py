@@ -2,101 +2,227 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, StorageState, expect
 
 from tests.support.stack import Stack
-from tests.ui.browser import PHONE, new_context
-from tests.ui.conftest import Person, scan
+from tests.ui.browser import NEXT_FRAME, PHONE, new_context
+from tests.ui.conftest import Person, scan, settled
 from tests.ui.test_browser import heading
 
+_FOCUS_IN_DIALOG = "() => !!document.activeElement.closest('[role=dialog], [role=menu]')"
 _MOST = 200  # controls of one page; more are a loop
-_ABOUT_FOCUS = """() => {
+_AROUND = 5  # px around a control that its ring may use
+_LEAST_CONTRAST = 3  # WCAG 2.2, 1.4.11 and 2.4.13
+_ABOUT_FOCUS = """(depth) => {
   const focused = document.activeElement;
   if (!focused || focused === document.body || focused.id === 'main' || focused.id === 'page-title') return null;
-  const {x, y, width, height} = focused.getBoundingClientRect();
+  // A field and a box to tick show the focus on what is drawn around them.
+  const field = /INPUT|TEXTAREA/.test(focused.tagName) && focused.closest('.MuiOutlinedInput-root, .MuiCheckbox-root, .MuiSwitch-root');
+  const drawn = field || focused;
+  const {x, y, width, height} = drawn.getBoundingClientRect();
   const name = focused.getAttribute('aria-label') || focused.textContent || focused.id;
   const bar = [...document.querySelectorAll('nav')].map((nav) => nav.getBoundingClientRect()).find((box) => box.width === innerWidth);
-  return {x, y, width, height, kind: `${focused.tagName} ${focused.className}`, name: name.trim().slice(0, 80),
-    covered: !!bar && !focused.closest('nav') && y + height > bar.top};
+  const over = document.elementFromPoint(x + width / 2, Math.min(y + height / 2, innerHeight - 1));
+  const kind = [];
+  for (let e = focused; e && kind.length < depth; e = e.parentElement) kind.push(`${e.tagName} ${e.className}`);
+  return {x, y, width, height, kind: kind.join(' < '), name: name.trim().slice(0, 80),
+    covered: (!!bar && !focused.closest('nav') && y + height > bar.top) || !(drawn.contains(over) || over?.contains(drawn))};
+}"""
+# How many pixels differ between two pictures by the least contrast.
+_CONTRASTING = """async ([one, other, least]) => {
+  const pixels = async (png) => {
+    const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(png), (c) => c.charCodeAt(0))], {type: 'image/png'}));
+    const paint = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');
+    paint.drawImage(bitmap, 0, 0);
+    return paint.getImageData(0, 0, bitmap.width, bitmap.height).data;
+  };
+  const part = (value) => value <= 10 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4;
+  const light = (all, at) => 0.2126 * part(all[at]) + 0.7152 * part(all[at + 1]) + 0.0722 * part(all[at + 2]) + 0.05;
+  const [a, b] = [await pixels(one), await pixels(other)];
+  if (a.length !== b.length) throw new Error('pictures of two sizes');
+  let found = 0;
+  for (let at = 0; at < a.length; at += 4) {
+    const [x, y] = [light(a, at), light(b, at)];
+    if (Math.max(x, y) / Math.min(x, y) >= least) found += 1;
+  }
+  return found;
 }"""
 
 
-def focused(page: Page) -> Iterator[dict[str, object]]:
-    """Every control that Tab reaches, while it has the focus."""
+class Focused(NamedTuple):
+    """A control that has the focus: where it is, and what tells controls of its look from others."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    name: str
+    covered: bool
+
+
+def in_focus(page: Page, depth: int) -> Focused | None:
+    seen = page.evaluate(_ABOUT_FOCUS, depth)
+    return None if seen is None else Focused(**seen)
+
+
+def focused(page: Page, depth: int = 3) -> Iterator[Focused]:
+    """Every control that Tab reaches, while it has the focus. `depth`: how much of what is around it tells its kind."""
     page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
     first = None
     for _ in range(_MOST):
         page.keyboard.press("Tab")
-        seen = page.evaluate(_ABOUT_FOCUS)
+        seen = in_focus(page, depth)
         if seen is None:
             if first is not None:
                 return  # past the last control, in the browser's own
             continue
-        mark = (seen["kind"], seen["name"])
         if first is None:
-            first = mark
-        elif mark == first:
+            first = seen.kind, seen.name
+        elif first == (seen.kind, seen.name):
             return
         yield seen
 
 
-def picture(page: Page, seen: dict[str, object]) -> bytes:
-    """The control and what is drawn around it."""
-    x, y, width, height = (float(str(seen[name])) for name in ("x", "y", "width", "height"))
-    size = page.viewport_size
-    assert size is not None
-    left, top = max(0.0, x - 5), max(0.0, y - 5)
-    clip = {"x": left, "y": top, "width": min(width + 10, size["width"] - left), "height": min(height + 10, size["height"] - top)}
-    return page.screenshot(clip=clip, animations="disabled")  # type: ignore[arg-type]  # the keys of FloatRect
+class Eye:
+    """Takes pictures of controls, and compares them in a page of its own, which has no policy of the app's."""
+
+    def __init__(self, page: Page) -> None:
+        self._shown = page
+        self._camera = page.context.new_cdp_session(page)  # many times as quick as Playwright's
+        self._page = page.context.new_page()
+
+    def picture(self, seen: Focused) -> str:
+        """The control and what is drawn around it, as far as it is in view."""
+        size = self._shown.viewport_size
+        assert size is not None
+        left, top = max(0.0, seen.x - _AROUND), max(0.0, seen.y - _AROUND)
+        right, bottom = min(seen.x + seen.width + _AROUND, size["width"]), min(seen.y + seen.height + _AROUND, size["height"])
+        scrolled: dict[str, float] = self._shown.evaluate("() => ({x: window.scrollX, y: window.scrollY})")
+        clip = {"x": left + scrolled["x"], "y": top + scrolled["y"], "width": right - left, "height": bottom - top, "scale": 1}
+        return str(self._camera.send("Page.captureScreenshot", {"clip": clip, "optimizeForSpeed": True})["data"])
+
+    def faults(self, seen: Focused, with_focus: str, without: str) -> list[str]:
+        """A ring must change as many pixels as a line of 1 px around the control has, by the least contrast."""
+        found = self._page.evaluate(_CONTRASTING, [with_focus, without, _LEAST_CONTRAST])
+        needed = 2 * (seen.width + min(seen.height, 400))
+        return [] if found >= needed else [f"{seen.name!r}: {found} pixels of {needed:.0f} ({seen.kind})"]
 
 
-def test_the_focus_is_visible_on_every_control(person: Person, pages: dict[str, str]) -> None:
-    """Each kind of control of each page looks different while it has the focus."""
-    page, judged, unseen = person.page, set[str](), list[str]()
+@pytest.mark.parametrize(("scheme", "depth"), [("light", 3), ("dark", 1)])
+def test_the_focus_is_visible_on_every_control(
+    browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str, depth: int
+) -> None:
+    """Pixels of each control of each page, with and without the focus; of controls that look alike, such as rows of a list, one.
+
+    What cuts a ring off does so in either scheme; in the dark one each kind is judged once, wherever it is.
+    """
+    context, _ = new_context(browser, origin, storage_state=login_state, color_scheme=scheme)
+    page = context.new_page()
+    eye, judged, unseen = Eye(page), set[str](), list[str]()
     for name, address in pages.items():
-        page.goto(address)
-        page.get_by_role("heading", level=1).wait_for()
-        for seen in focused(page):
-            kind = str(seen["kind"])
-            if kind in judged:
+        settled(page, address)
+        for seen in focused(page, depth):
+            if seen.kind in judged:
                 continue
-            judged.add(kind)
-            with_focus = picture(page, seen)
+            judged.add(seen.kind)
+            page.evaluate(NEXT_FRAME)  # the log scrolls to what has the focus
+            at_rest = in_focus(page, depth)
+            if at_rest is None:
+                continue  # gone with the scrolling, as "Follow" at the end of a log
+            with_focus = eye.picture(at_rest)
             page.evaluate("() => document.activeElement.blur()")
-            if picture(page, seen) == with_focus:
-                unseen.append(f"{name}: {seen['name']} ({kind})")
-    assert len(judged) > 10, judged
-    assert unseen == []
+            unseen += [f"{name}: {fault}" for fault in eye.faults(at_rest, with_focus, eye.picture(at_rest))]
+    context.close()
+    assert len(judged) > 20, judged
+    assert not unseen, "\n".join(unseen)
 
 
-def test_the_safe_button_of_a_dialog_shows_its_focus(person: Person) -> None:
-    """A dialog that a click opened as well: Enter would press that button."""
-    page = person.page
-    page.goto("/settings")
-    page.get_by_role("heading", level=1).wait_for()
-    page.goto("/admin/config")
+def _leave_configuration(page: Page) -> None:
     page.locator('[data-setting="upload_limit"]').get_by_role("textbox").fill("7")
     page.get_by_role("link", name="Queue").first.click()
-    stay = page.get_by_role("button", name="Stay here")
-    expect(stay).to_be_focused()
-    assert stay.evaluate("(button) => getComputedStyle(button).outlineStyle") == "solid"
 
 
-@pytest.mark.parametrize("name", ["history", "files", "settings", "folders"])
-def test_the_focus_is_never_under_the_bottom_bar(
-    browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str], name: str
+def _menu(entry: str, item: str) -> Callable[[Page], None]:
+    def opened(page: Page) -> None:
+        page.get_by_role("button", name=f"Actions for {entry}").click()
+        page.get_by_role("menuitem", name=item).click()
+
+    return opened
+
+
+def _pressed(name: str) -> Callable[[Page], None]:
+    return lambda page: page.get_by_role("button", name=re.compile(name)).first.click()
+
+
+# Every dialog by the page it is on and the click that opens it.
+_DIALOGS: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "leave": ("/admin/config", _leave_configuration),
+    "clear": ("/history", _pressed("^Clear completed")),
+    "review": ("/folders", _pressed("^Archive ")),
+    "user": ("/admin/users", _pressed("^Create user")),
+    "token": ("/settings", _pressed("^Create token")),
+    "keys": ("/queue", lambda page: page.keyboard.press("?")),
+    "palette": ("/queue", _pressed("^Search")),
+    "account": ("/queue", _pressed("^Account")),
+    "tasks": ("/files", _pressed("^Tasks")),
+    **{
+        item: ("/files?path=Shown", _menu(entry, item))
+        for item, entry in {
+            "Rename": "old.zip",
+            "Move": "old.zip",
+            "Delete": "old.zip",
+            "Create archive": "old.zip",
+            "Extract": "old.zip",
+            "Show contents": "old.zip",
+            "Media information": "film.mp4",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_dialog_shows_where_its_focus_is(
+    browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str
 ) -> None:
-    """On a phone's screen: what Tab reaches is scrolled clear of the bar."""
+    """Also of one that a click opened: Enter would press the button that has the focus."""
+    context, _ = new_context(browser, origin, storage_state=login_state, color_scheme=scheme)
+    page = context.new_page()
+    eye, unseen = Eye(page), list[str]()
+    for name, (address, opened) in _DIALOGS.items():
+        settled(page, address)
+        opened(page)
+        dialog = page.locator("[role=dialog], [role=menu]")
+        dialog.wait_for()
+        expect(dialog.locator('[aria-busy="true"]')).to_have_count(0)
+        page.wait_for_function(_FOCUS_IN_DIALOG)
+        if page.evaluate("() => document.activeElement.tabIndex < 0"):  # the box itself: its first control comes next
+            page.keyboard.press("Tab")
+        seen = in_focus(page, 1)
+        assert seen is not None, name
+        with_focus = eye.picture(seen)
+        page.evaluate("() => document.activeElement.closest('.MuiPaper-root[tabindex]').focus()")
+        unseen += [f"{name}: {fault}" for fault in eye.faults(seen, with_focus, eye.picture(seen))]
+    context.close()
+    assert not unseen, "\n".join(unseen)
+
+
+def test_the_focus_is_never_under_the_bottom_bar(
+    browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str]
+) -> None:
+    """On a phone's screen: what Tab reaches on any page is scrolled clear of the bars."""
     context, _ = new_context(browser, origin, storage_state=login_state, viewport=PHONE)
     page = context.new_page()
-    page.goto(pages[name])
-    page.get_by_role("heading", level=1).wait_for()
-    covered = [str(seen["name"]) for seen in focused(page) if seen["covered"]]
+    covered = list[str]()
+    for name, address in pages.items():
+        settled(page, address)
+        covered += [f"{name}: {seen.name}" for seen in focused(page) if seen.covered]
     context.close()
-    assert covered == []
+    assert not covered, "\n".join(covered)
 
 
 def test_late_results_do_not_change_what_enter_opens(person: Person, stack: Stack) -> None:

@@ -23,6 +23,7 @@ const ToastList = lazy(() => import("./components/ToastList"));
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce;
 const styles = createCache({ key: "cs", nonce: nonce || undefined });
 fetchPage(window.location.pathname);
+void document.fonts.load('1em "Inter Variable"'); // with the first text: one that is late stays away until the next visit
 
 /** One place decides the scheme: the preference. MUI and the class on <html> follow. */
 function SchemeFollower() {

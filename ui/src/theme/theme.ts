@@ -70,6 +70,7 @@ export function makeTheme(density: Density) {
           body: { overflowWrap: "anywhere" },
           html: { scrollPaddingBlock: `${BAR_HEIGHT + 12}px ${12}px`, "@media (max-width: 899px)": { scrollPaddingBlockEnd: `calc(${BAR_HEIGHT + 12}px + env(safe-area-inset-bottom))` } },
           "*:focus-visible": FOCUS_RING,
+          '[role="group"][tabindex="0"]:focus-visible': INNER_FOCUS_RING, // a part that scrolls, as wide as its drawer
           "h1:focus, h1:focus-visible, main:focus, main:focus-visible": { outline: "none" },
           "@media (prefers-reduced-motion: reduce)": {
             "*, *::before, *::after": { animation: "none !important", transition: "none !important", scrollBehavior: "auto !important" },
@@ -81,8 +82,16 @@ export function makeTheme(density: Density) {
         // MUI takes the outline away, and its own sign of focus is the ripple.
         styleOverrides: { root: { "&:focus-visible, &.Mui-focusVisible": FOCUS_RING } },
       },
-      MuiMenuItem: { styleOverrides: { root: { "&:focus-visible, &.Mui-focusVisible": INNER_FOCUS_RING } } },
+      // A menu moves the focus to its first item, also when the mouse opened it: Enter would choose that.
+      MuiMenuItem: { styleOverrides: { root: { "&:focus, &.Mui-focusVisible": INNER_FOCUS_RING } } },
       MuiListItemButton: { styleOverrides: { root: { "&:focus-visible, &.Mui-focusVisible": INNER_FOCUS_RING } } },
+      // The switch cuts off what sticks out of it, so that the ring is around the whole.
+      MuiSwitch: {
+        styleOverrides: {
+          root: { borderRadius: 8, "&:has(:focus-visible)": INNER_FOCUS_RING },
+          switchBase: { "&.Mui-focusVisible": { outline: "none" } },
+        },
+      },
       // A dialog moves the focus to its safe button: a person who opened it with the mouse has to see that, too.
       MuiDialogActions: { styleOverrides: { root: { "& .MuiButton-root:focus": FOCUS_RING } } },
       MuiAutocomplete: {

@@ -24,7 +24,7 @@ interface Props {
 export function FolderPicker({ label, folder, onFolder, without }: Props) {
   const list = useQuery(fileQueries.list({ root: "workspace", path: folder, sort: "name", order: "asc", limit: MOST, offset: 0 }));
   const folders = (list.data?.items ?? []).filter((entry) => entry.is_dir && entry.reachable && !without?.has(entry.path));
-  const row = { justifyContent: "flex-start", width: "100%", textAlign: "start", fontWeight: 500, borderRadius: 0 } as const;
+  const row = { justifyContent: "flex-start", width: "100%", textAlign: "start", fontWeight: 500, borderRadius: 0, "&.Mui-focusVisible": { outlineOffset: -2 } } as const;
   return (
     <Box role="group" aria-label={label} sx={{ border: 1, borderColor: "divider", borderRadius: "10px", overflow: "hidden" }}>
       <Typography component="p" variant="body2" data-target="" sx={{ px: 1.5, py: 1, fontWeight: 600, borderBottom: 1, borderColor: "divider" }}>
