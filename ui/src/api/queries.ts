@@ -3,6 +3,7 @@ import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query"
 
 import { answer, api, ask, total } from "./client";
 import { isPassing } from "./errors";
+import { hasEnded } from "./jobCan";
 import { useLogin } from "./session";
 import type { AuditEntry, Folder, JobDetail, JobLogLine, JobSummary, Kind, Queue, Status } from "./types";
 
@@ -60,6 +61,7 @@ export const keys = {
   tokens: ["tokens"] as const,
   audit: ["audit"] as const,
   stats: ["stats"] as const,
+  failures: ["failures"] as const,
   files: ["files"] as const,
   packs: ["packs"] as const,
   space: ["space"] as const,
@@ -67,6 +69,14 @@ export const keys = {
 };
 
 export const POLL_MS = 10_000;
+export const WORKSPACE_KINDS = ["pack", "compress", "extract"] as const satisfies readonly Kind[];
+export const ALL_KINDS = ["archive", ...WORKSPACE_KINDS] as const satisfies readonly Kind[];
+/** The states that a workspace job has before its end. */
+const UNDER_WAY = ["queued", "running", "verifying", "deleting_source"] as const satisfies readonly Status[];
+const MOST_TASKS = 100;
+const FAILURES_MS = 30_000;
+/** More failures than these are not read, nor counted. */
+export const MOST_FAILURES = 100;
 
 /** A failure that may pass is tried again by itself, so that no page stays old after an outage. */
 export function whileFailing(query: { state: { error: Error | null } }): number | false {
@@ -123,6 +133,10 @@ export const queries = {
   queue: () => queryOptions<Queue>({ queryKey: keys.queue, queryFn: () => ask(api.GET("/api/queue")) }),
   jobs: (query: JobQuery) =>
     queryOptions({ queryKey: [...keys.jobs, query], queryFn: () => readJobs(query), placeholderData: keepPreviousData }),
+  /** Packs, archives and extractions that have not ended. */
+  tasks: () => queries.jobs({ kind: [...WORKSPACE_KINDS], status: [...UNDER_WAY], limit: MOST_TASKS, offset: 0 }),
+  /** Failed jobs that need attention. Nothing tells live that somebody dismissed one, so the list is read again now and then. */
+  failures: () => queryOptions<JobSummary[]>({ queryKey: keys.failures, queryFn: () => ask(api.GET("/api/jobs/failures", { params: { query: { limit: MOST_FAILURES } } })), refetchInterval: FAILURES_MS }),
   job: (id: string) =>
     queryOptions<JobDetail>({
       queryKey: keys.job(id),
@@ -158,4 +172,17 @@ export async function readLogs(id: string, after: number | null, limit: number):
 
 export function useMe() {
   return useQuery({ ...queries.me(), enabled: useLogin() !== null });
+}
+
+/** Packs, archives and extractions that have not ended, oldest first: so each keeps its place while others come. */
+export function useTasks(refetchInterval?: (query: { state: { error: Error | null } }) => number | false): { tasks: JobSummary[]; pending: boolean } {
+  const { data, isPending } = useQuery({ ...queries.tasks(), refetchInterval });
+  return { tasks: (data?.items ?? []).filter((job) => !hasEnded(job.status)).toReversed(), pending: isPending };
+}
+
+/** How many jobs have failed and need attention, in figures; null: none. */
+export function useFailed(): string | null {
+  const failed = useQuery(queries.failures()).data?.length ?? 0;
+  if (failed === 0) return null;
+  return failed < MOST_FAILURES ? String(failed) : `${MOST_FAILURES - 1}+`;
 }

@@ -7,7 +7,7 @@ import { hasEnded } from "./jobCan";
 import { Live, type Connection } from "./live";
 import { readMissed, type Missed } from "./missed";
 import { missesJob, patchFolders, patchJob, patchJobs, patchPacks, patchQueue, type Updates } from "./patch";
-import { keys, POLL_MS, whileFailing, type FolderPage, type JobPage } from "./queries";
+import { keys, POLL_MS, queries, whileFailing, type FolderPage, type JobPage } from "./queries";
 import { session } from "./session";
 import { silence } from "./silence";
 import { stand, type Standing } from "./standing";
@@ -167,6 +167,7 @@ function noteEntering(update: JobUpdate, before: Known | undefined) {
   // The first message about a job after connecting repeats what was just read.
   if (!before && update.status !== "queued" && !hasEnded(update.status)) return;
   reread(keys.system);
+  reread(keys.failures); // it failed, or it did and is tried again
   if (hasEnded(update.status) || update.status === "queued") {
     reread(keys.jobs);
     reread(keys.folders);
@@ -177,7 +178,8 @@ function noteEntering(update: JobUpdate, before: Known | undefined) {
 function noteWorkspace(update: JobUpdate) {
   if (update.kind === "pack") reread(keys.packs);
   reread(keys.space);
-  if (hasEnded(update.status) || update.status === "queued") {
+  const isListed = queryClient.getQueryData<JobPage>(queries.tasks().queryKey)?.items.some((job) => job.job_id === update.job_id);
+  if (hasEnded(update.status) || update.status === "queued" || !isListed) {
     reread(keys.files);
     reread(keys.jobs);
   }

@@ -4,10 +4,9 @@ import ListItemIcon from "@mui/material/ListItemIcon";
 import Menu from "@mui/material/Menu";
 import MenuItem from "@mui/material/MenuItem";
 import Typography from "@mui/material/Typography";
-import { Keyboard, LogOut, Settings } from "lucide-react";
+import { Keyboard, Settings } from "lucide-react";
 import { Link } from "react-router";
 
-import { logOut } from "../api/logOut";
 import type { User } from "../api/types";
 import { text } from "../text/en";
 import { paths } from "../util/paths";
@@ -48,12 +47,6 @@ export default function AccountMenu({ user, anchor, onKeys, onClose }: Props) {
           <Keyboard size={17} aria-hidden />
         </ListItemIcon>
         {text.nav.shortcuts}
-      </MenuItem>
-      <MenuItem onClick={() => void logOut()}>
-        <ListItemIcon>
-          <LogOut size={17} aria-hidden />
-        </ListItemIcon>
-        {text.nav.logout}
       </MenuItem>
     </Menu>
   );

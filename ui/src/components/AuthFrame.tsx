@@ -21,7 +21,7 @@ export function AuthFrame({ title, children }: { title: string; children: ReactN
         backgroundImage: "radial-gradient(60rem 36rem at 50% -10%, color-mix(in srgb, var(--mui-palette-primary-main) 14%, transparent), transparent)",
       }}
     >
-      <title>{text.app.title(title)}</title>
+      <title>{text.app.title(title, null)}</title>
       <Logo size={42} />
       <Card sx={{ width: "100%", maxWidth: 400, p: { xs: 2.5, sm: 4 }, borderRadius: "16px" }}>
         <Typography variant="h1" id="page-title" tabIndex={-1} sx={{ mb: 2.5 }}>

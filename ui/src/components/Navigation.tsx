@@ -5,7 +5,7 @@ import { Ellipsis } from "lucide-react";
 import { Fragment, lazy, type ReactNode, Suspense, useState } from "react";
 import { NavLink, useLocation } from "react-router";
 
-import { queries } from "../api/queries";
+import { queries, useFailed, useTasks } from "../api/queries";
 import { usePolling } from "../api/sync";
 import type { User } from "../api/types";
 import { text } from "../text/en";
@@ -19,8 +19,10 @@ const MoreSheet = lazy(() => import("./MoreSheet"));
 
 /** Jobs that have not ended, for the badge beside "Queue". */
 function useLiveCount(): number {
-  const queue = useQuery({ ...queries.queue(), refetchInterval: usePolling() }).data;
-  return queue ? queue.active_jobs.length + queue.queued_jobs.length + queue.waiting_upload_jobs.length : 0;
+  const polling = usePolling();
+  const queue = useQuery({ ...queries.queue(), refetchInterval: polling }).data;
+  const { tasks } = useTasks(polling);
+  return tasks.length + (queue ? queue.active_jobs.length + queue.queued_jobs.length + queue.waiting_upload_jobs.length : 0);
 }
 
 /** Where the system chooses the colours, a tinted ground is none. */
@@ -44,6 +46,7 @@ const linkLook = {
 export function Rail({ user }: { user: User }) {
   const items = destinations(user);
   const live = useLiveCount();
+  const failed = useFailed();
   return (
     <Box
       component="nav"
@@ -84,6 +87,11 @@ export function Rail({ user }: { user: User }) {
                 {count(live)}
               </Typography>
             )}
+            {item.to === paths.history() && failed && (
+              <Typography component="span" variant="caption" data-failed={failed} sx={{ fontWeight: 650, px: 0.9, borderRadius: 99, border: 1, borderColor: "error.main", color: "error.main", whiteSpace: "nowrap" }}>
+                {text.nav.failed(failed)}
+              </Typography>
+            )}
           </Box>
         </Fragment>
       ))}
@@ -111,12 +119,25 @@ const barLook = {
   "&.active": { color: "primary.main", ...CHOSEN },
 } as const;
 
-function BarItem({ item, badge }: { item: Destination; badge: boolean }) {
+const DOT = { position: "absolute", top: -3, insetInlineEnd: 11, width: 9, height: 9, borderRadius: 99, border: "2px solid var(--mui-palette-background-paper)", boxSizing: "content-box" } as const;
+const FIGURE = { position: "absolute", top: -6, insetInlineStart: 28, px: 0.5, minWidth: 16, borderRadius: 99, fontSize: "0.625rem", fontWeight: 700, lineHeight: "15px", backgroundColor: "error.main", color: "background.paper" } as const;
+
+function BarItem({ item, badge, failed = null }: { item: Destination; badge: boolean; failed?: string | null }) {
   return (
     <Box component={NavLink} to={item.to} sx={barLook}>
-      <Box component="span" sx={{ position: "relative", display: "inline-flex" }}>
+      <Box component="span" sx={{ position: "relative", display: "inline-flex", px: 2 }}>
         <item.icon size={20} aria-hidden />
-        {badge && <Box component="span" aria-hidden sx={{ position: "absolute", top: -3, insetInlineEnd: -5, width: 9, height: 9, borderRadius: 99, backgroundColor: "primary.main", border: "2px solid var(--mui-palette-background-paper)", boxSizing: "content-box" }} />}
+        {badge && <Box component="span" aria-hidden sx={{ ...DOT, backgroundColor: "primary.main" }} />}
+        {failed && (
+          <>
+            <Box component="span" aria-hidden data-failed={failed} sx={FIGURE}>
+              {failed}
+            </Box>
+            <Box component="span" sx={{ position: "absolute", insetInlineStart: 0, width: "1px", height: "1px", overflow: "hidden", clipPath: "inset(50%)" }}>
+              {text.nav.failed(failed)}
+            </Box>
+          </>
+        )}
       </Box>
       {item.label}
     </Box>
@@ -151,6 +172,7 @@ function More({ items }: { items: Destination[] }): ReactNode {
 export function BottomBar({ user }: { user: User }) {
   const { bar, more } = barAndMore(user);
   const live = useLiveCount();
+  const failed = useFailed();
   return (
     <Box
       component="nav"
@@ -169,7 +191,7 @@ export function BottomBar({ user }: { user: User }) {
       }}
     >
       {bar.map((item) => (
-        <BarItem key={item.to} item={item} badge={item.to === paths.queue() && live > 0} />
+        <BarItem key={item.to} item={item} badge={item.to === paths.queue() && live > 0} failed={item.to === paths.history() ? failed : null} />
       ))}
       <More items={more} />
     </Box>

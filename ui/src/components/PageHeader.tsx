@@ -2,6 +2,7 @@ import Box from "@mui/material/Box";
 import Typography from "@mui/material/Typography";
 import type { ReactNode } from "react";
 
+import { useFailed } from "../api/queries";
 import { text } from "../text/en";
 
 interface Props {
@@ -16,7 +17,7 @@ interface Props {
 export function PageHeader({ title, subtitle, actions, trail }: Props) {
   return (
     <Box component="header" sx={{ mb: 2.5 }}>
-      <title>{text.app.title(title)}</title>
+      <title>{text.app.title(title, useFailed())}</title>
       {trail}
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "flex-start", justifyContent: "space-between", gap: 1.5 }}>
         <Box sx={{ minWidth: 0, flex: "1 1 280px" }}>

@@ -14,6 +14,7 @@ import { logOut } from "../api/logOut";
 import { keys, queries, readFolders } from "../api/queries";
 import type { User } from "../api/types";
 import { text } from "../text/en";
+import { paletteText } from "../text/enPalette";
 import { paths } from "../util/paths";
 import { bytes } from "../util/units";
 import { useDebounced } from "../util/useDebounced";
@@ -43,7 +44,7 @@ export function matches(label: string, typed: string): boolean {
 }
 
 function command(label: string, icon: LucideIcon, run: () => unknown): Option {
-  return { id: label, group: text.palette.commands, label, icon, run };
+  return { id: label, group: paletteText.palette.commands, label, icon, run };
 }
 
 function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
@@ -55,7 +56,7 @@ function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
   const folders = useQuery({ ...queries.folders(query), enabled: search.length > 0, placeholderData: keepPreviousData }).data?.items ?? [];
   const jobs = useQuery(queries.jobs({ status: [], limit: 50, offset: 0 })).data?.items ?? [];
   const go = (to: string) => () => navigate(to);
-  const page = (label: string, to: string, icon: LucideIcon): Option => ({ id: to, group: text.palette.pages, label, icon, run: go(to) });
+  const page = (label: string, to: string, icon: LucideIcon): Option => ({ id: to, group: paletteText.palette.pages, label, icon, run: go(to) });
   const scan = async () => {
     await navigate(paths.folders());
     await readFolders({ sort: "path", order: "asc", limit: 1, offset: 0 }, true);
@@ -65,20 +66,20 @@ function useOptions(user: User, typed: string, onKeys: () => void): Option[] {
     ...destinations(user).map((one) => page(one.label, one.to, one.icon)),
     ...jobs.map((job) => ({
       id: job.job_id,
-      group: text.palette.jobs,
+      group: paletteText.palette.jobs,
       label: job.folder_name,
       hint: text.status[job.status],
       icon: STATUS_LOOK[job.status].icon,
       run: go(paths.job(job.job_id)),
     })),
-    command(text.palette.scan, Archive, scan),
-    command(text.palette.scheme, Moon, scheme.flip),
+    command(paletteText.palette.scan, Archive, scan),
+    command(paletteText.palette.scheme, Moon, scheme.flip),
     command(text.nav.shortcuts, Keyboard, onKeys),
-    command(text.palette.logout, LogOut, logOut),
+    command(paletteText.palette.logout, LogOut, logOut),
     // Last, because they come late: what is highlighted keeps its place in the list, and Enter opens what it opened before.
     ...(search ? folders : []).map((folder) => ({
       id: folder.path,
-      group: text.palette.folders,
+      group: paletteText.palette.folders,
       label: folder.name,
       hint: `${folder.level1} / ${folder.level2} · ${bytes(folder.size_bytes)}`,
       icon: FolderOpen,
@@ -102,7 +103,7 @@ export default function Palette({ user, onClose, onKeys }: Props) {
     void option.run();
   };
   return (
-    <Dialog open onClose={onClose} fullWidth maxWidth="sm" slotProps={{ paper: { "aria-label": text.palette.title } }} sx={{ "& .MuiDialog-container": { alignItems: "flex-start" } }}>
+    <Dialog open onClose={onClose} fullWidth maxWidth="sm" slotProps={{ paper: { "aria-label": paletteText.palette.title } }} sx={{ "& .MuiDialog-container": { alignItems: "flex-start" } }}>
       <Autocomplete<Option, false, false, true>
         open
         freeSolo
@@ -148,10 +149,10 @@ export default function Palette({ user, onClose, onKeys }: Props) {
           <TextField
             {...params}
             autoFocus
-            placeholder={text.palette.placeholder}
+            placeholder={paletteText.palette.placeholder}
             slotProps={{
               ...params.slotProps,
-              htmlInput: { ...params.slotProps.htmlInput, "aria-label": text.palette.title },
+              htmlInput: { ...params.slotProps.htmlInput, "aria-label": paletteText.palette.title },
               input: {
                 ...params.slotProps.input,
                 startAdornment: (
@@ -172,7 +173,7 @@ export default function Palette({ user, onClose, onKeys }: Props) {
         }}
       />
       <Typography variant="caption" sx={{ px: 2.5, py: 1.25, color: "text.secondary", borderTop: 1, borderColor: "divider" }}>
-        {text.palette.hint}
+        {paletteText.palette.hint}
       </Typography>
     </Dialog>
   );
@@ -185,6 +186,6 @@ function found(options: Option[], typed: string): Option[] {
     if (!matches(`${option.label} ${option.hint ?? ""}`, typed)) return false;
     const n = (seen.get(option.group) ?? 0) + 1;
     seen.set(option.group, n);
-    return n <= (option.group === text.palette.pages ? ALL_PAGES : FEW);
+    return n <= (option.group === paletteText.palette.pages ? ALL_PAGES : FEW);
   });
 }

@@ -24,6 +24,7 @@ import { ErrorPanel } from "./states";
 import { TopBar } from "./TopBar";
 
 const Palette = lazy(() => import("./Palette"));
+const FailureWatch = lazy(() => import("./FailureWatch"));
 const ShortcutList = lazy(() => import("./ShortcutList"));
 const LOST_AFTER_MS = 10_000;
 
@@ -78,6 +79,7 @@ function Frame({ user }: { user: User }) {
       </Box>
       <BottomBar user={user} />
       <Suspense fallback={null}>
+        <FailureWatch />
         {opened === "palette" && <Palette user={user} onClose={() => setOpened(null)} onKeys={() => setOpened("keys")} />}
         {opened === "keys" && <ShortcutList onClose={() => setOpened(null)} />}
       </Suspense>

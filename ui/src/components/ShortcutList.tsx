@@ -7,31 +7,32 @@ import DialogTitle from "@mui/material/DialogTitle";
 import Typography from "@mui/material/Typography";
 
 import { text } from "../text/en";
+import { paletteText } from "../text/enPalette";
 
 const LIST: [string, string][] = [
-  ["Ctrl K", text.keys.palette],
-  ["/", text.keys.search],
-  ["g d", text.keys.goto(text.nav.dashboard)],
-  ["g f", text.keys.goto(text.nav.folders)],
-  ["g w", text.keys.goto(text.nav.files)],
-  ["g q", text.keys.goto(text.nav.queue)],
-  ["g h", text.keys.goto(text.nav.history)],
-  ["g s", text.keys.goto(text.nav.settings)],
-  ["j k ↑ ↓", text.keys.next],
-  ["x", text.keys.select],
-  ["X", text.keys.range],
-  ["o", text.keys.open],
-  ["a", text.keys.archive],
-  ["r", text.keys.refresh],
-  ["Esc", text.keys.escape],
-  ["?", text.keys.help],
+  ["Ctrl K", paletteText.keys.palette],
+  ["/", paletteText.keys.search],
+  ["g d", paletteText.keys.goto(text.nav.dashboard)],
+  ["g f", paletteText.keys.goto(text.nav.folders)],
+  ["g w", paletteText.keys.goto(text.nav.files)],
+  ["g q", paletteText.keys.goto(text.nav.queue)],
+  ["g h", paletteText.keys.goto(text.nav.history)],
+  ["g s", paletteText.keys.goto(text.nav.settings)],
+  ["j k ↑ ↓", paletteText.keys.next],
+  ["x", paletteText.keys.select],
+  ["X", paletteText.keys.range],
+  ["o", paletteText.keys.open],
+  ["a", paletteText.keys.archive],
+  ["r", paletteText.keys.refresh],
+  ["Esc", paletteText.keys.escape],
+  ["?", paletteText.keys.help],
 ];
 
 export default function ShortcutList({ onClose }: { onClose: () => void }) {
   return (
     <Dialog open onClose={onClose} fullWidth maxWidth="xs" aria-labelledby="keys-title">
       <DialogTitle id="keys-title" component="h2">
-        {text.keys.title}
+        {paletteText.keys.title}
       </DialogTitle>
       <DialogContent>
         <Box component="dl" sx={{ m: 0, display: "grid", gridTemplateColumns: "auto 1fr", columnGap: 2.5, rowGap: 1 }}>

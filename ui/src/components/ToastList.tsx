@@ -16,7 +16,7 @@ export default function ToastList() {
       aria-live="polite"
       sx={{ position: "fixed", zIndex: "snackbar", insetInlineEnd: 16, bottom: { xs: 76, md: 16 }, display: "grid", gap: 1, maxWidth: "min(420px, calc(100vw - 32px))" }}
     >
-      {shown.map(({ id, message, severity, undo }) => (
+      {shown.map(({ id, message, severity, undo, actions }) => (
         <Alert
           key={id}
           severity={severity}
@@ -24,18 +24,19 @@ export default function ToastList() {
           role="presentation"
           action={
             <>
-              {undo && (
+              {[...actions, ...(undo ? [{ label: text.action.undo, run: undo }] : [])].map(({ label, run }) => (
                 <ActionButton
+                  key={label}
                   color="inherit"
                   size="small"
                   onClick={() => {
                     dismiss(id);
-                    void undo();
+                    void run();
                   }}
                 >
-                  {text.action.undo}
+                  {label}
                 </ActionButton>
-              )}
+              ))}
               <IconButton color="inherit" size="small" aria-label={text.action.close} onClick={() => dismiss(id)}>
                 <X size={16} aria-hidden />
               </IconButton>

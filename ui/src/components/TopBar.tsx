@@ -3,10 +3,11 @@ import Button from "@mui/material/Button";
 import IconButton from "@mui/material/IconButton";
 import { useColorScheme } from "@mui/material/styles";
 import { useQuery } from "@tanstack/react-query";
-import { CircleUserRound, HardDrive, Moon, Search, Sun } from "lucide-react";
+import { CircleUserRound, HardDrive, LogOut, Moon, Search, Sun } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { Link } from "react-router";
 
+import { logOut } from "../api/logOut";
 import { queries } from "../api/queries";
 import type { User } from "../api/types";
 import { text } from "../text/en";
@@ -107,18 +108,31 @@ function DiskGauge() {
   );
 }
 
+const barButton = { minWidth: 0, flexShrink: 0, minHeight: 40, px: 1, gap: 0.75, whiteSpace: "nowrap", color: "text.secondary", "@media (pointer: coarse)": { minHeight: 44 } } as const;
+
 function Account({ user, onKeys }: { user: User; onKeys: () => void }) {
   const [anchor, setAnchor] = useState<HTMLElement | null>(null);
   return (
     <>
-      <IconButton
+      <Button
         aria-label={text.nav.account(user.username)}
         aria-haspopup="menu"
         aria-expanded={anchor !== null}
+        title={user.username}
         onClick={(event) => setAnchor(event.currentTarget)}
+        sx={barButton}
       >
-        <CircleUserRound size={20} aria-hidden />
-      </IconButton>
+        <CircleUserRound size={20} aria-hidden style={{ flexShrink: 0 }} />
+        <Box component="span" sx={{ overflow: "hidden", textOverflow: "ellipsis", maxWidth: { xs: 84, sm: 160 }, "@media (max-width: 359px)": { display: "none" } }}>
+          {user.username}
+        </Box>
+      </Button>
+      <Button aria-label={text.nav.logout} title={text.nav.logout} onClick={() => void logOut()} sx={barButton}>
+        <LogOut size={18} aria-hidden />
+        <Box component="span" sx={{ display: { xs: "none", sm: "inline" } }}>
+          {text.nav.logout}
+        </Box>
+      </Button>
       <Suspense fallback={null}>{anchor && <AccountMenu user={user} anchor={anchor} onKeys={onKeys} onClose={() => setAnchor(null)} />}</Suspense>
     </>
   );

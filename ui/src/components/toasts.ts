@@ -8,6 +8,12 @@ export interface Toast {
   severity: AlertColor;
   /** Takes back what the message tells. */
   undo?: () => unknown;
+  actions: ToastAction[];
+}
+
+export interface ToastAction {
+  label: string;
+  run: () => unknown;
 }
 
 const SHOWN_MS = 6000;
@@ -26,10 +32,10 @@ export function dismiss(id: number) {
   set(toasts.filter((shown) => shown.id !== id));
 }
 
-export function toast(message: string, severity: AlertColor = "success", undo?: () => unknown) {
+export function toast(message: string, severity: AlertColor = "success", undo?: () => unknown, actions: ToastAction[] = []) {
   last += 1;
   const id = last;
-  set([...toasts.slice(-3), { id, message, severity, undo }]);
+  set([...toasts.slice(-3), { id, message, severity, undo, actions }]);
   window.setTimeout(() => dismiss(id), severity === "error" ? SHOWN_ERROR_MS : undo ? SHOWN_UNDO_MS : SHOWN_MS);
 }
 

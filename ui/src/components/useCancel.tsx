@@ -20,6 +20,8 @@ interface Target {
 export function useCancel(onDone?: () => void) {
   const client = useQueryClient();
   const [targets, setTargets] = useState<Target[]>([]);
+  const one = targets.length === 1 ? targets[0] : undefined;
+  const own = one?.kind !== undefined && one.kind !== "archive";
   const cancel = useMutation({
     mutationFn: async (jobs: Target[]) => {
       const outcomes = await Promise.allSettled(
@@ -32,24 +34,22 @@ export function useCancel(onDone?: () => void) {
     },
     onSuccess: ({ cancelled, failures }, jobs) => {
       const only = jobs.length === 1 ? jobs[0] : undefined;
-      if (cancelled > 0) toast(only ? text.cancel.done(only.folder_name) : text.cancel.doneMany(cancelled), "info");
+      if (cancelled > 0) toast(only ? (own ? text.cancel.doneOwn : text.cancel.done)(only.folder_name) : text.cancel.doneMany(cancelled), "info");
       if (failures[0]) toast(text.cancel.failedMany(failures.length, failures[0].message), "error");
       setTargets([]);
       if (cancelled > 0) onDone?.();
     },
     onSettled: (_data, _error, jobs) => {
       for (const job of jobs) void client.invalidateQueries({ queryKey: keys.job(job.job_id) });
-      for (const queryKey of [keys.queue, keys.jobs, keys.folders]) void client.invalidateQueries({ queryKey });
+      for (const queryKey of [keys.queue, keys.jobs, keys.folders, keys.packs, keys.space]) void client.invalidateQueries({ queryKey });
     },
   });
-  const one = targets.length === 1 ? targets[0] : undefined;
-  const own = one?.kind !== undefined && one.kind !== "archive";
   const dialog = targets.length > 0 && (
     <Suspense fallback={null}>
     <ConfirmDialog
       title={one ? (own ? text.cancel.titleOwn : text.cancel.title)(one.folder_name) : text.cancel.titleMany(targets.length)}
       effects={own ? text.cancel.own : [text.cancel.source, text.cancel.local, text.cancel.remote]}
-      confirm={one ? text.cancel.confirm : text.cancel.confirmMany(targets.length)}
+      confirm={one ? (own ? text.cancel.confirmOwn : text.cancel.confirm) : text.cancel.confirmMany(targets.length)}
       keep={text.cancel.keep}
       busy={cancel.isPending}
       error={cancel.error}

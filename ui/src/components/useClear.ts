@@ -7,31 +7,41 @@ import { text } from "../text/en";
 import { clearText } from "../text/enClear";
 import { toast } from "./toasts";
 
-/** Show jobs again that one clearing has hidden. It tells its own failure: the place that offered it may be gone. */
+/** Where a job that was cleared is missing. */
+const SHOWN_IN = [keys.jobs, keys.failures, keys.packs, keys.system];
+
+/** Show jobs again that these clearings have hidden. It tells its own failure: the place that offered it may be gone. */
 export function useRestore() {
   const client = useQueryClient();
-  return async (cleared_at: string) => {
+  return async (moments: string[]) => {
     try {
-      const { restored_count } = await ask(api.POST("/api/jobs/completed/restore", { body: { cleared_at } }));
-      toast(text.history.restored(restored_count));
+      const answers = await Promise.all(moments.map((cleared_at) => ask(api.POST("/api/jobs/completed/restore", { body: { cleared_at } }))));
+      toast(text.history.restored(answers.reduce((sum, answer) => sum + answer.restored_count, 0)));
     } catch (thrown) {
       toast(fromThrown(thrown).message, "error");
     }
-    for (const queryKey of [keys.jobs, keys.system, keys.anyJob]) void client.invalidateQueries({ queryKey });
+    for (const queryKey of [...SHOWN_IN, keys.anyJob]) void client.invalidateQueries({ queryKey });
   };
 }
 
-/** Hide one job that has ended, and its alert; it can be taken back from the message. */
+/** Hide jobs that have ended, and their alerts; it can be taken back from the message. */
 export function useClear() {
   const client = useQueryClient();
   const restore = useRestore();
   const clear = useMutation({
-    mutationFn: (jobId: string) => ask(api.POST("/api/jobs/{job_id}/clear", { params: { path: { job_id: jobId } } })),
-    onSuccess: ({ cleared_at }) => toast(clearText.done, "success", () => void restore(cleared_at)),
-    onError: (error) => toast(error.message, "error"),
-    onSettled: (_data, _error, jobId) => {
-      for (const queryKey of [keys.job(jobId), keys.jobs, keys.system]) void client.invalidateQueries({ queryKey });
+    mutationFn: async (jobIds: string[]) => {
+      const outcomes = await Promise.allSettled(jobIds.map((id) => ask(api.POST("/api/jobs/{job_id}/clear", { params: { path: { job_id: id } } }))));
+      const moments = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value.cleared_at] : []));
+      const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [fromThrown(outcome.reason)] : []));
+      return { moments, failures };
+    },
+    onSuccess: ({ moments, failures }) => {
+      if (moments.length > 0) toast(clearText.done(moments.length), "success", () => void restore(moments));
+      if (failures[0]) toast(failures[0].message, "error");
+    },
+    onSettled: (_data, _error, jobIds) => {
+      for (const queryKey of [...jobIds.map(keys.job), ...SHOWN_IN]) void client.invalidateQueries({ queryKey });
     },
   });
-  return { busy: clear.isPending, clear: (jobId: string) => clear.mutate(jobId) };
+  return { busy: clear.isPending, clear: (jobIds: string[]) => clear.mutate(jobIds) };
 }

@@ -29,7 +29,7 @@ export function useControl() {
     },
     onSettled: (_data, _error, { ids }) => {
       for (const id of ids) void client.invalidateQueries({ queryKey: keys.job(id) });
-      for (const queryKey of [keys.queue, keys.jobs]) void client.invalidateQueries({ queryKey });
+      for (const queryKey of [keys.queue, keys.jobs, keys.packs]) void client.invalidateQueries({ queryKey });
     },
   });
   return {

@@ -50,5 +50,5 @@ it("makes every text longer, also those with values", () => {
 
   expect(table.nav.queue).toBe("Qüëüë~~");
   expect(table.cancel.title("A")).toBe("Çáñçël thë árçhïvïñg öf Å?~~~~~~~~~~~");
-  expect(Object.keys(table.proof.keys)).toEqual(Object.keys(en.proof.keys));
+  expect(Object.keys(table.folders.ignored)).toEqual(Object.keys(en.folders.ignored));
 });

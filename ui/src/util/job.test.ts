@@ -37,7 +37,9 @@ it("times a stage by its last entry and what came after", () => {
 });
 
 it("draws a band, never a number, while there are no figures", () => {
-  expect(laneBar({ status: "compressing", stage_percent: null, lane_percent: 50 })).toEqual({ kind: "indeterminate", from: 33, to: 66 });
-  expect(laneBar({ status: "compressing", stage_percent: 50, lane_percent: 49 })).toEqual({ kind: "determinate", value: 49 });
-  expect(laneBar({ status: "compressed", stage_percent: null, lane_percent: 100 })).toEqual({ kind: "determinate", value: 100 });
+  const job = { kind: "archive", progress_percent: 40 } as const;
+  expect(laneBar({ ...job, status: "compressing", stage_percent: null, lane_percent: 50 })).toEqual({ kind: "indeterminate", from: 33, to: 66 });
+  expect(laneBar({ ...job, status: "compressing", stage_percent: 50, lane_percent: 49 })).toEqual({ kind: "determinate", value: 49 });
+  expect(laneBar({ ...job, status: "compressed", stage_percent: null, lane_percent: 100 })).toEqual({ kind: "determinate", value: 100 });
+  expect(laneBar({ ...job, kind: "pack", status: "verifying", stage_percent: null, lane_percent: 80 })).toEqual({ kind: "determinate", value: 40 });
 });

@@ -1,5 +1,5 @@
 /** What a job's record says about its stages. Pure. */
-import type { JobDetail, StateTime, Status } from "../api/types";
+import type { JobDetail, Kind, StateTime, Status } from "../api/types";
 
 export const STAGES = ["copying", "compressing", "verifying", "uploading", "upload_verifying", "deleting_source"] as const;
 export type StageName = (typeof STAGES)[number];
@@ -79,8 +79,9 @@ const BANDS: Partial<Record<Status, readonly [number, number]>> = {
 
 export type Bar = { kind: "determinate"; value: number } | { kind: "indeterminate"; from: number; to: number };
 
-/** The lane's bar (seed 001, 6.7). Without figures it is a band, never an invented number. */
-export function laneBar(job: { status: Status; stage_percent: number | null; lane_percent: number | null }): Bar {
+/** The lane's bar (seed 001, 6.7). Without figures it is a band, never an invented number. Other kinds have one bar from start to end. */
+export function laneBar(job: { kind: Kind; status: Status; stage_percent: number | null; lane_percent: number | null; progress_percent: number }): Bar {
+  if (job.kind !== "archive") return { kind: "determinate", value: job.progress_percent };
   const band = BANDS[job.status];
   if (job.stage_percent === null && band && band[0] < band[1]) return { kind: "indeterminate", from: band[0], to: band[1] };
   return { kind: "determinate", value: job.lane_percent ?? 0 };

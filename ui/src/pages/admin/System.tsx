@@ -87,7 +87,7 @@ function Alerts({ alerts }: { alerts: SystemStatus["alerts"] }) {
                   {adminText.system.openJob}
                 </Button>
                 {alert.kind === "job_failed" && (
-                  <ActionButton color="inherit" size="small" title={clearText.hint} disabled={dismissal.busy} onClick={() => alert.job_id && dismissal.clear(alert.job_id)}>
+                  <ActionButton color="inherit" size="small" title={clearText.hint} disabled={dismissal.busy} onClick={() => alert.job_id && dismissal.clear([alert.job_id])}>
                     {clearText.dismiss}
                   </ActionButton>
                 )}

@@ -15,7 +15,7 @@ import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
 import { usersText } from "../../text/enUsers";
-import { ago, exactTime } from "../../util/time";
+import { ago, day, exactTime } from "../../util/time";
 import { useNow } from "../../util/useNow";
 
 const UserDialog = lazy(() => import("./UserDialog"));
@@ -117,6 +117,7 @@ function Row({ user, isOwn, onAsk }: { user: UserAccount; isOwn: boolean; onAsk:
             user.disabled_at ? text.users.disabled : null,
             user.must_change_password ? text.users.mustChange : null,
             user.quota_bytes === null ? usersText.usualQuota : usersText.quotaOf(user.quota_bytes),
+            text.users.createdOn(day(user.created_at)),
             user.last_login ? text.users.lastLogin(ago(user.last_login, now)) : text.users.neverLoggedIn,
           ]
             .filter(Boolean)

@@ -6,9 +6,9 @@ import Typography from "@mui/material/Typography";
 import { useQuery } from "@tanstack/react-query";
 import { Link as RouterLink } from "react-router";
 
-import { queries } from "../../api/queries";
+import { ALL_KINDS, queries, useTasks } from "../../api/queries";
 import { usePolling } from "../../api/sync";
-import type { Queue, SystemStatus } from "../../api/types";
+import type { JobSummary, Queue, Stats, SystemStatus } from "../../api/types";
 import { PageHeader } from "../../components/PageHeader";
 import { ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { StorageGauge } from "../../components/StorageGauge";
@@ -17,19 +17,22 @@ import { useCancel } from "../../components/useCancel";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { ago } from "../../util/time";
-import { bytes, count, GB } from "../../util/units";
+import { bytes, count, GB, rate } from "../../util/units";
 import { useNow } from "../../util/useNow";
 import { EndedList } from "../history/EndedList";
-import { COPYING, Lane } from "../queue/Lane";
+import { Lanes } from "../queue/Lanes";
+import { FailedJobs } from "./FailedJobs";
 import { Machine } from "./Machine";
 
 export function Dashboard() {
   const polling = usePolling();
   const system = useQuery(queries.system());
   const queue = useQuery({ ...queries.queue(), refetchInterval: polling });
-  const recent = useQuery({ ...queries.jobs({ status: ["completed", "failed", "cancelled"], sort: "ended", limit: 5, offset: 0 }), refetchInterval: polling });
+  const recent = useQuery({ ...queries.jobs({ kind: [...ALL_KINDS], status: ["completed", "failed", "cancelled"], sort: "ended", limit: 5, offset: 0 }), refetchInterval: polling });
+  const { tasks, pending } = useTasks(polling);
   const cancel = useCancel();
-  const status = system.data;
+  const failures = useQuery(queries.failures());
+  const status = pending || failures.isPending ? undefined : system.data;
   const active = queue.data?.active_jobs ?? [];
   return (
     <>
@@ -39,13 +42,10 @@ export function Dashboard() {
       {!system.error && !status && <SkeletonRows rows={6} height={72} />}
       {status && (
         <Box sx={{ display: "grid", gap: 3, gridTemplateColumns: "minmax(0, 1fr)" }}>
-          <Attention system={status} queue={queue.data} />
-          <Numbers system={status} />
+          <Attention system={status} queue={queue.data} failures={failures.data ?? []} />
+          <Numbers failed={failures.data?.length ?? 0} />
           <Machine />
-          <Box component="section" aria-label={text.dashboard.lanes} sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
-            <Lane title={text.queue.copyLane} idle={text.queue.idleCopy} jobs={active.filter((job) => COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
-            <Lane title={text.queue.uploadLane} idle={text.queue.idleUpload} jobs={active.filter((job) => !COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
-          </Box>
+          <Lanes label={text.dashboard.lanes} active={active} tasks={tasks} onCancel={(job) => cancel.ask([job])} />
           <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" } }}>
             <Storage system={status} />
             <Services system={status} />
@@ -79,9 +79,6 @@ export function attention(system: SystemStatus, queue: Queue | undefined): { tex
   const told = text.dashboard;
   return [
     ...silent.map((name) => ({ text: told.attentionService(name), severity: "error" as const, to: null })),
-    ...(system.statistics.failed_jobs > 0
-      ? [{ text: told.attentionFailed(system.statistics.failed_jobs), severity: "error" as const, to: paths.history({ status: "failed" }) }]
-      : []),
     ...(system.disk_space.low ? [{ text: told.attentionDisk(bytes(system.disk_space.free_gb * GB)), severity: "warning" as const, to: null }] : []),
     ...(short > 0 ? [{ text: told.attentionSpace(short), severity: "warning" as const, to: paths.queue() }] : []),
   ];
@@ -93,11 +90,12 @@ function silentServices(system: SystemStatus): string[] {
   return names.filter((name) => !system.services.some((service) => service.service === name && service.alive));
 }
 
-function Attention({ system, queue }: { system: SystemStatus; queue: Queue | undefined }) {
+function Attention({ system, queue, failures }: { system: SystemStatus; queue: Queue | undefined; failures: JobSummary[] }) {
   const items = attention(system, queue);
-  if (items.length === 0) return null;
+  if (items.length === 0 && failures.length === 0) return null;
   return (
-    <Box component="section" aria-label={text.dashboard.attention} sx={{ display: "grid", gap: 1 }}>
+    <Box component="section" aria-label={text.dashboard.attention} sx={{ display: "grid", gap: 1, gridTemplateColumns: "minmax(0, 1fr)" }}>
+      {failures.length > 0 && <FailedJobs jobs={failures} />}
       {items.map((item) => (
         <Alert
           key={item.text}
@@ -117,28 +115,34 @@ function Attention({ system, queue }: { system: SystemStatus; queue: Queue | und
   );
 }
 
-function Numbers({ system }: { system: SystemStatus }) {
-  const { statistics } = system;
-  const cards: [string, number, Tone, string][] = [
-    [text.dashboard.active, statistics.active_jobs, "info", paths.queue()],
-    [text.dashboard.queued, statistics.queued_jobs, "neutral", paths.queue()],
-    [text.dashboard.completed, statistics.completed_jobs, "success", paths.history({ status: "completed" })],
-    [text.dashboard.failed, statistics.failed_jobs, "error", paths.history({ status: "failed" })],
+/** The four counters of the dashboard. */
+function Numbers({ failed }: { failed: number }) {
+  const stats = useQuery(queries.stats()).data;
+  const said = text.dashboard.counters;
+  const show = (value: (stats: Stats) => string) => (stats ? value(stats) : "–");
+  const cards: [string, string, string, Tone, string][] = [
+    [said.active, show((now) => count(now.active_tasks)), show((now) => said.waiting(now.queued_tasks, now.paused_tasks)), stats?.active_tasks ? "info" : "neutral", paths.queue()],
+    [said.speed, show((now) => rate(now.total_speed)), show((now) => said.speeds(now.upload_speed, now.staging_speed)), stats?.total_speed ? "info" : "neutral", paths.queue()],
+    [said.downloads, show((now) => count(now.total_downloads)), said.downloadsHint, "neutral", paths.files()],
+    [said.uploads, show((now) => count(now.total_uploads)), said.uploadsHint(failed), failed ? "error" : stats?.total_uploads ? "success" : "neutral", paths.history()],
   ];
   return (
-    <Box sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "repeat(2, minmax(0, 1fr))", lg: "repeat(4, minmax(0, 1fr))" } }}>
-      {cards.map(([label, value, tone, to]) => (
+    <Box component="section" aria-label={said.title} sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "repeat(2, minmax(0, 1fr))", lg: "repeat(4, minmax(0, 1fr))" } }}>
+      {cards.map(([label, value, hint, tone, to]) => (
         <Card
           key={label}
           component={RouterLink}
           to={to}
-          sx={{ display: "block", p: 2, textDecoration: "none", color: "text.primary", borderTop: `3px solid ${value > 0 ? toneVar(tone) : "var(--mui-palette-divider)"}`, "&:hover": { backgroundColor: "action.hover" } }}
+          sx={{ display: "block", p: 2, textDecoration: "none", color: "text.primary", borderTop: `3px solid ${tone === "neutral" ? "var(--mui-palette-divider)" : toneVar(tone)}`, "&:hover": { backgroundColor: "action.hover" } }}
         >
-          <Typography component="p" sx={{ fontSize: "1.75rem", fontWeight: 680, letterSpacing: "-0.02em", lineHeight: 1.15 }}>
-            {count(value)}
-          </Typography>
           <Typography component="p" variant="body2" sx={{ color: "text.secondary" }}>
             {label}
+          </Typography>
+          <Typography component="p" sx={{ fontSize: "1.5rem", fontWeight: 680, letterSpacing: "-0.02em", lineHeight: 1.25, fontVariantNumeric: "tabular-nums" }}>
+            {value}
+          </Typography>
+          <Typography component="p" variant="caption" sx={{ color: "text.secondary" }}>
+            {hint}
           </Typography>
         </Card>
       ))}

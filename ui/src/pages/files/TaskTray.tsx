@@ -6,22 +6,23 @@ import { ListChecks } from "lucide-react";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 
 import { fileQueries } from "../../api/files";
-import { queries, useMe } from "../../api/queries";
+import { ALL_KINDS, queries, useMe } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import { toast } from "../../components/toasts";
+import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { count } from "../../util/units";
 import { asked } from "./begun";
-import { activeCount, ended, running, type TrayTask, trayTasks } from "./tray";
+import { activeCount, done, running, type TrayTask, trayTasks } from "./tray";
 
 const TaskDrawer = lazy(() => import("./TaskDrawer"));
 const MOST = 50;
 
-/** Who asked and looks elsewhere hears how it ended, however quickly that was. */
+/** Who asked and looks elsewhere hears that it is done, however quickly that was. */
 function useEndings(tasks: TrayTask[]) {
   const before = useRef<ReadonlySet<string>>(new Set());
   useEffect(() => {
-    for (const task of ended(new Set([...before.current, ...asked]), tasks)) toast(text.tasks.ended(task), task.word === "failed" ? "error" : "success");
+    for (const { job } of done(new Set([...before.current, ...asked]), tasks)) toast(text.tasks.done(common.kind[job.kind], job.folder_name));
     for (const task of tasks) asked.delete(task.id);
     before.current = running(tasks);
   }, [tasks]);
@@ -32,8 +33,8 @@ export function TaskTray() {
   const me = useMe().data;
   const refetchInterval = usePolling();
   const packs = useQuery({ ...fileQueries.packs(MOST), refetchInterval });
-  const others = { status: [], kind: ["compress" as const, "extract" as const], user: me?.username, limit: MOST, offset: 0 };
-  const jobs = useQuery({ ...queries.jobs(others), enabled: me !== undefined, refetchInterval });
+  const own = { status: [], kind: [...ALL_KINDS], user: me?.username, limit: MOST, offset: 0 };
+  const jobs = useQuery({ ...queries.jobs(own), enabled: me !== undefined, refetchInterval });
   const tasks = trayTasks(packs.data ?? [], jobs.data?.items ?? []);
   const active = activeCount(tasks);
   useEndings(tasks);

@@ -25,38 +25,44 @@ import { eachInTurn } from "./eachInTurn";
 const MOST = 100;
 
 export default function UploadPanel({ folder }: { folder: string }) {
+  return (
+    <>
+      <DropZone folder={folder} />
+      <UploadList />
+    </>
+  );
+}
+
+/** Every file on its way up, those of earlier visits included. Other pages show it, too. */
+export function UploadList() {
   const all = useUploads();
   const begun = useQuery(fileQueries.uploads()).data ?? [];
   // Of very many only the next ones: what is done is counted above.
   const shown = all.length > MOST ? all.filter((upload) => upload.state !== "done").slice(0, MOST) : all;
   const left = begun.filter((known) => !all.some((upload) => upload.path === known.path));
+  if (all.length === 0 && left.length === 0) return null;
   return (
-    <>
-      <DropZone folder={folder} />
-      {(all.length > 0 || left.length > 0) && (
-        <Card component="section" aria-label={text.upload.title} sx={{ mb: 2 }}>
-          <Box sx={{ display: "flex", alignItems: "center", gap: 1, px: 2, minHeight: 48 }}>
-            <Typography component="h2" variant="h3" sx={{ flex: 1 }}>
-              <span role="status">{headline(all)}</span>
-            </Typography>
-            {all.some((upload) => upload.state === "done") && <Button onClick={() => uploads.clearDone()}>{text.upload.clear}</Button>}
-          </Box>
-          <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, maxHeight: 320, overflowY: "auto" }} tabIndex={-1}>
-            {shown.map((upload) => (
-              <Line key={upload.id} upload={upload} />
-            ))}
-            {shown.length < all.length && (
-              <Typography component="li" variant="caption" sx={{ display: "block", px: 2, py: 1, borderTop: 1, borderColor: "divider", color: "text.secondary" }}>
-                {text.upload.others(all.length - shown.length)}
-              </Typography>
-            )}
-            {left.map((known) => (
-              <Unfinished key={known.upload_id} known={known} />
-            ))}
-          </Box>
-        </Card>
-      )}
-    </>
+    <Card component="section" aria-label={text.upload.title} sx={{ mb: 2 }}>
+      <Box sx={{ display: "flex", alignItems: "center", gap: 1, px: 2, minHeight: 48 }}>
+        <Typography component="h2" variant="h3" sx={{ flex: 1 }}>
+          <span role="status">{headline(all)}</span>
+        </Typography>
+        {all.some((upload) => upload.state === "done") && <Button onClick={() => uploads.clearDone()}>{text.upload.clear}</Button>}
+      </Box>
+      <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, maxHeight: 320, overflowY: "auto" }} tabIndex={-1}>
+        {shown.map((upload) => (
+          <Line key={upload.id} upload={upload} />
+        ))}
+        {shown.length < all.length && (
+          <Typography component="li" variant="caption" sx={{ display: "block", px: 2, py: 1, borderTop: 1, borderColor: "divider", color: "text.secondary" }}>
+            {text.upload.others(all.length - shown.length)}
+          </Typography>
+        )}
+        {left.map((known) => (
+          <Unfinished key={known.upload_id} known={known} />
+        ))}
+      </Box>
+    </Card>
   );
 }
 

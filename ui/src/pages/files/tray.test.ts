@@ -1,39 +1,40 @@
 import { expect, it } from "vitest";
 
 import { patchPacks } from "../../api/patch";
+import type { JobSummary } from "../../api/types";
 import { pack, summary, update } from "../../test/samples";
-import { activeCount, ended, running, trayTasks } from "./tray";
+import { activeCount, done, running, trayTasks } from "./tray";
 
-it("shows packs and other tasks as one list, newest first, and counts what runs", () => {
+const job = (job_id: string, more: Partial<JobSummary> = {}) => summary({ job_id, kind: "pack", status: "running", ...more });
+
+it("shows jobs of every kind as one list, newest first, counts what runs, and knows what a finished pack made", () => {
   const tasks = trayTasks(
-    [pack({ id: "p", created_at: "2026-01-02T00:00:00Z" }), pack({ id: "done", status: "done", job_status: "completed", output_path: "x/a.zip", output_size: 5 })],
-    [summary({ job_id: "j", kind: "extract", status: "queued", created_at: "2026-01-03T00:00:00Z" })],
+    [pack({ id: "p" }), pack({ id: "done", status: "done", job_status: "completed", output_path: "x/a.zip", output_size: 5 })],
+    [
+      job("p", { created_at: "2026-01-02T00:00:00Z" }),
+      job("done", { status: "completed" }),
+      job("a", { kind: "archive", status: "uploading", created_at: "2026-01-04T00:00:00Z" }),
+      job("j", { kind: "extract", status: "queued", created_at: "2026-01-03T00:00:00Z" }),
+    ],
   );
 
-  expect(tasks.map(({ id, kind, word }) => [id, kind, word])).toEqual([
-    ["j", "extract", "pending"],
-    ["p", "pack", "packing"],
-    ["done", "pack", "done"],
+  expect(tasks.map(({ id, word }) => [id, word])).toEqual([
+    ["a", "packing"],
+    ["j", "pending"],
+    ["p", "packing"],
+    ["done", "done"],
   ]);
-  expect(activeCount(tasks)).toBe(2);
-  expect(tasks[2]?.output).toEqual({ name: "a.zip", size: 5 });
-  expect(tasks[1]?.output).toBeNull();
+  expect(activeCount(tasks)).toBe(3);
+  expect(tasks.map((task) => task.output)).toEqual([null, null, null, { name: "a.zip", size: 5 }]);
+  expect(tasks[2]?.reserved).toBe(100);
 });
 
-it("tells of what ended since the last look, and not of what was cancelled or had ended before", () => {
-  const before = trayTasks([pack({ id: "a" }), pack({ id: "b" }), pack({ id: "c" })], []);
-  const after = trayTasks(
-    [
-      pack({ id: "a", status: "done", job_status: "completed" }),
-      pack({ id: "b", status: "failed", job_status: "failed", error_message: "The disk is full." }),
-      pack({ id: "c", status: "cancelled", job_status: "cancelled" }),
-      pack({ id: "old", status: "done", job_status: "completed" }),
-    ],
-    [],
-  );
+it("tells of what is done since the last look, and not of what failed, was cancelled or had ended before", () => {
+  const before = trayTasks([], [job("a"), job("b"), job("c")]);
+  const after = trayTasks([], [job("a", { status: "completed" }), job("b", { status: "failed" }), job("c", { status: "cancelled" }), job("old", { status: "completed" })]);
 
-  expect(ended(running(before), after).map(({ id }) => id)).toEqual(["a", "b"]);
-  expect(ended(running(after), after)).toEqual([]);
+  expect(done(running(before), after).map(({ id }) => id)).toEqual(["a"]);
+  expect(done(running(after), after)).toEqual([]);
 });
 
 it("moves a pack with the live messages, and never one that has ended", () => {

@@ -1,84 +1,47 @@
-/** Packs and the other tasks of a workspace as one list. Pure. */
+/** A user's jobs of every kind as one list; of a pack also what there is to fetch. Pure. */
 import { packWord } from "../../api/patch";
 import { hasEnded } from "../../api/jobCan";
-import type { JobSummary, PackTask, Status } from "../../api/types";
+import type { JobSummary, PackTask } from "../../api/types";
 import { nameOf } from "../../util/files";
 
 export interface TrayTask {
   id: string;
-  kind: "pack" | "compress" | "extract";
-  name: string;
+  job: JobSummary;
   word: PackTask["status"];
-  status: Status;
-  progress: number;
-  /** What it holds of the space now; null: not told. */
-  reserved: number | null;
-  message: string;
-  error: string | null;
-  cancelling: boolean;
-  paused: boolean;
-  createdAt: string;
+  /** What it holds of the space now. */
+  reserved: number;
   /** Of a finished pack: what there is to fetch. */
   output: { name: string; size: number } | null;
-  kept: number;
   expiresAt: string | null;
 }
 
-function ofPack(pack: PackTask): TrayTask {
-  return {
-    id: pack.id,
-    kind: "pack",
-    name: nameOf(pack.folder_path),
-    word: pack.status,
-    status: pack.job_status,
-    progress: pack.progress,
-    reserved: pack.reserved_space,
-    message: pack.message,
-    error: pack.error_message,
-    cancelling: pack.cancelling,
-    paused: pack.paused,
-    createdAt: pack.created_at,
-    output: pack.status === "done" && pack.output_path !== null ? { name: nameOf(pack.output_path), size: pack.output_size ?? 0 } : null,
-    kept: pack.kept_count,
-    expiresAt: pack.expires_at,
-  };
-}
-
-function ofJob(job: JobSummary): TrayTask {
+function ofJob(job: JobSummary, pack: PackTask | undefined): TrayTask {
   return {
     id: job.job_id,
-    kind: job.kind === "extract" ? "extract" : "compress",
-    name: job.folder_name,
+    job,
     word: packWord(job.status),
-    status: job.status,
-    progress: job.progress_percent,
-    reserved: null,
-    message: job.current_operation,
-    error: job.error_message,
-    cancelling: job.cancelling,
-    paused: job.paused,
-    createdAt: job.created_at,
-    output: null,
-    kept: 0,
-    expiresAt: null,
+    reserved: pack?.reserved_space ?? 0,
+    output: job.status === "completed" && pack?.output_path ? { name: nameOf(pack.output_path), size: pack.output_size ?? 0 } : null,
+    expiresAt: pack?.expires_at ?? null,
   };
 }
 
 /** Newest first. */
 export function trayTasks(packs: PackTask[], jobs: JobSummary[]): TrayTask[] {
-  return [...packs.map(ofPack), ...jobs.map(ofJob)].toSorted((one, other) => other.createdAt.localeCompare(one.createdAt));
+  const known = new Map(packs.map((pack) => [pack.id, pack]));
+  return jobs.map((job) => ofJob(job, known.get(job.job_id))).toSorted((one, other) => other.job.created_at.localeCompare(one.job.created_at));
 }
 
 /** Which are not at their end. */
 export function running(tasks: TrayTask[]): ReadonlySet<string> {
-  return new Set(tasks.flatMap((task) => (hasEnded(task.status) ? [] : [task.id])));
+  return new Set(tasks.flatMap((task) => (hasEnded(task.job.status) ? [] : [task.id])));
 }
 
 export function activeCount(tasks: TrayTask[]): number {
   return running(tasks).size;
 }
 
-/** Those that ran before and are done or have failed now; who cancels a task knows it. */
-export function ended(before: ReadonlySet<string>, tasks: TrayTask[]): TrayTask[] {
-  return tasks.filter((task) => before.has(task.id) && (task.word === "done" || task.word === "failed"));
+/** Those that ran before and are done now; a failure is told on every page, and who cancels a task knows it. */
+export function done(before: ReadonlySet<string>, tasks: TrayTask[]): TrayTask[] {
+  return tasks.filter((task) => before.has(task.id) && task.word === "done");
 }

@@ -1,4 +1,5 @@
 import Box from "@mui/material/Box";
+import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import IconButton from "@mui/material/IconButton";
 import Link from "@mui/material/Link";
@@ -16,8 +17,10 @@ import { Link as RouterLink, useNavigate } from "react-router";
 import type { JobSummary } from "../../api/types";
 import { Pick as PickOne } from "../../components/Pick";
 import { StatusChip } from "../../components/StatusChip";
+import { useClear } from "../../components/useClear";
 import { text } from "../../text/en";
 import { historyText } from "../../text/enHistory";
+import { clearText } from "../../text/enClear";
 import { paths } from "../../util/paths";
 import { dateTime, duration, exactTime, secondsBetween } from "../../util/time";
 import { bytes, saved } from "../../util/units";
@@ -90,7 +93,7 @@ function EndedTable({ jobs, footer, order, onSort }: Props) {
               tabIndex={-1}
               data-row={job.job_id}
               onClick={(event) => {
-                if (!(event.target as Element).closest("a")) void navigate(paths.job(job.job_id));
+                if (!(event.target as Element).closest("a, button")) void navigate(paths.job(job.job_id));
               }}
               sx={{ cursor: "pointer" }}
             >
@@ -98,6 +101,11 @@ function EndedTable({ jobs, footer, order, onSort }: Props) {
                 <Link component={RouterLink} to={paths.job(job.job_id)} sx={{ fontWeight: 560, color: "text.primary" }}>
                   {job.folder_name}
                 </Link>
+                {job.kind !== "archive" && (
+                  <Typography component="span" variant="caption" sx={{ color: "text.secondary", ml: 1 }}>
+                    {text.kind[job.kind]}
+                  </Typography>
+                )}
                 {job.status === "failed" && job.error_message && (
                   <Typography variant="caption" component="p" noWrap title={job.error_message} sx={{ color: "text.secondary" }}>
                     {job.error_message}
@@ -106,6 +114,7 @@ function EndedTable({ jobs, footer, order, onSort }: Props) {
               </TableCell>
               <TableCell>
                 <StatusChip job={job} />
+                {job.status === "failed" && <Dismiss job={job} />}
               </TableCell>
               <TableCell align="right">
                 {size(job)}
@@ -152,13 +161,27 @@ function EndedCards({ jobs, footer, order, onSort }: Props) {
                 </Typography>
               )}
               <Typography variant="caption" component="p" sx={{ mt: 0.5, color: "text.secondary" }}>
-                {[size(job), ratio(job), took(job), job.completed_at && dateTime(job.completed_at), job.created_by].filter((part) => part && part !== UNKNOWN).join(" · ")}
+                {[job.kind !== "archive" && text.kind[job.kind], size(job), ratio(job), took(job), job.completed_at && dateTime(job.completed_at), job.created_by].filter((part) => part && part !== UNKNOWN).join(" · ")}
               </Typography>
             </Box>
+            {job.status === "failed" && (
+              <Box sx={{ px: 1, pb: 1 }}>
+                <Dismiss job={job} />
+              </Box>
+            )}
           </Card>
         ))}
       </Box>
       {footer}
     </>
+  );
+}
+
+function Dismiss({ job }: { job: JobSummary }) {
+  const dismissal = useClear();
+  return (
+    <Button size="small" title={clearText.hint} disabled={dismissal.busy} aria-label={clearText.dismissOne(job.folder_name)} onClick={() => dismissal.clear([job.job_id])} sx={{ ml: -0.5 }}>
+      {clearText.dismiss}
+    </Button>
   );
 }

@@ -9,7 +9,7 @@ import { lazy, Suspense, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { api, ask } from "../../api/client";
-import { type JobQuery, keys, queries, useMe } from "../../api/queries";
+import { ALL_KINDS, type JobQuery, keys, queries, useFailed, useMe, useTasks } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import { ActionButton } from "../../components/ActionButton";
 import { Field } from "../../components/Field";
@@ -24,20 +24,25 @@ import { usePreferences } from "../../theme/preferences";
 import { text } from "../../text/en";
 import { historyText } from "../../text/enHistory";
 import { paths } from "../../util/paths";
-import { count } from "../../util/units";
 import { useListState } from "../../util/useListState";
 import { EndedList } from "./EndedList";
 import { asked, ENDED, type Ended, exportAddress, FILTERS, isFiltered, order, sorted, states } from "./historyFilter";
 
 const ConfirmDialog = lazy(() => import("../../components/ConfirmDialog"));
+const RunningNow = lazy(() => import("./RunningNow"));
 const PAGE_SIZE = 50;
+/** Pixels that one running job takes, kept free while its code is fetched. */
+const ONE_ROW = 224;
 
 export function History() {
   const { query, set, page, setPage } = useListState();
   const { zone } = usePreferences();
   const me = useMe().data;
-  const wanted = asked(query, zone);
-  const jobs = useQuery({ ...queries.jobs({ ...wanted, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: usePolling() });
+  const polling = usePolling();
+  const active = useQuery({ ...queries.queue(), refetchInterval: polling }).data?.active_jobs ?? [];
+  const running = [...active, ...useTasks(polling).tasks];
+  const wanted = { kind: [...ALL_KINDS], ...asked(query, zone) };
+  const jobs = useQuery({ ...queries.jobs({ ...wanted, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: polling });
   // Admins clear everybody's, others their own: so does the gateway.
   const clearable: JobQuery = { status: ["completed"], user: me?.is_admin ? undefined : me?.username, limit: 1, offset: 0 };
   const completed = useQuery({ ...queries.jobs(clearable), enabled: me !== undefined }).data?.total;
@@ -80,6 +85,7 @@ export function History() {
         {filtered && <Button onClick={() => set(Object.fromEntries(FILTERS.map((name) => [name, null])))}>{text.action.clearFilters}</Button>}
       </Box>
       <StaleNote query={jobs} />
+      <Suspense fallback={<Box sx={{ minHeight: ONE_ROW }} />}>{running.length > 0 && <RunningNow jobs={running} />}</Suspense>
       {jobs.error && !jobs.data && <ErrorPanel error={jobs.error} onRetry={() => jobs.refetch()} />}
       {!jobs.error && !jobs.data && (
         <Card>
@@ -101,8 +107,7 @@ export function History() {
 
 /** Any of the states together; none of them is all. */
 function Filter({ chosen, onChange }: { chosen: Ended[]; onChange: (chosen: Ended[]) => void }) {
-  const numbers = useQuery(queries.system()).data?.statistics;
-  const failed = numbers?.failed_jobs ?? 0;
+  const failed = useFailed();
   return (
     <ToggleButtonGroup
       value={chosen.length > 0 ? chosen : ["all"]}
@@ -118,9 +123,9 @@ function Filter({ chosen, onChange }: { chosen: Ended[]; onChange: (chosen: Ende
       {ENDED.map((status) => (
         <ToggleButton key={status} value={status}>
           {text.history[status]}
-          {status === "failed" && failed > 0 && (
+          {status === "failed" && failed && (
             <Box component="span" sx={{ ml: 0.75, color: "error.main", fontWeight: 650 }}>
-              {count(failed)}
+              {failed}
             </Box>
           )}
         </ToggleButton>
@@ -135,7 +140,7 @@ function Clear({ own, n, onClose }: { own: boolean; n: number; onClose: () => vo
   const clear = useMutation({
     mutationFn: () => ask(api.DELETE("/api/jobs/completed")),
     onSuccess: ({ deleted_count, cleared_at }) => {
-      toast(text.history.cleared(deleted_count), "success", () => void restore(cleared_at));
+      toast(text.history.cleared(deleted_count), "success", () => void restore([cleared_at]));
       onClose();
       void client.invalidateQueries({ queryKey: keys.jobs });
     },

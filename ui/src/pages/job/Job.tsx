@@ -150,8 +150,8 @@ function Actions({ job }: { job: JobDetail }) {
           {text.job.retry}
         </ActionButton>
       )}
-      {job.kind === "archive" && job.status === "failed" && !job.cleared_at && (
-        <ActionButton variant="outlined" startIcon={<Check size={16} aria-hidden />} loading={dismissal.busy} title={clearText.hint} onClick={() => dismissal.clear(job.job_id)}>
+      {job.status === "failed" && !job.cleared_at && (
+        <ActionButton variant="outlined" startIcon={<Check size={16} aria-hidden />} loading={dismissal.busy} title={clearText.hint} onClick={() => dismissal.clear([job.job_id])}>
           {clearText.dismiss}
         </ActionButton>
       )}

@@ -12,7 +12,7 @@ import type { JobLogLine } from "../../api/types";
 import { Pick } from "../../components/Pick";
 import { SearchField } from "../../components/SearchField";
 import { ErrorPanel, SkeletonRows } from "../../components/states";
-import { text } from "../../text/en";
+import { jobText } from "../../text/enJob";
 import { MONO } from "../../theme/theme";
 import { lineOf } from "../../util/paths";
 import { clock, exactTime } from "../../util/time";
@@ -22,10 +22,10 @@ import "@fontsource-variable/jetbrains-mono/wght.css";
 
 type Level = "" | JobLogLine["level"];
 const LEVELS: readonly (readonly [Level, string])[] = [
-  ["", text.log.all],
-  ["INFO", text.log.INFO],
-  ["WARNING", text.log.WARNING],
-  ["ERROR", text.log.ERROR],
+  ["", jobText.log.all],
+  ["INFO", jobText.log.INFO],
+  ["WARNING", jobText.log.WARNING],
+  ["ERROR", jobText.log.ERROR],
 ];
 const LEVEL_LOOK = {
   INFO: { icon: Info, color: "text.secondary" },
@@ -51,19 +51,19 @@ export default function LogViewer({ jobId, folder }: { jobId: string; folder: st
     <Card component="section" aria-labelledby="log-title">
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, p: 2, borderBottom: 1, borderColor: "divider" }}>
         <Typography variant="h2" id="log-title" sx={{ mr: 1 }}>
-          {text.log.title}
+          {jobText.log.title}
         </Typography>
-        <SearchField label={text.log.search} value={find} onChange={setFind} delay={120} />
-        <Pick label={text.log.level} value={level} options={LEVELS} onChange={setLevel} sx={{ minWidth: 130 }} />
+        <SearchField label={jobText.log.search} value={find} onChange={setFind} delay={120} />
+        <Pick label={jobText.log.level} value={level} options={LEVELS} onChange={setLevel} sx={{ minWidth: 130 }} />
         <Box sx={{ flex: 1 }} />
         <Typography variant="caption" sx={{ color: "text.secondary" }} aria-live="polite">
-          {find ? text.log.matches(lines.length) : text.log.lines(lines.length, log.data?.total ?? 0)}
+          {find ? jobText.log.matches(lines.length) : jobText.log.lines(lines.length, log.data?.total ?? 0)}
         </Typography>
-        <ToggleButton value="wrap" size="small" selected={wrap} onChange={() => setWrap(!wrap)} aria-label={text.log.wrap} title={text.log.wrap} sx={{ minWidth: 36, minHeight: 36 }}>
+        <ToggleButton value="wrap" size="small" selected={wrap} onChange={() => setWrap(!wrap)} aria-label={jobText.log.wrap} title={jobText.log.wrap} sx={{ minWidth: 36, minHeight: 36 }}>
           <WrapText size={16} aria-hidden />
         </ToggleButton>
         <Button component="a" href={`/api/jobs/${jobId}/logs?format=txt`} download={`${folder}.log.txt`} variant="outlined" startIcon={<Download size={16} aria-hidden />}>
-          {text.log.download}
+          {jobText.log.download}
         </Button>
       </Box>
       {log.error && !log.data && (
@@ -74,7 +74,7 @@ export default function LogViewer({ jobId, folder }: { jobId: string; folder: st
       {!log.error && !log.data && <SkeletonRows rows={6} height={28} />}
       {missing && !older && (
         <Typography variant="body2" role="status" sx={{ px: 2, pt: 1.5, color: "text.secondary" }}>
-          {text.log.gone}
+          {jobText.log.gone}
         </Typography>
       )}
       {log.data && <Lines lines={lines} wrap={wrap} find={find} target={target} filtered={Boolean(level || find)} older={log.data.total > log.data.lines.length ? older : null} />}
@@ -132,20 +132,20 @@ function Lines({ lines, wrap, find, filtered: narrowed, target, older }: LinesPr
   };
   const unseen = following ? 0 : lines.filter((line) => line.id > seen).length;
   if (lines.length === 0) {
-    return <Typography sx={{ p: 3, color: "text.secondary" }}>{narrowed ? text.log.emptyFilter : text.log.empty}</Typography>;
+    return <Typography sx={{ p: 3, color: "text.secondary" }}>{narrowed ? jobText.log.emptyFilter : jobText.log.empty}</Typography>;
   }
   return (
     <Box sx={{ position: "relative" }}>
       {older && (
         <Button size="small" onClick={older} sx={{ m: 1 }}>
-          {text.log.older}
+          {jobText.log.older}
         </Button>
       )}
       <Box
         ref={box}
         role="log"
         aria-live="off"
-        aria-label={text.log.region}
+        aria-label={jobText.log.region}
         tabIndex={0}
         onScroll={onScroll}
         style={{ height: `min(${virtual.getTotalSize() + 16}px, clamp(220px, 46vh, 560px))` }}
@@ -181,7 +181,7 @@ function Lines({ lines, wrap, find, filtered: narrowed, target, older }: LinesPr
           }}
           sx={{ position: "absolute", bottom: 14, insetInlineEnd: 22, boxShadow: "0 4px 14px rgb(0 0 0 / 0.3)" }}
         >
-          {unseen > 0 ? text.log.newLines(unseen) : text.log.follow}
+          {unseen > 0 ? jobText.log.newLines(unseen) : jobText.log.follow}
         </Button>
       )}
     </Box>
@@ -209,7 +209,7 @@ function Line({ line, wrap, find, marked }: { line: JobLogLine; wrap: boolean; f
         replace
         preventScrollReset
         title={exactTime(line.timestamp)}
-        aria-label={text.log.link(clock(line.timestamp))}
+        aria-label={jobText.log.link(clock(line.timestamp))}
         sx={{ color: "text.secondary", textDecoration: "none", flexShrink: 0, display: { xs: "none", sm: "inline" }, "&:hover": { textDecoration: "underline" } }}
       >
         <time dateTime={line.timestamp}>{clock(line.timestamp)}</time>

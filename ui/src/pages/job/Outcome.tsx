@@ -3,15 +3,16 @@ import Card from "@mui/material/Card";
 import Typography from "@mui/material/Typography";
 
 import type { JobDetail } from "../../api/types";
+import { Figures } from "../../components/JobRow";
 import { ProgressBar } from "../../components/ProgressBar";
 import { StatusChip } from "../../components/StatusChip";
 import { STATUS_LOOK, toneVar } from "../../components/status";
 import { useMoving } from "../../components/useMoving";
 import { text } from "../../text/en";
+import { jobText } from "../../text/enJob";
 import { hasEnded } from "../../api/jobCan";
 import { duration, secondsBetween } from "../../util/time";
 import { percent } from "../../util/units";
-import { Figures } from "../queue/Lane";
 import { isReleased } from "./proven";
 import { workspaceOutcome } from "./workspace";
 
@@ -22,7 +23,7 @@ export function outcome(job: JobDetail): string[] {
   const took = job.started_at ? duration(secondsBetween(job.started_at, job.completed_at, Date.now())) : "";
   switch (job.status) {
     case "completed":
-      return [told.completed(took), job.keep_source ? told.kept : told.emptied, ...(job.kept_count > 0 ? [told.keptSome(job.kept_count)] : []), ...(isReleased(job) ? [text.release.after] : [])];
+      return [told.completed(took), job.keep_source ? told.kept : told.emptied, ...(job.kept_count > 0 ? [told.keptSome(job.kept_count)] : []), ...(isReleased(job) ? [jobText.release.after] : [])];
     case "failed":
       return [job.error_message ?? told.failed, told.safe, told.next];
     case "cancelled":

@@ -8,12 +8,12 @@ import { History, Inbox } from "lucide-react";
 import { useState } from "react";
 import { Link as RouterLink } from "react-router";
 
-import { jobCan } from "../../api/jobCan";
-import { queries } from "../../api/queries";
+import { queries, useTasks } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import type { JobSummary } from "../../api/types";
 import { ActionButton } from "../../components/ActionButton";
 import { BulkBar } from "../../components/BulkBar";
+import { JobControls } from "../../components/JobControls";
 import { PageHeader } from "../../components/PageHeader";
 import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
 import { useCancel } from "../../components/useCancel";
@@ -21,19 +21,20 @@ import { useControl } from "../../components/useControl";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
 import { bytes } from "../../util/units";
-import { COPYING, Lane } from "./Lane";
 import { Announcer } from "./Announcer";
-import { PauseButton } from "./PauseButton";
+import { Lanes } from "./Lanes";
 import { useMove } from "./useMove";
 import { WaitingList } from "./WaitingList";
 
 export function Queue() {
-  const queue = useQuery({ ...queries.queue(), refetchInterval: usePolling() });
+  const polling = usePolling();
+  const queue = useQuery({ ...queries.queue(), refetchInterval: polling });
+  const { tasks, pending } = useTasks(polling);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const cancel = useCancel(() => setSelected(new Set()));
   const control = useControl();
   const move = useMove();
-  const data = queue.data;
+  const data = pending ? undefined : queue.data;
   const active = data?.active_jobs ?? [];
   const waiting = data?.queued_jobs ?? [];
   const chosen = waiting.filter((job) => selected.has(job.job_id));
@@ -51,7 +52,7 @@ export function Queue() {
     <>
       <PageHeader
         title={text.queue.title}
-        subtitle={data ? text.queue.subtitle(active.length, waiting.length + data.waiting_upload_jobs.length) : "\u00a0"}
+        subtitle={data ? text.queue.subtitle(active.length + tasks.length, waiting.length + data.waiting_upload_jobs.length) : "\u00a0"}
         actions={
           <Button component={RouterLink} to={paths.history()} variant="outlined" startIcon={<History size={16} aria-hidden />}>
             {text.queue.viewHistory}
@@ -63,14 +64,9 @@ export function Queue() {
       {!queue.error && !data && <SkeletonRows rows={6} height={64} />}
       {data && (
         <>
-          <Announcer jobs={active} />
-          <Box
-            component="section"
-            aria-label={text.queue.lanes}
-            sx={{ display: "grid", gap: 2, gridTemplateColumns: { xs: "minmax(0, 1fr)", lg: "repeat(2, minmax(0, 1fr))" }, mb: 3 }}
-          >
-            <Lane title={text.queue.copyLane} idle={text.queue.idleCopy} jobs={active.filter((job) => COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
-            <Lane title={text.queue.uploadLane} idle={text.queue.idleUpload} jobs={active.filter((job) => !COPYING.has(job.status))} onCancel={(job) => cancel.ask([job])} />
+          <Announcer jobs={[...active, ...tasks]} />
+          <Box sx={{ mb: 3 }}>
+            <Lanes label={text.queue.lanes} active={active} tasks={tasks} onCancel={(job) => cancel.ask([job])} />
           </Box>
           <UploadWaiters jobs={data.waiting_upload_jobs} onCancel={(job) => cancel.ask([job])} />
           <Typography variant="h2" sx={{ mb: 1.25 }}>
@@ -145,10 +141,7 @@ function UploadWaiters({ jobs, onCancel }: { jobs: JobSummary[]; onCancel: (job:
               {[job.paused ? text.queue.paused : job.cancelling ? text.status.cancelling : null, job.archive_size_bytes === null ? null : bytes(job.archive_size_bytes)].filter(Boolean).join(" · ")}
             </Typography>
             <Box sx={{ display: "flex", alignItems: "center", gap: 0.75 }}>
-              <PauseButton job={job} />
-              <ActionButton size="small" variant="outlined" disabled={!jobCan.cancel(job)} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
-                {text.queue.cancel}
-              </ActionButton>
+              <JobControls job={job} onCancel={() => onCancel(job)} />
             </Box>
           </Box>
         ))}

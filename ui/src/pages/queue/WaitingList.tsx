@@ -11,7 +11,7 @@ import Typography from "@mui/material/Typography";
 import { Link as RouterLink } from "react-router";
 
 import type { QueuedJob } from "../../api/types";
-import { ActionButton } from "../../components/ActionButton";
+import { JobControls } from "../../components/JobControls";
 import { Pager } from "../../components/Pager";
 import { text } from "../../text/en";
 import { paths } from "../../util/paths";
@@ -21,7 +21,6 @@ import { useListState } from "../../util/useListState";
 import { useNow } from "../../util/useNow";
 import { useWide } from "../../util/useWide";
 import { MoveButtons } from "./MoveButtons";
-import { PauseButton } from "./PauseButton";
 import type { Goal } from "./useMove";
 
 interface Props {
@@ -111,12 +110,9 @@ function WaitingTable({ jobs, selected, onToggle, onMove, onCancel }: Props) {
                 </Typography>
               </TableCell>
               <TableCell>
-                <Box sx={{ display: "flex", alignItems: "center", ml: -1 }}>
+                <Box sx={{ display: "flex", alignItems: "center", gap: 0.25, ml: -1 }}>
                   <MoveButtons job={job} last={jobs.length} onMove={(to) => onMove([job.job_id], to)} />
-                  <PauseButton job={{ ...job, status: "queued" }} />
-                  <ActionButton size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)} sx={{ ml: 0.75 }}>
-                    {text.queue.cancel}
-                  </ActionButton>
+                  <JobControls job={{ ...job, status: "queued" }} onCancel={() => onCancel(job)} />
                 </Box>
               </TableCell>
             </TableRow>
@@ -152,10 +148,7 @@ function WaitingCards({ jobs, selected, onToggle, onMove, onCancel }: Props) {
             </Typography>
             <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", justifyContent: "flex-end", columnGap: 0.5, mt: 0.25 }}>
               <MoveButtons job={job} last={jobs.length} onMove={(to) => onMove([job.job_id], to)} />
-              <PauseButton job={{ ...job, status: "queued" }} />
-              <ActionButton size="small" variant="outlined" disabled={job.cancelling} aria-label={text.queue.cancelOne(job.folder_name)} onClick={() => onCancel(job)}>
-                {text.queue.cancel}
-              </ActionButton>
+              <JobControls job={{ ...job, status: "queued" }} onCancel={() => onCancel(job)} />
             </Box>
           </Box>
         </Card>

@@ -1,57 +1,22 @@
 import Box from "@mui/material/Box";
-import Card from "@mui/material/Card";
 import Link from "@mui/material/Link";
 import Typography from "@mui/material/Typography";
 import { Link as RouterLink } from "react-router";
 
-import { jobCan } from "../../api/jobCan";
-import type { JobSummary } from "../../api/types";
-import { ActionButton } from "../../components/ActionButton";
-import { ProgressBar } from "../../components/ProgressBar";
-import { StatusChip } from "../../components/StatusChip";
-import { PauseButton } from "./PauseButton";
-import { useMoving } from "../../components/useMoving";
-import { text } from "../../text/en";
-import { laneBar } from "../../util/job";
-import { paths } from "../../util/paths";
-import { duration, secondsBetween, timeOfDay } from "../../util/time";
-import { percent, rate } from "../../util/units";
-import { useNow } from "../../util/useNow";
+import type { JobSummary } from "../api/types";
+import { text } from "../text/en";
+import { laneBar } from "../util/job";
+import { paths } from "../util/paths";
+import { duration, secondsBetween, timeOfDay } from "../util/time";
+import { percent, rate } from "../util/units";
+import { useNow } from "../util/useNow";
+import { JobControls } from "./JobControls";
+import { ProgressBar } from "./ProgressBar";
+import { StatusChip } from "./StatusChip";
+import { useMoving } from "./useMoving";
 
-export const COPYING: ReadonlySet<string> = new Set(["copying", "compressing", "verifying"]);
-
-interface Props {
-  title: string;
-  idle: string;
-  jobs: JobSummary[];
-  onCancel: (job: JobSummary) => void;
-}
-
-export function Lane({ title, idle, jobs, onCancel }: Props) {
-  return (
-    <Card sx={{ p: 2.5, minHeight: { xs: 112, md: 164 }, display: "flex", flexDirection: "column" }}>
-      <Typography variant="h2" sx={{ mb: 1.5, color: "text.secondary", fontSize: "0.875rem" }}>
-        {title}
-      </Typography>
-      {jobs.length === 0 ? (
-        <Box sx={{ flex: 1, display: "grid", alignContent: "center" }}>
-          <Typography sx={{ fontWeight: 600 }}>{text.queue.idle}</Typography>
-          <Typography variant="body2" sx={{ color: "text.secondary" }}>
-            {idle}
-          </Typography>
-        </Box>
-      ) : (
-        <Box sx={{ display: "grid", gap: 2.5 }}>
-          {jobs.map((job) => (
-            <Work key={job.job_id} job={job} onCancel={onCancel} />
-          ))}
-        </Box>
-      )}
-    </Card>
-  );
-}
-
-function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) => void }) {
+/** A job of any kind that has not ended: its step, bar, figures and controls. */
+export function JobRow({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) => void }) {
   const { moving, stalled } = useMoving(job);
   const bar = laneBar(job);
   const step = job.step ?? job.current_operation;
@@ -63,6 +28,7 @@ function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) 
             {job.folder_name}
           </Link>
           <Typography variant="body2" sx={{ color: "text.secondary" }}>
+            {job.kind !== "archive" && `${text.kind[job.kind]} · ${job.created_by} · `}
             {job.current_operation === step || !job.step ? step : job.cancelling || job.paused || job.wait_reason ? job.current_operation : step}
           </Typography>
         </Box>
@@ -76,10 +42,7 @@ function Work({ job, onCancel }: { job: JobSummary; onCancel: (job: JobSummary) 
           <StatusChip job={job} />
           <Figures job={job} moving={moving} stalled={stalled} />
         </Box>
-        <PauseButton job={job} />
-        <ActionButton size="small" variant="outlined" disabled={!jobCan.cancel(job)} title={jobCan.cancel(job) || job.cancelling ? undefined : text.cancel.notNow} onClick={() => onCancel(job)} aria-label={text.queue.cancelOne(job.folder_name)}>
-          {text.queue.cancel}
-        </ActionButton>
+        <JobControls job={job} onCancel={() => onCancel(job)} />
       </Box>
     </Box>
   );

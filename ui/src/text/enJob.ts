@@ -1,0 +1,74 @@
+/** The words of a job's page alone: its proofs, the release of its destination, its log. As in en.ts otherwise. */
+import { count } from "../util/units";
+import { spoken } from "./en";
+import { plural } from "./plural";
+
+export const enJob = {
+  proof: {
+    title: "Proof of arrival",
+    intro: "All three must hold before any file of the source may be deleted.",
+    task: "Globus finished the transfer",
+    taskText: "The task succeeded without a failed or skipped file, and it moved both the archive and its manifest.",
+    remote: "The destination has the files",
+    remoteText: "Archive and manifest are listed there with exactly the recorded sizes.",
+    content: "Their content is ours",
+    contentText: "Globus's checksum equals ours, and the files were read a second time at the destination and found equal.",
+    contentOnce: "Globus's checksum equals ours. The second reading is switched off by an administrator.",
+    proven: "Proven",
+    pending: "Not yet",
+    never: "Not reached",
+    voided: "Counts no more",
+    evidence: "Evidence",
+    at: (when: string) => `Recorded ${when}`,
+    count: (n: number) => `${n} of 3 proven`,
+    keys: {
+      task_id: "Globus task",
+      submission_id: "Submission",
+      files_transferred: "Files transferred",
+      files_skipped: "Files skipped as equal",
+      completion_time: "Finished at Globus",
+      archive_size: "Archive at the destination",
+      sidecar_size: "Manifest at the destination",
+      archive: "Archive's checksum",
+      sidecar: "Manifest's checksum",
+      recheck_task_id: "Task of the second reading",
+    } as Record<string, string>,
+    values: { reported: "reported by Globus, equal to ours", enforced: "enforced by Globus during the move" } as Record<string, string>,
+  },
+  /** For administrators: a proven archive that was removed at the destination. */
+  release: {
+    ask: "Release the destination…",
+    hint: "For administrators: when the archive was removed at the destination on purpose, its place can be released.",
+    title: (name: string) => `Release the destination of ${name}?`,
+    asks: "Globus is asked first. While the archive or its manifest is still there, or no clear answer comes, nothing changes.",
+    voids: "Afterwards the three proofs of this job no longer count, and a folder of this name can be archived again. The job and its log stay.",
+    last: "This deletes nothing. But if the source was emptied and the archive is gone, no copy is left that CS Archiver knows of.",
+    confirm: "Release it",
+    done: (name: string) => `The destination of ${name} is free again.`,
+    after: "Its archive was removed at the destination later, and the place was released: the proofs no longer count.",
+  },
+  log: {
+    title: "Log",
+    search: "Find in the log",
+    matches: (n: number) => plural(n, "match", "matches"),
+    level: "Level",
+    all: "All levels",
+    INFO: "Info",
+    WARNING: "Warnings",
+    ERROR: "Errors",
+    follow: "Follow",
+    following: "Following",
+    newLines: (n: number) => `${plural(n, "new line", "new lines")}`,
+    wrap: "Wrap lines",
+    download: "Download",
+    empty: "No lines yet.",
+    emptyFilter: "No line matches.",
+    older: "Load older lines",
+    lines: (shown: number, all: number) => (shown === all ? plural(all, "line", "lines") : `${count(shown)} of ${plural(all, "line", "lines")}`),
+    region: "Job log",
+    link: (time: string) => `Link to the line of ${time}`,
+    gone: "The line that this address points to is not among the lines shown here. The download has all of them.",
+  },
+};
+
+export const jobText: typeof enJob = spoken(enJob);
