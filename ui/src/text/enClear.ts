@@ -1,5 +1,4 @@
 /** What is said of failed jobs, and where a job that has ended is cleared: by itself, so that other pages need not load it. */
-import { count } from "../util/units";
 import { spoken } from "./en";
 import { plural } from "./plural";
 
@@ -8,14 +7,14 @@ const enClear = {
   dismissOne: (name: string) => `Dismiss ${name}`,
   dismissAll: "Dismiss all",
   hint: "Hide this job from the history and from what needs attention. Its page and its log stay.",
-  done: (n: number) => (n === 1 ? "The job is dismissed. Its page and its log stay." : `${count(n)} jobs are dismissed. Their pages and logs stay.`),
+  done: (n: number) => (n === 1 ? "The job is dismissed. Its page and its log stay." : `${plural(n, "job is", "jobs are")} dismissed. Their pages and logs stay.`),
   title: "Failed jobs",
   heading: (n: number, all: boolean) => `${all ? "" : "More than "}${plural(n, "job has failed", "jobs have failed")}`,
   intro: "A failed job deletes nothing that it has not archived. Open the job to see why it failed and to try again.",
   open: "Open",
   all: "Show all",
   told: (kind: string, name: string, reason: string | null) => `${kind} ${name} failed: ${reason ?? "no reason was recorded"}`,
-  toldMany: (n: number, latest: string) => `${count(n)} jobs failed. ${latest}`,
+  toldMany: (n: number, latest: string) => `${plural(n, "job", "jobs")} failed. ${latest}`,
 };
 
 export const clearText: typeof enClear = spoken(enClear);
