@@ -17,6 +17,7 @@ from cli.client import Client, Folder, Job, QueueJob, Retries, Verification
 from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
+from shared import units
 from shared.lifecycle import TERMINAL
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -362,7 +363,7 @@ class Actions:
             jobs = (
                 f"{counts.total_jobs}: {counts.completed_jobs} completed, {counts.failed_jobs} failed, {counts.queued_jobs} queued"
             )
-            free = f"{disk.free_gb:.1f} of {disk.total_gb:.1f} GB ({disk.percent_used:.0f} % used)"
+            free = f"{render.size(disk.free_gb * units.GB)} of {render.size(disk.total_gb * units.GB)} ({disk.percent_used:.0f} % used)"
             destination = "the built-in emulator, not Globus" if doc.value.globus_emulated else "Globus"
             alerts = [("needs you", alert.message) for alert in doc.value.alerts]
             facts = (("server", client.server), ("destination", destination), ("disk free", free), *workers, ("jobs", jobs))
@@ -450,7 +451,10 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
         ("files", "" if job.file_count is None else str(job.file_count)),
         ("archive size", render.size(job.archive_size_bytes)),
         ("SHA-256", job.archive.sha256 if job.archive else ""),
-        ("kept", f"{job.kept_count} entries" if job.kept_count else ("everything" if job.keep_source else "")),
+        (
+            "kept",
+            units.counted(job.kept_count, "entry", "entries") if job.kept_count else ("everything" if job.keep_source else ""),
+        ),
         ("created", f"{render.when(job.created_at)} by {job.created_by}"),
         ("started", render.when(job.started_at)),
         ("ended", render.when(job.completed_at)),

@@ -19,7 +19,7 @@ import msgspec
 from cli import render, session
 from cli.exits import Exit, Failure
 from cli.render import Column
-from shared import handles, walking
+from shared import handles, units, walking
 from shared.archiving import engine, formats
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec, ExtractSpec, Stats, ratio
@@ -117,7 +117,7 @@ def show_made(result: ArchiveResult) -> None:
         ("Files", f"{result.file_count}"),
         ("Volumes", f"{result.volumes}" if result.volumes > 1 else ""),
         ("Time taken", f"{result.seconds:.2f}s"),
-        ("Speed", f"{result.mb_per_s:.2f} MB/s"),
+        ("Speed", units.rate(result.mb_per_s * units.MB)),
         ("Location", result.output_path),
     ]
     render.facts(facts)
@@ -132,7 +132,7 @@ def show_unpacked(archive: str, result: ExtractResult) -> None:
         ("Files extracted", f"{result.files_extracted}"),
         ("Total size", render.size(result.total_size)),
         ("Time taken", f"{result.seconds:.2f}s"),
-        ("Speed", f"{result.mb_per_s:.2f} MB/s"),
+        ("Speed", units.rate(result.mb_per_s * units.MB)),
         ("Destination", result.destination),
     ]
     render.facts(facts)

@@ -18,6 +18,7 @@ from cli import render
 from cli.actions import Actions
 from cli.client import Doc
 from cli.exits import Exit, Failure
+from shared import units
 from shared.errors import NOT_FOUND, ConfigurationError, PermanentError
 from shared.manifest import printable
 from shared.media import limits, times
@@ -110,7 +111,7 @@ class Media(Actions):
                 if sys.stderr.isatty():
                     seen = doc.value
                     print(
-                        f"\r{seen.stage}: {seen.file_count:,} files, {render.size(seen.total_bytes)} ",
+                        f"\r{seen.stage}: {units.counted(seen.file_count, 'file')}, {render.size(seen.total_bytes)} ",
                         end="",
                         file=sys.stderr,
                         flush=True,
@@ -307,24 +308,27 @@ def _subtitle(subtitle: SubtitleStream) -> str:
 def plan_facts(seen: Preview) -> Facts:
     """What is in a folder and what archiving it will cost, in the order a person asks for it."""
     plan, media = seen.estimate, seen.media
-    basis = f"as the last {plan.basis_jobs} jobs" if plan.basis_jobs else "a rough guess: no job has completed yet"
+    basis = f"as the last {units.counted(plan.basis_jobs, 'job')}" if plan.basis_jobs else "a rough guess: no job has completed yet"
     lacking = "" if plan.fits else f", {render.size(plan.needed_bytes - plan.available_bytes)} too little"
     part = "" if media.measured_count == media.file_count else f", of {media.measured_count} of them"
     return [
         ("Folder", seen.path),
-        ("Files", f"{seen.file_count:,} in {seen.folder_count + 1:,} folders"),
+        ("Files", f"{seen.file_count:,} in {units.counted(seen.folder_count + 1, 'folder')}"),
         ("Size", render.size(seen.total_bytes)),
         ("Archive", f"about {render.size(plan.archive_bytes)}"),
-        ("Time", f"about {render.duration(plan.seconds)} ({basis})"),
+        ("Time", f"{units.about(plan.seconds)} ({basis})"),
         ("Space needed", f"{render.size(plan.needed_bytes)} of {render.size(plan.available_bytes)}{lacking}"),
-        ("Media", f"{media.file_count:,} files, {times.show(media.duration_seconds)}{part}" if media.file_count else ""),
+        (
+            "Media",
+            f"{units.counted(media.file_count, 'file')}, {times.show(media.duration_seconds)}{part}" if media.file_count else "",
+        ),
         *(
-            ("Type", f"{kind.type or 'no ending'}: {kind.file_count:,} files, {render.size(kind.size_bytes)}")
+            ("Type", f"{kind.type or 'no ending'}: {units.counted(kind.file_count, 'file')}, {render.size(kind.size_bytes)}")
             for kind in _first(seen.types)
         ),
         *(("Largest", f"{render.size(file.size_bytes)}  {file.path}") for file in _first(seen.largest)),
         *(
-            ("In", f"{b.path}/  {b.file_count:,} files, {render.size(b.size_bytes)}")
+            ("In", f"{b.path}/  {units.counted(b.file_count, 'file')}, {render.size(b.size_bytes)}")
             for b in _first([b for b in seen.tree if b.depth == 1])
         ),
         *(("Refused", sentence) for sentence in seen.refusals),

@@ -18,6 +18,7 @@ import msgspec
 from cli.client import Doc, Job, LogLine
 from cli.exits import Exit, Failure
 from cli.watch import View
+from shared import units
 
 Rows = Sequence[Sequence[str]]
 
@@ -43,23 +44,8 @@ def clean(text: str) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes in units of 1024, as the gateway's `size_human`: "1.00 GB"; empty when unknown."""
-    if count is None:
-        return ""
-    if count < 1024:
-        return f"{count:.0f} B"
-    for unit in ("KB", "MB", "GB", "TB"):
-        count /= 1024
-        if count < 1024:
-            return f"{count:.2f} {unit}"
-    return f"{count / 1024:.2f} PB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "0:07" or "26:03:01"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    """Bytes as everywhere; empty when unknown."""
+    return "" if count is None else units.size(count)
 
 
 def when(moment: datetime | None) -> str:
@@ -84,9 +70,9 @@ def figures(job: Job) -> str:
     if job.bytes_done is not None:
         parts.append(f"{size(job.bytes_done)} of {size(job.bytes_total)}" if job.bytes_total else size(job.bytes_done))
     if job.bytes_per_second:
-        parts.append(f"{size(job.bytes_per_second)}/s")
+        parts.append(units.rate(job.bytes_per_second))
     if job.eta_seconds is not None:
-        parts.append(f"ETA {duration(job.eta_seconds)}")
+        parts.append(f"{units.about(job.eta_seconds)} left")
     return "  ".join(parts)
 
 
@@ -113,7 +99,9 @@ def _outcome(job: Job) -> str:
 def _source(job: Job) -> str:
     """What became of the folder; nothing where none was to be deleted."""
     if job.kept_count:
-        kept = f"{job.kept_count} source entries changed, came later or were open for writing, and were kept"
+        were = units.plural(job.kept_count, "was", "were")
+        entries = units.counted(job.kept_count, "source entry", "source entries")
+        kept = f"{entries} changed, came later or {were} open for writing, and {were} kept"
         return f"{kept}: `cs-archiver job {job.job_id[:8]}`."
     if job.kind == "archive":
         return "The source was kept." if job.keep_source else "The source is empty but for its marker."

@@ -5,7 +5,7 @@ with the values of `ui/src/util/units.json`.
 """
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
-GB = 1 << 30
+MB, GB = 1 << 20, 1 << 30
 
 
 def size(count: float) -> str:

@@ -12,9 +12,11 @@ import msgspec
 
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.schemas import Alert, RelayState, ServiceInstance, SystemStatus
+from shared import units
 from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
 from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 from shared.remote import Elsewhere, elsewhere_text
+from shared.units import counted
 
 ARCHIVE_SUFFIX = ".tar.7z"
 
@@ -70,17 +72,6 @@ def archive_refusal(refusal: PermanentError) -> ProblemError:
 def destination(level1: str, level2: str, name: str) -> str:
     """Where the archive goes, below the destination's base path."""
     return f"/{level1}/{level2}/{name}{ARCHIVE_SUFFIX}"
-
-
-def size_human(size: int) -> str:
-    """1024-based, two decimals: "1.00 GB"; bytes without decimals."""
-    if size < 1024:
-        return f"{size} B"
-    value, units = size / 1024, ["KB", "MB", "GB", "TB", "PB"]
-    while round(value, 2) >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{value:.2f} {units[0]}"
 
 
 # Cancel ------------------------------------------------------------------------------------------------------------------------------
@@ -214,7 +205,7 @@ def events_late(relay: RelayState) -> str | None:
     """Say that events are late; None where they are not."""
     if (relay.oldest_seconds or 0) <= _EVENTS_LATE_SECONDS:
         return None
-    return f"{relay.waiting} events wait to be published. Jobs go on; followers of the events see them late."
+    return f"{counted(relay.waiting, 'event waits', 'events wait')} to be published. Jobs go on; followers of the events see them late."
 
 
 def alerts(
@@ -235,7 +226,14 @@ def alerts(
         found.append(Alert(kind, str(refused), None, None))
     if status.disk_space.low:
         free = 100 - status.disk_space.percent_used
-        found.append(Alert("disk_low", f"Only {free:.0f} % of the storage is free ({status.disk_space.free_gb} GB).", None, None))
+        found.append(
+            Alert(
+                "disk_low",
+                f"Only {free:.0f} % of the storage is free ({units.size(status.disk_space.free_gb * units.GB)}).",
+                None,
+                None,
+            )
+        )
     alive = {instance.service for instance in status.services if instance.alive}
     found += [Alert("service_missing", f"No {role} is running.", None, None) for role in Role if role not in alive]
     found += [

@@ -38,6 +38,7 @@ from services.gateway.schemas import (
     WorkspaceRequest,
     WorkspaceResult,
 )
+from shared import units
 from shared.events import JobEvent
 from shared.lifecycle import TERMINAL, Kind, Status
 
@@ -53,7 +54,7 @@ def folder(row: Any) -> Folder:
     names = ("path", "name", "level1", "level2", "size_bytes", "modified_at", "file_count", "is_archived", "ignored", "unreadable")
     facts = {name: row[name] for name in (*names, "scanned_at", "job_id")}
     status = Status(row["job_status"]) if row["job_status"] else None
-    return Folder(**facts, size_human=decide.size_human(row["size_bytes"]), job_status=status)
+    return Folder(**facts, size_human=units.size(row["size_bytes"]), job_status=status)
 
 
 def _progress(row: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from shared import units
 from shared.media import quality, times
 from shared.media.model import AudioStream, Chapter, MediaInfo, SubtitleStream, VideoStream
 
@@ -40,7 +41,7 @@ def read(document: Mapping[str, Any], *, name: str, size: int, brief: bool) -> M
         duration_seconds=seconds,
         duration="" if seconds is None else times.show(seconds),
         size_bytes=size,
-        size_human=human(size),
+        size_human=units.size(size),
         bit_rate=_whole(container.get("bit_rate")) or (round(size * 8 / seconds) if seconds else None),
         brief=brief,
         resolution=None if film is None else _resolution(film),
@@ -56,17 +57,6 @@ def read(document: Mapping[str, Any], *, name: str, size: int, brief: bool) -> M
         chapters=[] if brief else [_chapter(c) for c in document.get("chapters", [])],
         metadata={} if brief else dict(container.get("tags", {})),
     )
-
-
-def human(count: float) -> str:
-    """Bytes in units of 1024: "4.85 GB"."""
-    if count < 1024:
-        return f"{count:.0f} B"
-    for unit in ("KB", "MB", "GB"):
-        count /= 1024
-        if count < 1024:
-            return f"{count:.2f} {unit}"
-    return f"{count / 1024:.2f} TB"
 
 
 def _resolution(film: VideoStream) -> str:

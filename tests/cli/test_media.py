@@ -133,7 +133,7 @@ def test_what_a_plan_says() -> None:
     shown = dict(plan_facts(seen))
 
     assert shown["Files"] == "1,200 in 2 folders"
-    assert shown["Time"] == "about 1:00 (a rough guess: no job has completed yet)"
+    assert shown["Time"] == "about 1m (a rough guess: no job has completed yet)"
     assert shown["Space needed"] == "3.00 GB of 1.00 GB, 2.00 GB too little"
     assert shown["Media"] == "2 files, 01:02:03, of 1 of them"
     assert (shown["Type"], shown["Refused"]) == ("mp4: 2 files, 512.00 MB", "Rename it: x")

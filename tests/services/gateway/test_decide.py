@@ -40,23 +40,6 @@ def test_folder_path_refused(path: str) -> None:
     assert caught.value.status == 400
 
 
-@pytest.mark.parametrize(
-    ("size", "shown"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.00 KB"),
-        (2**30, "1.00 GB"),
-        (2**30 - 1, "1.00 GB"),
-        (1536 * 2**20, "1.50 GB"),
-        (5 * 2**60, "5120.00 PB"),
-    ],
-)
-def test_size_human(size: int, shown: str) -> None:
-    """1024-based, as the seed shows it; never "1024.00 MB"."""
-    assert decide.size_human(size) == shown
-
-
 def _outcome(kind: Kind, status: Status, *, held: bool) -> Cancel | int:
     try:
         return decide.cancel(kind, status, held=held)

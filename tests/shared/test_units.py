@@ -1,0 +1,71 @@
+"""Numbers as people read them: the values that the web interface is tested with, too, and that nothing else writes them."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import units
+
+ROOT = Path(__file__).parents[2]
+VALUES = json.loads((ROOT / "ui/src/util/units.json").read_text())
+
+
+@pytest.mark.parametrize(("number", "shown"), VALUES["size"])
+def test_sizes_are_those_of_the_web_interface(number: int, shown: str) -> None:
+    assert units.size(number) == shown
+
+
+@pytest.mark.parametrize(("number", "shown"), VALUES["duration"])
+def test_durations_are_those_of_the_web_interface(number: float, shown: str) -> None:
+    assert units.duration(number) == shown
+
+
+@pytest.mark.parametrize(("number", "shown"), VALUES["about"])
+def test_estimates_are_those_of_the_web_interface(number: float, shown: str) -> None:
+    assert units.about(number) == shown
+
+
+@pytest.mark.parametrize(("number", "shown"), VALUES["counted"])
+def test_counted_nouns_are_those_of_the_web_interface(number: int, shown: str) -> None:
+    assert units.counted(number, "entry", "entries") == shown
+
+
+@given(st.integers(0, 2**60))
+def test_a_size_is_within_half_its_last_decimal(size: int) -> None:
+    """Never "1024.00 KB", and never further from the truth than rounding takes it."""
+    number, unit = units.size(size).split()
+    power = 1024 ** ("B", "KB", "MB", "GB", "TB", "PB").index(unit)
+
+    assert abs(float(number) * power - size) <= 0.00501 * power
+    assert float(number) < 1024 or unit == "PB"
+
+
+@given(st.floats(0, 1e9))
+def test_a_duration_is_cut_to_two_units(seconds: float) -> None:
+    """What is shown is never more than the truth, but for the rounding to whole seconds."""
+    lengths = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+    parts = [] if seconds < 0.5 else units.duration(seconds).split()
+    shown = sum(int(part[:-1]) * lengths[part[-1]] for part in parts)
+
+    assert shown <= seconds + 0.5
+    assert len(parts) <= 2
+
+
+# By hand -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_else_scales_sizes_to_units() -> None:
+    """No other module of the product has the names of the units to choose from."""
+    rooms = [path for room in ("shared", "services", "cli", "devstack") for path in sorted((ROOT / room).rglob("*.py"))]
+    names = {"KB", "MB", "GB", "TB", "PB"}
+    found = [
+        str(path.relative_to(ROOT))
+        for path in rooms
+        if any(isinstance(node, ast.Constant) and node.value in names for node in ast.walk(ast.parse(path.read_text())))
+    ]
+
+    assert found == ["shared/units.py"]
