@@ -233,7 +233,7 @@ class Actions:
                 job.folder_name,
                 job.status,
                 render.size(job.folder_size_bytes),
-                render.duration((job.completed_at - job.started_at).total_seconds()) if job.completed_at and job.started_at else "",
+                units.duration((job.completed_at - job.started_at).total_seconds()) if job.completed_at and job.started_at else "",
                 render.when(job.completed_at),
                 job.created_by,
             )
