@@ -1,22 +1,45 @@
 """Entry point of `cs-archiver`: run the command, say what went wrong on stderr, end with the code of `cli.exits`."""
 
+import os
+import signal
 import sys
+from contextlib import suppress
 
 from typer.main import get_command
 
-from cli.commands import app
+from cli.commands import COMPLETE_VARIABLE, PROGRAM, app
 from cli.exits import Exit, Failure
+from shared.endings import as_interrupts
 
 
 def main() -> None:
     """Run `sys.argv`; always ends in SystemExit."""
+    as_interrupts()
+    if COMPLETE_VARIABLE in os.environ:  # a shell asks what may come next
+        from typer._completion_classes import completion_init  # noqa: PLC0415 - nobody else needs it
+
+        completion_init()
     try:
-        get_command(app).main(prog_name="cs-archiver")
+        get_command(app).main(prog_name=PROGRAM)
     except Failure as exc:
-        print(f"cs-archiver: {exc}", file=sys.stderr)
-        sys.exit(exc.exit_code)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"cs-archiver: {exc}", file=sys.stderr, flush=True)
+        _end(exc.exit_code)
     except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
+        _end(Exit.INTERRUPTED)
+
+
+def _end(code: Exit) -> None:
+    """End with this code. What was not written to a terminal that is gone would make the interpreter end with 120."""
+    if code is Exit.INTERRUPTED:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

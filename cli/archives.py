@@ -6,11 +6,10 @@ ends the command early, nothing is left.
 
 import asyncio
 import os
-import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,14 +20,15 @@ from cli.exits import Exit, Failure
 from cli.render import Column
 from shared import handles, units, walking
 from shared.archiving import engine, formats
-from shared.archiving.contents import Contents
+from shared.archiving.contents import Contents, unpack_problems
 from shared.archiving.engine import CreateSpec, ExtractSpec, Stats, ratio
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.children import Children
-from shared.errors import NOT_FOUND, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
-from shared.manifest import printable, unsaid
+from shared.endings import asked_to_end
+from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
+from shared.manifest import Entry, printable, unsaid
 from shared.places import name_with
 from shared.requests import ArchiveResult, ExtractResult, format_for
 
@@ -214,7 +214,7 @@ class Local:
         as_json: bool,
     ) -> None:
         """Unpack beside the archive, or into the folder named, which is made if need be."""
-        archive = _existing(path)
+        archive = _archive(path)
         into = Path(destination).absolute() if destination else archive.parent
         spec = ExtractSpec(password=read_password(password, password_file), entries=[os.fsencode(entry) for entry in entries])
         with render.percent(silent=as_json) as step:
@@ -223,7 +223,7 @@ class Local:
 
     def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
         """Figures, and with `entries` every entry."""
-        archive, secret = _existing(path), read_password(password, password_file)
+        archive, secret = _archive(path), read_password(password, password_file)
         members: list[Member] = []
         if entries:
             stats = _run(engine.listing(archive, secret, Children(), members.append))
@@ -281,6 +281,16 @@ def _existing(path: str) -> Path:
     return full
 
 
+def _archive(path: str) -> Path:
+    """A file that can be read, before a password is asked for. Raises Failure."""
+    full = _existing(path)
+    if not full.is_file():
+        raise Failure(Exit.USAGE, f"{render.clean(path)} is no file: name an archive.")
+    if not os.access(full, os.R_OK):
+        raise Failure(Exit.REFUSED, f"{render.clean(path)} cannot be read: you have no right to.")
+    return full
+
+
 def _check_target(target: Path, base: Path, names: list[bytes], ending: str) -> None:
     """Refuse a target before anything is packed. ending: what follows its name where it is cut into parts. Raises Failure."""
     for name in [target, target.with_name(f"{target.name}.001")]:
@@ -310,6 +320,7 @@ async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, 
         if found:
             raise walking.SourceInUse(found)
         size = sum(path.stat().st_size for path in made)
+        warnings = [*contents.warnings, *_unpack_warnings(contents.entries, size)]
         _publish(made, target.parent)
     seconds = time.monotonic() - began
     return ArchiveResult(
@@ -322,7 +333,16 @@ async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, 
         seconds=round(seconds, 2),
         mb_per_s=speed(contents.total_bytes, seconds),
         volumes=len(made),
-        warnings=contents.warnings,
+        warnings=warnings,
+    )
+
+
+def _unpack_warnings(entries: Sequence[Entry], packed_bytes: int) -> list[str]:
+    wrong = "; ".join(unpack_problems(entries, packed_bytes))
+    return (
+        [f"`cs-archiver unzip` will refuse this archive as a whole ({wrong}); chosen entries of it can be unpacked."]
+        if wrong
+        else []
     )
 
 
@@ -345,6 +365,8 @@ async def _unpack(archive: Path, into: Path, spec: ExtractSpec, step: Step) -> E
     began = time.monotonic()
     if os.path.lexists(into) and not into.is_dir():
         raise Failure(Exit.CONFLICT, f"{render.clean(str(into))} is no folder: name another.")
+    if into.is_dir():
+        spec = msgspec.structs.replace(spec, taken=[os.fsencode(path.name) for path in into.iterdir()])
     home = into
     while not home.is_dir():  # the nearest folder that is there: on its file system the new one will be
         home = home.parent
@@ -373,7 +395,8 @@ class _workplace:  # noqa: N801 - used as a function
         try:
             self._path = Path(tempfile.mkdtemp(prefix=".cs-archiver-", dir=self._parent))
         except OSError as exc:
-            raise Failure(Exit.CONFIGURATION, f"Nothing can be written to {self._parent}: {exc.strerror}.") from exc
+            code = Exit.REFUSED if exc.errno in walking.DENIED else Exit.CONFIGURATION
+            raise Failure(code, f"Nothing can be written to {render.clean(str(self._parent))}: {exc.strerror}.") from exc
         return self._path
 
     def __exit__(self, *exc: object) -> None:
@@ -410,6 +433,7 @@ def _go_on() -> None:
 
 _CODES = {
     NOT_FOUND: Exit.NOT_FOUND,
+    TAKEN: Exit.CONFLICT,
     formats.BAD_PASSWORD: Exit.REFUSED,
     formats.DAMAGED: Exit.JOB,
     formats.TRUNCATED: Exit.JOB,
@@ -420,12 +444,13 @@ _CODES = {
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run to the end; Ctrl-C and SIGTERM cancel it, so that it tidies up. What failed becomes the command's ending."""
+    """Run to the end; Ctrl-C, SIGTERM and a closed terminal cancel it, so that it tidies up. What failed becomes the command's ending."""
 
     async def main() -> _T:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in asked_to_end():
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
 
     try:
@@ -439,6 +464,7 @@ def _run(work: Coroutine[Any, Any, _T]) -> _T:
     except PermanentError as exc:
         raise Failure(_CODES.get(exc.code or "", Exit.USAGE), str(exc)) from exc
     except Waiting as exc:
-        raise Failure(Exit.UNAVAILABLE, str(exc)) from exc
+        sentence = "The disk is full: free some space, then run the command again. Nothing was left behind."
+        raise Failure(Exit.JOB, sentence) from exc
     except (ArchiverError, OSError) as exc:
         raise Failure(Exit.JOB, str(exc)) from exc

@@ -14,6 +14,7 @@ from cli.actions import Actions
 from cli.archives import bytes_of, read_password, show_entries, show_made, show_stats, show_unpacked
 from cli.client import Client
 from cli.exits import Exit, Failure
+from cli.files import FileEntry, below_root
 from shared.archiving.engine import Stats
 from shared.archiving.protocol import Member
 from shared.manifest import unsaid
@@ -66,9 +67,11 @@ class Remote(Actions):
     ) -> None:
         """Make an archive in the workspace."""
         root, plain = _rooted(paths)
-        body = {"paths": plain, "root": root, "output": output, "format": form, "level": level}
+        target = None if output is None else below_root(output)
+        body: dict[str, Any] = {"root": root, "output": target, "format": form, "level": level}
         body |= {"password": read_password(password, password_file), "volume_bytes": bytes_of(volume)}
         with self._client() as client:
+            body["paths"] = [name for path in plain for name in ([path] if path else _top(client, root))]
             result = self._done(client, "/api/archives", body, as_json)
         if result is not None and not as_json:
             show_made(msgspec.convert(result, ArchiveResult))
@@ -84,7 +87,13 @@ class Remote(Actions):
     ) -> None:
         """Unpack an archive into the workspace."""
         root, (plain,) = _rooted([path])
-        body: dict[str, Any] = {"path": plain, "root": root, "destination": destination, "entries": [], "entries_base64": []}
+        body: dict[str, Any] = {
+            "path": plain,
+            "root": root,
+            "destination": None if destination is None else below_root(destination),
+            "entries": [],
+            "entries_base64": [],
+        }
         for entry in entries:
             raw = unsaid(os.fsencode(entry))
             body["entries" if raw is None else "entries_base64"].append(raw or entry)
@@ -127,7 +136,12 @@ def _rooted(paths: list[str]) -> tuple[str, list[str]]:
     on_nas = {path.startswith(_NAS) for path in paths}
     if len(on_nas) > 1:
         raise Failure(Exit.USAGE, "All of the paths are in your workspace, or all of them on the NAS (nas:...).")
-    return ("nas" if True in on_nas else "workspace"), [path.removeprefix(_NAS) for path in paths]
+    return ("nas" if True in on_nas else "workspace"), [below_root(path.removeprefix(_NAS)) for path in paths]
+
+
+def _top(client: Client, root: str) -> list[str]:
+    """What `.` means: everything that lies at the top."""
+    return [entry.path for entry in client.all("/api/files", {"path": "", "root": root}, FileEntry).value]
 
 
 def _entries(client: Client, place: dict[str, str], headers: dict[bytes, bytes]) -> list[Any]:

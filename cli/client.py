@@ -95,6 +95,7 @@ class Job(msgspec.Struct, kw_only=True):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error_message: str | None = None
+    error_code: str | None = None
     source_path: str | None = None
     globus_destination_path: str | None = None
     folder_size_bytes: int | None = None
@@ -474,4 +475,13 @@ def _refusal(answer: httpx.Response, server: str, path: str) -> Failure:
         detail = f"Not logged in at {server}, or the login has ended: run `cs-archiver login`."
     elif "password-change-required" in problem.type:
         detail = f"{detail} Run `cs-archiver password` first."
+    for said, spelled in _SPELLED.items():
+        detail = detail.replace(said, spelled)
     return Failure(from_http(answer.status_code), detail)
+
+
+_SPELLED = {
+    "say `recursive` to": "say --recursive to",
+    "it is replaced only when that is asked for": "say --overwrite to replace it",
+}
+"""What the server's sentences call by the names of its fields, as it is spelled here."""

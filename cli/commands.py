@@ -1,6 +1,8 @@
 """The command line: names, options, help. Each command parses and calls one method of `cli.actions.Actions`."""
 
 import importlib
+import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
     from cli.files import Files
     from cli.media import Media
 
+PROGRAM = "cs-archiver"
+COMPLETE_VARIABLE = "_CS_ARCHIVER_COMPLETE"
+
 app = typer.Typer(
-    name="cs-archiver",
+    name=PROGRAM,
     help="Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination.",
     epilog=status_help(tuple(Exit)),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=False,  # `completion` prints it; nothing writes to people's start-up files
     rich_markup_mode=None,  # plain help: rich would cost 0.1 s before the first character
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,11 +51,29 @@ PasswordFile = Annotated[
     str | None, typer.Option("--password-file", metavar="FILE", help="With a password: the first line of this file.")
 ]
 
+_MORE = {"allow_extra_args": True}
+"""For commands behind whose last argument somebody may write a password: it must not be repeated."""
+
 _ARCHIVE = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
 _READ = status_help(SERVER)
 _JOB = status_help((*SERVER, Exit.NOT_FOUND))
 _WAIT = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
 _CHANGE = status_help((*SERVER, Exit.NOT_FOUND, Exit.CONFLICT))
+
+
+def _no_password(extra: list[str], instead: str) -> None:
+    """Refuse a password on the command line, where others can read it, without repeating it."""
+    if extra:
+        raise Failure(
+            Exit.USAGE,
+            f"There are too many arguments. A password is never taken from the command line, where others can read it: {instead}.",
+        )
+
+
+_HOW = (
+    "leave it out and say --password (it is asked for, or taken from CS_ARCHIVER_ARCHIVE_PASSWORD or one line of stdin), "
+    "or --password-file FILE"
+)
 
 
 class Sort(StrEnum):
@@ -90,6 +113,12 @@ class ArchiveFormat(StrEnum):
     TAR_BZ2 = "tar.bz2"
     TAR_XZ = "tar.xz"
     TAR_ZST = "tar.zst"
+
+
+class Shell(StrEnum):
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
 
 
 class Level(StrEnum):
@@ -138,6 +167,11 @@ def _media(server: str | None) -> "Media":
     return Media(server)
 
 
+def _offers(*words: str) -> Callable[[str], list[str]]:
+    """What a shell may complete."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         version()
@@ -183,8 +217,9 @@ def destroy(
     _devstack("destroy")
 
 
-@app.command(epilog=_READ)
+@app.command(epilog=_READ, context_settings=_MORE)
 def login(
+    context: typer.Context,
     server: Server = None,
     user: Annotated[str | None, typer.Option("--user", "-u", metavar="NAME", help="Else CS_ARCHIVER_USER, or asked for.")] = None,
 ) -> None:
@@ -192,6 +227,9 @@ def login(
 
     The password is asked for, taken from CS_ARCHIVER_PASSWORD, or read from stdin; never from the command line.
     """
+    _no_password(
+        context.args, "say who with --user NAME; the password is asked for, or taken from CS_ARCHIVER_PASSWORD or one line of stdin"
+    )
     _actions(server).login(user)
 
 
@@ -201,12 +239,15 @@ def logout() -> None:
     _actions(None).logout()
 
 
-@app.command(epilog=_READ)
-def password(server: Server = None) -> None:
+@app.command(epilog=_READ, context_settings=_MORE)
+def password(context: typer.Context, server: Server = None) -> None:
     """Change your password.
 
     Both are asked for, taken from CS_ARCHIVER_PASSWORD and CS_ARCHIVER_NEW_PASSWORD, or read from stdin, one per line.
     """
+    _no_password(
+        context.args, "both are asked for, or taken from CS_ARCHIVER_PASSWORD and CS_ARCHIVER_NEW_PASSWORD or two lines of stdin"
+    )
     _actions(server).password()
 
 
@@ -349,12 +390,33 @@ def zip_(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Make an archive, test it, and compare it with what it was made of."""
+    """Make an archive, test it, and compare it with what it was made of.
+
+    `zip PATH FORMAT LEVEL` is understood as well.
+    """
+    paths, form, level = _seed_words(paths, form, level, local)
     _archives(server, local, wait).zip(paths, output, form, level, password, password_file, volume, as_json)
 
 
-@app.command(epilog=_ARCHIVE)
+def _seed_words(
+    paths: list[str], form: ArchiveFormat | None, level: int | None, local: bool
+) -> tuple[list[str], ArchiveFormat | None, int | None]:
+    """`zip PATH FORMAT [LEVEL]`, as the format and level that are meant. Raises Failure where a file could be meant as well."""
+    words = [each.value for each in ArchiveFormat]
+    if form is not None or len(paths) not in {2, 3} or paths[1] not in words:
+        return paths, form, level
+    if local and os.path.lexists(paths[1]):
+        raise Failure(Exit.USAGE, f"Is {paths[1]} the format, or the file of that name? Say --format {paths[1]}, or ./{paths[1]}.")
+    if len(paths) == 3:
+        if not (paths[2].isascii() and paths[2].isdigit() and len(paths[2]) == 1):
+            raise Failure(Exit.USAGE, f"After the format {paths[1]} comes a level from 0 to 9. Say --format for several paths.")
+        level = int(paths[2]) if level is None else level
+    return paths[:1], ArchiveFormat(paths[1]), level
+
+
+@app.command(epilog=_ARCHIVE, context_settings=_MORE)
 def unzip(
+    context: typer.Context,
     path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="zip, 7z, rar, tar, tar.gz, ...", show_default=False)],
     destination: Annotated[
         str | None, typer.Argument(metavar="FOLDER", help="Where to; else beside the archive.", show_default=False)
@@ -370,11 +432,13 @@ def unzip(
     server: Server = None,
 ) -> None:
     """Unpack an archive; nothing that exists is overwritten."""
+    _no_password(context.args, _HOW)
     _archives(server, local, wait).unzip(path, destination, entries or [], password, password_file, as_json)
 
 
-@app.command(epilog=_ARCHIVE)
+@app.command(epilog=_ARCHIVE, context_settings=_MORE)
 def zipinfo(
+    context: typer.Context,
     path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="zip, 7z, rar, tar, tar.gz, ...", show_default=False)],
     entries: Annotated[bool, typer.Option("--list", help="Also every entry.")] = False,
     password: Password = False,
@@ -384,6 +448,7 @@ def zipinfo(
     server: Server = None,
 ) -> None:
     """Show what an archive holds, without unpacking it."""
+    _no_password(context.args, _HOW)
     _archives(server, local).zipinfo(path, entries, password, password_file, as_json)
 
 
@@ -395,7 +460,9 @@ def status(as_json: Json = False, server: Server = None) -> None:
 
 @app.command(epilog=_CHANGE)
 def files(
-    action: Annotated[str, typer.Argument(help="ls, get, put, mkdir, mv or rm.")] = "ls",
+    action: Annotated[
+        str, typer.Argument(help="ls, get, put, mkdir, mv or rm.", autocompletion=_offers("ls", "get", "put", "mkdir", "mv", "rm"))
+    ] = "ls",
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", help="ls [FOLDER], get FILE [TO], put FILE [TO], mkdir, mv FROM TO, rm.")
     ] = None,
@@ -442,9 +509,16 @@ def pack(
     )
 
 
-@app.command(epilog=_CHANGE)
+@app.command(epilog=_CHANGE, context_settings=_MORE)
 def users(
-    action: Annotated[str, typer.Argument(help="list, add, delete, disable, enable, promote, demote or password.")] = "list",
+    context: typer.Context,
+    action: Annotated[
+        str,
+        typer.Argument(
+            help="list, add, delete, disable, enable, promote, demote or password.",
+            autocompletion=_offers("list", "add", "delete", "disable", "enable", "promote", "demote", "password"),
+        ),
+    ] = "list",
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Whom.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="add: make an admin.")] = False,
     must_change: Annotated[bool, typer.Option("--must-change", help="add, password: to be changed at the next login.")] = False,
@@ -455,12 +529,13 @@ def users(
 
     A new password is asked for, taken from CS_ARCHIVER_NEW_PASSWORD, or read from stdin; never from the command line.
     """
+    _no_password(context.args, "a new one is asked for, or taken from CS_ARCHIVER_NEW_PASSWORD or one line of stdin")
     _admin(server).users(action, name, admin, must_change, as_json)
 
 
 @app.command(epilog=_CHANGE)
 def tokens(
-    action: Annotated[str, typer.Argument(help="list, add or revoke.")] = "list",
+    action: Annotated[str, typer.Argument(help="list, add or revoke.", autocompletion=_offers("list", "add", "revoke"))] = "list",
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which.")] = None,
     scope: Annotated[Scope, typer.Option("--scope", help="add: what it may do.")] = Scope.READ,
     days: Annotated[int | None, typer.Option("--days", min=1, help="add: how long it lasts; else until revoked.")] = None,
@@ -492,6 +567,7 @@ _FILE = status_help((*SERVER, Exit.NOT_FOUND))
 @app.command(epilog=_FILE)
 def mediainfo(
     path: FilePath,
+    word: Annotated[str | None, typer.Argument(metavar="brief", show_default=False, help="The same as --brief.")] = None,
     brief: Annotated[bool, typer.Option("--brief", help="Only what fits on a card.")] = False,
     nas: OnNas = False,
     local: OnThisMachine = False,
@@ -499,7 +575,9 @@ def mediainfo(
     server: Server = None,
 ) -> None:
     """Show what a media file is: container, streams, chapters, tags, quality."""
-    _media(server).info(path, brief, nas, local, as_json)
+    if word not in {None, "brief"}:
+        raise Failure(Exit.USAGE, "Behind the file only the word brief may follow; mediainfo looks at one file at a time.")
+    _media(server).info(path, brief or word is not None, nas, local, as_json)
 
 
 @app.command(epilog=_FILE)
@@ -508,7 +586,7 @@ def mstats(path: FilePath, nas: OnNas = False, local: OnThisMachine = False, as_
     _media(server).info(path, True, nas, local, as_json)
 
 
-@app.command(epilog=_FILE)
+@app.command(epilog=status_help((*SERVER, Exit.NOT_FOUND, Exit.CONFLICT)))
 def thumbnail(
     path: FilePath,
     timestamp: Annotated[str, typer.Argument(metavar="HH:MM:SS", help="When; past the end: the last picture.")] = "00:00:05",
@@ -516,14 +594,18 @@ def thumbnail(
     frames: Annotated[
         int | None, typer.Option("--sheet", min=1, max=36, metavar="N", help="A contact sheet of N pictures.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else NAME.jpg in this directory.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Its ending says the kind: .jpg, .png, .webp; else NAME.jpg here."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     nas: OnNas = False,
     local: OnThisMachine = False,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
     """Save one picture of a film, or a contact sheet."""
-    _media(server).thumbnail(path, timestamp, width, frames, output, nas, local, as_json)
+    _media(server).thumbnail(path, timestamp, width, frames, output, force, nas, local, as_json)
 
 
 @app.command(epilog=_CHANGE)
@@ -534,6 +616,18 @@ def plan(
 ) -> None:
     """Look into a folder before archiving it: what is in it, what would be refused, what it will cost."""
     _media(server).plan(path, as_json)
+
+
+@app.command(epilog=status_help((Exit.OK, Exit.USAGE)))
+def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.", show_default=False)]) -> None:
+    """Print what a shell needs to complete commands, options and files.
+
+    bash: source <(cs-archiver completion bash) in ~/.bashrc; zsh: the same in ~/.zshrc, after compinit; fish: cs-archiver completion fish >
+    ~/.config/fish/completions/cs-archiver.fish.
+    """
+    from typer._completion_shared import get_completion_script  # noqa: PLC0415 - only this command needs it
+
+    print(get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, shell=shell.value))
 
 
 @app.command("version", epilog=status_help((Exit.OK, Exit.USAGE)))

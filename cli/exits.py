@@ -20,14 +20,14 @@ class Exit(IntEnum):
 
 MEANING: dict[Exit, str] = {
     Exit.OK: "Done; with --wait: the job completed.",
-    Exit.JOB: "The job failed or was cancelled.",
+    Exit.JOB: "The job failed or was cancelled; with --local: the work failed.",
     Exit.USAGE: "The command line, or what it asks for, is not valid.",
     Exit.REFUSED: "Not logged in, or not allowed.",
-    Exit.NOT_FOUND: "No such job or folder.",
+    Exit.NOT_FOUND: "No such job, folder or file.",
     Exit.CONFLICT: "Not possible in the present state.",
     Exit.UNAVAILABLE: "Server unreachable, busy or in trouble.",
     Exit.CONFIGURATION: "The configuration on this machine is wrong.",
-    Exit.INTERRUPTED: "Stopped by Ctrl-C; jobs go on.",
+    Exit.INTERRUPTED: "Stopped by Ctrl-C, SIGTERM or a closed terminal; jobs go on.",
     Exit.PIPE: "Whoever read the output went away.",
 }
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from posixpath import basename, normpath
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +26,12 @@ MEANT = {"--query": {"ls"}, "--nas": {"ls"}, "--recursive": {"ls", "mkdir", "rm"
 CONTENT = "/api/files/content"
 _PART = 16 << 20
 _TRIES = 5
+
+
+def below_root(path: str) -> str:
+    """A path of the server as it takes it, from one as people write it: `./a/`, `a//b` and `/a` are fine, `.` is the top. Pure."""
+    plain = normpath(path).strip("/")
+    return "" if plain == "." else plain
 
 
 class FileEntry(msgspec.Struct, kw_only=True):
@@ -78,21 +85,27 @@ class Files(Actions):
         with self._client() as client:
             match action:
                 case "ls":
-                    _list(client, paths[0] if paths else "", query, nas=nas, recursive=recursive, as_json=as_json)
+                    _list(client, below_root(paths[0]) if paths else "", query, nas=nas, recursive=recursive, as_json=as_json)
                 case "get":
-                    target = Path(paths[1]) if len(paths) > 1 else Path()
-                    _get(
-                        client, f"{CONTENT}?path={quote(paths[0], safe='')}", paths[0], target, overwrite=overwrite, as_json=as_json
-                    )
+                    remote = below_root(paths[0])
+                    to = Path(paths[1]) if len(paths) > 1 else Path()
+                    _get(client, f"{CONTENT}?path={quote(remote, safe='')}", remote, to, overwrite=overwrite, as_json=as_json)
                 case "put":
                     _put(client, Path(paths[0]), paths[1] if len(paths) > 1 else "", overwrite=overwrite, as_json=as_json)
                 case "mkdir":
-                    _changed(client.write("POST", "/api/files/folders", {"path": paths[0], "parents": recursive}), "Made", as_json)
+                    _changed(
+                        client.write("POST", "/api/files/folders", {"path": below_root(paths[0]), "parents": recursive}),
+                        "Made",
+                        as_json,
+                    )
                 case "mv":
-                    body = {"source": paths[0], "target": paths[1], "overwrite": overwrite}
+                    target = _target(client, paths[1], basename(below_root(paths[0])))
+                    body = {"source": below_root(paths[0]), "target": target, "overwrite": overwrite}
                     _changed(client.write("POST", "/api/files/move", body), "Moved to", as_json)
                 case _:
-                    client.write("DELETE", "/api/files", params={"path": paths[0], "recursive": "true" if recursive else None})
+                    client.write(
+                        "DELETE", "/api/files", params={"path": below_root(paths[0]), "recursive": "true" if recursive else None}
+                    )
                     render.talk(f"Deleted: {render.clean(paths[0])}.")
 
     def pack(
@@ -112,6 +125,8 @@ class Files(Actions):
             raise Failure(Exit.USAGE, "Give a folder, --download or --cancel: one of them.")
         if output is not None and path is None and download is None:
             raise Failure(Exit.USAGE, "--output needs a folder to pack, or --download ID.")
+        if output is not None and not Path(output).is_dir():
+            _refuse_taken(Path(output), None)
         with self._client() as client:
             if cancel is not None:
                 _cancel(client, _resolve(client, cancel))
@@ -120,7 +135,7 @@ class Files(Actions):
             elif path is None:
                 _list_packs(client, as_json=as_json)
             else:
-                body = {"folder_path": path, "keep_source": keep_source, "root": "nas" if nas else "workspace"}
+                body = {"folder_path": below_root(path), "keep_source": keep_source, "root": "nas" if nas else "workspace"}
                 self._make(client, body, output, wait=wait or output is not None, as_json=as_json)
 
     def _make(self, client: Client, body: dict[str, Any], output: str | None, *, wait: bool, as_json: bool) -> None:
@@ -222,9 +237,7 @@ def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bo
     """
     if target.is_dir():
         target /= os.path.basename(name.rstrip("/"))  # noqa: PTH119 - the server's path, not one of this machine
-    if target.exists() and not overwrite:
-        advice = "name another file with --output" if overwrite is None else "say --overwrite to replace it"
-        raise Failure(Exit.CONFLICT, f"{target} is there already: {advice}.")
+    _refuse_taken(target, overwrite)
     etag, total = client.look(address)
     version = sha256(etag.encode()).hexdigest()[:12]
     partial = target.with_name(name_with(f".{target.name}", f".{version}.part"))
@@ -242,9 +255,16 @@ def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bo
         render.talk(f"Saved: {target} ({render.size(total)}).")
 
 
+def _refuse_taken(target: Path, overwrite: bool | None) -> None:
+    """overwrite: as in `_get`."""
+    if os.path.lexists(target) and not overwrite:
+        advice = "name another file with --output" if overwrite is None else "say --overwrite to replace it"
+        raise Failure(Exit.CONFLICT, f"{render.clean(str(target))} is there already: {advice}.")
+
+
 def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: bool) -> None:
     """Upload in parts. Run again, it goes on where it stopped, unless the file has changed."""
-    remote = path if path and not path.endswith("/") else f"{path}{source.name}"
+    remote = _target(client, path, source.name)
     try:
         with source.open("rb") as file:
             found = os.fstat(file.fileno())
@@ -273,6 +293,22 @@ def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: b
         render.emit_json(done[-1].raw)
     else:
         render.talk(f"Uploaded: {render.clean(remote)} ({render.size(found.st_size)}).")
+
+
+def _target(client: Client, given: str, name: str) -> str:
+    """Where `name` goes: into the folder that is given, or under the name that is. `dir/` is always a folder, as for `mv` and `cp`."""
+    path = below_root(given)
+    return f"{path}/{name}".lstrip("/") if not path or given.endswith("/") or _is_folder(client, path) else path
+
+
+def _is_folder(client: Client, path: str) -> bool:
+    try:
+        client.read("/api/files", list[FileEntry], {"path": path, "root": "workspace", "limit": 1})
+    except Failure as exc:
+        if exc.exit_code in {Exit.NOT_FOUND, Exit.USAGE, Exit.CONFLICT}:
+            return False
+        raise
+    return True
 
 
 def _patiently(move: Callable[[], None]) -> None:

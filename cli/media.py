@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -18,7 +18,7 @@ from cli import render
 from cli.actions import Actions
 from cli.client import Doc
 from cli.exits import Exit, Failure
-from shared import units
+from shared import handles, units
 from shared.errors import NOT_FOUND, ConfigurationError, PermanentError
 from shared.manifest import printable
 from shared.media import limits, times
@@ -27,6 +27,8 @@ from shared.questions import FolderSeen
 from shared.settings import MediaTools, load
 
 _INFO = "/api/media/info"
+_FORMATS: dict[str, limits.ImageFormat] = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
+_ENDINGS = {"image/png": "png", "image/webp": "webp"}
 _SLOW_S = 60.0  # the scanner may let us wait for a place, and then needs its time
 _LANGUAGES = {
     "eng": "English", "spa": "Spanish", "deu": "German", "ger": "German", "fra": "French", "fre": "French", "ita": "Italian",
@@ -73,27 +75,34 @@ class Media(Actions):
         width: int | None,
         frames: int | None,
         output: Path | None,
+        force: bool,
         nas: bool,
         local: bool,
         as_json: bool,
     ) -> None:
         _checked_time(timestamp)
+        stem = f"{Path(path).stem}{'-sheet' if frames else ''}"
+        named = None if output is None or output.is_dir() else output
+        wanted = None if named is None else _image_format(named)
+        if named is not None:
+            _refuse_taken(named, force)
         if local:
-            image, seconds, notice, kind = _local_picture(path, timestamp, width, frames)
+            image, seconds, notice, kind = _local_picture(path, timestamp, width, frames, wanted)
         else:
             address = "/api/media/thumbnail" if frames is None else "/api/media/contact-sheet"
-            question = {"path": path, "root": _root(nas), "width": width}
+            question = {"path": path, "root": _root(nas), "width": width, "format": wanted}
             question |= {"timestamp": timestamp} if frames is None else {"frames": frames}
             with self._client() as client:
                 answer = client.fetch(address, question, timeout_s=_SLOW_S)
             image, kind = answer.content, answer.headers.get("content-type", "")
             seconds = [float(part) for part in answer.headers.get("X-Media-Seconds", "0").split(",")]
             notice = unquote(answer.headers.get("X-Media-Notice", ""))
-        target = output or Path(f"{Path(path).stem}{'-sheet' if frames else ''}.{'png' if 'png' in kind else 'jpg'}")
-        _save(image, target)
+        target = named or (output or Path()) / f"{stem}.{_ENDINGS.get(kind, 'jpg')}"
+        _save(image, target, force)
         if notice:
             render.talk(render.clean(notice))
-        shown = ", ".join(times.show(second) for second in seconds)
+        asked = [times.parse(timestamp)] if frames is None and not notice else seconds  # a frame begins a moment before it is shown
+        shown = ", ".join(times.show(second) for second in asked)
         if as_json:
             source, file = (printable(os.fsencode(name)) for name in (path, target))
             render.emit_json({"source": source, "file": file, "size_bytes": len(image), "seconds": seconds, "notice": notice})
@@ -170,7 +179,26 @@ def _local_info(path: str, *, brief: bool) -> MediaInfo:
         return asyncio.run(reader.info(handle, printable(os.fsencode(Path(path).name)), brief=brief))
 
 
-def _local_picture(path: str, timestamp: str, width: int | None, frames: int | None) -> tuple[bytes, list[float], str, str]:
+def _image_format(output: Path) -> limits.ImageFormat:
+    """The kind of image that a file's name says. Raises Failure for any other."""
+    found = _FORMATS.get(output.suffix.lower())
+    if found is None:
+        shown = render.clean(str(output))
+        raise Failure(Exit.USAGE, f"{shown} does not say what kind of image it is: let it end with .jpg, .png or .webp.")
+    return found
+
+
+def _refuse_taken(target: Path, force: bool) -> None:
+    if not force and os.path.lexists(target):
+        raise Failure(
+            Exit.CONFLICT,
+            f"{render.clean(str(target))} is there already: say --force to replace it, or name another file with --output.",
+        )
+
+
+def _local_picture(
+    path: str, timestamp: str, width: int | None, frames: int | None, kind: limits.ImageFormat | None
+) -> tuple[bytes, list[float], str, str]:
     from shared.media import reader  # noqa: PLC0415 - as above
 
     try:
@@ -178,7 +206,7 @@ def _local_picture(path: str, timestamp: str, width: int | None, frames: int | N
     except ConfigurationError as exc:
         raise Failure(Exit.CONFIGURATION, str(exc)) from exc
     across, down = map(int, tools.thumbnail_size.split(":"))
-    shape = reader.Shape((across, down), cast("Literal['jpg', 'png']", tools.thumbnail_format)).of_width(width)
+    shape = reader.Shape((across, down), cast("limits.ImageFormat", tools.thumbnail_format)).of_width(width).of_format(kind)
     with _opened(path) as handle:
         reader.check_installed()
         asked = (
@@ -190,8 +218,9 @@ def _local_picture(path: str, timestamp: str, width: int | None, frames: int | N
     return made.image, made.seconds, made.notice, made.media_type
 
 
-def _save(image: bytes, target: Path) -> None:
-    """The new file or the old one, whatever happens."""
+def _save(image: bytes, target: Path, force: bool) -> None:
+    """The new file or the old one, whatever happens; the old one always, unless `force`."""
+    _refuse_taken(target, force)
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".thumbnail-")
         try:
@@ -200,10 +229,17 @@ def _save(image: bytes, target: Path) -> None:
             mask = os.umask(0)
             os.umask(mask)
             Path(name).chmod(0o666 & ~mask)
-            Path(name).replace(target)
+            if force:
+                Path(name).replace(target)
+            else:
+                with handles.root(target.parent) as folder:
+                    handles.rename_noreplace(folder, os.fsencode(Path(name).name), folder, os.fsencode(target.name))
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+    except FileExistsError:
+        _refuse_taken(target, force)
+        raise
     except OSError as exc:
         raise Failure(Exit.USAGE, f"Cannot write {render.clean(str(target))}: {exc.strerror}.") from exc
 

@@ -19,6 +19,7 @@ from cli.client import Doc, Job, LogLine
 from cli.exits import Exit, Failure
 from cli.watch import View
 from shared import units
+from shared.errors import REFUSED
 
 Rows = Sequence[Sequence[str]]
 
@@ -84,7 +85,14 @@ def ending(job: Job) -> str:
     if job.status == "cancelled":
         return f"Cancelled: {name}. {'The source folder' if job.kind == 'archive' else 'What was there'} was not touched."
     reason = clean(job.error_message or "no reason recorded")
-    return f"Failed: {name}: {reason} Try again: `cs-archiver retry {short}`."
+    return f"Failed: {name}: {reason} {_next(job, short)}".rstrip()
+
+
+def _next(job: Job, short: str) -> str:
+    """What to do after a failure; nothing where the same request would fail again whatever is mended."""
+    if job.error_code is None:
+        return f"Try again: `cs-archiver retry {short}`."
+    return f"When that is mended: `cs-archiver retry {short}`." if job.error_code == REFUSED else ""
 
 
 def _outcome(job: Job) -> str:

@@ -12,9 +12,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 from cli import render
 from cli.client import Client, Job
@@ -24,6 +23,7 @@ from devstack import ports, sample_nas, up
 from devstack.processes import launcher
 from devstack.secrets import write_private
 from services.scanner.marker import marker_name
+from shared.endings import as_interrupts, asked_to_end
 from shared.lifecycle import TERMINAL, Status
 
 USER = "admin"
@@ -155,7 +155,7 @@ def stack(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], 
             raise DemoError(f"cs-archiver up did not start (exit code {process.wait(_STOP_S)}).")
         yield process, line.removeprefix(_READY).strip()
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in asked_to_end():
             signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave half of it running
         if process.poll() is None:
             say("Stopping ...")
@@ -167,7 +167,8 @@ def stack(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], 
 
 def say(line: str) -> None:
     """Tell the person at the terminal, in order with the progress bar, which is on stderr too."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print(line, file=sys.stderr, flush=True)
 
 
 def shown(path: Path) -> str:
@@ -182,18 +183,13 @@ def _password(file: Path) -> str:
     return file.read_text(encoding="utf-8").strip()
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 also after Ctrl-C, 1 when the demonstration failed."""
     parser = argparse.ArgumentParser(prog="python -m devstack.demo", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--once", action="store_true", help="end when the folder is archived (also: DEMO_EXIT=1)")
     parser.add_argument("--directory", type=Path, default=Path("demo"), help="where everything lies (./demo)")
     options = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    as_interrupts()
     try:
         return run(options.directory.resolve(), once=options.once or os.environ.get("DEMO_EXIT") == "1")
     except KeyboardInterrupt:

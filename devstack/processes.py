@@ -64,7 +64,8 @@ Report = Callable[[str], None]
 
 def report(line: str) -> None:
     """Say one thing to the person at the terminal, and keep it in the supervisor's own log."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print(line, file=sys.stderr, flush=True)
     if structlog.is_configured():  # unconfigured, it would print the same line once more
         structlog.get_logger("devstack").warning(line, action="supervisor_report")
 

@@ -26,6 +26,7 @@ from devstack.processes import SETTLED_S, Child, Program, Report, report
 from shared import apart, unused_settings
 from shared.archiving.sevenzip import find_binary
 from shared.db import database_errors
+from shared.endings import asked_to_end
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
 from shared.lifecycle import Role
 from shared.media.reader import check_installed
@@ -90,7 +91,7 @@ def data_dir_of(environment: Mapping[str, str]) -> Path:
 
 
 async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None], say: Report = report) -> None:
-    """Run everything until SIGINT or SIGTERM. Raises ArchiverError (ConfigurationError before anything was started)."""
+    """Run everything until SIGINT, SIGTERM or SIGHUP. Raises ArchiverError (ConfigurationError before anything was started)."""
     for note in unused_settings.notes((name for name, value in environment.items() if value), _OVERRIDDEN):
         say(note)
     data_dir = data_dir_of(environment)
@@ -100,7 +101,7 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
     prepare(data_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in {signal.SIGINT, *asked_to_end()}:  # scripts start it with `&`, and end it with SIGINT all the same
         loop.add_signal_handler(number, stop.set)
     with data_dir_lock(data_dir):
         dead = await asyncio.to_thread(recorded_pids, data_dir)

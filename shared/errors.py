@@ -33,6 +33,8 @@ class PermanentError(ArchiverError):
 
 NOT_FOUND = "not-found"
 """Code of a refusal: what was asked about does not exist."""
+REFUSED = "refused"
+"""Code of a failure that has no other: the same happens again until somebody mends what its message names."""
 TAKEN = "taken"
 """Code of a refusal: something else has that name."""
 ARCHIVED_ALREADY = "archived-already"

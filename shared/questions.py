@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shared.listing import Wanted
+from shared.media import limits
 from shared.media.model import MediaInfo
 from shared.places import Root
 
@@ -262,7 +263,7 @@ class MediaAnswer(msgspec.Struct, kw_only=True):
 class AskPicture(msgspec.Struct, kw_only=True):
     """`rpc.scanner.thumbnail` (at_s) and `rpc.scanner.contact_sheet` (frames, columns).
 
-    width: pixels, None: THUMBNAIL_SIZE. known: versions the asker has; then no image is sent.
+    width: pixels, None: THUMBNAIL_SIZE. format: None: THUMBNAIL_FORMAT. known: versions the asker has; then no image is sent.
     """
 
     place: Place
@@ -270,6 +271,7 @@ class AskPicture(msgspec.Struct, kw_only=True):
     frames: int = 12
     columns: int = 4
     width: int | None = None
+    format: limits.ImageFormat | None = None
     known: list[str] = []
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.errors import DatabaseAway, Operation, TransientError, Waiting
+from shared.errors import REFUSED, DatabaseAway, Operation, PermanentError, TransientError, Waiting
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fail(msgspec.Struct, frozen=True, tag=True):
-    """The job fails with this reason; `code` where a program may want to tell it from others."""
+    """The job fails with this reason; `code` where trying again as it is cannot help: which refusal it is."""
 
     reason: str
     code: str | None = None
@@ -55,5 +55,7 @@ def decide(error: Exception, spent: int, limits: Limits) -> Decision:
             if spent < allowed:
                 return Retry(limits.delay_s, f"{error} (retry {spent + 1} of {allowed})", error.operation)
             return Fail(f"{error} (gave up after {allowed} retries)")
+        case PermanentError():
+            return Fail(str(error), error.code or REFUSED)
         case _:
             return Fail(str(error) or type(error).__name__, getattr(error, "code", None))

@@ -199,7 +199,7 @@ class MediaTools:
     """How pictures are made of films, and with what media files are read."""
 
     thumbnail_size: str = _setting(_image_size, "WIDTH:HEIGHT of thumbnails in pixels; -1: as it fits the film.", "320:-1")
-    thumbnail_format: str = _setting(_one_of("jpg", "png"), "Kind of image that thumbnails and contact sheets are.", "jpg")
+    thumbnail_format: str = _setting(_one_of("jpg", "png", "webp"), "Kind of image that thumbnails and contact sheets are.", "jpg")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ No link is followed, no other file system entered, nothing written. Any depth wo
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -71,6 +72,7 @@ class Finding(StrEnum):
     XATTRS = "Extended attributes and ACLs are not in the archive; the sidecar keeps them: {}"
     SETID = "Set-user-id and set-group-id bits are not in the archive; the sidecar keeps them: {}"
     LINK_OUTSIDE = "Links with an absolute or '..' target may be refused when restoring; the sidecar keeps their exact text: {}"
+    SAME_NAMES = "Names that differ only in case, or in the writing of letters, are one and the same on Windows and macOS: {}"
     SPARSE = "Sparse files need their full size when restored: {}"
 
     OURS = "Places of CS Archiver itself are never archived (see .cs-archiver-place there): {}"
@@ -78,7 +80,16 @@ class Finding(StrEnum):
     CHANGED = "changed or vanished: {}"
 
 
-WARNINGS = (Finding.HARD_LINKS, Finding.XATTRS, Finding.SETID, Finding.LINK_OUTSIDE, Finding.SPARSE)
+WARNINGS = (Finding.HARD_LINKS, Finding.XATTRS, Finding.SETID, Finding.LINK_OUTSIDE, Finding.SAME_NAMES, Finding.SPARSE)
+WITHOUT_SIDECAR = {
+    Finding.LONG_PATH: "Paths longer than 3,500 bytes cannot be unpacked again; shorten them: {}",
+    Finding.UNREADABLE: "Not readable with the present rights: {}",
+    Finding.HARD_LINKS: "Hard links become separate files in the archive: {}",
+    Finding.XATTRS: "Extended attributes and ACLs are not in the archive: {}",
+    Finding.SETID: "Set-user-id and set-group-id bits are not restored from the archive: {}",
+    Finding.LINK_OUTSIDE: "Links with an absolute or '..' target may be refused when the archive is unpacked: {}",
+}
+"""What is said otherwise of archives that people ask for: no manifest travels with those."""
 Report = Callable[[Finding, bytes], None]
 
 
@@ -164,9 +175,13 @@ def named(items: list[str]) -> str:
 
 
 class Findings:
-    """Counts every finding and remembers the first 20 names of each, so that a bad tree costs no memory."""
+    """Counts every finding and remembers the first 20 names of each, so that a bad tree costs no memory.
 
-    def __init__(self) -> None:
+    sidecar: whether a manifest keeps what the archive does not hold.
+    """
+
+    def __init__(self, *, sidecar: bool = True) -> None:
+        self._sidecar = sidecar
         self._first: dict[Finding, list[str]] = {}
         self._count: dict[Finding, int] = {}
 
@@ -187,7 +202,8 @@ class Findings:
 
     def _sentence(self, finding: Finding) -> str:
         first, more = self._first[finding], self._count[finding] - len(self._first[finding])
-        return finding.format(", ".join(first) + (f" and {more:,} more" if more else ""))
+        sentence = str(finding) if self._sidecar else WITHOUT_SIDECAR.get(finding, str(finding))
+        return sentence.format(", ".join(first) + (f" and {more:,} more" if more else ""))
 
 
 def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length: int = 0) -> Iterator[Entry]:
@@ -211,6 +227,9 @@ def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length:
                 _report_failure(report, path, exc)
                 continue
             yield entry
+            if inspect:
+                for twin in same_names(names):
+                    report(Finding.SAME_NAMES, path + b"/" + twin if path else twin)
             folders: list[bytes] = []
             for name in names:
                 seen += 1
@@ -226,6 +245,14 @@ def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length:
                 elif below is _FOLDER:
                     folders.append(child)
             pending.extend(reversed(folders))
+
+
+def same_names(names: Iterable[bytes]) -> list[bytes]:
+    """Those names of one folder that differ from another only in case, or in the writing of letters (NFC, NFD). Pure."""
+    alike: dict[str, list[bytes]] = {}
+    for name in names:
+        alike.setdefault(unicodedata.normalize("NFC", os.fsdecode(name)).casefold(), []).append(name)
+    return [name for found in alike.values() if len(found) > 1 for name in found]
 
 
 def scan_below(root: int, path: bytes, *, report: Report, stop: Stop, inspect: bool) -> Iterator[Entry]:

@@ -61,13 +61,14 @@ class _Extractor:
         desk, work = self.desk, self.work
         await desk.clear()
         sentinel, password = await desk.sentinel(self.request.root), await desk.password()
+        taken = await work.in_thread(_names_there, desk.workspace, self.request.destination)
         with ExitStack() as stack:
             folder = await work.in_thread(stack.enter_context, self._folder(sentinel))
             held = await self._look(folder, password)
             folders = self.request.destination.count("/") + 1  # of the destination, at most
             await desk.tools.room.reserve(work, Need(held.total_bytes, held.entries + folders))
             await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, held.total_bytes, held.files))
-            extracted = await self._extract(folder, password, held)
+            extracted = await self._extract(folder, password, held, taken)
         faults.point("workspace.created")
 
         await work.advance(Status.VERIFYING, "Looking at what was unpacked")
@@ -118,7 +119,7 @@ class _Extractor:
             raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", stats.problem_code)
         return wanted
 
-    async def _extract(self, folder: int, password: str | None, held: "_Wanted") -> Extracted:
+    async def _extract(self, folder: int, password: str | None, held: "_Wanted", taken: list[bytes]) -> Extracted:
         written, total = [0], held.total_bytes
 
         def progress(seen: Progress) -> None:
@@ -127,7 +128,7 @@ class _Extractor:
 
         # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
         limits = Limits(total_bytes=max(total, _LEAST), entries=min(Limits().entries, max(held.members, held.entries)))
-        spec = ExtractSpec(password=password, entries=self.names, limits=limits)
+        spec = ExtractSpec(password=password, entries=self.names, taken=taken, limits=limits)
         archive, out, binary = self._archive(folder), self.desk.directory / _OUT, self.desk.tools.sevenzip
         async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
             return await engine.extract(archive, out, spec, self.desk.children, progress, inherit=[folder], binary=binary)
@@ -216,6 +217,15 @@ def existing(workspace_root: Path, destination: str) -> tuple[str, list[str]]:
             if exc.code != NOT_FOUND:
                 raise
     raise PermanentError("There is no workspace.", NOT_FOUND)
+
+
+def _names_there(workspace_root: Path, destination: str) -> list[bytes]:
+    """What stands in the destination already; nothing where that is to be made. Raises as `existing`."""
+    there, missing = existing(workspace_root, destination)
+    if missing:
+        return []
+    with places.opened(workspace_root, there) as folder:
+        return [os.fsencode(name) for name in os.listdir(folder)]  # noqa: PTH208 - pathlib cannot list a handle
 
 
 def _sync(path: Path) -> None:

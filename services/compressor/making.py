@@ -20,7 +20,7 @@ from shared import clocks, digests, faults, handles, manifest, space
 from shared.archiving import contents, engine
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
-from shared.archiving.formats import Format
+from shared.archiving.formats import UNSAFE, Format
 from shared.archiving.sevenzip import Progress
 from shared.clocks import Stamp
 from shared.errors import Operation, PermanentError, TransientError, Waiting
@@ -123,11 +123,14 @@ class _Maker:
         sentinel = await desk.sentinel(self.request.root)
         password = await desk.password()
         held = await self._look(sentinel)
+        if self.emptying:
+            await self._judged(held, held.total_bytes)
         need = self._need(held)
         await desk.tools.room.reserve(work, Need(need, space.volumes(need, self.wish.volume_bytes)))
         for warning in held.warnings:
             await work.warn("preflight", warning)
         parts = await self._create(sentinel, held, password)
+        held = await self._judged(held, sum(part.stat().st_size for part in parts))
         faults.point("workspace.created")
 
         await work.advance(Status.VERIFYING, "Testing the archive")
@@ -187,6 +190,24 @@ class _Maker:
         names = [os.fsencode(name) for name in self.wish.names]
         with self._base(sentinel) as base:
             return contents.manifest(handles.path_of(base), names, self.work.stop, read, sha256=self.emptying)
+
+    async def _judged(self, held: Contents, packed_bytes: int) -> Contents:
+        """Our own extraction must take what is made: else a source that would be deleted stays, and other archives get a warning.
+
+        packed_bytes: whether an archive looks like a trap is known for certain only when it is made. Raises PermanentError.
+        """
+        wrong = "; ".join(await self.work.in_thread(contents.unpack_problems, held.entries, packed_bytes))
+        if not wrong:
+            return held
+        if self.emptying:
+            raise PermanentError(
+                f"{self.wish.names[0]} is not packed and stays as it is, because its archive could not be unpacked here ({wrong}). "
+                f"Mend that, or pack it and keep the folder.",
+                UNSAFE,
+            )
+        warning = f"This archive cannot be unpacked here as a whole ({wrong}); chosen entries of it can."
+        await self.work.warn("preflight", warning)
+        return msgspec.structs.replace(held, warnings=[*held.warnings, warning])
 
     async def _create(self, sentinel: str | None, held: Contents, password: str | None) -> list[Path]:
         wish, work = self.wish, self.work

@@ -18,7 +18,7 @@ from services.gateway.security import Identity
 from services.gateway.store import Store
 from shared import space
 from shared.errors import NOT_FOUND, PermanentError
-from shared.media import reader, times
+from shared.media import limits, reader, times
 from shared.places import Root, plain
 from shared.questions import AskMedia, AskPicture, AskPreview, FolderSeen, MediaAnswer, PictureAnswer, Place
 
@@ -89,22 +89,37 @@ class Media:
             raise refusal(exc) from exc
 
     async def thumbnail(
-        self, who: Identity, root: Root, path: str, timestamp: str | None, width: int | None, known: list[str]
+        self,
+        who: Identity,
+        root: Root,
+        path: str,
+        timestamp: str | None,
+        width: int | None,
+        kind: limits.ImageFormat | None,
+        known: list[str],
     ) -> PictureAnswer:
         """One picture of a film."""
         try:
             at_s = times.DEFAULT_S if timestamp is None else times.parse(timestamp)
         except PermanentError as exc:
             raise bad_request(str(exc)) from exc
-        question = AskPicture(place=await self._place(who, root, path), at_s=at_s, width=width, known=known)
+        question = AskPicture(place=await self._place(who, root, path), at_s=at_s, width=width, format=kind, known=known)
         return await self._picture("thumbnail", question)
 
     async def contact_sheet(
-        self, who: Identity, root: Root, path: str, frames: int, columns: int, width: int | None, known: list[str]
+        self,
+        who: Identity,
+        root: Root,
+        path: str,
+        frames: int,
+        columns: int,
+        width: int | None,
+        kind: limits.ImageFormat | None,
+        known: list[str],
     ) -> PictureAnswer:
         """Pictures from all over a film in one image."""
         place = await self._place(who, root, path)
-        question = AskPicture(place=place, frames=frames, columns=columns, width=width, known=known)
+        question = AskPicture(place=place, frames=frames, columns=columns, width=width, format=kind, known=known)
         return await self._picture("contact_sheet", question)
 
     async def _picture(self, name: str, question: AskPicture) -> PictureAnswer:

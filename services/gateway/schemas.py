@@ -238,10 +238,11 @@ class Retries(msgspec.Struct):
 class JobDetail(JobSummary, kw_only=True):
     """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base.
 
-    `error_code`: which refusal `error_message` is, where programs may want to know: bad-password, damaged, truncated, unknown-format,
-    unsafe-archive, too-big, not-found, taken. `cleared_at`: since when the history hides it. `request`, and `result` once it has
-    completed: of packs, archives and extractions, which have no destination. `retries` counts over the whole job; `retry_count`
-    counts the step at work, and `attempt` the claims by workers. `notes` ask for nobody's attention, `warnings` do.
+    `error_code`: which refusal `error_message` is: bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big, not-found,
+    taken, archived-already; refused: another one, to be mended first. null: trying again may help. `cleared_at`: since when the history
+    hides it. `request`, and `result` once it has completed: of packs, archives and extractions, which have no destination. `retries`
+    counts over the whole job; `retry_count` counts the step at work, and `attempt` the claims by workers. `notes` ask for nobody's
+    attention, `warnings` do.
     """
 
     error_code: str | None

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -73,7 +73,7 @@ class Media:
         self._base = base
         self._workspaces = workspaces
         width, height = map(int, tools.thumbnail_size.split(":"))
-        self._shape = Shape((width, height), cast("Literal['jpg', 'png']", tools.thumbnail_format))
+        self._shape = Shape((width, height), cast("limits.ImageFormat", tools.thumbnail_format))
         self._readers = readers
         self._cache: Cache[Any] = Cache()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -91,7 +91,7 @@ class Media:
 
     async def thumbnail(self, question: AskPicture) -> PictureAnswer:
         """One picture of the film."""
-        shape = self._shape.of_width(_within(question.width, *limits.WIDTH, "width"))
+        shape = self._shape.of_width(_within(question.width, *limits.WIDTH, "width")).of_format(question.format)
         if not 0 <= question.at_s < 1_000_000:
             raise PermanentError("The time must be from 0 seconds to 277 hours.")
 
@@ -104,7 +104,7 @@ class Media:
         """Pictures from all over the film."""
         frames = _within(question.frames, *limits.SHEET_FRAMES, "frames") or 0
         columns = _within(question.columns, *limits.SHEET_COLUMNS, "columns") or 0
-        shape = self._shape.of_width(_within(question.width, *limits.SHEET_WIDTH, "width"))
+        shape = self._shape.of_width(_within(question.width, *limits.SHEET_WIDTH, "width")).of_format(question.format)
 
         def ask(handle: int) -> Awaitable[Picture]:
             return reader.contact_sheet(handle, frames, columns, shape, readers=self._readers)

@@ -1,10 +1,10 @@
 """What an archive may not contain if it is to be unpacked here. Pure.
 
 We write every entry ourselves, by directory handle, into a fresh directory: nothing could get out of it. An archive that tries, or
-whose names would fall on each other here or on a file system that folds case, is refused as a whole with the reason.
+that names something twice, is refused as a whole with the reason. Names that differ in case only are no reason: whether they can be
+two files is up to the file system, which `writing` asks. Packs ask the same judge before they delete what they packed.
 """
 
-import unicodedata
 from collections.abc import Collection
 
 import msgspec
@@ -33,7 +33,6 @@ class Checks:
         self._packed = max(packed_bytes, 1)
         self._folders = {b""}
         self._others: set[bytes] = set()
-        self._folded: dict[str, bytes] = {}
         self._entries = 0
         self.total_bytes = 0
         self.problems: list[Problem] = []
@@ -81,7 +80,7 @@ class Checks:
             self._say(TOO_BIG, wrong)
 
     def _place(self, member: Member) -> None:
-        """Nothing may be there twice, stand below a file or a link, or differ from another name in case or writing only."""
+        """Nothing may be there twice, or stand below a file or a link."""
         path = member.path
         parent = path.rpartition(b"/")[0]
         if not self._make_folders(parent, path):
@@ -90,7 +89,7 @@ class Checks:
             self._make_folders(path, path)
         elif path in self._others or path in self._folders:
             self._say(UNSAFE, f"{_shown(path)} is in it twice")
-        elif self._alone(path):
+        else:
             self._others.add(path)
 
     def _make_folders(self, folder: bytes, path: bytes) -> bool:
@@ -106,16 +105,7 @@ class Checks:
             if len(self._folders) - 1 > self._limits.entries:  # one is the top
                 self._say(TOO_BIG, f"It has more than {self._limits.entries:,} folders")
                 return False
-            if not self._alone(one):
-                return False
         return True
-
-    def _alone(self, path: bytes) -> bool:
-        folded = unicodedata.normalize("NFC", path.decode("utf-8", "surrogateescape")).casefold()
-        other = self._folded.setdefault(folded, path)
-        if other != path:
-            self._say(UNSAFE, f"{_shown(other)} and {_shown(path)} differ only in case or in the writing of letters")
-        return other == path
 
     def _say(self, code: str, sentence: str) -> None:
         if len(self.problems) < _SHOWN:
@@ -159,6 +149,11 @@ def link_problem(member: Member) -> str | None:
     if ups > member.path.count(b"/") or b".." in parts[ups:]:
         return f"{shown} is a link that leads outside: {_shown(target)}"
     return None
+
+
+def names_problem(total: int, limits: Limits) -> str | None:
+    """Why the names of an archive, `total` bytes together, are too much to be listed."""
+    return f"the names in it have more than {limits.names_bytes:,} bytes" if total > limits.names_bytes else None
 
 
 def normal(path: bytes) -> bytes:

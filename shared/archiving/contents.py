@@ -4,18 +4,19 @@ import hashlib
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from shared import handles
+from shared.archiving.checks import Checks, names_problem
 from shared.archiving.formats import Format
-from shared.archiving.protocol import Member
+from shared.archiving.protocol import Limits, Member
 from shared.errors import Operation, PermanentError, TransientError
 from shared.manifest import Entry, printable
-from shared.walking import Findings, Position, SourceInUse, Stop, scan_below
+from shared.walking import Finding, Findings, Position, SourceInUse, Stop, same_names, scan_below
 
 CREATED = (Format.ZIP, Format.SEVENZIP, Format.TAR, Format.TAR_GZ, Format.TAR_BZ2, Format.TAR_XZ, Format.TAR_ZST)
 _BLOCK = 1 << 20
@@ -57,7 +58,7 @@ def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[
     Raises PermanentError with everything that cannot be archived, SourceInUse when it changes meanwhile, TransientError when the file
     system fails, what `stop` raises.
     """
-    findings = Findings()
+    findings = Findings(sidecar=False)
     with handles.root(base) as root:
         found = _with_digests(root, _look(root, names, stop, findings), stop, on_bytes, sha256=sha256)
     return Contents(
@@ -68,15 +69,29 @@ def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[
     )
 
 
+def unpack_problems(entries: Iterable[Entry], packed_bytes: int, limits: Limits | None = None) -> list[str]:
+    """Why our own `unzip` would refuse an archive of these entries, `packed_bytes` big; empty when it would not. Pure."""
+    limits = limits or Limits()
+    checks, names_bytes = Checks(limits, packed_bytes), 0
+    for entry in entries:
+        checks.add(Member(path=entry.path, kind=entry.type, size=entry.size, link=entry.link))
+        names_bytes += len(entry.path) + len(entry.link or b"")
+    wrong = names_problem(names_bytes, limits)
+    return [*(problem.sentence for problem in checks.problems), *([wrong] if wrong else [])]
+
+
 def entries(base: Path, names: Sequence[bytes], stop: Stop) -> list[Entry]:
     """Look at everything again, without reading it; raises as `manifest`."""
     with handles.root(base) as root:
-        return _look(root, names, stop, Findings())
+        return _look(root, names, stop, Findings(sidecar=False))
 
 
 def _look(root: int, names: Sequence[bytes], stop: Stop, findings: Findings) -> list[Entry]:
     found: list[Entry] = []
-    for name in chosen(names):
+    names = chosen(names)
+    for twin in _twins(names):
+        findings.report(Finding.SAME_NAMES, twin)
+    for name in names:
         try:
             found += scan_below(root, name, report=findings.report, stop=stop, inspect=True)
         except FileNotFoundError as exc:
@@ -86,6 +101,16 @@ def _look(root: int, names: Sequence[bytes], stop: Stop, findings: Findings) -> 
     if refusals := findings.sentences(warnings=False):
         raise PermanentError(" ".join(refusals))
     return found
+
+
+def _twins(names: Sequence[bytes]) -> Iterator[bytes]:
+    """Chosen names that lie side by side and are alike; those below them are compared by the walk."""
+    below: dict[bytes, list[bytes]] = {}
+    for name in names:
+        parent, slash, last = name.rpartition(b"/")
+        below.setdefault(parent + slash, []).append(last)
+    for parent, those in below.items():
+        yield from (parent + name for name in same_names(those))
 
 
 def _with_digests(root: int, looked_at: list[Entry], stop: Stop, on_bytes: Callable[[int], None], *, sha256: bool) -> list[Entry]:

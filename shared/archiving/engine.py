@@ -51,10 +51,14 @@ class CreateSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtractSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What to unpack: entries as named in the archive, with everything below them; none: everything."""
+    """What to unpack: entries as named in the archive, with everything below them; none: everything.
+
+    taken: names that stand where the result is to go: an archive that has one of them at its top is refused before it is unpacked.
+    """
 
     password: str | None = None
     entries: Sequence[bytes] = ()
+    taken: Sequence[bytes] = ()
     limits: Limits = _ANYBODYS
 
 
@@ -328,8 +332,8 @@ async def extract(
 ) -> Extracted:
     """Unpack into `into`, which is made, or is empty; the caller renames it, or what is in it, into place.
 
-    Raises PermanentError (bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big, not-found), Waiting when the disk
-    is full; `into` is gone then.
+    Raises PermanentError (bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big, not-found, taken), Waiting when the
+    disk is full; `into` is gone then.
     """
     into.mkdir(mode=0o700, exist_ok=True)
     if next(into.iterdir(), None) is not None:
@@ -341,6 +345,7 @@ async def extract(
         limits=spec.limits,
         into=os.fsencode(into),
         entries=list(spec.entries),
+        taken=list(spec.taken),
     )
     try:
         what, limits = f"Unpacking {archive.name}", spec.limits

@@ -65,12 +65,15 @@ class Scan(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Extract(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Unpack into the directory `into`. entries: only these; none: all. taken: first parts of paths that are refused."""
+
     archive: bytes
     sevenzip: str
     password: str | None
     limits: Limits
     into: bytes
     entries: list[bytes] = []
+    taken: list[bytes] = []
 
 
 Request = MakeTar | Scan | Extract

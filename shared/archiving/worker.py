@@ -28,7 +28,7 @@ import zstandard
 
 from shared import handles, sandbox
 from shared.archiving import formats, sevenzip, streams, tars, volumes
-from shared.archiving.checks import Checks, Chosen, link_problem, normal
+from shared.archiving.checks import Checks, Chosen, link_problem, names_problem, normal
 from shared.archiving.formats import Format
 from shared.archiving.protocol import (
     ENCODER,
@@ -48,7 +48,7 @@ from shared.archiving.protocol import (
 )
 from shared.archiving.writing import Read, Writer
 from shared.children import STDERR_CAP, Outcome, launched
-from shared.errors import NOT_FOUND, ArchiverError, Operation, PermanentError, Waiting, from_os_error
+from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Operation, PermanentError, Waiting, from_os_error
 from shared.manifest import printable
 from shared.walking import SourceInUse
 
@@ -217,12 +217,12 @@ class Archive:
 
     def _sayable(self, member: Member) -> Member:
         """Raises PermanentError where saying all names would cost whoever listens too much."""
-        longest, most = max(len(member.path), len(member.link or b"")), self._request.limits.names_bytes
+        longest = max(len(member.path), len(member.link or b""))
         self._names_bytes += len(member.path) + len(member.link or b"")
         if longest > _LONGEST_NAME:
             raise PermanentError(f"{self.name} is not read: there is a name of {longest:,} bytes in it.", formats.TOO_BIG)
-        if self._names_bytes > most:
-            raise PermanentError(f"{self.name} is not read: the names in it have more than {most:,} bytes.", formats.TOO_BIG)
+        if wrong := names_problem(self._names_bytes, self._request.limits):
+            raise PermanentError(f"{self.name} is not read: {wrong}.", formats.TOO_BIG)
         return member
 
     @contextmanager
@@ -507,6 +507,7 @@ class _Unpacking:
     def __init__(self, archive: Archive, request: Extract, writer: Writer, chosen: Chosen) -> None:
         self._archive = archive
         self._names = request.entries
+        self._taken = frozenset(request.taken)
         self._password = request.password
         self._writer = writer
         self._chosen = chosen
@@ -620,6 +621,9 @@ class _Unpacking:
     def _check(self, member: Member) -> None:
         self._checks.add(member)
         self._refuse()
+        top = member.path.partition(b"/")[0]
+        if top in self._taken:
+            raise self._refusal(f"there is a {printable(top)} already where it would go", TAKEN)
 
     def _refuse(self) -> None:
         if self._checks.problems:

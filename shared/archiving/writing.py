@@ -5,6 +5,7 @@ and this module makes it: directories are made, never followed; files are made w
 never walked through.
 """
 
+import errno
 import os
 import stat
 import threading
@@ -45,7 +46,12 @@ class Writer:
     def put(self, member: Member, read: Read, progress: Callable[[int], None]) -> None:
         """Make one checked member; `progress` gets the bytes just written. Raises PermanentError when its content is wrong."""
         with self._naming:
-            file = self._named(member)
+            try:
+                file = self._named(member)
+            except OSError as exc:
+                if wrong := _name_problem(exc):
+                    raise PermanentError(f"{printable(member.path)} cannot be unpacked here: {wrong}.", UNSAFE) from exc
+                raise
         if file is None:
             return
         try:
@@ -147,6 +153,18 @@ class Writer:
 
     def close(self) -> None:
         self._position.__exit__()
+
+
+def _name_problem(exc: OSError) -> str | None:
+    """What this file system has against a name: `checks` has made sure that each is there once, and the directory is a fresh one."""
+    if exc.errno == errno.EEXIST:
+        return (
+            "the archive holds another name which this file system takes for one and the same (names that differ only in case, or in "
+            "the writing of letters); unpack it on a file system that tells them apart, or choose entries"
+        )
+    if exc.errno in {errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}:
+        return f"this file system does not take such a name ({exc.strerror}); unpack it on another one, or choose entries"
+    return None
 
 
 def _fill(file: int, member: Member, read: Read, progress: Callable[[int], None]) -> int:

@@ -1,5 +1,10 @@
 """What a media file may cost us and what it may be: one table, for the child that reads it and whoever starts that child. Pure."""
 
+from typing import Literal
+
+ImageFormat = Literal["jpg", "png", "webp"]
+"""What thumbnails and contact sheets can be; `shared.media.probe` has the encoders."""
+
 FORMATS = (
     *("matroska", "webm", "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "mp3", "flac", "ogg", "wav", "avi", "mpegts", "mpeg"),
     *("mpegvideo", "flv", "asf", "aac", "ac3", "eac3", "dts", "aiff", "mxf", "w64", "ape", "tta", "wv", "caf", "dv", "ivf", "amr"),

@@ -59,7 +59,11 @@ _TOLD = re.compile("language|title|bps", re.IGNORECASE)  # of a stream's tags
 _CLOCKWISE = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
 _FURTHER_BACK_S = 10.0
 _FIRST_PACKETS = 200  # read for a stream's first frame, whose side data tells rotation and HDR
-_ENCODERS = {"jpg": ("mjpeg", "yuvj420p", "image/jpeg"), "png": ("png", "rgb24", "image/png")}
+_ENCODERS = {
+    "jpg": ("mjpeg", "yuvj420p", "image/jpeg"),
+    "png": ("png", "rgb24", "image/png"),
+    "webp": ("libwebp", "yuv420p", "image/webp"),
+}
 
 
 class Refused(Exception):  # noqa: N818 - says what happened to the file

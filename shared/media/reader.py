@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from shared import handles
 from shared.children import Children, Outcome
@@ -59,14 +59,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class Shape:
-    """How images are made: [width, height] in pixels, -1 for "as it fits", and jpg or png."""
+    """How images are made: [width, height] in pixels, -1 for "as it fits", and of which kind."""
 
     size: tuple[int, int] = (320, -1)
-    format: Literal["jpg", "png"] = "jpg"
+    format: limits.ImageFormat = "jpg"
 
     def of_width(self, width: int | None) -> "Shape":
         """The same with another width, the height as it fits."""
         return self if width is None else Shape((width, -1), self.format)
+
+    def of_format(self, kind: limits.ImageFormat | None) -> "Shape":
+        """The same as another kind of image."""
+        return self if kind is None else Shape(self.size, kind)
 
 
 class _Child:

@@ -1,8 +1,11 @@
 """`zip`, `unzip` and `zipinfo` with --local: files of this machine, no server anywhere."""
 
 import os
+import pty
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,13 +14,21 @@ import pytest
 from cli.archives import bytes_of
 from cli.commands import ArchiveFormat
 from cli.exits import Exit, Failure
+from shared.archiving import formats
 from shared.requests import FORMATS
-from tests.cli.runner import Cli
+from tests.cli.runner import Cli, Result
 from tests.shared.archiving import hostile
 from tests.shared.archiving.trees import everything, picture
 from tests.support.folders import bytes_below
 
+DOCUMENT = (Path(__file__).parents[2] / "docs/cli.md").read_text()
 NOWHERE = "http://127.0.0.1:1"
+WITHOUT_ROOTS_RIGHTS = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: the modes of files count for root as for anybody
+    ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -175,7 +186,7 @@ def test_what_cannot_be_done_is_said_with_its_code(cli: Cli, tree: Path) -> None
     assert cli.run("zipinfo", "evil.zip", "--local", "--json").json()["problems"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Signals) -> None:
     """Ctrl-C while 7-Zip works: it ends, and its half of an archive is gone."""
     with (tree / "big").open("wb") as file:
@@ -195,6 +206,103 @@ def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Si
     assert names(cli.home) == {"tree"}
     left = subprocess.run(["pgrep", "-f", str(cli.home)], capture_output=True, check=False)
     assert left.stdout == b""
+
+
+def test_a_closed_terminal_ends_it_and_leaves_nothing(cli: Cli, tree: Path) -> None:
+    """The window is closed while 7-Zip works: there is nobody to tell, and all is tidied up the same."""
+    with (tree / "big").open("wb") as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(cli.home)
+        os.execve(sys.executable, cli.command("zip", "tree", "--local", "-f", "7z", "-l", "9"), cli.env | {"TERM": "xterm"})
+    try:
+        deadline = time.monotonic() + 60
+        while not any(bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*")):
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), os.read(terminal, 65536)
+            assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
+            time.sleep(0.02)
+    finally:
+        os.close(terminal)
+
+    ended, status = os.waitpid(child, 0)
+
+    assert (ended, os.waitstatus_to_exitcode(status)) == (child, Exit.INTERRUPTED)
+    assert names(cli.home) == {"tree"}
+
+
+def test_nohup_lets_it_go_on(cli: Cli, tree: Path) -> None:
+    """Who says so before wants no end when the terminal is closed."""
+    with (tree / "big").open("wb") as file:
+        for _ in range(20):
+            file.write(os.urandom(1 << 20))
+    command = ["nohup", *cli.command("zip", "tree", "--local", "-f", "7z", "-l", "9")]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=cli.env, cwd=cli.home, stdin=quiet, stdout=quiet, stderr=quiet)
+    deadline = time.monotonic() + 60
+    while not any(bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
+        time.sleep(0.02)
+
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(120) == 0
+    assert names(cli.home) == {"tree", "tree.7z"}
+
+
+def test_a_taken_target_is_noticed_before_unpacking(cli: Cli, tree: Path) -> None:
+    """The damage further on in the archive is never reached: nothing of it was unpacked."""
+    (tree / "zz").write_bytes(noise := os.urandom(4 << 20))
+    for form in ("zip", "tar.gz"):
+        assert cli.run("zip", "tree", "--local", "-f", form, "-l", "0").code == 0
+        archive = cli.home / f"tree.{form}"
+        content = bytearray(archive.read_bytes())
+        content[content.index(noise[-1000:-900])] ^= 0xFF
+        archive.write_bytes(content)
+        assert cli.run("unzip", archive.name, "elsewhere", "--local").code == Exit.JOB
+
+        done = cli.run("unzip", archive.name, "--local")
+
+        assert (done.code, "there is a tree already where it would go" in done.err) == (Exit.CONFLICT, True), done.err
+    assert names(cli.home) == {"tree", "tree.zip", "tree.tar.gz"}
+
+
+def test_files_of_this_machine_are_spoken_of_as_files(cli: Cli, tree: Path) -> None:
+    """No job, no sidecar, no server; the codes are those of the documents."""
+    os.link(tree / "text.txt", tree / "hard")
+    (tree / "run.sh").chmod(0o4755)
+    (tree / "out").symlink_to("/etc")
+    os.setxattr(tree / "text.txt", "user.note", b"x")
+
+    made = cli.run("zip", "tree", "--local")
+
+    assert made.code == 0
+    notes = [line for line in made.err.splitlines() if line.startswith("Note: ")]
+    assert len(notes) == 5, notes
+    assert not [word for word in ("sidecar", "job", "server", "archiver's account") if word in made.err]
+    folder = cli.run("unzip", "tree", "--local")
+    assert (folder.code, "is no file: name an archive" in folder.err) == (Exit.USAGE, True)
+
+
+def test_missing_rights_are_said_as_such(cli: Cli, tree: Path) -> None:
+    """3, as documented: an archive that cannot be read, a folder that nothing can be written to."""
+    assert cli.run("zip", "tree", "--local").code == 0
+    (cli.home / "secret.zip").write_bytes((cli.home / "tree.zip").read_bytes())
+    (cli.home / "secret.zip").chmod(0)
+    (cli.home / "closed").mkdir(mode=0o500)
+
+    def run(*args: str) -> Result:
+        command = [sys.executable, "-c", WITHOUT_ROOTS_RIGHTS, *cli.command(*args)]
+        done = subprocess.run(command, env=cli.env, cwd=cli.home, capture_output=True, text=True, timeout=60, check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    unreadable = run("unzip", "secret.zip", "back", "--local")
+    unwritable = run("unzip", "tree.zip", "closed", "--local")
+
+    assert (unreadable.code, "you have no right to" in unreadable.err) == (Exit.REFUSED, True), unreadable
+    assert (unwritable.code, "Nothing can be written to" in unwritable.err) == (Exit.REFUSED, True), unwritable
 
 
 def test_stopped_while_it_reads(cli: Cli, tree: Path) -> None:
@@ -222,3 +330,85 @@ def test_sizes_as_people_write_them() -> None:
     for wrong in ("", "x", "-1", "0", "1Q"):
         with pytest.raises(Failure):
             bytes_of(wrong)
+
+
+@pytest.mark.parametrize("form", ["zip", "7z", "tar.gz"])
+def test_names_that_differ_in_case_only_come_back(cli: Cli, form: str) -> None:
+    """`zip` warns of other systems; `unzip` here just works."""
+    (cli.home / "tree").mkdir()
+    for name in ("README", "readme", "\u00f1", "n\u0303"):
+        (cli.home / "tree" / name).write_text(name)
+
+    made = cli.run("zip", "tree", "--local", "-f", form)
+    back = cli.run("unzip", f"tree.{form}", "back", "--local")
+
+    assert (made.code, back.code) == (0, 0), (made.err, back.err)
+    assert "Windows and macOS: tree/README, tree/readme, tree/n\u0303, tree/\u00f1" in made.err
+    assert picture(cli.home / "back/tree", seconds=True) == picture(cli.home / "tree", seconds=True)
+
+
+def test_what_unzip_will_refuse_is_said_when_it_is_made(cli: Cli) -> None:
+    (cli.home / "tree").mkdir()
+    (cli.home / "tree" / "out").symlink_to("/etc")
+
+    made = cli.run("zip", "tree", "--local")
+
+    assert made.code == 0
+    assert "will refuse this archive as a whole (tree/out is a link to the absolute path /etc)" in made.err
+    assert cli.run("unzip", "tree.zip", "back", "--local").code == Exit.JOB
+
+
+def test_the_seeds_own_spelling(cli: Cli, tree: Path) -> None:
+    """`zip PATH [format] [level]`, and what could be meant otherwise is asked for."""
+    stored = cli.run("zip", "tree", "zip", "0", "--local")
+    gz = cli.run("zip", "tree", "tar.gz", "--local")
+    level = cli.run("zip", "tree", "7z", "12", "--local")
+    (cli.home / "7z").write_text("a file")
+    either = cli.run("zip", "tree", "7z", "--local")
+    both = cli.run("zip", "tree", "./7z", "--local", "--json", "-o", "both.zip")
+
+    assert (stored.code, gz.code, level.code, either.code, both.code) == (0, 0, 2, 2, 0), (stored, gz, both)
+    assert (cli.home / "tree.zip").stat().st_size > 73_000, "level 0 stores"
+    assert formats.detect(cli.home / "tree.tar.gz") == "tar.gz"
+    assert "a level from 0 to 9" in level.err
+    assert "Say --format 7z, or ./7z." in either.err
+    assert both.json()["file_count"] == 8
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("unzip", "secure.zip", "there", "geheim123", "--local"),
+        ("unzip", "secure.zip", "there", "geheim123"),
+        ("zipinfo", "secure.zip", "geheim123"),
+        ("login", "ada", "geheim123"),
+        ("password", "geheim123", "geheim124"),
+        ("users", "add", "ada", "geheim123"),
+    ],
+)
+def test_a_password_as_an_argument_is_refused_and_not_repeated(cli: Cli, arguments: tuple[str, ...]) -> None:
+    done = cli.run(*arguments)
+
+    assert done.code == Exit.USAGE
+    assert "never taken from the command line" in done.err
+    assert "stdin" in done.err
+    for variable in re.findall("CS_ARCHIVER_[A-Z_]+", done.err):
+        assert f"`{variable}`" in DOCUMENT, "a way that exists"
+    assert "geheim" not in done.out + done.err
+
+
+@pytest.mark.parametrize(("where", "given"), [("", "tree"), ("", "tree/"), ("", "./tree"), ("tree", "."), ("tree/below", "..")])
+def test_however_a_folder_is_named_it_is_the_same_folder(cli: Cli, tree: Path, where: str, given: str) -> None:
+    """With a slash behind, relative, or `.`: the archive lies beside the folder and begins with its name. So do destinations."""
+    home = cli.home
+    cli.home = home / where
+
+    made = cli.run("zip", given, "--local", "--json")
+    cli.home = home
+    back = cli.run("unzip", "./tree.zip", "back/", "--local")
+
+    assert (made.code, back.code) == (0, 0), (made.err, back.err)
+    assert made.json()["output_path"] == str(home / "tree.zip")
+    assert picture(home / "back/tree", seconds=True) == picture(tree, seconds=True)
+    cli.home = home / "back"
+    assert cli.run("unzip", "../tree.zip", ".", "-e", "tree/text.txt", "--local").code == Exit.CONFLICT

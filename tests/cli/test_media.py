@@ -77,9 +77,53 @@ def test_thumbnails_and_contact_sheets(cli: Cli, films: Path, tmp_path: Path) ->
     assert (done.code, "The film ends before 00:00:05" in done.err) == (0, True), done.err
     assert target.read_bytes().startswith(b"\xff\xd8\xff")
     assert facts(done.out)["Timestamp"] == "00:00:01"
-    sheet = cli.run("thumbnail", "--local", str(films / "h264.mp4"), "--sheet", "4", "-o", str(target), "--json").json()
+    sheet = cli.run("thumbnail", "--local", str(films / "h264.mp4"), "--sheet", "4", "-o", str(target), "--json", "--force").json()
     assert (len(sheet["seconds"]), sheet["size_bytes"]) == (4, target.stat().st_size)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".thumb")] == []
+
+
+def test_a_picture_never_replaces_a_file_unasked(cli: Cli, films: Path) -> None:
+    """Named or by default; `--force` does it. Another ending than those of pictures is refused with those that can be had."""
+    film = str(films / "h264.mp4")
+    for name in ("h264.jpg", "mine.png"):
+        (cli.home / name).write_text("mine")
+
+    default = cli.run("thumbnail", "--local", film)
+    named = cli.run("thumbnail", "--local", film, "-o", "mine.png")
+    wrong = [cli.run("thumbnail", "--local", film, "-o", name) for name in ("x.gif", "picture")]
+    forced = cli.run("thumbnail", "--local", film, "--force")
+
+    assert (default.code, named.code, [done.code for done in wrong], forced.code) == (5, 5, [2, 2], 0), forced.err
+    assert "say --force to replace it, or name another file with --output" in default.err
+    assert all("let it end with .jpg, .png or .webp" in done.err for done in wrong)
+    assert (cli.home / "mine.png").read_text() == "mine"
+    assert (cli.home / "h264.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    assert sorted(path.name for path in cli.home.iterdir()) == ["h264.jpg", "mine.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "magic"), [("a.jpg", b"\xff\xd8\xff"), ("a.JPEG", b"\xff\xd8\xff"), ("a.png", b"\x89PNG\r\n"), ("a.webp", b"RIFF")]
+)
+def test_a_picture_is_of_the_kind_that_its_name_says(cli: Cli, films: Path, name: str, magic: bytes) -> None:
+    for more in ((), ("--sheet", "2", "--force")):
+        done = cli.run("thumbnail", "--local", str(films / "h264.mp4"), "00:00:01", "-o", name, *more)
+
+        assert done.code == 0, done.err
+        assert (cli.home / name).read_bytes().startswith(magic)
+
+
+def test_the_seeds_brief(cli: Cli, films: Path) -> None:
+    """`mediainfo F brief` is `mediainfo F --brief`; another word is refused."""
+    film = str(films / "h264.mp4")
+
+    assert facts(cli.run("mediainfo", "--local", film, "brief").out) == facts(cli.run("mstats", "--local", film).out)
+    other = cli.run("mediainfo", "--local", film, "short")
+    assert (other.code, "only the word brief" in other.err) == (2, True)
+
+
+def test_a_thumbnail_names_the_time_that_was_asked_for(cli: Cli, films: Path) -> None:
+    """The frame shown at one second begins a moment before it."""
+    assert facts(cli.run("thumbnail", "--local", str(films / "h264.mp4"), "00:00:01").out)["Timestamp"] == "00:00:01"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ from cli.render import ending
         (Job(job_id="a" * 36, folder_name="c.zip", kind="extract", status="completed", keep_source=True), "c.zip is unpacked."),
         (Job(job_id="a" * 36, folder_name="c.zip", kind="extract", status="cancelled"), "c.zip. What was there was not touched."),
         (Job(job_id="a" * 36, folder_name="c.zip", kind="extract", status="failed", error_message="No."), "Failed: c.zip: No. Try"),
+        (
+            Job(job_id="a" * 36, folder_name="S", status="failed", error_message="Not readable: x", error_code="refused"),
+            "Not readable: x When that is mended: `cs-archiver retry aaaaaaaa`.",
+        ),
     ],
 )
 def test_every_kind_of_job_ends_in_its_own_words(job: Job, words: str) -> None:
@@ -54,3 +58,15 @@ def test_retries_are_counted_over_the_whole_job() -> None:
     assert dict(job_facts(thrice))["retries"] == "2 automatic, 1 requested"
     assert ("note", "The entries have 2 owners.") in job_facts(thrice)
     assert "warning" not in dict(job_facts(thrice))
+
+
+@pytest.mark.parametrize(
+    "code", ["bad-password", "damaged", "truncated", "unsafe-archive", "taken", "archived-already", "not-found"]
+)
+def test_nobody_is_sent_to_try_what_will_fail_again(code: str) -> None:
+    """The same request ends the same way: its sentence says what to do instead."""
+    job = Job(
+        job_id="a" * 36, folder_name="c.zip", kind="extract", status="failed", error_message="It is damaged.", error_code=code
+    )
+
+    assert ending(job) == "Failed: c.zip: It is damaged."

@@ -203,7 +203,7 @@ def down(stack: Stack, number: signal.Signals) -> None:
 
 
 def test_down_and_up_again(fresh: Stack) -> None:
-    """SIGTERM and SIGINT leave nothing running; a second start goes on; killed, the next start ends what was left and goes on.
+    """SIGTERM, SIGINT and SIGHUP leave nothing running; a second start goes on; killed, the next start ends what was left and goes on.
 
     What was left may be stopped, and hold the gateway's port and the database.
     """
@@ -224,6 +224,8 @@ def test_down_and_up_again(fresh: Stack) -> None:
     assert [pid for pid, identity in living.items() if proc.identity(pid) == identity] == []
     assert fresh.job(job)["status"] == "completed"
     down(fresh, signal.SIGINT)
+    fresh.start()
+    down(fresh, signal.SIGHUP)
 
 
 def test_a_moved_data_dir_goes_on_with_the_same_archive(fresh: Stack) -> None:
@@ -251,12 +253,13 @@ def test_a_moved_data_dir_goes_on_with_the_same_archive(fresh: Stack) -> None:
     down(fresh, signal.SIGTERM)
 
 
-def test_a_term_while_starting_leaves_nothing(fresh: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_term_while_starting_leaves_nothing(fresh: Stack, number: signal.Signals) -> None:
     """Stopped before it was ready, it ends as orderly."""
     process = fresh.launch()
     until((fresh.data / "run" / "up.lock").exists, "the beginning of a start")
 
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
 
     assert process.wait(120) == 0, fresh.said()
     assert fresh.alive() == {}

@@ -33,7 +33,9 @@ LIMITS = Limits(compression=3, upload=5, connection=10, delay_s=30.0)
         # Waiting is free, however long it has lasted.
         (Waiting("no space", 60.0, 4096), 99, Retry(60.0, "no space", None, 4096)),
         (Waiting("not mounted", 5.0), 0, Retry(5.0, "not mounted", None)),
-        (PermanentError("a socket"), 0, Fail("a socket")),
+        # Permanent failures have a code, so that nobody is told to try the same again.
+        (PermanentError("a socket"), 0, Fail("a socket", "refused")),
+        (PermanentError("gone", "not-found"), 0, Fail("gone", "not-found")),
         (ConfigurationError("no 7zz"), 0, Fail("no 7zz")),
         # A defect of ours is not hidden behind retries.
         (ZeroDivisionError("division by zero"), 0, Fail("division by zero")),

@@ -22,6 +22,9 @@ RootName = Annotated[Root, QueryParameter(description="`nas`: a file on the NAS 
 Width = Annotated[
     int | None, QueryParameter(ge=limits.WIDTH[0], le=limits.WIDTH[1], description="Pixels; default: THUMBNAIL_SIZE.")
 ]
+Kind = Annotated[
+    limits.ImageFormat | None, QueryParameter(name="format", description="jpg, png or webp; default: THUMBNAIL_FORMAT.")
+]
 
 _KEEP = "private, max-age=0, must-revalidate"
 _IMAGE = {
@@ -29,8 +32,8 @@ _IMAGE = {
         bytes,
         generate_examples=False,
         media_type="image/jpeg",
-        description="The image, JPEG or PNG (THUMBNAIL_FORMAT). `X-Media-Seconds`: the times shown; `X-Media-Notice`: what differs from"
-        " what was asked (percent-encoded).",
+        description="The image: JPEG, PNG or WebP (`format`, else THUMBNAIL_FORMAT). `X-Media-Seconds`: the times shown;"
+        " `X-Media-Notice`: what differs from what was asked (percent-encoded).",
     ),
     304: ResponseSpec(None, generate_examples=False, description="You have it: the file has not changed (`If-None-Match`)."),
 }
@@ -82,10 +85,11 @@ async def get_thumbnail(
         QueryParameter(description="HH:MM:SS; default 00:00:05. Past the end: the last picture, and a notice.", max_length=20),
     ] = None,
     width: Width = None,
+    kind: Kind = None,
 ) -> Response[bytes]:
     """One picture of a film, upright. A file that has only a cover shows that. 422 `no-video`: there is no picture."""
     known = _known(request)
-    return _image(await media.thumbnail(request.user, root, path, timestamp, width, known), known)
+    return _image(await media.thumbnail(request.user, root, path, timestamp, width, kind, known), known)
 
 
 @get("/contact-sheet", operation_id="getMediaContactSheet", media_type="image/jpeg", responses={**refusals(404, 422), **_IMAGE})
@@ -99,10 +103,11 @@ async def get_contact_sheet(
     width: Annotated[
         int | None, QueryParameter(ge=limits.SHEET_WIDTH[0], le=limits.SHEET_WIDTH[1], description="Pixels of each; default 320.")
     ] = None,
+    kind: Kind = None,
 ) -> Response[bytes]:
     """Pictures from all over a film in one image."""
     known = _known(request)
-    return _image(await media.contact_sheet(request.user, root, path, frames, columns, width, known), known)
+    return _image(await media.contact_sheet(request.user, root, path, frames, columns, width, kind, known), known)
 
 
 _Size = Annotated[int, QueryParameter(ge=0, le=2**53 - 1, description="Bytes of all the folders together.")]

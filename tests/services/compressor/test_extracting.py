@@ -125,7 +125,8 @@ async def test_nothing_that_is_there_is_replaced(kernel: Kernel, room: Workroom)
     async with room.lanes():
         row = await state_is(kernel, job, "failed")
         await cleaned(kernel, job, "compressor")
-    assert "mine.txt" in row["error_message"]
+    assert "there is a mine.txt already where it would go" in row["error_message"]
+    assert (row["error_code"], await lines(kernel, job, "unpacked")) == (TAKEN, []), "noticed before anything was unpacked"
     assert (room.files(), (room.home / "mine.txt").read_text()) == (["a.zip", "mine.txt"], "mine")
     assert (room.leftovers(), await reserved(kernel, job)) == ([], 0)
 

@@ -16,9 +16,12 @@ import pytest
 
 from services.compressor import __main__ as compressor
 from shared import faults, manifest
+from shared.archiving import contents
+from shared.archiving.protocol import Limits
 from shared.errors import Paused
 from shared.lifecycle import WORKSPACE_LANE
-from shared.requests import CompressRequest, PackRequest
+from shared.places import Root
+from shared.requests import CompressRequest, ExtractRequest, PackRequest
 from tests.services.compressor.station import disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, running, state_is, waits
@@ -63,6 +66,80 @@ async def test_a_pack_replaces_its_folder(kernel: Kernel, room: Workroom, tmp_pa
     assert len(manifest.unpack(recorded["manifest"], recorded["manifest_sha256"]).entries) == len(before) + 1
     deleted = await lines(kernel, job, "delete_file")
     assert sorted(deleted)[:1] == ["a.txt: deleted"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "7z"])
+async def test_what_a_pack_deletes_our_own_unzip_brings_back(kernel: Kernel, room: Workroom, kind: str) -> None:
+    """Names that differ in case or in the writing of letters only, and others that are odd: the pack warns, and unpacking just works."""
+    folder = room.folder()
+    for name in (
+        "README",
+        "readme",
+        "\u00f1",
+        "n\u0303",
+        "CON",
+        "trailing.",
+        "trailing ",
+        "a:b",
+        "return\r",
+        "\x1b[31m",
+        "x" * 255,
+    ):
+        (folder / name).write_text(name)
+    (folder / os.fsdecode(b"latin1-\xe9")).write_text("bytes")
+    before = snapshot(folder)
+    job = await room.job(pack(format=kind), keep_source=False)
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "completed")
+        assert not folder.exists()
+        back = await room.job(ExtractRequest(root=Root.WORKSPACE, path=f"Scans.{kind}", destination=""))
+        await state_is(kernel, back, "completed")
+
+    after = snapshot(folder)
+    assert {path: (fact.kind, fact.content) for path, fact in after.items()} == {
+        path: (fact.kind, fact.content) for path, fact in before.items()
+    }
+    (warning,) = msgspec.json.decode(row["result"])["warnings"]
+    assert "Windows and macOS: Scans/README, Scans/readme, Scans/n\u0303, Scans/\u00f1" in warning
+
+
+async def test_what_our_own_unzip_would_refuse_is_not_packed_away(kernel: Kernel, room: Workroom) -> None:
+    """A link that leads out of the folder: the pack fails and says why, the folder stays; one that keeps it warns."""
+    folder = room.folder()
+    (folder / "out").symlink_to("../../elsewhere")
+    before = snapshot(room.home)
+    job = await room.job(pack(), keep_source=False)
+    async with room.lanes():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert (row["error_code"], row["retry_count"]) == ("unsafe-archive", 0)
+    assert "Scans is not packed and stays as it is" in row["error_message"]
+    assert "Scans/out is a link that leads outside: ../../elsewhere" in row["error_message"]
+    assert (snapshot(room.home), room.leftovers()) == (before, [])
+
+    kept = await room.job(pack(), keep_source=True)
+    async with room.lanes():
+        row = await state_is(kernel, kept, "completed")
+        refused = await room.job(ExtractRequest(root=Root.WORKSPACE, path="Scans.zip", destination="back"))
+        assert "leads outside" in (await state_is(kernel, refused, "failed"))["error_message"]
+    assert "cannot be unpacked here as a whole" in msgspec.json.decode(row["result"])["warnings"][-1]
+
+
+async def test_what_packs_like_a_trap_is_not_packed_away(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known only once it is packed: the folder stays, and no archive of it is left."""
+    monkeypatch.setattr(contents, "Limits", lambda: Limits(ratio_from=1 << 20))
+    (room.home / "Scans").mkdir()
+    (room.home / "Scans" / "zeros").write_bytes(bytes(2 << 20))
+    job = await room.job(pack(), keep_source=False)
+
+    async with room.lanes():
+        row = await state_is(kernel, job, "failed")
+        await cleaned(kernel, job, "compressor")
+
+    assert "more than 200 times as big" in row["error_message"]
+    assert (room.files(), room.leftovers()) == (["Scans", "Scans/zeros"], [])
 
 
 def archive(*paths: str, output: str = "out.zip", **more: Any) -> CompressRequest:

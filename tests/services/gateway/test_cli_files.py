@@ -65,12 +65,37 @@ async def test_files(ada: Person, shell: Shell, tmp_path: Path) -> None:
         "never another place's file"
     )
     assert (await shell.run("files", "put", "nothing-here")).code == Exit.USAGE
-    assert (await shell.run("files", "rm", "a")).code == Exit.CONFLICT
+    full = await shell.run("files", "rm", "a")
+    assert (full.code, "say --recursive to delete all" in full.err) == (Exit.CONFLICT, True), "as the option is spelled"
     assert (await shell.run("files", "rm", "a", "-r")).code == Exit.OK
     assert not (ada.root / "a").exists()
     assert (await shell.run("files", "fly")).code == Exit.USAGE
     assert (await shell.run("files", "mv", "one")).code == Exit.USAGE
     assert sorted(path.name for path in tmp_path.iterdir()) == [".config", "Größe.bin", "empty", "here.bin"]
+
+
+async def test_moving_into_a_folder(ada: Person, shell: Shell) -> None:
+    """As `mv` does: `dir/` and a folder that is there take the file under its name; hints name options as they are spelled."""
+    ada.put("dir/x", b"x")
+    ada.put("deep/dir/x", b"x")
+    for name, target, found in (
+        ("a", "dir/", "dir/a"),
+        ("b", "dir", "dir/b"),
+        ("c", "./dir/new", "dir/new"),
+        ("./d", "/deep/dir/", "deep/dir/d"),
+    ):
+        ada.put(name.removeprefix("./"), name.encode())
+        assert (await shell.run("files", "mv", name, target)).code == Exit.OK
+        assert (ada.root / found).read_bytes() == name.encode()
+    assert (await shell.run("files", "mv", "dir/a", ".")).code == Exit.OK
+    assert (ada.root / "a").read_bytes() == b"a"
+    ada.put("dir/a", b"other")
+    taken = await shell.run("files", "mv", "a", "dir/")
+    assert (taken.code, "dir/a already; say --overwrite to replace it" in taken.err) == (Exit.CONFLICT, True), taken
+    assert (await shell.run("files", "mv", "a", "nowhere/")).code == Exit.NOT_FOUND
+    (shell.cli.home / "up").write_bytes(b"up")
+    assert (await shell.run("files", "put", "up", "dir")).code == Exit.OK
+    assert (ada.root / "dir" / "up").read_bytes() == b"up"
 
 
 async def test_what_broke_off_goes_on(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
@@ -143,6 +168,11 @@ async def test_pack_and_wait(gateway: Gateway, ada: Person, shell: Shell, tmp_pa
     ended = await waiting
     assert (ended.code, ended.out.strip()) == (Exit.OK, pack), ended
     assert (tmp_path / "good.zip").read_bytes() == b"PK-good"
+
+    early = await shell.run("pack", "bad", "--output", "good.zip")
+    assert (early.code, "is there already" in early.err, await asked()) == (Exit.CONFLICT, True, []), (
+        "noticed before the folder is packed"
+    )
 
     waiting = asyncio.create_task(shell.run("pack", "bad", "--wait"))
     (pack,) = await eventually(asked, lambda seen: len(seen) == 1, "the pack is queued", 60)

@@ -293,6 +293,8 @@ async def test_sizes_and_formats(films: Path) -> None:
     assert [(p.width, p.height) for p in (wide, high, both)] == [(160, 90), (160, 90), (100, 100)]
     assert wide.image.startswith(b"\x89PNG")
     assert wide.media_type == "image/png"
+    webp = await thumbnail(films / "h264.mp4", 0.0, Shape((160, -1), "webp"))
+    assert (webp.image[:4], webp.image[8:12], webp.media_type) == (b"RIFF", b"WEBP", "image/webp")
 
 
 async def test_a_contact_sheet_shows_the_whole_film(films: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 6b59db8954fbd1c1
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: c13581625f2ea027
 
 export interface paths {
     "/api/archives": {
@@ -5661,6 +5661,7 @@ export interface operations {
         parameters: {
             query: {
                 columns?: number;
+                format?: "jpg" | "png" | "webp" | null;
                 frames?: number;
                 path: string;
                 root?: components["schemas"]["Root"];
@@ -5830,6 +5831,7 @@ export interface operations {
     getMediaThumbnail: {
         parameters: {
             query: {
+                format?: "jpg" | "png" | "webp" | null;
                 path: string;
                 root?: components["schemas"]["Root"];
                 timestamp?: string | null;
