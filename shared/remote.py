@@ -69,11 +69,12 @@ def elsewhere_text(work: Elsewhere) -> str:
             f"{' and '.join(words)} a place that was never recorded (one of them: job {work.job_id}), so nothing is sent or removed"
             f" there. New jobs go to {current}. Cancel these jobs, and look for their files at Globus yourself."
         )
+    sooner = " To end a job's work there sooner, run `cs-archiver cancel JOB`: its files there are removed." if work.jobs else ""
     return (
         f"{' and '.join(words)} {RemotePlace(work.endpoint, work.base_path)} (one of them: job {work.job_id}), which the settings no"
-        f" longer name; new jobs go to {current}. This work goes on at the earlier place as long as the service account may use"
-        " that collection. To end it sooner, run `cs-archiver cancel JOB`: its files there are removed. If the change was not"
-        " meant, set GLOBUS_DESTINATION_ENDPOINT and GLOBUS_DESTINATION_BASE_PATH back and restart the uploader."
+        f" longer name; new jobs go to {current}. This work goes on at the earlier place by itself, and needs that the service account"
+        f" may use that collection.{sooner} If the change was not meant, set GLOBUS_DESTINATION_ENDPOINT and"
+        " GLOBUS_DESTINATION_BASE_PATH back and restart the uploader."
     )
 
 

@@ -170,6 +170,7 @@ async def test_work_whose_collection_is_out_of_reach_waits_and_is_named(
     work = msgspec.convert(dict(found), Elsewhere)
     assert (work.endpoint, work.base_path, work.jobs, work.owed, work.job_id) == (PLACE.endpoint, PLACE.base, 1, 0, job)
     assert "1 job has sent files to /tape" in elsewhere_text(work)
+    assert "cs-archiver cancel" in elsewhere_text(work)
 
     await kernel.owner.execute("UPDATE jobs SET cancel_requested_by = 'eve' WHERE id = $1", job)
     reason = "SELECT reason FROM cleanups WHERE job_id = $1 AND role = 'uploader'"
@@ -177,7 +178,9 @@ async def test_work_whose_collection_is_out_of_reach_waits_and_is_named(
         await state_is(kernel, job, "cancelled")
         await eventually(lambda: kernel.owner.fetchval(reason, job), lambda text: text and "no clear answer" in text, "the wait")
         (found,) = await (await kernel.db("uploader")).rows("work_elsewhere")
-        assert (found["jobs"], found["owed"]) == (0, 1)
+        owed = msgspec.convert(dict(found), Elsewhere)
+        assert (owed.jobs, owed.owed) == (0, 1)
+        assert "cs-archiver cancel" not in elsewhere_text(owed), "an ended job cannot be cancelled"
         station.emulator.control.set_faults()
         await kernel.owner.execute("UPDATE cleanups SET not_before = '-infinity'")
         await cleaned(kernel, job, "uploader")
