@@ -461,10 +461,14 @@ def status(as_json: Json = False, server: Server = None) -> None:
 @app.command(epilog=_CHANGE)
 def files(
     action: Annotated[
-        str, typer.Argument(help="ls, get, put, mkdir, mv or rm.", autocompletion=_offers("ls", "get", "put", "mkdir", "mv", "rm"))
+        str,
+        typer.Argument(
+            help="ls, get, put, mkdir, mv, rm or auto.", autocompletion=_offers("ls", "get", "put", "mkdir", "mv", "rm", "auto")
+        ),
     ] = "ls",
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH", help="ls [FOLDER], get FILE [TO], put FILE [TO], mkdir, mv FROM TO, rm.")
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="ls [FOLDER], get FILE [TO], put FILE [TO], mkdir, mv FROM TO, rm, auto on."),
     ] = None,
     query: Annotated[
         str | None, typer.Option("-q", "--query", metavar="TEXT", help="ls: only names that have this in them.")
@@ -479,7 +483,8 @@ def files(
 ) -> None:
     """List and change the files of your workspace.
 
-    `get` and `put` show their progress; run again after an interruption, they go on where they stopped.
+    `get` and `put` show their progress; run again after an interruption, they go on where they stopped. `auto on` has a zip made of what
+    arrives by an upload or an extraction, in a folder or in the whole workspace.
     """
     _files(server).files(action, paths or [], query, nas=nas, recursive=recursive, overwrite=overwrite, as_json=as_json)
 

@@ -20,10 +20,11 @@ from cli.render import Column
 from cli.watch import watch
 from shared.places import name_with
 
-FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm")
+FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm", "auto")
 MEANT = {"--query": {"ls"}, "--nas": {"ls"}, "--recursive": {"ls", "mkdir", "rm"}, "--overwrite": {"get", "put", "mv"}}
 """Which options mean something to which actions; elsewhere they are refused, not ignored."""
 CONTENT = "/api/files/content"
+AUTO = "/api/files/auto-archive"
 _PART = 16 << 20
 _TRIES = 5
 
@@ -49,6 +50,13 @@ class UploadState(msgspec.Struct, kw_only=True):
     entry: FileEntry | None = None
 
 
+class AutoArchive(msgspec.Struct, kw_only=True):
+    everything: bool
+    folders: list[str]
+    waiting_files: int = 0
+    problem: str | None = None
+
+
 class Pack(msgspec.Struct, kw_only=True):
     """Seed 000's fields."""
 
@@ -72,7 +80,7 @@ class Files(Actions):
         self, action: str, paths: list[str], query: str | None, *, nas: bool, recursive: bool, overwrite: bool, as_json: bool
     ) -> None:
         """Do one of FILE_ACTIONS."""
-        least, most = {"ls": (0, 1), "get": (1, 2), "put": (1, 2), "mkdir": (1, 1), "mv": (2, 2), "rm": (1, 1)}.get(
+        least, most = {"ls": (0, 1), "get": (1, 2), "put": (1, 2), "mkdir": (1, 1), "mv": (2, 2), "rm": (1, 1), "auto": (0, 2)}.get(
             action, (-1, -1)
         )
         if least < 0:
@@ -102,6 +110,8 @@ class Files(Actions):
                     target = _target(client, paths[1], basename(below_root(paths[0])))
                     body = {"source": below_root(paths[0]), "target": target, "overwrite": overwrite}
                     _changed(client.write("POST", "/api/files/move", body), "Moved to", as_json)
+                case "auto":
+                    _auto(client, paths[0] if paths else None, paths[1] if len(paths) > 1 else None, as_json=as_json)
                 case _:
                     client.write(
                         "DELETE", "/api/files", params={"path": below_root(paths[0]), "recursive": "true" if recursive else None}
@@ -309,6 +319,31 @@ def _is_folder(client: Client, path: str) -> bool:
             return False
         raise
     return True
+
+
+def _auto(client: Client, switch: str | None, folder: str | None, *, as_json: bool) -> None:
+    """Show of what a zip is made by itself, or turn that on or off: for a folder, or for the whole workspace."""
+    if switch not in {None, "on", "off"}:
+        raise Failure(Exit.USAGE, f"files auto takes on or off, not {render.clean(switch or '')}.")
+    doc = client.read(AUTO, AutoArchive)
+    if switch is not None:
+        if folder is None:
+            change: dict[str, Any] = {"everything": True} if switch == "on" else {"everything": False, "folders": []}
+        else:
+            others = [path for path in doc.value.folders if path != folder.strip("/")]
+            change = {"folders": [*others, folder] if switch == "on" else others}
+        client.write("PUT", AUTO, change)
+        doc = client.read(AUTO, AutoArchive)
+    if as_json:
+        render.emit_json(doc.raw)
+        return
+    wanted = doc.value
+    where = "the whole workspace" if wanted.everything else ", ".join(map(render.clean, wanted.folders))
+    render.emit(f"A zip is made of what arrives in {where}.\n" if where else "No zip is made of what arrives.\n")
+    if wanted.waiting_files:
+        render.talk(f"{wanted.waiting_files} files wait for the rest of their upload.")
+    if wanted.problem is not None:
+        render.talk(render.clean(wanted.problem))
 
 
 def _patiently(move: Callable[[], None]) -> None:

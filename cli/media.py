@@ -6,6 +6,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from shared.settings import MediaTools, load
 _INFO = "/api/media/info"
 _FORMATS: dict[str, limits.ImageFormat] = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
 _ENDINGS = {"image/png": "png", "image/webp": "webp"}
+_SHOWN = 10
 _SLOW_S = 60.0  # the scanner may let us wait for a place, and then needs its time
 _LANGUAGES = {
     "eng": "English", "spa": "Spanish", "deu": "German", "ger": "German", "fra": "French", "fre": "French", "ita": "Italian",
@@ -346,6 +348,7 @@ def plan_facts(seen: Preview) -> Facts:
     plan, media = seen.estimate, seen.media
     basis = f"as the last {units.counted(plan.basis_jobs, 'job')}" if plan.basis_jobs else "a rough guess: no job has completed yet"
     lacking = "" if plan.fits else f", {render.size(plan.needed_bytes - plan.available_bytes)} too little"
+    doubtful = [film for film in seen.films if film.warnings]
     part = "" if media.measured_count == media.file_count else f", of {media.measured_count} of them"
     return [
         ("Folder", seen.path),
@@ -358,6 +361,15 @@ def plan_facts(seen: Preview) -> Facts:
             "Media",
             f"{units.counted(media.file_count, 'file')}, {times.show(media.duration_seconds)}{part}" if media.file_count else "",
         ),
+        *(
+            ("Quality", f"{n} of {label}")
+            for label, n in Counter(film.quality for film in seen.films if film.quality).most_common()
+        ),
+        *(
+            ("Film", f"{film.path or 'a file'}  {film.quality or 'no rating'}: {'; '.join(film.warnings)}")
+            for film in _first(doubtful)
+        ),
+        ("Film", f"{len(doubtful) - _SHOWN:,} more with warnings: see --json" if len(doubtful) > _SHOWN else ""),
         *(
             ("Type", f"{kind.type or 'no ending'}: {units.counted(kind.file_count, 'file')}, {render.size(kind.size_bytes)}")
             for kind in _first(seen.types)
@@ -374,7 +386,7 @@ def plan_facts(seen: Preview) -> Facts:
 
 
 def _first(items: Sequence[Any]) -> Sequence[Any]:
-    return items[:10]
+    return items[:_SHOWN]
 
 
 FRAMES = limits.SHEET_FRAMES

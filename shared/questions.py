@@ -332,8 +332,24 @@ class MediaTotals(msgspec.Struct, frozen=True, kw_only=True):
     duration_seconds: float = 0.0
 
 
+class FilmSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One media file, as a check before it is archived. `path`: below the folder. `quality`: None for sound, or one that cannot be read.
+
+    `resolution`: such as "1920x1080 @ 25 FPS". `warnings`: a bit rate that is low for the picture, damage, or why it cannot be read.
+    """
+
+    path: str
+    size_bytes: int
+    duration_seconds: float | None = None
+    resolution: str | None = None
+    quality: str | None = None
+    warnings: list[str] = []
+
+
 class FolderSeen(msgspec.Struct, kw_only=True):
     """What has been seen of a folder so far; `complete`: all of it.
+
+    films: the media files that were looked into (see `media`), those with warnings first.
 
     refusals: what the pre-flight would refuse, each with what to do; warnings: what only the sidecar keeps; changed: what changed
     meanwhile. tree: two levels, the largest first, `tree_complete` when nothing was left out.
@@ -354,3 +370,4 @@ class FolderSeen(msgspec.Struct, kw_only=True):
     tree: list[Branch] = []
     tree_complete: bool = True
     media: MediaTotals = msgspec.field(default_factory=MediaTotals)
+    films: list[FilmSeen] = []

@@ -35,7 +35,8 @@ class PackRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CompressRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Make an archive of chosen files and folders of one root. `output`: the archive's path in the workspace.
 
-    encrypted: a password lies in `job_secrets`. volume_bytes: size of each part, None: one file.
+    encrypted: a password lies in `job_secrets`. volume_bytes: size of each part, None: one file. auto: nobody asked for this one (the
+    user's auto-archive did), and it gets the first free name like `output`.
     """
 
     root: Root
@@ -45,6 +46,7 @@ class CompressRequest(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     encrypted: bool = False
     volume_bytes: int | None = None
+    auto: bool = False
 
 
 class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +87,7 @@ class ArchiveResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was unpacked where."""
+    """What was unpacked where. placed: the files and folders that are new in the workspace; None: too many, or names that are no text."""
 
     destination: str
     files_extracted: int
@@ -93,6 +95,12 @@ class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     mb_per_s: float
     warnings: list[str] = []
+    placed: list[str] | None = None
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file's name ends as archives' do. Pure."""
+    return any(name.lower().endswith(f".{ending}") for ending in (*_MADE, *NOT_MADE, "001"))
 
 
 def format_for(asked: str | None, name: str | None, default: ArchiveFormat) -> ArchiveFormat:

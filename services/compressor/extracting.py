@@ -31,6 +31,7 @@ from shared.work import Work
 
 _OUT = "out"
 _SHOWN = 10
+_MOST_PLACED = 10_000
 _LEAST = 1 << 20
 
 
@@ -154,6 +155,7 @@ class _Extractor:
         pieces = [publication.piece_of(self.desk.directory, s, n) for s, n in zip(sources, names, strict=True)]
         newest = publication.newest_change(self.desk.directory, sources) if sources else 0
         adds = Measured(extracted.total_bytes, extracted.files, extracted.files + extracted.directories + len(missing))
+        result["placed"] = _placed(self.request.destination if missing else there, [] if missing else names)
         return Plan(directory=there, pieces=pieces, newest_ns=newest, result=result, adds=adds)
 
     def _nested(self, missing: list[str]) -> bytes:
@@ -169,6 +171,15 @@ class _Extractor:
     async def publish(self, finished: Finished) -> None:
         await self.desk.put_in_place(finished)
         await self.desk.finish(finished.plan)
+
+
+def _placed(folder: str, names: list[bytes]) -> list[str] | None:
+    """Paths in the workspace of what was put into a folder; without names the folder itself. None where `ExtractResult` says so. Pure."""
+    try:
+        paths = [places.plain(f"{folder}/{name.decode()}") for name in names] if names else [folder]
+    except (UnicodeDecodeError, PermanentError):
+        return None
+    return paths if len(paths) <= _MOST_PLACED else None
 
 
 class _Wanted:

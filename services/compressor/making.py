@@ -58,7 +58,7 @@ def wish_of(request: PackRequest | CompressRequest) -> Wish:
     base, names = common(request.paths)
     directory, _, file_name = request.output.rpartition("/")
     kind, volume = Format(request.format), request.volume_bytes
-    return Wish(base, names, directory, file_name, unique=False, format=kind, level=request.level, volume_bytes=volume)
+    return Wish(base, names, directory, file_name, unique=request.auto, format=kind, level=request.level, volume_bytes=volume)
 
 
 def common(paths: list[str]) -> tuple[str, list[str]]:

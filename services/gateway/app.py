@@ -38,6 +38,7 @@ from services.gateway.api import (
 from services.gateway.api.system import System
 from services.gateway.archives import Archives, Defaults
 from services.gateway.audit import AuditLog
+from services.gateway.auto_archive import AutoArchiver
 from services.gateway.config import Configuration
 from services.gateway.figures import Figures, Measured
 from services.gateway.files import Files
@@ -92,6 +93,7 @@ class Parts:
     log: AuditLog
     configuration: Configuration
     archives: Archives
+    auto: AutoArchiver
     workspaces: Workspaces
     files: Files
     uploads: Uploads
@@ -127,6 +129,7 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         log=AuditLog(store),
         configuration=configuration,
         archives=Archives(store, peers, configuration, room, limits, defaults),
+        auto=AutoArchiver(store, workspaces, configuration, limits, settings.archive_default_level),
         workspaces=workspaces,
         files=Files(store, configuration, workspaces, peers, room),
         uploads=Uploads(store, room, workspaces, Busy(store)),
@@ -248,6 +251,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         group.create_task(chores.fold_totals(parts.store))
         group.create_task(chores.watch_machine(parts.machine))
         group.create_task(chores.tidy_workspaces(parts.uploads, parts.workspaces))
+        group.create_task(parts.auto.keep())
         group.create_task(parts.room.usages.keep())
         group.create_task(parts.hub.run())
 

@@ -60,6 +60,7 @@ def without_names(seen: FolderSeen) -> FolderSeen:
         largest=[],
         tree=[],
         tree_complete=not seen.tree,
+        films=[msgspec.structs.replace(film, path="") for film in seen.films],
         refusals=[hidden.format(count=len(seen.refusals))] if seen.refusals else [],
         warnings=[hidden.format(count=len(seen.warnings))] if seen.warnings else [],
         changed=["Something changes in this folder now."] if seen.changed else [],

@@ -749,3 +749,72 @@ WHERE j.kind = 'pack' AND j.id = $1
 -- fetched --
 -- Somebody downloads what a pack made; the first time counts. $1 job.
 UPDATE jobs SET fetched_at = coalesce(fetched_at, clock_timestamp()) WHERE id = $1
+
+-- Auto-archive ----------------------------------------------------------------------------------------------------------------------
+
+-- auto_archive --
+-- What a user wants archived by itself. $1 user.
+SELECT * FROM auto_archive WHERE user_id = $1
+
+-- set_auto_archive --
+-- $1 user, $2 everything, $3 folders. The last problem is forgotten.
+INSERT INTO auto_archive (user_id, everything, folders) VALUES ($1, $2, $3)
+ON CONFLICT (user_id) DO UPDATE SET everything = $2, folders = $3, since = clock_timestamp(), problem = NULL, problem_at = NULL
+
+-- drop_arrivals_elsewhere --
+-- What arrived where it is no longer wanted. $1 user.
+DELETE FROM arrivals r USING auto_archive a WHERE r.user_id = $1 AND a.user_id = $1 AND NOT wants_archive(a, r.path)
+
+-- auto_archive_problem --
+-- Why no zip was made. $1 user, $2 sentence.
+UPDATE auto_archive SET problem = $2, problem_at = clock_timestamp() WHERE user_id = $1
+
+-- note_arrival --
+-- An uploaded file has its name now. $1 user, $2 path, $3 bytes, $4 batch.
+INSERT INTO arrivals (user_id, path, size, batch)
+SELECT $1, $2, $3, $4 FROM auto_archive a WHERE a.user_id = $1 AND wants_archive(a, $2)
+ON CONFLICT (user_id, path) DO UPDATE SET size = $3, batch = $4, is_closed = false, arrived_at = clock_timestamp()
+
+-- close_batch --
+-- $1 user, $2 batch.
+UPDATE arrivals SET is_closed = true WHERE user_id = $1 AND batch = $2 AND batch <> ''
+
+-- count_arrivals --
+-- $1 user.
+SELECT count(*) FROM arrivals WHERE user_id = $1
+
+-- due_arrivals --
+-- Batches that have arrived whole; files without a batch once nothing has arrived for $1 seconds and none is half there.
+SELECT r.user_id, r.batch FROM arrivals r GROUP BY r.user_id, r.batch
+HAVING CASE WHEN r.batch <> '' THEN bool_and(r.is_closed) ELSE
+  max(r.arrived_at) < clock_timestamp() - make_interval(secs => $1) AND NOT EXISTS (
+    SELECT FROM uploads u JOIN auto_archive a ON a.user_id = u.user_id WHERE u.user_id = r.user_id AND wants_archive(a, u.path)) END
+
+-- take_arrivals --
+-- Whoever gets the rows asks for their zip. $1 user, $2 batch.
+DELETE FROM arrivals WHERE user_id = $1 AND batch = $2 RETURNING path, size
+
+-- forget_stale_arrivals --
+-- Batches that were never finished. $1 hours.
+WITH gone AS (
+  DELETE FROM arrivals WHERE (user_id, batch) IN (
+    SELECT user_id, batch FROM arrivals WHERE batch <> '' GROUP BY user_id, batch
+    HAVING max(arrived_at) < clock_timestamp() - make_interval(secs => $1 * 3600)) RETURNING user_id, batch)
+SELECT user_id, batch, count(*) AS files FROM gone GROUP BY user_id, batch
+
+-- due_extractions --
+-- Extractions that ended well, into places whose arrivals are to be archived.
+SELECT j.id, j.created_by_id AS user_id FROM auto_archive a JOIN jobs j ON j.created_by_id = a.user_id
+WHERE (a.everything OR cardinality(a.folders) > 0) AND j.kind = 'extract' AND j.status = 'completed' AND j.completed_at > a.since
+  AND wants_archive(a, (j.request->>'destination') || '/') AND NOT EXISTS (SELECT FROM extractions_seen s WHERE s.job_id = j.id)
+
+-- see_extraction --
+-- Whoever inserts the row asks for its zip. $1 job.
+INSERT INTO extractions_seen (job_id) VALUES ($1) ON CONFLICT DO NOTHING
+
+-- extraction --
+-- With whether its archive is a zip that was made by itself. $1 job.
+SELECT j.request, j.result, EXISTS (
+  SELECT FROM jobs c WHERE c.created_by_id = j.created_by_id AND c.kind = 'compress' AND c.status = 'completed'
+    AND (c.request->>'auto')::boolean AND c.result->>'output_path' = j.request->>'path' AND j.request->>'root' = 'workspace') AS was_auto
+FROM jobs j WHERE j.id = $1

@@ -54,6 +54,33 @@ class MoveRequest(msgspec.Struct, forbid_unknown_fields=True):
     overwrite: bool = False
 
 
+class AutoArchive(msgspec.Struct, kw_only=True):
+    """What a zip is made of by itself, once it has arrived by an upload or an extraction.
+
+    `everything`: wherever in the workspace; `folders`: in these and below. `waiting_files`: uploaded, and waiting for the rest of their
+    upload. `problem`: why no zip was made the last time; it goes with the next change.
+    """
+
+    everything: bool
+    folders: list[str]
+    waiting_files: int
+    problem: str | None
+    problem_at: datetime | None
+
+
+class AutoArchiveChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is absent stays as it is. `folders`: need not be there yet."""
+
+    everything: bool | None = None
+    folders: Annotated[list[Annotated[str, Meta(min_length=1, max_length=4096)]], Meta(max_length=100)] | None = None
+
+
+class UploadBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """`batch`: as it was said with each file."""
+
+    batch: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
 class UploadState(msgspec.Struct, kw_only=True):
     """How far an upload got. `entry`: the file, once all has arrived and it has its name; until then go on at `received_bytes`."""
 

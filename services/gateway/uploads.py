@@ -38,13 +38,14 @@ _NOTE_SECONDS = 1.0
 class Target(msgspec.Struct, frozen=True):
     """Where an upload goes. `tag`: what the client says of the file, so that another one of this name never continues it.
 
-    `headers`: If-Match and the like, names in small letters.
+    `headers`: If-Match and the like, names in small letters. `batch`: files that the client sends together have the same.
     """
 
     path: str
     overwrite: bool = False
     tag: str = ""
     headers: Mapping[str, str] = {}
+    batch: str = ""
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -177,6 +178,7 @@ class Uploads:
             await self._check(who, path, target)  # and somebody may have been faster
             sentence = f"{who.username} uploaded {path} ({total} bytes)."
             await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
+            await session.run("note_arrival", who.id, path, total, target.batch)
             walks = await session.value("usage_added", who.id, total, 1, 1)
             replaced = await at_disk(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)
             if replaced.entries:

@@ -107,6 +107,28 @@ class Workspaces:
                 more = " It is a folder: pack it to download it." if there and stat.S_ISDIR(there.st_mode) else ""
                 raise not_found(f"There is no file {path}.{more}") from exc
 
+    def gathered(self, owner: UUID, files: list[str], keep: list[str]) -> list[str]:
+        """Which of these files are still there, sorted; a folder stands for its files where it holds nothing else.
+
+        keep: folders that stand for nothing. Neither does a folder for a single file.
+        """
+        whole = {path for path in files if self._is_file(owner, path)}
+        if len(whole) < 2:
+            return sorted(whole)
+        folders = {parent for path in whole for parent in _above(path)}
+        kept = {"", *keep, *(parent for path in keep for parent in _above(path))}
+        for folder in sorted(folders - kept, key=lambda path: path.count("/"), reverse=True):
+            with suppress(ProblemError), self._folder(owner, folder) as handle:
+                held = {f"{folder}/{os.fsdecode(name)}" for name in os.listdir(handle)}  # noqa: PTH208 - pathlib cannot list a handle
+                if held <= whole:
+                    whole = (whole - held) | {folder}
+        return sorted(whole)
+
+    def _is_file(self, owner: UUID, path: str) -> bool:
+        with suppress(ProblemError):
+            return self.item(owner, path).type == "file"
+        return False
+
     # Changing
 
     def make_folder(self, owner: UUID, path: str, *, parents: bool) -> tuple[Item, int]:
@@ -251,6 +273,12 @@ class Workspaces:
             with suppress(ValueError):
                 found.append(UUID(path.name))
         return found
+
+
+def _above(path: str) -> list[str]:
+    """The folders that a path lies in, the top one left out. Pure."""
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _refuse_links_out(folder: int, name: bytes, target: str) -> None:

@@ -20,7 +20,7 @@ from shared.errors import Cancelled, PermanentError
 from shared.manifest import Entry, printable
 from shared.media import limits, reader
 from shared.media.reader import Readers
-from shared.questions import AskPreview, Branch, FolderSeen, MediaTotals, NamedSize, TypeCount
+from shared.questions import AskPreview, Branch, FilmSeen, FolderSeen, MediaTotals, NamedSize, TypeCount
 
 logger = log.get(__name__)
 
@@ -52,6 +52,7 @@ class Tally:
         self.films: list[tuple[int, bytes]] = []
         self.media_files = self.media_bytes = self.measured = self.unreadable = 0
         self.media_seconds = 0.0
+        self.checked: list[FilmSeen] = []
 
     def add(self, entry: Entry) -> None:
         if entry.type == "directory":
@@ -113,6 +114,7 @@ class Tally:
                 unreadable_count=self.unreadable,
                 duration_seconds=round(self.media_seconds, 3),
             ),
+            films=sorted(self.checked, key=lambda film: (not film.warnings, film.path)),
         )
 
     def _type_counts(self) -> list[TypeCount]:
@@ -234,27 +236,34 @@ class Previews:
                     tally.add(entry)
 
     async def _measure(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
-        """Ask the largest media files for their length."""
+        """Look into the largest media files: length, quality, what is wrong with them."""
         tally, give_up = look.tally, time.monotonic() + MEDIA_S
-        for _, path in sorted(tally.films, reverse=True):
+        for size, path in sorted(tally.films, reverse=True):
             look.go_on()
             if time.monotonic() > give_up:
                 return
-            seconds = await self._length(levels, path, sentinel)
+            film = await self._film(levels, path, size, sentinel)
             with tally.lock:
                 tally.measured += 1
-                if seconds is None:
-                    tally.unreadable += 1
-                else:
-                    tally.media_seconds += seconds
+                tally.unreadable += film.duration_seconds is None
+                tally.media_seconds += film.duration_seconds or 0.0
+                tally.checked.append(film)
 
-    async def _length(self, levels: tuple[str, str, str], path: bytes, sentinel: str) -> float | None:
+    async def _film(self, levels: tuple[str, str, str], path: bytes, size: int, sentinel: str) -> FilmSeen:
         folder, _, name = path.rpartition(b"/")
         try:
             with ExitStack() as stack:
                 top = stack.enter_context(self._opened(levels, sentinel))
                 parent = stack.enter_context(handles.directory(top, folder))
                 info = await reader.info(stack.enter_context(handles.file(parent, name)), "", brief=True, readers=self._readers)
-        except (OSError, PermanentError):
-            return None
-        return info.duration_seconds
+        except (OSError, PermanentError) as exc:
+            reason = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+            return FilmSeen(path=printable(path), size_bytes=size, warnings=[reason])
+        return FilmSeen(
+            path=printable(path),
+            size_bytes=size,
+            duration_seconds=info.duration_seconds,
+            resolution=info.resolution,
+            quality=info.quality.label if info.quality else None,
+            warnings=list(dict.fromkeys([*(info.quality.warnings if info.quality else []), *info.warnings])),
+        )

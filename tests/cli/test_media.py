@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.media import Estimate, Preview, plan_facts, rate
-from shared.questions import Branch, MediaTotals, NamedSize, TypeCount
+from shared.questions import Branch, FilmSeen, MediaTotals, NamedSize, TypeCount
 from tests.cli.runner import Cli
 
 NOWHERE = "http://127.0.0.1:1"
@@ -170,14 +170,21 @@ def test_what_a_plan_says() -> None:
         largest=[NamedSize("cut/one.mp4", 1 << 29)],
         tree=[Branch("cut", 1, 2, 1 << 29)],
         media=MediaTotals(file_count=2, measured_count=1, duration_seconds=3723),
+        films=[
+            FilmSeen(path="cut/one.mp4", size_bytes=1, quality="High (1080p)", warnings=["The bit rate is low.", "It is damaged."]),
+            FilmSeen(path="cut/two.mp4", size_bytes=1, quality="High (1080p)"),
+            FilmSeen(path="cut/sound.flac", size_bytes=1),
+        ],
         estimate=Estimate(
             archive_bytes=1 << 29, seconds=60, basis_jobs=0, needed_bytes=3 << 30, available_bytes=1 << 30, fits=False
         ),
     )
-    shown = dict(plan_facts(seen))
+    shown = {name: value for name, value in plan_facts(seen) if value}
 
     assert shown["Files"] == "1,200 in 2 folders"
     assert shown["Time"] == "about 1m (a rough guess: no job has completed yet)"
     assert shown["Space needed"] == "3.00 GB of 1.00 GB, 2.00 GB too little"
     assert shown["Media"] == "2 files, 01:02:03, of 1 of them"
+    assert shown["Quality"] == "2 of High (1080p)"
+    assert shown["Film"] == "cut/one.mp4  High (1080p): The bit rate is low.; It is damaged."
     assert (shown["Type"], shown["Refused"]) == ("mp4: 2 files, 512.00 MB", "Rename it: x")

@@ -135,6 +135,38 @@ def test_an_archive_is_made_and_unpacked_through_kills(stack: Stack) -> None:
     nothing_is_left(stack)
 
 
+def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
+    """Seed 002's auto-archive: after an upload and after an extraction one zip, nothing deleted, and no zip of a zip."""
+    auto = "/api/files/auto-archive"
+    assert stack.http.put(auto, json={"folders": ["inbox"]}).status_code == 200
+    files = {"inbox/Tour/a.txt": b"a" * 1000, "inbox/Tour/b.txt": b"b"}
+    assert stack.http.post("/api/files/folders", json={"path": "inbox/Tour", "parents": True}).status_code == 201
+    for path, held in files.items():
+        answer = stack.http.put("/api/files/content", params={"path": path, "batch": "tour"}, content=held)
+        assert answer.status_code == 201, answer.text
+    assert stack.http.post(f"{auto}/batches", json={"batch": "tour"}).status_code == 204
+
+    made = home(stack) / "inbox" / "Tour.zip"
+    until(made.is_file, "the zip of the upload", tell=stack.stories)
+    with zipfile.ZipFile(made) as archive:
+        assert {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")} == {
+            path.removeprefix("inbox/"): held for path, held in files.items()
+        }
+    assert {path: (home(stack) / path).read_bytes() for path in files} == files
+
+    # Unpacked again, it is not zipped again; what an archive of another kind held is, and gets a name that is free.
+    stack.wait(job(stack, "/api/archives/extract", path="inbox/Tour.zip", destination="inbox/again"), "completed")
+    stack.wait(job(stack, "/api/archives", paths=["inbox/Tour"], output="tour.7z"), "completed")
+    stack.wait(job(stack, "/api/archives/extract", path="tour.7z", destination="inbox/Tour_2"), "completed")
+    second = home(stack) / "inbox" / "Tour_2.zip"
+    until(second.is_file, "the zip of the extraction", tell=stack.stories)
+    with zipfile.ZipFile(second) as archive:
+        assert "Tour_2/Tour/a.txt" in archive.namelist()
+    assert {path.name for path in (home(stack) / "inbox").iterdir()} == {"Tour", "Tour.zip", "again", "Tour_2", "Tour_2.zip"}
+    assert stack.http.put(auto, json={"folders": []}).json()["problem"] is None
+    nothing_is_left(stack)
+
+
 def test_admin_settings_take_effect(stack: Stack) -> None:
     """Seed 000's business logic: another format and level count from the next pack on."""
     folder(stack, "Tuned")

@@ -10,16 +10,20 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from services.gateway import decide, downloads, ranges, views_files
+from services.gateway.auto_archive import AutoArchiver
 from services.gateway.files import Files
 from services.gateway.problems import refusals
 from services.gateway.rights import admins_only, refuse_nas_files
 from services.gateway.schemas_files import (
+    AutoArchive,
+    AutoArchiveChange,
     FileEntry,
     FileInfo,
     FolderRequest,
     MoveRequest,
     RootName,
     UnfinishedUpload,
+    UploadBatch,
     UploadState,
     Workspace,
 )
@@ -154,6 +158,13 @@ async def upload(
             description="What tells this file from another (size and time of change, say): another tag starts over.", max_length=200
         ),
     ] = "",
+    batch: Annotated[
+        str,
+        QueryParameter(
+            description="The same for files that are sent together: auto-archive waits for `POST /api/files/auto-archive/batches`.",
+            max_length=100,
+        ),
+    ] = "",
     content_range: Annotated[str | None, HeaderParameter(name="Content-Range", max_length=100)] = None,
     root: WorkspaceOnly = "workspace",
 ) -> Response[UploadState]:
@@ -168,7 +179,7 @@ async def upload(
     """
     refuse_nas_files(root)
     part = ranges.sent(content_range, request.headers.get("content-length"))
-    target = Target(path, overwrite, tag, range_headers(request.headers))
+    target = Target(path, overwrite, tag, range_headers(request.headers), batch)
     arrived = await uploads.receive(request.user, target, part, request.stream())
     status = 202 if arrived.item is None else 201
     headers = {"Upload-Offset": str(arrived.received)} | ({"ETag": arrived.etag} if arrived.etag else {})
@@ -202,9 +213,36 @@ async def move(data: JSONBody[MoveRequest], request: FilesRequest, files: NamedD
     return views_files.entry(await files.move(request.user, data.source, data.target, overwrite=data.overwrite))
 
 
+@get("/auto-archive", operation_id="getAutoArchive", responses=refusals())
+async def get_auto_archive(request: FilesRequest, auto: NamedDependency[AutoArchiver]) -> AutoArchive:
+    """Of which arrivals in your workspace a zip is made by itself."""
+    return await auto.of(request.user)
+
+
+@put("/auto-archive", operation_id="setAutoArchive", responses=refusals())
+async def set_auto_archive(
+    data: JSONBody[AutoArchiveChange], request: FilesRequest, auto: NamedDependency[AutoArchiver]
+) -> AutoArchive:
+    """Make a zip of what arrives from now on, everywhere or in some folders.
+
+    A zip is made once an upload has arrived whole, or an extraction has ended. Archives that arrive, and what is unpacked from such a zip,
+    are not zipped again. Nothing is deleted.
+    """
+    return await auto.change(request.user, data)
+
+
+@post("/auto-archive/batches", operation_id="closeUploadBatch", status_code=204, responses=refusals())
+async def close_batch(data: JSONBody[UploadBatch], request: FilesRequest, auto: NamedDependency[AutoArchiver]) -> None:
+    """Say that all files of a batch have arrived: their zip is made now. A batch that is never closed is forgotten after a day."""
+    await auto.close(request.user, data.batch)
+
+
 router = Router(
     "/files",
-    route_handlers=[list_files, get_info, delete_file, download, look_at, upload, list_uploads, give_up, make_folder, move],
+    route_handlers=[
+        *(list_files, get_info, delete_file, download, look_at, upload, list_uploads, give_up, make_folder, move),
+        *(get_auto_archive, set_auto_archive, close_batch),
+    ],
     tags=["Files"],
 )
 

@@ -37,6 +37,20 @@ def shell(ada: Person, tmp_path: Path) -> Shell:
     return Shell(ada, tmp_path)
 
 
+async def test_auto_archive_from_the_shell(ada: Person, shell: Shell) -> None:
+    """On and off, for the workspace and for folders; what was the matter the last time is said."""
+    assert (await shell.run("files", "auto")).out == "No zip is made of what arrives.\n"
+    assert (await shell.run("files", "auto", "on", "inbox/")).out == "A zip is made of what arrives in inbox.\n"
+    assert (await shell.run("files", "auto", "on", "films")).out == "A zip is made of what arrives in inbox, films.\n"
+    assert (await shell.run("files", "auto", "off", "inbox", "--json")).json()["folders"] == ["films"]
+    assert (await shell.run("files", "auto", "on")).out == "A zip is made of what arrives in the whole workspace.\n"
+    await ada.gateway.kernel.owner.execute("UPDATE auto_archive SET problem = 'No zip was made.' WHERE user_id = $1", ada.id)
+    assert "No zip was made." in (await shell.run("files", "auto")).err
+    assert (await shell.run("files", "auto", "off")).out == "No zip is made of what arrives.\n"
+    wrong = await shell.run("files", "auto", "maybe")
+    assert (wrong.code, "on or off" in wrong.err) == (Exit.USAGE, True)
+
+
 async def test_files(ada: Person, shell: Shell, tmp_path: Path) -> None:
     """Put, list, search, move, get, delete; plain text when piped, one document with --json; exit codes by what went wrong."""
     content = os.urandom(200_000)

@@ -79,11 +79,18 @@ async def test_lists_are_bounded(station: Station, previews: Previews, monkeypat
 
 
 async def test_the_length_of_media(station: Station, previews: Previews, films: Path) -> None:
-    """Added up; a damaged film counts as unreadable."""
+    """Added up; a damaged film counts as unreadable. Each has its quality and what is wrong with it (seed 002's check)."""
     for name in ("h264.mp4", "sound.flac", "headless.mp4"):
         shutil.copyfile(films / name, station.folder / name)
-    media = (await complete(previews, station.folder)).media
+    seen = await complete(previews, station.folder)
+    media = seen.media
 
+    films_seen = {film.path: film for film in seen.films}
+    assert films_seen["h264.mp4"].quality is not None
+    assert films_seen["h264.mp4"].resolution is not None
+    assert (films_seen["sound.flac"].quality, films_seen["sound.flac"].warnings) == (None, [])
+    assert (films_seen["headless.mp4"].quality, len(films_seen["headless.mp4"].warnings)) == (None, 1)
+    assert seen.films[0].warnings, "those with warnings come first"
     assert (media.file_count, media.measured_count, media.unreadable_count) == (3, 3, 1)
     assert media.duration_seconds == pytest.approx(4.0, abs=0.1)
 

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: c13581625f2ea027
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d1ae32e5cda282d1
 
 export interface paths {
     "/api/archives": {
@@ -204,6 +204,38 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["deleteFile"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/auto-archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["getAutoArchive"];
+        put: operations["setAutoArchive"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/auto-archive/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["closeUploadBatch"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1045,6 +1077,17 @@ export interface components {
             target: string;
             via: string;
         };
+        AutoArchive: {
+            everything: boolean;
+            folders: string[];
+            problem: string | null;
+            problem_at: string | null;
+            waiting_files: number;
+        };
+        AutoArchiveChange: {
+            everything?: boolean | null;
+            folders?: string[] | null;
+        };
         Branch: {
             depth: number;
             file_count: number;
@@ -1188,6 +1231,14 @@ export interface components {
             /** @enum {string} */
             type: "file" | "folder" | "link" | "other";
         };
+        FilmSeen: {
+            duration_seconds?: number | null;
+            path: string;
+            quality?: string | null;
+            resolution?: string | null;
+            size_bytes: number;
+            warnings?: string[];
+        };
         Folder: {
             file_count: number;
             ignored: string | null;
@@ -1217,6 +1268,7 @@ export interface components {
             estimate: components["schemas"]["PreviewEstimate"];
             /** @default 0 */
             file_count?: number;
+            films?: components["schemas"]["FilmSeen"][];
             /** @default 0 */
             folder_count?: number;
             largest?: components["schemas"]["NamedSize"][];
@@ -1881,6 +1933,9 @@ export interface components {
             path: string;
             reason: string;
         };
+        UploadBatch: {
+            batch: string;
+        };
         UploadState: {
             entry: components["schemas"]["FileEntry"] | null;
             received_bytes: number;
@@ -2029,6 +2084,8 @@ export type ArchiveRequest = components['schemas']['ArchiveRequest'];
 export type ArchiveStatistics = components['schemas']['ArchiveStatistics'];
 export type AudioStream = components['schemas']['AudioStream'];
 export type AuditEntry = components['schemas']['AuditEntry'];
+export type AutoArchive = components['schemas']['AutoArchive'];
+export type AutoArchiveChange = components['schemas']['AutoArchiveChange'];
 export type Branch = components['schemas']['Branch'];
 export type Chapter = components['schemas']['Chapter'];
 export type Collection = components['schemas']['Collection'];
@@ -2042,6 +2099,7 @@ export type ExtractionRequest = components['schemas']['ExtractionRequest'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type FileEntry = components['schemas']['FileEntry'];
 export type FileInfo = components['schemas']['FileInfo'];
+export type FilmSeen = components['schemas']['FilmSeen'];
 export type Folder = components['schemas']['Folder'];
 export type FolderPlace = components['schemas']['FolderPlace'];
 export type FolderPreview = components['schemas']['FolderPreview'];
@@ -2110,6 +2168,7 @@ export type TokenRequest = components['schemas']['TokenRequest'];
 export type TypeCount = components['schemas']['TypeCount'];
 export type UnfinishedUpload = components['schemas']['UnfinishedUpload'];
 export type UnreadablePlace = components['schemas']['UnreadablePlace'];
+export type UploadBatch = components['schemas']['UploadBatch'];
 export type UploadState = components['schemas']['UploadState'];
 export type User = components['schemas']['User'];
 export type UserAccount = components['schemas']['UserAccount'];
@@ -3307,6 +3366,195 @@ export interface operations {
             };
         };
     };
+    getAutoArchive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AutoArchive"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setAutoArchive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AutoArchiveChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AutoArchive"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    closeUploadBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadBatch"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     downloadFile: {
         parameters: {
             query: {
@@ -3412,6 +3660,7 @@ export interface operations {
     uploadFile: {
         parameters: {
             query: {
+                batch?: string;
                 overwrite?: boolean;
                 path: string;
                 root?: "workspace" | "nas";

@@ -3,6 +3,7 @@ export type {
   ArchiveContent,
   ArchiveStatistics,
   AuditEntry,
+  AutoArchive,
   FileEntry,
   FileInfo,
   Folder,

@@ -25,7 +25,7 @@ function gateway(received = 0) {
     if (part) state.received = Number(part[2]) + 1;
     return { received: state.received, isWhole: state.received >= total, uploadId: "id" };
   };
-  const hooks = { makeFolder: vi.fn(async () => {}), arrived: vi.fn(), giveUp: vi.fn(async () => {}), wait: vi.fn(async () => {}) };
+  const hooks = { makeFolder: vi.fn(async () => {}), arrived: vi.fn(), giveUp: vi.fn(async () => {}), whole: vi.fn(async () => {}), wait: vi.fn(async () => {}) };
   return { uploads: new Uploads(send, hooks), hooks, failures, ranges };
 }
 
@@ -38,6 +38,20 @@ it("cuts a file into parts and says which", () => {
 });
 
 describe("an upload", () => {
+  it("is whole when its last file has arrived or was left out, and not before", async () => {
+    const { uploads, failures, hooks } = gateway(SIZE);
+    failures.push(null, new ApiError("no", 403, "forbidden"));
+    uploads.add([{ file: file(), path: "a" }, { file: file(), path: "b" }], "");
+    await settled(uploads);
+    expect(uploads.all().map(({ state }) => state)).toEqual(["done", "failed"]);
+    expect(hooks.whole).not.toHaveBeenCalled();
+
+    uploads.remove(2);
+    expect(hooks.whole).toHaveBeenCalledOnce();
+    uploads.clearDone();
+    expect(hooks.whole).toHaveBeenCalledOnce();
+  });
+
   it("asks first, then sends part after part", async () => {
     const { uploads, ranges, hooks } = gateway();
     uploads.add([{ file: file(), path: "in/film.mov" }], "in");

@@ -4,6 +4,7 @@
  */
 import { useSyncExternalStore } from "react";
 
+import { api } from "./client";
 import { ApiError, fromResponse, fromThrown, isPassing } from "./errors";
 import { makeFolder } from "./files";
 import { keys } from "./queries";
@@ -41,6 +42,7 @@ export interface Arrived {
 export interface Request {
   path: string;
   tag: string;
+  batch: string;
   overwrite: boolean;
   range: string;
   body: Blob | null;
@@ -77,6 +79,8 @@ export function tagOf(file: Pick<File, "size" | "lastModified">): string {
 
 interface Work {
   file: File;
+  /** Names the files that were chosen together. */
+  batch: string;
   overwrite: boolean;
   uploadId: string | null;
   stop: AbortController;
@@ -87,12 +91,14 @@ export class Uploads {
   private readonly work = new Map<number, Work>();
   private readonly listeners = new Set<() => void>();
   private readonly made = new Set<string>();
+  /** Of each batch, the files that have not arrived. */
+  private readonly left = new Map<string, Set<number>>();
   private last = 0;
   private running = false;
 
   constructor(
     private readonly send: Send,
-    private readonly hooks: { makeFolder: (path: string) => Promise<unknown>; arrived: () => void; giveUp: (uploadId: string) => Promise<unknown>; wait: (ms: number, signal: AbortSignal) => Promise<void> },
+    private readonly hooks: { makeFolder: (path: string) => Promise<unknown>; arrived: () => void; giveUp: (uploadId: string) => Promise<unknown>; whole: (batch: string) => Promise<unknown>; wait: (ms: number, signal: AbortSignal) => Promise<void> },
   ) {}
 
   all = (): Upload[] => this.list;
@@ -108,9 +114,12 @@ export class Uploads {
   add(files: { file: File; path: string }[], folder: string) {
     this.made.clear();
     this.made.add(folder);
+    const batch = `${Date.now()}-${Math.random()}`;
+    this.left.set(batch, new Set());
     for (const { file, path } of files) {
       this.last += 1;
-      this.work.set(this.last, { file, overwrite: false, uploadId: null, stop: new AbortController() });
+      this.left.get(batch)?.add(this.last);
+      this.work.set(this.last, { file, batch, overwrite: false, uploadId: null, stop: new AbortController() });
       this.set([...this.list, { id: this.last, path, size: file.size, sent: 0, state: "waiting", error: null }]);
     }
     void this.run();
@@ -133,6 +142,7 @@ export class Uploads {
     this.work.delete(id);
     this.set(this.list.filter((upload) => upload.id !== id));
     work?.stop.abort();
+    if (work) this.settle(id, work.batch);
     if (work?.uploadId && shown?.state !== "done") void this.hooks.giveUp(work.uploadId);
   }
 
@@ -144,6 +154,7 @@ export class Uploads {
   stopAll() {
     for (const work of this.work.values()) work.stop.abort();
     this.work.clear();
+    this.left.clear();
     this.set([]);
   }
 
@@ -176,11 +187,20 @@ export class Uploads {
       await this.sendAll(upload, work);
       this.change(upload.id, { state: "done", sent: upload.size });
       this.hooks.arrived();
+      this.settle(upload.id, work.batch);
     } catch (thrown) {
       if (work.stop.signal.aborted) return;
       const error = fromThrown(thrown);
       this.change(upload.id, { state: error.status === 409 && !work.overwrite ? "taken" : "failed", error: error.message });
     }
+  }
+
+  /** It arrived, or was left out. The last one makes its batch whole: what auto-archive waits for. */
+  private settle(id: number, batch: string) {
+    const left = this.left.get(batch);
+    if (!left?.delete(id) || left.size > 0) return;
+    this.left.delete(batch);
+    void this.hooks.whole(batch);
   }
 
   private async makeFolderOf(path: string) {
@@ -213,6 +233,7 @@ export class Uploads {
     const reached = await this.send({
       path: upload.path,
       tag: tagOf(work.file),
+      batch: work.batch,
       overwrite: work.overwrite,
       range: rangeOf(part, upload.size),
       body: part && work.file.slice(...part),
@@ -235,10 +256,10 @@ export class Uploads {
 }
 
 /** By XMLHttpRequest: fetch cannot tell how much of a body has gone. */
-const sendToGateway: Send = ({ path, tag, overwrite, range, body, onSent, signal }) =>
+const sendToGateway: Send = ({ path, tag, batch, overwrite, range, body, onSent, signal }) =>
   new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    const query = new URLSearchParams({ path, tag, overwrite: String(overwrite) });
+    const query = new URLSearchParams({ path, tag, batch, overwrite: String(overwrite) });
     request.open("PUT", `/api/files/content?${query.toString()}`);
     request.setRequestHeader("Content-Range", range);
     request.setRequestHeader("Content-Type", "application/octet-stream");
@@ -296,6 +317,7 @@ export const uploads = new Uploads(sendToGateway, {
   makeFolder: (path) => makeFolder(path, true),
   arrived: readAgain,
   giveUp,
+  whole: (batch) => api.POST("/api/files/auto-archive/batches", { body: { batch } }).catch(() => undefined),
   wait: (ms, signal) =>
     new Promise((resolve) => {
       window.setTimeout(resolve, ms);

@@ -8,7 +8,7 @@ import { api, ask } from "../../api/client";
 import { keys } from "../../api/queries";
 import type { Folder, FolderPreview } from "../../api/types";
 import { reviewText } from "../../text/enReview";
-import { type Entry, figures, largest, tree, types } from "./look";
+import { doubtful, type Entry, figures, filmList, largest, tree, types } from "./look";
 
 const text = reviewText.look;
 
@@ -76,11 +76,12 @@ function Faults({ seen }: { seen: FolderPreview }) {
   const told = [
     ["error", text.refused(name), seen.refusals ?? []],
     ["warning", text.changing(name), seen.changed ?? []],
+    ["warning", text.doubtful(name, (seen.films ?? []).filter((film) => (film.warnings ?? []).length > 0).length), doubtful(seen)],
   ] as const;
   return told.map(
     ([severity, title, sentences]) =>
       sentences.length > 0 && (
-        <Alert key={severity} severity={severity}>
+        <Alert key={title} severity={severity}>
           <Typography component="p" sx={{ fontWeight: 600, fontSize: "0.875rem" }}>
             {title}
           </Typography>
@@ -107,6 +108,7 @@ function Inside({ name, seen }: { name: string; seen: FolderPreview | undefined 
           {seen.names_hidden && <Typography variant="body2">{text.hidden}</Typography>}
           <Part title={text.byEnding} entries={types(seen)} />
           <Part title={text.largest} entries={largest(seen)} />
+          <Part title={text.films} entries={filmList(seen)} />
           <Part title={text.folders} entries={tree(seen)} />
           <Part title={text.notes} entries={(seen.warnings ?? []).map((sentence) => ({ key: sentence, name: sentence, value: "" }))} />
         </Box>

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { FolderPreview } from "../../api/types";
-import { figures, kinds, largest, tree, types } from "./look";
+import { doubtful, figures, filmList, kinds, largest, tree, types } from "./look";
 
 const MB = 1024 ** 2;
 
@@ -53,4 +53,14 @@ it("lists one folder by endings, by its largest files, and as a tree in which ea
   ]);
   expect(largest(one)).toEqual([{ key: "b/x.mov", name: "b/x.mov", value: "1.00 MB" }]);
   expect(tree(one).map(({ name, depth }) => [name, depth])).toEqual([["b/", 1], ["a/", 1], ["deep/", 2]]);
+});
+
+it("shows the quality of the films, and names those that should be checked", () => {
+  const odd = Array.from({ length: 7 }, (_, n) => ({ path: `${n}.mov`, size_bytes: 1, quality: "Low (576p)", resolution: "720x576 @ 25 FPS", warnings: ["The bit rate is low.", "It is damaged."] }));
+  const one = seen({ films: [...odd, { path: "good.mov", size_bytes: 1, quality: "High (1080p)", warnings: [] }, { path: "sound.wav", size_bytes: 1, quality: null, warnings: [] }] });
+
+  expect(figures([one])).toContainEqual(["Quality", "7 × Low (576p), 1 × High (1080p)"]);
+  expect(doubtful(one)).toEqual([...[0, 1, 2, 3, 4].map((n) => `${n}.mov: The bit rate is low. It is damaged.`), "2 more films with warnings."]);
+  expect(doubtful(seen({ films: [{ path: "", size_bytes: 1, quality: null, warnings: ["It is damaged."] }] }))).toEqual(["A film: It is damaged."]);
+  expect(filmList(one).at(-1)).toEqual({ key: "good.mov", name: "good.mov", value: "High (1080p)" });
 });

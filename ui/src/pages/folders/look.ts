@@ -7,6 +7,7 @@ import { bytes } from "../../util/units";
 const text = reviewText.look;
 const KINDS = 4;
 const FIRST = 10;
+const WARNED = 5;
 /** The gateway's word for "all other endings". */
 const REST = "...";
 
@@ -30,16 +31,42 @@ export function kinds(seen: FolderPreview[]): string {
     .join(", ");
 }
 
+/** How many films have each quality rating, over all folders; the most frequent first. */
+export function ratings(seen: FolderPreview[]): string {
+  const counts = new Map<string, number>();
+  for (const { quality } of seen.flatMap((one) => one.films ?? [])) if (quality) counts.set(quality, (counts.get(quality) ?? 0) + 1);
+  return [...counts]
+    .toSorted((a, b) => b[1] - a[1])
+    .map(([label, files]) => text.rated(label, files))
+    .join(", ");
+}
+
+/** What the media check warns of, a sentence per film; "and so many more" at the end. */
+export function doubtful({ films = [] }: FolderPreview): string[] {
+  const warned = films.filter((film) => (film.warnings ?? []).length > 0);
+  const told = warned.slice(0, WARNED).map(({ path, warnings = [] }) => `${path || text.unnamed}: ${warnings.join(" ")}`);
+  return warned.length > WARNED ? [...told, text.more(warned.length - WARNED)] : told;
+}
+
+/** Every film that was looked into, with its quality. */
+export function filmList({ films: all = [] }: FolderPreview): Entry[] {
+  return all
+    .filter(({ path, quality }) => path && quality)
+    .map(({ path, resolution, quality }) => ({ key: path, name: path, value: [resolution, quality].filter(Boolean).join(" · ") }));
+}
+
 /** Of all folders together, label and value; "" where there is nothing to say. */
 export function figures(seen: FolderPreview[]): [string, string][] {
   const sum = (of: (one: FolderPreview) => number) => seen.reduce((total, one) => total + of(one), 0);
   const length = sum((one) => one.media?.duration_seconds ?? 0);
   const films = sum((one) => one.media?.file_count ?? 0);
+  const rated = ratings(seen);
   const measured = sum((one) => one.media?.measured_count ?? 0);
   const media = length === 0 ? text.mediaUnknown(films) : measured < films ? text.mediaSome(duration(length), measured, films) : text.media(duration(length), films);
   return [
     [text.kinds, kinds(seen)],
     [text.film, films > 0 ? media : ""],
+    ...(rated ? [[text.quality, rated] as [string, string]] : []),
   ];
 }
 

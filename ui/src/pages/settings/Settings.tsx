@@ -14,7 +14,8 @@ import { toast } from "../../components/toasts";
 import { text } from "../../text/en";
 import { type Preferences, setPreference, usePreferences } from "../../theme/preferences";
 
-// The last section of the page: what comes later pushes nothing down.
+// The last sections of the page: what comes later pushes nothing down.
+const AutoArchive = lazy(() => import("./AutoArchive"));
 const Tokens = lazy(() => import("./Tokens"));
 
 export function Settings() {
@@ -64,6 +65,7 @@ export function Settings() {
               </Box>
             </Section>
             <Suspense fallback={null}>
+              <AutoArchive />
               <Tokens user={user} />
             </Suspense>
           </>

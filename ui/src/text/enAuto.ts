@@ -1,0 +1,17 @@
+/** The words of auto-archive: apart, because they are fetched with its section of the settings. As in en.ts otherwise. */
+import { spoken } from "./en";
+import { plural } from "./plural";
+
+export const enAuto = {
+  title: "Auto-archive",
+  hint: "After an upload or an extraction, also make a zip of what arrived. Nothing is deleted, and archives are not zipped again.",
+  everything: "In the whole workspace",
+  folders: "Or only in these folders",
+  folder: "Folder of your workspace",
+  add: "Add folder",
+  remove: (folder: string) => `Remove ${folder}`,
+  waiting: (files: number) => `${plural(files, "file waits", "files wait")} for the rest of the upload.`,
+  dismiss: "Dismiss",
+};
+
+export const autoText: typeof enAuto = spoken(enAuto);
