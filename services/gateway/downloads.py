@@ -17,6 +17,12 @@ from services.gateway.refusals import ProblemError
 _PIECE = 1 << 18
 _SHOWN = ("image/", "audio/", "video/")
 _PLAIN = "application/octet-stream"
+_PDF = "application/pdf"
+_BOXED = {
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'self'",
+    "X-Frame-Options": "SAMEORIGIN",
+}
+"""For a document that a page of ours shows in a frame: it gets an origin of its own, runs no script, and no other site can show it."""
 
 
 def content_type(name: str) -> str:
@@ -25,27 +31,36 @@ def content_type(name: str) -> str:
     return kind if kind.startswith(_SHOWN) and kind != "image/svg+xml" else _PLAIN
 
 
-def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None) -> Response[Any]:
-    """The answer to a GET of an open file, which is closed at the end. Raises ProblemError 412 and 416."""
+def shown_type(name: str) -> str | None:
+    """Return the type of a file that a page of ours may show in a frame, by its ending; None for every other file. Pure."""
+    return _PDF if mimetypes.guess_type(name) == (_PDF, None) else None
+
+
+def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None, shown: str | None = None) -> Response[Any]:
+    """The answer to a GET of an open file, which is closed at the end. Raises ProblemError 412 and 416.
+
+    shown: the type to show it as, in a sandbox; None: the browser saves it.
+    """
     file = FileIO(handle, closefd=True)
     try:
-        status, own, part = _answer(handle, name, headers)
+        status, own, part = _answer(handle, name, headers, shown)
     except BaseException:
         file.close()
         raise
     if status == 304:
         file.close()
         return _Headers(None, status_code=status, headers=own, media_type=_PLAIN)
-    return Stream(_Pieces(file, part), status_code=status, headers=own, media_type=kind or content_type(name))
+    own["Content-Type"] = shown or kind or content_type(name)  # as a header: the framework gives a stream the type of its route
+    return Stream(_Pieces(file, part), status_code=status, headers=own)
 
 
-def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None) -> Response[None]:
+def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None, shown: str | None = None) -> Response[None]:
     """The answer to a HEAD: as `send`, without the content, and never of a part (RFC 9110, 14.2)."""
     try:
-        status, own, _ = _answer(handle, name, {key: value for key, value in headers.items() if key != "range"})
+        status, own, _ = _answer(handle, name, {key: value for key, value in headers.items() if key != "range"}, shown)
     finally:
         os.close(handle)
-    return _Headers(None, status_code=status, headers=own, media_type=kind or content_type(name))
+    return _Headers(None, status_code=status, headers=own, media_type=shown or kind or content_type(name))
 
 
 class _Headers(Response[None]):
@@ -55,7 +70,7 @@ class _Headers(Response[None]):
         return b""
 
 
-def _answer(handle: int, name: str, headers: Mapping[str, str]) -> tuple[int, dict[str, str], Part]:
+def _answer(handle: int, name: str, headers: Mapping[str, str], shown: str | None) -> tuple[int, dict[str, str], Part]:
     version = ranges.version_of(os.fstat(handle))
     how, part = ranges.answer(headers, version)
     if how is Answer.FAILED:
@@ -63,7 +78,8 @@ def _answer(handle: int, name: str, headers: Mapping[str, str]) -> tuple[int, di
     if how is Answer.UNSATISFIABLE:
         more = {**version.headers, "Content-Range": f"bytes */{version.size}"}
         raise ProblemError(416, "range-not-satisfiable", f"The file has {version.size} bytes.", more)
-    own = {**version.headers, "Content-Disposition": ranges.disposition(name), "Cache-Control": "private, no-cache"}
+    disposition = ranges.disposition(name, "inline" if shown else "attachment")
+    own = {**version.headers, "Content-Disposition": disposition, "Cache-Control": "private, no-cache", **(_BOXED if shown else {})}
     if how is Answer.NOT_MODIFIED:
         return 304, own, part
     own["Content-Length"] = str(part.end - part.start)

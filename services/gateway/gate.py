@@ -49,15 +49,18 @@ WRONG_ORIGIN = (
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
 _STAY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
-# For whatever sets no policy or caching of its own: the API's answers are data, never a page, and never kept.
-_DEFAULTS = {b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'", b"cache-control": b"no-store"}
+# For whatever sets no policy or caching of its own: the API's answers are data, never a page, in no frame, and never kept.
+_DEFAULTS = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"x-frame-options": b"DENY",
+    b"cache-control": b"no-store",
+}
 
 
 def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

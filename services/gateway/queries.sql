@@ -213,20 +213,21 @@ FROM (
 
 -- folders --
 -- What the last scan saw. $1 with archived, $2 with ignored, $3 text in name or path, $4 level 1, $5 level 2, $6 sort, $7 descending,
--- $8 limit (null: all), $9 offset.
+-- $8 only what can be archived now, $9 limit (null: all), $10 offset.
 SELECT f.*, j.id AS job_id, j.status AS job_status, count(*) OVER () AS total
 FROM folders f
 LEFT JOIN jobs j ON j.source_path = f.path AND j.kind = 'archive' AND j.status NOT IN ('completed', 'failed', 'cancelled')
 WHERE ($1 OR NOT f.is_archived) AND ($2 OR f.ignored IS NULL OR f.is_archived)
   AND ($3::text IS NULL OR position(lower($3) IN lower(f.level1 || '/' || f.level2 || '/' || f.name)) > 0)
   AND ($4::text IS NULL OR f.level1 = $4) AND ($5::text IS NULL OR f.level2 = $5)
+  AND (NOT $8 OR (j.id IS NULL AND NOT f.is_archived AND f.ignored IS NULL))
 ORDER BY
   CASE $6::text WHEN 'size' THEN f.size_bytes WHEN 'files' THEN f.file_count WHEN 'modified' THEN extract(epoch FROM f.modified_at) END
     * CASE WHEN $7 THEN -1 ELSE 1 END,
   CASE WHEN $6 = 'name' AND NOT $7 THEN lower(f.name) WHEN $6 = 'path' AND NOT $7 THEN lower(f.path) END,
   CASE WHEN $6 = 'name' AND $7 THEN lower(f.name) WHEN $6 = 'path' AND $7 THEN lower(f.path) END DESC,
   f.path
-LIMIT $8 OFFSET $9
+LIMIT $9 OFFSET $10
 
 -- places --
 -- Level 1 and 2 of the folders. $1 with archived, $2 with ignored.

@@ -156,7 +156,7 @@ def sent(content_range: str | None, content_length: str | None) -> Sent:
     return Sent(start, last - start + 1, total)
 
 
-def disposition(name: str) -> str:
-    """Content-Disposition that saves under this very name, in any script (RFC 6266, RFC 8187)."""
+def disposition(name: str, how: str = "attachment") -> str:
+    """Content-Disposition that saves under this very name, in any script (RFC 6266, RFC 8187). how: attachment or inline."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -121,6 +121,9 @@ class JobSummary(msgspec.Struct, kw_only=True):
 
     `progress_percent` is overall and 100 only with `completed`; `lane_percent` is the bar of the lane that works on it (seed 6.7),
     `stage_percent` of the running step, null when unknown; `step` says which step that is.
+
+    `output_...`: what a job of a workspace has made there, once it has completed. `output_path`: a pack's or an archive's file, the first
+    of `output_files`; of an extraction the folder ("" is the workspace itself), with `output_files` unpacked into it. `output_size`: bytes.
     """
 
     job_id: UUID
@@ -154,6 +157,9 @@ class JobSummary(msgspec.Struct, kw_only=True):
     started_at: datetime | None
     completed_at: datetime | None
     error_message: str | None
+    output_path: str | None
+    output_size: int | None
+    output_files: int | None
 
 
 class StateTime(msgspec.Struct):

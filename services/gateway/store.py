@@ -46,10 +46,11 @@ class FolderFilter:
         level2: str | None = None,
         sort: str = "path",
         descending: bool = False,
+        offered: bool = False,
         limit: int | None = None,
         offset: int = 0,
     ) -> None:
-        self.arguments = (archived, ignored, q or None, level1, level2, sort, descending, limit, offset)
+        self.arguments = (archived, ignored, q or None, level1, level2, sort, descending, offered, limit, offset)
 
 
 class Store:

@@ -76,12 +76,23 @@ def _progress(row: Any) -> dict[str, Any]:
     }
 
 
+def _output(row: Any) -> tuple[str | None, int | None, int | None]:
+    """What a completed job of a workspace has made: path, bytes, files."""
+    if not row["result"] or row["status"] != Status.COMPLETED:
+        return None, None, None
+    made = msgspec.convert(row["result"], WorkspaceResult)
+    if made.output_path is not None:
+        return made.output_path, made.compressed_size, made.volumes
+    return made.destination, made.total_size, made.files_extracted
+
+
 def _summary(row: Any) -> dict[str, Any]:
     same = ("kind", "source_path", "status_since", "missing_bytes", "keep_source", "folder_size_bytes", "archive_size_bytes")
     times = ("kept_count", "created_by", "created_at", "started_at", "completed_at")
     return (
         _progress(row)
         | {name: row[name] for name in (*same, *times)}
+        | dict(zip(("output_path", "output_size", "output_files"), _output(row), strict=True))
         | {
             "retry_count": row["retry_count"] + row["connection_retry_count"],
             "cancelling": row["cancel_requested_by"] is not None and row["status"] not in TERMINAL,

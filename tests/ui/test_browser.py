@@ -3,10 +3,12 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+import pytest
+from playwright.sync_api import Browser, FloatRect, Locator, Page, StorageState, expect
 
 from tests.support.stack import PASSWORD, Stack
 from tests.ui.browser import PHONE, TIME_TO_UNDO, WIDE, login, new_context, said
@@ -635,3 +637,96 @@ def test_folders_that_are_never_offered_are_shown_with_the_reason(person: Person
         expect(row).to_contain_text(reason)
         expect(row.get_by_role("button", name=re.compile("^Archive "))).to_have_count(0)
     expect(page.get_by_role("button", name="Archive Offered one")).to_be_visible()
+
+
+_MANY = """INSERT INTO folders (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, scanned_at)
+SELECT '/nas/Many/2024/Reel ' || n, 'Reel ' || n, 'Many', '2024', 1048576, 1, now(), n > 130, now() FROM generate_series(1, 140) AS n"""
+
+
+@pytest.fixture
+def many(stack: Stack) -> Iterator[None]:
+    """130 folders on offer in one category, and ten that are archived."""
+    stack.sql(_MANY)
+    yield
+    stack.sql("DELETE FROM folders WHERE level1 = 'Many'")
+
+
+@pytest.mark.usefixtures("many")
+def test_all_that_match_are_selected_and_a_reload_keeps_them(person: Person, stack: Stack) -> None:
+    """Over all pages, by the filter in use, without what cannot be archived; a login of its own begins with nothing."""
+    page = person.page
+    page.goto("/folders?level1=Many&archived=1&q=Reel")
+    bar = page.get_by_role("region", name="Selected folders")
+    page.get_by_label("Select Reel 1", exact=True).check()
+    bar.get_by_role("button", name="Select all that match").click()
+    expect(bar).to_contain_text("130 folders, 130.00 MB")
+    page.get_by_role("button", name="Go to page 2").click()
+    expect(page.get_by_label("Select Reel 50", exact=True)).to_be_checked()
+    page.get_by_label("Select Reel 50", exact=True).uncheck()
+    expect(bar).to_contain_text("129 folders")
+    page.reload()
+    expect(bar).to_contain_text("129 folders")
+    expect(page.get_by_label("Select Reel 50", exact=True)).not_to_be_checked()
+    page.goto("/folders?q=Reel 13&archived=1")  # whatever is looked at, the selection stays
+    expect(bar).to_contain_text("129 folders")
+    stack.sql("UPDATE folders SET is_archived = true WHERE name = 'Reel 13'")
+    page.reload()
+    expect(bar).to_contain_text("128 folders")
+    person.watch.expect("/api/folders/preview")  # these folders are in the list alone
+    bar.get_by_role("button", name="Review and archive").click()
+    expect(page.get_by_role("dialog", name="Archive 128 folders")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.evaluate("() => localStorage.setItem('cs-archiver.login', new Date().toISOString())")
+    page.reload()
+    expect(page.get_by_label("Select Reel 130", exact=True)).not_to_be_checked()
+    expect(bar).to_have_count(0)
+
+
+@pytest.mark.usefixtures("many")
+def test_more_than_can_be_selected_at_once_is_said(person: Person, stack: Stack) -> None:
+    """The first thousand are selected, and a message says of how many."""
+    page = person.page
+    stack.sql(_MANY.replace("2024/Reel", "2025/Reel").replace("1, 140", "1, 1200").replace("n > 130", "false"))
+    page.goto("/folders?level1=Many")
+    page.get_by_label("Select all on this page").check()
+    bar = page.get_by_role("region", name="Selected folders")
+    bar.get_by_role("button", name="Select all that match").click()
+    said(page, "1,000 of 1,330 folders are selected, the first in this order.")
+    expect(bar).to_contain_text("1,000 folders")
+
+
+_CONTAINED = """() => [...document.querySelectorAll('main .MuiButton-contained')]
+  .filter((e) => e.checkVisibility({visibilityProperty: true})).length"""
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("width", [1280, 1024, 390])
+def test_the_list_of_folders_keeps_its_head_its_rows_and_one_main_action(person: Person, width: int) -> None:
+    """The columns' names stay below the top bar; rows stay rows on a small laptop; one button is filled, with a selection or without."""
+    page = person.page
+    page.set_viewport_size({"width": width, "height": 768})
+    page.goto("/folders?level1=Many")
+    expect(page.locator("[data-row]")).to_have_count(50)
+    wide = page.evaluate("() => [document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1]
+    assert page.evaluate(_CONTAINED) == 1
+    page.get_by_role("button", name="Review and archive").click()
+    said(page, "Select the folders to archive first.")
+    expect(page.get_by_label("Select Reel 1", exact=True)).to_be_focused()
+    if width >= 1024:
+        page.locator("[data-row]").last.scroll_into_view_if_needed()
+        head = page.get_by_role("columnheader", name="Size")
+        box, bar = head.bounding_box(), page.locator("header").first.bounding_box()
+        assert box is not None
+        assert bar is not None
+        assert abs(box["y"] - bar["y"] - bar["height"]) <= 1, (box, bar)
+        assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).closest('th')?.textContent", _middle(box)) == "Size"
+    else:
+        expect(page.get_by_role("table")).to_have_count(0)
+    page.keyboard.press("Space")
+    expect(page.get_by_role("region", name="Selected folders")).to_be_visible()
+    assert page.evaluate(_CONTAINED) == 1
+
+
+def _middle(box: FloatRect) -> list[float]:
+    return [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]

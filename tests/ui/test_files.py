@@ -1,5 +1,6 @@
 """What people do with files, packs and archives, in a real browser against the real stack."""
 
+import base64
 import hashlib
 import io
 import os
@@ -87,8 +88,12 @@ def test_files_go_up_and_come_down(person: Person, workspace: Stack) -> None:
     expect(row(page, "dropped.txt")).to_be_visible()
     expect(page.get_by_text("2 files uploaded")).to_be_visible()
 
+    person.watch.expect("/api/media/thumbnail", "422 (Unprocessable")
+    page.get_by_role("link", name="größer.mov", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text("This is not a media file of a kind we know.")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download größer.mov").click()
+        page.get_by_role("dialog").get_by_role("link", name="Download größer.mov").click()
+    page.keyboard.press("Escape")
     assert download.value.suggested_filename == "größer.mov"
     assert hashlib.sha256(saved(download.value)).digest() == hashlib.sha256(content).digest()
 
@@ -176,7 +181,7 @@ def test_the_tree_leads_through_the_folders(person: Person, workspace: Stack) ->
     page.set_viewport_size(PHONE)
     page.get_by_text("Folder tree").click()
     page.get_by_role("treeitem", name="c", exact=True).click()
-    expect(page.get_by_role("link", name="Download x.txt")).to_be_visible()
+    expect(page.get_by_role("link", name="x.txt")).to_be_visible()
 
 
 def test_entries_are_chosen_as_in_a_file_manager(person: Person, workspace: Stack) -> None:
@@ -215,6 +220,178 @@ def test_entries_are_chosen_as_in_a_file_manager(person: Person, workspace: Stac
     page.set_viewport_size(PHONE)
     page.get_by_label("Select b.txt").dispatch_event("contextmenu")  # what a long press sends
     expect(page.get_by_role("menu", name="Actions for b.txt")).to_be_visible()
+
+
+def _pdf(words: str) -> bytes:
+    """A page that says something."""
+    text = f"BT /F1 40 Tf 20 100 Td ({words}) Tj ET".encode()
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(text), text),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    made, begins = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        begins.append(b"%010d 00000 n \n" % len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"xref\n0 6\n0000000000 65535 f \n" + b"".join(begins)
+    return made + table + b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(made)
+
+
+_PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+_PDF_VIEWER = ("chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai/", "chrome://resources/")  # a part of the browser
+_ATTACK = "<script>parent.attacked = window.attacked = true</script>"
+_SEEN = "(image) => image.complete && image.naturalWidth > 0"
+
+
+def test_a_click_previews_a_file(person: Person, workspace: Stack, tmp_path: Path) -> None:
+    """Pictures, drawings, text, a PDF, a film: each is seen; nothing of them runs, large texts are cut, keys lead through them."""
+    page = person.page
+    put(workspace, "1 photo.png", _PIXEL)
+    put(workspace, "2 drawing.svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{_ATTACK}</svg>'.encode())
+    put(workspace, "3 page.html", f"<h1>Größe</h1>{_ATTACK}".encode())
+    put(workspace, "4 long.log", b"a line of a log\n" * 40_000)
+    put(workspace, "5 plan.pdf", _pdf("Hello"))
+    put(workspace, "6 film.mp4", film(tmp_path / "film.mp4"))
+    put(workspace, "7 bytes.bin", bytes(range(256)) * 8)
+    put(workspace, "8 broken.mov", b"no film")
+    put(workspace, "9 empty.txt", b"")
+    page.goto("/files")
+    page.get_by_role("link", name="1 photo.png").click()
+    dialog = page.get_by_role("dialog")
+    photo = dialog.get_by_role("img", name="1 photo.png")
+    page.wait_for_function(_SEEN, arg=photo.element_handle())
+    page.keyboard.press("ArrowRight")
+    drawing = dialog.get_by_role("img", name="2 drawing.svg")
+    page.wait_for_function(_SEEN, arg=drawing.element_handle())
+    page.keyboard.press("ArrowRight")
+    source = dialog.get_by_role("group", name="Text of 3 page.html")
+    expect(source).to_have_text(f"<h1>Größe</h1>{_ATTACK}")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("status")).to_contain_text("Only the first 256 KB are shown.")
+    assert len(dialog.get_by_role("group").inner_text()) <= 256 * 1024
+    person.watch.expect(*_PDF_VIEWER)
+    page.keyboard.press("ArrowRight")
+    frame = dialog.get_by_title("Pages of 5 plan.pdf")
+    until(lambda: _dark_pixels(frame) > 100, "the words of the PDF", 60)
+    dialog.get_by_role("button", name="Next file").click()
+    film_ = dialog.get_by_label("Play 6 film.mp4")
+    page.wait_for_function(
+        "(film) => film.readyState >= 1 && film.duration > 2 && film.videoWidth === 320", arg=film_.element_handle()
+    )
+    dialog.get_by_role("button", name="Media information").click()
+    expect(page.get_by_role("dialog", name="About 6 film.mp4")).to_contain_text("H.264")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+    page.get_by_role("link", name="7 bytes.bin").click()
+    expect(dialog.get_by_role("status")).to_contain_text("There is no preview for this kind of file")
+    person.watch.expect("/api/media/thumbnail", "422 (Unprocessable")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("status")).to_contain_text("This browser cannot play it")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("status")).to_contain_text("The file is empty")
+    expect(dialog.get_by_role("button", name="Next file")).to_be_disabled()
+    with page.expect_download() as download:
+        dialog.get_by_role("link", name="Download 9 empty.txt").click()
+    assert saved(download.value) == b""
+    page.keyboard.press("Escape")
+    assert page.evaluate("() => window.attacked") is None
+
+    page.locator('[data-row="3 page.html"]').focus()
+    page.keyboard.press("Enter")
+    expect(source).to_be_visible()
+    workspace.http.delete("/api/files", params={"path": "2 drawing.svg"})
+    person.watch.expect("/api/files/content?path=2+drawing.svg", "404 (Not Found)")
+    page.keyboard.press("ArrowLeft")
+    expect(dialog.get_by_role("alert")).to_contain_text("2 drawing.svg")  # why there is none, in the gateway's words
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.locator('[data-row="3 page.html"]')).to_be_focused()
+
+
+def _dark_pixels(frame: Locator) -> int:
+    """How many pixels of the page that the frame shows are nearly black."""
+    image = frame.screenshot()
+    count = """(png) => createImageBitmap(new Blob([Uint8Array.from(atob(png), (c) => c.charCodeAt(0))])).then((image) => {
+      const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d');
+      canvas.drawImage(image, 0, 0);
+      const {data} = canvas.getImageData(0, 0, image.width, image.height);
+      let dark = 0;
+      for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] < 40) dark += 1;
+      return dark;
+    })"""
+    return int(frame.page.evaluate(count, base64.b64encode(image).decode()))
+
+
+def test_the_size_of_a_folder_is_shown_on_demand(person: Person, workspace: Stack) -> None:
+    """Nobody walks through folders unasked; once asked for, the size follows what happens in the folder."""
+    page, walks = person.page, list[str]()
+    put(workspace, "Shoot/day 1/a.bin", b"1" * 3000)
+    put(workspace, "Shoot/b.bin", b"1" * 72)
+    put(workspace, "Other/c.bin", b"1")
+    page.on("request", lambda request: walks.append(request.url) if "/api/files/info" in request.url else None)
+    page.goto("/files")
+    cell = row(page, "Shoot")
+    cell.get_by_role("button", name="Show size of Shoot").click()
+    expect(cell).to_contain_text("3.00 KB")
+    expect(cell).to_contain_text("2 files")
+    assert len(walks) == 1
+    row(page, "Other").get_by_label("Select Other").check()
+    page.get_by_role("region", name="Selected entries").get_by_role("button", name="Move").click()
+    page.get_by_role("dialog").get_by_role("button", name="Shoot").click()
+    page.get_by_role("dialog").get_by_role("button", name="Move here").click()
+    expect(cell).to_contain_text("3 files")
+    page.set_viewport_size(PHONE)
+    page.get_by_role("button", name="Show size of Shoot").click()
+    expect(page.locator('[data-row="Shoot"]')).to_contain_text("3 files")
+
+
+def test_entries_are_dragged_onto_folders(person: Person, workspace: Stack) -> None:
+    """Onto a row, the breadcrumbs and the tree: one entry, or all that is chosen; never into itself; undo brings them back."""
+    page = person.page
+    for path in ("one.txt", "two.txt", "three.txt", "into/x.txt", "into/deeper/y.txt"):
+        put(workspace, path, path.encode())
+    page.set_viewport_size({"width": 1360, "height": 860})
+    with page.expect_response("**/DragMove*"):  # what takes part in drags comes after the list
+        page.goto("/files")
+    row(page, "one.txt").drag_to(row(page, "into"))
+    expect(row(page, "one.txt")).to_have_count(0)
+    assert workspace.http.get("/api/files/content", params={"path": "into/one.txt"}).content == b"one.txt"
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "one.txt")).to_be_visible()
+
+    page.get_by_label("Select one.txt").check()
+    page.get_by_label("Select two.txt").check()
+    tree = page.get_by_role("tree", name="Folder tree")
+    tree.get_by_role("treeitem", name="into").locator("[data-toggle]").click()
+    row(page, "two.txt").drag_to(tree.get_by_role("treeitem", name="deeper"))
+    expect(row(page, "two.txt")).to_have_count(0)
+    expect(row(page, "three.txt")).to_be_visible()
+    said(page, "2 entries are now in into/deeper.")
+    row(page, "into").drag_to(tree.get_by_role("treeitem", name="deeper"))  # refused before anybody asks: into itself
+    expect(row(page, "into")).to_be_visible()
+
+    tree.get_by_role("treeitem", name="deeper").click()
+    row(page, "one.txt").get_by_role("link", name="one.txt").drag_to(
+        page.get_by_role("navigation", name="Breadcrumbs").get_by_role("link", name="into")
+    )
+    expect(row(page, "one.txt")).to_have_count(0)
+    person.watch.expect("/api/files/move", "409 (Conflict)")
+    put(workspace, "into/y.txt", b"in the way")
+    row(page, "y.txt").drag_to(page.get_by_role("navigation", name="Breadcrumbs").get_by_role("link", name="into"))
+    said(page, "could not be moved")
+    expect(row(page, "y.txt")).to_be_visible()
+    found = sorted(one["path"] for one in workspace.http.get("/api/files", params={"path": "into"}).json())
+    assert found == ["into/deeper", "into/one.txt", "into/x.txt", "into/y.txt"]
+
+    page.set_viewport_size({"width": 700, "height": 860})
+    page.get_by_role("navigation", name="Breadcrumbs").get_by_role("link", name="into").click()
+    card = page.locator('[data-row="into/one.txt"]')
+    card.drag_to(page.locator('[data-row="into/deeper"]'))
+    expect(card).to_have_count(0)
 
 
 def test_lists_are_searched_sorted_and_kept_in_the_address(person: Person, workspace: Stack) -> None:
@@ -477,3 +654,38 @@ def test_another_user_sees_nothing_of_it(
     person.page.goto("/files?root=nas")
     expect(row(person.page, "Team")).to_be_visible()
     expect(person.page.get_by_role("button", name="Upload", exact=True)).to_have_count(0)
+
+
+def test_finished_tasks_name_what_they_made(person: Person, workspace: Stack) -> None:
+    """An archive is downloaded from the tray, of one in parts the folder opens, as of an extraction."""
+    page = person.page
+    put(workspace, "Shoot/a.bin", os.urandom(300_000))
+    assert workspace.http.post("/api/files/folders", json={"path": "out"}).status_code == 201
+    made = [
+        workspace.http.post("/api/archives", json={"paths": ["Shoot"], "output": "out/whole.zip"}),
+        workspace.http.post("/api/archives", json={"paths": ["Shoot"], "output": "out/cut.7z", "volume_bytes": 100_000}),
+    ]
+    for answer in made:
+        assert answer.status_code == 201, answer.text
+        workspace.wait(answer.json()["job_id"], "completed")
+    unpacked = workspace.http.post("/api/archives/extract", json={"path": "out/whole.zip", "destination": "back/here"})
+    workspace.wait(unpacked.json()["job_id"], "completed")
+    page.goto("/files")
+    page.get_by_role("button", name=re.compile("^Tasks")).click()
+    drawer = page.get_by_role("dialog")
+    whole, cut = (drawer.locator(f'[data-task="{answer.json()["job_id"]}"]') for answer in made)
+    expect(whole).to_contain_text("whole.zip, 29")
+    with page.expect_download() as download:
+        whole.get_by_role("link", name="Download whole.zip").click()
+    assert download.value.suggested_filename == "whole.zip"
+    with zipfile.ZipFile(download.value.path()) as packed:
+        assert "Shoot/a.bin" in packed.namelist()
+    expect(cut).to_contain_text("cut.7z.001 and 3 more parts")
+    task = drawer.locator(f'[data-task="{unpacked.json()["job_id"]}"]')
+    expect(task).to_contain_text("Extracted into back/here")
+    task.get_by_role("link", name="Open the folder of").click()
+    expect(drawer).to_have_count(0)
+    expect(row(page, "Shoot")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Tasks")).click()
+    cut.get_by_role("link", name="Open the folder of cut.7z.001").click()
+    expect(row(page, "cut.7z.001")).to_be_visible()

@@ -37,6 +37,9 @@ FilesRequest = Request[Identity, Any, Any]
 PathQuery = Annotated[
     str, QueryParameter(name="path", description="Below the root; slashes at either end do not matter.", max_length=4096)
 ]
+InlineQuery = Annotated[
+    bool, QueryParameter(description="Send a PDF as one, for a page to show it in a sandbox. Other files are saved as without it.")
+]
 WorkspaceOnly = Annotated[RootName, QueryParameter(name="root", description="`nas` is refused with 403.")]
 FILE = "application/octet-stream"
 _PAGE_MAXIMUM = 1000
@@ -117,7 +120,11 @@ async def delete_file(
 
 @get("/content", operation_id="downloadFile", responses=file_responses(), media_type=FILE)
 async def download(
-    request: FilesRequest, files: NamedDependency[Files], path: PathQuery, root: WorkspaceOnly = "workspace"
+    request: FilesRequest,
+    files: NamedDependency[Files],
+    path: PathQuery,
+    inline: InlineQuery = False,
+    root: WorkspaceOnly = "workspace",
 ) -> Response[Any]:
     """A file of the workspace, whole or in part.
 
@@ -126,17 +133,21 @@ async def download(
     """
     refuse_nas_files(root)
     handle, name = await files.open(request.user, path)
-    return downloads.send(handle, name, range_headers(request.headers))
+    return downloads.send(handle, name, range_headers(request.headers), shown=downloads.shown_type(name) if inline else None)
 
 
 @head("/content", include_in_schema=False)
 async def look_at(
-    request: FilesRequest, files: NamedDependency[Files], path: PathQuery, root: WorkspaceOnly = "workspace"
+    request: FilesRequest,
+    files: NamedDependency[Files],
+    path: PathQuery,
+    inline: InlineQuery = False,
+    root: WorkspaceOnly = "workspace",
 ) -> Response[None]:
     """The headers of a download."""
     refuse_nas_files(root)
     handle, name = await files.open(request.user, path)
-    return downloads.look(handle, name, range_headers(request.headers))
+    return downloads.look(handle, name, range_headers(request.headers), shown=downloads.shown_type(name) if inline else None)
 
 
 @put(

@@ -36,6 +36,9 @@ async def list_folders(
     include: Annotated[
         list[str] | None, QueryParameter(description="`archived`, `ignored`, or both: show what is not on offer, too.")
     ] = None,
+    offered: Annotated[
+        bool, QueryParameter(description="Only what can be archived now: not archived, not ignored, and no job works on it.")
+    ] = False,
     sort: FromQuery[Literal["path", "name", "size", "modified", "files"]] = "path",
     order: FromQuery[Literal["asc", "desc"]] = "asc",
     limit: Annotated[int | None, QueryParameter(ge=1, le=100_000, description="Default: all.")] = None,
@@ -58,6 +61,7 @@ async def list_folders(
         level2=level2,
         sort=sort,
         descending=order == "desc",
+        offered=offered,
         limit=limit,
         offset=offset,
     )

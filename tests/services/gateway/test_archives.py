@@ -227,3 +227,15 @@ async def test_a_job_of_a_workspace_belongs_to_its_owner_and_the_admins(gateway:
         k: v for k, v in result.items() if k != "warnings"
     }
     assert detail["globus_destination_path"] is None
+    await _lists_its_output(gateway, job, owner, ("mine.zip", 5, 1))
+    unpacked = {"destination": "", "files_extracted": 7, "total_size": 70, "seconds": 1.5, "mb_per_s": 2.0, "warnings": []}
+    await gateway.kernel.force(UUID(job), kind="extract", result=msgspec.json.encode(unpacked).decode())
+    await _lists_its_output(gateway, job, owner, ("", 70, 7))
+    await gateway.kernel.force(UUID(job), status="cancelled")
+    await _lists_its_output(gateway, job, owner, (None, None, None))
+
+
+async def _lists_its_output(gateway: Gateway, job: str, token: str, output: tuple[str | None, int | None, int | None]) -> None:
+    listed = (await gateway.ask("GET", "/api/jobs?kind=compress&kind=extract&limit=1000", token)).json()
+    (row,) = [row for row in listed if row["job_id"] == job]
+    assert (row["output_path"], row["output_size"], row["output_files"]) == output

@@ -147,6 +147,32 @@ async def test_a_download(ada: Person) -> None:
     assert (changed.status_code, len(changed.content)) == (200, len(content) - 1)
 
 
+async def test_a_pdf_is_shown_in_a_sandbox_and_nothing_else_is_shown(ada: Person) -> None:
+    """Only `inline` shows a PDF, and what calls itself one gets no more. Whatever could run in our origin is saved."""
+    ada.put("plan.pdf", b"%PDF-1.4")
+    ada.put("page.pdf", b"<script>alert(1)</script>")
+    for method, path in (("GET", "plan.pdf"), ("HEAD", "plan.pdf"), ("GET", "page.pdf")):
+        address = f"/api/files/content?path={path}"
+        saved, shown = await ada.ask(method, address), await ada.ask(method, f"{address}&inline=true")
+        assert saved.headers["content-type"] == "application/octet-stream"
+        assert saved.headers["content-disposition"].startswith("attachment; ")
+        assert saved.headers["x-frame-options"] == "DENY"
+        assert shown.headers["content-type"] == "application/pdf"
+        assert shown.headers["content-disposition"].startswith(f'inline; filename="{path}"')
+        assert shown.headers["content-security-policy"] == "default-src 'none'; sandbox; frame-ancestors 'self'"
+        assert shown.headers["x-frame-options"] == "SAMEORIGIN"
+        assert shown.headers["x-content-type-options"] == "nosniff"
+    for name in ("a.html", "a.xhtml", "a.svg", "a.js", "a.xml", "a.txt", "a.pdf.gz", "a", "a.mhtml"):
+        ada.put(name, b"<script>alert(1)</script>")
+        answer = await ada.ask("GET", "/api/files/content", params={"path": name, "inline": "true"})
+        assert answer.headers["content-type"] == "application/octet-stream", name
+        assert answer.headers["content-disposition"].startswith("attachment; "), name
+        assert (answer.headers["x-frame-options"], answer.headers["x-content-type-options"]) == ("DENY", "nosniff"), name
+    ada.put("a.png", b"1")
+    picture = await ada.ask("GET", "/api/files/content?path=a.png&inline=true")
+    assert (picture.headers["content-type"], picture.headers["content-disposition"][:10]) == ("image/png", "attachment")
+
+
 async def test_a_wish_about_the_nas_never_meets_the_workspace(ada: Person) -> None:
     """Where only files of a workspace will do, `root=nas` is refused: the same path is there, too."""
     ada.put("Team/x", b"mine")

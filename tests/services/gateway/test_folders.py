@@ -91,6 +91,11 @@ async def test_the_live_job_is_shown(scanned: Gateway) -> None:
     (busy,) = (await scanned.ask("GET", "/api/folders", params={"q": "busy"})).json()
 
     assert (busy["job_id"], busy["job_status"]) == (job["job_id"], "queued")
+    everything = {"include": "archived,ignored", "offered": "true"}
+    assert await _names(scanned, **everything) == ["Old_100%", "Project_Alpha", "äpfel"], "not archived, not ignored, not at work"
+    two = await scanned.ask("GET", "/api/folders?offered=true&level1=Production&limit=1")
+    assert ([folder["name"] for folder in two.json()], two.headers["x-total-count"]) == (["Old_100%"], "2")
+    assert "Busy" not in await _names(scanned, q="busy", offered="true")
     await scanned.kernel.owner.execute("DELETE FROM folders WHERE path = $1", path)
 
 

@@ -138,6 +138,10 @@ async def test_a_built_ui(tmp_path: Path) -> None:
         nonce = re.search(r'nonce="([\w-]+)"', page.text)
         assert nonce is not None
         assert f"'nonce-{nonce[1]}'" in page.headers["content-security-policy"]
+        for part in ("media-src 'self'", "frame-src 'self'", "object-src 'none'", "script-src 'self'"):
+            assert part in page.headers["content-security-policy"].split("; "), (
+                "a film plays, a PDF is shown in a frame, from here only"
+            )
         plain = await client.get("/assets/app-1a2b.js", headers={"Accept-Encoding": "identity"})
         assert (plain.text, plain.headers["content-type"]) == ("1", "text/javascript; charset=utf-8")
         assert "immutable" in plain.headers["cache-control"]

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: d1ae32e5cda282d1
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: caeefa250b58e6ce
 
 export interface paths {
     "/api/archives": {
@@ -1368,6 +1368,9 @@ export interface components {
             lane_percent: number | null;
             missing_bytes: number | null;
             notes: string[];
+            output_files: number | null;
+            output_path: string | null;
+            output_size: number | null;
             paused: boolean;
             progress_percent: number;
             request: components["schemas"]["WorkspaceRequest"] | null;
@@ -1445,6 +1448,9 @@ export interface components {
             kind: components["schemas"]["Kind"];
             lane_percent: number | null;
             missing_bytes: number | null;
+            output_files: number | null;
+            output_path: string | null;
+            output_size: number | null;
             paused: boolean;
             progress_percent: number;
             retry_count: number;
@@ -3558,6 +3564,7 @@ export interface operations {
     downloadFile: {
         parameters: {
             query: {
+                inline?: boolean;
                 path: string;
                 root?: "workspace" | "nas";
             };
@@ -4695,6 +4702,7 @@ export interface operations {
                 level1?: string | null;
                 level2?: string | null;
                 limit?: number | null;
+                offered?: boolean;
                 offset?: number;
                 order?: "asc" | "desc";
                 q?: string | null;

@@ -14,6 +14,8 @@ export interface FolderQuery {
   sort: "path" | "name" | "size" | "modified" | "files";
   order: "asc" | "desc";
   include?: string[];
+  /** Only what can be archived now. */
+  offered?: boolean;
   limit: number;
   offset: number;
 }

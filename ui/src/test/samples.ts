@@ -42,6 +42,9 @@ export function summary(more: Partial<JobSummary> = {}): JobSummary {
     created_at: "2026-01-01T00:00:00Z",
     started_at: "2026-01-01T00:00:01Z",
     completed_at: null,
+    output_path: null,
+    output_size: null,
+    output_files: null,
     ...more,
   };
 }

@@ -203,6 +203,7 @@ export const en = {
     selected: (n: number, size: number) => `${plural(n, "folder", "folders")}, ${bytes(size)}`,
     clearSelection: "Clear selection",
     review: "Review and archive",
+    selectFirst: "Select the folders to archive first.",
     bulkLabel: "Selected folders",
     sortBy: "Sort by",
     byPlace: "Sorted by place",

@@ -152,6 +152,7 @@ export function makeTheme(density: Density) {
             fontSize: "0.8125rem",
             color: "var(--mui-palette-text-secondary)",
             backgroundColor: "var(--mui-palette-background-paper)",
+            boxShadow: "inset 0 -1px 0 var(--mui-palette-divider)",
             height: compact ? 34 : 42,
           },
           // Digits in columns stand below each other; elsewhere Inter's tabular hyphen would tear names apart.
@@ -159,9 +160,12 @@ export function makeTheme(density: Density) {
           paddingCheckbox: { width: 48, paddingInline: "8px 0" },
         },
       },
+      // The names of the columns stay in view below the top bar; a row that is scrolled to is not under them.
+      MuiTableHead: { styleOverrides: { root: { position: "sticky", top: BAR_HEIGHT, zIndex: 2 } } },
       MuiTableRow: {
         styleOverrides: {
           root: {
+            "tbody > &": { scrollMarginBlockStart: 44 },
             "tbody > &:last-of-type > td": { borderBottom: 0 },
             "&.Mui-selected, &.Mui-selected:hover": { backgroundColor: "color-mix(in srgb, var(--mui-palette-primary-main) 9%, transparent)" },
           },

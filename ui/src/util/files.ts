@@ -41,6 +41,11 @@ export function isMedia(entry: Pick<FileEntry, "name" | "type">): boolean {
   return entry.type === "file" && (VIDEO.test(entry.name) || AUDIO.test(entry.name));
 }
 
+/** What can be looked at without saving it: every file of the workspace; of the NAS only what its services look into. */
+export function isShown(entry: Pick<FileEntry, "name" | "type" | "reachable">, root: "workspace" | "nas"): boolean {
+  return entry.type === "file" && entry.reachable && (root === "workspace" || isMedia(entry) || isArchive(entry));
+}
+
 export function lookOf(entry: Pick<FileEntry, "name" | "type">): Look {
   if (entry.type !== "file") return entry.type;
   if (ARCHIVE.test(entry.name)) return "archive";

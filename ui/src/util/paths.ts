@@ -33,6 +33,8 @@ export function lineOf(hash: string): number | null {
 /** What the browser fetches by itself: a link to be clicked, the source of a picture. */
 export const downloads = {
   file: (path: string) => withQuery("/api/files/content", { path }),
+  /** For a frame: a PDF as one. */
+  shown: (path: string) => withQuery("/api/files/content", { path, inline: "true" }),
   thumbnail: (root: string, path: string, timestamp: string) => withQuery("/api/media/thumbnail", { root, path, timestamp, width: "640" }),
   contactSheet: (root: string, path: string) => withQuery("/api/media/contact-sheet", { root, path }),
   pack: (id: string) => `/api/files/pack/${encodeURIComponent(id)}/download`,

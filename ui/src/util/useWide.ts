@@ -9,10 +9,16 @@ function watched(pixels: number) {
   return { subscribe, matches: () => query.matches };
 }
 
+const forRows = watched(1000);
 const forTable = watched(1100);
 const forTree = watched(1280);
 
-export const isWide = forTable.matches;
+export const hasRows = forRows.matches;
+
+/** True where a table of few columns fits beside the rail: folders and files stay rows on a small laptop. */
+export function useRows(): boolean {
+  return useSyncExternalStore(forRows.subscribe, forRows.matches);
+}
 
 /** True where a table fits beside the rail; below, lists are cards. */
 export function useWide(): boolean {

@@ -8,6 +8,7 @@ import type { FileEntry } from "../../api/types";
 import { Field } from "../../components/Field";
 import { PasswordField } from "../../components/PasswordField";
 import { toast } from "../../components/toasts";
+import { archivesText as archives } from "../../text/enArchives";
 import { filesText as text } from "../../text/enFiles";
 import { archiveStem, join, nameFault } from "../../util/files";
 import { noteBegun } from "./begun";
@@ -18,8 +19,8 @@ import type { Place } from "./offer";
 const FORMATS = ["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"] as const;
 type Format = (typeof FORMATS)[number];
 const FORMAT_OPTIONS = FORMATS.map((format) => [format, format] as const);
-const LEVELS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => [String(n), text.archiving.levels(n)] as const);
-const VOLUMES = Object.entries(text.archiving.volumes).toSorted(([one], [other]) => Number(one) - Number(other));
+const LEVELS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => [String(n), archives.archiving.levels(n)] as const);
+const VOLUMES = Object.entries(archives.archiving.volumes).toSorted(([one], [other]) => Number(one) - Number(other));
 const BALANCED = "6";
 
 interface Props {
@@ -56,24 +57,24 @@ export default function ArchiveDialog({ entries, place, onClose }: Props) {
         }),
       ),
     onSuccess: () => {
-      toast(text.archiving.begun(output), "info");
+      toast(archives.archiving.begun(output), "info");
       onClose();
     },
     onSettled: (begun) => noteBegun(client, begun?.job_id),
   });
   return (
     <FormDialog
-      title={text.archiving.title(entries.length, entries[0]?.name ?? "")}
-      confirm={text.archiving.confirm}
+      title={archives.archiving.title(entries.length, entries[0]?.name ?? "")}
+      confirm={archives.archiving.confirm}
       ready={fault === null}
       busy={make.isPending}
       error={make.error}
       onSubmit={() => make.mutate()}
       onClose={onClose}
     >
-      <Typography variant="body2">{text.archiving.where(folder || text.top.workspace)}</Typography>
+      <Typography variant="body2">{archives.archiving.where(folder || text.top.workspace)}</Typography>
       <Field
-        label={text.archiving.name}
+        label={archives.archiving.name}
         value={name}
         onChange={(event) => setName(event.target.value)}
         autoComplete="off"
@@ -82,15 +83,15 @@ export default function ArchiveDialog({ entries, place, onClose }: Props) {
         hint={fault ? text.faults[fault] : output}
       />
       <Box sx={{ display: "flex", flexWrap: "wrap", gap: 1.5 }}>
-        <Labelled label={text.archiving.format} value={format} options={FORMAT_OPTIONS} onChange={setFormat} />
-        {format !== "tar" && <Labelled label={text.archiving.level} value={level} options={LEVELS} onChange={setLevel} />}
-        {locks && <Labelled label={text.archiving.volume} value={volume} options={VOLUMES} onChange={setVolume} />}
+        <Labelled label={archives.archiving.format} value={format} options={FORMAT_OPTIONS} onChange={setFormat} />
+        {format !== "tar" && <Labelled label={archives.archiving.level} value={level} options={LEVELS} onChange={setLevel} />}
+        {locks && <Labelled label={archives.archiving.volume} value={volume} options={VOLUMES} onChange={setVolume} />}
       </Box>
       {locks ? (
-        <PasswordField label={text.archiving.password} value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="new-password" hint={text.archiving.passwordHint} optional />
+        <PasswordField label={archives.archiving.password} value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="new-password" hint={archives.archiving.passwordHint} optional />
       ) : (
         <Typography variant="body2" sx={{ color: "text.secondary" }}>
-          {text.archiving.noPassword}
+          {archives.archiving.noPassword}
         </Typography>
       )}
     </FormDialog>

@@ -18,6 +18,7 @@ import { PasswordField } from "../../components/PasswordField";
 import { SearchField } from "../../components/SearchField";
 import { ErrorPanel, SkeletonRows } from "../../components/states";
 import { text as common } from "../../text/en";
+import { archivesText as archives } from "../../text/enArchives";
 import { filesText as text } from "../../text/enFiles";
 import { MONO } from "../../theme/theme";
 import { bytes } from "../../util/units";
@@ -60,7 +61,7 @@ export default function Contents({ entry, root, onClose }: Props) {
       <Box sx={{ display: "flex", alignItems: "flex-start", gap: 1, p: 3, pb: 1.5 }}>
         <Box sx={{ flex: 1, minWidth: 0 }}>
           <Typography component="h2" variant="h1" id="contents-title">
-            {text.inside.title(entry.name)}
+            {archives.inside.title(entry.name)}
           </Typography>
           {stats.data && <Figures stats={stats.data} />}
         </Box>
@@ -73,12 +74,12 @@ export default function Contents({ entry, root, onClose }: Props) {
         {list.error && !refused && <ErrorPanel error={list.error} onRetry={() => void list.refetch()} />}
         {stats.data && stats.data.problems.length > 0 && (
           <Alert severity="warning">
-            {text.inside.problems} {stats.data.problems.join(" ")}
+            {archives.inside.problems} {stats.data.problems.join(" ")}
           </Alert>
         )}
         {!list.error && (
           <SearchField
-            label={text.inside.search}
+            label={archives.inside.search}
             value={q}
             onChange={(words) => {
               setQ(words);
@@ -89,8 +90,8 @@ export default function Contents({ entry, root, onClose }: Props) {
         {!list.data && !list.error && <SkeletonRows rows={8} height={44} />}
         {list.data && !list.error && (
           <>
-            {list.data.items.length === 0 && <Typography variant="body2">{q ? text.inside.noMatch : text.inside.empty}</Typography>}
-            <Box component="ul" aria-label={text.inside.title(entry.name)} sx={{ listStyle: "none", m: 0, p: 0, border: list.data.items.length > 0 ? 1 : 0, borderColor: "divider", borderRadius: "10px" }}>
+            {list.data.items.length === 0 && <Typography variant="body2">{q ? archives.inside.noMatch : archives.inside.empty}</Typography>}
+            <Box component="ul" aria-label={archives.inside.title(entry.name)} sx={{ listStyle: "none", m: 0, p: 0, border: list.data.items.length > 0 ? 1 : 0, borderColor: "divider", borderRadius: "10px" }}>
               {list.data.items.map((item, index) => (
                 <Line key={`${item.path}:${asked.offset + index}`} item={item} checked={chosen.has(keyOf(item))} onToggle={toggle} />
               ))}
@@ -102,7 +103,7 @@ export default function Contents({ entry, root, onClose }: Props) {
       {list.data && !list.error && (
         <Box sx={{ display: "flex", justifyContent: "flex-end", gap: 1, p: 2, px: 3, borderTop: 1, borderColor: "divider" }}>
           <ActionButton variant="contained" onClick={() => setExtracting(true)}>
-            {chosen.size > 0 ? text.inside.extractSome(chosen.size) : text.inside.extractAll}
+            {chosen.size > 0 ? archives.inside.extractSome(chosen.size) : archives.inside.extractAll}
           </ActionButton>
         </Box>
       )}
@@ -114,9 +115,9 @@ export default function Contents({ entry, root, onClose }: Props) {
 }
 
 function Figures({ stats }: { stats: ArchiveStatistics }) {
-  const parts = [stats.format, text.inside.figures(stats.files, stats.original_size, stats.compressed_size)];
-  if (stats.compression_ratio > 0) parts.push(text.inside.smaller(stats.compression_ratio / 100));
-  if (stats.encrypted) parts.push(text.inside.encrypted);
+  const parts = [stats.format, archives.inside.figures(stats.files, stats.original_size, stats.compressed_size)];
+  if (stats.compression_ratio > 0) parts.push(archives.inside.smaller(stats.compression_ratio / 100));
+  if (stats.encrypted) parts.push(archives.inside.encrypted);
   return (
     <Typography variant="body2" sx={{ color: "text.secondary", mt: 0.5 }}>
       {parts.join(" · ")}
@@ -133,11 +134,11 @@ function Unlock({ failed, onPassword }: { failed: string | null; onPassword: (pa
   return (
     <Box component="form" onSubmit={submit} sx={{ display: "grid", gap: 1.5 }}>
       <Alert severity={failed ? "error" : "info"} role="alert">
-        {failed ?? text.inside.locked}
+        {failed ?? archives.inside.locked}
       </Alert>
-      <PasswordField label={text.inside.password} autoFocus value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" />
+      <PasswordField label={archives.inside.password} autoFocus value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" />
       <ActionButton type="submit" variant="contained" disabled={!password} sx={{ justifySelf: "start" }}>
-        {text.inside.unlock}
+        {archives.inside.unlock}
       </ActionButton>
     </Box>
   );
@@ -149,7 +150,7 @@ function Line({ item, checked, onToggle }: { item: ArchiveContent; checked: bool
       <Checkbox
         checked={checked}
         onChange={(_, on) => onToggle(item, on)}
-        slotProps={{ input: { "aria-label": text.inside.choose(item.path) } }}
+        slotProps={{ input: { "aria-label": archives.inside.choose(item.path) } }}
         sx={{ width: 44, height: 44 }}
       />
       <Box component="span" sx={{ fontFamily: MONO, fontSize: "0.8125rem", overflowWrap: "anywhere" }}>

@@ -23,7 +23,7 @@ export function Crumbs({ root, path }: Place) {
               {text.top[root]}
             </Box>
           ) : (
-            <Link component={RouterLink} to={paths.files({ root: at })} sx={look}>
+            <Link component={RouterLink} to={paths.files({ root: at })} data-into={at ? undefined : ""} sx={look}>
               {text.top[root]}
             </Link>
           )}
@@ -36,7 +36,7 @@ export function Crumbs({ root, path }: Place) {
                 {folder.name}
               </Box>
             ) : (
-              <Link component={RouterLink} to={paths.files({ root: at, path: folder.path })} sx={look}>
+              <Link component={RouterLink} to={paths.files({ root: at, path: folder.path })} data-into={at ? undefined : folder.path} sx={look}>
                 {folder.name}
               </Link>
             )}

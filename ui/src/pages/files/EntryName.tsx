@@ -2,12 +2,13 @@ import Box from "@mui/material/Box";
 import Link from "@mui/material/Link";
 import Typography from "@mui/material/Typography";
 import { File, FileArchive, FileHeadphone, FileImage, FilePlay, Folder, Link2, type LucideIcon, Plug } from "lucide-react";
+import type { MouseEvent } from "react";
 import { Link as RouterLink, useLocation } from "react-router";
 
 import type { FileQuery } from "../../api/files";
 import type { FileEntry } from "../../api/types";
 import { filesText as text } from "../../text/enFiles";
-import { type Look, lookOf, parentOf } from "../../util/files";
+import { isShown, type Look, lookOf, parentOf } from "../../util/files";
 import { downloads, paths } from "../../util/paths";
 
 const ICONS: Record<Look, LucideIcon> = {
@@ -28,8 +29,19 @@ function folderAddress(path: string, search: string): string {
   return paths.files({ root: kept("root"), path, sort: kept("sort"), order: kept("order") });
 }
 
-/** A folder opens, a file of the workspace is fetched; the rest is only named. */
-export function EntryName({ entry, asked }: { entry: FileEntry; asked: FileQuery }) {
+interface Props {
+  entry: FileEntry;
+  asked: FileQuery;
+  onOpen: (entry: FileEntry) => void;
+}
+
+/** A folder opens, a file is previewed; the rest is only named. A click with a key held is the browser's: it saves the file. */
+export function EntryName({ entry, asked, onOpen }: Props) {
+  const onClick = (event: MouseEvent) => {
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    onOpen(entry);
+  };
   const { search } = useLocation();
   const look = lookOf(entry);
   const Icon = ICONS[look];
@@ -45,8 +57,12 @@ export function EntryName({ entry, asked }: { entry: FileEntry; asked: FileQuery
           <Link component={RouterLink} to={folderAddress(entry.path, search)} sx={words}>
             {entry.name}
           </Link>
-        ) : look !== "link" && look !== "other" && entry.reachable && asked.root === "workspace" ? (
-          <Link href={downloads.file(entry.path)} download sx={words} aria-label={text.downloadOne(entry.name)}>
+        ) : isShown(entry, asked.root) && asked.root === "workspace" ? (
+          <Link href={downloads.file(entry.path)} download onClick={onClick} aria-haspopup="dialog" sx={words}>
+            {entry.name}
+          </Link>
+        ) : isShown(entry, asked.root) ? (
+          <Link component="button" type="button" onClick={onClick} aria-haspopup="dialog" sx={{ ...words, textAlign: "start" }}>
             {entry.name}
           </Link>
         ) : (

@@ -8,7 +8,7 @@ import type { ArchiveContent, FileEntry } from "../../api/types";
 import { Field } from "../../components/Field";
 import { PasswordField } from "../../components/PasswordField";
 import { toast } from "../../components/toasts";
-import { filesText as text } from "../../text/enFiles";
+import { archivesText as archives } from "../../text/enArchives";
 import { join, parentOf, stem } from "../../util/files";
 import { noteBegun } from "./begun";
 import { FormDialog } from "./FormDialog";
@@ -35,23 +35,23 @@ export default function ExtractDialog({ entry, root, chosen = EVERYTHING, known 
   const extract = useMutation({
     mutationFn: () => ask(api.POST("/api/archives/extract", { body: { path: entry.path, root, destination: folder.trim(), entries, entries_base64, password: password || null } })),
     onSuccess: () => {
-      toast(text.extracting.begun(entry.name), "info");
+      toast(archives.extracting.begun(entry.name), "info");
       onClose();
     },
     onSettled: (begun) => noteBegun(client, begun?.job_id),
   });
   return (
-    <FormDialog title={text.extracting.title(entry.name)} confirm={text.extracting.confirm} busy={extract.isPending} error={extract.error} onSubmit={() => extract.mutate()} onClose={onClose}>
-      {chosen.length > 0 && <Typography variant="body2">{text.extracting.some(chosen.length)}</Typography>}
+    <FormDialog title={archives.extracting.title(entry.name)} confirm={archives.extracting.confirm} busy={extract.isPending} error={extract.error} onSubmit={() => extract.mutate()} onClose={onClose}>
+      {chosen.length > 0 && <Typography variant="body2">{archives.extracting.some(chosen.length)}</Typography>}
       <Field
-        label={text.extracting.into}
+        label={archives.extracting.into}
         value={folder}
         onChange={(event) => setFolder(event.target.value)}
         autoComplete="off"
         spellCheck={false}
-        hint={text.extracting.intoHint}
+        hint={archives.extracting.intoHint}
       />
-      <PasswordField label={text.extracting.password} value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" optional />
+      <PasswordField label={archives.extracting.password} value={password} onChange={(event) => setPassword(event.target.value)} autoComplete="off" optional />
     </FormDialog>
   );
 }

@@ -11,6 +11,7 @@ import { filesText as text } from "../../text/enFiles";
 import { dateTime } from "../../util/time";
 import { bytes } from "../../util/units";
 import { EntryName } from "./EntryName";
+import { FolderSize } from "./FolderSize";
 import type { ListProps } from "./offer";
 
 const SORT_LABELS: [Sort, string][] = [
@@ -20,7 +21,10 @@ const SORT_LABELS: [Sort, string][] = [
 ];
 
 /** The same list on a phone. */
-export default function FileCards({ entries, asked, selected, onPick, onSort, onMenu }: ListProps) {
+export default function FileCards({ entries, asked, selected, onPick, onSort, onOpen, onMenu }: ListProps) {
+  const own = asked.root === "workspace";
+  // Under a finger a long press opens the menu.
+  const drags = own && window.matchMedia("(pointer: fine)").matches;
   return (
     <>
       <Pick label={text.sortBy} value={asked.sort} options={SORT_LABELS} onChange={onSort} sx={{ mb: 1.5, minWidth: 170 }} />
@@ -30,6 +34,8 @@ export default function FileCards({ entries, asked, selected, onPick, onSort, on
             component="li"
             key={entry.path}
             data-row={entry.path}
+            data-into={own && entry.is_dir && entry.reachable ? entry.path : undefined}
+            draggable={drags && entry.reachable}
             tabIndex={-1}
             onContextMenu={(event) => {
               // A long press.
@@ -55,9 +61,15 @@ export default function FileCards({ entries, asked, selected, onPick, onSort, on
               sx={{ width: 44, height: 44 }}
             />
             <Box sx={{ minWidth: 0, "& a": { display: "inline-flex", alignItems: "center", minHeight: { xs: 44, md: 24 } } }}>
-              <EntryName entry={entry} asked={asked} />
+              <EntryName entry={entry} asked={asked} onOpen={onOpen} />
               <Typography component="div" variant="caption" sx={{ color: "text.secondary", pl: 3.75, mt: -0.75, pb: 0.5 }}>
                 {[entry.size === null ? null : bytes(entry.size), dateTime(entry.modified_at)].filter(Boolean).join(" · ")}
+                {own && entry.is_dir && entry.reachable && (
+                  <>
+                    {" · "}
+                    <FolderSize entry={entry} />
+                  </>
+                )}
               </Typography>
             </Box>
             <IconButton aria-label={text.actionsOf(entry.name)} aria-haspopup="menu" disabled={!entry.reachable} onClick={(event) => onMenu({ entry, anchor: event.currentTarget })}>

@@ -2,12 +2,13 @@ import Divider from "@mui/material/Divider";
 import ListItemIcon from "@mui/material/ListItemIcon";
 import Menu from "@mui/material/Menu";
 import MenuItem from "@mui/material/MenuItem";
-import { Clapperboard, Download, FileArchive, FolderInput, FolderOpen, List, type LucideIcon, Package, PackageOpen, Pencil, Trash2 } from "lucide-react";
+import { Clapperboard, Download, Eye, FileArchive, FolderInput, FolderOpen, List, type LucideIcon, Package, PackageOpen, Pencil, Trash2 } from "lucide-react";
 
 import type { RootName } from "../../api/files";
 import { useSilent } from "../../api/silence";
 import type { FileEntry } from "../../api/types";
 import { filesText as text } from "../../text/enFiles";
+import { lookText } from "../../text/enLook";
 import { isArchive, isMedia } from "../../util/files";
 import { downloads } from "../../util/paths";
 import type { MenuPlace, Question } from "./offer";
@@ -79,6 +80,19 @@ export default function FileMenu({ menu, entries, root, onClose, onAsk, onOpen }
             <FolderOpen size={17} aria-hidden />
           </ListItemIcon>
           {text.open}
+        </MenuItem>
+      )}
+      {entry.type === "file" && root === "workspace" && !isArchive(entry) && !many && (
+        <MenuItem
+          onClick={() => {
+            onClose();
+            onAsk({ about: "preview", entry });
+          }}
+        >
+          <ListItemIcon>
+            <Eye size={17} aria-hidden />
+          </ListItemIcon>
+          {lookText.preview.open}
         </MenuItem>
       )}
       {entry.type === "file" && root === "workspace" && !many && (

@@ -15,6 +15,7 @@ import { filesText as text } from "../../text/enFiles";
 import { dateTime, exactTime } from "../../util/time";
 import { bytes, exactBytes } from "../../util/units";
 import { EntryName } from "./EntryName";
+import { FolderSize } from "./FolderSize";
 import type { ListProps } from "./offer";
 
 const COLUMNS: { sort: Sort; label: string; end?: boolean; width?: number }[] = [
@@ -59,7 +60,7 @@ export default function FileTable(props: ListProps) {
   );
 }
 
-function Row({ entry, asked, checked, onPick, onOnly, onMenu }: ListProps & { entry: FileEntry; checked: boolean }) {
+function Row({ entry, asked, checked, onPick, onOnly, onOpen, onMenu }: ListProps & { entry: FileEntry; checked: boolean }) {
   /** Beside its words and buttons the row itself is chosen: alone, with Ctrl one more, with Shift a range. */
   const onClick = (event: MouseEvent) => {
     if ((event.target as Element).closest("a, button, input, label")) return;
@@ -67,9 +68,12 @@ function Row({ entry, asked, checked, onPick, onOnly, onMenu }: ListProps & { en
     else if (event.ctrlKey || event.metaKey) onPick(entry, !checked, false);
     else onOnly(entry);
   };
+  const own = asked.root === "workspace";
   return (
     <TableRow
       hover
+      draggable={own && entry.reachable}
+      data-into={own && entry.is_dir && entry.reachable ? entry.path : undefined}
       selected={checked}
       tabIndex={-1}
       data-row={entry.path}
@@ -90,10 +94,10 @@ function Row({ entry, asked, checked, onPick, onOnly, onMenu }: ListProps & { en
         />
       </TableCell>
       <TableCell>
-        <EntryName entry={entry} asked={asked} />
+        <EntryName entry={entry} asked={asked} onOpen={onOpen} />
       </TableCell>
       <TableCell align="right" title={entry.size === null ? undefined : exactBytes(entry.size)}>
-        {entry.size === null ? "–" : bytes(entry.size)}
+        {entry.size !== null ? bytes(entry.size) : own && entry.is_dir && entry.reachable ? <FolderSize entry={entry} /> : "–"}
       </TableCell>
       <TableCell title={exactTime(entry.modified_at)}>{dateTime(entry.modified_at)}</TableCell>
       <TableCell>

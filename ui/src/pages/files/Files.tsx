@@ -1,14 +1,12 @@
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
-import Button from "@mui/material/Button";
 import Card from "@mui/material/Card";
 import Checkbox from "@mui/material/Checkbox";
 import { useQuery } from "@tanstack/react-query";
-import { FileQuestionMark, FolderOpen, Lock, RefreshCw, SearchX } from "lucide-react";
+import { RefreshCw } from "lucide-react";
 import { lazy, type ReactNode, Suspense, useRef, useState } from "react";
 import { Link, useNavigate } from "react-router";
 
-import { ApiError } from "../../api/errors";
 import { fileQueries, type FileQuery, type Sort, SORTS } from "../../api/files";
 import { usePolling } from "../../api/sync";
 import type { FileEntry } from "../../api/types";
@@ -17,12 +15,13 @@ import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
 import { SearchField } from "../../components/SearchField";
 import { useListKeys } from "../../components/shortcuts";
-import { EmptyState, ErrorPanel, SkeletonRows, StaleNote } from "../../components/states";
+import { SkeletonRows, StaleNote } from "../../components/states";
 import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
-import { downloads, paths } from "../../util/paths";
+import { isShown } from "../../util/files";
+import { paths } from "../../util/paths";
 import { useListState } from "../../util/useListState";
-import { isWide, useVeryWide, useWide } from "../../util/useWide";
+import { hasRows, useRows, useVeryWide } from "../../util/useWide";
 import { Crumbs } from "./Crumbs";
 import { between, type ListProps, type MenuPlace, type Place, type Question } from "./offer";
 import { FullNote, Space } from "./Space";
@@ -33,7 +32,9 @@ const fetchTable = () => import("./FileTable");
 const fetchCards = () => import("./FileCards");
 const FileTable = lazy(fetchTable);
 const FileCards = lazy(fetchCards);
-void (isWide() ? fetchTable() : fetchCards()); // while the first folder is read
+void (hasRows() ? fetchTable() : fetchCards()); // while the first folder is read
+const DragMove = lazy(() => import("./DragMove"));
+const Instead = lazy(() => import("./Instead"));
 const FolderTree = lazy(() => import("./FolderTree"));
 const FileMenu = lazy(() => import("./FileMenu"));
 const Questions = lazy(() => import("./Questions"));
@@ -98,12 +99,12 @@ export function Files() {
   const { question, ask, close } = useQuestion(here);
   const [menu, setMenu] = useState<MenuPlace | null>(null);
   const navigate = useNavigate();
-  const wide = useWide();
+  const rows = useRows();
   const own = asked.root === "workspace";
 
   const open = (entry: FileEntry) => {
     if (entry.is_dir) void navigate(paths.files({ root: own ? undefined : asked.root, path: entry.path }));
-    else if (own && entry.type === "file") window.location.assign(downloads.file(entry.path));
+    else if (isShown(entry, asked.root)) ask({ about: "preview", entry });
   };
   useListKeys((key, row) => {
     const entry = entries.find((item) => item.path === row);
@@ -164,21 +165,20 @@ export function Files() {
       )}
       <Suspense fallback={null}>{own && <UploadPanel folder={asked.path} />}</Suspense>
       <Beside root={asked.root} path={asked.path}>
-        {list.error && !list.data && <Trouble error={list.error} onRetry={() => void list.refetch()} root={asked.root} />}
         {!list.error && !list.data && (
           <Card>
             <SkeletonRows />
           </Card>
         )}
-        {list.data && entries.length === 0 && (
-          <Card>
-            <Nothing asked={asked} onClear={() => set({ q: null, deep: null })} />
-          </Card>
+        {(list.data ? entries.length === 0 : list.error) && (
+          <Suspense fallback={<SkeletonRows />}>
+            <Instead error={list.data ? null : list.error} asked={asked} onRetry={() => void list.refetch()} onClear={() => set({ q: null, deep: null })} />
+          </Suspense>
         )}
         {entries.length > 0 && (
           <Box sx={{ opacity: list.isPlaceholderData ? 0.6 : 1, transition: "opacity 0.15s" }}>
             <Suspense fallback={<SkeletonRows />}>
-              {wide ? (
+              {rows ? (
                 <Card>
                   <FileTable {...shared} />
                   {pager}
@@ -193,10 +193,11 @@ export function Files() {
           </Box>
         )}
       </Beside>
+      <Suspense fallback={null}>{own && entries.length > 0 && <DragMove entries={entries} selected={selected} onGone={clear} />}</Suspense>
       <Suspense fallback={null}>{selected.size > 0 && <SelectionBar entries={[...selected.values()]} own={own} onClear={clear} onAsk={ask} />}</Suspense>
       <Suspense fallback={null}>
         {menu && <FileMenu menu={menu} entries={menu.at && selected.has(menu.entry.path) ? [...selected.values()] : [menu.entry]} root={asked.root} onClose={() => setMenu(null)} onAsk={ask} onOpen={open} />}
-        {question && <Questions question={question} place={asked} onClose={close} onGone={clear} />}
+        {question && <Questions question={question} place={asked} entries={entries} onAsk={ask} onClose={close} onGone={clear} />}
       </Suspense>
     </>
   );
@@ -261,38 +262,5 @@ function Roots({ root }: { root: FileQuery["root"] }) {
         </Box>
       ))}
     </Box>
-  );
-}
-
-function Trouble({ error, onRetry, root }: { error: Error; onRetry: () => void; root: FileQuery["root"] }) {
-  const status = error instanceof ApiError ? error.status : 0;
-  const top: ReactNode = (
-    <Button component={Link} to={paths.files({ root: root === "nas" && status !== 403 ? root : undefined })} variant="outlined">
-      {text.toTop}
-    </Button>
-  );
-  if (status !== 403 && status !== 404 && status !== 400) return <ErrorPanel error={error} onRetry={onRetry} />;
-  return (
-    <Card data-trouble={status}>
-      <EmptyState icon={status === 403 ? Lock : FileQuestionMark} title={status === 403 ? text.deniedTitle : text.gone} action={top}>
-        {error.message}
-      </EmptyState>
-    </Card>
-  );
-}
-
-function Nothing({ asked, onClear }: { asked: FileQuery; onClear: () => void }) {
-  if (asked.q) {
-    return (
-      <EmptyState icon={SearchX} title={text.noMatch} action={<Button onClick={onClear}>{common.action.clearSearch}</Button>}>
-        {text.noMatchText}
-      </EmptyState>
-    );
-  }
-  if (asked.root === "nas") return <EmptyState icon={FolderOpen} title={text.emptyNas} />;
-  return (
-    <EmptyState icon={FolderOpen} title={asked.path ? text.emptyFolder : text.emptyTop}>
-      {asked.path ? text.emptyFolderText : text.emptyTopText}
-    </EmptyState>
   );
 }

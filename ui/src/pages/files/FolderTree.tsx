@@ -81,6 +81,7 @@ function Branch({ tree, folder, name, level }: { tree: Tree; folder: string; nam
         tabIndex={tree.active === folder ? 0 : -1}
         onFocus={() => tree.onActive(folder)}
         data-branch={folder}
+        data-into={tree.root === "nas" ? undefined : folder}
         sx={lookOf(level, isHere)}
       >
         <Box

@@ -1,6 +1,8 @@
 /** Which dialog asks what; each is fetched when it is needed. */
 import { lazy } from "react";
 
+import type { FileEntry } from "../../api/types";
+import { isArchive } from "../../util/files";
 import type { Place, Question } from "./offer";
 
 const NameDialog = lazy(() => import("./NameDialog"));
@@ -9,19 +11,42 @@ const DeleteDialog = lazy(() => import("./DeleteDialog"));
 const PackDialog = lazy(() => import("./PackDialog"));
 const ArchiveDialog = lazy(() => import("./ArchiveDialog"));
 const ExtractDialog = lazy(() => import("./ExtractDialog"));
+const Preview = lazy(() => import("./Preview"));
 const MediaDrawer = lazy(() => import("./MediaDrawer"));
 const Contents = lazy(() => import("./Contents"));
 
 interface Props {
   question: Question;
   place: Place;
+  /** What the list shows. */
+  entries: FileEntry[];
+  onAsk: (question: Question) => void;
   onClose: () => void;
   /** After something has left its folder. */
   onGone: () => void;
 }
 
-export default function Questions({ question, place, onClose, onGone }: Props) {
+/** What a preview of a file can go on to: the files around it that are shown in the same place. */
+function shownAlike(entries: FileEntry[]): FileEntry[] {
+  return entries.filter((entry) => entry.type === "file" && entry.reachable && !isArchive(entry));
+}
+
+export default function Questions({ question, place, entries, onAsk, onClose, onGone }: Props) {
   switch (question.about) {
+    case "preview": {
+      const { entry } = question;
+      if (isArchive(entry)) return <Contents entry={entry} root={place.root} onClose={onClose} />;
+      if (place.root === "nas") return <MediaDrawer entry={entry} root={place.root} onClose={onClose} />;
+      return (
+        <Preview
+          entry={entry}
+          files={shownAlike(entries)}
+          onShow={(other) => onAsk({ about: "preview", entry: other })}
+          onMedia={(film) => onAsk({ about: "media", entry: film })}
+          onClose={onClose}
+        />
+      );
+    }
     case "folder":
       return <NameDialog folder={place.path} onClose={onClose} />;
     case "rename":

@@ -4,7 +4,7 @@ import Drawer from "@mui/material/Drawer";
 import IconButton from "@mui/material/IconButton";
 import Link from "@mui/material/Link";
 import Typography from "@mui/material/Typography";
-import { Download, ListChecks, X } from "lucide-react";
+import { Download, FolderOpen, ListChecks, X } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { Link as RouterLink } from "react-router";
 
@@ -15,11 +15,13 @@ import { STATUS_LOOK, toneColor } from "../../components/status";
 import { useCancel } from "../../components/useCancel";
 import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
-import { downloads, paths } from "../../util/paths";
+import { lookText } from "../../text/enLook";
+import { paths } from "../../util/paths";
 import { ago } from "../../util/time";
 import { useNow } from "../../util/useNow";
 import type { TrayTask } from "./tray";
 
+const words = lookText.output;
 const TICK_MS = 20_000;
 
 interface Props {
@@ -60,7 +62,7 @@ export default function TaskDrawer({ tasks, error, onClose }: Props) {
         {!error && tasks.length === 0 && <EmptyState icon={ListChecks} title={text.tasks.none} />}
         <Box component="ul" sx={{ listStyle: "none", m: 0, p: 0, display: "grid", gap: 1 }}>
           {tasks.map((task) => (
-            <Item key={task.id} task={task} onCancel={() => cancel.ask([task.job])} />
+            <Item key={task.id} task={task} onCancel={() => cancel.ask([task.job])} onClose={onClose} />
           ))}
         </Box>
       </Box>
@@ -69,11 +71,11 @@ export default function TaskDrawer({ tasks, error, onClose }: Props) {
   );
 }
 
-function Item({ task, onCancel }: { task: TrayTask; onCancel: () => void }) {
+function Item({ task, onCancel, onClose }: { task: TrayTask; onCancel: () => void; onClose: () => void }) {
   const { job } = task;
   return (
     <Box component="li" data-task={task.id} data-word={task.word} sx={{ border: 1, borderColor: "divider", borderRadius: "10px", p: 1.75, display: "grid", gridTemplateColumns: "minmax(0, 1fr)", gap: 1 }}>
-      {hasEnded(job.status) ? <Ended task={task} /> : <JobRow job={job} onCancel={onCancel} />}
+      {hasEnded(job.status) ? <Ended task={task} onClose={onClose} /> : <JobRow job={job} onCancel={onCancel} />}
       {task.reserved > 0 && (
         <Typography variant="caption" sx={{ color: "text.secondary" }}>
           {text.tasks.reserved(task.reserved)}
@@ -83,8 +85,8 @@ function Item({ task, onCancel }: { task: TrayTask; onCancel: () => void }) {
   );
 }
 
-function Ended({ task }: { task: TrayTask }) {
-  const { job, output, expiresAt } = task;
+function Ended({ task, onClose }: { task: TrayTask; onClose: () => void }) {
+  const { job, output, folder, expiresAt } = task;
   const { tone, icon: Icon } = STATUS_LOOK[job.status];
   const now = useNow(TICK_MS);
   return (
@@ -107,16 +109,26 @@ function Ended({ task }: { task: TrayTask }) {
         </Typography>
       )}
       {job.kept_count > 0 && <Typography variant="body2">{text.tasks.kept(job.kept_count)}</Typography>}
+      {job.kind === "extract" && folder !== null && (
+        <Typography variant="caption" sx={{ color: "text.secondary" }}>
+          {words.folder(folder || text.top.workspace)}
+        </Typography>
+      )}
       {output && (
         <Typography variant="caption" sx={{ color: "text.secondary" }}>
-          {text.tasks.output(output.name, output.size)}
+          {output.parts > 1 ? words.parts(output.name, output.parts, output.size) : text.tasks.output(output.name, output.size)}
           {expiresAt && ` · ${text.tasks.expires(ago(expiresAt, now))}`}
         </Typography>
       )}
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1 }}>
-        {output && (
-          <Button component="a" href={downloads.pack(task.id)} download variant="contained" size="small" startIcon={<Download size={15} aria-hidden />} aria-label={text.downloadOne(output.name)}>
+        {output?.parts === 1 && (
+          <Button component="a" href={output.address} download variant="contained" size="small" startIcon={<Download size={15} aria-hidden />} aria-label={text.downloadOne(output.name)}>
             {text.download}
+          </Button>
+        )}
+        {folder !== null && output?.parts !== 1 && (
+          <Button component={RouterLink} to={paths.files({ path: folder })} onClick={onClose} variant="outlined" size="small" startIcon={<FolderOpen size={15} aria-hidden />} aria-label={words.openOf(output?.name ?? job.folder_name)}>
+            {words.open}
           </Button>
         )}
         <Link component={RouterLink} to={paths.job(task.id)} aria-label={text.tasks.detailsOf(job.folder_name)} sx={{ fontSize: "0.875rem", minHeight: 32, "@media (pointer: coarse)": { minHeight: 44 }, display: "inline-flex", alignItems: "center", px: 0.5 }}>

@@ -5,7 +5,7 @@ import type { FileEntry } from "../../api/types";
 /** What is asked about entries; one at a time. */
 export type Question =
   | { about: "folder" }
-  | { about: "rename" | "pack" | "extract" | "contents" | "media"; entry: FileEntry }
+  | { about: "preview" | "rename" | "pack" | "extract" | "contents" | "media"; entry: FileEntry }
   | { about: "move" | "delete" | "archive"; entries: FileEntry[] };
 
 export interface Place {

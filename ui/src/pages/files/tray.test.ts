@@ -25,8 +25,27 @@ it("shows jobs of every kind as one list, newest first, counts what runs, and kn
     ["done", "done"],
   ]);
   expect(activeCount(tasks)).toBe(3);
-  expect(tasks.map((task) => task.output)).toEqual([null, null, null, { name: "a.zip", size: 5 }]);
+  expect(tasks.map(({ output, folder }) => [output, folder])).toEqual([
+    [null, null],
+    [null, null],
+    [null, null],
+    [{ name: "a.zip", size: 5, parts: 1, address: "/api/files/pack/done/download" }, "x"],
+  ]);
   expect(tasks[2]?.reserved).toBe(100);
+});
+
+it("names what archives and extractions have made, and where", () => {
+  const made = { status: "completed", output_size: 7 } as const;
+  const tasks = trayTasks([], [
+    summary({ ...made, job_id: "one", kind: "compress", output_path: "out/a.zip", output_files: 1, created_at: "2026-01-03T00:00:00Z" }),
+    summary({ ...made, job_id: "parts", kind: "compress", output_path: "a.7z.001", output_files: 3, created_at: "2026-01-02T00:00:00Z" }),
+    summary({ ...made, job_id: "unpacked", kind: "extract", output_path: "", output_files: 9, created_at: "2026-01-01T00:00:00Z" }),
+  ]);
+  expect(tasks.map(({ output, folder }) => [output, folder])).toEqual([
+    [{ name: "a.zip", size: 7, parts: 1, address: "/api/files/content?path=out%2Fa.zip" }, "out"],
+    [{ name: "a.7z.001", size: 7, parts: 3, address: "/api/files/content?path=a.7z.001" }, ""],
+    [null, ""],
+  ]);
 });
 
 it("tells of what is done since the last look, and not of what failed, was cancelled or had ended before", () => {

@@ -1,8 +1,9 @@
-/** A user's jobs of every kind as one list; of a pack also what there is to fetch. Pure. */
+/** A user's jobs of every kind as one list, with what they made. Pure. */
 import { packWord } from "../../api/patch";
 import { hasEnded } from "../../api/jobCan";
 import type { JobSummary, PackTask } from "../../api/types";
-import { nameOf } from "../../util/files";
+import { nameOf, parentOf } from "../../util/files";
+import { downloads } from "../../util/paths";
 
 export interface TrayTask {
   id: string;
@@ -10,18 +11,24 @@ export interface TrayTask {
   word: PackTask["status"];
   /** What it holds of the space now. */
   reserved: number;
-  /** Of a finished pack: what there is to fetch. */
-  output: { name: string; size: number } | null;
+  /** Of a finished pack or archive: what there is to fetch; of one in parts, the first and how many there are. */
+  output: { name: string; size: number; parts: number; address: string } | null;
+  /** Where in the workspace it has put something, "" is the top; null: it has not. */
+  folder: string | null;
   expiresAt: string | null;
 }
 
 function ofJob(job: JobSummary, pack: PackTask | undefined): TrayTask {
+  const path = job.status === "completed" ? (pack ? pack.output_path : job.output_path) : null;
+  const size = (pack ? pack.output_size : job.output_size) ?? 0;
+  const isArchive = path !== null && job.kind !== "extract";
   return {
     id: job.job_id,
     job,
     word: packWord(job.status),
     reserved: pack?.reserved_space ?? 0,
-    output: job.status === "completed" && pack?.output_path ? { name: nameOf(pack.output_path), size: pack.output_size ?? 0 } : null,
+    output: isArchive ? { name: nameOf(path), size, parts: (pack ? null : job.output_files) ?? 1, address: pack ? downloads.pack(job.job_id) : downloads.file(path) } : null,
+    folder: isArchive ? parentOf(path) : path,
     expiresAt: pack?.expires_at ?? null,
   };
 }

@@ -19,7 +19,7 @@ const SORT_LABELS: [Sort, string][] = [
 ];
 
 /** The same list on a phone. */
-export function FolderCards({ folders, asked, selected, onToggle, onSort, onArchive, onLevel }: ListProps) {
+export default function FolderCards({ folders, asked, selected, onToggle, onSort, onArchive, onLevel }: ListProps) {
   return (
     <>
       <Pick label={text.folders.sortBy} value={asked.sort === "name" ? "path" : asked.sort} options={SORT_LABELS} onChange={onSort} sx={{ mb: 1.5, minWidth: 170 }} />

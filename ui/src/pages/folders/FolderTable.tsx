@@ -4,7 +4,6 @@ import Link from "@mui/material/Link";
 import Table from "@mui/material/Table";
 import TableBody from "@mui/material/TableBody";
 import TableCell from "@mui/material/TableCell";
-import TableContainer from "@mui/material/TableContainer";
 import TableHead from "@mui/material/TableHead";
 import TableRow from "@mui/material/TableRow";
 import TableSortLabel from "@mui/material/TableSortLabel";
@@ -17,14 +16,14 @@ import { bytes, count, exactBytes } from "../../util/units";
 import { FolderAction, PartialMark } from "./FolderState";
 import { type ListProps, offered, type Sort } from "./offer";
 
-const COLUMNS: { sort: Sort; label: string; end?: boolean; width?: number }[] = [
+const COLUMNS: { sort: Sort; label: string; end?: boolean; width?: { xs: number; lg: number } }[] = [
   { sort: "name", label: text.folders.name },
-  { sort: "files", label: text.folders.files, end: true, width: 100 },
-  { sort: "size", label: text.folders.size, end: true, width: 120 },
-  { sort: "modified", label: text.folders.modified, width: 150 },
+  { sort: "files", label: text.folders.files, end: true, width: { xs: 84, lg: 100 } },
+  { sort: "size", label: text.folders.size, end: true, width: { xs: 100, lg: 120 } },
+  { sort: "modified", label: text.folders.modified, width: { xs: 126, lg: 150 } },
 ];
 
-export function FolderTable({ folders, asked, selected, onToggle, onSort, onArchive, onLevel }: ListProps) {
+export default function FolderTable({ folders, asked, selected, onToggle, onSort, onArchive, onLevel }: ListProps) {
   const choosable = folders.filter(offered);
   const chosen = choosable.filter((folder) => selected.has(folder.path)).length;
   const last = useRef<string | null>(null);
@@ -36,7 +35,6 @@ export function FolderTable({ folders, asked, selected, onToggle, onSort, onArch
     onToggle(from < 0 ? [folder] : folders.slice(Math.min(from, to), Math.max(from, to) + 1), on);
   };
   return (
-    <TableContainer sx={{ overflowX: "visible" }}>
       <Table aria-label={text.folders.title} sx={{ tableLayout: "fixed" }}>
         <TableHead>
           <TableRow>
@@ -56,7 +54,7 @@ export function FolderTable({ folders, asked, selected, onToggle, onSort, onArch
                 </TableSortLabel>
               </TableCell>
             ))}
-            <TableCell sx={{ width: 190 }}>{text.folders.action}</TableCell>
+            <TableCell sx={{ width: { xs: 140, lg: 190 } }}>{text.folders.action}</TableCell>
           </TableRow>
         </TableHead>
         <TableBody>
@@ -65,7 +63,6 @@ export function FolderTable({ folders, asked, selected, onToggle, onSort, onArch
           ))}
         </TableBody>
       </Table>
-    </TableContainer>
   );
 }
 

@@ -12,7 +12,6 @@ import { type FolderQuery, keys, queries, readFolders } from "../../api/queries"
 import { usePolling } from "../../api/sync";
 import type { Folder } from "../../api/types";
 import { ActionButton } from "../../components/ActionButton";
-import { BulkBar } from "../../components/BulkBar";
 import { PageHeader } from "../../components/PageHeader";
 import { Pager } from "../../components/Pager";
 import { SearchField } from "../../components/SearchField";
@@ -24,13 +23,18 @@ import { paths } from "../../util/paths";
 import { ago } from "../../util/time";
 import { useListState } from "../../util/useListState";
 import { useNow } from "../../util/useNow";
-import { useWide } from "../../util/useWide";
-import { FolderCards } from "./FolderCards";
-import { FolderTable } from "./FolderTable";
+import { hasRows, useRows } from "../../util/useWide";
 import { offered, type Sort, SORTS } from "./offer";
 import { PlacePicks } from "./PlacePicks";
+import { useSelection } from "./selection";
 import { Unreadable } from "./Unreadable";
 
+const fetchTable = () => import("./FolderTable");
+const fetchCards = () => import("./FolderCards");
+const FolderTable = lazy(fetchTable);
+const FolderCards = lazy(fetchCards);
+void (hasRows() ? fetchTable() : fetchCards()); // while the first folders are read
+const FolderBar = lazy(() => import("./FolderBar"));
 const Review = lazy(() => import("./Review"));
 const PAGE_SIZE = 50;
 
@@ -55,21 +59,19 @@ export function Folders() {
   const { asked, filtered, set, page, setPage } = useFolderQuery();
   const folders = useQuery({ ...queries.folders(asked), refetchInterval: usePolling() });
   const scan = useScan();
-  const [selected, setSelected] = useState<ReadonlyMap<string, Folder>>(new Map());
   const [reviewing, setReviewing] = useState<Folder[] | null>(null);
   const navigate = useNavigate();
-  const wide = useWide();
+  const rows = useRows();
   const items = folders.data?.items ?? [];
-
-  const toggle = (chosen: Folder[], on: boolean) =>
-    setSelected((old) => {
-      const next = new Map(old);
-      for (const folder of chosen) {
-        if (on && offered(folder)) next.set(folder.path, folder);
-        else next.delete(folder.path);
-      }
-      return next;
-    });
+  const { selected, toggle, drop, clear } = useSelection(items);
+  const review = () => {
+    if (selected.size > 0) {
+      setReviewing([...selected.values()]);
+      return;
+    }
+    document.querySelector<HTMLElement>("[data-row] input:enabled")?.focus();
+    toast(text.folders.selectFirst, "info");
+  };
   const sortBy = (sort: Sort) => set({ sort, order: asked.sort === sort && asked.order === "asc" ? "desc" : null });
 
   useListKeys((key, row) => {
@@ -79,7 +81,7 @@ export function Folders() {
     else if (key === "a" && (selected.size > 0 || (folder && offered(folder)))) {
       setReviewing(selected.size > 0 ? [...selected.values()] : folder ? [folder] : []);
     } else if (key === "r") scan.mutate();
-    else if (key === "Escape") setSelected(new Map());
+    else if (key === "Escape") clear();
     else return false;
     return true;
   });
@@ -99,9 +101,15 @@ export function Folders() {
         title={text.folders.title}
         subtitle={<Freshness scannedAt={folders.data?.scannedAt ?? null} total={folders.data?.total} loaded={folders.isSuccess} />}
         actions={
-          <ActionButton variant="outlined" startIcon={<RefreshCw size={16} aria-hidden />} loading={scan.isPending} loadingPosition="start" onClick={() => scan.mutate()}>
-            {scan.isPending ? text.folders.refreshing : text.folders.refresh}
-          </ActionButton>
+          <>
+            <ActionButton variant="outlined" startIcon={<RefreshCw size={16} aria-hidden />} loading={scan.isPending} loadingPosition="start" onClick={() => scan.mutate()}>
+              {scan.isPending ? text.folders.refreshing : text.folders.refresh}
+            </ActionButton>
+            {/* While there is a selection, the bar below has it; its place stays, so that nothing moves. */}
+            <Button variant="contained" onClick={review} sx={{ visibility: selected.size > 0 ? "hidden" : undefined }}>
+              {text.folders.review}
+            </Button>
+          </>
         }
       />
       <Box sx={{ display: "flex", flexWrap: "wrap", alignItems: "center", gap: 1.25, mb: 2 }}>
@@ -129,49 +137,40 @@ export function Folders() {
       )}
       {items.length > 0 && (
         <Box sx={{ opacity: folders.isPlaceholderData ? 0.6 : 1, transition: "opacity 0.15s" }}>
-          {wide ? (
-            <Card>
-              <FolderTable {...shared} />
-              <Pager page={page} size={PAGE_SIZE} total={folders.data?.total ?? 0} onPage={setPage} />
-            </Card>
-          ) : (
-            <>
-              <FolderCards {...shared} />
-              <Pager page={page} size={PAGE_SIZE} total={folders.data?.total ?? 0} onPage={setPage} />
-            </>
-          )}
+          <Suspense fallback={<SkeletonRows />}>
+            {rows ? (
+              <Card>
+                <FolderTable {...shared} />
+                <Pager page={page} size={PAGE_SIZE} total={folders.data?.total ?? 0} onPage={setPage} />
+              </Card>
+            ) : (
+              <>
+                <FolderCards {...shared} />
+                <Pager page={page} size={PAGE_SIZE} total={folders.data?.total ?? 0} onPage={setPage} />
+              </>
+            )}
+          </Suspense>
         </Box>
       )}
-      {selected.size > 0 && (
-        <BulkBar
-          label={text.folders.bulkLabel}
-          actions={
-            <>
-              <Button onClick={() => setSelected(new Map())}>{text.folders.clearSelection}</Button>
-              <ActionButton variant="contained" onClick={() => setReviewing([...selected.values()])}>
-                {text.folders.review}
-              </ActionButton>
-            </>
-          }
-        >
-          {text.folders.selected(selected.size, sum([...selected.values()]))}
-        </BulkBar>
-      )}
+      <Suspense fallback={null}>
+        {selected.size > 0 && (
+          <FolderBar
+            selected={selected}
+            asked={asked}
+            more={(folders.data?.total ?? 0) > items.length}
+            onSelect={(found) => toggle(found, true)}
+            onClear={clear}
+            onReview={review}
+          />
+        )}
+      </Suspense>
       <Suspense fallback={null}>
         {reviewing && (
-          <Review
-            folders={reviewing}
-            onClose={() => setReviewing(null)}
-            onQueued={(queued) => setSelected((old) => new Map([...old].filter(([path]) => !queued.includes(path))))}
-          />
+          <Review folders={reviewing} onClose={() => setReviewing(null)} onQueued={drop} />
         )}
       </Suspense>
     </>
   );
-}
-
-function sum(folders: Folder[]): number {
-  return folders.reduce((total, folder) => total + folder.size_bytes, 0);
 }
 
 function useScan() {

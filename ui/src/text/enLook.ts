@@ -1,0 +1,46 @@
+/** The words of previews, folder sizes and drags: apart, because they are fetched with the list and its dialogs. As in en.ts otherwise. */
+import { bytes, exactSize } from "../util/units";
+import { spoken } from "./en";
+import { plural } from "./plural";
+
+export const enLook = {
+  preview: {
+    open: "Preview",
+    title: (name: string) => `Preview of ${name}`,
+    previous: "Previous file",
+    next: "Next file",
+    play: (name: string) => `Play ${name}`,
+    pdf: (name: string) => `Pages of ${name}`,
+    content: (name: string) => `Text of ${name}`,
+    coming: "Loading the preview…",
+    none: "There is no preview for this kind of file",
+    noneText: "Download it to open it with a program on your computer.",
+    broken: "The browser cannot show this picture",
+    unplayable: "This browser cannot play it",
+    picture: "This browser cannot play it. Here is a picture from it.",
+    tooLarge: "This file is too large for a preview",
+    empty: "The file is empty",
+    cut: (size: number) => `Only the first ${exactSize(size)} are shown.`,
+    media: "Media information",
+  },
+  size: {
+    show: "Show size",
+    showOf: (name: string) => `Show size of ${name}`,
+    files: (n: number) => plural(n, "file", "files"),
+    failed: "unknown",
+  },
+  drag: {
+    carried: (n: number, name: string) => (n === 1 ? name : plural(n, "entry", "entries")),
+    done: (n: number, folder: string) => `${plural(n, "entry is", "entries are")} now in ${folder}.`,
+    failed: (n: number, why: string) => `${plural(n, "entry", "entries")} could not be moved: ${why}`,
+    undone: (n: number) => `${plural(n, "entry is", "entries are")} back in place.`,
+  },
+  output: {
+    folder: (path: string) => `Extracted into ${path}`,
+    open: "Open the folder",
+    openOf: (name: string) => `Open the folder of ${name}`,
+    parts: (name: string, n: number, size: number) => `${name} and ${plural(n - 1, "more part", "more parts")}, ${bytes(size)}`,
+  },
+};
+
+export const lookText: typeof enLook = spoken(enLook);
