@@ -146,7 +146,7 @@ def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: 
     expect(uploads).not_to_contain_text("waits.bin")
     page.on("dialog", lambda asked: asked.accept())  # "leave the page?"
     page.reload()
-    expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16 MB of 16 MB have arrived")
+    expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16.00 MB of 16.00 MB have arrived")
     page.unroute("**/api/files/content*")  # not before: the page that was left would have gone on by itself
     with page.expect_request(lambda request: "bytes 16777216-" in request.headers.get("content-range", "")):
         page.locator('[data-upload="files"]').set_input_files(large)
@@ -462,14 +462,14 @@ def test_a_folder_is_packed_and_fetched(person: Person, workspace: Stack) -> Non
     with workspace.frozen("compressor"):
         menu(page, "Shoot", re.compile("^Pack"))
         dialog = page.get_by_role("dialog")
-        expect(dialog).to_contain_text("2 MB in 2 files")
+        expect(dialog).to_contain_text("2.00 MB in 2 files")
         expect(dialog.locator("[data-deletes]")).to_contain_text("THE FOLDER IS DELETED")
         dialog.get_by_role("button", name="Pack, then delete the folder").click()
         page.get_by_role("button", name="Tasks 1 running").click()
         task = page.locator("[data-task]").first
         expect(task).to_have_attribute("data-word", "pending")
         expect(task.get_by_role("progressbar")).to_be_visible()
-        expect(task).to_contain_text("2 MB reserved")
+        expect(task).to_contain_text("2.00 MB reserved")
     expect(task).to_have_attribute("data-word", "done")
     with page.expect_download() as download:
         task.get_by_role("link", name="Download Shoot.zip").click()
