@@ -300,7 +300,8 @@ def test_a_folder_is_looked_into_before_it_is_archived(person: Person, stack: St
     page.goto("/folders?q=Looked")
     page.get_by_role("button", name="Archive Looked into").click()
     look = page.get_by_role("region", name="What is in it")
-    expect(look.get_by_role("alert")).to_contain_text("pipe")
+    expect(look.get_by_role("alert").filter(has_text="would be refused")).to_contain_text("pipe")
+    expect(look.get_by_role("alert").filter(has_text="2 media files in Looked into")).to_be_visible()
     expect(look).to_contain_text("mov 4.88 KB, wav 300 B, without ending 1 B")
     look.get_by_text("Inside Looked into").click()
     for line in ("mov1 file, 4.88 KB", "day 1/cam a/clip.mov4.88 KB", "day 1/2 files, 4.88 KB", "cam a/1 file, 4.88 KB"):

@@ -13,7 +13,16 @@ export function useBusy(): boolean {
 export function AppRouter({ children }: { children: ReactNode }) {
   const [shown, setShown] = useState({ action: history.action, location: history.location });
   const [busy, begin] = useTransition();
-  useLayoutEffect(() => history.listen(({ action, location }) => begin(() => setShown({ action, location }))), []);
+  useLayoutEffect(() => {
+    let path = history.location.pathname;
+    return history.listen(({ action, location }) => {
+      const show = () => setShown({ action, location });
+      // Within a page nothing has to be fetched, and a box that was ticked must not look unticked for a moment.
+      if (location.pathname === path) show();
+      else begin(show);
+      path = location.pathname;
+    });
+  }, []);
   return (
     <Busy value={busy}>
       <Router location={shown.location} navigationType={shown.action} navigator={history}>

@@ -60,7 +60,7 @@ it("shows the quality of the films, and names those that should be checked", () 
   const one = seen({ films: [...odd, { path: "good.mov", size_bytes: 1, quality: "High (1080p)", warnings: [] }, { path: "sound.wav", size_bytes: 1, quality: null, warnings: [] }] });
 
   expect(figures([one])).toContainEqual(["Quality", "7 × Low (576p), 1 × High (1080p)"]);
-  expect(doubtful(one)).toEqual([...[0, 1, 2, 3, 4].map((n) => `${n}.mov: The bit rate is low. It is damaged.`), "2 more films with warnings."]);
+  expect(doubtful(one)).toEqual([...[0, 1, 2, 3, 4].map((n) => `${n}.mov: The bit rate is low. It is damaged.`), "2 more media files with warnings."]);
   expect(doubtful(seen({ films: [{ path: "", size_bytes: 1, quality: null, warnings: ["It is damaged."] }] }))).toEqual(["A film: It is damaged."]);
   expect(filmList(one).at(-1)).toEqual({ key: "good.mov", name: "good.mov", value: "High (1080p)" });
 });
