@@ -272,7 +272,7 @@ async def test_a_missing_stream_is_said_although_nothing_happens(
         provisioner = await own.connect(PROVISION)
         await provisioner.jetstream().delete_stream(STREAM)
         (note,) = await eventually(notes, bool, "a note") or []
-        assert "1 events wait to be published." in note
+        assert "1 event waits to be published." in note
         assert "events_late" in {alert["kind"] for alert in (await _status(gateway))["alerts"]}
 
         await provision(own.url, own.passwords[PROVISION])

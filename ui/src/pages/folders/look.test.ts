@@ -61,6 +61,6 @@ it("shows the quality of the films, and names those that should be checked", () 
 
   expect(figures([one])).toContainEqual(["Quality", "7 × Low (576p), 1 × High (1080p)"]);
   expect(doubtful(one)).toEqual([...[0, 1, 2, 3, 4].map((n) => `${n}.mov: The bit rate is low. It is damaged.`), "2 more media files with warnings."]);
-  expect(doubtful(seen({ films: [{ path: "", size_bytes: 1, quality: null, warnings: ["It is damaged."] }] }))).toEqual(["A film: It is damaged."]);
+  expect(doubtful(seen({ films: [{ path: "", size_bytes: 1, quality: null, warnings: ["It is damaged."] }] }))).toEqual(["A media file: It is damaged."]);
   expect(filmList(one).at(-1)).toEqual({ key: "good.mov", name: "good.mov", value: "High (1080p)" });
 });
