@@ -167,7 +167,7 @@ def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
 
     assert known()["quota_bytes"] == 20 << 30
     for typed, shown in (("512 MB", "quota 512 MB"), ("", "usual quota")):
-        row.get_by_role("button", name="Set the quota of quota").click()
+        row.get_by_role("button", name="Set quota of quota").click()
         dialog.get_by_label("Space (quota)").fill(typed)
         dialog.get_by_role("button", name="Save").click()
         expect(row).to_contain_text(shown)

@@ -9,7 +9,7 @@ export const enUsers = {
   quotaOf: (bytes: number) => `quota ${exactSize(bytes)}`,
   usualQuota: "usual quota",
   edit: "Set quota",
-  editOne: (name: string) => `Set the quota of ${name}`,
+  editOne: (name: string) => `Set quota of ${name}`,
   editTitle: (name: string) => `Quota of ${name}`,
   editText: "What the workspace may hold: uploads, packs and archives. A smaller quota deletes nothing; it only stops new files.",
   save: "Save",
