@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Request
 from litestar.enums import RequestEncodingType
-from litestar.exceptions import SerializationException
+from litestar.exceptions import SerializationException, ValidationException
 from litestar.params import BodyKwarg
 
 from services.gateway.refusals import ProblemError, bad_request
@@ -20,7 +21,8 @@ def shape_of(handler: Any) -> Any | None:
 
 async def check(request: "Request[Any, Any, Any]") -> None:
     """Refuse what is not JSON. Raises ProblemError 400 and 415; the framework would read a form as JSON, and fail on wrong bytes."""
-    if shape_of(request.route_handler) is None:
+    shape = shape_of(request.route_handler)
+    if shape is None:
         return
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -30,10 +32,25 @@ async def check(request: "Request[Any, Any, Any]") -> None:
     if not await request.body():
         raise bad_request("The body is missing: this address takes a JSON object.")
     try:
-        await request.json()  # kept by the framework, and so read once
+        body = await request.json()  # kept by the framework, and so read once
     except SerializationException as exc:
         raise bad_request(f"{exc}.") from exc
     except UnicodeDecodeError as exc:
         raise bad_request("The body is not JSON in UTF-8.") from exc
     except RecursionError as exc:
         raise bad_request("The body is nested too deeply.") from exc
+    _refuse_near_misses(body, shape)
+
+
+def _refuse_near_misses(body: Any, shape: Any) -> None:
+    """The framework takes 0 for false and "5" for 5, which the document does not. Raises ValidationException."""
+    try:
+        msgspec.convert(body, shape)
+    except msgspec.ValidationError as exc:
+        try:
+            msgspec.convert(body, shape, strict=False)
+        except msgspec.ValidationError:
+            return  # the framework refuses it as well
+        message, _, place = str(exc).partition(" - at `$.")
+        field = {"message": message, "key": place.rstrip("`") or "data", "source": "body"}
+        raise ValidationException("The body does not have the documented types.", extra=[field]) from exc

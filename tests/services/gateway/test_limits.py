@@ -53,6 +53,20 @@ async def test_a_body_that_is_no_json(gateway: Gateway) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/api/files/auto-archive", {"everything": 0}, "everything"),
+        ("/api/config", {"max_upload_retries": "5"}, "max_upload_retries"),
+    ],
+)
+async def test_a_body_of_other_types(gateway: Gateway, path: str, body: dict[str, Any], field: str) -> None:
+    """What the document does not allow is refused, also where it could be guessed what is meant."""
+    answer = await gateway.ask("PUT", path, json=body)
+    problem(answer, 400, "validation-failed")
+    assert [found["field"] for found in answer.json()["errors"]] == [field]
+
+
 async def test_values_that_nobody_can_mean(gateway: Gateway) -> None:
     """NUL, wrong UTF-8, numbers without end and times outside the calendar in path and query: 400 or 404."""
     queries = (

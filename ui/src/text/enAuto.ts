@@ -7,7 +7,7 @@ export const enAuto = {
   hint: "After an upload or an extraction, also make a zip of what arrived. Nothing is deleted, and archives are not zipped again.",
   everything: "In the whole workspace",
   folders: "Or only in these folders",
-  folder: "Folder of your workspace",
+  folder: "Folder",
   add: "Add folder",
   remove: (folder: string) => `Remove ${folder}`,
   waiting: (files: number) => `${plural(files, "file waits", "files wait")} for the rest of the upload.`,
