@@ -314,10 +314,16 @@ class Stack:
 
     def freeze_children(self, job: str) -> None:
         """Wait for 7-Zip to work for a job, and stop it amid that: on no machine can it be done before what the test does next."""
-        until(lambda: self.children(job), "7-Zip at work", tell=self.stories)
+        until(lambda: self._stopped(job), "7-Zip at work", tell=self.stories)
+
+    def _stopped(self, job: str) -> list[int]:
+        """Stop the job's children. Empty where none was caught: a process has no command line while it becomes another program."""
+        stopped = []
         for pid in self.children(job):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
+        return stopped
 
     # Talking ----------------------------------------------------------------------------------------------------------------------
 
