@@ -1,7 +1,6 @@
 """Entry point of `cs-archiver`: run the command, say what went wrong on stderr, end with the code of `cli.exits`."""
 
 import os
-import signal
 import sys
 from contextlib import suppress
 
@@ -9,7 +8,7 @@ from typer.main import get_command
 
 from cli.commands import COMPLETE_VARIABLE, PROGRAM, app
 from cli.exits import Exit, Failure
-from shared.endings import as_interrupts
+from shared.endings import as_interrupts, ignore_from_now_on
 
 
 def main() -> None:
@@ -32,8 +31,7 @@ def main() -> None:
 def _end(code: Exit) -> None:
     """End with this code. What was not written to a terminal that is gone would make the interpreter end with 120."""
     if code is Exit.INTERRUPTED:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        ignore_from_now_on()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ import msgspec
 from cli import render, session
 from cli.exits import Exit, Failure
 from cli.render import Column
-from shared import handles, units, walking
+from shared import endings, handles, units, walking
 from shared.archiving import engine, formats
 from shared.archiving.contents import Contents, unpack_problems
 from shared.archiving.engine import CreateSpec, ExtractSpec, Stats, ratio
@@ -26,7 +27,6 @@ from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.children import Children
-from shared.endings import asked_to_end
 from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
 from shared.manifest import Entry, printable, unsaid
 from shared.places import name_with
@@ -447,11 +447,10 @@ def _run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run to the end; Ctrl-C, SIGTERM and a closed terminal cancel it, so that it tidies up. What failed becomes the command's ending."""
 
     async def main() -> _T:
-        task = asyncio.current_task()
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
-        for number in asked_to_end():
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await work
+        with endings.calling(partial(loop.call_soon_threadsafe, task.cancel)):
+            return await work
 
     try:
         return asyncio.run(main())

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -66,7 +66,8 @@ class Bar:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._live.stop()
+        with suppress(OSError):  # the terminal may be gone
+            self._live.stop()
 
     def job(self, doc: Doc[Job]) -> None:
         self._live.update(self._draw(doc.value), refresh=True)
@@ -109,7 +110,8 @@ class PercentBar:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._live.stop()
+        with suppress(OSError):  # the terminal may be gone
+            self._live.stop()
 
     def step(self, what: str, percent: int, name: str) -> None:
         """Draw it."""
@@ -133,13 +135,18 @@ def moving(name: str, total: int) -> Iterator[Callable[[int], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(escape(name), total=total)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(escape(name), total=total)
 
-        def show(done: int) -> None:
-            bar.update(task, completed=done)
+    def show(done: int) -> None:
+        bar.update(task, completed=done)
 
+    bar.start()
+    try:
         yield show
+    finally:
+        with suppress(OSError):  # the terminal may be gone
+            bar.stop()
 
 
 def _text(drawn: RenderableType, width: int) -> str:

@@ -8,7 +8,6 @@ import argparse
 import os
 import secrets
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from devstack import ports, sample_nas, up
 from devstack.processes import launcher
 from devstack.secrets import write_private
 from services.scanner.marker import marker_name
-from shared.endings import as_interrupts, asked_to_end
+from shared.endings import as_interrupts, ignore_from_now_on
 from shared.lifecycle import TERMINAL, Status
 
 USER = "admin"
@@ -155,8 +154,7 @@ def stack(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], 
             raise DemoError(f"cs-archiver up did not start (exit code {process.wait(_STOP_S)}).")
         yield process, line.removeprefix(_READY).strip()
     finally:
-        for number in asked_to_end():
-            signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave half of it running
+        ignore_from_now_on()  # an impatient second Ctrl-C must not leave half of it running
         if process.poll() is None:
             say("Stopping ...")
             process.terminate()

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.cli.runner import Cli, Result
 from tests.shared.archiving import hostile
 from tests.shared.archiving.trees import everything, picture
 from tests.support.folders import bytes_below
+from tests.support.stack import until
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/cli.md").read_text()
 NOWHERE = "http://127.0.0.1:1"
@@ -186,6 +187,16 @@ def test_what_cannot_be_done_is_said_with_its_code(cli: Cli, tree: Path) -> None
     assert cli.run("zipinfo", "evil.zip", "--local", "--json").json()["problems"]
 
 
+def begun(cli: Cli, is_alive: Callable[[], bool], *, nothing_written: bool = False) -> None:
+    """Wait until the working directory of a command is there, and holds something unless `nothing_written` will do."""
+
+    def look() -> bool:
+        assert is_alive(), "the command has ended"
+        return any(nothing_written or bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*"))
+
+    until(look, "the command to begin", 60.0, lambda: str(names(cli.home)))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Signals) -> None:
     """Ctrl-C while 7-Zip works: it ends, and its half of an archive is gone."""
@@ -193,11 +204,7 @@ def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Si
         for _ in range(100):
             file.write(os.urandom(1 << 20))
     process = cli.start("zip", "tree", "--local", "-f", "7z", "-l", "9")
-    deadline = time.monotonic() + 60
-    while not any(bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
-        time.sleep(0.02)
+    begun(cli, lambda: process.poll() is None)
 
     process.send_signal(number)
     process.communicate(timeout=60)
@@ -218,17 +225,57 @@ def test_a_closed_terminal_ends_it_and_leaves_nothing(cli: Cli, tree: Path) -> N
         os.chdir(cli.home)
         os.execve(sys.executable, cli.command("zip", "tree", "--local", "-f", "7z", "-l", "9"), cli.env | {"TERM": "xterm"})
     try:
-        deadline = time.monotonic() + 60
-        while not any(bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*")):
-            assert os.waitpid(child, os.WNOHANG) == (0, 0), os.read(terminal, 65536)
-            assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
-            time.sleep(0.02)
+        begun(cli, lambda: os.waitpid(child, os.WNOHANG) == (0, 0))
     finally:
         os.close(terminal)
 
     ended, status = os.waitpid(child, 0)
 
     assert (ended, os.waitstatus_to_exitcode(status)) == (child, Exit.INTERRUPTED)
+    assert names(cli.home) == {"tree"}
+
+
+_BARS = """
+import sys
+from cli.terminal import Bar, PercentBar, moving
+for bar in (Bar(), PercentBar(), moving("film.mov", 100)):
+    with bar:
+        print("drawn", flush=True)
+        sys.stdin.readline()
+    print("ended", flush=True)
+"""
+
+
+def test_bars_end_when_their_terminal_is_gone(cli: Cli) -> None:
+    """A bar that cannot be wiped away any more must not hide how the command ended."""
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        command = [sys.executable, "-c", _BARS]
+        env = cli.env | {"TERM": "xterm", "PYTHONPATH": str(Path(__file__).parents[2])}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=terminal, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "drawn\n"
+    os.close(master)
+
+    said, _ = process.communicate("\n\n\n", timeout=60)
+
+    assert said.split() == ["ended", "drawn", "ended", "drawn", "ended"]
+
+
+def test_a_hang_up_that_is_repeated_interrupts_no_clean_up(cli: Cli, tree: Path) -> None:
+    """The kernel tells the session's leader and the foreground processes, so that one program may hear of it twice."""
+    with (tree / "big").open("wb") as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+    process = cli.start("zip", "tree", "--local", "-f", "7z", "-l", "9")
+    begun(cli, lambda: process.poll() is None)
+
+    while process.poll() is None:
+        process.send_signal(signal.SIGHUP)
+
+    _, said = process.communicate()
+    assert process.returncode == Exit.INTERRUPTED, said
     assert names(cli.home) == {"tree"}
 
 
@@ -240,11 +287,7 @@ def test_nohup_lets_it_go_on(cli: Cli, tree: Path) -> None:
     command = ["nohup", *cli.command("zip", "tree", "--local", "-f", "7z", "-l", "9")]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, env=cli.env, cwd=cli.home, stdin=quiet, stdout=quiet, stderr=quiet)
-    deadline = time.monotonic() + 60
-    while not any(bytes_below(folder) for folder in cli.home.glob(".cs-archiver-*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
-        time.sleep(0.02)
+    begun(cli, lambda: process.poll() is None)
 
     process.send_signal(signal.SIGHUP)
 
@@ -310,11 +353,7 @@ def test_stopped_while_it_reads(cli: Cli, tree: Path) -> None:
     with (tree / "long").open("wb") as file:
         file.truncate(1 << 40)
     process = cli.start("zip", "tree", "--local")
-    deadline = time.monotonic() + 60
-    while not list(cli.home.glob(".cs-archiver-*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"never began: {names(cli.home)}"
-        time.sleep(0.02)
+    begun(cli, lambda: process.poll() is None, nothing_written=True)
 
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
