@@ -89,7 +89,7 @@ def ending(job: Job) -> str:
 
 
 def _next(job: Job, short: str) -> str:
-    """What to do after a failure; nothing where the same request would fail again whatever is mended."""
+    """What to do after a failure. Empty where the same request would fail again in any case."""
     if job.error_code is None:
         return f"Try again: `cs-archiver retry {short}`."
     return f"When that is mended: `cs-archiver retry {short}`." if job.error_code == REFUSED else ""

@@ -1,4 +1,4 @@
-"""A zip of what arrives in a workspace, where its user wants one: after an upload that is whole, or an extraction that ended well.
+"""Auto-archive: zip what arrives in a workspace, if its user wants that. Uploads count once they are whole, extractions once they succeed.
 
 An upload notes its file in the transaction that gives it its name. The notes of one upload are taken, and its zip asked for, in one
 transaction: with several gateways, and after a crash, there is one zip. Making it is a job like any other, with its checks of quota and
@@ -40,7 +40,7 @@ _TOO_MANY = f"No zip was made: more than {_MOST_PATHS:,} files arrived beside ot
 
 
 class _Wish(msgspec.Struct, frozen=True):
-    """What a zip is to be made of: its sources and its path."""
+    """A zip that is to be made: its sources and its path."""
 
     paths: list[str]
     output: str
@@ -48,9 +48,9 @@ class _Wish(msgspec.Struct, frozen=True):
 
 
 def output_of(paths: list[str], name: str | None = None) -> str:
-    """Where the zip of these goes: beside the only one, else into the folder that holds them all. Pure.
+    """Return the path of the zip: beside a single source, else in the folder that holds all sources. Pure.
 
-    name: of the archive that they were unpacked from, if any.
+    name: the name of the archive that the sources were unpacked from, if any.
     """
     if len(paths) == 1:
         return f"{paths[0]}.zip"
@@ -69,14 +69,14 @@ class AutoArchiver:
         self._level = level
         self._left_out = Isolation("auto-archive")
 
-    # What people want
+    # Settings
 
     async def of(self, who: Identity) -> AutoArchive:
         async with self._store.transaction() as session:
             return await _shown(session, who.id)
 
     async def change(self, who: Identity, change: AutoArchiveChange) -> AutoArchive:
-        """What is absent stays. 400 for a path that is none."""
+        """Change what is given; the rest stays. Raises ProblemError 400 for a path that is not valid."""
         folders = None if change.folders is None else list(dict.fromkeys(map(plain_path, change.folders)))
         if folders is not None and "" in folders:
             raise bad_request("For the whole workspace set `everything`.")
@@ -93,16 +93,16 @@ class AutoArchiver:
             return await _shown(session, who.id)
 
     async def close(self, who: Identity, batch: str) -> None:
-        """All files of this batch have arrived."""
+        """Note that all files of this batch have arrived."""
         async with self._store.transaction() as session:
             await session.run("close_batch", who.id, batch)
 
-    # What is done about it
+    # Work
 
     async def keep(self) -> None:
         """Look for arrivals until cancelled."""
         while True:
-            with self._left_out.isolated("all"), suppress(ProblemError, asyncpg.UndefinedTableError):
+            with self._left_out.isolated("all"), suppress(ProblemError, asyncpg.UndefinedTableError):  # not migrated yet
                 await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
 

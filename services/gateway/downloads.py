@@ -32,7 +32,7 @@ def content_type(name: str) -> str:
 
 
 def shown_type(name: str) -> str | None:
-    """Return the type of a file that a page of ours may show in a frame, by its ending; None for every other file. Pure."""
+    """Return the content type of a file that our pages may show in a frame, judged by its ending. None: it is only downloaded. Pure."""
     return _PDF if mimetypes.guess_type(name) == (_PDF, None) else None
 
 

@@ -75,7 +75,7 @@ class Jobs:
     async def refusal(self, path: str) -> str | None:
         """Return why a request for this folder (its absolute path) would be refused now, None where it would be queued.
 
-        Raises as `create` while nobody can say. Limits of the user who asks are not looked at.
+        Raises as `create` while nobody can say. The user's limits are not checked.
         """
         try:
             await self._judge(path)

@@ -3,8 +3,8 @@
 An admin changes the limits while everything runs. Jobs are counted in the database, so for all gateways together; what is open is
 counted by each gateway for itself.
 
-Requests have a pace as well: few begin at once, and users take turns. One user alone may use all of it. Where several ask without
-pause, their requests are answered with pauses in between, which leave the gateway to everybody else.
+Requests have a pace as well: few begin at once, and users take turns. One user alone may use all of it. While several users are busy,
+pauses between their requests keep the gateway free for everybody else.
 """
 
 import asyncio
@@ -21,19 +21,19 @@ from shared.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, Tuned
 JOBS_RETRY_SECONDS = 60
 OPEN_RETRY_SECONDS = 5
 AT_ONCE = 4
-"""Requests that are prepared at once: what needs nobody's login waits for no more than these."""
+"""How many requests are prepared at once. A request that needs no login waits for no more than these."""
 HELD_SECONDS = 0.1
-"""For how long a request holds its place at most."""
+"""The longest time for which a request holds its place."""
 BURST = 20.0
-"""Requests that a user may send at once before they count as busy. A page sends about ten when it opens."""
+"""A user who has sent more requests than this lately is busy. A page sends about ten when it opens."""
 HALF_LIFE_SECONDS = 10.0
-"""After so long, a request counts half."""
+"""The age at which a request counts half."""
 MOST_REST = 16
-"""With so many busy users or more, a request is followed by a pause of so many times its own length."""
+"""The longest pause after a busy user's request, in lengths of that request. The pause grows with the number of other busy users."""
 
 
 class Pace:
-    """Lets few requests at once begin, those of users first who asked least lately. Of one event loop."""
+    """Lets a few requests begin at once. Users who asked least lately come first. For one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, at_once: int = AT_ONCE) -> None:
         self._clock = clock
@@ -82,8 +82,9 @@ class Pace:
             raise
 
     def _leave(self, user: UUID, held: float) -> None:
-        """Pass the place on, after a pause if only busy users are here."""
-        rest = held * min(MOST_REST, sum(map(self._is_busy, self._counts)) - 1) if self._is_busy(user) else 0.0
+        """Pass the place on; after a pause if `user` is busy, others are busy too, and nobody else waits."""
+        others = sum(map(self._is_busy, self._counts)) - 1 if self._is_busy(user) else 0
+        rest = held * min(MOST_REST, others)
         if not rest or not all(map(self._is_busy, self._waiting)):
             self._pass_on()
             return

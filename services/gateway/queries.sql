@@ -792,7 +792,7 @@ HAVING CASE WHEN r.batch <> '' THEN bool_and(r.is_closed) ELSE
     SELECT FROM uploads u JOIN auto_archive a ON a.user_id = u.user_id WHERE u.user_id = r.user_id AND wants_archive(a, u.path)) END
 
 -- take_arrivals --
--- Whoever gets the rows asks for their zip. $1 user, $2 batch.
+-- Only the gateway that gets the rows asks for their zip. $1 user, $2 batch.
 DELETE FROM arrivals WHERE user_id = $1 AND batch = $2 RETURNING path, size
 
 -- forget_stale_arrivals --
@@ -810,7 +810,7 @@ WHERE (a.everything OR cardinality(a.folders) > 0) AND j.kind = 'extract' AND j.
   AND wants_archive(a, (j.request->>'destination') || '/') AND NOT EXISTS (SELECT FROM extractions_seen s WHERE s.job_id = j.id)
 
 -- see_extraction --
--- Whoever inserts the row asks for its zip. $1 job.
+-- Only the gateway that inserts the row asks for the zip. $1 job.
 INSERT INTO extractions_seen (job_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- extraction --

@@ -27,7 +27,7 @@ from shared.runtime_settings import Tuned
 
 BCRYPT_COST = 12
 HERE_SECONDS = 60.0
-"""A user who used a login within this time waits behind users who have none."""
+"""A user whose login was used within this time waits behind users without one."""
 PASSWORD_MINIMUM = 8
 PASSWORD_MAXIMUM_BYTES = 72  # bcrypt reads no further, so a longer one would not be what its owner believes
 

@@ -59,7 +59,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Shape:
-    """How images are made: [width, height] in pixels, -1 for "as it fits", and of which kind."""
+    """The size and format of the images to make. size: (width, height) in pixels; -1 keeps the proportions."""
 
     size: tuple[int, int] = (320, -1)
     format: limits.ImageFormat = "jpg"

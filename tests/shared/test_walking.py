@@ -196,7 +196,7 @@ def test_what_only_the_sidecar_keeps_is_warned_about(folder: Path) -> None:
 
 
 def test_owners_are_spoken_of_only_where_there_are_several(folder: Path) -> None:
-    """One owner is restored by whoever unpacks it; several would be one afterwards, which a note says."""
+    """With one owner nothing is lost. Several owners would become one after unpacking, and a note says so."""
     (folder / "own").touch()
     mine = look(folder)
     assert (mine.warnings, mine.notes) == ([], [])

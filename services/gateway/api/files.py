@@ -226,7 +226,7 @@ async def move(data: JSONBody[MoveRequest], request: FilesRequest, files: NamedD
 
 @get("/auto-archive", operation_id="getAutoArchive", responses=refusals())
 async def get_auto_archive(request: FilesRequest, auto: NamedDependency[AutoArchiver]) -> AutoArchive:
-    """Of which arrivals in your workspace a zip is made by itself."""
+    """Show which files are zipped automatically when they arrive in your workspace."""
     return await auto.of(request.user)
 
 
@@ -234,7 +234,7 @@ async def get_auto_archive(request: FilesRequest, auto: NamedDependency[AutoArch
 async def set_auto_archive(
     data: JSONBody[AutoArchiveChange], request: FilesRequest, auto: NamedDependency[AutoArchiver]
 ) -> AutoArchive:
-    """Make a zip of what arrives from now on, everywhere or in some folders.
+    """Zip automatically what arrives from now on, everywhere or in some folders.
 
     A zip is made once an upload has arrived whole, or an extraction has ended. Archives that arrive, and what is unpacked from such a zip,
     are not zipped again. Nothing is deleted.

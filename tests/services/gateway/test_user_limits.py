@@ -194,7 +194,7 @@ class Door:
             await self.answer.wait()
 
     async def busy(self) -> UUID:
-        """A user who has just asked too often."""
+        """A user who has just sent too many requests."""
         user = uuid4()
         while self.pace.lately(user) <= BURST:
             async with self.pace.answering(user):
@@ -257,7 +257,7 @@ async def test_few_requests_begin_at_once() -> None:
 
 @pytest.mark.usefixtures("endless")
 async def test_busy_users_leave_pauses_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where several are busy, a request of theirs is followed by a pause. Whoever is not busy does not wait for it."""
+    """With several busy users, each of their requests is followed by a pause. Other users do not wait for it."""
     monkeypatch.setattr(limits, "HALF_LIFE_SECONDS", 1e9)
     door, calm = Door(), uuid4()
     ada, bob = await door.busy(), await door.busy()
@@ -272,7 +272,7 @@ async def test_busy_users_leave_pauses_to_others(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_pause_ends() -> None:
-    """And is as long as the request was."""
+    """Then the requests that wait are let in."""
     door = Door()
     ada, bob = await door.busy(), await door.busy()
     door.answer.set()

@@ -1,4 +1,4 @@
-"""Whatever is packed here can be unpacked here, or is refused with the reason before any source is deleted."""
+"""What we pack we can unpack, or we refuse it with the reason before any source is deleted."""
 
 import asyncio
 import os
