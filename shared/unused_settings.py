@@ -14,7 +14,7 @@ from shared.settings import CompressorSettings, GatewaySettings, ScannerSettings
 _NO_FFMPEG = "Nothing needs to be set: media files are read with FFmpeg's libraries, which are installed with CS Archiver."
 _LOG_ROTATION = "Nothing needs to be set: log files rotate each day and at 100 MB, and are kept for 30 days or up to 1 GB."
 _CHECKSUM = "Nothing needs to be set: every transfer is verified by checksum, and this cannot be turned off."
-_PACKS = "An admin sets it on the page System, or with PUT /api/config."
+_PACKS = "An admin sets it on the page Configuration, or with PUT /api/config."
 _COPY_RETRIES = "Set `MAX_COMPRESSION_RETRIES`."
 _ACCOUNT = "Each user turns it on for their own workspace, on the page Settings."
 
