@@ -28,8 +28,10 @@ BURST = 20.0
 """A user who has sent more requests than this lately is busy. A page sends about ten when it opens."""
 HALF_LIFE_SECONDS = 10.0
 """The age at which a request counts half."""
-MOST_REST = 16
-"""The longest pause after a busy user's request, in lengths of that request. The pause grows with the number of other busy users."""
+REST_EACH = 2
+"""The pause after a busy user's request, in lengths of that request, for each other busy user."""
+MOST_REST = 40
+"""The longest such pause, in lengths of that request."""
 
 
 class Pace:
@@ -84,7 +86,7 @@ class Pace:
     def _leave(self, user: UUID, held: float) -> None:
         """Pass the place on; after a pause if `user` is busy, others are busy too, and nobody else waits."""
         others = sum(map(self._is_busy, self._counts)) - 1 if self._is_busy(user) else 0
-        rest = held * min(MOST_REST, others)
+        rest = held * min(MOST_REST, REST_EACH * others)
         if not rest or not all(map(self._is_busy, self._waiting)):
             self._pass_on()
             return

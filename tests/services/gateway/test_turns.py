@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from services.gateway.refusals import ProblemError
-from services.gateway.turns import AT_ONCE, EACH, FEW, PATIENT, WAITING, Rank, Turns
+from services.gateway.turns import AT_ONCE, EACH, FEW, PATIENT, REST_HERE, WAITING, Rank, Turns
 
 KNOWN = Rank(is_stranger=False, is_here=False, lately=0)
 HERE, STRANGER = KNOWN._replace(is_here=True), KNOWN._replace(is_stranger=True)
@@ -160,6 +160,25 @@ async def test_turns_rest_while_others_wait() -> None:
     async with asyncio.timeout(60):
         await asyncio.gather(*(queue.ask(name) for name in ("one", "two", "three")))
     assert queue.order == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(("rank", "factor"), [(KNOWN, 1), (STRANGER, 1), (HERE, REST_HERE)])
+async def test_a_user_who_is_logged_in_leaves_longer_pauses(rank: Rank, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause is `rest` times the length of the turn, and three times that after a login that was not needed."""
+    loop, rest = asyncio.get_running_loop(), 10.0**6
+    delays: list[float] = []
+    monkeypatch.setattr(loop, "call_later", lambda delay, *_: delays.append(delay))
+    clock = [100.0]
+    monkeypatch.setattr(loop, "time", lambda: clock[0])
+    queue = Queue(rest=rest)
+    works, waits = await queue.start("works", rank), await queue.start("waits")
+    clock[0] += 2.0
+    queue.release.set()
+    await works
+
+    assert delays == [2.0 * rest * factor]
+    waits.cancel()
+    await asyncio.gather(waits, return_exceptions=True)
 
 
 async def test_half_of_the_cores_at_most() -> None:
