@@ -17,7 +17,7 @@ from cli.client import Job
 from shared.archiving.sevenzip import find_binary
 
 TARGET = 1.15
-SCRIPT = Path(__file__).with_name("seed_pipeline.sh")
+SCRIPT = Path(__file__).with_name("reference_pipeline.sh")
 AGAINST = "the same commands in a shell"
 EMPTYING = f"{AGAINST}, rm -rf of the source included"
 

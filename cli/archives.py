@@ -107,7 +107,7 @@ def speed(size: int, seconds: float) -> float:
 
 
 def show_made(result: ArchiveResult) -> None:
-    """Seed 002's fields of a new archive."""
+    """Print the fields of a new archive."""
     facts = [
         ("Format", result.format.upper()),
         ("Filename", Path(result.output_path).name),
@@ -126,7 +126,7 @@ def show_made(result: ArchiveResult) -> None:
 
 
 def show_unpacked(archive: str, result: ExtractResult) -> None:
-    """Seed 002's fields of an extraction."""
+    """Print the fields of an extraction."""
     facts = [
         ("Archive", archive),
         ("Files extracted", f"{result.files_extracted}"),
@@ -139,7 +139,7 @@ def show_unpacked(archive: str, result: ExtractResult) -> None:
 
 
 def show_stats(name: str, stats: Stats) -> None:
-    """Seed 002's fields of an archive, and why it would not be unpacked."""
+    """Print the fields of an archive, and why it would not be unpacked."""
     facts = [
         ("File", name),
         ("Format", stats.format.upper()),

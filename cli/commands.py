@@ -394,11 +394,11 @@ def zip_(
 
     `zip PATH FORMAT LEVEL` is understood as well.
     """
-    paths, form, level = _seed_words(paths, form, level, local)
+    paths, form, level = _format_words(paths, form, level, local)
     _archives(server, local, wait).zip(paths, output, form, level, password, password_file, volume, as_json)
 
 
-def _seed_words(
+def _format_words(
     paths: list[str], form: ArchiveFormat | None, level: int | None, local: bool
 ) -> tuple[list[str], ArchiveFormat | None, int | None]:
     """`zip PATH FORMAT [LEVEL]`, as the format and level that are meant. Raises Failure where a file could be meant as well."""

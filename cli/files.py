@@ -58,7 +58,7 @@ class AutoArchive(msgspec.Struct, kw_only=True):
 
 
 class Pack(msgspec.Struct, kw_only=True):
-    """Seed 000's fields."""
+    """A pack as the gateway describes it."""
 
     id: str
     folder_path: str
@@ -231,7 +231,7 @@ def _cancel(client: Client, pack: str) -> None:
     try:
         client.write("DELETE", f"/api/files/pack/{pack}")
     except Failure as exc:
-        if exc.exit_code is Exit.USAGE:  # seed 000 has 400 for what is over
+        if exc.exit_code is Exit.USAGE:  # the gateway answers 400 for a pack that has ended
             raise Failure(Exit.CONFLICT, str(exc)) from exc
         raise
     render.talk("Cancelled; the folder is not touched.")

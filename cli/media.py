@@ -246,7 +246,7 @@ def _save(image: bytes, target: Path, force: bool) -> None:
         raise Failure(Exit.USAGE, f"Cannot write {render.clean(str(target))}: {exc.strerror}.") from exc
 
 
-# What is shown (seed 002's fields) -----------------------------------------------------------------------------------------------
+# What is shown -----------------------------------------------------------------------------------------------------------------
 
 Facts = list[tuple[str, str]]
 

@@ -87,7 +87,7 @@ class Bar:
             words.append(f"  {part}" if part else "")
         top = Table.grid(padding=(0, 1, 0, 0))
         top.add_row(*(() if ended or job.paused else (self._spinner,)), words)
-        # The overall figure is always real; whether a state has figures of its own (seed 001, 6.7) is said by the words above it.
+        # The overall figure is always real; the words above it say whether the state has figures of its own.
         bar = ProgressBar(
             total=100, completed=job.progress_percent, complete_style=STYLE.get(status, "cyan"), finished_style="green"
         )

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """What a retry budget belongs to (seed 001, 3.3)."""
+    """What a retry budget belongs to."""
 
     COMPRESSION = "compression"
     UPLOAD = "upload"
@@ -96,7 +96,7 @@ class Paused(ArchiverError):  # noqa: N818 - says what happened to the job
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-# What another try cannot change (seed 001, 3.3: file not found, permission denied).
+# What another try cannot change, such as a file that is missing or not permitted.
 _LASTING = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
     *(errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL, errno.EFBIG),

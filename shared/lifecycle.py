@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """Seed 001, 3.1, and two hand-over states (`compressed`, `verified`); `running` belongs to workspace jobs."""
+    """The states of all kinds of jobs. `compressed` and `verified` hand over to the next service; `running` belongs to workspace jobs."""
 
     QUEUED = "queued"
     COPYING = "copying"
@@ -154,7 +154,7 @@ EMPTY_LANE = Lane(
 )
 """A pack's own source, after its archive was tested and compared; the pack's worker hands over to it."""
 
-# Overall progress at which each state begins, in percent (seed 001, appendix A: 0-33-66-75-85-95-100).
+# Overall progress at which each state begins, in percent.
 PROGRESS_FLOOR: dict[Status, int] = {
     S.QUEUED: 0,
     S.RUNNING: 0,

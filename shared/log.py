@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 _KEEP_DAYS = 30
-_KEEP_BYTES = 1 << 30  # seed 001, 9.4: 30 days or 1 GB, whichever comes first
+_KEEP_BYTES = 1 << 30  # logs are kept for 30 days or up to 1 GB, whichever comes first
 _FILE_BYTES = 100 << 20
 _SECRET_KEY = re.compile(r"password|secret|token|authorization|database_url", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@")

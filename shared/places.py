@@ -17,7 +17,7 @@ from shared import handles
 from shared.errors import NOT_FOUND, PermanentError
 
 LONGEST_PATH = 3500
-"""Bytes of a path below its root: what archives hold reliably (design 4.7)."""
+"""Bytes of a path below its root: what archives hold reliably."""
 LONGEST_NAME = handles.NAME_LIMIT
 
 _IN_THE_WAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}

@@ -24,7 +24,7 @@ WITH_VOLUMES = ("zip", "7z")
 
 
 class PackRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Pack one folder for download into the owner's root (seed 000); `jobs.keep_source` says what becomes of the folder."""
+    """Pack one folder for download into the owner's root; `jobs.keep_source` says what becomes of the folder."""
 
     root: Root
     path: str

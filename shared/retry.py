@@ -6,7 +6,7 @@ from shared.errors import REFUSED, DatabaseAway, Operation, PermanentError, Tran
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Retry budgets and the delay between tries (seed 001, 3.3)."""
+    """Retry budgets and the delay between tries."""
 
     compression: int = 3
     upload: int = 5

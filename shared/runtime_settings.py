@@ -181,7 +181,7 @@ TUNABLES: dict[str, Tunable] = {
         )
     },
 }
-"""Seed 000, 2.3, and what design 5 leaves to admins. Bytes, seconds, hours, days; `max_task_size` 0: no limit.
+"""What admins may change while everything runs. Bytes, seconds, hours, days; `max_task_size` 0: no limit.
 
 `pack_retention_days`: when finished packs that kept their source are removed, 0: never; a pack that deleted its source is the only
 copy and is never removed. `workspace_quota`: what each user's workspace may hold, unless the user has a quota of its own.

@@ -1,6 +1,6 @@
 """Every setting of every process, in one place: typed, documented, read once from the environment.
 
-The names are those of seed 001, 7.1, and of the design. `load` collects everything that is wrong and names it at once, so that
+`load` collects everything that is wrong and names it at once, so that
 nobody fixes one value per start. The table in docs/settings.md is checked against this file by a test.
 """
 
@@ -219,7 +219,7 @@ class CompressorSettings(Storage, Source, Common):
 
     compress_limit: int = _setting(Whole(1, 64), "NAS folders that are copied, packed or tested at the same time.", 1)
     workspace_limit: int = _setting(Whole(1, 64), "Packs, archive creations and extractions at the same time.", 2)
-    copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: our fastest pass; tiered: seed 001's four by size.", "auto")
+    copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: the fastest way; tiered: one of four tools, by size.", "auto")
     copy_small_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
     copy_medium_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB rsync copies.", 100.0)
     copy_large_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB dd copies; above, several at once.", 1000.0)

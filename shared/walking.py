@@ -22,7 +22,7 @@ from shared.units import counted
 
 Stop = Callable[[], None]
 
-# facts/archives-media.md sections 1 and 8, measured with 7zz 26.03: longer paths are not extractable, a link text of 1,024 bytes is
+# Measured with 7zz 26.03: longer paths are not extractable, a link text of 1,024 bytes is
 # the longest that is stored.
 PATH_LIMIT = 3_500
 LINK_LIMIT = 1_000

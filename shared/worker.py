@@ -282,7 +282,7 @@ class Worker:
                 await self._settle_failure(work, error)
 
     async def _is_cancelled(self, work: Work, error: Exception) -> bool:
-        """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed` (design 4.10)."""
+        """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed`."""
         if isinstance(error, Fenced | Paused | Cancelled) or work.status is Status.DELETING_SOURCE:
             return False
         row = await work.patiently(lambda: self.db.row("job", work.id))

@@ -30,7 +30,7 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.yaml").read_tex
 SERVICES: dict[str, Any] = COMPOSE["services"]
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
 NAS, STORAGE = "${QNAP_BASE_PATH}", "${STORAGE_BASE_PATH}"
-# Design 2 and ARCHITECTURE.md: who may touch what. Source -> writable.
+# As in ARCHITECTURE.md: who may touch what. Source -> writable.
 MOUNTS = {
     "scanner": {NAS: True, f"{STORAGE}/workspaces": False},
     "compressor": {NAS: False, STORAGE: True},

@@ -21,6 +21,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 README = (ROOT / "README.md").read_text()
 COMMANDS = set(getattr(get_command(app), "commands", {}))
+TEXTS = {".py", ".sql", ".md", ".sh", ".ts", ".tsx", ".toml", ".conf", ".yaml"}
 YOURS = {"deploy/settings.env"}  # made by an operator
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -72,6 +73,16 @@ def test_what_is_named_exists(page: Path) -> None:
         assert path.is_dir() or path.with_suffix(".py").is_file(), f"{page.name}: {module}"
     for name in re.findall(r"`((?:shared|services|cli|devstack|tests|docs|deploy|requirements)/[\w./-]+)`", text):
         assert name in YOURS or (ROOT / name.rstrip("/")).exists(), f"{page.name}: {name}"
+
+
+def test_nothing_points_to_documents_that_are_not_here() -> None:
+    """Reasons stand where they are needed: no file refers to a specification that readers do not have."""
+    elsewhere = re.compile(r"\b(seed|design)s?'?s? \d|\bfacts/\w", re.IGNORECASE)
+    folders = ("shared", "services", "cli", "devstack", "benchmarks", "deploy", "tests", "docs", "ui/src")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
+    assert len(files) > 400
+    found = [f"{path.relative_to(ROOT)}: {hit[0]}" for path in [*files, *PAGES] for hit in elsewhere.finditer(path.read_text())]
+    assert found == []
 
 
 def test_the_lifecycle_pictures_are_the_state_machine() -> None:
@@ -241,7 +252,7 @@ def _said_by_the_program() -> str:
 
 
 def test_the_messages_of_troubleshooting_are_the_programs() -> None:
-    """Every message that the page quotes is in the code, between its `…`, and so is the seed's list of problems."""
+    """Every message that the page quotes is in the code, between its `…`; the page names each usual problem."""
     page = (ROOT / "docs/troubleshooting.md").read_text()
     said = _said_by_the_program()
     tables = ("Starting", "Archives", "Media files", "The web page and its live updates")

@@ -1,7 +1,7 @@
 """Copying a folder to staging, with the digests that later give the right to delete.
 
-The default strategy reads every byte once and takes SHA-256 and CRC-32 in that pass (benchmarked beside rsync and cp, see
-facts/performance.md 1). `tiered` is the seed's choice of a tool by folder size; it takes the digests from the copy afterwards.
+The default strategy reads every byte once and takes SHA-256 and CRC-32 in that pass (faster than rsync or cp followed
+by a second reading for the digests). `tiered` chooses a tool by the folder's size, and takes the digests from the copy afterwards.
 Either way the source is looked at again when the copy ends, and any difference raises SourceInUse; the caller decides how often to
 try again, each time with a fresh look and a fresh target.
 
@@ -35,7 +35,7 @@ Tool = Literal["copy2", "rsync", "dd", "parallel"]
 Progress = Callable[[int], None]  # bytes done so far, of the sum of all file sizes
 
 BLOCK = 1 << 20
-# Two big files at once hide the cost of SHA-256 (1,469 -> 2,888 MB/s); threads make small files slower (facts/performance.md 1).
+# Two big files at once hide the cost of SHA-256 (1,469 -> 2,888 MB/s); threads make small files slower (measured).
 LARGE_FILE = 64 << 20
 LARGE_AT_ONCE = 2
 PARALLEL = 4
@@ -47,7 +47,7 @@ _TOOL_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 
 
 class Tiers(msgspec.Struct, frozen=True):
-    """Where the seed's strategies change, in GiB of the folder's size: below small copy2, medium rsync, large dd, else parallel."""
+    """Where `tiered` changes its tool, in GiB of the folder's size: below small copy2, medium rsync, large dd, else parallel."""
 
     small: float = 1
     medium: float = 100

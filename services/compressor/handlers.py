@@ -24,7 +24,7 @@ from shared.questions import AskClock, AskDestination, ClockSeen, DestinationSta
 from shared.walking import PreflightReport, SourceInUse, marker_of, preflight
 from shared.work import Work
 
-_COPY_PASSES = 3  # design 4.3: changes during the copy: copy again, three times, then fail
+_COPY_PASSES = 3  # a folder that changes during the copy is copied again; a busy one fails the job instead of blocking the lane
 
 
 class Tools(msgspec.Struct, frozen=True):

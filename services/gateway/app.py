@@ -71,7 +71,7 @@ from shared.settings import GatewaySettings
 logger = log.get(__name__)
 
 QUERIES = Path(__file__).with_name("queries.sql")
-_BODY_BYTES = 64 * 1024  # no request of this API is larger; file transfer will have a limit of its own
+_BODY_BYTES = 64 * 1024  # no JSON request is larger; uploads are read as streams and have limits of their own
 _STOP_SECONDS = 3
 
 

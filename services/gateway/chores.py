@@ -18,7 +18,7 @@ from shared.isolation import Isolation
 
 logger = log.get(__name__)
 
-DEFAULT_PASSWORD = "changeme"  # noqa: S105 - seed 001, 7.2; nothing but changing it is possible with it
+DEFAULT_PASSWORD = "changeme"  # noqa: S105 - a login with it can do nothing but set a new password
 _CHORES = Isolation("chore of the gateway")
 _CANCEL_SECONDS = 2.0
 _FORGET_SECONDS = 3600.0

@@ -112,7 +112,7 @@ def cancel(kind: Kind, status: Status, *, held: bool) -> Cancel:
 
 
 def pause(status: Status, *, cancelling: bool) -> None:
-    """Raises ProblemError 409 with the reason where a job cannot be paused (design 5)."""
+    """Raises ProblemError 409 with the reason where a job cannot be paused."""
     if status in TERMINAL:
         raise conflict(f"This job {_ENDED[status]}; there is nothing left to pause.")
     if status not in PAUSABLE:
@@ -359,7 +359,7 @@ class Stage(msgspec.Struct, frozen=True):
     unknown: int
 
 
-# Seed 001, 6.7.
+# The bars that people see: each lane's bar runs from 0 to 100, and each of its steps has a part.
 STAGES: dict[Status, Stage] = {
     Status.COPYING: Stage("copy", "Step 1/3: Copying", 0, 33, 16),
     Status.COMPRESSING: Stage("compress", "Step 2/3: Compressing", 33, 66, 50),

@@ -1,4 +1,4 @@
-"""Packs (seed 000): a folder as one archive to download, made by a job in the compressor; here it is asked for, looked at, fetched."""
+"""Packs: a folder as one archive to download, made by a job in the compressor; here it is asked for, looked at, fetched."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from shared.places import Root
 from shared.requests import ArchiveResult, PackRequest
 
 CANCEL_SECONDS = 5.0
-"""How long a cancel is waited for, as in seed 000; it goes on without us."""
+"""How long a request waits for a cancelled pack to be gone; after that the cancel goes on without it."""
 _LOOK_SECONDS = 0.05
 ENDED = "Task already completed or cancelled."
 
@@ -67,7 +67,7 @@ class Packs:
         return await self._room.available(who.id)
 
     async def create(self, who: Identity, wanted: PackRequested) -> Any:
-        """Queue a pack with its space reserved; its row. 404, 400, 403 and 409 in this order, as seed 000 has them."""
+        """Queue a pack with its space reserved, and return its row. Raises ProblemError 404, 400, 403 or 409, checked in this order."""
         config = await self._configuration.read()
         path, root = _folder(wanted.folder_path), Root(wanted.root)
         if root is Root.NAS:

@@ -1,4 +1,4 @@
-"""Who may use an address beyond being logged in (design 5); looked at before path, query or body."""
+"""Who may use an address beyond being logged in; checked before path, query or body."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """How much room a user has: the quotas of the workspace, and what the disk gives to everybody together. In bytes and in entries.
 
 Whoever will add to a workspace reserves first, in the transaction that records it (a job, an upload). Two locks, always in this order, keep
-that exact: the user's, then the ledger's (design 4.9), while the disk is asked. What the workspace holds is a running total
+that exact: the user's, then the ledger's, while the disk is asked. What the workspace holds is a running total
 (shared/usage.py): no directory is read while a connection is held.
 """
 
@@ -84,7 +84,7 @@ class Reserving:
     filesystem: str
 
     def require(self, needed: int, entries: int) -> None:
-        """Raises ProblemError 403 with both figures (seed 000)."""
+        """Raises ProblemError 403 with both figures."""
         if needed > self.available.user:
             required, available = needed / _GIB, self.available.user / _GIB
             sentence = f"Not enough space. Required: {required:.2f} GB, Available: {available:.2f} GB"

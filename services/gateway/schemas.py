@@ -1,4 +1,4 @@
-"""What goes over the wire, as concrete msgspec Structs: field names of seed 001, section 5, and what we add to them.
+"""What goes over the wire, as concrete msgspec Structs.
 
 Sizes are bytes, percentages 0 to 100, times ISO 8601 in UTC. Fields are only ever added.
 """
@@ -119,7 +119,7 @@ class JobCleared(msgspec.Struct):
 class JobSummary(msgspec.Struct, kw_only=True):
     """A job in a list.
 
-    `progress_percent` is overall and 100 only with `completed`; `lane_percent` is the bar of the lane that works on it (seed 6.7),
+    `progress_percent` is overall and 100 only with `completed`; `lane_percent` is the bar of the lane that works on it,
     `stage_percent` of the running step, null when unknown; `step` says which step that is.
 
     `output_...`: what a job of a workspace has made there, once it has completed. `output_path`: a pack's or an archive's file, the first
@@ -324,7 +324,7 @@ class QueuedJob(msgspec.Struct):
 
 
 class Queue(msgspec.Struct):
-    """Seed 5.5; `active_jobs` are all that somebody works on or that wait for the source's deletion, in the order of the queue."""
+    """What works and what waits, in the order of the queue. `active_jobs`: at work, or waiting for the source's deletion."""
 
     current_copy_compress_job: CurrentJob | None
     current_upload_job: CurrentJob | None
@@ -340,7 +340,7 @@ class QueueMove(msgspec.Struct, forbid_unknown_fields=True):
     to: Literal["top", "up", "down", "bottom"]
 
 
-# Tasks (seed 002) --------------------------------------------------------------------------------------------------------------------
+# Tasks -----------------------------------------------------------------------------------------------------------------------------
 
 
 # A job's state, or `paused`. (msgspec takes no union of an enum and a word.)
@@ -556,7 +556,7 @@ class Ready(msgspec.Struct, omit_defaults=True):
 
 
 class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True):
-    """Seed 5.7, and the figures a progress bar needs.
+    """A job's state, and the figures that a progress bar needs.
 
     `version` counts the job's states, so an older message is recognised; `seq`: the newest event that this includes.
     """
@@ -637,7 +637,7 @@ LiveMessage = Snapshot | JobUpdate | QueueUpdate | LogMessage | JobEntered | Hea
 
 
 class TaskFigures(msgspec.Struct, kw_only=True):
-    """Seed 002's `data`, and what a task card needs besides; see Task."""
+    """The state and figures that a task card shows; see Task."""
 
     status: TaskStatus
     progress: Percent

@@ -1,4 +1,4 @@
-"""What goes over the wire about files, workspaces and packs (seed 000); see schemas.py for the rules."""
+"""What goes over the wire about files, workspaces and packs; see schemas.py for the rules."""
 
 from datetime import datetime
 from typing import Annotated, Literal

@@ -43,7 +43,7 @@ from shared.events import JobEvent
 from shared.lifecycle import TERMINAL, Kind, Status
 
 _GB = 1 << 30
-_LOW_FREE_PERCENT = 20  # seed 001, 9.5
+_LOW_FREE_PERCENT = 20  # below this percentage of free space the status raises an alert
 
 
 def user(row: Any) -> User:
@@ -136,7 +136,7 @@ def job_detail(
 
 
 def task(row: Any) -> Task:
-    """A job as seed 002's dashboard knows it."""
+    """A job as the dashboard shows it."""
     shown = _progress(row)
     status, at_work = shown["status"], row["bytes_per_second"] or 0
     cancelling = row["cancel_requested_by"] is not None and status not in TERMINAL
@@ -184,7 +184,7 @@ def log_line(row: Any) -> JobLogLine:
 
 
 def oldest(live: Sequence[Any], states: frozenset[Status]) -> Any | None:
-    """The oldest of the jobs in one of these states; seed 5.5 shows one per lane."""
+    """Return the oldest of the jobs in one of these states: the queue shows one per lane."""
     return min((row for row in live if row["status"] in states), key=lambda row: row["seq"], default=None)
 
 

@@ -24,7 +24,7 @@ PACK_WORDS: dict[Status, PackWord] = {
     Status.FAILED: "failed",
     Status.CANCELLED: "cancelled",
 }
-"""Seed 000's words (design 3)."""
+"""A pack's status in the words of the packs interface, which knows fewer states than a job has."""
 
 
 def _facts(item: Item) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Killed at any instruction, and run again:
 
 - before the marker is renamed into place: a stray temporary file, removed by the next run; nothing else has changed;
 - marker in place, `first_unlink_at` not committed: nothing was unlinked; the job may still fail, its marker removed first;
-- after 2: the entry is found under its private name, taken over, hashed, and unlinked or put back;
+- after the rename of an entry: it is found under its private name, taken over, hashed, and unlinked or put back;
 - after the unlink: the entry is gone; the next run counts it as gone;
 - after renaming back: it stands under its own name and is judged like any other (its ctime has moved: it stays);
 - amid the directories: they are empty or gone; before or after the final marker: it is written again, from what is there.

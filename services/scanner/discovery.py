@@ -1,6 +1,6 @@
 """What can be archived: the folders exactly three levels below the base, with their sizes; and the check of one requested folder.
 
-Rules (seed 001, 2.1): a folder with a marker, with nothing but one `.txt` file, or with nothing in it is listed as ignored. A tree
+Rules: a folder with a marker, with nothing but one `.txt` file, or with nothing in it is listed as ignored. A tree
 of nothing but empty directories counts as empty: there is nothing in it that an archive would protect. So is a folder whose own name
 no archive could have. No name is hidden: only what is not a directory, or is a link, is no folder. Links are never followed. Sizes do
 not cross file systems.

@@ -68,7 +68,7 @@ def in_progress_text(facts: MarkerFacts) -> str:
 
 
 def final_text(facts: MarkerFacts, kept: Sequence[Kept]) -> str:
-    """The seed's five lines (001, 2.6), then what proves the archive, then what stayed and what to do about it."""
+    """Five lines for people, then what proves the archive, then what stayed and what to do about it."""
     when = f"{facts.archived_on:%Y-%m-%d %H:%M:%S}"
     if facts.archived_on.utcoffset() is None or facts.archived_on.utcoffset():
         raise ValueError("archived_on must be in UTC")

@@ -1,4 +1,4 @@
-"""A pause takes a job's transfers off Globus (design 5). What follows on resume is decided anew, from what is stored."""
+"""A pause takes a job's transfers off Globus. What follows on resume is decided anew, from what is stored."""
 
 import asyncio
 import time

@@ -1,6 +1,6 @@
 """7-Zip: make an archive, test it, list it, and compare the listing with what was copied.
 
-`7zz t` proves nothing about completeness and exit code 1 means missing files (facts/archives-media.md), so success is exit code 0
+`7zz t` proves nothing about completeness and exit code 1 means missing files (measured), so success is exit code 0
 with an empty stderr, and an archive is good only when it was tested *and* its listing equals the manifest. Cancelling the task
 that runs one of these functions ends 7-Zip and removes what it wrote.
 """
@@ -33,6 +33,8 @@ PARTIAL_SUFFIX = ".partial"
 _TICKS = 10**7  # 100 ns each, per second
 _DAYS_TO_1970 = date(1970, 1, 1).toordinal()
 _QUIET = ("-bb0", "-bso0", "-bsp1", "-bse2")
+# -snl: links as links; -sse: fail on an unreadable file; -spd: no wildcards, because a folder may be called `st*r`.
+_PACKING = ("-t7z", "-mx1", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET)
 _MAX_DIFFERENCES = 20
 # Level 9 alone takes dictionaries of 256 MiB, each of which costs 2.8 GB to fill: 64 MiB cost 0.8 GB, and little of the ratio.
 _BIGGEST_DICTIONARY = "-md=64m"
@@ -105,8 +107,7 @@ class SevenZip:
         """
         partial = output.with_name(f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
         try:
-            for arguments in _passes(source):
-                await self._run(["a", *arguments, "--", partial, source], on_progress, f"Packing {source.name}")
+            await self._run(["a", *_PACKING, "--", partial, source], on_progress, f"Packing {source.name}")
         except BaseException:
             partial.unlink(missing_ok=True)  # killed, 7-Zip leaves it behind
             raise
@@ -199,17 +200,6 @@ class SevenZip:
 
     def _argv(self, *arguments: str | Path) -> list[bytes]:
         return [os.fsencode(self._binary), *map(os.fsencode, arguments)]
-
-
-def _passes(source: Path) -> Iterator[list[str]]:  # noqa: ARG001 - adaptive compression will look at the source
-    """The runs of 7zz that make one archive.
-
-    Today one, as the seed asks; adaptive compression (compress text, store media) adds a second here and changes nothing else: the
-    test and the comparison see the finished archive only.
-
-    -snl links as links; -sse fails on an unreadable file; -spd no wildcards, a folder may be called `st*r`.
-    """
-    yield ["-t7z", "-mx1", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET]
 
 
 def packing_bytes() -> int:

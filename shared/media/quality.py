@@ -20,7 +20,7 @@ STEPS = (
     Step("High", 2160, 3.0),
     Step("Excellent", float("inf"), 12.0),
 )
-"""Seed 002's table, made gapless: 480 and less, 480 to 720, 720, 1080, 2160. The rates are our own: about 0.05 bits per pixel."""
+"""Heights of the picture: 480 and less, 480 to 720, 720, 1080, 2160. The rates are about 0.05 bits per pixel."""
 
 CODEC_FACTOR = {"hevc": 0.6, "vp9": 0.6, "av1": 0.5, "vvc": 0.5, "mpeg4": 1.5, "mpeg2video": 2.0, "mpeg1video": 2.0}
 """What a codec needs for the same picture, beside H.264; others: 1."""

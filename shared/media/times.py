@@ -1,4 +1,4 @@
-"""HH:MM:SS, as people and seed 002 write times. Pure."""
+"""HH:MM:SS, as people write times in films. Pure."""
 
 import re
 

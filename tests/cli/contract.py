@@ -17,7 +17,7 @@ JOB_FIELDS = {
     *("job_id", "folder_name", "status", "progress_percent", "current_operation", "created_by", "created_at", "started_at"),
     *("completed_at", "error_message"),
 }
-# Seed 001, section 5: extra fields are welcome, missing ones are a defect.
+# Fields that clients rely on: extra fields are welcome, missing ones are a defect.
 FIELDS = {
     "folders": {"path", "name", "level1", "level2", "size_bytes", "size_human", "modified_at", "file_count", "is_archived"},
     "jobs": JOB_FIELDS,
@@ -50,7 +50,7 @@ class GatewayContract:
         return cli
 
     def test_every_reading_command_prints_the_servers_document(self, gateway: Gateway, cli: Cli) -> None:
-        """`--json` is one document with at least the seed's fields, and nothing else on stdout."""
+        """`--json` is one document with at least the promised fields, and nothing else on stdout."""
         job = cli.run("archive", gateway.endless, "--json").json()
         assert job.keys() >= FIELDS["archive"]
         job_id = job["job_id"]
@@ -79,7 +79,7 @@ class GatewayContract:
         assert facts["destination"].endswith(".tar.7z")
 
     def test_wait_tells_of_a_failure_and_retry_queues_it_again(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 1 with the reason and the way on; NDJSON ends with the final state; `retry` answers as the seed says."""
+        """Exit 1 with the reason and the way on; NDJSON ends with the final state; `retry` answers with the job."""
         done = cli.run("archive", gateway.failing, "--wait", "--json")
         assert done.code == Exit.JOB
         assert done.ndjson()[-1]["status"] == "failed"

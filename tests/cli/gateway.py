@@ -1,4 +1,4 @@
-"""A small real HTTP server that speaks the seed's REST contract; its jobs follow a script, one step per look at them."""
+"""A small real HTTP server that speaks the gateway's REST contract; its jobs follow a script, one step per look at them."""
 
 import threading
 import time
@@ -139,7 +139,7 @@ class ScriptedGateway:
             raise RefusalError(404, f"There is no job {job_id}.")
         return self.jobs[job_id]
 
-    def handlers(self) -> list[Any]:  # one closure per endpoint keeps them in the order of the seed
+    def handlers(self) -> list[Any]:  # one closure per endpoint
         @post("/api/auth/login", status_code=200)
         async def login(data: JSONBody[dict[str, str]]) -> dict[str, Any]:
             name = data["username"]

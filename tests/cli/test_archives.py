@@ -52,7 +52,7 @@ def test_the_formats_offered_are_those_that_jobs_know() -> None:
 
 
 def test_an_archive_is_made_shown_and_unpacked(cli: Cli, tree: Path) -> None:
-    """The seed's fields, piped: one per line, name and value; nothing is left beside the results."""
+    """Piped output: one field per line, name and value; nothing is left beside the results."""
     made = cli.run("zip", "tree", "--local")
     shown = cli.run("zipinfo", "tree.zip", "--local")
     back = cli.run("unzip", "tree.zip", "back", "--local")
@@ -397,7 +397,7 @@ def test_what_unzip_will_refuse_is_said_when_it_is_made(cli: Cli) -> None:
     assert cli.run("unzip", "tree.zip", "back", "--local").code == Exit.JOB
 
 
-def test_the_seeds_own_spelling(cli: Cli, tree: Path) -> None:
+def test_format_and_level_may_follow_the_path(cli: Cli, tree: Path) -> None:
     """`zip PATH [format] [level]`, and what could be meant otherwise is asked for."""
     stored = cli.run("zip", "tree", "zip", "0", "--local")
     gz = cli.run("zip", "tree", "tar.gz", "--local")

@@ -23,8 +23,8 @@ def facts(text: str) -> dict[str, str]:
     return dict(line.split("\t", 1) for line in text.splitlines())
 
 
-def test_mediainfo_has_the_seeds_fields(cli: Cli, films: Path) -> None:
-    """Seed 002's full report, piped: name and value, one per line."""
+def test_mediainfo_has_every_field(cli: Cli, films: Path) -> None:
+    """The full report, piped: name and value, one per line."""
     done = cli.run("mediainfo", "--local", str(films / "subtitles.mkv"))
 
     assert done.code == 0, done.err
@@ -43,7 +43,7 @@ def test_mediainfo_has_the_seeds_fields(cli: Cli, films: Path) -> None:
 
 
 def test_mstats_is_the_brief_form(cli: Cli, films: Path) -> None:
-    """Seed 002's quick report; `mediainfo --brief` is the same."""
+    """The quick report; `mediainfo --brief` is the same."""
     done = cli.run("mstats", "--local", str(films / "h264.mp4"))
 
     assert done.out == cli.run("mediainfo", "--brief", "--local", str(films / "h264.mp4")).out
@@ -112,7 +112,7 @@ def test_a_picture_is_of_the_kind_that_its_name_says(cli: Cli, films: Path, name
         assert (cli.home / name).read_bytes().startswith(magic)
 
 
-def test_the_seeds_brief(cli: Cli, films: Path) -> None:
+def test_brief_may_follow_the_path(cli: Cli, films: Path) -> None:
     """`mediainfo F brief` is `mediainfo F --brief`; another word is refused."""
     film = str(films / "h264.mp4")
 
@@ -151,7 +151,7 @@ def test_without_local_the_server_is_asked(cli: Cli) -> None:
 
 
 def test_rates_are_decimal() -> None:
-    """As seed 002 writes them."""
+    """Times are written as HH:MM:SS."""
     assert [rate(4_200_000), rate(320_000), rate(None)] == ["4.2 Mbps", "320 Kbps", ""]
 
 

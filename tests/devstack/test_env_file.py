@@ -7,7 +7,7 @@ import pytest
 from devstack import env_file
 from shared.errors import ConfigurationError
 
-SEED_001 = """# Database
+COMMENTED = """# Database
 DATABASE_URL=postgresql://user:pass@localhost/cs_archiver
 # or sqlite:///./cs_archiver.db
 
@@ -17,9 +17,9 @@ GLOBUS_DESTINATION_BASE_PATH=/
 """
 
 
-def test_the_seeds_own_lines_are_read() -> None:
+def test_comments_and_spaces_are_read() -> None:
     """A comment behind a value is none of it, and spaces need no quotes."""
-    assert env_file.parse(SEED_001) == {
+    assert env_file.parse(COMMENTED) == {
         "DATABASE_URL": "postgresql://user:pass@localhost/cs_archiver",
         "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
         "QNAP_BASE_PATH": "/mnt/qnap/CitySpace Tech Team",
@@ -58,7 +58,7 @@ def test_every_line_that_is_none_is_named(tmp_path: Path) -> None:
 def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
     """A .env with settings that do not count, and the documents' config.yaml; other programs' files are left alone."""
     assert env_file.unread(tmp_path, {}) == []
-    (tmp_path / ".env").write_text(SEED_001)
+    (tmp_path / ".env").write_text(COMMENTED)
     (tmp_path / "config.yaml").write_text("database:\n  pool_size: 10\nstorage: {}\nsecurity: {}\n")
 
     dotenv, yaml = env_file.unread(tmp_path, {"GLOBUS_DESTINATION_BASE_PATH": "/"})

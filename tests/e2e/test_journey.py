@@ -60,7 +60,7 @@ def test_a_folder_travels_and_only_its_marker_stays(stack: Stack) -> None:
 
 
 def test_the_marker_says_what_went_where(stack: Stack) -> None:
-    """The seed's five lines verbatim, then what proves the archive; size and digest are those of the file at the destination."""
+    """The five lines for people verbatim, then what proves the archive; size and digest are those of the file at the destination."""
     folder = stack.folder({"a": b"1", "b/c": b"2"})
 
     job = stack.archive(folder)

@@ -53,7 +53,7 @@ def _released(stack: Stack) -> bool:
 
 
 def test_a_folder_becomes_an_archive_to_download(stack: Stack, tmp_path: Path) -> None:
-    """Seed 000, end to end: real progress, the folder is gone, the archive holds exactly what was in it, nothing stays reserved."""
+    """End to end: real progress, the folder is gone, the archive holds exactly what was in it, nothing stays reserved."""
     tree = {
         "Projekt Ä/Größe.txt": b"a" * 5000,
         "Projekt Ä/tief/er/x.bin": os.urandom(3 << 20),
@@ -83,7 +83,7 @@ def test_a_folder_becomes_an_archive_to_download(stack: Stack, tmp_path: Path) -
 
 
 def test_a_cancelled_pack_leaves_nothing(stack: Stack) -> None:
-    """Seed 000's cancel test: in the middle of the packing; no partial file, the space is released, the folder is as it was."""
+    """A cancel in the middle of the packing; no partial file, the space is released, the folder is as it was."""
     content = os.urandom(8 << 20).hex().encode() * 3
     _put(stack, "big/data", content)
     made = _pack(stack, "big", format="7z", compression_level=9)

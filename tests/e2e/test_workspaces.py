@@ -81,7 +81,7 @@ def job(stack: Stack, address: str, **body: Any) -> str:
 
 
 def test_a_folder_is_packed_fetched_and_gone(stack: Stack, tmp_path: Path) -> None:
-    """Seed 000, end to end: asked for, done, its folder deleted, its archive downloaded and equal to what the folder was."""
+    """End to end: asked for, done, its folder deleted, its archive downloaded and equal to what the folder was."""
     source = folder(stack, "Fetched")
     before = content(snapshot(source))
     task = pack(stack, "Fetched")
@@ -136,7 +136,7 @@ def test_an_archive_is_made_and_unpacked_through_kills(stack: Stack) -> None:
 
 
 def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
-    """Seed 002's auto-archive: after an upload and after an extraction one zip, nothing deleted, and no zip of a zip."""
+    """Auto-archive: after an upload and after an extraction one zip, nothing deleted, and no zip of a zip."""
     auto = "/api/files/auto-archive"
     assert stack.http.put(auto, json={"folders": ["inbox"]}).status_code == 200
     files = {"inbox/Tour/a.txt": b"a" * 1000, "inbox/Tour/b.txt": b"b"}
@@ -168,7 +168,7 @@ def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
 
 
 def test_admin_settings_take_effect(stack: Stack) -> None:
-    """Seed 000's business logic: another format and level count from the next pack on."""
+    """Another format and level count from the next pack on."""
     folder(stack, "Tuned")
     try:
         changed = stack.http.put("/api/config", json={"pack_format": "7z", "pack_compression_level": 9})
@@ -183,7 +183,7 @@ def test_admin_settings_take_effect(stack: Stack) -> None:
 
 
 def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
-    """Seed 002's commands on paths of the workspace: made, shown, listed, unpacked, with the seed's fields; refusals have their codes."""
+    """Commands on paths of the workspace: made, shown, listed, unpacked, with all fields; refusals have their codes."""
     folder(stack, "Commanded")
     cli = Cli(tmp_path, f"http://127.0.0.1:{stack.port}")
     token = stack.http.headers["Authorization"].removeprefix("Bearer ")

@@ -519,5 +519,5 @@ def test_lanes_and_tables_agree_with_the_edges() -> None:
     ],
 )
 def test_overall_percent(status: Status, fraction: float | None, percent: int) -> None:
-    """Seed 001, appendix A: each stage has its part of the bar."""
+    """Each stage has its part of the bar."""
     assert overall_percent(status, fraction) == percent

@@ -21,7 +21,7 @@ def test_required_bytes(total: int, required: int) -> None:
 
 
 def test_what_is_shown_and_what_is_left() -> None:
-    """The seed's ratio is only an estimate; what is promised counts as used."""
+    """The configured ratio is only an estimate; what is promised counts as used."""
     assert estimate_archive_bytes(1_000, 0.7) == 700
     assert available(free_bytes=100, unwritten_bytes=30, min_free_bytes=20) == 50
     assert available(free_bytes=10, unwritten_bytes=30, min_free_bytes=20) == -40

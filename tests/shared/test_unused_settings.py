@@ -1,10 +1,10 @@
-"""No setting is ignored in silence: each name of the seeds is a setting or is named with what to use instead."""
+"""No setting is ignored in silence: each name that people may try is a setting, or is named with what to use instead."""
 
 import pytest
 
 from shared.unused_settings import INSTEAD, OF_UP, SERVICE_SETTINGS, is_configuration_file, notes
 
-SEED_001_SECTION_7 = [
+ENVIRONMENT = [
     "DATABASE_URL",
     "JWT_SECRET_KEY",
     "JWT_ALGORITHM",
@@ -30,7 +30,7 @@ SEED_001_SECTION_7 = [
     "LOG_LEVEL",
     "LOG_FILE",
 ]
-SEED_001_APPENDIX_B = [
+CONFIGURATION_FILE = [
     "database.url",
     "database.pool_size",
     "storage.qnap_base",
@@ -64,7 +64,7 @@ SEED_001_APPENDIX_B = [
     "security.jwt_expiration_minutes",
     "security.bcrypt_rounds",
 ]
-SEED_002 = [
+MEDIA_AND_DASHBOARD = [
     "WEB_DASHBOARD_ENABLED",
     "WEB_DASHBOARD_PORT",
     "WEB_DASHBOARD_HOST",
@@ -76,7 +76,7 @@ SEED_002 = [
     "THUMBNAIL_SIZE",
     "THUMBNAIL_FORMAT",
 ]
-SEED_000 = [
+PACKS = [
     "PACK_FORMAT",
     "PACK_COMPRESSION_LEVEL",
     "MAX_TASK_SIZE",
@@ -145,8 +145,8 @@ USUAL = [
 ]
 
 
-@pytest.mark.parametrize("name", [*SEED_001_SECTION_7, *SEED_001_APPENDIX_B, *SEED_002, *SEED_000])
-def test_each_setting_of_the_seeds_works_or_is_named_with_its_substitute(name: str) -> None:
+@pytest.mark.parametrize("name", [*ENVIRONMENT, *CONFIGURATION_FILE, *MEDIA_AND_DASHBOARD, *PACKS])
+def test_each_known_setting_works_or_is_named_with_its_substitute(name: str) -> None:
     """A key of the configuration file is named as an environment variable too, with and without its sections."""
     if name in SERVICE_SETTINGS:
         assert notes([name]) == []

@@ -52,7 +52,7 @@ def open_job(stack: Stack, page: Page, folder: Path) -> str:
 
 
 def test_from_the_first_login_to_the_proof(browser: Browser, stack: Stack, origin: str) -> None:
-    """The main job as the seed tells it: every stage is seen live, the log grows, the three proofs stand, the history has it."""
+    """The main job: every stage is seen live, the log grows, the three proofs stand, the history has it."""
     folder = stack.folder({"film.mov": os.urandom(6 << 20), "notes/read me.txt": b"x" * 1000}, name="First Film & Söhne")
     context, watch = new_context(browser, origin)
     page = context.new_page()

@@ -1,4 +1,4 @@
-"""Archives: make, unpack, list, figures (seed 002)."""
+"""Archives: make, unpack, list, figures."""
 
 from typing import Annotated, Any
 

@@ -108,7 +108,7 @@ async def follow_dashboard(
     hub: NamedDependency[Hub],
     limits: NamedDependency[Limits],
 ) -> None:
-    """The same in seed 002's words: `task_status` per task and `dashboard_stats` every two seconds."""
+    """The same for the dashboard: `task_status` per task and `dashboard_stats` every two seconds."""
     await _serve(socket, security, store, hub, limits, "dashboard")
 
 

@@ -1,4 +1,4 @@
-"""Packs (seed 000): ask for a folder as one archive, follow it, cancel it, download it."""
+"""Packs: ask for a folder as one archive, follow it, cancel it, download it."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The dashboard's view of jobs (seed 002): tasks of every kind, and their controls."""
+"""The dashboard's view of jobs: tasks of every kind, and their controls."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -8,7 +8,7 @@ CREATE TABLE ws_tickets (                          -- opens one live connection,
 CREATE INDEX ws_tickets_expiry ON ws_tickets (expires_at);
 GRANT SELECT, INSERT, DELETE ON ws_tickets TO cs_gateway;
 
--- From the proof on a job runs to its end (design 5). A pause that was asked for a moment earlier ends there; a new one is refused.
+-- From the proof on a job runs to its end. A pause that was asked for a moment earlier ends there; a new one is refused.
 CREATE FUNCTION jobs_pause_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.paused AND NEW.status IN ('verified', 'deleting_source', 'completed', 'failed', 'cancelled') THEN

@@ -1,3 +1,3 @@
--- When the figures of the running stage were last written: a pack's `updated_at` (seed 000) moves with them.
+-- When the figures of the running stage were last written: a pack's `updated_at` moves with them.
 ALTER TABLE jobs ADD COLUMN progress_at timestamptz;
 GRANT UPDATE (progress_at) ON jobs TO cs_scanner, cs_compressor, cs_uploader;

@@ -286,7 +286,7 @@ def test_a_tool_that_fails_is_tried_again(
         copy(folder, target, strategy)
 
 
-def test_the_seeds_thresholds() -> None:
+def test_the_tool_depends_on_the_size() -> None:
     """Below 1 GB copy2, below 100 GB rsync, below 1 TB dd, else parallel."""
     tiers, gib = copying.Tiers(), 1 << 30
 

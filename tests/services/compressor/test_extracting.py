@@ -50,7 +50,7 @@ def zipped(path: Path, **content: str) -> Path:
     ],
 )
 async def test_an_archive_is_unpacked(kernel: Kernel, room: Workroom, destination: str, found: list[str]) -> None:
-    """Seed 002's extraction: into a folder that is there, or one that is made; all states, figures, nothing left beside it."""
+    """An extraction: into a folder that is there, or one that is made; all states, figures, nothing left beside it."""
     zipped(room.home / "a.zip", **{"one.txt": "1" * 1000, "sub__two.txt": "2"})
     (room.home / "there").mkdir()
     job = await room.job(request(destination=destination))
@@ -349,7 +349,7 @@ async def test_a_disk_that_is_really_full(kernel: Kernel, tmp_path: Path) -> Non
 
 
 async def test_listing_and_figures(kernel: Kernel, room: Workroom) -> None:
-    """Seed 002's list and statistics: pages, search, ratio; read once while the file is the same; refusals with their codes."""
+    """List and statistics: pages, search, ratio; read once while the file is the same; refusals with their codes."""
     zipped(room.home / "a.zip", **{f"sub__{n:02}.txt": "x" * 100 for n in range(30)})
     looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip)
     ask = ListArchive(Root.WORKSPACE, room.owner, "a.zip", q="SUB/1", limit=3, offset=2)

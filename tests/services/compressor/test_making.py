@@ -39,7 +39,7 @@ def pack(path: str = "Scans", **more: Any) -> PackRequest:
 
 @pytest.mark.parametrize("kind", ["zip", "7z"])
 async def test_a_pack_replaces_its_folder(kernel: Kernel, room: Workroom, tmp_path: Path, kind: str) -> None:
-    """Seed 000's flow: all states, the archive holds exactly the folder, the folder is gone, nothing else is left or reserved."""
+    """A pack's flow: all states, the archive holds exactly the folder, the folder is gone, nothing else is left or reserved."""
     folder = room.folder("in/Scans")
     before = snapshot(folder)
     job = await room.job(pack("in/Scans", format=kind), keep_source=False)
@@ -149,7 +149,7 @@ def archive(*paths: str, output: str = "out.zip", **more: Any) -> CompressReques
 
 @pytest.mark.parametrize("kind", ["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"])
 async def test_archives_of_every_format(kernel: Kernel, room: Workroom, kind: str) -> None:
-    """Seed 002's compression: chosen paths of several folders, in the chosen place, sources untouched, a result with its figures."""
+    """Compression: chosen paths of several folders, in the chosen place, sources untouched, a result with its figures."""
     room.folder("a/Scans")
     (room.home / "b").mkdir()
     (room.home / "b" / "note.txt").write_text("note " * 100)
@@ -579,7 +579,7 @@ async def test_a_pack_that_keeps_its_folder_leaves_it_alone(kernel: Kernel, room
 async def test_cancelled_anywhere_nothing_is_left(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    """Seed 000's cancel: no partial file, no published one, nothing reserved, the folder as it was."""
+    """A cancel: no partial file, no published one, nothing reserved, the folder as it was."""
     folder = room.folder()
     before, files = snapshot(folder), room.files()
     job = await room.job(pack(), keep_source=False)

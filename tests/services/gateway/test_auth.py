@@ -53,7 +53,7 @@ def _token(user: UUID, epoch: int = 0) -> str:
 
 
 async def test_login_and_me(gateway: Gateway) -> None:
-    """The seed's fields, a UUID as id, a token of 24 hours; the name in any letter case."""
+    """The promised fields, a UUID as id, a token of 24 hours; the name in any letter case."""
     answer = await gateway.client.post("/api/auth/login", json={"username": "ADMIN", "password": PASSWORD})
 
     assert answer.status_code == 200

@@ -12,7 +12,7 @@ from cli.exits import Exit
 from tests.cli.runner import Cli, Result
 from tests.services.gateway.conftest import Gateway
 from tests.services.gateway.people import Person, person
-from tests.services.gateway.test_packs import SEED_FIELDS, done
+from tests.services.gateway.test_packs import PACK_FIELDS, done
 from tests.support.kernel import eventually
 
 
@@ -143,12 +143,12 @@ async def test_a_file_with_the_longest_name_is_downloaded(gateway: Gateway, ada:
 
 
 async def test_pack(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
-    """Ask, list, cancel, fetch; --json prints the seed's fields; it says in words that the folder will be deleted."""
+    """Ask, list, cancel, fetch; --json prints the promised fields; it says in words that the folder will be deleted."""
     ada.put("folder/x", b"x" * 10)
     assert (await shell.run("pack")).err == "No packs.\n"
     asked = await shell.run("pack", "folder", "--json")
     assert (asked.code, "DELETED" in asked.err) == (Exit.OK, True)
-    assert asked.json().keys() >= SEED_FIELDS
+    assert asked.json().keys() >= PACK_FIELDS
     assert (await shell.run("pack", "--cancel", asked.json()["id"][:8])).code == Exit.OK
     assert (await shell.run("pack", "--cancel", asked.json()["id"])).code == Exit.CONFLICT
     assert (await shell.run("pack", "--output", "mine.zip")).code == Exit.USAGE

@@ -25,7 +25,7 @@ async def _put(gateway: Gateway, **values: Any) -> dict[str, Any]:
 
 
 async def test_reading_and_changing(gateway: Gateway) -> None:
-    """The seed's fields; a level is brought into its range, endings into one form; `reset` gives back the environment's value."""
+    """The promised fields; a level is brought into its range, endings into one form; `reset` gives back the environment's value."""
     before = (await gateway.ask("GET", "/api/config")).json()
     assert set(before) == {*TUNABLES, "overridden"}
     assert (before["pack_format"], before["pack_compression_level"], before["overridden"]) == ("zip", 5, [])

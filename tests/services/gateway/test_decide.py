@@ -146,7 +146,7 @@ def test_steps_of_workspace_jobs() -> None:
     ],
 )
 def test_lane_percent(status: Status, stage_percent: float | None, lane: int | None) -> None:
-    """Seed 001, 6.7: bands of each step, and a fixed point of the band where nothing is known."""
+    """Bands of each step, and a fixed point of the band where nothing is known."""
     assert decide.lane_percent(status, stage_percent) == lane
 
 

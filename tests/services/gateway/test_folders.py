@@ -44,7 +44,7 @@ async def _names(gateway: Gateway, **query: Any) -> list[str]:
 
 
 async def test_fields(scanned: Gateway) -> None:
-    """The seed's fields and ours; what is archived or ignored is not on offer."""
+    """All promised fields; what is archived or ignored is not on offer."""
     answer = await scanned.ask("GET", "/api/folders", params={"q": "alpha"})
 
     (alpha,) = answer.json()

@@ -86,7 +86,7 @@ async def test_a_defect_shows_no_internals(gateway: Gateway) -> None:
 
 
 async def test_health(gateway: Gateway) -> None:
-    """The seed's two fields for anybody; 503 while the migrations are not there, which only /ready says."""
+    """Two fields for anybody; 503 while the migrations are not there, which only /ready says."""
     healthy = await gateway.ask("GET", "/api/health", token="")
     assert (healthy.status_code, set(healthy.json()), healthy.json()["status"]) == (200, {"status", "timestamp"}, "healthy")
 

@@ -31,7 +31,7 @@ async def _ask_for(gateway: Gateway, path: str, **more: Any) -> httpx.Response:
 
 
 async def test_a_request(gateway: Gateway) -> None:
-    """201 with the seed's fields; the job is in list, detail and queue, its destination is held, its first event is written."""
+    """201 with the promised fields; the job is in list, detail and queue, its destination is held, its first event is written."""
     path = gateway.folder("Project_Alpha", size_bytes=123456)
 
     answer = await _ask_for(gateway, path + "/")

@@ -1,7 +1,7 @@
-"""Packs over REST (seed 000): its fields, its errors, its words; space reserved exactly once; whose they are.
+"""Packs over REST: fields, errors, words; space reserved exactly once; whose they are.
 
-The compressor is not needed: what it would record is written past the guard. Seed 000's lists with the test of each line are in
-docs/files.md.
+The compressor is not needed: what it would record is written past the guard. docs/files.md lists
+what packs do, with the test of each line.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from tests.services.gateway.test_users import NOBODY
 from tests.support.kernel import eventually
 
 PACK = "/api/files/pack"
-SEED_FIELDS = {
+PACK_FIELDS = {
     *("id", "owner_id", "folder_path", "folder_size", "reserved_space", "output_path", "output_size", "status", "progress"),
     *("error_message", "created_at", "updated_at"),
 }
@@ -77,13 +77,13 @@ def _json(value: Any) -> str:
 
 
 async def test_create_pack_task_success(gateway: Gateway, ada: Person) -> None:
-    """201 with every field of the seed, pending, its space reserved in the ledger; the folder is to be deleted unless asked otherwise."""
+    """201 with every promised field, pending, its space reserved in the ledger; the folder is to be deleted unless asked otherwise."""
     ada.put("Ordner/Größe/a.txt", b"x" * 700)
     ada.put("Ordner/Größe/b/c.txt", b"y" * 300)
     answer = await ada.ask("POST", PACK, json={"folder_path": "Ordner/Größe"})
     pack = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (201, f"{PACK}/{pack['id']}")
-    assert pack.keys() >= SEED_FIELDS
+    assert pack.keys() >= PACK_FIELDS
     assert (pack["owner_id"], pack["folder_path"], pack["folder_size"]) == (str(ada.id), "Ordner/Größe", 1000)
     assert (pack["reserved_space"], pack["status"], pack["progress"]) == (1000, "pending", 0)
     assert (pack["output_path"], pack["output_size"], pack["error_message"]) == (None, None, None)
@@ -308,7 +308,7 @@ async def test_cancel_pack_task(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_progress_moves_updated_at(gateway: Gateway, ada: Person) -> None:
-    """Seed 000's model: with each figure that the compressor records; and with the end."""
+    """`updated_at` moves with each figure that the compressor records; and with the end."""
     kernel = gateway.kernel
     ada.put("folder/x", b"x")
     pack = await asked(ada)

@@ -37,7 +37,7 @@ async def _lease(gateway: Gateway, job_id: UUID, **more: Any) -> None:
 
 
 async def test_a_task(gateway: Gateway) -> None:
-    """The seed's figures, from the job's own; a list with its total; one that is not there is 404."""
+    """The task's figures, from the job's own; a list with its total; one that is not there is 404."""
     job_id = UUID((await gateway.request())["job_id"])
     figures = {"bytes_per_second": 5_242_880, "eta_seconds": 120, "bytes_done": 500, "bytes_total": 1000, "progress_percent": 16}
     await _lease(gateway, job_id, status="copying", **figures)

@@ -55,7 +55,7 @@ async def audited(gateway: Gateway, target: object) -> list[str]:
 
 
 async def test_an_admin_makes_a_user(gateway: Gateway) -> None:
-    """The seed's fields; the password needs no change unless the admin ticks it; a name is taken in any letter case."""
+    """The promised fields; the password needs no change unless the admin ticks it; a name is taken in any letter case."""
     body = {"username": "Carol", "password": "carols password", "is_admin": False}
     answer = await gateway.ask("POST", "/api/users", json=body)
 
@@ -475,7 +475,7 @@ TABLE = (ADMIN_ONLY, PERSONS_ONLY, ENDS_LOGIN, STREAMS, STRANGERS, EVERYBODYS, O
 
 
 def _rights(operation: dict[str, Any], method: str) -> dict[str, bool]:
-    """Who gets past the door, by role; design 5 and docs/gateway.md."""
+    """Who gets past the door, by role; the table is in docs/gateway.md."""
     name, reads = operation["operationId"], method == "GET"
     admin, person = name in ADMIN_ONLY, name in PERSONS_ONLY
     return {

@@ -32,8 +32,8 @@ def only(base: Path) -> FolderFacts:
     return facts
 
 
-def test_the_seeds_example(tmp_path: Path) -> None:
-    """The tree of seed 001, 2.1: Alpha and Old_Project are offered, Beta and Gamma are ignored."""
+def test_folders_with_content_are_offered(tmp_path: Path) -> None:
+    """Alpha and Old_Project are offered, Beta and Gamma are ignored."""
     base = tmp_path / "CitySpace Tech Team"
     put(base / "Production/2024/Project_Alpha/file1.mp4", b"12345")
     put(base / "Production/2024/Project_Alpha/file2.mp4", b"678")

@@ -36,7 +36,7 @@ FIVE_LINES = (
 MORE_LINES = f"Archive size: 1234567 bytes\nSHA-256: {'ab' * 32}\nFiles archived: 42\n"
 
 
-def test_the_final_text_is_the_seeds_five_lines_and_more() -> None:
+def test_the_final_text_is_five_lines_and_more() -> None:
     """Golden: people and scripts read this file years later."""
     assert marker.final_text(FACTS, []) == FIVE_LINES + MORE_LINES + "Kept in this folder: nothing else\n"
 
@@ -93,7 +93,7 @@ def test_the_time_is_utc() -> None:
     ],
 )
 def test_marker_names(name: str, expected: bool) -> None:
-    """Ours, the seed's bare one and the predecessor's are markers; nothing else is."""
+    """Our own marker, the bare `.archived` and those of older programs are markers; nothing else is."""
     assert is_marker(name) is expected
 
 

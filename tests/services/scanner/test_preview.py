@@ -79,7 +79,7 @@ async def test_lists_are_bounded(station: Station, previews: Previews, monkeypat
 
 
 async def test_the_length_of_media(station: Station, previews: Previews, films: Path) -> None:
-    """Added up; a damaged film counts as unreadable. Each has its quality and what is wrong with it (seed 002's check)."""
+    """Added up; a damaged film counts as unreadable. Each has its quality and what is wrong with it."""
     for name in ("h264.mp4", "sound.flac", "headless.mp4"):
         shutil.copyfile(films / name, station.folder / name)
     seen = await complete(previews, station.folder)

@@ -160,7 +160,7 @@ def remote(size: int, kind: str = "file") -> Remote:
     ("archive", "sidecar", "proven"),
     [
         (remote(1000), remote(50), True),
-        (remote(999), remote(50), False),  # 0.1 % short: seed 001's tolerance would pass it
+        (remote(999), remote(50), False),  # 0.1 % short: no tolerance lets it pass
         (remote(1001), remote(50), False),
         (remote(0), remote(50), False),
         (remote(1000), remote(49), False),

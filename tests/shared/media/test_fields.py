@@ -148,7 +148,7 @@ async def test_hdr_is_named(films: Path) -> None:
 
 
 async def test_subtitles_are_told_apart(films: Path) -> None:
-    """Language, forced, default, styled (seed 002)."""
+    """Language, forced, default, styled."""
     streams = (await info(films / "subtitles.mkv")).subtitle_streams
 
     assert [(s.codec_label, s.language, s.default, s.forced, s.styled) for s in streams] == [
@@ -159,7 +159,7 @@ async def test_subtitles_are_told_apart(films: Path) -> None:
 
 
 async def test_what_people_read(films: Path) -> None:
-    """The words of seed 002's report."""
+    """The words of the report."""
     sound, film = await info(films / "surround.m4a", brief=True), await info(films / "h264.mp4", brief=True)
 
     assert (sound.format, sound.audio_codec, sound.channels, sound.quality) == ("M4A", "AAC", "6 (5.1)", None)
@@ -179,7 +179,7 @@ async def test_how_it_is_shown(films: Path) -> None:
 
 
 async def test_metadata_is_kept(films: Path) -> None:
-    """Title, artist, album (seed 002)."""
+    """Title, artist, album."""
     assert {k.lower(): v for k, v in (await info(films / "sound.flac")).metadata.items()}["artist"] == "Nobody"
     assert (await info(films / "cover.mp3")).metadata["album"] == "Tests"
 
@@ -255,7 +255,7 @@ async def test_each_second_has_its_picture(films: Path) -> None:
 
 
 async def test_past_the_end_is_the_last_picture_with_a_notice(films: Path) -> None:
-    """Seed 002's default of 5 s is past the end of a film of 2 s."""
+    """The default of 5 s is past the end of a film of 2 s."""
     picture = await thumbnail(films / "h264.mp4", 5.0)
 
     assert picture.seconds[0] == pytest.approx(1.96, abs=0.05)

@@ -166,7 +166,7 @@ async def test_side_data_nobody_has_a_name_for(films: Path, tmp_path: Path) -> N
 
 
 async def test_a_container_of_nothing_is_damaged(tmp_path: Path) -> None:
-    """Seed 002: "No audio/video streams found"."""
+    """A file with no audio or video stream is damaged."""
     header = bytes(12) + struct.pack(">II", 1000, 0) + bytes(80)
     movie = struct.pack(">I4s", 8 + len(header), b"mvhd") + header
     file = tmp_path / "empty.mp4"

@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "media.md").read_text()
     [("00:00:05", 5), ("00:02:45", 165), ("01:30:00", 5400), ("2:05", 125), ("100:00:00", 360_000), ("00:00:01.5", 1.5)],
 )
 def test_times(text: str, seconds: float) -> None:
-    """Seed 002's examples, minutes alone, and more than a day."""
+    """Usual examples, minutes alone, and more than a day."""
     assert times.parse(text) == seconds
 
 
@@ -61,7 +61,7 @@ def test_the_documented_thresholds_are_the_codes() -> None:
 
 
 def test_the_documented_tests_exist() -> None:
-    """Seed 002's test lines, each with the name of its test."""
+    """Each line of the page names a test that exists."""
     for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE):
         assert f"def {name}(" in (Path(__file__).parents[3] / path).read_text(), name
 

@@ -94,7 +94,7 @@ export function patchFolders(folders: Folder[], updates: Updates): Folder[] {
   });
 }
 
-/** Seed 000's word for a pack's state; tests/ui/test_contract.py compares the table with the gateway's. */
+/** The word for a pack's state; tests/ui/test_contract.py compares the table with the gateway's. */
 export function packWord(status: Status): PackTask["status"] {
   return (packWords as Partial<Record<Status, PackTask["status"]>>)[status] ?? "packing";
 }

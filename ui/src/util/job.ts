@@ -79,7 +79,7 @@ const BANDS: Partial<Record<Status, readonly [number, number]>> = {
 
 export type Bar = { kind: "determinate"; value: number } | { kind: "indeterminate"; from: number; to: number };
 
-/** The lane's bar (seed 001, 6.7). Without figures it is a band, never an invented number. Other kinds have one bar from start to end. */
+/** The lane's bar. Without figures it is a band, never an invented number. Other kinds have one bar from start to end. */
 export function laneBar(job: { kind: Kind; status: Status; stage_percent: number | null; lane_percent: number | null; progress_percent: number }): Bar {
   if (job.kind !== "archive") return { kind: "determinate", value: job.progress_percent };
   const band = BANDS[job.status];

@@ -1,4 +1,4 @@
-/** Seed 000's question before a folder is packed: what it takes, whether there is room, and what becomes of the folder. */
+/** The question before a folder is packed: what it takes, whether there is room, and what becomes of the folder. */
 import Alert from "@mui/material/Alert";
 import Box from "@mui/material/Box";
 import Checkbox from "@mui/material/Checkbox";

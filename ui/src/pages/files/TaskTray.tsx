@@ -1,4 +1,4 @@
-/** Seed 000's task card: a button that counts what runs, and a drawer with every task of this workspace. */
+/** The task card: a button that counts what runs, and a drawer with every task of this workspace. */
 import Box from "@mui/material/Box";
 import Button from "@mui/material/Button";
 import { useQuery } from "@tanstack/react-query";

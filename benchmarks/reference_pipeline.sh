@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the seed asks for, as the commands a person would type: copy to staging, pack, test, send, compare digests, tidy up.
-# usage: seed_pipeline.sh FOLDER WORK SEVENZIP [empty]      WORK/remote/FOLDER.7z is what arrived; empty: the source goes, too.
+# The reference pipeline, as the commands a person would type: copy to staging, pack, test, send, compare digests, tidy up.
+# usage: reference_pipeline.sh FOLDER WORK SEVENZIP [empty]      WORK/remote/FOLDER.7z is what arrived; empty: the source goes, too.
 set -eu
 folder=$(realpath "$1") work=$(realpath "$2") sevenzip=$3
 name=$(basename "$folder") archive=$work/$(basename "$folder").7z
