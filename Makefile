@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Narrow a test run: make test T=tests/shared/test_lifecycle.py
+# Narrow a test run: make test T=tests/shared/domain/test_lifecycle.py
 T ?= tests
 LOCKS := scanner compressor uploader gateway embedded
 

@@ -15,7 +15,7 @@ from shared.archiving import engine
 from shared.archiving.engine import CreateSpec, ExtractSpec
 from shared.archiving.formats import Format
 from shared.archiving.sevenzip import find_binary
-from shared.children import Children
+from shared.files.children import Children
 
 TARGET = 1.05
 _MIB = 1 << 20

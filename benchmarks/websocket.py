@@ -29,7 +29,7 @@ from benchmarks.figures import Beside, Figure, Options, parts
 from benchmarks.stack import Stack
 from benchmarks.watching import highest
 from services.gateway.schemas import LogMessage
-from shared.events import LogLine
+from shared.domain.events import LogLine
 
 _UPDATES_PER_S = 20
 _PADDING = "x" * 500  # a job's update has about 700 bytes

@@ -18,7 +18,7 @@ from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
 from shared import units
-from shared.lifecycle import TERMINAL
+from shared.domain.lifecycle import TERMINAL
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f-]{6,36}")

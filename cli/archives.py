@@ -19,18 +19,19 @@ import msgspec
 from cli import render, session
 from cli.exits import Exit, Failure
 from cli.render import Column
-from shared import endings, handles, units, walking
+from shared import endings, units
 from shared.archiving import engine, formats
 from shared.archiving.contents import Contents, unpack_problems
 from shared.archiving.engine import CreateSpec, ExtractSpec, Stats, ratio
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
-from shared.children import Children
+from shared.domain.requests import ArchiveResult, ExtractResult, format_for
 from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
-from shared.manifest import Entry, printable, unsaid
-from shared.places import name_with
-from shared.requests import ArchiveResult, ExtractResult, format_for
+from shared.files import handles, tree_scan
+from shared.files.children import Children
+from shared.files.manifest import Entry, printable, unsaid
+from shared.files.paths import name_with
 
 PASSWORD_VARIABLE = "CS_ARCHIVER_ARCHIVE_PASSWORD"  # noqa: S105 - a variable's name
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -318,7 +319,7 @@ async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, 
         made = await engine.create(base, names, work, target.name, spec, children, _told(step, "Packing"))
         found = await engine.verify(made[0], contents.entries, children, _told(step, "Checking"), password=spec.password)
         if found:
-            raise walking.SourceInUse(found)
+            raise tree_scan.SourceInUse(found)
         size = sum(path.stat().st_size for path in made)
         warnings = [*contents.warnings, *_unpack_warnings(contents.entries, size)]
         _publish(made, target.parent)
@@ -395,12 +396,12 @@ class _workplace:  # noqa: N801 - used as a function
         try:
             self._path = Path(tempfile.mkdtemp(prefix=".cs-archiver-", dir=self._parent))
         except OSError as exc:
-            code = Exit.REFUSED if exc.errno in walking.DENIED else Exit.CONFIGURATION
+            code = Exit.REFUSED if exc.errno in tree_scan.DENIED else Exit.CONFIGURATION
             raise Failure(code, f"Nothing can be written to {render.clean(str(self._parent))}: {exc.strerror}.") from exc
         return self._path
 
     def __exit__(self, *exc: object) -> None:
-        walking.remove_tree(self._path, _go_on)
+        tree_scan.remove_tree(self._path, _go_on)
 
 
 def _publish(made: list[Path], folder: Path) -> None:

@@ -17,8 +17,8 @@ from cli.exits import Exit, Failure
 from cli.files import FileEntry, below_root
 from shared.archiving.engine import Stats
 from shared.archiving.protocol import Member
-from shared.manifest import unsaid
-from shared.requests import ArchiveResult, ExtractResult
+from shared.domain.requests import ArchiveResult, ExtractResult
+from shared.files.manifest import unsaid
 
 _NAS = "nas:"
 _PASSWORD_HEADER = b"X-Archive-Password"

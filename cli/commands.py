@@ -104,7 +104,7 @@ class Ended(StrEnum):
 
 
 class ArchiveFormat(StrEnum):
-    """What archives can be made as; a test compares it with `shared.requests.FORMATS`."""
+    """What archives can be made as; a test compares it with `shared.domain.requests.FORMATS`."""
 
     ZIP = "zip"
     SEVENZIP = "7z"

@@ -18,7 +18,7 @@ from cli.client import Client, Doc
 from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
-from shared.places import name_with
+from shared.files.paths import name_with
 
 FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm", "auto")
 MEANT = {"--query": {"ls"}, "--nas": {"ls"}, "--recursive": {"ls", "mkdir", "rm"}, "--overwrite": {"get", "put", "mv"}}

@@ -19,13 +19,14 @@ from cli import render
 from cli.actions import Actions
 from cli.client import Doc
 from cli.exits import Exit, Failure
-from shared import handles, units
+from shared import units
 from shared.errors import NOT_FOUND, ConfigurationError, PermanentError
-from shared.manifest import printable
+from shared.files import handles
+from shared.files.manifest import printable
+from shared.infra.settings import MediaTools, load
 from shared.media import limits, times
 from shared.media.model import AudioStream, MediaInfo, SubtitleStream, VideoStream
-from shared.questions import FolderSeen
-from shared.settings import MediaTools, load
+from shared.service.rpc import FolderSeen
 
 _INFO = "/api/media/info"
 _FORMATS: dict[str, limits.ImageFormat] = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from cli import render
 from cli.client import Doc, Job, LogLine
-from shared.lifecycle import TERMINAL
+from shared.domain.lifecycle import TERMINAL
 
 STYLE = {
     "completed": "green",

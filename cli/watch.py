@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cli.client import Client, Doc, Job, LogLine
 from cli.exits import Exit, Failure
-from shared.lifecycle import TERMINAL
+from shared.domain.lifecycle import TERMINAL
 
 
 class View(Protocol):

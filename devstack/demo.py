@@ -22,8 +22,8 @@ from devstack import ports, sample_nas, up
 from devstack.processes import launcher
 from devstack.secrets import write_private
 from services.scanner.marker import marker_name
+from shared.domain.lifecycle import TERMINAL, Status
 from shared.endings import as_interrupts, ignore_from_now_on
-from shared.lifecycle import TERMINAL, Status
 
 USER = "admin"
 _READY = "CS Archiver is ready: "

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared import unused_settings
 from shared.errors import ConfigurationError
+from shared.infra import unused_settings
 
 _LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=(?P<value>.*)")
 _QUOTED = re.compile(r"(?P<quote>['\"])(?P<text>.*)(?P=quote)(?:\s+#.*)?")

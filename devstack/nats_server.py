@@ -11,9 +11,9 @@ import bcrypt
 
 from devstack import ports, secrets
 from devstack.processes import Child, Program, Report, report
-from shared import nats_config
 from shared.errors import ArchiverError
-from shared.nats_permissions import SUBSCRIBER, USERS, inbox_prefix
+from shared.infra import nats_config
+from shared.infra.nats_permissions import SUBSCRIBER, USERS, inbox_prefix
 
 # The passwords are 256 random bits: no hash has to slow a guesser down, so reconnecting costs 1 ms instead of 60.
 _BCRYPT_ROUNDS = 4

@@ -27,7 +27,7 @@ import msgspec
 from devstack import ports, proc, secrets
 from devstack.processes import Account, Child, Program, Report, Steps, launcher, report, run
 from shared.errors import ArchiverError, ConfigurationError
-from shared.handles import root, sync_directory
+from shared.files.handles import root, sync_directory
 
 ACCOUNT = "cs-archiver"
 ELSEWHERE = Path("/var/lib/cs-archiver")

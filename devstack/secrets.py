@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.errors import ConfigurationError
-from shared.handles import root, sync_directory
+from shared.files.handles import root, sync_directory
 
 _BYTES = 32
 

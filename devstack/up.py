@@ -23,18 +23,17 @@ from devstack.lock import data_dir_lock, leftovers, recorded_pids, was_used
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
 from devstack.processes import SETTLED_S, Child, Program, Report, report
-from shared import apart, unused_settings
 from shared.archiving.sevenzip import find_binary
-from shared.db import database_errors
+from shared.domain.lifecycle import Role
 from shared.endings import asked_to_end
 from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
-from shared.lifecycle import Role
-from shared.media.reader import check_installed
-from shared.migrate import set_passwords, upgrade
-from shared.nats_permissions import PROVISION
-from shared.provision import keep, provision
-from shared.runtime import instance_prefix
-from shared.settings import (
+from shared.files import apart
+from shared.infra import unused_settings
+from shared.infra.db import database_errors
+from shared.infra.migrate import set_passwords, upgrade
+from shared.infra.nats_permissions import PROVISION
+from shared.infra.provision import keep, provision
+from shared.infra.settings import (
     GLOBUS_SET,
     Common,
     CompressorSettings,
@@ -44,6 +43,8 @@ from shared.settings import (
     globus_is_real,
     load,
 )
+from shared.media.reader import check_installed
+from shared.service.runtime import instance_prefix
 
 DATABASE = "cs_archiver"
 SHAPES: dict[Role, type[Common]] = {

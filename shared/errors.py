@@ -1,6 +1,6 @@
 """The two families every failure belongs to, and how a person reads them.
 
-The adapter that meets a failure decides its family (it alone knows); `shared.retry` only obeys. A message is written for the
+The adapter that meets a failure decides its family (it alone knows); `shared.domain.retry` only obeys. A message is written for the
 person who has to act: what happened, to what, and what to do.
 """
 

@@ -80,6 +80,137 @@ def test_shared_stands_on_nothing_of_ours_and_the_cli_knows_no_service() -> None
     assert wrong == []
 
 
+# The rooms of `shared`, and what each may import besides itself and the modules that lie directly in `shared`.
+ROOMS: dict[str, set[str]] = {
+    "files": set(),
+    "domain": {"files"},
+    "infra": {"files", "domain"},
+    "migrations": {"infra"},
+    "archiving": {"files"},
+    "media": {"files"},
+    "service": {"files", "domain", "infra", "archiving", "media"},
+}
+
+
+def wrong_imports(source: str, room: str) -> list[str]:
+    """The imports of a module of `shared` that point the wrong way. `room`: where it lies, "" for directly in `shared`. Pure."""
+    wrong = []
+    for node in ast.walk(ast.parse(source)):
+        names = [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "shared" and parts[1] in ROOMS and parts[1] not in ROOMS.get(room, set()) | {room}:
+                wrong.append(name)
+    return wrong
+
+
+def test_the_rooms_of_shared_point_one_way() -> None:
+    """Files know no jobs, rules know no database, and only `service` knows everything."""
+    assert {path.parent.name for path in ROOT.glob("shared/*/__init__.py")} == set(ROOMS)
+    wrong = []
+    for path in below("shared"):
+        parts = path.relative_to(ROOT).parts
+        room = parts[1] if len(parts) > 2 else ""
+        wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in wrong_imports(path.read_text(encoding="utf-8"), room)]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("source", "room"),
+    [
+        ("from shared.infra.db import Database", "files"),
+        ("from shared.service import work", "infra"),
+        ("import shared.media.reader", "domain"),
+        ("def late() -> None:\n    from shared.files import handles", ""),
+    ],
+)
+def test_an_import_of_the_wrong_room_is_found(source: str, room: str) -> None:
+    """Planted violations: the rule above can fail."""
+    assert len(wrong_imports(source, room)) == 1
+
+
+# Every module that may remove, replace or shorten a file or directory, and what it removes. Below the NAS, only the first two do.
+MAY_DESTROY = {
+    "shared/files/manifest_deletion.py": "archived entries, each proven by the manifest",
+    "services/scanner/marker.py": "markers that it wrote itself",
+    "shared/files/mount.py": "its own file that could not become the NAS's id",
+    "shared/files/handles.py": "the old name of a file that was just given a new name",
+    "shared/files/trees.py": "trees that a caller names: staging, and deleted folders of a workspace",
+    "shared/files/tree_scan.py": "trees of a job's own in the staging",
+    "shared/archiving/engine.py": "archives that it made, when they are incomplete",
+    "shared/archiving/sevenzip.py": "archives that it made, when they are incomplete",
+    "shared/archiving/volumes.py": "links that it made for 7-Zip",
+    "shared/faults.py": "its own file, in tests",
+    "shared/log.py": "old log files",
+    "shared/service/stagings.py": "its own id file",
+    "services/compressor/cleanup.py": "files that it wrote itself; the rest goes through staging.remove",
+    "services/compressor/emptying.py": "the emptied folder of a pack",
+    "services/compressor/expiry.py": "expired packs whose content is still what was recorded",
+    "services/compressor/extracting.py": "renames its own new folder",
+    "services/compressor/staging.py": "empty directories of jobs",
+    "services/gateway/uploads.py": "uploads that are not finished",
+    "services/gateway/workspaces.py": "what its user deletes, moves or replaces",
+}
+DESTROYERS = {"unlink", "rmdir", "rename", "renames", "truncate", "ftruncate", "removedirs", "rmtree", "write_text", "write_bytes"}
+OF_MODULES = {
+    ("os", "remove"),
+    ("os", "replace"),
+    ("shutil", "move"),
+    ("shutil", "copyfile"),
+    ("shutil", "copy"),
+    ("shutil", "copy2"),
+}
+
+
+def destroys(source: str) -> list[tuple[str, int]]:
+    """Every call that can remove, replace or shorten a file: its name and line. Pure."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "O_TRUNC":
+            found.append(("O_TRUNC", node.lineno))
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+        module = node.func.value.id if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) else ""
+        modes = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant)]
+        modes += [k.value.value for k in node.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
+        writes = name in {"open", "fdopen"} and module != "tarfile" and any(isinstance(mode, str) and "w" in mode for mode in modes)
+        alone = name == "replace" and len(node.args) == 1 and not node.keywords  # of a path; a text's takes two
+        if name in DESTROYERS or (module, name) in OF_MODULES or writes or alone:
+            found.append((name, node.lineno))
+    return found
+
+
+def test_only_named_modules_remove_or_replace_files() -> None:
+    """The promise in one place to look: nothing else in services and shared can remove, replace or shorten a file."""
+    found = {
+        str(path.relative_to(ROOT)): calls
+        for path in below("services", "shared")
+        if (calls := destroys(path.read_text(encoding="utf-8")))
+    }
+    unnamed = [f"{path}:{line} calls {name}" for path, calls in found.items() if path not in MAY_DESTROY for name, line in calls]
+    assert unnamed == []
+    assert sorted(set(MAY_DESTROY) - set(found)) == [], "named here, and does nothing of the kind any more"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "os.unlink(name, dir_fd=folder)",
+        "Path(name).rename(other)",
+        "path.replace(other)",
+        "os.open(name, os.O_WRONLY | os.O_TRUNC)",
+        "with open(name, 'wb') as file:\n    pass",
+        "shutil.rmtree(folder)",
+    ],
+)
+def test_a_call_that_destroys_is_found(source: str) -> None:
+    """Planted violations: the rule above can fail."""
+    assert len(destroys(source)) == 1
+
+
 # Modules that reach outside the process. `datetime` and `time` are not here: now() is asked for by the caller and passed in.
 IO = {
     *("asyncio", "concurrent", "ctypes", "http", "io", "multiprocessing", "os", "select", "shutil", "signal", "socket", "sqlite3"),

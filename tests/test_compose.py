@@ -20,10 +20,10 @@ from ruamel.yaml import YAML
 
 from devstack import nats_server
 from devstack.up import SHAPES
-from shared import nats_config
-from shared.lifecycle import Role
-from shared.nats_permissions import USERS
-from shared.settings import GatewaySettings, load
+from shared.domain.lifecycle import Role
+from shared.infra import nats_config
+from shared.infra.nats_permissions import USERS
+from shared.infra.settings import GatewaySettings, load
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.yaml").read_text())
@@ -189,8 +189,8 @@ def test_the_engines_are_the_versions_the_tests_run_on() -> None:
 
 
 def test_the_nats_configuration_is_made_by_its_command_and_accepted(tmp_path: Path) -> None:
-    """`python -m shared.nats_config` writes deploy/nats.conf; the real server takes it with the quoted passwords, and not without."""
-    made = subprocess.run([sys.executable, "-m", "shared.nats_config"], capture_output=True, text=True, check=True).stdout
+    """`python -m shared.infra.nats_config` writes deploy/nats.conf; the real server takes it with the quoted passwords, and not without."""
+    made = subprocess.run([sys.executable, "-m", "shared.infra.nats_config"], capture_output=True, text=True, check=True).stdout
     assert (ROOT / "deploy" / "nats.conf").read_text() == made
     command = [str(nats_server.binary()), "-t", "-c", str(ROOT / "deploy" / "nats.conf")]
     passwords = _given("nats")

@@ -10,11 +10,11 @@ import pytest
 from typer.main import get_command
 
 from cli.commands import app
-from shared import events
-from shared.lifecycle import ARCHIVE_EDGES, EDGES, TERMINAL, Kind, Role, Status
-from shared.nats_permissions import ACK_PENDING, CONSUMERS, IDLE_S
-from shared.provision import StreamSettings
-from shared.settings import CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings
+from shared.domain import events
+from shared.domain.lifecycle import ARCHIVE_EDGES, EDGES, TERMINAL, Kind, Role, Status
+from shared.infra.nats_permissions import ACK_PENDING, CONSUMERS, IDLE_S
+from shared.infra.provision import StreamSettings
+from shared.infra.settings import CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -15,14 +15,15 @@ from services.compressor.questions import Looking
 from services.compressor.room import Room
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
-from shared import apart, log, sandbox
+from shared import log
 from shared.archiving.sevenzip import find_binary
+from shared.domain.lifecycle import COMPRESS_LANE, EMPTY_LANE, WORKSPACE_LANE, Kind, Role
 from shared.errors import Operation
-from shared.lifecycle import COMPRESS_LANE, EMPTY_LANE, WORKSPACE_LANE, Kind, Role
-from shared.runtime import Runtime, run_service
-from shared.runtime_settings import WORKSPACE_ENTRIES
-from shared.settings import CompressorSettings
-from shared.work import Work
+from shared.files import apart, sandbox
+from shared.infra.runtime_settings import WORKSPACE_ENTRIES
+from shared.infra.settings import CompressorSettings
+from shared.service.runtime import Runtime, run_service
+from shared.service.work import Work
 
 logger = log.get(__name__)
 Handler = Callable[[Work, workspace.Tools], Awaitable[None]]

@@ -12,12 +12,13 @@ from services.compressor import publication, staging, workspace
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
-from shared import log, stagings
+from shared import log
 from shared.archiving import volumes
-from shared.db import Database
+from shared.domain.lifecycle import Kind, Status
 from shared.errors import ArchiverError, Fenced
+from shared.infra.db import Database
 from shared.isolation import Isolation
-from shared.lifecycle import Kind, Status
+from shared.service import stagings
 
 logger = log.get(__name__)
 

@@ -24,11 +24,11 @@ from typing import Literal, NoReturn, Protocol
 
 import msgspec
 
-from shared import handles
-from shared.children import Children, Outcome
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
-from shared.manifest import Entry, changes, printable
-from shared.walking import DENIED, MOVED, WARNINGS, Finding, Position, SourceInUse, Stop, named, scan
+from shared.files import handles
+from shared.files.children import Children, Outcome
+from shared.files.manifest import Entry, changes, printable
+from shared.files.tree_scan import DENIED, MOVED, WARNINGS, Finding, Position, SourceInUse, Stop, named, scan
 
 Strategy = Literal["auto", "tiered"]
 Tool = Literal["copy2", "rsync", "dd", "parallel"]

@@ -1,4 +1,6 @@
-"""Deleting a pack's own source: by the recorded manifest, entry by entry (shared/emptying.py), never what changed or came later.
+"""Delete a pack's own source by the recorded manifest, entry by entry. Nothing that changed or came later is deleted.
+
+`shared/files/manifest_deletion.py` deletes the entries.
 
 Only a pack in `deleting_source` comes here: its archive was tested, compared and recorded, and has its name. Before anything goes, and
 after every crash, the archive is read once more: where it is not what was recorded, nothing (more) is deleted.
@@ -10,16 +12,17 @@ from typing import Any
 
 from services.compressor import workspace
 from services.compressor.workspace import Tools
-from shared import faults, handles, manifest, places, usage
-from shared.db import Session
-from shared.emptying import Callbacks, Emptying, Kept, files_below
+from shared import faults
+from shared.domain.lifecycle import Status
+from shared.domain.requests import PackRequest, request_of
 from shared.errors import NOT_FOUND, PermanentError
-from shared.lifecycle import Status
-from shared.manifest import Manifest, printable
-from shared.reporting import Reporter
-from shared.requests import PackRequest, request_of
-from shared.trees import Measured
-from shared.work import Work
+from shared.files import handles, manifest, paths, usage
+from shared.files.manifest import Manifest, printable
+from shared.files.manifest_deletion import Callbacks, Emptying, Kept, files_below
+from shared.files.trees import Measured
+from shared.infra.db import Session
+from shared.service.reporting import Reporter
+from shared.service.work import Work
 
 _NAMED = 500
 
@@ -93,7 +96,7 @@ async def _empty(work: Work, root: Path, path: str, document: Manifest, clock: P
 def _run(work: Work, root: Path, path: str, document: Manifest, clock: Path, callbacks: Callbacks) -> list[Kept]:
     """clock: a directory of ours on the workspaces' file system."""
     try:
-        with handles.root(clock) as touched, places.opened(root, path) as folder:
+        with handles.root(clock) as touched, paths.opened(root, path) as folder:
             run = Emptying(folder, document, f".csa-{work.id}-".encode(), callbacks, touched)
             run.empty_all()
             run.remove_directories()
@@ -113,7 +116,7 @@ def _run(work: Work, root: Path, path: str, document: Manifest, clock: Path, cal
 
 def _remove_folder(root: Path, path: str, inode: int) -> None:
     """The folder itself, when nothing is left in it."""
-    with places.parent_of(root, path) as (parent, name):
+    with paths.parent_of(root, path) as (parent, name):
         found = handles.lstat(parent, name)
         if found is None or found.st_ino != inode:
             return
@@ -126,7 +129,7 @@ def _remove_folder(root: Path, path: str, inode: int) -> None:
 
 def _left(root: Path, path: str, reason: str) -> list[Kept]:
     try:
-        with places.opened(root, path) as folder:
+        with paths.opened(root, path) as folder:
             return [Kept(name, reason) for name, _ in files_below(folder)]
     except PermanentError:
         return []

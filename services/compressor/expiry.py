@@ -8,9 +8,10 @@ from typing import Any
 
 from services.compressor import workspace
 from services.compressor.workbench import Workbench
-from shared import handles, log, usage
-from shared.db import Database
+from shared import log
 from shared.errors import ArchiverError, Fenced
+from shared.files import handles, usage
+from shared.infra.db import Database
 from shared.isolation import Isolation
 
 logger = log.get(__name__)

@@ -16,18 +16,19 @@ from services.compressor import publication, workspace
 from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import faults, handles, places
+from shared import faults
 from shared.archiving import engine
 from shared.archiving.checks import Chosen
 from shared.archiving.engine import ExtractSpec
 from shared.archiving.protocol import Extracted, Limits, Member
 from shared.archiving.sevenzip import Progress
+from shared.domain.lifecycle import Status
+from shared.domain.requests import ExtractRequest, ExtractResult, request_of
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
-from shared.lifecycle import Status
-from shared.manifest import printable
-from shared.requests import ExtractRequest, ExtractResult, request_of
-from shared.trees import Measured
-from shared.work import Work
+from shared.files import handles, paths
+from shared.files.manifest import printable
+from shared.files.trees import Measured
+from shared.service.work import Work
 
 _OUT = "out"
 _SHOWN = 10
@@ -176,10 +177,10 @@ class _Extractor:
 def _placed(folder: str, names: list[bytes]) -> list[str] | None:
     """Paths in the workspace of what was put into a folder; without names the folder itself. None where `ExtractResult` says so. Pure."""
     try:
-        paths = [places.plain(f"{folder}/{name.decode()}") for name in names] if names else [folder]
+        placed = [paths.plain(f"{folder}/{name.decode()}") for name in names] if names else [folder]
     except (UnicodeDecodeError, PermanentError):
         return None
-    return paths if len(paths) <= _MOST_PLACED else None
+    return placed if len(placed) <= _MOST_PLACED else None
 
 
 class _Wanted:
@@ -219,7 +220,7 @@ def existing(workspace_root: Path, destination: str) -> tuple[str, list[str]]:
     parts = destination.split("/") if destination else []
     for depth in range(len(parts), -1, -1):
         try:
-            with places.opened(workspace_root, "/".join(parts[:depth])) as folder:
+            with paths.opened(workspace_root, "/".join(parts[:depth])) as folder:
                 missing = parts[depth:]
                 if missing and handles.lstat(folder, os.fsencode(missing[0])) is not None:
                     raise PermanentError(f"{'/'.join(parts[: depth + 1])} is no folder.", TAKEN)
@@ -235,7 +236,7 @@ def _names_there(workspace_root: Path, destination: str) -> list[bytes]:
     there, missing = existing(workspace_root, destination)
     if missing:
         return []
-    with places.opened(workspace_root, there) as folder:
+    with paths.opened(workspace_root, there) as folder:
         return [os.fsencode(name) for name in os.listdir(folder)]  # noqa: PTH208 - pathlib cannot list a handle
 
 

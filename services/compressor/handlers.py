@@ -13,16 +13,18 @@ from services.compressor import staging
 from services.compressor.copying import Strategy, Tiers, copy_tree
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places, sidecar_of
-from shared import apart, digests, faults, handles, mount, stagings
+from shared import faults
 from shared.archiving import sevenzip
-from shared.children import Children
-from shared.db import Session
+from shared.domain.lifecycle import Role, Status
 from shared.errors import ARCHIVED_ALREADY, Operation, PermanentError, TransientError, Waiting
-from shared.lifecycle import Role, Status
-from shared.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest, write_sidecar
-from shared.questions import AskClock, AskDestination, ClockSeen, DestinationState
-from shared.walking import PreflightReport, SourceInUse, marker_of, preflight
-from shared.work import Work
+from shared.files import apart, digests, handles, mount
+from shared.files.children import Children
+from shared.files.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest, write_sidecar
+from shared.files.tree_scan import PreflightReport, SourceInUse, marker_of, preflight
+from shared.infra.db import Session
+from shared.service import stagings
+from shared.service.rpc import AskClock, AskDestination, ClockSeen, DestinationState
+from shared.service.work import Work
 
 _COPY_PASSES = 3  # a folder that changes during the copy is copied again; a busy one fails the job instead of blocking the lane
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from services.compressor.staging import Places
-from shared import space, stagings
-from shared.db import Session
+from shared.archiving import space
 from shared.errors import DatabaseAway, PermanentError, Waiting
-from shared.work import Work
+from shared.infra.db import Session
+from shared.service import stagings
+from shared.service.work import Work
 
 _FOLLOW_SECONDS = 2.0
 _GIB = 1 << 30

@@ -16,21 +16,22 @@ from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workbench import below_workspace
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import clocks, digests, faults, handles, manifest, space
-from shared.archiving import contents, engine
+from shared import faults
+from shared.archiving import contents, engine, space
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import UNSAFE, Format
 from shared.archiving.sevenzip import Progress
-from shared.clocks import Stamp
+from shared.domain.lifecycle import Kind, Status
+from shared.domain.requests import ArchiveResult, CompressRequest, PackRequest, request_of
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.lifecycle import Kind, Status
-from shared.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest
-from shared.places import name_with
-from shared.requests import ArchiveResult, CompressRequest, PackRequest, request_of
-from shared.trees import Measured
-from shared.walking import SourceInUse
-from shared.work import Work
+from shared.files import clocks, digests, handles, manifest
+from shared.files.clocks import Stamp
+from shared.files.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest
+from shared.files.paths import name_with
+from shared.files.tree_scan import SourceInUse
+from shared.files.trees import Measured
+from shared.service.work import Work
 
 
 class Wish(msgspec.Struct, frozen=True):

@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from shared import handles, places
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
-from shared.manifest import printable
-from shared.trees import Measured
+from shared.files import handles, paths
+from shared.files.manifest import printable
+from shared.files.trees import Measured
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ def publish(workspace: Path, attempt: Path, plan: Plan) -> list[Piece]:
     Raises PermanentError "taken" when something else has a name, "not-found" when the folder is gone.
     """
     lost = []
-    with places.opened(workspace, plan.directory) as folder, _maybe(attempt) as source:
+    with paths.opened(workspace, plan.directory) as folder, _maybe(attempt) as source:
         for piece in plan.pieces:
             if _is_there(folder, piece):
                 continue
@@ -97,7 +97,7 @@ def located(workspace: Path, attempt: Path, plan: Plan) -> list[Path] | None:
 
 def taken(workspace: Path, directory: str, names: Sequence[bytes]) -> list[bytes]:
     """Which of these names exist in a folder of the workspace. Raises PermanentError "not-found" without the folder."""
-    with places.opened(workspace, directory) as folder:
+    with paths.opened(workspace, directory) as folder:
         return [name for name in names if handles.lstat(folder, name) is not None]
 
 
@@ -193,7 +193,7 @@ def _maybe(path: Path) -> Iterator[int | None]:
 @contextmanager
 def _maybe_opened(workspace: Path, directory: str) -> Iterator[int | None]:
     try:
-        opened = places.opened(workspace, directory)
+        opened = paths.opened(workspace, directory)
         handle = opened.__enter__()
     except PermanentError as exc:
         if exc.code != NOT_FOUND:

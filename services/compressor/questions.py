@@ -15,17 +15,18 @@ import msgspec
 from services.compressor import making, publication
 from services.compressor.extracting import existing
 from services.compressor.workbench import Workbench
-from shared import handles
 from shared.archiving import engine
 from shared.archiving.formats import TOO_BIG
 from shared.archiving.protocol import Limits, Member
-from shared.bus import Bus
-from shared.children import Children
-from shared.db import Database
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
-from shared.manifest import printable, unsaid
-from shared.places import Root
-from shared.questions import (
+from shared.files import handles
+from shared.files.children import Children
+from shared.files.manifest import printable, unsaid
+from shared.files.paths import Root
+from shared.files.tree_scan import scan_below
+from shared.infra.bus import Bus
+from shared.infra.db import Database
+from shared.service.rpc import (
     ArchiveEntry,
     ArchiveListing,
     ArchiveStats,
@@ -36,7 +37,6 @@ from shared.questions import (
     PlannedArchive,
     PlannedExtraction,
 )
-from shared.walking import scan_below
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

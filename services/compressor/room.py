@@ -8,12 +8,13 @@ from uuid import UUID
 
 from services.compressor.ledger import Ledger, Need
 from services.compressor.workbench import Workbench
-from shared import space, usage
-from shared.db import Session
+from shared.archiving import space
 from shared.errors import PermanentError, Waiting
-from shared.runtime_settings import WORKSPACE_ENTRIES
-from shared.usage import Usages
-from shared.work import Work
+from shared.files import usage
+from shared.files.usage import Usages
+from shared.infra.db import Session
+from shared.infra.runtime_settings import WORKSPACE_ENTRIES
+from shared.service.work import Work
 
 _GIB = 1 << 30
 _FULL = {errno.ENOSPC, errno.EDQUOT}

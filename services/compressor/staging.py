@@ -11,9 +11,10 @@ from uuid import UUID
 
 import msgspec
 
-from shared import handles, log
-from shared.manifest import SIDECAR_SUFFIX, Entry, printable
-from shared.walking import Stop, named, remove_tree
+from shared import log
+from shared.files import handles
+from shared.files.manifest import SIDECAR_SUFFIX, Entry, printable
+from shared.files.tree_scan import Stop, named, remove_tree
 
 logger = log.get(__name__)
 

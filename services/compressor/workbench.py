@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from shared import mount, places
 from shared.errors import ConfigurationError, Waiting
-from shared.places import Root
+from shared.files import mount, paths
+from shared.files.paths import Root
 
 
 def below_workspace(owner: UUID, archive_path: str) -> str:
@@ -42,7 +42,7 @@ class Workbench(msgspec.Struct, frozen=True):
         return self.work / str(job) / str(attempt)
 
     def workspace(self, owner: UUID) -> Path:
-        return places.workspace(self.workspaces, owner)
+        return paths.workspace(self.workspaces, owner)
 
     def located(self, owner: UUID, archive_path: str) -> Path:
         """Return where a recorded archive lies now, wherever the workspaces have moved."""
@@ -55,14 +55,14 @@ class Workbench(msgspec.Struct, frozen=True):
         Raises PermanentError "not-found", Waiting while the NAS is not mounted.
         """
         if root is Root.WORKSPACE:
-            with places.opened(self.workspace(owner), path) as folder:
+            with paths.opened(self.workspace(owner), path) as folder:
                 yield folder
             return
         if sentinel is None:
             raise Waiting(f"The scanner has not seen the NAS at {self.nas} yet.", 2.0)
         with mount.opened(self.nas) as base:
             mount.check_mounted(base, self.nas, sentinel)
-            with places.opened(self.nas, path) as folder:
+            with paths.opened(self.nas, path) as folder:
                 if not mount.same_device(base, folder):
                     raise Waiting(f"{path} is not on the file system that is mounted at {self.nas}.")
                 yield folder

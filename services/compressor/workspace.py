@@ -13,14 +13,15 @@ from services.compressor import publication, staging
 from services.compressor.publication import Plan
 from services.compressor.room import Room
 from services.compressor.workbench import Workbench
-from shared import digests, faults
-from shared.children import Children
-from shared.db import Session
+from shared import faults
+from shared.domain.lifecycle import Kind, Status
 from shared.errors import TAKEN, Operation, PermanentError, TransientError, Waiting
-from shared.lifecycle import Kind, Status
-from shared.places import Root
-from shared.walking import SourceInUse
-from shared.work import Work
+from shared.files import digests
+from shared.files.children import Children
+from shared.files.paths import Root
+from shared.files.tree_scan import SourceInUse
+from shared.infra.db import Session
+from shared.service.work import Work
 
 _MIB = 1 << 20
 

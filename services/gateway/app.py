@@ -62,11 +62,11 @@ from services.gateway.wire import Wire
 from services.gateway.work import Busy
 from services.gateway.workspaces import Workspaces
 from shared import log
-from shared.bus import Bus
+from shared.domain.requests import ArchiveFormat
 from shared.errors import ConfigurationError
-from shared.requests import ArchiveFormat
-from shared.runtime import Runtime
-from shared.settings import GatewaySettings
+from shared.infra.bus import Bus
+from shared.infra.settings import GatewaySettings
+from shared.service.runtime import Runtime
 
 logger = log.get(__name__)
 

@@ -17,12 +17,14 @@ from services.gateway.room import Room
 from services.gateway.schemas_archives import ArchiveRequest, ExtractionRequest
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared import places, space
-from shared.db import Session
+from shared.archiving import space
+from shared.domain.lifecycle import Kind
+from shared.domain.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_for
 from shared.errors import PermanentError
-from shared.lifecycle import Kind
-from shared.places import LONGEST_NAME, Root, name_with
-from shared.questions import (
+from shared.files import paths
+from shared.files.paths import LONGEST_NAME, Root, name_with
+from shared.infra.db import Session
+from shared.service.rpc import (
     ArchiveListing,
     ArchiveStats,
     AskArchiveStats,
@@ -30,7 +32,6 @@ from shared.questions import (
     PlanArchive,
     PlanExtraction,
 )
-from shared.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_for
 
 
 class Defaults(msgspec.Struct, frozen=True):
@@ -136,7 +137,7 @@ async def _new_job(session: Session, who: Identity, wish: _Wish) -> Any:
 def named(path: str) -> str:
     """The plain form of a path to something below a root. Raises ProblemError 400."""
     try:
-        plain = places.plain(path)
+        plain = paths.plain(path)
     except PermanentError as exc:
         raise bad_request(str(exc)) from exc
     if not plain:
@@ -184,7 +185,7 @@ def extract_request(asked: ExtractionRequest) -> ExtractRequest:
     if destination is None:
         destination = path.rpartition("/")[0] if asked.root == "workspace" else ""
     try:
-        plain, entries = places.plain(destination), list(dict.fromkeys(map(places.plain, asked.entries)))
+        plain, entries = paths.plain(destination), list(dict.fromkeys(map(paths.plain, asked.entries)))
     except PermanentError as exc:
         raise bad_request(str(exc)) from exc
     return ExtractRequest(

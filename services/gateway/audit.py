@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from services.gateway.store import Store
-from shared.db import Session
+from shared.infra.db import Session
 
 _BATCH = 1000
 

@@ -24,11 +24,11 @@ from services.gateway.schemas_files import AutoArchive, AutoArchiveChange
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.workspaces import Workspaces, plain_path
-from shared.db import Session
+from shared.domain.lifecycle import Kind
+from shared.domain.requests import CompressRequest, ExtractRequest, ExtractResult, is_archive_name
+from shared.files.paths import Root
+from shared.infra.db import Session
 from shared.isolation import Isolation
-from shared.lifecycle import Kind
-from shared.places import Root
-from shared.requests import CompressRequest, ExtractRequest, ExtractResult, is_archive_name
 
 QUIET_SECONDS = 10.0
 """After so long without another file, files that belong to no batch have arrived."""

@@ -13,11 +13,11 @@ from services.gateway.refusals import bad_fields
 from services.gateway.schemas_admin import Config, ConfigUpdate, Setting
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared.bus import Bus
-from shared.db import Session
-from shared.events import ConfigChanged
-from shared.lifecycle import Role
-from shared.runtime_settings import TUNABLES
+from shared.domain.events import ConfigChanged
+from shared.domain.lifecycle import Role
+from shared.infra.bus import Bus
+from shared.infra.db import Session
+from shared.infra.runtime_settings import TUNABLES
 
 
 def checked(update: ConfigUpdate) -> dict[str, Any]:

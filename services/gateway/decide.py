@@ -13,9 +13,9 @@ import msgspec
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
 from services.gateway.schemas import Alert, RelayState, ServiceInstance, SystemStatus
 from shared import units
+from shared.domain.destinations import Elsewhere, elsewhere_text
+from shared.domain.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
-from shared.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
-from shared.remote import Elsewhere, elsewhere_text
 from shared.units import counted
 
 ARCHIVE_SUFFIX = ".tar.7z"
@@ -92,7 +92,7 @@ class Cancel(StrEnum):
     """Whoever works on it (or whose edge it is) has to do it."""
 
 
-# States from which the gateway itself cancels while nobody holds a lease (the edges of shared/lifecycle.py).
+# States from which the gateway itself cancels while nobody holds a lease (the edges of shared/domain/lifecycle.py).
 UNHELD = {Kind.ARCHIVE: frozenset({Status.QUEUED, Status.COMPRESSED, Status.VERIFIED})}
 _UNHELD_WORKSPACE = frozenset({Status.QUEUED})
 _ENDED = {Status.COMPLETED: "has completed", Status.FAILED: "has failed", Status.CANCELLED: "is cancelled already"}

@@ -23,8 +23,8 @@ from litestar.routes import HTTPRoute
 from services.gateway import bodies
 from services.gateway.links import links_of
 from services.gateway.schemas import DashboardMessage, LiveMessage
-from shared import events
-from shared.lifecycle import Status
+from shared.domain import events
+from shared.domain.lifecycle import Status
 
 EXAMPLES: dict[str, Any] = {
     "LoginRequest": {"username": "ada", "password": "correct horse battery"},

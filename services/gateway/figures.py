@@ -12,7 +12,7 @@ from services.gateway.live import CHANNELS, Hub
 from services.gateway.refusals import unauthorized
 from services.gateway.security import Security
 from services.gateway.store import Store
-from shared import metrics
+from shared.infra import metrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 REQUESTS = Counter("cs_archiver_http_requests", "Requests answered.", ["method", "route", "status"], registry=metrics.COLLECTED)

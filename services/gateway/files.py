@@ -18,9 +18,9 @@ from services.gateway.store import Store
 from services.gateway.work import refuse
 from services.gateway.workspaces import Workspaces, plain_path
 from shared import log
-from shared.listing import Item, Page, Wanted
-from shared.places import Root
-from shared.trees import Measured
+from shared.files.listing import Item, Page, Wanted
+from shared.files.paths import Root
+from shared.files.trees import Measured
 
 logger = log.get(__name__)
 

@@ -12,7 +12,7 @@ from services.gateway.audit import Deed
 from services.gateway.decide import Place, Sort
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared.lifecycle import Kind, Status
+from shared.domain.lifecycle import Kind, Status
 
 _BATCH = 1000
 _SAMPLE = 1000

@@ -14,12 +14,12 @@ from services.gateway.peers import Peers
 from services.gateway.refusals import ProblemError, conflict, not_found
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared.db import Session
+from shared.domain.destinations import RemotePlace, cleanup_wait, unplaced_key
+from shared.domain.events import LogLine
+from shared.domain.lifecycle import TERMINAL, Kind, Role, Status
 from shared.errors import PermanentError
-from shared.events import LogLine
-from shared.lifecycle import TERMINAL, Kind, Role, Status
-from shared.questions import Inspected
-from shared.remote import RemotePlace, cleanup_wait, unplaced_key
+from shared.infra.db import Session
+from shared.service.rpc import Inspected
 
 _WHERE = {"top": "to the top of the queue", "up": "up", "down": "down", "bottom": "to the bottom of the queue"}
 _CLEANUP_SECONDS = 2

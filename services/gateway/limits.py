@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 from services.gateway.refusals import ProblemError
-from shared.db import Session
-from shared.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, Tuned
+from shared.infra.db import Session
+from shared.infra.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, Tuned
 
 JOBS_RETRY_SECONDS = 60
 OPEN_RETRY_SECONDS = 5

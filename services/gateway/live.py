@@ -32,10 +32,11 @@ from services.gateway.schemas import Heartbeat, JobUpdate, LogMessage, Snapshot
 from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.wire import Wire
-from shared import events, log
-from shared.bus import Bus
+from shared import log
+from shared.domain import events
+from shared.domain.lifecycle import TERMINAL, Kind
+from shared.infra.bus import Bus
 from shared.isolation import Isolation
-from shared.lifecycle import TERMINAL, Kind
 
 logger = log.get(__name__)
 

@@ -16,11 +16,11 @@ from services.gateway.rights import may_browse, refuse_nas
 from services.gateway.schemas_media import FolderPreview, PreviewEstimate
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared import space
+from shared.archiving import space
 from shared.errors import NOT_FOUND, PermanentError
+from shared.files.paths import Root, plain
 from shared.media import limits, reader, times
-from shared.places import Root, plain
-from shared.questions import AskMedia, AskPicture, AskPreview, FolderSeen, MediaAnswer, PictureAnswer, Place
+from shared.service.rpc import AskMedia, AskPicture, AskPreview, FolderSeen, MediaAnswer, PictureAnswer, Place
 
 USUAL_BYTES_PER_SECOND = 20 << 20
 """From copy to the last proof, where no job has completed yet: a gigabit network that others use, too."""

@@ -25,9 +25,9 @@ from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import refuse
 from services.gateway.workspaces import Workspaces, plain_path
-from shared.lifecycle import TERMINAL, Status
-from shared.places import Root
-from shared.requests import ArchiveResult, PackRequest
+from shared.domain.lifecycle import TERMINAL, Status
+from shared.domain.requests import ArchiveResult, PackRequest
+from shared.files.paths import Root
 
 CANCEL_SECONDS = 5.0
 """How long a request waits for a cancelled pack to be gone; after that the cancel goes on without it."""

@@ -9,12 +9,12 @@ import msgspec
 from services.gateway import decide
 from services.gateway.refusals import NATS_AWAY, conflict, unavailable
 from shared import log
-from shared.bus import Bus
+from shared.domain.events import JobChanged
+from shared.domain.lifecycle import Role
 from shared.errors import PermanentError, TransientError, Waiting
-from shared.events import JobChanged
-from shared.lifecycle import Role
-from shared.listing import Page, Wanted
-from shared.questions import (
+from shared.files.listing import Page, Wanted
+from shared.infra.bus import Bus
+from shared.service.rpc import (
     ArchiveListing,
     ArchiveStats,
     AskArchiveStats,

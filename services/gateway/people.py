@@ -16,7 +16,7 @@ from services.gateway.schemas_admin import NewUser, TokenRequest, UserChange
 from services.gateway.security import TOKEN_PREFIX, Identity, Security, digest_of, password_problem
 from services.gateway.store import Store
 from services.gateway.workspaces import Workspaces
-from shared.db import Session
+from shared.infra.db import Session
 
 TOKENS_EACH = 100
 _NOT_YOURSELF = "You cannot {} yourself: another admin has to."

@@ -2,7 +2,7 @@
 
 Whoever will add to a workspace reserves first, in the transaction that records it (a job, an upload). Two locks, always in this order, keep
 that exact: the user's, then the ledger's, while the disk is asked. What the workspace holds is a running total
-(shared/usage.py): no directory is read while a connection is held.
+(shared/files/usage.py): no directory is read while a connection is held.
 """
 
 import os
@@ -18,8 +18,9 @@ from services.gateway.machine import existing
 from services.gateway.refusals import ProblemError, unavailable
 from services.gateway.store import Store
 from services.gateway.workspaces import Workspaces, disk_refusal
-from shared import space, usage
-from shared.db import Session
+from shared.archiving import space
+from shared.files import usage
+from shared.infra.db import Session
 
 WORKSPACES = "workspaces"
 _GIB = 1 << 30

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from shared.lifecycle import Kind, Status
+from shared.domain.lifecycle import Kind, Status
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Level = Literal["INFO", "WARNING", "ERROR"]

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from shared.lifecycle import Kind, Status
-from shared.requests import ArchiveFormat
+from shared.domain.lifecycle import Kind, Status
+from shared.domain.requests import ArchiveFormat
 
 RootName = Literal["workspace", "nas"]
 LongestPath = Annotated[str, Meta(max_length=4096)]

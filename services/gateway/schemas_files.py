@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from shared.lifecycle import Status
-from shared.listing import EntryType
+from shared.domain.lifecycle import Status
+from shared.files.listing import EntryType
 
 PathText = Annotated[str, Meta(max_length=4096)]
 RootName = Literal["workspace", "nas"]

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.questions import Branch, FolderSeen, MediaTotals, NamedSize, TypeCount
+from shared.service.rpc import Branch, FolderSeen, MediaTotals, NamedSize, TypeCount
 
 __all__ = ["Branch", "FolderPreview", "MediaTotals", "NamedSize", "PreviewEstimate", "TypeCount"]
 

@@ -23,7 +23,7 @@ from services.gateway.refusals import ProblemError, bad_request, unauthorized
 from services.gateway.store import Store
 from services.gateway.throttle import Attempt, Throttle, address_key
 from services.gateway.turns import PATIENT, REST, Rank, Turns
-from shared.runtime_settings import Tuned
+from shared.infra.runtime_settings import Tuned
 
 BCRYPT_COST = 12
 HERE_SECONDS = 60.0

@@ -15,11 +15,11 @@ import msgspec
 
 from services.gateway.disk import at_disk
 from services.gateway.refusals import unavailable
-from shared import usage
-from shared.db import Database, Session
+from shared.domain.destinations import Elsewhere, RemotePlace
+from shared.domain.lifecycle import Kind
 from shared.errors import DatabaseAway
-from shared.lifecycle import Kind
-from shared.remote import Elsewhere, RemotePlace
+from shared.files import usage
+from shared.infra.db import Database, Session
 
 _DISK_SECONDS = 10.0
 SLOW_STORAGE = "The server's storage is slow to answer, and others wait for it already. Try again in a moment."

@@ -17,7 +17,7 @@ import msgspec
 from services.gateway.refusals import ProblemError
 from services.gateway.store import Store
 from services.gateway.turns import Rank
-from shared.runtime_settings import LOGIN_LIMIT, Tuned
+from shared.infra.runtime_settings import LOGIN_LIMIT, Tuned
 
 FAILURES = 10
 ADDRESS_FAILURES = 50  # a whole office may come from one address

@@ -27,8 +27,8 @@ from services.gateway.security import Identity
 from services.gateway.store import Store
 from services.gateway.work import Busy, refuse
 from services.gateway.workspaces import Workspaces, disk_refusal, plain_path
+from shared.files.listing import Item, item
 from shared.isolation import Isolation
-from shared.listing import Item, item
 
 STALE_HOURS = 24.0
 _PIECE = 1 << 20

@@ -39,8 +39,8 @@ from services.gateway.schemas import (
     WorkspaceResult,
 )
 from shared import units
-from shared.events import JobEvent
-from shared.lifecycle import TERMINAL, Kind, Status
+from shared.domain.events import JobEvent
+from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 _GB = 1 << 30
 _LOW_FREE_PERCENT = 20  # below this percentage of free space the status raises an alert

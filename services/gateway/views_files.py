@@ -9,10 +9,10 @@ from services.gateway import decide
 from services.gateway.room import Available
 from services.gateway.schemas_files import FileEntry, FileInfo, PackAvailableSpace, PackTask, UnfinishedUpload, UploadState
 from services.gateway.uploads import STALE_HOURS, Arrived
-from shared.lifecycle import TERMINAL, Status
-from shared.listing import Item
-from shared.requests import ArchiveResult, PackRequest
-from shared.trees import Measured
+from shared.domain.lifecycle import TERMINAL, Status
+from shared.domain.requests import ArchiveResult, PackRequest
+from shared.files.listing import Item
+from shared.files.trees import Measured
 
 PackWord = Literal["pending", "packing", "done", "failed", "cancelled"]
 PACK_WORDS: dict[Status, PackWord] = {

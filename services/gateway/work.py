@@ -6,10 +6,10 @@ from uuid import UUID
 
 from services.gateway.refusals import conflict
 from services.gateway.store import Store
-from shared.db import Session
-from shared.lifecycle import Status
-from shared.places import Root
-from shared.requests import CompressRequest, ExtractRequest, PackRequest, request_of
+from shared.domain.lifecycle import Status
+from shared.domain.requests import CompressRequest, ExtractRequest, PackRequest, request_of
+from shared.files.paths import Root
+from shared.infra.db import Session
 
 
 class Used(NamedTuple):

@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 
 from services.gateway import ranges
 from services.gateway.refusals import ProblemError, bad_request, conflict, not_found
-from shared import handles, listing, places, trees, usage
 from shared.archiving.checks import link_problem
 from shared.archiving.protocol import Member
 from shared.errors import NOT_FOUND, PermanentError
+from shared.files import handles, listing, paths, trees, usage
+from shared.files.listing import Item, Page, Wanted
+from shared.files.trees import Measured
 from shared.isolation import Isolation
-from shared.listing import Item, Page, Wanted
-from shared.trees import Measured
 
 _UPLOADS = ".uploads"
 _DELETED = ".deleted"
@@ -42,7 +42,7 @@ class Workspaces:
 
     def ensure(self, owner: UUID) -> Path:
         """The user's workspace, made where it is not there yet."""
-        path = places.workspace(self._root, owner)
+        path = paths.workspace(self._root, owner)
         try:
             path.mkdir(mode=_MODE, parents=True, exist_ok=True)
         except OSError as exc:
@@ -58,21 +58,21 @@ class Workspaces:
         return path
 
     def exists(self, owner: UUID) -> bool:
-        return places.workspace(self._root, owner).is_dir()
+        return paths.workspace(self._root, owner).is_dir()
 
     def owners(self) -> list[UUID]:
         """Of whom there is a workspace."""
         with _told():
-            return places.owners(self._root)
+            return paths.owners(self._root)
 
     @contextmanager
     def _folder(self, owner: UUID, path: str) -> Iterator[int]:
-        with _told(), places.opened(self.ensure(owner), path) as handle:
+        with _told(), paths.opened(self.ensure(owner), path) as handle:
             yield handle
 
     @contextmanager
     def _parent(self, owner: UUID, path: str) -> Iterator[tuple[int, bytes]]:
-        with _told(), places.parent_of(self.ensure(owner), path) as (handle, name):
+        with _told(), paths.parent_of(self.ensure(owner), path) as (handle, name):
             yield handle, name
 
     # Looking
@@ -325,7 +325,7 @@ def _one(facts: os.stat_result) -> Measured:
 def plain_path(path: str) -> str:
     """The plain path below a root. Raises ProblemError 400."""
     with _told():
-        return places.plain(path)
+        return paths.plain(path)
 
 
 @contextmanager

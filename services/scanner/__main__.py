@@ -9,14 +9,25 @@ from services.scanner import browsing, handlers, media
 from services.scanner.catalog import Catalog
 from services.scanner.media import Media
 from services.scanner.preview import Previews
-from shared import apart, log, sandbox
+from shared import log
+from shared.domain.lifecycle import DELETE_LANE, Role
 from shared.errors import Operation
-from shared.lifecycle import DELETE_LANE, Role
-from shared.listing import Page
+from shared.files import apart, sandbox
+from shared.files.listing import Page
+from shared.infra.settings import ScannerSettings
 from shared.media.reader import Readers, check_installed
-from shared.questions import AskPreview, Browse, ClockSeen, FolderMeasured, FolderSeen, Inspect, Inspected, MeasureFolder, Refreshed
-from shared.runtime import Runtime, run_service
-from shared.settings import ScannerSettings
+from shared.service.rpc import (
+    AskPreview,
+    Browse,
+    ClockSeen,
+    FolderMeasured,
+    FolderSeen,
+    Inspect,
+    Inspected,
+    MeasureFolder,
+    Refreshed,
+)
+from shared.service.runtime import Runtime, run_service
 
 logger = log.get(__name__)
 

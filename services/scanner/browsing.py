@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from shared import handles, listing, mount, trees
 from shared.errors import NOT_FOUND, Operation, PermanentError, TransientError
-from shared.listing import Page
-from shared.places import plain
-from shared.questions import Browse, FolderMeasured, MeasureFolder
+from shared.files import handles, listing, mount, trees
+from shared.files.listing import Page
+from shared.files.paths import plain
+from shared.service.rpc import Browse, FolderMeasured, MeasureFolder
 
 _MEASURE_SECONDS = 40.0
 _NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}

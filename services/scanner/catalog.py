@@ -12,11 +12,12 @@ from typing import Any
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
-from shared import apart, log, mount
-from shared.clocks import Stamp
-from shared.db import Database
+from shared import log
 from shared.errors import ArchiverError, Fenced, PermanentError, Waiting
-from shared.questions import ClockSeen, Inspect, Inspected, Refreshed
+from shared.files import apart, mount
+from shared.files.clocks import Stamp
+from shared.infra.db import Database
+from shared.service.rpc import ClockSeen, Inspect, Inspected, Refreshed
 
 logger = log.get(__name__)
 

@@ -1,6 +1,7 @@
 """Empty an archived folder: by manifest, entry by entry, never a byte that is not proven to be in the archive.
 
-How one entry goes, and why two runs of one job cannot hurt, is told in shared/emptying.py; here is the NAS around it, and the marker.
+`shared/files/manifest_deletion.py` deletes the entries, and says why two runs of one job do no harm. This module adds the rules of
+the NAS, and the marker.
 
 Killed at any instruction, and run again:
 
@@ -21,10 +22,22 @@ import msgspec
 
 from services.scanner import discovery, marker
 from services.scanner.marker import MarkerFacts
-from shared import apart, handles, mount
-from shared.emptying import GONE, NEW, NO_DIRECTORY, Callbacks, Emptying, Kept, Proof, check, files_below, plan_of, visit
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.manifest import Manifest, printable
+from shared.files import apart, handles, mount
+from shared.files.manifest import Manifest, printable
+from shared.files.manifest_deletion import (
+    GONE,
+    NEW,
+    NO_DIRECTORY,
+    Callbacks,
+    Emptying,
+    Kept,
+    Proof,
+    check,
+    files_below,
+    plan_of,
+    visit,
+)
 
 
 class SourceGone(PermanentError):  # noqa: N818 - says what happened to the source

@@ -13,13 +13,14 @@ from services.scanner import deletion, discovery, marker
 from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
-from shared import apart, log, manifest
+from shared import log
+from shared.domain.lifecycle import Role, Status
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
-from shared.lifecycle import Role, Status
-from shared.manifest import Manifest, printable
-from shared.questions import RecheckSize, SizeChecked
-from shared.reporting import Reporter
-from shared.work import Work
+from shared.files import apart, manifest
+from shared.files.manifest import Manifest, printable
+from shared.service.reporting import Reporter
+from shared.service.rpc import RecheckSize, SizeChecked
+from shared.service.work import Work
 
 logger = log.get(__name__)
 

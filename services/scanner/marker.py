@@ -15,11 +15,11 @@ from datetime import datetime
 
 import msgspec
 
-from shared import handles
-from shared.emptying import Kept
 from shared.errors import PermanentError
-from shared.manifest import printable
-from shared.walking import MARKER_SUFFIX
+from shared.files import handles
+from shared.files.manifest import printable
+from shared.files.manifest_deletion import Kept
+from shared.files.tree_scan import MARKER_SUFFIX
 
 _LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
 _TRIES = 5  # only a second run of the same job, tidying at that very instant, ever needs the second

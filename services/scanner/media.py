@@ -13,15 +13,15 @@ import msgspec
 
 from services.scanner import browsing
 from services.scanner.catalog import Catalog
-from shared import handles, places
-from shared.bus import Bus
 from shared.errors import NOT_FOUND, PermanentError, Waiting
+from shared.files import handles, paths
+from shared.files.paths import Root
+from shared.infra.bus import Bus
+from shared.infra.settings import MediaTools
 from shared.media import limits, reader
 from shared.media.model import MediaInfo, Picture
 from shared.media.reader import Readers, Shape
-from shared.places import Root
-from shared.questions import AskMedia, AskPicture, MediaAnswer, PictureAnswer, Place
-from shared.settings import MediaTools
+from shared.service.rpc import AskMedia, AskPicture, MediaAnswer, PictureAnswer, Place
 
 A = TypeVar("A")
 
@@ -160,7 +160,7 @@ class Media:
     @contextmanager
     def _opened(self, place: Place, sentinel: str | None) -> Iterator[int]:
         """The open file. Raises PermanentError "not-found" where no regular file has that path, Waiting without the NAS."""
-        path = places.plain(place.path)
+        path = paths.plain(place.path)
         above, _, name = path.rpartition("/")
         with ExitStack() as stack:
             if place.root is Root.NAS:
@@ -168,7 +168,7 @@ class Media:
             else:
                 if place.owner is None:
                     raise PermanentError("Whose workspace is not said.")
-                folder = stack.enter_context(places.opened(places.workspace(self._workspaces, place.owner), above))
+                folder = stack.enter_context(paths.opened(paths.workspace(self._workspaces, place.owner), above))
             yield stack.enter_context(_file(folder, name, path))
 
 

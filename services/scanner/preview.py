@@ -15,12 +15,13 @@ from pathlib import Path
 
 from services.scanner import browsing, discovery
 from services.scanner.catalog import Catalog
-from shared import handles, log, walking
+from shared import log
 from shared.errors import Cancelled, PermanentError
-from shared.manifest import Entry, printable
+from shared.files import handles, tree_scan
+from shared.files.manifest import Entry, printable
 from shared.media import limits, reader
 from shared.media.reader import Readers
-from shared.questions import AskPreview, Branch, FilmSeen, FolderSeen, MediaTotals, NamedSize, TypeCount
+from shared.service.rpc import AskPreview, Branch, FilmSeen, FolderSeen, MediaTotals, NamedSize, TypeCount
 
 logger = log.get(__name__)
 
@@ -42,7 +43,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.findings = walking.Findings()
+        self.findings = tree_scan.Findings()
         self.files = self.folders = self.bytes = 0
         self._types: Counter[str] = Counter()
         self._type_bytes: Counter[str] = Counter()
@@ -225,13 +226,13 @@ class Previews:
     def _walk(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
         tally, name = look.tally, os.fsencode(levels[2])
 
-        def report(finding: walking.Finding, path: bytes) -> None:
+        def report(finding: tree_scan.Finding, path: bytes) -> None:
             with tally.lock:
                 tally.findings.report(finding, path)
 
         with self._opened(levels, sentinel) as handle:
-            walking.check_folder_name(name, handles.longest_name(handle), report)
-            for entry in walking.scan(handle, report=report, stop=look.go_on, inspect=True, prefix_length=len(name) + 1):
+            tree_scan.check_folder_name(name, handles.longest_name(handle), report)
+            for entry in tree_scan.scan(handle, report=report, stop=look.go_on, inspect=True, prefix_length=len(name) + 1):
                 with tally.lock:
                     tally.add(entry)
 

@@ -10,10 +10,13 @@ from services.uploader.decide import Verdict, WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.submissions import Route, Submissions, owns
 from shared import log
-from shared.db import Database
+from shared.domain.destinations import Elsewhere, RemotePlace, elsewhere_text
+from shared.domain.lifecycle import TERMINAL, UPLOAD_LANE, Role
 from shared.errors import ArchiverError, DatabaseAway, Operation, PermanentError, Waiting
-from shared.lifecycle import TERMINAL, UPLOAD_LANE, Role
-from shared.questions import (
+from shared.infra.db import Database
+from shared.infra.runtime_settings import Tuned
+from shared.infra.settings import UploaderSettings
+from shared.service.rpc import (
     AskDestination,
     CollectionState,
     DestinationReleased,
@@ -24,10 +27,7 @@ from shared.questions import (
     ReleaseDestination,
     SizeChecked,
 )
-from shared.remote import Elsewhere, RemotePlace, elsewhere_text
-from shared.runtime import Runtime, run_service
-from shared.runtime_settings import Tuned
-from shared.settings import UploaderSettings
+from shared.service.runtime import Runtime, run_service
 
 logger = log.get(__name__)
 

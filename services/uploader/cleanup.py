@@ -12,10 +12,11 @@ from services.uploader.globus import ChecksumAlgorithmRefused
 from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose
 from services.uploader.submissions import Stored, owns
-from shared import clock_skew, faults, log
-from shared.db import Database
+from shared import faults, log
+from shared.domain.lifecycle import Status
 from shared.errors import PermanentError, Waiting
-from shared.lifecycle import Status
+from shared.infra import clock_skew
+from shared.infra.db import Database
 
 logger = log.get(__name__)
 

@@ -42,9 +42,9 @@ from services.uploader.model import (
 )
 from services.uploader.paths import base_parts, split
 from shared import log
+from shared.domain.destinations import folded
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
-from shared.remote import folded
-from shared.settings import UploaderSettings
+from shared.infra.settings import UploaderSettings
 
 logger = log.get(__name__)
 

@@ -32,12 +32,15 @@ from services.uploader.decide import (
 from services.uploader.globus import ChecksumAlgorithmRefused, Globus
 from services.uploader.model import Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
 from services.uploader.submissions import Stored, Submissions, owns
-from shared import clock_skew, faults, handles, log, stagings
-from shared.db import Session
+from shared import faults, log
+from shared.domain.lifecycle import Status
 from shared.errors import ArchiverError, Operation, Paused, PermanentError, TransientError, Waiting
-from shared.lifecycle import Status
-from shared.manifest import SIDECAR_SUFFIX
-from shared.work import Work
+from shared.files import handles
+from shared.files.manifest import SIDECAR_SUFFIX
+from shared.infra import clock_skew
+from shared.infra.db import Session
+from shared.service import stagings
+from shared.service.work import Work
 
 logger = log.get(__name__)
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from services.uploader.model import Purpose
 from services.uploader.submissions import Submissions
 from shared import log
-from shared.db import Database
 from shared.errors import ArchiverError, DatabaseAway, Waiting
+from shared.infra.db import Database
 from shared.isolation import Isolation
 
 logger = log.get(__name__)

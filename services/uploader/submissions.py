@@ -25,11 +25,11 @@ from services.uploader.model import (
     label_for,
 )
 from shared import faults
-from shared.db import Database
+from shared.domain.destinations import RemotePlace, cleanup_wait
+from shared.domain.lifecycle import TERMINAL
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
-from shared.lifecycle import TERMINAL
-from shared.manifest import SIDECAR_SUFFIX
-from shared.remote import RemotePlace, cleanup_wait
+from shared.files.manifest import SIDECAR_SUFFIX
+from shared.infra.db import Database
 
 Request = TransferRequest | DeleteRequest
 

@@ -11,8 +11,8 @@ import msgspec
 
 from shared.archiving.formats import TOO_BIG, UNSAFE
 from shared.archiving.protocol import Limits, Member
-from shared.handles import NAME_LIMIT
-from shared.manifest import printable
+from shared.files.handles import NAME_LIMIT
+from shared.files.manifest import printable
 
 _PATH_LIMIT = 3_500
 _LINK_LIMIT = 4_000

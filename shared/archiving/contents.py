@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from shared import handles
 from shared.archiving.checks import Checks, names_problem
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.errors import Operation, PermanentError, TransientError
-from shared.manifest import Entry, printable
-from shared.walking import Finding, Findings, Position, SourceInUse, Stop, same_names, scan_below
+from shared.files import handles
+from shared.files.manifest import Entry, printable
+from shared.files.tree_scan import Finding, Findings, Position, SourceInUse, Stop, same_names, scan_below
 
 CREATED = (Format.ZIP, Format.SEVENZIP, Format.TAR, Format.TAR_GZ, Format.TAR_BZ2, Format.TAR_XZ, Format.TAR_ZST)
 _BLOCK = 1 << 20

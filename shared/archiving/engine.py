@@ -19,16 +19,16 @@ from typing import TypeVar
 
 import msgspec
 
-from shared import walking
 from shared.archiving import contents, formats, protocol, sevenzip
 from shared.archiving.contents import Contents
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Extracted, Limits, Member
 from shared.archiving.sevenzip import OnProgress, Progress
-from shared.children import Children
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.manifest import Entry
-from shared.walking import SourceInUse
+from shared.files import tree_scan
+from shared.files.children import Children
+from shared.files.manifest import Entry
+from shared.files.tree_scan import SourceInUse
 
 _ARGUMENTS = 512 * 1024
 _SMALLEST_VOLUME = 64 * 1024
@@ -351,7 +351,7 @@ async def extract(
         what, limits = f"Unpacking {archive.name}", spec.limits
         return await _ask(request, children, what, protocol.Extracted, on_progress=on_progress, inherit=inherit, limits=limits)
     except BaseException:
-        walking.remove_tree(into, lambda: None)
+        tree_scan.remove_tree(into, lambda: None)
         raise
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import zstandard
 
-from shared import handles
 from shared.errors import PermanentError
-from shared.manifest import printable
+from shared.files import handles
+from shared.files.manifest import printable
 
 UNKNOWN_FORMAT = "unknown-format"
 DAMAGED = "damaged"

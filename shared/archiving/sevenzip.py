@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared import digests, handles
 from shared.archiving import formats
-from shared.children import Children, Outcome
 from shared.errors import ConfigurationError, Operation, PermanentError, TransientError, Waiting
-from shared.manifest import Entry, printable
+from shared.files import digests, handles
+from shared.files.children import Children, Outcome
+from shared.files.manifest import Entry, printable
 
 _MAGIC = b"7z\xbc\xaf\x27\x1c"
 PARTIAL_SUFFIX = ".partial"

@@ -11,13 +11,13 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO, BinaryIO, Self, cast
 
-from shared import handles
 from shared.archiving import streams
 from shared.archiving.checks import normal
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Doing, Kind, Made, MakeTar, Member
-from shared.manifest import Entry, printable
-from shared.walking import WARNINGS, Finding, Position, SourceInUse, scan_below
+from shared.files import handles
+from shared.files.manifest import Entry, printable
+from shared.files.tree_scan import WARNINGS, Finding, Position, SourceInUse, scan_below
 
 _BUFFER = 1 << 20
 _TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}

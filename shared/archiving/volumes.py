@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from shared import handles
 from shared.archiving.formats import TOO_BIG, UNSAFE
 from shared.errors import PermanentError
-from shared.manifest import printable
+from shared.files import handles
+from shared.files.manifest import printable
 
 _LINKS = "cs-archiver-volumes-"
 _NEW_S = 60.0

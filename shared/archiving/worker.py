@@ -26,7 +26,6 @@ from typing import IO, NamedTuple
 import msgspec
 import zstandard
 
-from shared import handles, sandbox
 from shared.archiving import formats, sevenzip, streams, tars, volumes
 from shared.archiving.checks import Checks, Chosen, link_problem, names_problem, normal
 from shared.archiving.formats import Format
@@ -47,10 +46,11 @@ from shared.archiving.protocol import (
     Scanned,
 )
 from shared.archiving.writing import Read, Writer
-from shared.children import STDERR_CAP, Outcome, launched
 from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Operation, PermanentError, Waiting, from_os_error
-from shared.manifest import printable
-from shared.walking import SourceInUse
+from shared.files import handles, sandbox
+from shared.files.children import STDERR_CAP, Outcome, launched
+from shared.files.manifest import printable
+from shared.files.tree_scan import SourceInUse
 
 _BLOCK = 1 << 20
 _EVERY_S = 0.2

@@ -15,13 +15,13 @@ from contextlib import suppress
 
 import msgspec
 
-from shared import handles
 from shared.archiving.checks import link_problem
 from shared.archiving.formats import BAD_PASSWORD, DAMAGED, UNSAFE
 from shared.archiving.protocol import Extracted, Member
 from shared.errors import PermanentError
-from shared.manifest import printable
-from shared.walking import Finding, Position, scan
+from shared.files import handles
+from shared.files.manifest import printable
+from shared.files.tree_scan import Finding, Position, scan
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20

@@ -2,7 +2,7 @@
 
 It is started with limits (shared/media/reader.py) because FFmpeg's libraries parse what strangers wrote. One message comes over the
 socket: the question ({"do": "info", "measure": true}) and the open file. It opens nothing else: FFmpeg may use the protocol `fd` and
-the formats of `limits.FORMATS` only, and the child enters a sandbox (shared/sandbox.py) before it takes the file. What it says on
+the formats of `limits.FORMATS` only, and the child enters a sandbox (shared/files/sandbox.py) before it takes the file. What it says on
 stdout: four bytes of length, a JSON document of that length in the words of `ffprobe -of json`, then the image if one was asked for.
 Nothing of ours is imported but constants: what is imported is waited for.
 """
@@ -30,7 +30,7 @@ import av.subtitles.subtitle
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideData
 
-from shared import sandbox
+from shared.files import sandbox
 from shared.media import hdr, limits
 
 _TRANSFER = {

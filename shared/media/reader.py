@@ -16,9 +16,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Self
 
-from shared import handles
-from shared.children import Children, Outcome
 from shared.errors import ConfigurationError, PermanentError
+from shared.files import handles
+from shared.files.children import Children, Outcome
 from shared.media import limits, reading, times
 from shared.media.model import MediaInfo, Picture
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.infra.tls import connect_postgres
 from shared.migrations.guard import fix_names
-from shared.tls import connect_postgres
 
 
 def _migrate(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from cli.archives import bytes_of
 from cli.commands import ArchiveFormat
 from cli.exits import Exit, Failure
 from shared.archiving import formats
-from shared.requests import FORMATS
+from shared.domain.requests import FORMATS
 from tests.cli.runner import Cli, Result
 from tests.shared.archiving import hostile
 from tests.shared.archiving.trees import everything, picture

@@ -12,7 +12,7 @@ from cli.actions import FOLDER_ORDER
 from cli.commands import Ended, HistorySort, Sort, app
 from cli.exits import MEANING, Exit, from_http
 from services.gateway import decide
-from shared.lifecycle import TERMINAL
+from shared.domain.lifecycle import TERMINAL
 from tests.cli.runner import Cli
 
 _DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()

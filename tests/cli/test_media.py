@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.media import Estimate, Preview, plan_facts, rate
-from shared.questions import Branch, FilmSeen, MediaTotals, NamedSize, TypeCount
+from shared.service.rpc import Branch, FilmSeen, MediaTotals, NamedSize, TypeCount
 from tests.cli.runner import Cli
 
 NOWHERE = "http://127.0.0.1:1"

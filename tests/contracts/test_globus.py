@@ -39,7 +39,7 @@ from services.uploader.model import (
     label_for,
 )
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
-from shared.settings import UploaderSettings, load
+from shared.infra.settings import UploaderSettings, load
 from tests.support.emulator import CLIENT_ID, CLIENT_SECRET, DESTINATION, SOURCE, Emulator, running_emulator
 
 SETTINGS = {

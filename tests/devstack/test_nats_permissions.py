@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamState
 
-from shared.nats_permissions import (
+from shared.infra.nats_permissions import (
     ACK_PENDING,
     CONSUMERS,
     DURABLES,
@@ -26,7 +26,7 @@ from shared.nats_permissions import (
     inbox_prefix,
     permissions,
 )
-from shared.provision import StreamSettings, provision
+from shared.infra.provision import StreamSettings, provision
 from tests.support.engines import NatsEngine, eventually
 
 API = "$JS.API"

@@ -12,8 +12,8 @@ from nats.errors import Error as NatsError
 
 from devstack import proc
 from devstack.nats_server import NatsServer, binary, configuration
-from shared.nats_permissions import PROVISION, SUBSCRIBER, USERS, inbox_prefix
-from shared.provision import provision
+from shared.infra.nats_permissions import PROVISION, SUBSCRIBER, USERS, inbox_prefix
+from shared.infra.provision import provision
 from tests.support.engines import eventually
 
 

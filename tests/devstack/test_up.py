@@ -12,8 +12,8 @@ import pytest
 from devstack import ports, up
 from devstack.lock import data_dir_lock
 from devstack.postgres import Postgres
+from shared.domain.lifecycle import Role
 from shared.errors import ArchiverError, ConfigurationError
-from shared.lifecycle import Role
 from tests.support.engines import data_dir
 from tests.support.kernel import Kernel
 

@@ -12,7 +12,7 @@ import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 
-from shared.nats_permissions import DURABLES, STREAM
+from shared.infra.nats_permissions import DURABLES, STREAM
 from tests.support.engines import eventually
 from tests.support.stack import Job, Stack
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.lifecycle import Status
+from shared.domain.lifecycle import Status
 from tests.support.stack import Stack, Tree, snapshot, until
 
 BIG: Tree = {"a.txt": b"a\n" * 50, "sub/b.bin": bytes(range(256)) * 100, "sub/deep/c.txt": b"c", "empty": None}

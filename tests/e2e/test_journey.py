@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cli.exits import Exit
-from shared import manifest
+from shared.files import manifest
 from tests.cli.runner import Cli
 from tests.support.stack import Link, Stack, snapshot, until
 

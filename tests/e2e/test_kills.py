@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.lifecycle import ARCHIVE_EDGES
+from shared.domain.lifecycle import ARCHIVE_EDGES
 from tests.support.stack import ROOT, Stack, snapshot, until
 
 REACHED = {edge.target for edge in ARCHIVE_EDGES if edge.forward}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import TUNABLES
 from tests.support.stack import Job, Stack, until
 
 GIB = 1 << 30

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from shared import faults
+from shared.domain.lifecycle import Lane
+from shared.domain.retry import Limits
 from shared.errors import Operation
-from shared.lifecycle import Lane
-from shared.retry import Limits
-from shared.stagings import Sight
-from shared.work import Work
-from shared.worker import Rules, Worker
+from shared.service.stagings import Sight
+from shared.service.work import Work
+from shared.service.worker import Rules, Worker
 from tests.support.kernel import Kernel, eventually
 
 Handle = Callable[[Work], Awaitable[None]]

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from services.compressor.copying import copy_tree
 from services.scanner import deletion
-from shared import clocks, handles, mount
-from shared.emptying import CHANGED, stamps_writes
 from shared.errors import Fenced, PermanentError, Waiting
-from shared.manifest import Clock, Entry
-from shared.walking import SourceInUse, preflight
+from shared.files import clocks, handles, mount
+from shared.files.manifest import Clock, Entry
+from shared.files.manifest_deletion import CHANGED, stamps_writes
+from shared.files.tree_scan import SourceInUse, preflight
 from tests.services.scanner.emptying import LATER_NS, Case, contents, later, walk
 from tests.support.clocked import SimulatedClock, can_mount
 

@@ -4,11 +4,11 @@ import asyncio
 import os
 from pathlib import Path
 
+from shared.domain.lifecycle import COMPRESS_LANE, Role, Status
 from shared.errors import Operation
-from shared.lifecycle import COMPRESS_LANE, Role, Status
-from shared.runtime import Runtime, run_service
-from shared.settings import CompressorSettings
-from shared.work import Work
+from shared.infra.settings import CompressorSettings
+from shared.service.runtime import Runtime, run_service
+from shared.service.work import Work
 
 
 async def hold(work: Work) -> None:

@@ -1,17 +1,17 @@
-"""docs/settings.md from shared/settings.py: `python -m tests.shared.settings_table` writes it, test_settings.py compares it."""
+"""docs/settings.md from shared/infra/settings.py: `python -m tests.shared.settings_table` writes it, test_settings.py compares it."""
 
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from shared.settings import Common, CompressorSettings, GatewaySettings, ScannerSettings, Source, Storage, UploaderSettings
-from shared.unused_settings import INSTEAD
+from shared.infra.settings import Common, CompressorSettings, GatewaySettings, ScannerSettings, Source, Storage, UploaderSettings
+from shared.infra.unused_settings import INSTEAD
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 SERVICES = (ScannerSettings, CompressorSettings, UploaderSettings, GatewaySettings)
 HEAD = """# Settings
 
 Read once from the environment when a process starts; everything that is wrong is named at once and the process ends with exit
-code 78. An empty value counts as not set. Secrets are never shown or logged. This page is made from `shared/settings.py` by
+code 78. An empty value counts as not set. Secrets are never shown or logged. This page is made from `shared/infra/settings.py` by
 `python -m tests.shared.settings_table`; a test compares the two.
 
 Globus is real when `GLOBUS_CLIENT_ID`, `GLOBUS_CLIENT_SECRET`, `GLOBUS_SOURCE_ENDPOINT` and `GLOBUS_DESTINATION_ENDPOINT` are set;

@@ -28,8 +28,8 @@ from nats.aio.client import Client
 from devstack import postgres
 from devstack.nats_server import NatsServer
 from devstack.postgres import Postgres
-from shared.nats_permissions import PROVISION, STREAM, inbox_prefix
-from shared.provision import provision
+from shared.infra.nats_permissions import PROVISION, STREAM, inbox_prefix
+from shared.infra.provision import provision
 
 
 async def eventually(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 60.0) -> None:

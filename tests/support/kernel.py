@@ -13,12 +13,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from shared import migrate
-from shared.bus import Bus
-from shared.db import Database
-from shared.lifecycle import Role
+from shared.domain.destinations import RemotePlace
+from shared.domain.lifecycle import Role
+from shared.infra import migrate
+from shared.infra.bus import Bus
+from shared.infra.db import Database
 from shared.migrations.guard import fix_names
-from shared.remote import RemotePlace
 from tests.support.engines import NatsEngine, PostgresEngine
 
 PASSWORDS = {role: f"pw-{role}" for role in Role}

@@ -31,9 +31,9 @@ from devstack.globus_emulator.client import EmulatorControl
 from devstack.processes import launcher
 from devstack.up import DATABASE
 from shared.archiving.sevenzip import find_binary
-from shared.manifest import SIDECAR_SUFFIX
-from shared.nats_permissions import STREAM
-from shared.stagings import ID_FILE
+from shared.files.manifest import SIDECAR_SUFFIX
+from shared.infra.nats_permissions import STREAM
+from shared.service.stagings import ID_FILE
 from tests.support.folders import below
 
 ROOT = Path(__file__).parents[2]

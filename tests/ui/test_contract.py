@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from services.gateway.views_files import PACK_WORDS
-from shared.lifecycle import ARCHIVE_EDGES, CANCELLABLE, PAUSABLE, TERMINAL, Role, Status
-from shared.runtime_settings import TUNABLES
+from shared.domain.lifecycle import ARCHIVE_EDGES, CANCELLABLE, PAUSABLE, TERMINAL, Role, Status
+from shared.infra.runtime_settings import TUNABLES
 from tests.ui.apischema import digest
 
 UI = Path(__file__).parents[2] / "ui"

@@ -18,7 +18,7 @@ from services.gateway.schemas_archives import (
     RootName,
 )
 from services.gateway.security import Identity
-from shared.lifecycle import Kind, Status
+from shared.domain.lifecycle import Kind, Status
 
 ArchivesRequest = Request[Identity, Any, Any]
 Path = Annotated[str, QueryParameter(description="The archive, below its root.", min_length=1, max_length=4096)]

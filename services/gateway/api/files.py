@@ -29,8 +29,8 @@ from services.gateway.schemas_files import (
 )
 from services.gateway.security import Identity
 from services.gateway.uploads import Target, Uploads
-from shared.listing import SortKey, Wanted
-from shared.places import Root
+from shared.files.listing import SortKey, Wanted
+from shared.files.paths import Root
 
 FilesRequest = Request[Identity, Any, Any]
 

@@ -20,7 +20,7 @@ from services.gateway.rights import admins_only, whose_jobs_to_clear
 from services.gateway.schemas import DeletedCount, JobSummary, RestoredCount, RestoreRequest
 from services.gateway.schemas_admin import AuditEntry
 from services.gateway.security import Identity
-from shared.lifecycle import TERMINAL, Kind, Status
+from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 HistoryRequest = Request[Identity, Any, Any]
 

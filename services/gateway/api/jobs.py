@@ -18,7 +18,7 @@ from services.gateway.rights import admins_only
 from services.gateway.schemas import JobCleared, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared.lifecycle import Kind, Status
+from shared.domain.lifecycle import Kind, Status
 
 JobsRequest = Request[Identity, Any, Any]
 _WARNINGS = 100

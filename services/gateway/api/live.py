@@ -25,7 +25,7 @@ from services.gateway.refusals import ProblemError, unauthorized
 from services.gateway.schemas import EventPage, Stats, StatsHistory, Ticket
 from services.gateway.security import Identity, Security
 from services.gateway.store import Store
-from shared.lifecycle import TERMINAL
+from shared.domain.lifecycle import TERMINAL
 
 LiveRequest = Request[Identity, Any, Any]
 

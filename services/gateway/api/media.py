@@ -12,10 +12,10 @@ from services.gateway.media import Media
 from services.gateway.problems import refusals
 from services.gateway.schemas_media import FolderPreview, PreviewEstimate
 from services.gateway.security import Identity
+from shared.files.paths import Root
 from shared.media import limits
 from shared.media.model import MediaInfo
-from shared.places import Root
-from shared.questions import PictureAnswer
+from shared.service.rpc import PictureAnswer
 
 FilePath = Annotated[str, QueryParameter(description="The file, below its root.", min_length=1, max_length=4000)]
 RootName = Annotated[Root, QueryParameter(description="`nas`: a file on the NAS (setting nas_browsing).")]

@@ -21,8 +21,8 @@ from services.gateway.problems import from_exception, refusals
 from services.gateway.refusals import NATS_AWAY, unavailable
 from services.gateway.schemas import GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
 from services.gateway.store import Store
-from shared.bus import Bus
-from shared.lifecycle import Kind
+from shared.domain.lifecycle import Kind
+from shared.infra.bus import Bus
 
 _SILENT_SECONDS = 30.0  # three missed signs of life
 _ALERTS = 20
@@ -104,7 +104,7 @@ async def _refuse_unless_healthy(store: Store, bus: Bus) -> None:
     done = await store.schema_version()
     # A migration unknown to us is a newer one: the old gateway goes on while a new version is rolled out.
     if done is None or (done != _HEAD and done in _KNOWN):
-        raise unavailable("The database is not migrated to this version yet: run `python -m shared.migrate`.")
+        raise unavailable("The database is not migrated to this version yet: run `python -m shared.infra.migrate`.")
     if not await store.has_users():
         raise unavailable("The first user is being made.")
     if not bus.connected:

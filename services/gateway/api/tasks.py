@@ -15,7 +15,7 @@ from services.gateway.problems import refusals
 from services.gateway.schemas import Task, TaskControl
 from services.gateway.security import Identity
 from services.gateway.store import Store
-from shared.lifecycle import TERMINAL, Kind, Status
+from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 TasksRequest = Request[Identity, Any, Any]
 

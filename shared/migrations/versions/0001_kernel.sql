@@ -1,7 +1,7 @@
 -- The kernel: users, jobs, evidence, destinations, outbox, and the guard that no service can talk round.
--- Read shared/lifecycle.py for the edges and docs/custody.md for the rules; this file enforces both.
+-- Read shared/domain/lifecycle.py for the edges and docs/custody.md for the rules; this file enforces both.
 
--- One role per service; passwords are set by `python -m shared.migrate`, never here.
+-- One role per service; passwords are set by `python -m shared.infra.migrate`, never here.
 DO $$
 DECLARE name text;
 BEGIN
@@ -72,7 +72,7 @@ CREATE TABLE folders (
 
 -- The life cycle ------------------------------------------------------------------------------------------------------------------
 
-CREATE TABLE edges (                               -- shared/lifecycle.py, as the database enforces it
+CREATE TABLE edges (                               -- shared/domain/lifecycle.py, as the database enforces it
   kind text NOT NULL,
   source text NOT NULL,
   target text NOT NULL,

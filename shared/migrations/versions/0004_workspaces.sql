@@ -3,8 +3,8 @@
 -- Jobs -------------------------------------------------------------------------------------------------------------------------
 
 -- A workspace job's `source_path` is "/" and the path below its root; `request` says which root, and everything else that was asked.
-ALTER TABLE jobs ADD COLUMN request jsonb;         -- shared/requests.py; null for archive jobs
-ALTER TABLE jobs ADD COLUMN result jsonb;          -- shared/requests.py; figures of a workspace job that has ended
+ALTER TABLE jobs ADD COLUMN request jsonb;         -- shared/domain/requests.py; null for archive jobs
+ALTER TABLE jobs ADD COLUMN result jsonb;          -- shared/domain/requests.py; figures of a workspace job that has ended
 ALTER TABLE jobs ADD CHECK ((kind = 'archive') = (request IS NULL));
 ALTER TABLE jobs ADD CHECK (kind = 'archive' OR keep_source OR (kind = 'pack' AND request ->> 'root' = 'workspace'));
 CREATE INDEX jobs_of_owner ON jobs (created_by_id, kind, created_at DESC, id DESC) WHERE kind <> 'archive';

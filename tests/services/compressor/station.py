@@ -15,12 +15,13 @@ from services.compressor.cleanup import Cleaner
 from services.compressor.copying import Tiers
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places
-from shared import mount, stagings
 from shared.archiving.sevenzip import find_binary
+from shared.domain.lifecycle import COMPRESS_LANE
 from shared.errors import Operation
-from shared.lifecycle import COMPRESS_LANE
-from shared.questions import DestinationState
-from shared.worker import Worker
+from shared.files import mount
+from shared.service import stagings
+from shared.service.rpc import DestinationState
+from shared.service.worker import Worker
 from tests.services.lanes import peer, running
 from tests.support.folders import below
 from tests.support.kernel import Kernel

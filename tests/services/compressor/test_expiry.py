@@ -11,9 +11,9 @@ import pytest
 from services.compressor import workspace
 from services.compressor.expiry import Expiry
 from services.compressor.workbench import Workbench
+from shared.domain.requests import PackRequest
 from shared.errors import ConfigurationError
-from shared.places import Root
-from shared.requests import PackRequest
+from shared.files.paths import Root
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import lines, state_is
 from tests.shared.rows import past_the_guard

@@ -11,16 +11,16 @@ import msgspec
 import pytest
 
 from services.compressor.questions import Looking, page
-from shared import mount
 from shared.archiving import engine
 from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import TOO_BIG, Format
 from shared.archiving.protocol import Member
-from shared.children import Children
+from shared.domain.requests import CompressRequest, ExtractRequest
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
-from shared.places import Root
-from shared.questions import AskArchiveStats, ListArchive, PlanArchive, PlanExtraction
-from shared.requests import CompressRequest, ExtractRequest
+from shared.files import mount
+from shared.files.children import Children
+from shared.files.paths import Root
+from shared.service.rpc import AskArchiveStats, ListArchive, PlanArchive, PlanExtraction
 from tests.services.compressor.trees import small_disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from services.compressor import handlers
-from shared import apart, handles, manifest
 from shared.errors import PermanentError, Waiting
-from shared.questions import ClockSeen, DestinationState
+from shared.files import apart, handles, manifest
+from shared.service.rpc import ClockSeen, DestinationState
 from tests.services.compressor.station import Station
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, peer, reserved, state_is, waits
 from tests.shared.rows import evidence

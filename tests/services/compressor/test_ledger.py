@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 
 from services.compressor.ledger import Ledger
-from shared import space, stagings
-from shared.lifecycle import COMPRESS_LANE, Status
-from shared.work import Work
-from shared.worker import Worker
+from shared.archiving import space
+from shared.domain.lifecycle import COMPRESS_LANE, Status
+from shared.service import stagings
+from shared.service.work import Work
+from shared.service.worker import Worker
 from tests.services.compressor.station import MIB, Station, disk
 from tests.services.lanes import EXPIRED, reserved, running, state_is, waits
 from tests.support.kernel import Kernel, eventually

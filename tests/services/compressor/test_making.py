@@ -15,13 +15,14 @@ import msgspec
 import pytest
 
 from services.compressor import __main__ as compressor
-from shared import faults, manifest
+from shared import faults
 from shared.archiving import contents
 from shared.archiving.protocol import Limits
+from shared.domain.lifecycle import WORKSPACE_LANE
+from shared.domain.requests import CompressRequest, ExtractRequest, PackRequest
 from shared.errors import Paused
-from shared.lifecycle import WORKSPACE_LANE
-from shared.places import Root
-from shared.requests import CompressRequest, ExtractRequest, PackRequest
+from shared.files import manifest
+from shared.files.paths import Root
 from tests.services.compressor.station import disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, running, state_is, waits

@@ -15,15 +15,15 @@ from services.compressor.emptying import removed
 from services.compressor.expiry import Expiry
 from services.compressor.publication import Plan
 from services.compressor.workspace import withdraw
-from shared import trees, usage
 from shared.archiving import engine
-from shared.db import CONNECTIONS_PER_PROCESS, POOL_SIZE
-from shared.emptying import NEW, Kept
-from shared.manifest import Entry, Manifest
-from shared.places import Root
-from shared.requests import CompressRequest, ExtractRequest, PackRequest
-from shared.trees import Measured
-from shared.usage import Usages
+from shared.domain.requests import CompressRequest, ExtractRequest, PackRequest
+from shared.files import trees, usage
+from shared.files.manifest import Entry, Manifest
+from shared.files.manifest_deletion import NEW, Kept
+from shared.files.paths import Root
+from shared.files.trees import Measured
+from shared.files.usage import Usages
+from shared.infra.db import CONNECTIONS_PER_PROCESS, POOL_SIZE
 from tests.services.compressor.station import Station, disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import cleaned, reserved, state_is, waits

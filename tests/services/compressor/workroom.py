@@ -17,10 +17,10 @@ from services.compressor.room import Room
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
 from shared.archiving.sevenzip import find_binary
+from shared.domain.lifecycle import EMPTY_LANE, WORKSPACE_LANE, Kind
+from shared.domain.requests import CompressRequest, ExtractRequest, PackRequest
 from shared.errors import Operation
-from shared.lifecycle import EMPTY_LANE, WORKSPACE_LANE, Kind
-from shared.requests import CompressRequest, ExtractRequest, PackRequest
-from shared.worker import Worker
+from shared.service.worker import Worker
 from tests.services.lanes import running
 from tests.support.folders import below
 from tests.support.kernel import Kernel

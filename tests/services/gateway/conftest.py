@@ -18,13 +18,15 @@ import pytest
 
 from services.gateway import app, gate, packs
 from services.scanner import browsing, discovery
-from shared import mount
-from shared.bus import Bus
-from shared.db import Database
+from shared.domain.lifecycle import Role
 from shared.errors import NOT_FOUND, PermanentError, Waiting
-from shared.lifecycle import Role
-from shared.outbox import relay
-from shared.questions import (
+from shared.files import mount
+from shared.infra.bus import Bus
+from shared.infra.db import Database
+from shared.infra.outbox import relay
+from shared.infra.runtime_settings import Tuned
+from shared.infra.settings import GatewaySettings, load
+from shared.service.rpc import (
     ArchiveEntry,
     ArchiveListing,
     ArchiveStats,
@@ -43,9 +45,7 @@ from shared.questions import (
     Refresh,
     Refreshed,
 )
-from shared.runtime import Runtime
-from shared.runtime_settings import Tuned
-from shared.settings import GatewaySettings, load
+from shared.service.runtime import Runtime
 from tests.services.gateway.looking import Scanner, scanning
 from tests.support.engines import NatsEngine, PostgresEngine
 from tests.support.kernel import PLACE, USE_PLACE, Kernel, _migrate, eventually

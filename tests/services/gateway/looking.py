@@ -12,10 +12,10 @@ from services.scanner.catalog import Catalog
 from services.scanner.media import Media
 from services.scanner.media import serve as serve_media
 from services.scanner.preview import Previews
-from shared import mount, places
-from shared.lifecycle import Role
-from shared.questions import AskPreview, FolderSeen
-from shared.settings import MediaTools
+from shared.domain.lifecycle import Role
+from shared.files import mount, paths
+from shared.infra.settings import MediaTools
+from shared.service.rpc import AskPreview, FolderSeen
 from tests.support.kernel import Kernel
 
 
@@ -32,7 +32,7 @@ class Scanner(NamedTuple):
         return made
 
     def workspace(self, owner: UUID) -> Path:
-        made = places.workspace(self.workspaces, owner)
+        made = paths.workspace(self.workspaces, owner)
         made.mkdir(parents=True, exist_ok=True)
         return made
 

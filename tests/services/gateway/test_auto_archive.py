@@ -9,8 +9,8 @@ import pytest
 
 from services.gateway import auto_archive
 from services.gateway.auto_archive import output_of
-from shared.places import Root
-from shared.requests import ExtractRequest, ExtractResult
+from shared.domain.requests import ExtractRequest, ExtractResult
+from shared.files.paths import Root
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import Person, person
 from tests.support.kernel import eventually

@@ -12,8 +12,8 @@ import pytest
 
 from services.gateway import config
 from services.gateway.schemas_admin import ConfigUpdate
-from shared.events import ConfigChanged
-from shared.runtime_settings import TUNABLES
+from shared.domain.events import ConfigChanged
+from shared.infra.runtime_settings import TUNABLES
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.test_users import login_token, name_of, user
 

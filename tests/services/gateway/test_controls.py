@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from shared.domain.lifecycle import Role
 from shared.errors import PermanentError
-from shared.lifecycle import Role
-from shared.questions import DestinationReleased, ReleaseDestination
+from shared.service.rpc import DestinationReleased, ReleaseDestination
 from tests.services.gateway.conftest import Gateway, problem
 from tests.support.kernel import eventually
 

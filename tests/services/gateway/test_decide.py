@@ -8,7 +8,7 @@ import pytest
 from services.gateway import decide
 from services.gateway.decide import Cancel, Key, Place, Sort, Waiting
 from services.gateway.refusals import ProblemError
-from shared.lifecycle import EDGES, Kind, Role, Status
+from shared.domain.lifecycle import EDGES, Kind, Role, Status
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import msgspec
 
 from services.gateway import documents
 from services.gateway.schemas import JobUpdate
-from shared import events
-from shared.lifecycle import Status
+from shared.domain import events
+from shared.domain.lifecycle import Status
 from tests.services.gateway.conftest import Gateway, problem
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events"

@@ -8,11 +8,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from shared import runtime
+from shared.domain.lifecycle import Role
 from shared.errors import DISK_FULL
-from shared.lifecycle import Role
+from shared.service import runtime
 from tests.services.gateway.conftest import problem, running
-from tests.shared.test_worker import compress, lane, status_is
+from tests.shared.service.test_worker import compress, lane, status_is
 from tests.support.engines import can_mount, fill, nats_server, postgres_on_a_small_disk
 from tests.support.kernel import eventually
 

@@ -15,7 +15,7 @@ from services.gateway import exports
 from services.gateway.decide import Sort
 from services.gateway.history import NEWEST, Filter, History, Order
 from services.gateway.store import Store
-from shared.lifecycle import Kind, Status
+from shared.domain.lifecycle import Kind, Status
 from tests.services.gateway.conftest import Gateway, problem, running
 from tests.services.gateway.test_users import user
 from tests.support.engines import NatsEngine, PostgresEngine

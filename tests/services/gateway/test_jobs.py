@@ -12,7 +12,7 @@ import pytest
 
 from services.gateway.schemas import JobDetail, JobSummary, Queue, SystemStatus
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND
-from shared.questions import DestinationState
+from shared.service.rpc import DestinationState
 from tests.services.gateway.conftest import BASE, Gateway, problem
 from tests.support.kernel import MD5, PLACE, SHA
 

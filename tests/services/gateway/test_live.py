@@ -23,12 +23,12 @@ from services.gateway.machine import Machine
 from services.gateway.schemas import LogMessage
 from services.gateway.security import Claims, Identity
 from services.gateway.store import Store
-from shared import events
-from shared.bus import Bus
-from shared.lifecycle import Status
-from shared.nats_permissions import PROVISION
-from shared.outbox import relay
-from shared.provision import rebuild
+from shared.domain import events
+from shared.domain.lifecycle import Status
+from shared.infra.bus import Bus
+from shared.infra.nats_permissions import PROVISION
+from shared.infra.outbox import relay
+from shared.infra.provision import rebuild
 from tests.services.gateway.conftest import Gateway, problem, second
 from tests.services.gateway.test_auth import _token, _user
 from tests.support.engines import NatsEngine, PostgresEngine, nats_server

@@ -9,8 +9,8 @@ import pytest
 
 from services.gateway import media
 from services.gateway.media import estimate, without_names
-from shared import space
-from shared.questions import Branch, DestinationState, FolderSeen, MediaTotals, NamedSize
+from shared.archiving import space
+from shared.service.rpc import Branch, DestinationState, FolderSeen, MediaTotals, NamedSize
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.looking import Scanner
 from tests.services.gateway.test_auth import _token, _user

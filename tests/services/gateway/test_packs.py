@@ -29,7 +29,7 @@ from services.gateway.store import Store
 from services.gateway.uploads import Target, Uploads
 from services.gateway.work import Busy
 from services.gateway.workspaces import Workspaces
-from shared.runtime_settings import Tuned
+from shared.infra.runtime_settings import Tuned
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import GIB, Person, person
 from tests.services.gateway.test_users import NOBODY

@@ -13,7 +13,7 @@ import pytest
 
 from services.gateway.refusals import ProblemError
 from services.gateway.workspaces import Workspaces
-from shared.listing import Wanted
+from shared.files.listing import Wanted
 from tests.services.gateway.conftest import Gateway
 from tests.services.gateway.people import person
 from tests.support.folders import open_below

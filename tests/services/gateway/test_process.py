@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.protocol import State
 
 from devstack import ports
-from shared.lifecycle import Role
+from shared.domain.lifecycle import Role
 from tests.services.gateway.conftest import BASE, PASSWORD, problem, running
 from tests.support.engines import NatsEngine, PostgresEngine, nats_server, postgres_server
 from tests.support.kernel import PASSWORDS, _migrate, eventually

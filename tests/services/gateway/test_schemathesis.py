@@ -20,7 +20,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from shared.questions import DestinationReleased, GlobusChecked
+from shared.service.rpc import DestinationReleased, GlobusChecked
 from tests.services.gateway.conftest import Gateway, answering, running
 from tests.services.gateway.looking import scanning
 from tests.services.gateway.test_users import ADMIN_ONLY, user

@@ -12,11 +12,11 @@ from services.gateway import decide, views
 from services.gateway.machine import SAMPLE_SECONDS, SPAN_SECONDS, Machine
 from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, ServiceInstance, Statistics, SystemStatus, Workers
 from services.gateway.store import Store
-from shared import outbox
-from shared.lifecycle import Role
-from shared.nats_permissions import PROVISION, STREAM
-from shared.provision import provision
-from shared.questions import CollectionState, GlobusChecked
+from shared.domain.lifecycle import Role
+from shared.infra import outbox
+from shared.infra.nats_permissions import PROVISION, STREAM
+from shared.infra.provision import provision
+from shared.service.rpc import CollectionState, GlobusChecked
 from tests.services.gateway.conftest import Gateway, problem, running
 from tests.services.gateway.test_users import user
 from tests.shared.rows import TASK, past_the_guard

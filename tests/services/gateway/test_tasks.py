@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.gateway import schemas
-from shared.lifecycle import PAUSABLE, TERMINAL, Kind, Role, Status
+from shared.domain.lifecycle import PAUSABLE, TERMINAL, Kind, Role, Status
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.test_auth import _token, _user
 

@@ -13,8 +13,8 @@ import pytest
 
 from services.gateway import room
 from services.gateway.disk import at_disk, open_at_disk
-from shared import handles, trees, usage
-from shared.trees import Found
+from shared.files import handles, trees, usage
+from shared.files.trees import Found
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import Person, person
 from tests.services.gateway.test_packs import asked, done

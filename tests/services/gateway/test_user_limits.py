@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from services.gateway import gate, limits
 from services.gateway.gate import Gate
 from services.gateway.limits import BURST, HALF_LIFE_SECONDS, Limits, Pace
-from shared.runtime_settings import TUNABLES, Tuned
+from shared.infra.runtime_settings import TUNABLES, Tuned
 from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.people import Person, person
 from tests.support.kernel import eventually

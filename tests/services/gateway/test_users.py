@@ -17,7 +17,7 @@ from services.gateway.gate import PUBLIC, SESSION_COOKIE
 from services.gateway.refusals import ProblemError
 from services.gateway.security import TOKEN_PREFIX, Tokens
 from services.gateway.turns import Rank, Turns
-from shared.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import TUNABLES
 from tests.services.gateway.conftest import PASSWORD, Gateway, problem
 from tests.support.kernel import eventually
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from services.scanner import deletion, marker
 from services.scanner.marker import MarkerFacts
-from shared import clocks, handles, mount
-from shared.clocks import Stamp
-from shared.manifest import Clock, Entry, EntryType, Manifest
+from shared.files import clocks, handles, mount
+from shared.files.clocks import Stamp
+from shared.files.manifest import Clock, Entry, EntryType, Manifest
 from tests.support.folders import tick
 
 JOB = "11111111-2222-3333-4444-555555555555"

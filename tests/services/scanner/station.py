@@ -9,12 +9,12 @@ import msgspec
 
 from services.scanner import handlers
 from services.scanner.catalog import Catalog
-from shared import mount
+from shared.domain.lifecycle import DELETE_LANE
 from shared.errors import Operation
-from shared.lifecycle import DELETE_LANE
-from shared.manifest import ArchiveFacts, write_sidecar
-from shared.questions import SizeChecked
-from shared.worker import Worker
+from shared.files import mount
+from shared.files.manifest import ArchiveFacts, write_sidecar
+from shared.service.rpc import SizeChecked
+from shared.service.worker import Worker
 from tests.services.lanes import peer, running
 from tests.services.scanner.emptying import NAS_ID, Case
 from tests.shared.rows import evidence, past_the_guard

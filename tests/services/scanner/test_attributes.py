@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared import clocks, emptying
-from shared.emptying import TOUCHED, Kept
 from shared.errors import PermanentError
-from shared.manifest import Entry
+from shared.files import clocks, manifest_deletion
+from shared.files.manifest import Entry
+from shared.files.manifest_deletion import TOUCHED, Kept
 from tests.support.clocked import SimulatedClock
 
 from .emptying import Case
@@ -132,7 +132,7 @@ def test_changed_attributes_keep_a_file_where_ctime_is_made_up(
     case: Case, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SMB and its like: attributes are compared. Mode and owner are not, for the mount makes them up."""
-    monkeypatch.setattr(emptying, "_KEEPS_CTIME", frozenset[str]())
+    monkeypatch.setattr(manifest_deletion, "_KEEPS_CTIME", frozenset[str]())
     target = kept(case.put("target"))
     moded = case.put("moded")
     case.archive()

@@ -8,12 +8,12 @@ import pytest
 from services.scanner import browsing
 from services.scanner.media import Media
 from services.scanner.preview import Previews
-from shared import listing, mount
 from shared.errors import NOT_FOUND, PermanentError, TransientError, Waiting
-from shared.listing import Wanted
-from shared.places import Root
-from shared.questions import AskMedia, AskPreview, Browse, FolderMeasured, MeasureFolder, Place
-from shared.settings import MediaTools
+from shared.files import listing, mount
+from shared.files.listing import Wanted
+from shared.files.paths import Root
+from shared.infra.settings import MediaTools
+from shared.service.rpc import AskMedia, AskPreview, Browse, FolderMeasured, MeasureFolder, Place
 from tests.services.compressor.trees import small_disk
 from tests.services.scanner.station import Station
 

@@ -11,9 +11,9 @@ import pytest
 
 from services.scanner import discovery
 from services.scanner.catalog import Catalog
-from shared import mount
 from shared.errors import PermanentError, Waiting
-from shared.questions import Inspect
+from shared.files import mount
+from shared.service.rpc import Inspect
 from tests.services.scanner.emptying import NAS_ID
 from tests.services.scanner.station import Station
 from tests.support.kernel import Kernel, eventually

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from services.scanner import deletion, marker
-from shared import emptying, mount
-from shared.emptying import CHANGED, NEW, REPLACED, TOUCHED, WRITTEN, Kept
 from shared.errors import Fenced, PermanentError, Waiting
-from shared.manifest import Entry, Manifest
+from shared.files import manifest_deletion, mount
+from shared.files.manifest import Entry, Manifest
+from shared.files.manifest_deletion import CHANGED, NEW, REPLACED, TOUCHED, WRITTEN, Kept
 from tests.support.folders import open_below
 from tests.support.nas import Nas, names
 from tests.support.stack import until
@@ -417,7 +417,7 @@ def test_hard_links_go_by_content_once_a_sibling_is_gone(case: Case) -> None:
 
 def test_without_a_trusted_ctime_the_content_is_hashed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a file system that may make ctime up, a hidden change is found by hashing, and a moved ctime alone means nothing."""
-    monkeypatch.setattr(emptying, "_KEEPS_CTIME", frozenset[str]())
+    monkeypatch.setattr(manifest_deletion, "_KEEPS_CTIME", frozenset[str]())
     hidden, moved = case.put("hidden"), case.put("moved")
     case.archive()
     hide(hidden)
@@ -658,19 +658,22 @@ def test_a_source_on_another_device_waits(case: Case, nas: Nas) -> None:
 
 def test_failures_of_the_nas_end_the_run_and_failures_of_one_entry_do_not() -> None:
     """EIO is the NAS's: come back later. EACCES is the entry's: it stays, with the reason."""
-    assert emptying.entry_only(PermissionError(errno.EACCES, "Permission denied")) == "could not be deleted: permission denied"
+    assert (
+        manifest_deletion.entry_only(PermissionError(errno.EACCES, "Permission denied"))
+        == "could not be deleted: permission denied"
+    )
     with pytest.raises(OSError, match="Input/output"):
-        emptying.entry_only(OSError(errno.EIO, "Input/output error"))
+        manifest_deletion.entry_only(OSError(errno.EIO, "Input/output error"))
 
 
 def test_ctime_is_trusted_by_name_of_the_file_system_only(tmp_path: Path) -> None:
     """What we do not know is not trusted; /proc is such a one."""
     handle = os.open("/proc", os.O_RDONLY)
     try:
-        assert not emptying.keeps_ctime(handle)
+        assert not manifest_deletion.keeps_ctime(handle)
     finally:
         os.close(handle)
-    assert not emptying.keeps_ctime(1_000_000)
+    assert not manifest_deletion.keeps_ctime(1_000_000)
 
 
 def test_a_deep_and_a_wide_tree_need_few_handles(case: Case) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts
-from shared import apart, handles
 from shared.errors import Cancelled, PermanentError, Waiting
+from shared.files import apart, handles
 from tests.support.folders import open_below
 from tests.support.nas import Nas
 

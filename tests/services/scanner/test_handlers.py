@@ -12,13 +12,14 @@ import pytest
 
 from services.scanner import deletion, handlers, marker
 from services.scanner.catalog import Catalog
-from shared import apart, faults
-from shared.db import Session
+from shared import faults
+from shared.domain.retry import Limits
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.manifest import ArchiveFacts, write_sidecar
-from shared.questions import Inspect, SizeChecked
-from shared.reporting import Reporter
-from shared.retry import Limits
+from shared.files import apart
+from shared.files.manifest import ArchiveFacts, write_sidecar
+from shared.infra.db import Session
+from shared.service.reporting import Reporter
+from shared.service.rpc import Inspect, SizeChecked
 from tests.services.lanes import EXPIRED, dies_at, lines, state_is, waits
 from tests.services.scanner.station import OLD, Station
 from tests.shared.rows import past_the_guard

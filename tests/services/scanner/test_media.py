@@ -11,10 +11,10 @@ import pytest
 from services.scanner import media
 from services.scanner.media import Cache, Media
 from shared.errors import NOT_FOUND, PermanentError, Waiting
+from shared.files.paths import Root
+from shared.infra.settings import MediaTools
 from shared.media.reader import TOO_LONG, Cost, Readers
-from shared.places import Root
-from shared.questions import AskMedia, AskPicture, Place
-from shared.settings import MediaTools
+from shared.service.rpc import AskMedia, AskPicture, Place
 from tests.services.scanner.station import Station
 
 FILM = "a/b/Project/film.mp4"

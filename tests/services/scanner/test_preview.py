@@ -10,9 +10,9 @@ import pytest
 
 from services.scanner import preview
 from services.scanner.preview import Previews
-from shared import handles, walking
 from shared.errors import NOT_FOUND, Cancelled, PermanentError, Waiting
-from shared.questions import AskPreview, FolderSeen
+from shared.files import handles, tree_scan
+from shared.service.rpc import AskPreview, FolderSeen
 from tests.services.scanner.station import Station
 
 DEADLINE_S = 60.0
@@ -34,14 +34,14 @@ async def complete(previews: Previews, path: Path, **more: bool) -> FolderSeen:
 
 
 async def test_refusals_and_warnings_are_those_of_the_preflight(station: Station, previews: Previews) -> None:
-    """Word for word: both go by shared/walking.py."""
+    """Word for word: both go by shared/files/tree_scan.py."""
     os.mkfifo(station.folder / "pipe")
     (station.folder / "new\nline").write_bytes(b"x")
     (station.folder / "out").symlink_to("/etc/passwd")
     os.link(station.folder / "one", station.folder / "same")
     seen = await complete(previews, station.folder)
     with handles.root(station.folder) as root:
-        report = walking.preflight(root, station.folder.name.encode(), lambda: None)
+        report = tree_scan.preflight(root, station.folder.name.encode(), lambda: None)
 
     assert seen.refusals == report.refusals
     assert set(seen.warnings) == set(report.warnings)

@@ -15,11 +15,11 @@ from services.uploader.decide import WatchLimits
 from services.uploader.globus import Connection, Globus
 from services.uploader.model import RecheckPolicy
 from services.uploader.submissions import Route, Submissions
-from shared import stagings
+from shared.domain.destinations import RemotePlace
+from shared.domain.lifecycle import UPLOAD_LANE
 from shared.errors import Operation
-from shared.lifecycle import UPLOAD_LANE
-from shared.remote import RemotePlace
-from shared.worker import Worker
+from shared.service import stagings
+from shared.service.worker import Worker
 from tests.services.lanes import running
 from tests.support.emulator import CLIENT_ID, CLIENT_SECRET, DESTINATION, SOURCE, Emulator
 from tests.support.folders import below

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from services.uploader.__main__ import Answers
-from shared.bus import Bus
-from shared.questions import GlobusCheck, GlobusChecked
+from shared.infra.bus import Bus
+from shared.service.rpc import GlobusCheck, GlobusChecked
 from tests.services.uploader.station import Station
 from tests.support.emulator import CLIENT_ID, CLIENT_SECRET, DESTINATION, SOURCE
 from tests.support.kernel import Kernel

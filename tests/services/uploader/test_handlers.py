@@ -10,10 +10,10 @@ import pytest
 
 from services.uploader.__main__ import Answers
 from services.uploader.model import RecheckPolicy
-from shared import clock_skew
+from shared.domain.retry import Limits
 from shared.errors import PermanentError, Waiting
-from shared.questions import AskDestination, RecheckSize, ReleaseDestination
-from shared.retry import Limits
+from shared.infra import clock_skew
+from shared.service.rpc import AskDestination, RecheckSize, ReleaseDestination
 from tests.services.lanes import EXPIRED, cleaned, dies_at, lines, reserved, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
 from tests.support.emulator import eventually as at_last

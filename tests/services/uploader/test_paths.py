@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.uploader import paths
+from shared.domain.destinations import RemotePlace, unplaced_key
 from shared.errors import ConfigurationError, PermanentError
-from shared.remote import RemotePlace, unplaced_key
 
 ROOT_PLACE = RemotePlace("e", "/")
 ROOT, BASE = "/storage/archives", "/archives"

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from services.uploader.__main__ import Answers
+from shared.domain.destinations import Elsewhere, RemotePlace, elsewhere_text
 from shared.errors import Waiting
-from shared.questions import AskDestination, RecheckSize
-from shared.remote import Elsewhere, RemotePlace, elsewhere_text
+from shared.service.rpc import AskDestination, RecheckSize
 from tests.services.lanes import EXPIRED, cleaned, dies_at, just_expired, lines, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
 from tests.services.uploader.test_handlers import FOR_EVER, fault

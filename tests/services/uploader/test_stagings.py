@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.uploader import handlers
-from shared import stagings
-from shared.lifecycle import UPLOAD_LANE, Role
-from shared.stagings import Sight
+from shared.domain.lifecycle import UPLOAD_LANE, Role
+from shared.service import stagings
+from shared.service.stagings import Sight
 from tests.services.compressor.station import Station as Compressor
 from tests.services.lanes import EXPIRED, cleaned, lines, reserved, running, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station

@@ -7,8 +7,8 @@ import pytest
 
 from services.uploader.model import DeleteRequest, Purpose, Submission, TaskView
 from services.uploader.submissions import Stored, owns
+from shared.domain.retry import Limits
 from shared.errors import Fenced, Waiting
-from shared.retry import Limits
 from tests.services.lanes import EXPIRED, dies_at, state_is
 from tests.services.uploader.station import CONTENT, Station
 from tests.services.uploader.test_handlers import fault

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from shared import manifest, space
-from shared.archiving import contents, engine
+from shared.archiving import contents, engine, space
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import Format
-from shared.children import Children
-from shared.manifest import ArchiveFacts, Manifest
+from shared.files import manifest
+from shared.files.children import Children
+from shared.files.manifest import ArchiveFacts, Manifest
 from tests.shared.archiving.trees import nothing
 
 _FILES = 20_000

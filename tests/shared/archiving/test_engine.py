@@ -13,8 +13,8 @@ from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import find_binary
 from shared.archiving.worker import _halves
-from shared.children import Children
 from shared.errors import PermanentError, TransientError
+from shared.files.children import Children
 from tests.shared.archiving.trees import PASSWORD, everything, make, members, nothing, picture, unpack
 
 WITH_PASSWORD = (Format.ZIP, Format.SEVENZIP)

@@ -13,8 +13,8 @@ from shared.archiving import engine, formats, sevenzip
 from shared.archiving.contents import CREATED
 from shared.archiving.formats import Format, detect, of_head, single_name
 from shared.archiving.protocol import Limits
-from shared.children import Children
 from shared.errors import NOT_FOUND, PermanentError
+from shared.files.children import Children
 from tests.shared.archiving.streams import pack_stream
 from tests.shared.archiving.trees import PASSWORD, everything, make, members, nothing, picture, settle, unpack
 

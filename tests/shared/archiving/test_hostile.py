@@ -10,8 +10,8 @@ from shared.archiving import engine, formats
 from shared.archiving.engine import ExtractSpec
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits
-from shared.children import Children
 from shared.errors import PermanentError
+from shared.files.children import Children
 from tests.shared.archiving import hostile
 from tests.shared.archiving.hostile import Part, tar, zipped
 from tests.shared.archiving.trees import make, nothing, unpack

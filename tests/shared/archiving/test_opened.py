@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from shared import handles
 from shared.archiving import engine, formats, volumes
 from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import Format
 from shared.archiving.protocol import ENCODER, Limits, Member, Scan
 from shared.archiving.sevenzip import find_binary
 from shared.archiving.worker import Archive
-from shared.children import Children
 from shared.errors import PermanentError
+from shared.files import handles
+from shared.files.children import Children
 from tests.shared.archiving.trees import make, members, nothing, unpack
 
 RAR = Path(__file__).parents[2] / "golden" / "rar" / "rar5-subdirs.rar"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from shared import handles
 from shared.archiving import formats, sevenzip, volumes
 from shared.archiving.formats import Format, detect
 from shared.errors import PermanentError
+from shared.files import handles
 from tests.shared.archiving import hostile
 from tests.shared.archiving.streams import pack_stream
 from tests.shared.archiving.trees import members, unpack

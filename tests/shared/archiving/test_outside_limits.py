@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.children import Children, Outcome
+from shared.files.children import Children, Outcome
 
 UNDER_A_LIMIT = """
 import asyncio, ctypes, resource, sys

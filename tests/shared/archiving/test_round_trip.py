@@ -17,7 +17,7 @@ from shared.archiving.formats import UNSAFE, Format
 from shared.archiving.protocol import Limits, Member
 from shared.archiving.writing import Writer
 from shared.errors import PermanentError
-from shared.manifest import Entry
+from shared.files.manifest import Entry
 from tests.shared.archiving.trees import TIME, make, nothing, picture, unpack
 
 _NASTY = (

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devstack import proc
-from shared import walking
 from shared.archiving import sevenzip
 from shared.archiving.sevenzip import Comparison, Listed, ListingParser, Progress, ProgressParser
-from shared.children import Children
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
-from shared.manifest import Entry
+from shared.files import tree_scan
+from shared.files.children import Children
+from shared.files.manifest import Entry
 from tests.services.compressor.trees import copy, deep, nothing, pack, seven_zip, small_disk
 from tests.support.folders import below, bytes_below
 
@@ -130,8 +130,8 @@ async def test_the_longest_paths_that_preflight_allows(folder: Path, work: Path)
     entries, archive = await pack(folder, work)
     await seven_zip().test(archive, nothing)
     differences = await seven_zip().differences(archive, entries, "folder")
-    walking.remove_tree(folder, nothing)
-    walking.remove_tree(work / "folder", nothing)
+    tree_scan.remove_tree(folder, nothing)
+    tree_scan.remove_tree(work / "folder", nothing)
 
     assert differences == []
     assert len(entries) == 614

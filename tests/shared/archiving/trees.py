@@ -10,8 +10,8 @@ from shared.archiving import engine
 from shared.archiving.engine import CreateSpec, ExtractSpec
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Extracted, Member
-from shared.children import Children
-from shared.manifest import Entry
+from shared.files.children import Children
+from shared.files.manifest import Entry
 
 PASSWORD = "correct horse"
 TIME = 1_600_000_000_123_456_700

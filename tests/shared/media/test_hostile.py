@@ -205,7 +205,7 @@ async def test_bytes_turned_over_harm_nobody(films: Path, tmp_path: Path) -> Non
 
 def test_a_child_that_ends_badly_is_explained() -> None:
     """Killed for its time, crashed, out of memory: each its own sentence and code."""
-    from shared.children import Outcome
+    from shared.files.children import Outcome
 
     for outcome, code in (
         (Outcome(-signal.SIGXCPU, b""), TOO_LONG),

@@ -1,6 +1,6 @@
 /**
  * Which action is possible in which state. The gateway decides; this only keeps buttons from promising what it would refuse.
- * tests/ui/test_contract.py compares the table with shared/lifecycle.py (cancel: CANCELLABLE, pause: PAUSABLE, retry: the edge failed -> queued).
+ * tests/ui/test_contract.py compares the table with shared/domain/lifecycle.py (cancel: CANCELLABLE, pause: PAUSABLE, retry: the edge failed -> queued).
  */
 import type { JobSummary, Status } from "./generated";
 import table from "./jobCan.json";

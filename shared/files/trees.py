@@ -1,0 +1,134 @@
+"""Directory trees by handle: looked through, added up, removed. Any depth, links never followed, what vanishes meanwhile is no error."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from shared.files import handles
+
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_CLOSED = {*_GONE, errno.EACCES, errno.EPERM}
+
+Stop = Callable[[], None]
+"""Called now and then; raises what ends the work."""
+
+
+def go_on() -> None:
+    """Nothing stops it."""
+
+
+class Found(NamedTuple):
+    """An entry, and the folder that holds it (below the top, bytes; b"": the top itself)."""
+
+    folder: bytes
+    entry: "os.DirEntry[str]"
+
+    @property
+    def path(self) -> bytes:
+        """Below the top."""
+        name = os.fsencode(self.entry.name)
+        return self.folder + b"/" + name if self.folder else name
+
+
+def walk(top: int, stop: Stop = go_on) -> Iterator[Found]:
+    """Every entry below an open directory, a folder before what it holds.
+
+    Folders that may not be read are taken as empty, and so are other file systems. `entry.stat` works until the next entry is asked for.
+    """
+    pending, device = [b""], os.fstat(top).st_dev
+    while pending:
+        folder = pending.pop()
+        stop()
+        try:
+            with handles.directory(top, folder) as handle, os.scandir(handle) as entries:
+                for entry in entries if os.fstat(handle).st_dev == device else ():
+                    found = Found(folder, entry)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(found.path)
+                    yield found
+        except OSError as exc:
+            if exc.errno not in _CLOSED or not folder:
+                raise
+
+
+class Measured(NamedTuple):
+    """`total_bytes`: of regular files, by their length; a file of several names counts once per name.
+
+    `file_count`: regular files. `entries`: these, folders, links and everything else that has a name.
+    """
+
+    total_bytes: int
+    file_count: int
+    entries: int
+
+
+def measure(top: int, stop: Stop = go_on) -> Measured:
+    """Add up what is below an open directory."""
+    found = measure_up_to(top, None, stop)
+    assert found is not None
+    return found
+
+
+def measure_up_to(top: int, most: int | None, stop: Stop = go_on) -> Measured | None:
+    """Add up what is below an open directory; None as soon as there are more than `most` entries (None: no limit)."""
+    total = count = entries = 0
+    for _, entry in walk(top, stop):
+        entries += 1
+        if most is not None and entries > most:
+            return None
+        if entry.is_file(follow_symlinks=False):
+            with suppress(FileNotFoundError):
+                total += entry.stat(follow_symlinks=False).st_size
+                count += 1
+    return Measured(total, count, entries)
+
+
+def links(parent: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every link of what has this name: its path below the name (b"" or b"/a/b") and its text."""
+    found = handles.lstat(parent, name)
+    if found is not None and stat.S_ISLNK(found.st_mode):
+        yield b"", os.readlink(name, dir_fd=parent)
+    if found is None or not stat.S_ISDIR(found.st_mode):
+        return
+    with handles.directory(parent, name) as top:
+        for below in walk(top):
+            if below.entry.is_symlink():
+                with suppress(FileNotFoundError), handles.directory(top, below.folder) as folder:
+                    yield b"/" + below.path, os.readlink(os.fsencode(below.entry.name), dir_fd=folder)
+
+
+def remove(parent: int, name: bytes, stop: Stop = go_on) -> None:
+    """Remove whatever has this name in an open directory, and all below it; nothing there is fine. Raises OSError."""
+    found = handles.lstat(parent, name)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    with handles.directory(parent, name) as top:
+        _empty(top, stop)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _empty(top: int, stop: Stop) -> None:
+    pending, folders = [b""], list[bytes]()
+    while pending:
+        stop()
+        folder = pending.pop()
+        folders.append(folder)
+        with handles.directory(top, folder) as handle:
+            os.fchmod(handle, 0o700)
+            with os.scandir(handle) as entries:
+                held = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for name, is_folder in held:
+                if is_folder:
+                    pending.append(folder + b"/" + name if folder else name)
+                else:
+                    os.unlink(name, dir_fd=handle)
+    for folder in reversed(folders[1:]):
+        above, _, name = folder.rpartition(b"/")
+        with handles.directory(top, above) as handle:
+            os.rmdir(name, dir_fd=handle)

@@ -1,0 +1,26 @@
+"""This machine's clock beside the database's: deadlines that we send elsewhere are made with ours."""
+
+from datetime import UTC, datetime
+
+from shared.errors import Waiting
+from shared.infra.db import Database
+
+TOLERATED_SECONDS = 300.0
+
+
+def problem(ours: datetime, theirs: datetime) -> str | None:
+    """Say how far our clock is from the database's, and what to do; None where it is near enough. Pure."""
+    off = (ours - theirs).total_seconds()
+    if abs(off) <= TOLERATED_SECONDS:
+        return None
+    size = f"{abs(off) / 3600:.1f} hours" if abs(off) >= 3600 else f"{abs(off) / 60:.0f} minutes"
+    return (
+        f"This machine's clock is {size} {'ahead of' if off > 0 else 'behind'} the database's. Set both by NTP; work then goes on."
+    )
+
+
+async def require(db: Database, now: datetime | None = None) -> None:
+    """Raise Waiting while our clock (`now` in its place for tests) is far from the database's; DatabaseAway."""
+    wrong = problem(now or datetime.now(UTC), await db.value("now"))
+    if wrong is not None:
+        raise Waiting(wrong, 60.0)

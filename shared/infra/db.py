@@ -1,0 +1,344 @@
+"""Postgres: named SQL, a pool that outlives a restart of the server, and errors told apart."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+
+from shared import log
+from shared.errors import DISK_FULL, ConfigurationError, DatabaseAway
+from shared.infra import tls
+
+logger = log.get(__name__)
+
+
+class Refusal(NamedTuple):
+    """Why the database does not take a statement now, as DatabaseAway says it."""
+
+    kind: str
+    message: str
+    lasts: bool = True
+
+
+_AWAY = Refusal("away", "The database (Postgres) does not answer. Nothing is lost; try again in a moment.", lasts=False)
+_BUSY = Refusal("busy", "The database is too busy to answer now. Try again in a moment.", lasts=False)
+_FULL = Refusal(
+    DISK_FULL, "The database's disk is full. Free some space on the disk that Postgres uses; work then goes on by itself."
+)
+_RESOURCES = Refusal("resources", "The database has reached a limit of its server. See the log of Postgres.")
+_MEMORY = Refusal(
+    "memory", "The database is out of memory. Give the machine of Postgres more memory, or stop other programs there."
+)
+_CONNECTIONS = Refusal(
+    "connections", "The database takes no more connections. Raise max_connections in Postgres, or run fewer processes."
+)
+_READ_ONLY = Refusal(
+    "read_only", "The database is read-only, as after a failover. Point DATABASE_URL to the server that takes writes."
+)
+_STOPPING = Refusal("stopping", "The database stops or starts now. Nothing is lost; try again in a moment.", lasts=False)
+_SYSTEM = Refusal("system", "The database met an error of its disk or of its machine. See the log of Postgres.")
+_INTERNAL = Refusal("internal", "The database reports an internal error; its files may be damaged. See the log of Postgres.")
+_LOGIN = Refusal("login", "The database does not accept the login of this service any more. Check the password in DATABASE_URL.")
+_GONE = Refusal("gone", "The database that DATABASE_URL names does not exist now. Restore it, or correct DATABASE_URL.")
+_WORK = None  # a verdict about the statement: a defect of ours, or a rule that it would break
+
+# SQLSTATE, or its first characters, and what it means; the longest match counts. Appendix A of the manual of Postgres lists all.
+_REFUSALS: dict[str, Refusal | None] = {
+    "08": _AWAY,
+    "0A000": _WORK,
+    "25006": _READ_ONLY,
+    "25P03": _AWAY,  # idle_in_transaction_session_timeout: the server ended the session
+    "25P04": _BUSY,  # transaction_timeout
+    "28": _LOGIN,
+    "3D000": _GONE,
+    "40": _BUSY,  # serialization failure, deadlock, rolled back
+    "40002": _WORK,  # rolled back by a constraint
+    "53": _RESOURCES,
+    "53100": _FULL,
+    "53200": _MEMORY,
+    "53300": _CONNECTIONS,
+    "55006": _BUSY,  # object in use
+    "55P03": _BUSY,  # lock_timeout
+    "57": _STOPPING,
+    "57014": _BUSY,  # statement_timeout
+    "57P05": _AWAY,  # idle_session_timeout
+    "58": _SYSTEM,
+    "XX": _INTERNAL,
+}
+
+
+_SETTINGS = {_LOGIN.kind, _GONE.kind}
+"""Kinds that at a start mean wrong settings."""
+
+
+def refusal(sqlstate: str) -> Refusal | None:
+    """Return why the database does not take a statement now; None where its answer is a verdict about the statement. Pure.
+
+    This is the only list of such answers. No one of them may fail a job, end a loop or end a process.
+    """
+    for length in (5, 2):
+        if sqlstate[:length] in _REFUSALS:
+            return _REFUSALS[sqlstate[:length]]
+    return None
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """The same for whatever a call of the driver raised. Only for such calls: elsewhere OSError and TimeoutError mean other things."""
+    match error:
+        case asyncpg.InvalidCachedStatementError():  # a migration ran meanwhile; the next try plans anew
+            return _BUSY
+        case asyncpg.PostgresError():
+            return refusal(error.sqlstate or "")
+        # Of the driver itself: measured when a server is killed (InternalClientError is no PostgresError).
+        case OSError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return _AWAY
+    return None
+
+
+_DRIVER: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@contextmanager
+def database_errors(*more: type[Exception]) -> Iterator[None]:
+    """Raise DatabaseAway for what a call of the driver raises when the database does not take it now.
+
+    `more`: OSError where nothing but such calls is inside; elsewhere an OSError may be a file's.
+    """
+    try:
+        yield
+    except (*_DRIVER, *more) as exc:
+        why = refusal_of(exc)
+        if why is None:
+            raise
+        raise DatabaseAway(why.message, why.kind, lasts=why.lasts) from exc
+
+
+_HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*(?:@[a-z]+)?) --$", re.MULTILINE)
+_VARIANTS = re.compile(r"^-- @(?P<word>[a-z]+): (?P<variants>.+)\n", re.MULTILINE)
+
+
+def load_queries(*files: Path) -> dict[str, str]:
+    """Read `-- name --` blocks; the same name twice is an error.
+
+    A block `-- name_@word --` with a line `-- @word: a = X; b = Y` is two queries, `name_a` and `name_b`, where X and Y stand for `@word`.
+    """
+    queries: dict[str, str] = {}
+    for file in files:
+        parts = _HEADER.split(file.read_text(encoding="utf-8"))
+        for header, block in zip(parts[1::2], parts[2::2], strict=True):
+            for name, text in _variants(header, block):
+                if name in queries:
+                    raise ValueError(f"query {name} is written twice")
+                queries[name] = text.strip()
+    return queries
+
+
+def _variants(name: str, text: str) -> Iterator[tuple[str, str]]:
+    found = _VARIANTS.search(text)
+    if found is None:
+        yield name, text
+        return
+    text = text.replace(found[0], "")
+    for variant in found["variants"].split("; "):
+        key, _, meaning = variant.partition(" = ")
+        yield name.replace(f"@{found['word']}", key), text.replace(f"@{found['word']}", meaning)
+
+
+async def _prepare(connection: Any) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=lambda value: msgspec.json.encode(value).decode(), decoder=msgspec.json.decode, schema="pg_catalog"
+        )
+
+
+class Session:
+    """Named queries on one connection. All raise DatabaseAway when the database does not take them now."""
+
+    def __init__(self, connection: Any, queries: dict[str, str]) -> None:
+        self.connection = connection
+        self._queries = queries
+
+    async def rows(self, name: str, *args: Any) -> list[Any]:
+        with database_errors(OSError):
+            return list(await self.connection.fetch(self._queries[name], *args))
+
+    async def row(self, name: str, *args: Any) -> Any | None:
+        with database_errors(OSError):
+            return await self.connection.fetchrow(self._queries[name], *args)
+
+    async def value(self, name: str, *args: Any) -> Any:
+        with database_errors(OSError):
+            return await self.connection.fetchval(self._queries[name], *args)
+
+    async def run(self, name: str, *args: Any) -> str:
+        """Run a statement; the server's tag comes back, e.g. `UPDATE 1`."""
+        with database_errors(OSError):
+            return str(await self.connection.execute(self._queries[name], *args))
+
+
+POOL_SIZE = 8
+_APART = 2
+CONNECTIONS_PER_PROCESS = POOL_SIZE + 1 + _APART
+"""What one service process holds at most: its pool, the relay's connection, and those that `Database.apart` opens."""
+
+
+def too_few_connections(room: int, processes: int) -> str | None:
+    """Say what to change where the server's connections do not suffice for all service processes; None where they do. Pure."""
+    needed = processes * CONNECTIONS_PER_PROCESS
+    if needed <= room:
+        return None
+    return (
+        f"{processes} service processes may need {needed} connections to Postgres, which gives them {room}. "
+        f"Raise max_connections by {needed - room} or more, or run fewer processes."
+    )
+
+
+class Database:
+    """The pool and the queries of one service. All methods raise DatabaseAway when the database does not take a call now."""
+
+    def __init__(self, pool: Any, queries: dict[str, str], url: str) -> None:
+        self._pool = pool
+        self.queries = queries
+        self._url = url
+        self._places_apart = asyncio.Semaphore(_APART)
+        self._refused_at: float | None = None
+        self.refused: DatabaseAway | None = None
+        """Why the server last refused a call for a lasting reason (a full disk, say); None once `probe` has passed."""
+
+    @classmethod
+    async def connect(cls, url: str, *files: Path, size: int = POOL_SIZE) -> "Database":
+        """Open the pool; waits for a server that is not there yet and says so in the log.
+
+        Raises ConfigurationError when the server is there but does not take this user, password or database, or when one of the
+        two does not accept the other's certificate.
+        """
+        tls.check_database_files(url)
+        queries = load_queries(Path(__file__).with_name("queries.sql"), *files)
+        delay = 0.1
+        refused_at: float | None = None
+        while True:
+            try:
+                with database_errors(OSError):
+                    pool = await asyncpg.create_pool(url, min_size=1, max_size=size, command_timeout=30, timeout=5, init=_prepare)
+                    database = cls(pool, queries, url)
+                    database._refused_at = refused_at
+                    return database
+            except DatabaseAway as exc:
+                refused_at = time.monotonic()
+                if exc.kind in _SETTINGS:
+                    raise ConfigurationError(f"Postgres refuses DATABASE_URL: {exc.__cause__}") from exc
+                tls.check_database_error(exc.__cause__ or exc)
+                logger.warning("database_unreachable", message=f"{exc} Trying again.", error=repr(exc.__cause__))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+
+    @property
+    def size(self) -> int:
+        """The most connections that the pool opens."""
+        return int(self._pool.get_max_size())
+
+    async def dedicated(self) -> Any:
+        """Open a connection outside the pool, for LISTEN and session locks. The caller closes it."""
+        with database_errors(OSError):
+            connection = await asyncpg.connect(self._url, timeout=5)
+            await _prepare(connection)
+            return connection
+
+    async def close(self) -> None:
+        try:
+            with database_errors(OSError):
+                await asyncio.wait_for(self._pool.close(), 3)
+        except DatabaseAway:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        try:
+            with database_errors(OSError):
+                connection = await self._pool.acquire(timeout=10)
+            try:
+                with database_errors():
+                    yield Session(connection, self.queries)
+            finally:
+                with database_errors(OSError):
+                    await self._pool.release(connection)
+        except DatabaseAway as exc:
+            self._refused_at = time.monotonic()
+            if exc.lasts:
+                self.refused = exc
+            raise
+
+    @property
+    def seconds_since_refusal(self) -> float | None:
+        """How long ago the server last refused a call of this process, or did not answer it; None: it never did."""
+        return None if self._refused_at is None else time.monotonic() - self._refused_at
+
+    async def probe(self) -> None:
+        """Find out whether the server takes work again after a refusal, and whether its disk has any space left.
+
+        Reading works on a full disk. So this makes the server write 1 MB into a temporary file. Raises DatabaseAway.
+        """
+        before = self.refused
+        async with self.transaction() as session:
+            await session.run("little_memory")
+            await session.run("spill")
+        if self.refused is before:
+            self.refused = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        async with self.session() as session:
+            transaction = session.connection.transaction()
+            with database_errors(OSError):
+                await transaction.start()
+            try:
+                yield session
+            except BaseException:
+                # Without a connection the server rolls back by itself.
+                with suppress(DatabaseAway), database_errors(OSError):
+                    await transaction.rollback()
+                raise
+            with database_errors(OSError):
+                await transaction.commit()
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Session]:
+        """A transaction on a connection of its own: for locks that are held while something slow runs.
+
+        Only so many are open at once as CONNECTIONS_PER_PROCESS counts; the next one waits for its turn.
+        """
+        async with self._places_apart:
+            connection = await self.dedicated()
+            try:
+                with database_errors():
+                    await connection.execute("SET idle_in_transaction_session_timeout = 0")
+                    async with connection.transaction():
+                        yield Session(connection, self.queries)
+            finally:
+                try:
+                    with database_errors(OSError):
+                        await connection.close(timeout=3)
+                except DatabaseAway:
+                    connection.terminate()
+
+    async def rows(self, name: str, *args: Any) -> list[Any]:
+        async with self.session() as session:
+            return await session.rows(name, *args)
+
+    async def row(self, name: str, *args: Any) -> Any | None:
+        async with self.session() as session:
+            return await session.row(name, *args)
+
+    async def value(self, name: str, *args: Any) -> Any:
+        async with self.session() as session:
+            return await session.value(name, *args)
+
+    async def run(self, name: str, *args: Any) -> str:
+        async with self.session() as session:
+            return await session.run(name, *args)

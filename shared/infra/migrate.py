@@ -1,0 +1,56 @@
+"""Bring the database to the newest schema and give each service's role its password: `python -m shared.infra.migrate`.
+
+Environment: DATABASE_URL of the owner; CS_SCANNER_PASSWORD, CS_COMPRESSOR_PASSWORD, CS_UPLOADER_PASSWORD, CS_GATEWAY_PASSWORD.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from shared.domain.lifecycle import Role
+from shared.errors import ConfigurationError
+from shared.infra.tls import connect_postgres
+
+_ALTER_ROLE = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
+
+
+def upgrade(database_url: str) -> None:
+    """Run every missing migration. Blocks; starts an event loop of its own, so call it from a thread inside a running one."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["database_url"] = database_url
+    command.upgrade(config, "head")
+
+
+async def set_passwords(database_url: str, passwords: Mapping[Role, str]) -> None:
+    """Give each role its password. ALTER ROLE takes no parameters: the server itself quotes the literal."""
+    connection = await connect_postgres(database_url)
+    try:
+        for role, password in passwords.items():
+            statement = await connection.fetchval(_ALTER_ROLE, f"cs_{role}", password)
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def main() -> None:
+    names = {role: f"CS_{role.upper()}_PASSWORD" for role in Role}
+    missing = [name for name in ("DATABASE_URL", *names.values()) if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"Set {', '.join(missing)}.")
+    url = os.environ["DATABASE_URL"]
+    try:
+        upgrade(url)
+        asyncio.run(set_passwords(url, {role: os.environ[name] for role, name in names.items()}))
+    except ConfigurationError as exc:
+        sys.exit(str(exc))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What a deletion tells: the log line of every attempt, its progress, and that it has begun."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from shared import faults
+from shared.errors import Fenced
+from shared.files.manifest_deletion import Callbacks
+from shared.service.work import Work
+
+_LOG_BATCH = 500
+
+
+class Reporter:
+    """The way of a deletion (shared/files/manifest_deletion.py) to the database, out of its thread: each call waits until it is done."""
+
+    def __init__(self, work: Work, operation: str) -> None:
+        self._operation = operation
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._lines: list[tuple[str, str, str, dict[str, Any]]] = []
+
+    def callbacks(self) -> Callbacks:
+        return Callbacks(
+            before_first_unlink=self._begin,
+            log=self._log,
+            progress=self._progress,
+            stop=self._work.stop,
+            our_clock=self._clock,
+            fault_point=faults.point,
+        )
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _begin(self) -> None:
+        work = self._work
+        if self._wait(work.patiently(lambda: work.db.value("begin_deletion", work.id, work.attempt))) is None:
+            raise Fenced("Another worker has this job now.")
+
+    def _log(self, action: str, path: str, size: int, result: str) -> None:
+        level = "INFO" if result == "deleted" else "WARNING"
+        self._lines.append((level, action, f"{path}: {result}", {"path": path, "size": size, "result": result}))
+        if len(self._lines) >= _LOG_BATCH:
+            self._wait(self.flush())
+
+    async def flush(self) -> None:
+        """Write the lines that wait."""
+        lines, self._lines = self._lines, []
+        if lines:
+            columns = [list(column) for column in zip(*lines, strict=True)]
+            await self._work.patiently(lambda: self._work.db.run("log_many", self._work.id, *columns))
+
+    def _clock(self) -> int:
+        work = self._work
+        return int(self._wait(work.patiently(lambda: work.db.value("clock"))))
+
+    def _progress(self, done: float, total: int, reading: str | None) -> None:
+        operation = self._operation if reading is None else f"{self._operation}: reading {reading} again"
+        self._work.progress(operation, fraction=done / total if total else None)

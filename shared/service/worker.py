@@ -1,0 +1,405 @@
+"""The loop of every service that works on jobs: claim by SQL until nothing is left, then wait for an event, a nudge or the clock.
+
+Controls on jobs nobody holds, give-ups and reclaims are served on every round, whether a slot is free or not: a busy lane must not
+delay a cancel. What ends a piece of work is decided in one place, `_settle`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from shared import log
+from shared.domain import retry
+from shared.domain.lifecycle import PROGRESS_FLOOR, Kind, Lane, Role, Status, may
+from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operation, Paused, from_os_error
+from shared.infra import metrics
+from shared.infra.bus import Bus
+from shared.infra.db import Database
+from shared.isolation import Isolation
+from shared.service.stagings import Sight
+from shared.service.work import RENEW_AT, Work
+
+logger = log.get(__name__)
+
+_AGAIN_SECONDS = 0.5  # after a round that the database refused
+_REFUSED_SECONDS = 10.0  # until a job is tried again that a lasting refusal of the database interrupted
+
+Handle = Callable[[Work], Awaitable[None]]
+Cleanup = Callable[[UUID], Awaitable[None]]
+Round = Callable[[], Awaitable[None]]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """How a lane is run.
+
+    `operation`: whose budget pays for an I/O error. `pass_hours`: how long smaller jobs may pass one that waits for space, None
+    where that is not this lane's matter.
+    """
+
+    limit: int
+    lease_seconds: float
+    poll_seconds: float
+    max_crashes: int
+    retries: retry.Limits
+    operation: Operation
+    pass_hours: float | None = None
+
+
+class Worker:
+    """Runs one lane of one service. `sight`: the stagings that this process sees, for a service that has files there."""
+
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus,
+        lane: Lane,
+        rules: Rules | Callable[[], Rules],
+        instance: str,
+        sight: Sight | None = None,
+    ) -> None:
+        self.db = db
+        self.bus = bus
+        self.lane = lane
+        self._rules = rules
+        self.instance = instance
+        self._sight = sight
+        self.running: dict[UUID, Work] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lost: dict[UUID, int] = {}  # job -> attempt: held by us until the database did not take the renewals
+        self._wake = asyncio.Event()
+        self._cleaning: set[UUID] = set()
+        self._stopping = False
+        self._left_out = Isolation(f"job of the lane {lane.name}")
+
+    @property
+    def rules(self) -> Rules:
+        """As they are now: an admin may change them while we run."""
+        return self._rules() if callable(self._rules) else self._rules
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    async def run(self, handle: Handle, cleanup: Cleanup | None = None, each_round: Round | None = None) -> None:
+        """Work until cancelled; then stop the running work, let go of its jobs and return.
+
+        `handle` takes a claimed job as far as this service can. `cleanup` settles what a job that ended still owes this service
+        (raises Waiting to be called again). `each_round` is called once per round, for what no job waits for.
+        """
+        refused = ""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    pause = await self._pause()  # first: what falls due during the round must not wait for the next poll
+                    await self._round(handle, cleanup, each_round)
+                    refused = ""
+                except DatabaseAway as exc:
+                    if str(exc) != refused:
+                        refused = str(exc)
+                        logger.warning("round_failed", error=repr(exc.__cause__), message=f"{exc} Looking for work again soon.")
+                    pause = _AGAIN_SECONDS
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the wake-up.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+        finally:
+            self._stopping = True
+            for work in list(self.running.values()):
+                work.stop_with(Fenced("The service is stopping."))
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # A round -----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _states(self) -> list[str]:
+        return [self.lane.ready, *self.lane.working]
+
+    @property
+    def _kinds(self) -> list[str]:
+        return list(self.lane.kinds)
+
+    @property
+    def _stagings(self) -> list[UUID] | None:
+        return None if self._sight is None else self._sight.ids
+
+    @property
+    def _takes_over(self) -> bool:
+        """A deletion once begun is taken over where it is; other work goes back to where its lane picks up."""
+        return self.lane.back in self.lane.working
+
+    @property
+    def _reliable_s(self) -> float | None:
+        """A lease that ended within so many seconds is a crash of its worker: the database could be told of renewals all its time.
+
+        None: the database has never refused us. Others met the same outage, and may not have said yet that they live.
+        """
+        since = self.db.seconds_since_refusal
+        return None if since is None else since - self.rules.lease_seconds
+
+    async def _round(self, handle: Handle, cleanup: Cleanup | None, each_round: Round | None) -> None:
+        await self._let_go_of_lost()
+        if not self._takes_over:
+            ended = await self._serve_unheld("cancel_unleased", self._kinds, self._states)
+            if ended + await self._serve_unheld(
+                "fail_crashed", self._kinds, self._states, self.rules.max_crashes, self._reliable_s
+            ):
+                await self.bus.nudge_cleaners()
+            await self._serve_unheld("reclaim", self._kinds, list(self.lane.working), self.lane.back, self._reliable_s)
+        if self._sight is not None:
+            with self._left_out.isolated("the staging"):
+                await self._sight.look()
+        if each_round is not None:
+            with self._left_out.isolated("chores of a round"):
+                await each_round()
+        if cleanup is not None:
+            await self._start_cleanup(cleanup)
+        while len(self.running) < self.rules.limit and (work := await self._claim()) is not None:
+            self._start(work, handle)
+
+    async def _let_go_of_lost(self) -> None:
+        """Say of jobs that we lost to a database that refused us: nobody crashed. Before anybody counts those crashes."""
+        for job_id, attempt in list(self._lost.items()):
+            await self.db.run("not_a_crash", job_id, attempt, self.instance)
+            del self._lost[job_id]
+
+    async def _serve_unheld(self, name: str, kinds: list[str], states: list[str], *more: Any) -> int:
+        """Change all the jobs that a statement finds; return how many. One that the database refuses keeps no other from it."""
+        with suppress(asyncpg.PostgresError):  # a verdict about one of them: DatabaseAway would be about all
+            return len(await self.db.rows(name, kinds, states, *more, None))
+        done = 0
+        for row in self._left_out.due(await self.db.rows("unheld", kinds, states), lambda row: (name, row["id"])):
+            with self._left_out.isolated((name, row["id"])):
+                done += len(await self.db.rows(name, kinds, states, *more, row["id"]))
+        return done
+
+    async def _claim(self) -> Work | None:
+        states = self._states if self._takes_over else [self.lane.ready]
+        floor = PROGRESS_FLOOR[self.lane.ready]
+        rules = self.rules
+        async with self.db.transaction() as session:
+            await session.run("lock_claims", self.lane.name)
+            if await session.value("count_lane", self._kinds, self._states) >= rules.limit:
+                return None
+            take_over = self.lane.back if self._takes_over else None
+            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
+            more = (self._stagings, self._reliable_s)
+            sent = time.monotonic()  # the lease counts from when the database got this, however late its answer comes
+            row = await session.row("claim", *args, *more)
+        return None if row is None else Work(self.db, self.bus, row, self.instance, rules.lease_seconds, sent)
+
+    async def _pause(self) -> float:
+        due = [await self.db.value("next_due", self._kinds, self._states), await self.db.value("next_cleanup_due", self.lane.role)]
+        return min([self.rules.poll_seconds, *(max(float(d), 0.0) + 0.02 for d in due if d is not None)])
+
+    # A job ---------------------------------------------------------------------------------------------------------------------------
+
+    def _start(self, work: Work, handle: Handle) -> None:
+        self.running[work.id] = work
+        metrics.CLAIMS.inc()
+        logger.info("claimed", job_id=str(work.id), attempt=work.attempt, status=work.status, message="Took a job.")
+        self._spawn(self._attend(work, handle))
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, work: Work, handle: Handle) -> None:
+        async def begin() -> None:
+            await self._warn_of_crashes(work)
+            await handle(work)
+
+        task = asyncio.ensure_future(begin())
+        work.attach(task)
+        keeper = asyncio.create_task(work.keep())
+        error: Exception | None = None
+        try:
+            await task
+        except asyncio.CancelledError:
+            error = work.stopped or Fenced("The service is stopping.")
+            task.cancel()
+            await asyncio.wait([task])
+        except Exception as exc:  # noqa: BLE001 - whatever happened is settled below, in one place
+            error = work.stopped or exc
+        finally:
+            try:
+                with suppress(Fenced):
+                    await self._settle(work, error)
+            except Exception:
+                # The lease ends by itself, and the job is taken up again.
+                logger.exception("settle_failed", job_id=str(work.id), message="What follows is left to the next round.")
+            finally:
+                keeper.cancel()
+                self.running.pop(work.id, None)
+                if work.is_lost_to_database:
+                    self._lost[work.id] = work.attempt
+                self.wake()
+
+    async def _warn_of_crashes(self, work: Work) -> None:
+        """A deletion is taken over however often its workers die; somebody should know (custody 1)."""
+        crashes = work.job["crash_count"]
+        if self._takes_over and crashes >= self.rules.max_crashes:
+            text = f"Its worker crashed {crashes} times in a row; it is tried again. See the service's log."
+            try:
+                await self.db.value("log", work.id, "ERROR", "crashing", text, None)
+            except Exception as exc:  # noqa: BLE001 - a warning that cannot be written must not stop the work
+                logger.warning("warning_lost", job_id=str(work.id), error=repr(exc), message=text)
+
+    async def _settle(self, work: Work, error: Exception | None) -> None:
+        """Decide what follows from how the work ended."""
+        if work.is_handed_over:
+            if error is not None and not isinstance(error, ArchiverError):
+                logger.error("after_hand_over", job_id=str(work.id), exc_info=error)
+            return  # the job is another's, whatever went wrong afterwards
+        if error is not None and await self._is_cancelled(work, error):
+            error = Cancelled("Cancelled.")
+        match error:
+            case None:
+                return
+            case Fenced():
+                # Ours to let go only when we are stopping; else the row is another's and this touches nothing.
+                if work.is_lost_to_database and not self._stopping:
+                    return  # the next round lets go of it
+                with suppress(DatabaseAway):
+                    await self.db.run("release", work.id, work.attempt, None, None, None, 0, 0)
+            case Paused():
+                await self._release(work, None, None, None)
+            case Cancelled() if self._takes_over:
+                # The scanner lets go, and the gateway, whose edge it is, cancels.
+                await self._release(work, None, None, None)
+                await self.bus.nudge("gateway")
+            case Cancelled():
+                await work.advance(Status.CANCELLED, "Cancelled", keep_lease=False)
+            case _:
+                await self._settle_failure(work, error)
+
+    async def _is_cancelled(self, work: Work, error: Exception) -> bool:
+        """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed`."""
+        if isinstance(error, Fenced | Paused | Cancelled) or work.status is Status.DELETING_SOURCE:
+            return False
+        row = await work.patiently(lambda: self.db.row("job", work.id))
+        return row is not None and row["attempt"] == work.attempt and row["cancel_requested_by"] is not None
+
+    async def _settle_failure(self, work: Work, error: Exception) -> None:
+        if isinstance(error, DatabaseAway):
+            logger.warning("work_interrupted", job_id=str(work.id), error=repr(error.__cause__), message=f"{error} Later again.")
+            delay_s = min(_REFUSED_SECONDS, self.rules.poll_seconds) if error.lasts else 1.0
+            await self._release(work, delay_s, str(error), None)
+            return
+        if isinstance(error, OSError):
+            error = from_os_error(error, self.rules.operation)
+        elif not isinstance(error, ArchiverError):
+            logger.error("work_failed", job_id=str(work.id), exc_info=error)
+        spent = work.job["connection_retry_count" if _is_connection(error) else "retry_count"]
+        decision = retry.decide(error, spent, self.rules.retries)
+        if isinstance(decision, retry.Retry):
+            await self._retry(work, decision)
+        elif work.status in self.lane.working and self._takes_over and not await self._may_fail(work):
+            # It can't fail any more and must not stop: an alarm, and again later.
+            if work.job["wait_reason"] != decision.reason:
+                await work.log("ERROR", "deletion_stuck", decision.reason)
+            await self._release(work, self.rules.retries.delay_s, decision.reason, None)
+        else:
+            logger.error("job_failed", job_id=str(work.id), attempt=work.attempt, status=work.status, message=decision.reason)
+            await work.advance(Status.FAILED, "Failed", keep_lease=False, error=decision.reason, error_code=decision.code)
+
+    async def _retry(self, work: Work, decision: retry.Retry) -> None:
+        if decision.spends is None and decision.missing_bytes is None:
+            # What is not there yet is looked for as often as work is; only space has a rhythm of its own (SPACE_CHECK_SECONDS).
+            decision = msgspec.structs.replace(decision, delay_s=min(decision.delay_s, self.rules.poll_seconds))
+        if decision.spends is not None:
+            metrics.RETRIES.labels(decision.spends).inc()
+        if decision.spends is not None or _is_news(work.job, decision):
+            await work.warn("retry" if decision.spends else "waiting", decision.reason, delay_s=decision.delay_s)
+        if work.status == self.lane.ready or self._takes_over:
+            await self._release(work, decision.delay_s, decision.reason, decision.spends, decision.missing_bytes)
+        else:
+            await work.advance(
+                self.lane.back,
+                "Waiting to try again",
+                keep_lease=False,
+                delay_s=decision.delay_s,
+                reason=decision.reason,
+                missing_bytes=decision.missing_bytes,
+                spends=decision.spends,
+            )
+
+    async def _release(
+        self, work: Work, delay_s: float | None, reason: str | None, spends: Operation | None, missing: int | None = None
+    ) -> None:
+        spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
+        await work.patiently(lambda: self.db.row("release", work.id, work.attempt, delay_s, reason, missing, *spent))
+
+    async def _may_fail(self, work: Work) -> bool:
+        """Whether a deletion may end as `failed`: never once it has begun, and only where the kind has that edge."""
+        if not may(Kind(work.job["kind"]), work.status, Status.FAILED, self.lane.role):
+            return False
+        row = await work.patiently(lambda: self.db.row("job", work.id))
+        return row is None or row["first_unlink_at"] is None
+
+    # Clean-ups -------------------------------------------------------------------------------------------------------------------------
+
+    async def _start_cleanup(self, cleanup: Cleanup) -> None:
+        role, lease = self.lane.role, self.rules.lease_seconds
+        while (row := await self.db.row("claim_cleanup", role, self.instance, lease, self._stagings)) is not None:
+            if row["job_id"] not in self._cleaning:  # else the database refused our renewals, and we took our own again
+                self._cleaning.add(row["job_id"])
+                self._spawn(self._clean(row["job_id"], cleanup))
+
+    async def _clean(self, job_id: UUID, cleanup: Cleanup) -> None:
+        role, instance = self.lane.role, self.instance
+        task = asyncio.ensure_future(cleanup(job_id))
+        keeper = asyncio.create_task(self._keep_cleanup(job_id, task))
+        try:
+            await task
+            await self.db.run("finish_cleanup", job_id, role, instance)
+            await self.bus.nudge(Role.COMPRESSOR)  # a retry may wait for this
+            logger.info("cleaned_up", job_id=str(job_id), message="What the job left behind is gone.")
+        except asyncio.CancelledError:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+            with suppress(DatabaseAway):
+                await self.db.run("postpone_cleanup", job_id, role, instance, 0.0, "the service stopped")
+        except Exception as exc:
+            if not isinstance(exc, ArchiverError | OSError):
+                logger.exception("cleanup_failed", job_id=str(job_id))
+            delay = min(getattr(exc, "retry_after_s", self.rules.retries.delay_s), self.rules.poll_seconds)
+            with suppress(DatabaseAway):
+                await self.db.run("postpone_cleanup", job_id, role, instance, float(delay), str(exc) or repr(exc))
+        finally:
+            keeper.cancel()
+            self._cleaning.discard(job_id)
+            self.wake()
+
+    async def _keep_cleanup(self, job_id: UUID, task: "asyncio.Future[None]") -> None:
+        lease = self.rules.lease_seconds
+        while True:
+            await asyncio.sleep(lease * RENEW_AT)
+            try:
+                if await self.db.row("renew_cleanup", job_id, self.lane.role, self.instance, lease) is None:
+                    task.cancel()
+                    return
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the next renewal may succeed
+                logger.warning("renewal_failed", job_id=str(job_id), error=repr(exc), message="A clean-up was not renewed.")
+
+
+def _is_news(job: Any, decision: retry.Retry) -> bool:
+    """Whether the job waits for something else than before. The amount of space that is lacking may change with every look."""
+    if decision.missing_bytes is not None and job["missing_bytes"] is not None:
+        return False
+    return bool(job["wait_reason"] != decision.reason)
+
+
+def _is_connection(error: Exception) -> bool:
+    return getattr(error, "operation", None) is Operation.CONNECTION

@@ -1,0 +1,292 @@
+"""Named SQL: every statement parses, and each role may run what it has to and nothing else; the pool survives the server's death."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from shared.domain.lifecycle import Role
+from shared.errors import ConfigurationError, DatabaseAway
+from shared.infra.db import (
+    CONNECTIONS_PER_PROCESS,
+    POOL_SIZE,
+    Database,
+    database_errors,
+    load_queries,
+    refusal,
+    too_few_connections,
+)
+from tests.support.engines import PostgresEngine, postgres_server
+from tests.support.kernel import Kernel, eventually
+
+ROOT = Path(__file__).parents[3]
+SHARED = ROOT / "shared" / "infra" / "queries.sql"
+SQL_FILES = [SHARED, *sorted(ROOT.glob("services/*/queries.sql"))]
+
+# Statements of shared/infra/queries.sql that are not a role's business, and that its grants therefore refuse.
+OF_A_LANE = {"fail_crashed", "reclaim", "claim", "renew", "release", "not_a_crash", "transition", "progress"}
+OF_A_DELETION = {"begin_deletion", "record_kept"}
+OF_A_CLEANUP = {"claim_cleanup", "renew_cleanup", "finish_cleanup", "postpone_cleanup"}
+OF_A_STAGING = {"see_staging", "lose_stagings", "forget_stagings", "adopt_archive"}
+OF_A_WORKSPACE = {"usage_added", "usage_removed", "usage_walked"}
+REFUSED = {
+    Role.COMPRESSOR: set[str](),
+    Role.UPLOADER: OF_A_DELETION | OF_A_WORKSPACE,
+    Role.SCANNER: OF_A_CLEANUP | OF_A_STAGING | OF_A_WORKSPACE,
+    Role.GATEWAY: OF_A_LANE | OF_A_DELETION | OF_A_CLEANUP | OF_A_STAGING,
+}
+
+
+@pytest.mark.parametrize("file", SQL_FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_every_block_has_a_name_and_a_purpose(file: Path) -> None:
+    """A header that is misspelt would silently become part of the statement before it."""
+    text = file.read_text(encoding="utf-8")
+    queries = load_queries(file)
+
+    assert queries
+    headers = [line for line in text.splitlines() if re.match(r"--\s*\S+\s*--\s*$", line)]
+    patterns = [re.sub("@[a-z]+", "[a-z]+", header) for header in headers]  # a header with variants stands for several names
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, f"-- {name} --") for name in queries)] == []
+    assert [name for name in queries if sum(bool(re.fullmatch(pattern, f"-- {name} --")) for pattern in patterns) != 1] == []
+    without_purpose = [name for name, statement in queries.items() if not statement.startswith("-- ")]
+    assert without_purpose == []
+
+
+def test_a_block_with_variants_is_several_queries(tmp_path: Path) -> None:
+    """What each stands for is put in everywhere."""
+    block = "-- by_@key --\n-- What it does.\n-- @key: name = lower(name); age = age, id\nSELECT @key ORDER BY @key\n"
+    (tmp_path / "a.sql").write_text(block)
+
+    assert load_queries(tmp_path / "a.sql") == {
+        "by_name": "-- What it does.\nSELECT lower(name) ORDER BY lower(name)",
+        "by_age": "-- What it does.\nSELECT age, id ORDER BY age, id",
+    }
+
+
+def test_a_name_written_twice_is_an_error(tmp_path: Path) -> None:
+    """Within a file and across files."""
+    (tmp_path / "a.sql").write_text("-- one --\nSELECT 1\n")
+    (tmp_path / "b.sql").write_text("-- two --\nSELECT 2;\n\n-- one --\nSELECT 3\n")
+    assert load_queries(tmp_path / "a.sql") == {"one": "SELECT 1"}
+    with pytest.raises(ValueError, match="query one is written twice"):
+        load_queries(tmp_path / "a.sql", tmp_path / "b.sql")
+
+
+async def explained(connection: asyncpg.Connection, statement: str) -> str:
+    """Plan a statement with the role's own rights: syntax, names, types and grants are checked, nothing runs."""
+    try:
+        await connection.execute(f"EXPLAIN (GENERIC_PLAN) {statement}")
+    except asyncpg.InsufficientPrivilegeError:
+        return "refused"
+    except asyncpg.PostgresError as exc:
+        return f"{exc.sqlstate}: {exc}"
+    return "ok"
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_every_query_runs_as_the_role_that_owns_it(kernel: Kernel, role: Role) -> None:
+    """All of the service's own statements, and of the shared ones exactly those that are its business."""
+    own = ROOT / "services" / role / "queries.sql"
+    wrong = {}
+    connection = await asyncpg.connect(kernel.url(role))
+    try:
+        for name, statement in load_queries(SHARED).items():
+            answer, wanted = await explained(connection, statement), "refused" if name in REFUSED[role] else "ok"
+            if answer != wanted:
+                wrong[name] = f"{answer}, not {wanted}"
+        for name, statement in (load_queries(own) if own.exists() else {}).items():
+            answer = await explained(connection, statement)
+            if answer != "ok":
+                wrong[name] = answer
+            await connection.prepare(statement)
+    finally:
+        await connection.close()
+
+    assert wrong == {}
+
+
+async def test_rows_values_and_json(kernel: Kernel) -> None:
+    """Jsonb goes in and comes out as Python objects; a transaction that fails leaves nothing."""
+    job = await kernel.job()
+    db = await kernel.db("compressor")
+    data = {"bytes": 1, "names": ["ä", None]}
+    await db.run("log", job, "INFO", "looked", "Looked.", data)
+    async with db.session() as session:
+        assert await session.connection.fetchval("SELECT data FROM job_logs WHERE action = 'looked'") == data
+        row = await session.row("state_of", job)
+        assert row is not None
+        assert row["status"] == "queued"
+        assert await session.value("ping") == 1
+        assert await session.rows("state_of", job) == [row]
+
+    async def failing() -> None:
+        async with db.transaction() as session:
+            await session.run("log", job, "INFO", "undone", "Undone.", None)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await failing()
+    assert await kernel.owner.fetchval("SELECT count(*) FROM job_logs WHERE action = 'undone'") == 0
+
+
+async def test_a_refused_login_is_said_at_once(kernel: Kernel) -> None:
+    """A wrong password or database is the settings' fault: waiting would not help, and the password is not shown."""
+    right = kernel.url("scanner")
+    for url in (right.replace("pw-scanner", "hidden"), right.rpartition("/")[0] + "/no_such_database"):
+        with pytest.raises(ConfigurationError, match="Postgres refuses DATABASE_URL") as refused:
+            await Database.connect(url)
+        assert "hidden" not in str(refused.value)
+
+
+async def test_postgres_killed_and_restarted() -> None:
+    """Kill -9: calls fail with errors known as "away", and the same pool works once the server is back; connect waits for it."""
+    async with postgres_server() as engine:
+        db = await Database.connect(engine.server.dsn(), size=3)
+        try:
+            assert await db.value("ping") == 1
+            sleeping = asyncio.create_task(_sleep(db))
+            await eventually(lambda: _sleepers(db), lambda n: n == 1, "the query to run")
+            assert engine.server.pid is not None
+            os.kill(engine.server.pid, signal.SIGKILL)
+            error = (await asyncio.gather(sleeping, return_exceptions=True))[0]
+            assert isinstance(error, DatabaseAway)
+
+            await eventually(lambda: _ping(db), lambda answer: answer == 1, "the pool to work again")
+
+            await _stopped_server(engine)
+        finally:
+            await db.close()
+
+
+async def _sleep(db: Database) -> None:
+    async with db.session() as session:
+        await session.connection.execute("SELECT pg_sleep(60)")
+
+
+async def _sleepers(db: Database) -> int:
+    async with db.session() as session:
+        statement = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
+        return int(await session.connection.fetchval(statement))
+
+
+async def _ping(db: Database) -> object:
+    try:
+        return await db.value("ping")
+    except DatabaseAway as exc:
+        return exc
+
+
+async def _stopped_server(engine: PostgresEngine) -> None:
+    """A service that starts before its database waits, says so, and connects when it comes."""
+    await engine.server.stop()
+    with capture_logs() as logs:
+        connecting = asyncio.create_task(Database.connect(engine.server.dsn()))
+
+        async def said() -> bool:
+            return any(line["event"] == "database_unreachable" for line in logs)
+
+        await eventually(said, bool, "the wait to be logged")
+    await engine.server.start()
+    late = await asyncio.wait_for(connecting, 60)
+    assert await late.value("ping") == 1
+    await late.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (asyncpg.ConnectionDoesNotExistError("x"), True),
+        (asyncpg.CannotConnectNowError("x"), True),
+        (asyncpg.InternalClientError("x"), True),
+        (asyncpg.InvalidCachedStatementError("x"), True),  # a migration ran; the next try plans anew
+        (ConnectionResetError(), True),
+        (FileNotFoundError(), False),  # a file of the work, not the database
+        (TimeoutError(), False),  # anything may time out
+        (asyncpg.UniqueViolationError("x"), False),
+        (asyncpg.FeatureNotSupportedError("x"), False),
+        (ValueError(), False),
+    ],
+)
+def test_which_errors_mean_that_the_database_is_away(error: Exception, away: bool) -> None:
+    """Those that can come from nothing else; of other errors only those that a call of the driver raised."""
+    more = [OSError] if isinstance(error, ConnectionError) else []
+    with pytest.raises(DatabaseAway if away else type(error)), database_errors(*more):
+        raise error
+
+
+async def test_an_error_of_the_work_inside_a_transaction_stays_what_it_is(kernel: Kernel) -> None:
+    """A full staging disk or a slow program is not the database's fault."""
+    db = await kernel.db("compressor")
+    for error in (FileNotFoundError("a file"), TimeoutError("a program"), ConnectionResetError("Globus")):
+        with pytest.raises(type(error)):
+            async with db.transaction():
+                raise error
+
+
+async def test_a_start_that_would_exceed_the_connections_says_so(kernel: Kernel) -> None:
+    """The server's own figures, and all processes that live; one more than fits is named with what to change."""
+    db = await kernel.db("scanner")
+    await kernel.owner.execute(
+        "INSERT INTO service_instances SELECT 'compressor@' || n, 'compressor', '1', now(), now() - interval '1 day' * (n = 1)::int"
+        " FROM generate_series(1, 9) AS n"
+    )
+    row = await db.row("connection_room")
+    assert row is not None
+    assert (row["room"], row["processes"]) == (97, 8)
+    assert too_few_connections(row["room"], row["processes"]) is None
+    problem = too_few_connections(row["room"], 9)
+    assert problem is not None
+    assert f"{9 * CONNECTIONS_PER_PROCESS} connections" in problem
+    assert "Raise max_connections by 2 or more" in problem
+
+
+async def test_a_process_holds_no_more_connections_than_are_counted(kernel: Kernel) -> None:
+    """Busier than its pool, with the relay's connection, and with more that wants one of its own than may have one."""
+    db = await Database.connect(kernel.url("scanner"))
+    relays = await db.dedicated()
+    counting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cs_scanner' AND datname = current_database()"
+    release = asyncio.Event()
+    turns = 0
+
+    async def apart() -> None:
+        nonlocal turns
+        async with db.apart():
+            turns += 1
+            await release.wait()
+
+    many = 2 * CONNECTIONS_PER_PROCESS
+    slow = [asyncio.create_task(apart()) for _ in range(many)]
+    sleeping = [asyncio.create_task(_sleep(db)) for _ in range(many)]
+    try:
+        await eventually(lambda: kernel.owner.fetchval(counting), lambda n: n >= CONNECTIONS_PER_PROCESS, "all connections")
+        assert turns <= CONNECTIONS_PER_PROCESS - POOL_SIZE - 1
+        assert await kernel.owner.fetchval(counting) == CONNECTIONS_PER_PROCESS
+        release.set()
+        await asyncio.wait_for(asyncio.gather(*slow), 60)
+        assert turns == many, "each has its turn"
+    finally:
+        for task in (*slow, *sleeping):
+            task.cancel()
+        await asyncio.gather(*slow, *sleeping, return_exceptions=True)
+        await relays.close()
+        await db.close()
+
+
+CLASSES = ("08", "28", "53", "57", "58", "XX")
+"""Classes of SQLSTATE that say nothing about a statement, whatever code follows."""
+ALSO = {"25006", "25P03", "25P04", "3D000", "40000", "40001", "40003", "40P01", "55006", "55P03"}
+
+
+def test_the_list_of_refusals() -> None:
+    """Every code that the driver knows is a refusal, with a sentence that says what to do, or a verdict about the statement."""
+    known = {getattr(error, "sqlstate", None) or "" for error in vars(asyncpg).values()} | {"CS001", "CS002", "CS003", "53999"}
+
+    for sqlstate in known - {""}:
+        why, is_refusal = refusal(sqlstate), sqlstate.startswith(CLASSES) or sqlstate in ALSO
+        assert (why is not None) == is_refusal, sqlstate
+        assert why is None or re.fullmatch(r"The database\b.+[.;] .+\.", why.message), sqlstate

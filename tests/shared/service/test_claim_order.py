@@ -1,0 +1,105 @@
+"""Who comes next when several users' jobs wait: users take turns, archive jobs keep the team's order."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.domain.lifecycle import COMPRESS_LANE, WORKSPACE_LANE, Lane, Status
+from tests.support.kernel import Kernel
+
+
+class Claims:
+    """The compressor's claims of one lane, as its workers make them."""
+
+    def __init__(self, kernel: Kernel, lane: Lane) -> None:
+        self._kernel, self._lane = kernel, lane
+
+    async def next(self, pass_hours: float | None = None) -> Any:
+        """Claim one job and begin to work on it; its row, or None when nothing is due."""
+        db = await self._kernel.db("compressor")
+        kinds, states = list(self._lane.kinds), [self._lane.ready]
+        row = await db.row("claim", kinds, states, "compressor@test", 60.0, pass_hours, 0, None, None, None)
+        if row is not None:
+            await self._go(row, self._lane.ready, self._lane.working[0], keep_lease=True)
+        return row
+
+    async def end(self, row: Any) -> None:
+        await self._go(row, self._lane.working[0], Status.FAILED, keep_lease=False)
+
+    async def _go(self, row: Any, source: Status, target: Status, *, keep_lease: bool) -> None:
+        db = await self._kernel.db("compressor")
+        values = (None, None, None, "Failed on purpose" if target is Status.FAILED else None, 0, 0, None)
+        args = (row["id"], row["attempt"], source, target, keep_lease, 0, "At work", *values)
+        assert await db.value("transition", *args) is not None
+
+
+async def waiting(kernel: Kernel, owner: UUID | None, count: int = 1, kind: str = "pack", **columns: Any) -> list[UUID]:
+    owned = {"destination_path": None} if kind != "archive" else {}
+    return [await kernel.job(kind=kind, created_by_id=owner, **owned, **columns) for _ in range(count)]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_users_take_turns(kernel: Kernel, slots: int) -> None:
+    """Many packs of one user were there first; one pack of another, and then one of a third, wait for one ending only."""
+    ada, bob, cyd = uuid4(), uuid4(), uuid4()
+    many = await waiting(kernel, ada, 12)
+    claims = Claims(kernel, WORKSPACE_LANE)
+    running = [await claims.next() for _ in range(slots)]
+    assert [row["id"] for row in running] == many[:slots]
+
+    (other,) = await waiting(kernel, bob)
+    await claims.end(running.pop(0))
+    running.append(await claims.next())
+    assert running[-1]["id"] == other
+    (third,) = await waiting(kernel, cyd, kind="extract")
+    more = await waiting(kernel, bob, 2)
+    order = []
+    for _ in range(5):
+        await claims.end(running.pop(0))
+        running.append(await claims.next())
+        order.append(running[-1]["id"])
+
+    assert order[0] == third
+    assert set(order) >= set(more)
+    assert [job for job in order if job in many] == many[slots : slots + 2]
+
+
+async def test_a_users_own_jobs_keep_their_order(kernel: Kernel) -> None:
+    """One after the other, in the order of their requests."""
+    mine = await waiting(kernel, uuid4(), 4)
+    claims, order = Claims(kernel, WORKSPACE_LANE), []
+    for _ in mine:
+        row = await claims.next()
+        order.append(row["id"])
+        await claims.end(row)
+    assert order == mine
+    assert await claims.next() is None
+
+
+async def test_archive_jobs_are_the_teams(kernel: Kernel) -> None:
+    """Priority, then age, whoever asked for them and however much of the same user is at work."""
+    ada, bob = uuid4(), uuid4()
+    first, second = await waiting(kernel, ada, 2, "archive")
+    (late,) = await waiting(kernel, bob, kind="archive")
+    (urgent,) = await waiting(kernel, ada, kind="archive", priority=5)
+    claims = Claims(kernel, COMPRESS_LANE)
+
+    assert [(await claims.next())["id"] for _ in range(4)] == [urgent, first, second, late]
+
+
+async def test_a_pack_that_waits_for_space_blocks_its_owner_only(kernel: Kernel) -> None:
+    """After the time in which smaller jobs may pass, the others of the same user wait; everybody else's go on."""
+    ada, bob = uuid4(), uuid4()
+    (large,) = await waiting(kernel, ada)
+    await waiting(kernel, ada, 2)
+    (other,) = await waiting(kernel, bob)
+    await kernel.owner.execute(
+        "UPDATE jobs SET missing_bytes = 5, waiting_for_space_since = clock_timestamp() - interval '2 days',"
+        " not_before = clock_timestamp() + interval '1 hour' WHERE id = $1",
+        large,
+    )
+    claims = Claims(kernel, WORKSPACE_LANE)
+
+    assert (await claims.next(24.0))["id"] == other
+    assert await claims.next(24.0) is None
