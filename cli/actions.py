@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -393,7 +393,8 @@ class Actions:
         with Client(server, stored.token) as client:
             yield client
 
-    def _follow(self, client: Client, job_id: str, as_json: bool) -> None:
+    def _follow(self, client: Client, job_id: str, as_json: bool, codes: Mapping[str, Exit] | None = None) -> None:
+        """Show a job until it has ended. Raises Failure unless it completed; codes: exit codes of refusals that have their own."""
         again = f"Follow it with `cs-archiver job {job_id[:8]} --wait`"
         try:
             with render.progress(as_json=as_json) as view:
@@ -404,7 +405,7 @@ class Actions:
         except Failure as exc:
             raise Failure(exc.exit_code, f"{exc} The job goes on by itself. {again}.") from exc
         if job.status != "completed":
-            raise Failure(Exit.JOB, render.ending(job))
+            raise Failure((codes or {}).get(job.error_code or "", Exit.JOB), render.ending(job))
         render.talk(render.ending(job))
 
 

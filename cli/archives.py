@@ -6,6 +6,7 @@ ends the command early, nothing is left.
 
 import asyncio
 import os
+import shlex
 import tempfile
 import threading
 import time
@@ -139,8 +140,12 @@ def show_unpacked(archive: str, result: ExtractResult) -> None:
     render.facts(facts)
 
 
-def show_stats(name: str, stats: Stats) -> None:
-    """Print the fields of an archive, and why it would not be unpacked."""
+def show_stats(path: str, stats: Stats, options: Sequence[str] = ()) -> None:
+    """Print the fields of an archive, why it would not be unpacked, and on stderr the command that unpacks it.
+
+    options: what that command needs besides the path.
+    """
+    name = path.rpartition("/")[2]
     facts = [
         ("File", name),
         ("Format", stats.format.upper()),
@@ -153,6 +158,10 @@ def show_stats(name: str, stats: Stats) -> None:
         ("Cannot be unpacked", "; ".join(stats.problems)),
     ]
     render.facts(facts)
+    if not stats.problems:
+        wanted = [*options, *(["--password"] if stats.encrypted else [])]
+        command = shlex.join(["cs-archiver", "unzip", render.clean(path), *wanted])
+        render.talk(f"Use `{command}` to extract this archive.")
 
 
 _ENTRY_COLUMNS = (
@@ -234,7 +243,7 @@ class Local:
             document = _figures(stats)
             render.emit_json({**document, "entries": [_document(member) for member in members]} if entries else document)
             return
-        show_stats(archive.name, stats)
+        show_stats(path, stats, ["--local"])
         if entries:
             show_entries(members)
 
@@ -432,7 +441,7 @@ def _go_on() -> None:
     return
 
 
-_CODES = {
+CODES = {
     NOT_FOUND: Exit.NOT_FOUND,
     TAKEN: Exit.CONFLICT,
     formats.BAD_PASSWORD: Exit.REFUSED,
@@ -442,6 +451,7 @@ _CODES = {
     formats.TOO_BIG: Exit.JOB,
     formats.UNKNOWN_FORMAT: Exit.JOB,
 }
+"""The exit code of each refusal that has a code of its own, on this machine and of a job on the server."""
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
@@ -462,7 +472,7 @@ def _run(work: Coroutine[Any, Any, _T]) -> _T:
     except ConfigurationError as exc:
         raise Failure(Exit.CONFIGURATION, str(exc)) from exc
     except PermanentError as exc:
-        raise Failure(_CODES.get(exc.code or "", Exit.USAGE), str(exc)) from exc
+        raise Failure(CODES.get(exc.code or "", Exit.USAGE), str(exc)) from exc
     except Waiting as exc:
         sentence = "The disk is full: free some space, then run the command again. Nothing was left behind."
         raise Failure(Exit.JOB, sentence) from exc

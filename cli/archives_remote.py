@@ -11,7 +11,7 @@ import msgspec
 
 from cli import render
 from cli.actions import Actions
-from cli.archives import bytes_of, read_password, show_entries, show_made, show_stats, show_unpacked
+from cli.archives import CODES, bytes_of, read_password, show_entries, show_made, show_stats, show_unpacked
 from cli.client import Client
 from cli.exits import Exit, Failure
 from cli.files import FileEntry, below_root
@@ -115,7 +115,7 @@ class Remote(Actions):
         if as_json:
             render.emit_json({**figures.raw, "entries": listed} if entries else figures.raw)
             return
-        show_stats(plain.rpartition("/")[2], _stats(figures.value))
+        show_stats(path, _stats(figures.value))
         if entries:
             show_entries([_member(msgspec.convert(entry, _Entry)) for entry in listed])
 
@@ -127,7 +127,7 @@ class Remote(Actions):
         if not self._wait:
             render.emit_json(made) if as_json else render.emit(job_id + "\n")
             return None
-        self._follow(client, job_id, as_json)
+        self._follow(client, job_id, as_json, CODES)
         return client.job(job_id).raw["result"]
 
 

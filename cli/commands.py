@@ -403,7 +403,11 @@ def _format_words(
 ) -> tuple[list[str], ArchiveFormat | None, int | None]:
     """`zip PATH FORMAT [LEVEL]`, as the format and level that are meant. Raises Failure where a file could be meant as well."""
     words = [each.value for each in ArchiveFormat]
-    if form is not None or len(paths) not in {2, 3} or paths[1] not in words:
+    if form is not None or len(paths) not in {2, 3}:
+        return paths, form, level
+    if paths[1] == "rar" and not (local and os.path.lexists("rar")):
+        raise Failure(Exit.USAGE, f"Archives of the format rar can be opened, but not made. Choose one of {', '.join(words)}.")
+    if paths[1] not in words:
         return paths, form, level
     if local and os.path.lexists(paths[1]):
         raise Failure(Exit.USAGE, f"Is {paths[1]} the format, or the file of that name? Say --format {paths[1]}, or ./{paths[1]}.")

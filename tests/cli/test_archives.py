@@ -58,6 +58,7 @@ def test_an_archive_is_made_shown_and_unpacked(cli: Cli, tree: Path) -> None:
     back = cli.run("unzip", "tree.zip", "back", "--local")
 
     assert (made.code, shown.code, back.code) == (0, 0, 0), (made.err, shown.err, back.err)
+    assert shown.err == "Use `cs-archiver unzip tree.zip --local` to extract this archive.\n"
     facts = dict(line.split("\t") for line in made.out.splitlines())
     assert facts.keys() == {
         "Format", "Filename", "Original size", "Compressed size", "Compression ratio", "Files", "Time taken", "Speed", "Location",
@@ -405,12 +406,14 @@ def test_format_and_level_may_follow_the_path(cli: Cli, tree: Path) -> None:
     (cli.home / "7z").write_text("a file")
     either = cli.run("zip", "tree", "7z", "--local")
     both = cli.run("zip", "tree", "./7z", "--local", "--json", "-o", "both.zip")
+    rar = cli.run("zip", "tree", "rar", "--local")
 
     assert (stored.code, gz.code, level.code, either.code, both.code) == (0, 0, 2, 2, 0), (stored, gz, both)
     assert (cli.home / "tree.zip").stat().st_size > 73_000, "level 0 stores"
     assert formats.detect(cli.home / "tree.tar.gz") == "tar.gz"
     assert "a level from 0 to 9" in level.err
     assert "Say --format 7z, or ./7z." in either.err
+    assert (rar.code, "rar can be opened, but not made. Choose one of zip, 7z, tar" in rar.err) == (Exit.USAGE, True), rar
     assert both.json()["file_count"] == 8
 
 

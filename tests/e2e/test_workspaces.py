@@ -199,7 +199,10 @@ def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
     assert {"Original size", "Compressed size", "Compression ratio", "Time taken", "Speed"} <= set(facts)
     shown = run("zipinfo", "commanded.7z", "--list", "--password", **secret)
     assert "Commanded/notes.txt" in shown.out
+    assert "Use `cs-archiver unzip commanded.7z --password` to extract this archive." in shown.err
     assert run("zipinfo", "commanded.7z", "--password", CS_ARCHIVER_ARCHIVE_PASSWORD="falsch").code != 0
+    wrong = run("unzip", "commanded.7z", "wrong", "--password", CS_ARCHIVER_ARCHIVE_PASSWORD="falsch")
+    assert (wrong.code, "password" in wrong.err) == (Exit.REFUSED, True), wrong.err
     back = run("unzip", "commanded.7z", "unpacked", "--password", **secret)
     facts = dict(line.split("\t") for line in back.out.splitlines())
     assert (back.code, facts["Files extracted"], facts["Destination"]) == (0, "3", "unpacked")
@@ -210,6 +213,8 @@ def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
     taken = run("zip", "Commanded", "--output", "Commanded.zip")
     assert (taken.code, "already" in taken.err) == (Exit.CONFLICT, True)
     assert run("unzip", "gone.zip").code == Exit.NOT_FOUND
+    there = run("unzip", "Commanded.zip")
+    assert (there.code, "there is a Commanded already" in there.err) == (Exit.CONFLICT, True), there.err
     with tarfile.open(home(stack) / "odd.tar", "w") as file:
         for name in (b"caf\xe9", b"caf\xe8"):
             file.addfile(tarfile.TarInfo(os.fsdecode(name)))
