@@ -74,7 +74,7 @@ def build(settings: CompressorSettings) -> Parts:
 
 async def on_workspace(work: Work, tools: workspace.Tools) -> None:
     """Hand a job to its kind's handler."""
-    await HANDLERS[Kind(work.job["kind"])](work, tools)
+    await HANDLERS[work.job.kind](work, tools)
 
 
 async def run(runtime: Runtime[CompressorSettings]) -> None:

@@ -14,11 +14,12 @@ from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
 from shared import log
 from shared.archiving import volumes
+from shared.domain.job import Job
 from shared.domain.lifecycle import Kind, Status
 from shared.errors import ArchiverError, Fenced
 from shared.infra.db import Database
 from shared.isolation import Isolation
-from shared.service import stagings
+from shared.service import jobs, stagings
 
 logger = log.get(__name__)
 
@@ -62,44 +63,44 @@ class Cleaner:
 
     async def settle(self, job_id: UUID) -> None:
         """Remove the job's copy and half-made archives; a failed job's go to `failed/` with its log, its tested archive stays."""
-        job = await self._db.row("job", job_id)
+        job = await jobs.load(self._db, job_id)
         assert job is not None, "jobs are never deleted"
-        if job["kind"] != Kind.ARCHIVE:
+        if job.kind is not Kind.ARCHIVE:
             await self._settle_workspace(job)
             return
         recorded = {row["attempt"]: row for row in await self._db.rows("archives_of", job_id)}
         await asyncio.to_thread(self._remove_unfinished, job, recorded)
-        if job["status"] == Status.FAILED:
+        if job.status is Status.FAILED:
             await self._write_log(job_id)
-        await self._settle_space(job, recorded.get(job["archive_attempt"]))
+        await self._settle_space(job, None if job.archive_attempt is None else recorded.get(job.archive_attempt))
 
-    async def _settle_workspace(self, job: Any) -> None:
+    async def _settle_workspace(self, job: Job) -> None:
         """What a pack, an archive or an extraction was putting in place when it failed or was cancelled, and where it was made."""
         assert self._bench is not None, "who works on workspaces has a bench"
-        row = await self._db.row("publication", job["id"])
+        row = await self._db.row("publication", job.id)
         if row is not None:
             plan = publication.decoded(row["plan"])
             await workspace.withdraw(self._db, self._bench, job, row["attempt"], plan, asyncio.to_thread)
-        await asyncio.to_thread(staging.remove_attempts, self._bench.work, job["id"], job["attempt"], self._go_on)
-        await self._db.run("release_space", job["id"])
+        await asyncio.to_thread(staging.remove_attempts, self._bench.work, job.id, job.attempt, self._go_on)
+        await self._db.run("release_space", job.id)
 
-    def _remove_unfinished(self, job: Any, recorded: dict[int, Any]) -> None:
-        job_id, last = job["id"], job["attempt"]
+    def _remove_unfinished(self, job: Job, recorded: dict[int, Any]) -> None:
+        job_id, last = job.id, job.attempt
         staging.remove_attempts(self._places.temp, job_id, last, self._go_on)
         for attempt, path in staging.attempts_in(self._places.archives, job_id, last):
-            if attempt not in recorded and job["status"] == Status.FAILED:
+            if attempt not in recorded and job.status is Status.FAILED:
                 staging.put_aside(path, self._places.failed / str(job_id) / str(attempt), self._go_on)
         # What is recorded is the uploader's to remove, or kept for a retry.
         staging.remove_attempts(self._places.archives, job_id, last, self._go_on, recorded)
 
-    async def _settle_space(self, job: Any, kept: Any | None) -> None:
+    async def _settle_space(self, job: Job, kept: Any | None) -> None:
         """The reservation ends when the files are gone; an archive that is kept for a retry stays in the ledger."""
-        is_kept = kept is not None and job["status"] != Status.CANCELLED and self._is_here(kept)
+        is_kept = kept is not None and job.status is not Status.CANCELLED and self._is_here(kept)
         async with self._db.transaction() as session:
             if is_kept and kept is not None:
-                await self._ledger.keep_archive(session, job["id"], kept["size"] + kept["manifest_size"])
+                await self._ledger.keep_archive(session, job.id, kept["size"] + kept["manifest_size"])
             else:
-                await session.run("release_space", job["id"])
+                await session.run("release_space", job.id)
 
     def _is_here(self, archive: Any) -> bool:
         if archive["staging"] not in {None, self._ledger.staging}:

@@ -14,7 +14,7 @@ from services.compressor import workspace
 from services.compressor.workspace import Tools
 from shared import faults
 from shared.domain.lifecycle import Status
-from shared.domain.requests import PackRequest, request_of
+from shared.domain.requests import PackRequest
 from shared.errors import NOT_FOUND, PermanentError
 from shared.files import handles, manifest, paths, usage
 from shared.files.manifest import Manifest, printable
@@ -29,12 +29,12 @@ _NAMED = 500
 
 async def empty(work: Work, tools: Tools) -> None:
     """Take a pack whose archive is in place to its end."""
-    request = request_of(work.job)
+    request = work.job.wanted
     assert isinstance(request, PackRequest)
     row = await work.patiently(lambda: work.db.row("packed", work.id))
-    archive = tools.bench.located(work.job["created_by_id"], row["archive_path"])
-    root = tools.bench.workspace(work.job["created_by_id"])
-    walks = await work.patiently(lambda: work.db.value("usage_added", work.job["created_by_id"], *usage.NOTHING))
+    archive = tools.bench.located(work.job.owner, row["archive_path"])
+    root = tools.bench.workspace(work.job.owner)
+    walks = await work.patiently(lambda: work.db.value("usage_added", work.job.owner, *usage.NOTHING))
     if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
         await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
         kept = await work.in_thread(_left, root, request.path, "its archive is gone")
@@ -50,13 +50,13 @@ async def empty(work: Work, tools: Tools) -> None:
             kept = await _empty(work, root, request.path, document, tools.bench.work)
             said = _completed(len(kept))
             # What an earlier attempt removed may be missing from the total already; the next walk settles that.
-            gone = removed(document, kept) if work.job["first_unlink_at"] is None else usage.NOTHING
+            gone = removed(document, kept) if work.job.first_unlink_at is None else usage.NOTHING
     for one in kept[:_NAMED]:
         await work.warn("source_kept", f"Kept {printable(one.path)}: {one.reason}.")
 
     async def facts(session: Session) -> None:
         await session.run("record_kept", work.id, work.attempt, len(kept))
-        await session.run("usage_removed", work.job["created_by_id"], *gone, walks)
+        await session.run("usage_removed", work.job.owner, *gone, walks)
 
     await work.advance(Status.COMPLETED, said, facts=facts, keep_lease=False)
 

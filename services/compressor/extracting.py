@@ -23,7 +23,7 @@ from shared.archiving.engine import ExtractSpec
 from shared.archiving.protocol import Extracted, Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.domain.lifecycle import Status
-from shared.domain.requests import ExtractRequest, ExtractResult, request_of
+from shared.domain.requests import ExtractRequest, ExtractResult
 from shared.errors import NOT_FOUND, TAKEN, PermanentError
 from shared.files import handles, paths
 from shared.files.manifest import printable
@@ -38,7 +38,7 @@ _LEAST = 1 << 20
 
 async def extract(work: Work, tools: Tools) -> None:
     """Take a claimed extraction to its end."""
-    request = request_of(work.job)
+    request = work.job.wanted
     assert isinstance(request, ExtractRequest)
     extractor = _Extractor(Desk(work, tools), request)
     await work.advance(Status.RUNNING, "Looking into the archive")

@@ -62,7 +62,7 @@ async def archive(work: Work, tools: Tools) -> None:
 
     children = Children()
     zipper = sevenzip.SevenZip(tools.sevenzip, children)
-    target = tools.places.archive(work.id, work.attempt, work.job["folder_name"])
+    target = tools.places.archive(work.id, work.attempt, work.job.folder_name)
     target.parent.mkdir(mode=0o700, parents=True)
     await work.advance(Status.COMPRESSING, "Compressing")
     partial = await _compress(work, tools, zipper, target, manifest.total_bytes)
@@ -134,14 +134,14 @@ def _is_intact(path: Path, row: Any, work: Work) -> bool:
 
 async def _check_destination(work: Work) -> None:
     """Custody 3: nothing is copied for a destination that is taken or whose state nobody knows."""
-    question = AskDestination(work.job["destination_path"], work.id)
+    question = AskDestination(work.job.destination, work.id)
     try:
         answer = await work.bus.ask(Role.UPLOADER, "destination", question, DestinationState, timeout=60)
     except TransientError as exc:
         raise Waiting(f"Waiting until the destination can be looked at: {exc}", 2.0) from exc
     if answer.state == "foreign":
         raise PermanentError(
-            f"{work.job['destination_path']} exists at the destination already and is not this job's: {answer.detail} "
+            f"{work.job.destination} exists at the destination already and is not this job's: {answer.detail} "
             "Rename the folder, or move that file away, then retry."
         )
     if answer.state == "busy":
@@ -160,14 +160,14 @@ async def _sentinel(work: Work, tools: Tools) -> str:
 @contextmanager
 def _source(work: Work, tools: Tools, sentinel: str) -> Iterator[int]:
     """The folder, opened part by part below the mounted base. Raises Waiting when the NAS is not there."""
-    relative = work.job["source_path"].removeprefix(str(tools.base).rstrip("/") + "/")
+    relative = work.job.source_path.removeprefix(str(tools.base).rstrip("/") + "/")
     with mount.opened(tools.base) as base:
         mount.check_mounted(base, tools.base, sentinel)
-        with _opened(base, relative, work.job["source_path"]) as folder:
+        with _opened(base, relative, work.job.source_path) as folder:
             if not mount.same_device(base, folder):
-                raise Waiting(f"{work.job['source_path']} is not on the file system that is mounted at {tools.base}.")
-            apart.refuse_overlap(Path(work.job["source_path"]), tools.own)
-            apart.refuse_marked(base, os.fsencode(relative), work.job["source_path"])
+                raise Waiting(f"{work.job.source_path} is not on the file system that is mounted at {tools.base}.")
+            apart.refuse_overlap(Path(work.job.source_path), tools.own)
+            apart.refuse_marked(base, os.fsencode(relative), work.job.source_path)
             yield folder
 
 
@@ -186,7 +186,7 @@ def _opened(base: int, relative: str, shown: str) -> Iterator[int]:
 async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     """See what the folder holds now, and reserve space for it. Raises PermanentError when it cannot be archived as it is."""
     report = await work.in_thread(_preflight, work, tools, sentinel)
-    refusals = [*report.refusals, *staging.name_refusals(tools.places, work.job["folder_name"], report.entries)]
+    refusals = [*report.refusals, *staging.name_refusals(tools.places, work.job.folder_name, report.entries)]
     if refusals:
         raise PermanentError(" ".join(refusals))
     await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
@@ -198,12 +198,12 @@ async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
 def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     with _source(work, tools, sentinel) as folder:
         try:
-            report = preflight(folder, work.job["folder_name"].encode(), work.stop)
+            report = preflight(folder, work.job.folder_name.encode(), work.stop)
         except SourceInUse as exc:
             raise TransientError(str(exc), Operation.COMPRESSION) from exc
     if found := marker_of(report.entries):
         raise PermanentError(
-            f"{work.job['source_path']} is archived already: it holds the marker {found}. Nothing was copied. If the marker is wrong,"
+            f"{work.job.source_path} is archived already: it holds the marker {found}. Nothing was copied. If the marker is wrong,"
             " remove it, then retry.",
             ARCHIVED_ALREADY,
         )
@@ -222,7 +222,7 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
         written[0] = done
         work.progress("Copying from the NAS", done, report.total_bytes)
 
-    target = tools.places.copy(work.id, work.attempt, work.job["folder_name"])
+    target = tools.places.copy(work.id, work.attempt, work.job.folder_name)
     for number in range(1, _COPY_PASSES + 1):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -237,7 +237,7 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
             written[0] = 0
         else:
             await work.info("copied", f"Copy complete ({report.total_bytes:,} bytes, {report.file_count:,} files).")
-            return Manifest(work.job["folder_name"], work.job["source_path"], entries, [*report.warnings, *report.notes], clock)
+            return Manifest(work.job.folder_name, work.job.source_path, entries, [*report.warnings, *report.notes], clock)
     raise PermanentError("The folder is in use: it changed during each of three copies. Retry when nobody writes to it.")
 
 
@@ -272,7 +272,7 @@ async def _compress(work: Work, tools: Tools, zipper: sevenzip.SevenZip, target:
     def progress(seen: sevenzip.Progress) -> None:
         work.progress("Compressing", total_bytes * seen.percent // 100, total_bytes, seen.percent / 100)
 
-    source = tools.places.copy(work.id, work.attempt, work.job["folder_name"])
+    source = tools.places.copy(work.id, work.attempt, work.job.folder_name)
     async with tools.ledger.following(work, lambda: total_bytes):
         return await zipper.compress(source, target, progress)
 

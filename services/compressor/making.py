@@ -23,7 +23,7 @@ from shared.archiving.engine import CreateSpec
 from shared.archiving.formats import UNSAFE, Format
 from shared.archiving.sevenzip import Progress
 from shared.domain.lifecycle import Kind, Status
-from shared.domain.requests import ArchiveResult, CompressRequest, PackRequest, request_of
+from shared.domain.requests import ArchiveResult, CompressRequest, PackRequest
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.files import clocks, digests, handles, manifest
 from shared.files.clocks import Stamp
@@ -77,7 +77,7 @@ def numbered(file_name: str, ending: str, number: int) -> str:
 
 async def make(work: Work, tools: Tools) -> None:
     """Take a claimed pack or archive to its end, or to the deletion of its source."""
-    desk, request = Desk(work, tools), request_of(work.job)
+    desk, request = Desk(work, tools), work.job.wanted
     assert isinstance(request, PackRequest | CompressRequest)
     wish = wish_of(request)
     maker = _Maker(desk, request, wish)
@@ -161,7 +161,7 @@ class _Maker:
 
     async def _look(self, sentinel: str | None) -> Contents:
         """The manifest: every entry with its identity and checksums."""
-        total: int = self.work.job["folder_size_bytes"] or 0
+        total = self.work.job.folder_size_bytes or 0
         if self.emptying:
             ours = await self.work.patiently(lambda: self.work.db.value("clock"))
             stamp: Stamp = await self.work.in_thread(self._stamp)
@@ -277,7 +277,7 @@ class _Maker:
         work = self.work
         work.progress("Taking the archive's digest")
         packed: FileFacts = await work.in_thread(digests.digest_files, parts, work.stop)
-        document = Manifest(work.job["folder_name"], work.job["source_path"], self._entries(held), held.warnings, self.clock)
+        document = Manifest(work.job.folder_name, work.job.source_path, self._entries(held), held.warnings, self.clock)
         archive = ArchiveFacts(self.wish.file_name, packed.size, packed.sha256, packed.md5)
         sidecar, packed_manifest = await work.in_thread(self._durable, parts, document, archive)
         newest = await work.in_thread(publication.newest_change, self.desk.directory, [os.fsencode(p.name) for p in parts])
@@ -300,7 +300,7 @@ class _Maker:
 
     def _entries(self, held: Contents) -> list[Entry]:
         """A pack's manifest is that of its folder, which is emptied by it; of other archives, of all that was chosen."""
-        if self.work.job["kind"] != Kind.PACK:
+        if self.work.job.kind is not Kind.PACK:
             return held.entries
         top = os.fsencode(self.wish.names[0])
         return [msgspec.structs.replace(entry, path=entry.path[len(top) :].removeprefix(b"/")) for entry in held.entries]

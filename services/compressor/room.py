@@ -37,7 +37,7 @@ class Room:
 
         Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when a quota does.
         """
-        owner: UUID = work.job["created_by_id"]
+        owner = work.job.owner
         await work.patiently(lambda: Usages(work.db, self._bench.workspaces).refresh(owner, work.in_thread))
         await work.in_thread(os.statvfs, self._bench.work)  # a disk that hangs is waited for here, without a connection
         async with work.transaction() as session:

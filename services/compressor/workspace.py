@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -14,13 +13,15 @@ from services.compressor.publication import Plan
 from services.compressor.room import Room
 from services.compressor.workbench import Workbench
 from shared import faults
+from shared.domain.job import Job
 from shared.domain.lifecycle import Kind, Status
+from shared.domain.requests import PackRequest
 from shared.errors import TAKEN, Operation, PermanentError, TransientError, Waiting
 from shared.files import digests
 from shared.files.children import Children
 from shared.files.paths import Root
 from shared.files.tree_scan import SourceInUse
-from shared.infra.db import Session
+from shared.infra.db import Database, Session
 from shared.service.work import Work
 
 _MIB = 1 << 20
@@ -44,7 +45,7 @@ class Desk:
     def __init__(self, work: Work, tools: Tools) -> None:
         self.work = work
         self.tools = tools
-        self.owner: UUID = work.job["created_by_id"]
+        self.owner = work.job.owner
         self.workspace = tools.bench.workspace(self.owner)
         self.directory = tools.bench.attempt(work.id, work.attempt)
         self.children = Children(_NICENESS)
@@ -62,7 +63,8 @@ class Desk:
 
     async def password(self) -> str | None:
         """What came with the request. Raises PermanentError when it was forgotten."""
-        if not self.work.job["request"].get("encrypted"):
+        wanted = self.work.job.wanted
+        if isinstance(wanted, PackRequest) or not wanted.encrypted:
             return None
         found = await self.work.patiently(lambda: self.work.db.value("secret", self.work.id))
         if found is None:
@@ -141,17 +143,17 @@ class Finished(msgspec.Struct, frozen=True):
 InThread = Callable[..., Awaitable[Any]]
 
 
-async def withdraw(db: Any, bench: Workbench, job: Any, attempt: int, plan: Plan, in_thread: InThread) -> None:
+async def withdraw(db: Database, bench: Workbench, job: Job, attempt: int, plan: Plan, in_thread: InThread) -> None:
     """Move what a job put in place out of sight, and forget its plan; what people changed there meanwhile stays and is named."""
-    aside, owner = bench.attempt(job["id"], attempt), job["created_by_id"]
+    aside, owner = bench.attempt(job.id, attempt), job.owner
     async with db.apart() as session:  # all that the job unpacked is looked through meanwhile
         await session.run("lock_names", owner)  # whoever renames or deletes something there has done so, or waits
         stay = await in_thread(publication.take_back, bench.workspace(owner), aside, plan)
     if stay:
         names = ", ".join(os.fsdecode(name) for name in stay[:20])
         message = f"Left where it is, because it was changed there: {names}."
-        await db.value("log", job["id"], "WARNING", "left_in_place", message.encode(errors="replace").decode(), None)
-    await db.run("forget_attempt_of", job["id"], attempt)
+        await db.value("log", job.id, "WARNING", "left_in_place", message.encode(errors="replace").decode(), None)
+    await db.run("forget_attempt_of", job.id, attempt)
 
 
 def is_intact(parts: Sequence[Path], size: int, sha256: str, stop: Callable[[], None]) -> bool:
@@ -177,5 +179,5 @@ def speed(total: int, seconds: float) -> float:
     return round(total / _MIB / seconds, 2)
 
 
-def keeps_source(job: Any) -> bool:
-    return bool(job["kind"] != Kind.PACK or job["keep_source"])
+def keeps_source(job: Job) -> bool:
+    return job.kind is not Kind.PACK or job.keep_source

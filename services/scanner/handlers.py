@@ -65,19 +65,19 @@ def _has_marker(work: Work) -> bool:
 
 
 async def _finish(work: Work, tools: Tools) -> None:
-    if work.job["keep_source"]:
+    if work.job.keep_source:
         await work.info("source_kept", "The archive is proven at the destination; the source stays, as the job asks.")
         await work.advance(Status.COMPLETED, "Completed, source kept", keep_lease=False)
         return
     proof = await _proof(work, tools)
     copied = await asyncio.to_thread(manifest.unpack, proof["manifest"], proof["manifest_sha256"])
-    if (copied.source_path, copied.folder_name) != (work.job["source_path"], work.job["folder_name"]):
+    if (copied.source_path, copied.folder_name) != (work.job.source_path, work.job.folder_name):
         raise PermanentError(f"The recorded manifest is of {copied.source_path}, not of this job's folder; nothing is deleted.")
-    started = work.job["first_unlink_at"] is not None
+    started = work.job.first_unlink_at is not None
     task = Task(
         base=tools.base,
         nas_id=await tools.catalog.known(),
-        source=work.job["source_path"],
+        source=work.job.source_path,
         manifest=copied,
         facts=_facts(work, proof),
         started=started,
@@ -112,13 +112,13 @@ def _completed(kept: int) -> str:
 
 
 def _facts(work: Work, proof: Any) -> MarkerFacts:
-    destination: str = work.job["destination_path"]
+    destination = work.job.destination
     return MarkerFacts(
         archived_on=proof["verified_at"],
         archive_name=destination.rsplit("/", 1)[-1],
         globus_path=destination,
         job_id=str(work.id),
-        user=work.job["created_by"],
+        user=work.job.created_by,
         archive_size=proof["size"],
         sha256=proof["sha256"],
         file_count=proof["file_count"],
@@ -189,8 +189,8 @@ async def _take_marker_back(work: Work, tools: Tools, *, is_lost: bool = False) 
 
 def _remove_marker(work: Work, tools: Tools, nas_id: str) -> None:
     try:
-        with deletion.opened(tools.base, nas_id, work.job["source_path"]) as (_, folder):
-            marker.remove_own(folder, marker.marker_name(work.job["folder_name"]), str(work.id))
+        with deletion.opened(tools.base, nas_id, work.job.source_path) as (_, folder):
+            marker.remove_own(folder, marker.marker_name(work.job.folder_name), str(work.id))
     except deletion.SourceGone:
         return  # and the marker with it
     except Waiting:
@@ -201,6 +201,6 @@ def _remove_marker(work: Work, tools: Tools, nas_id: str) -> None:
 
 async def _look_again(work: Work, tools: Tools) -> None:
     try:
-        await tools.catalog.look_again(work.job["source_path"])
+        await tools.catalog.look_again(work.job.source_path)
     except (ArchiverError, OSError) as exc:
         logger.info("look_again_failed", job_id=str(work.id), message=f"The next scan will see the folder: {exc}")

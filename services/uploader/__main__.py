@@ -16,6 +16,7 @@ from shared.errors import ArchiverError, DatabaseAway, Operation, PermanentError
 from shared.infra.db import Database
 from shared.infra.runtime_settings import Tuned
 from shared.infra.settings import UploaderSettings
+from shared.service import jobs
 from shared.service.rpc import (
     AskDestination,
     CollectionState,
@@ -80,11 +81,11 @@ class Answers:
     async def _place(self, asked: AskDestination) -> paths.Destination:
         """Where this job's archive goes: a live job holds it from now on, and one that ended holds nothing new."""
         submissions = self._tools.submissions
-        job = await self._db.row("job", asked.job_id) if asked.job_id is not None else None
+        job = await jobs.load(self._db, asked.job_id) if asked.job_id is not None else None
         if job is None:
             return submissions.by_settings(asked.path)
-        if job["status"] in TERMINAL:
-            return await submissions.held(job["id"]) or submissions.by_settings(asked.path)
+        if job.status in TERMINAL:
+            return await submissions.held(job.id) or submissions.by_settings(asked.path)
         return await submissions.hold(job)
 
     async def globus_check(self, question: bytes) -> GlobusChecked:
@@ -103,7 +104,7 @@ class Answers:
     async def release_destination(self, question: bytes) -> DestinationReleased:
         """Give up a verified place where both names are "not found" now; any other answer keeps it."""
         job_id = msgspec.json.decode(question, type=ReleaseDestination).job_id
-        job, held = await self._db.row("job", job_id), await self._tools.submissions.held(job_id)
+        job, held = await jobs.load(self._db, job_id), await self._tools.submissions.held(job_id)
         if job is None or held is None:
             raise PermanentError("This job has no place at the destination.")
         verdict, detail = await self._tools.submissions.look_at(held, owned=False)
@@ -114,7 +115,7 @@ class Answers:
         if not await self._db.value("release_verified", job_id):
             raise PermanentError("This job holds no proven place, or has not ended.")
         logger.warning("destination_released", job_id=str(job_id), message=f"{held.archive} is free again.")
-        return DestinationReleased(job["destination_path"])
+        return DestinationReleased(job.destination)
 
     async def recheck_size(self, question: bytes) -> SizeChecked:
         job_id = msgspec.json.decode(question, type=RecheckSize).job_id

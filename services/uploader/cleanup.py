@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 from contextlib import suppress
-from typing import Any
 from uuid import UUID
 
 from services.uploader import paths
@@ -13,10 +12,12 @@ from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose
 from services.uploader.submissions import Stored, owns
 from shared import faults, log
+from shared.domain.job import Job
 from shared.domain.lifecycle import Status
 from shared.errors import PermanentError, Waiting
 from shared.infra import clock_skew
 from shared.infra.db import Database
+from shared.service import jobs
 
 logger = log.get(__name__)
 
@@ -28,40 +29,40 @@ async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
     clock is far off, as an upload does.
     """
     await clock_skew.require(db)
-    job = await db.row("job", job_id)
+    job = await jobs.load(db, job_id)
     assert job is not None, "jobs are never deleted"
     held = await db.row("destination_of", job_id)
     if await db.value("proven", job_id) is None and held is not None and held["state"] in {"held", "removing"}:
         await _give_back(tools, job, held["key"])
-    if job["status"] == Status.CANCELLED:
+    if job.status is Status.CANCELLED:
         await _remove_local(db, tools, job)
 
 
-async def _remove_local(db: Database, tools: Tools, job: Any) -> None:
-    archive = await db.row("archive", job["id"])
+async def _remove_local(db: Database, tools: Tools, job: Job) -> None:
+    archive = await db.row("archive", job.id)
     if archive is not None and not await asyncio.to_thread(is_here, tools, archive):
         return  # its own compressor removes what ended jobs left on that staging, and gives the space back
-    directory = tools.archives / str(job["id"])
+    directory = tools.archives / str(job.id)
     if directory.exists():
         await asyncio.to_thread(shutil.rmtree, directory)
-        facts = {"path": str(directory), "size": job["archive_size_bytes"], "result": "deleted"}
-        await db.value("log", job["id"], "INFO", "delete_archive", "Local archive of the cancelled job deleted.", facts)
-    await db.run("release_space", job["id"])
+        facts = {"path": str(directory), "size": job.archive_size_bytes, "result": "deleted"}
+        await db.value("log", job.id, "INFO", "delete_archive", "Local archive of the cancelled job deleted.", facts)
+    await db.run("release_space", job.id)
 
 
-async def _give_back(tools: Tools, job: Any, key: str) -> None:
-    job_id = job["id"]
+async def _give_back(tools: Tools, job: Job, key: str) -> None:
+    job_id = job.id
     if await _own(tools, key, job_id):
         destination = await tools.submissions.held(job_id)
         assert destination is not None, "its row was seen to be held, and only this clean-up lets go of it"
         await _undo(tools, job, destination)
-    await tools.submissions.clean(key, job_id, job["attempt"])  # a job that was retried meanwhile keeps the place
-    logger.info("destination_settled", job_id=str(job_id), message=f"{job['destination_path']} is free of this job's files.")
+    await tools.submissions.clean(key, job_id, job.attempt)  # a job that was retried meanwhile keeps the place
+    logger.info("destination_settled", job_id=str(job_id), message=f"{job.destination} is free of this job's files.")
 
 
-async def _undo(tools: Tools, job: Any, destination: paths.Destination) -> None:
+async def _undo(tools: Tools, job: Job, destination: paths.Destination) -> None:
     """End what was sent, and remove what it may have left. Raises Waiting until both are done."""
-    job_id, key = job["id"], destination.key
+    job_id, key = job.id, destination.key
     stored = await _own(tools, key, job_id)
     for submission in stored:
         if submission.is_open and submission.view.is_unknown:
@@ -78,12 +79,12 @@ async def _own(tools: Tools, key: str, job_id: UUID) -> list[Stored]:
     return [s for s in await tools.submissions.load(key, job_id) if s.view.own]
 
 
-async def _settle_unknown(tools: Tools, job: Any, destination: paths.Destination, stored: list[Stored], submission: Stored) -> None:
+async def _settle_unknown(tools: Tools, job: Job, destination: paths.Destination, stored: list[Stored], submission: Stored) -> None:
     """An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
 
     Sent again it may run for a moment, so never onto what might be somebody else's: there it ends by its own deadline.
     """
-    verdict, detail = await tools.submissions.look_at(destination, owned=owns(stored, job["id"]))
+    verdict, detail = await tools.submissions.look_at(destination, owned=owns(stored, job.id))
     if verdict in {Verdict.ABSENT, Verdict.OWN} and submission.here:
         with suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and never was a task
             await tools.submissions.send(submission)
@@ -93,7 +94,7 @@ async def _settle_unknown(tools: Tools, job: Any, destination: paths.Destination
         raise Waiting(f"A transfer that may still begin ends at {submission.request.deadline}; until then: {detail}", 60.0)
 
 
-async def _empty(tools: Tools, job: Any, destination: paths.Destination, stored: list[Stored]) -> None:
+async def _empty(tools: Tools, job: Job, destination: paths.Destination, stored: list[Stored]) -> None:
     """Remove this job's own files; a foreign file is left alone. Raises Waiting until a removal has succeeded.
 
     "Not found" is no reason to leave it out: a listing may be older than the transfer, and the file would stay as an orphan.
@@ -103,10 +104,10 @@ async def _empty(tools: Tools, job: Any, destination: paths.Destination, stored:
         raise Waiting(f"The destination gives no clear answer: {detail}", 15.0)
     if verdict is Verdict.FOREIGN:
         return
-    removal = await tools.submissions.remove(destination, job["id"], job["attempt"])
+    removal = await tools.submissions.remove(destination, job.id, job.attempt)
     faults.point("uploader.cleanup_removal_stored")
     task_id = await tools.submissions.send(removal)
-    logger.info("removing_remote", job_id=str(job["id"]), task_id=task_id, message="Removing the job's unverified files.")
+    logger.info("removing_remote", job_id=str(job.id), task_id=task_id, message="Removing the job's unverified files.")
     failed = sum(s.counts and s.view.purpose is Purpose.REMOVAL for s in stored)
     delay = min(2.0**failed, 300.0)  # a destination that refuses removals is not asked every second
     raise Waiting("The job's unverified files are being removed at the destination.", delay)

@@ -26,6 +26,7 @@ from services.uploader.model import (
 )
 from shared import faults
 from shared.domain.destinations import RemotePlace, cleanup_wait
+from shared.domain.job import Job
 from shared.domain.lifecycle import TERMINAL
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.files.manifest import SIDECAR_SUFFIX
@@ -86,21 +87,21 @@ class Submissions:
         """Where new jobs go."""
         return self._route.place
 
-    async def hold(self, job: Any) -> paths.Destination:
+    async def hold(self, job: Job) -> paths.Destination:
         """Return the destination of a live job, which it holds afterwards.
 
         A job that has sent something stays at the place where it began; any other goes where the settings say now.
         Raises Waiting while another job's work on the path is not over, PermanentError when the path belongs to another for good.
         """
-        path, place = job["destination_path"], self._route.place
+        path, place = job.destination, self._route.place
         wanted = paths.destination_of(place, path)
         async with self._db.transaction() as session:
-            key = await session.value("take_destination", job["id"], place.endpoint, place.base, wanted.key)
+            key = await session.value("take_destination", job.id, place.endpoint, place.base, wanted.key)
             if key is None:
                 other = await session.row("destination_holder", wanted.key)
         if key is None:
             raise _taken(path, other)
-        held = await self.held(job["id"])
+        held = await self.held(job.id)
         if held is None:
             raise Fenced("This job does not hold its destination any more.")
         return held

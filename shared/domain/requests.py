@@ -126,7 +126,12 @@ Request = PackRequest | CompressRequest | ExtractRequest
 _REQUESTS: dict[Kind, type[Any]] = {Kind.PACK: PackRequest, Kind.COMPRESS: CompressRequest, Kind.EXTRACT: ExtractRequest}
 
 
-def request_of(row: Any) -> Request:
-    """What a workspace job's row asks for. Raises KeyError for an archive job, msgspec.ValidationError for a row of another version."""
-    request: Request = msgspec.convert(row["request"], _REQUESTS[Kind(row["kind"])])
+def request_from(kind: Kind, document: Any) -> Request:
+    """Decode what a workspace job asks for. Raises KeyError for an archive job, msgspec.ValidationError for another version's document."""
+    request: Request = msgspec.convert(document, _REQUESTS[kind])
     return request
+
+
+def request_of(row: Any) -> Request:
+    """The same of a row of `jobs`."""
+    return request_from(Kind(row["kind"]), row["request"])

@@ -13,10 +13,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, TypeVar
-from uuid import UUID
 
 from shared import faults, log
 from shared.domain import events
+from shared.domain.job import Job
 from shared.domain.lifecycle import TERMINAL, Status, overall_percent
 from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operation, Paused
 from shared.infra import metrics
@@ -35,15 +35,15 @@ _REPORT_SECONDS = 1.0
 
 
 class Work:
-    """A claimed job. `job` is its row as claimed; `status` what it is now; `claimed_at`: before the claim was sent, monotonic seconds."""
+    """A claimed job. `job` is as it was claimed; `status` what it is now; `claimed_at`: before the claim was sent, monotonic seconds."""
 
-    def __init__(self, db: Database, bus: Bus, job: Any, owner: str, lease_seconds: float, claimed_at: float) -> None:
+    def __init__(self, db: Database, bus: Bus, job: Job, owner: str, lease_seconds: float, claimed_at: float) -> None:
         self.db = db
         self.bus = bus
         self.job = job
-        self.id: UUID = job["id"]
-        self.attempt: int = job["attempt"]
-        self.status = Status(job["status"])
+        self.id = job.id
+        self.attempt = job.attempt
+        self.status = job.status
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._ends = claimed_at + lease_seconds * STOP_AT  # when the work has to stop, unless the lease is renewed

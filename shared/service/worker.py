@@ -16,12 +16,14 @@ import msgspec
 
 from shared import log
 from shared.domain import retry
-from shared.domain.lifecycle import PROGRESS_FLOOR, Kind, Lane, Role, Status, may
+from shared.domain.job import Job
+from shared.domain.lifecycle import PROGRESS_FLOOR, Lane, Role, Status, may
 from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operation, Paused, from_os_error
 from shared.infra import metrics
 from shared.infra.bus import Bus
 from shared.infra.db import Database
 from shared.isolation import Isolation
+from shared.service import jobs
 from shared.service.stagings import Sight
 from shared.service.work import RENEW_AT, Work
 
@@ -195,7 +197,7 @@ class Worker:
             more = (self._stagings, self._reliable_s)
             sent = time.monotonic()  # the lease counts from when the database got this, however late its answer comes
             row = await session.row("claim", *args, *more)
-        return None if row is None else Work(self.db, self.bus, row, self.instance, rules.lease_seconds, sent)
+        return None if row is None else Work(self.db, self.bus, Job.of(row), self.instance, rules.lease_seconds, sent)
 
     async def _pause(self) -> float:
         due = [await self.db.value("next_due", self._kinds, self._states), await self.db.value("next_cleanup_due", self.lane.role)]
@@ -247,7 +249,7 @@ class Worker:
 
     async def _warn_of_crashes(self, work: Work) -> None:
         """A deletion is taken over however often its workers die; somebody should know (custody 1)."""
-        crashes = work.job["crash_count"]
+        crashes = work.job.crash_count
         if self._takes_over and crashes >= self.rules.max_crashes:
             text = f"Its worker crashed {crashes} times in a row; it is tried again. See the service's log."
             try:
@@ -287,8 +289,8 @@ class Worker:
         """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed`."""
         if isinstance(error, Fenced | Paused | Cancelled) or work.status is Status.DELETING_SOURCE:
             return False
-        row = await work.patiently(lambda: self.db.row("job", work.id))
-        return row is not None and row["attempt"] == work.attempt and row["cancel_requested_by"] is not None
+        now = await work.patiently(lambda: jobs.load(self.db, work.id))
+        return now is not None and now.attempt == work.attempt and now.cancel_requested_by is not None
 
     async def _settle_failure(self, work: Work, error: Exception) -> None:
         if isinstance(error, DatabaseAway):
@@ -300,13 +302,13 @@ class Worker:
             error = from_os_error(error, self.rules.operation)
         elif not isinstance(error, ArchiverError):
             logger.error("work_failed", job_id=str(work.id), exc_info=error)
-        spent = work.job["connection_retry_count" if _is_connection(error) else "retry_count"]
+        spent = work.job.connection_retry_count if _is_connection(error) else work.job.retry_count
         decision = retry.decide(error, spent, self.rules.retries)
         if isinstance(decision, retry.Retry):
             await self._retry(work, decision)
         elif work.status in self.lane.working and self._takes_over and not await self._may_fail(work):
             # It can't fail any more and must not stop: an alarm, and again later.
-            if work.job["wait_reason"] != decision.reason:
+            if work.job.wait_reason != decision.reason:
                 await work.log("ERROR", "deletion_stuck", decision.reason)
             await self._release(work, self.rules.retries.delay_s, decision.reason, None)
         else:
@@ -342,10 +344,10 @@ class Worker:
 
     async def _may_fail(self, work: Work) -> bool:
         """Whether a deletion may end as `failed`: never once it has begun, and only where the kind has that edge."""
-        if not may(Kind(work.job["kind"]), work.status, Status.FAILED, self.lane.role):
+        if not may(work.job.kind, work.status, Status.FAILED, self.lane.role):
             return False
-        row = await work.patiently(lambda: self.db.row("job", work.id))
-        return row is None or row["first_unlink_at"] is None
+        now = await work.patiently(lambda: jobs.load(self.db, work.id))
+        return now is None or now.first_unlink_at is None
 
     # Clean-ups -------------------------------------------------------------------------------------------------------------------------
 
@@ -394,11 +396,11 @@ class Worker:
                 logger.warning("renewal_failed", job_id=str(job_id), error=repr(exc), message="A clean-up was not renewed.")
 
 
-def _is_news(job: Any, decision: retry.Retry) -> bool:
+def _is_news(job: Job, decision: retry.Retry) -> bool:
     """Whether the job waits for something else than before. The amount of space that is lacking may change with every look."""
-    if decision.missing_bytes is not None and job["missing_bytes"] is not None:
+    if decision.missing_bytes is not None and job.missing_bytes is not None:
         return False
-    return bool(job["wait_reason"] != decision.reason)
+    return job.wait_reason != decision.reason
 
 
 def _is_connection(error: Exception) -> bool:

@@ -32,7 +32,7 @@ class Holders:
         self.station = station
 
     async def handle(self, work: Work) -> None:
-        await self.ledger.reserve(work, work.job["folder_size_bytes"])
+        await self.ledger.reserve(work, work.job.folder_size_bytes)
         await work.advance(Status.COPYING, "Copying")
         await self.go.wait()
         await work.advance(Status.FAILED, "Failed", keep_lease=False, error="let go")

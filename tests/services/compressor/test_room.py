@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.compressor import publication
@@ -24,6 +25,7 @@ from shared.files.paths import Root
 from shared.files.trees import Measured
 from shared.files.usage import Usages
 from shared.infra.db import CONNECTIONS_PER_PROCESS, POOL_SIZE
+from shared.service import jobs
 from tests.services.compressor.station import Station, disk
 from tests.services.compressor.workroom import Workroom
 from tests.services.lanes import cleaned, reserved, state_is, waits
@@ -205,10 +207,13 @@ async def test_what_is_taken_back_slowly_holds_no_pooled_connection(
     """All that was unpacked is looked through under the lock of names; the pool stays free for leases and other jobs."""
     monkeypatch.setattr(publication, "take_back", lambda *_: stuck() or [])
     db = await kernel.db("compressor")
-    job = {"id": await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination="")), "created_by_id": room.owner}
+    job = await jobs.load(db, await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination="")))
+    assert job is not None
     plan = Plan(directory="", pieces=[], newest_ns=0, result={})
     waiting = [
-        asyncio.ensure_future(withdraw(db, room.tools.bench, {**job, "created_by_id": owner}, 1, plan, asyncio.to_thread))
+        asyncio.ensure_future(
+            withdraw(db, room.tools.bench, msgspec.structs.replace(job, created_by_id=owner), 1, plan, asyncio.to_thread)
+        )
         for owner in [room.owner, *[(await room.user(f"user{number}"))[0] for number in range(db.size)]]
     ]
     most = CONNECTIONS_PER_PROCESS - POOL_SIZE - 1  # the others wait for their turn, without a connection

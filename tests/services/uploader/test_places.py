@@ -12,6 +12,7 @@ import pytest
 from services.uploader.__main__ import Answers
 from shared.domain.destinations import Elsewhere, RemotePlace, elsewhere_text
 from shared.errors import Waiting
+from shared.service import jobs
 from shared.service.rpc import AskDestination, RecheckSize
 from tests.services.lanes import EXPIRED, cleaned, dies_at, just_expired, lines, state_is, waits
 from tests.services.uploader.station import CONTENT, SIDECAR, Station
@@ -278,8 +279,10 @@ async def test_a_job_that_ended_takes_no_place(kernel: Kernel, station: Station)
     assert await places(kernel, job) == []
 
     holder, waiting = await station.job(), await station.job(hold=False)
+    live = await jobs.load(await kernel.db("uploader"), waiting)
+    assert live is not None
     with pytest.raises(Waiting, match=f"until job {holder}"):
-        await station.tools.submissions.hold(await kernel.row(waiting))
+        await station.tools.submissions.hold(live)
 
 
 # A listing that is older than the transfer ---------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ async def test_a_call_of_the_work_itself_is_refused(kernel: Kernel, name: str) -
     reasons = set()
 
     async def handle(work: Work) -> None:
-        reasons.add(work.job["wait_reason"])
+        reasons.add(work.job.wait_reason)
         if work.attempt == 1 and name == "release":
             raise DatabaseAway("The database's disk is full.", "disk_full", lasts=False)
         await db.row("job", work.id)
@@ -202,7 +202,7 @@ async def test_an_outage_fails_no_job_of_another_worker(kernel: Kernel) -> None:
     crashes = []
 
     async def handle(work: Work) -> None:
-        crashes.append(work.job["crash_count"])
+        crashes.append(work.job.crash_count)
         await compress(work)
 
     async with refusing(kernel, db, "ping"):
@@ -232,7 +232,7 @@ async def test_a_lease_that_ended_while_the_server_was_down_is_no_crash(kernel: 
     crashes = []
 
     async def handle(work: Work) -> None:
-        crashes.append(work.job["crash_count"])
+        crashes.append(work.job.crash_count)
         await compress(work)
 
     async with lane(kernel, handle):

@@ -1,0 +1,65 @@
+"""A job as its row tells it: what the services read of table `jobs`, with types."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from shared.domain.lifecycle import Kind, Status
+from shared.domain.requests import Request, request_from
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `jobs`, as it was when it was read. Nothing refreshes it.
+
+    Optional columns are null where the state or the kind of the job does not have them. Sizes in bytes. `request`: the document as
+    stored; `wanted` decodes it, because a document that nobody understands must fail its own job and not the claim.
+    """
+
+    id: UUID
+    kind: Kind
+    status: Status
+    attempt: int
+    folder_name: str
+    source_path: str
+    destination_path: str | None
+    keep_source: bool
+    created_by: str
+    created_by_id: UUID | None
+    request: dict[str, Any] | None
+    folder_size_bytes: int | None
+    archive_attempt: int | None
+    archive_size_bytes: int | None
+    first_unlink_at: datetime | None
+    crash_count: int
+    retry_count: int
+    connection_retry_count: int
+    wait_reason: str | None
+    missing_bytes: int | None
+    cancel_requested_by: str | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Job":
+        """Decode a row. Raises msgspec.ValidationError that names the column when one is missing or has another type."""
+        return msgspec.convert(dict(row), cls)
+
+    @property
+    def destination(self) -> str:
+        """The archive's path on the destination collection. Raises ValueError for a workspace job, which has none."""
+        if self.destination_path is None:
+            raise ValueError(f"job {self.id} ({self.kind}) has no destination")
+        return self.destination_path
+
+    @property
+    def owner(self) -> UUID:
+        """The user whose workspace the job works in. Raises ValueError where the row names none."""
+        if self.created_by_id is None:
+            raise ValueError(f"job {self.id} ({self.kind}) belongs to no user")
+        return self.created_by_id
+
+    @property
+    def wanted(self) -> Request:
+        """What a workspace job asks for. Raises KeyError for an archive job, msgspec.ValidationError for another version's document."""
+        return request_from(self.kind, self.request)
