@@ -60,6 +60,15 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in _anchors(file.read_text()), f"{page.name}: {target}"
 
 
+def test_the_index_links_every_page() -> None:
+    """The four parts are there, and a page that nobody can find is no page."""
+    index = (ROOT / "docs/README.md").read_text()
+    linked = {(ROOT / "docs" / target).resolve() for target in re.findall(r"\]\(([^)\s]+)\)", index)}
+    records = set((ROOT / "docs/decisions").glob("[0-9]*.md"))  # their own list has them
+    assert re.findall(r"^## (.+)$", index, re.MULTILINE) == ["Tutorial", "How-to guides", "Reference", "Explanation"]
+    assert set((ROOT / "docs").rglob("*.md")) - records - linked == {ROOT / "docs/README.md"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_named_exists(page: Path) -> None:
     """Make targets, commands of cs-archiver, modules and files of ours that a page names."""
@@ -131,7 +140,7 @@ def test_the_map_shows_every_directory() -> None:
         hidden = {".venv", ".state", "node_modules", "__pycache__", "data", "demo"}
         files = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
         files = [path for path in files if not hidden & set(path.parts) and not re.match(r"\.\w+_cache", path.parts[0])]
-    mapped = set(re.findall(r"^([\w./]+)/ +\S", _section(ARCHITECTURE, "Map of the tree"), re.MULTILINE))
+    mapped = set(re.findall(r"^([\w./-]+)/ +\S", _section(ARCHITECTURE, "Map of the tree"), re.MULTILINE))
     present = {str(path.parent) for path in files if path.parent != Path()}
     mirrors = {f"tests/{directory}" for directory in present}
     depth_of_ui = {directory for directory in present if directory.startswith("ui/")}
