@@ -28,7 +28,7 @@ import msgspec
 from benchmarks.figures import Beside, Figure, Options, parts
 from benchmarks.stack import Stack
 from benchmarks.watching import highest
-from services.gateway.schemas import LogMessage
+from services.gateway.schemas.live import LogMessage
 from shared.domain.events import LogLine
 
 _UPDATES_PER_S = 20

@@ -17,7 +17,9 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from services.gateway import bodies, chores, documents, problems
+from services.gateway import documents
+from services.gateway.admin import background
+from services.gateway.admin.users import People
 from services.gateway.api import archives as archive_routes
 from services.gateway.api import (
     auth,
@@ -36,31 +38,31 @@ from services.gateway.api import (
     users,
 )
 from services.gateway.api.system import System
-from services.gateway.archives import Archives, Defaults
-from services.gateway.audit import AuditLog
-from services.gateway.auto_archive import AutoArchiver
-from services.gateway.config import Configuration
-from services.gateway.figures import Figures, Measured
-from services.gateway.files import Files
+from services.gateway.auth.limits import Limits
+from services.gateway.auth.security import Security, Tokens
+from services.gateway.files.archives import Archives, Defaults
+from services.gateway.files.auto_archive import AutoArchiver
+from services.gateway.files.conflicts import Busy
+from services.gateway.files.files import Files
+from services.gateway.files.media import Media
+from services.gateway.files.packs import Packs
+from services.gateway.files.quota import Room
+from services.gateway.files.uploads import Uploads
+from services.gateway.files.workspaces import Workspaces
 from services.gateway.gate import Asgi, Gate
-from services.gateway.heads import timed
-from services.gateway.history import History
-from services.gateway.jobs import Jobs
-from services.gateway.limits import Limits
-from services.gateway.live import Hub
-from services.gateway.machine import Machine
-from services.gateway.media import Media
-from services.gateway.packs import Packs
+from services.gateway.http import bodies, problems
+from services.gateway.http.request_timeout import timed
+from services.gateway.jobs.history import History
+from services.gateway.jobs.jobs import Jobs
+from services.gateway.jobs.peers import Peers
+from services.gateway.live.hub import Hub
+from services.gateway.live.wire import Wire
+from services.gateway.metrics import Figures, Measured
 from services.gateway.pages import Pages
-from services.gateway.peers import Peers
-from services.gateway.people import People
-from services.gateway.room import Room
-from services.gateway.security import Security, Tokens
-from services.gateway.store import Store
-from services.gateway.uploads import Uploads
-from services.gateway.wire import Wire
-from services.gateway.work import Busy
-from services.gateway.workspaces import Workspaces
+from services.gateway.records.audit import AuditLog
+from services.gateway.records.config import Configuration
+from services.gateway.records.host_stats import Machine
+from services.gateway.records.store import Store
 from shared import log
 from shared.domain.requests import ArchiveFormat
 from shared.errors import ConfigurationError
@@ -230,13 +232,13 @@ def listening(host: str, port: int) -> socket.socket:
 
 async def _first_users(parts: Parts, initial_password: str) -> None:
     """Make the first admin where there is no user, then every user's workspace, that admin's too."""
-    await chores.first_admin(parts.store, parts.security, initial_password)
-    await chores.make_workspaces(parts.store, parts.workspaces)
+    await background.first_admin(parts.store, parts.security, initial_password)
+    await background.make_workspaces(parts.store, parts.workspaces)
 
 
 async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     """Run the gateway on a listening socket until cancelled; then let running requests end."""
-    chores.check_initial_password(runtime.settings.admin_initial_password)
+    background.check_initial_password(runtime.settings.admin_initial_password)
     parts = assemble(runtime)
     wake = asyncio.Event()
     await runtime.bus.on_nudge(wake.set)
@@ -246,11 +248,11 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         runtime.at_work.set()
         group.create_task(_until_ended(serving))
         group.create_task(_first_users(parts, runtime.settings.admin_initial_password))
-        group.create_task(chores.serve_cancels(parts.store, wake))
-        group.create_task(chores.forget_expired_tokens(parts.store))
-        group.create_task(chores.fold_totals(parts.store))
-        group.create_task(chores.watch_machine(parts.machine))
-        group.create_task(chores.tidy_workspaces(parts.uploads, parts.workspaces))
+        group.create_task(background.serve_cancels(parts.store, wake))
+        group.create_task(background.forget_expired_tokens(parts.store))
+        group.create_task(background.fold_totals(parts.store))
+        group.create_task(background.watch_machine(parts.machine))
+        group.create_task(background.tidy_workspaces(parts.uploads, parts.workspaces))
         group.create_task(parts.auto.keep())
         group.create_task(parts.room.usages.keep())
         group.create_task(parts.hub.run())

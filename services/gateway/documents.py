@@ -20,9 +20,9 @@ from litestar.openapi.spec import (
 )
 from litestar.routes import HTTPRoute
 
-from services.gateway import bodies
-from services.gateway.links import links_of
-from services.gateway.schemas import DashboardMessage, LiveMessage
+from services.gateway.http import bodies
+from services.gateway.http.links import links_of
+from services.gateway.schemas.live import DashboardMessage, LiveMessage
 from shared.domain import events
 from shared.domain.lifecycle import Status
 

@@ -14,10 +14,11 @@ from uuid import uuid4
 import msgspec
 import structlog
 
-from services.gateway import problems
-from services.gateway.limits import Limits
-from services.gateway.refusals import ProblemError, bad_request, not_found, unauthorized, unavailable
-from services.gateway.security import NOT_LOGGED_IN, Identity, Security
+from services.gateway.auth.limits import Limits
+from services.gateway.auth.security import CHANGE_FIRST, NOT_LOGGED_IN, Security
+from services.gateway.http import problems
+from services.gateway.http.http_errors import ProblemError, bad_request, not_found, unauthorized, unavailable
+from services.gateway.records.identity import Identity
 from shared import log
 
 logger = log.get(__name__)
@@ -33,7 +34,6 @@ BEFORE_PASSWORD_CHANGE = {"/api/auth/password", "/api/auth/me", "/api/auth/logou
 READING = {"GET", "HEAD", "OPTIONS"}
 SESSION_COOKIE = "cs_archiver_session"
 SCHEMAS = {"/schema", "/schema/openapi.json", "/schema/asyncapi.json"}
-CHANGE_FIRST = "Change your password first (POST /api/auth/password); until then nothing else is possible."
 
 BODY_SECONDS = 30.0
 ANSWER_SECONDS = 60.0  # a scan is waited for half of it

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 
 from services.gateway.gate import Message, Receive, Scope, Send
-from services.gateway.refusals import ProblemError, not_found
+from services.gateway.http.http_errors import ProblemError, not_found
 
 MINIMAL = Path(__file__).with_name("minimal_ui")
 BUILT = Path(__file__).parents[2] / "ui" / "dist"

@@ -11,7 +11,7 @@ import typer.main
 from cli.actions import FOLDER_ORDER
 from cli.commands import Ended, HistorySort, Sort, app
 from cli.exits import MEANING, Exit, from_http
-from services.gateway import decide
+from services.gateway.jobs import decide
 from shared.domain.lifecycle import TERMINAL
 from tests.cli.runner import Cli
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from services.gateway.views_files import PACK_WORDS
+from services.gateway.files.views import PACK_WORDS
 from shared.domain.lifecycle import ARCHIVE_EDGES, CANCELLABLE, PAUSABLE, TERMINAL, Role, Status
 from shared.infra.runtime_settings import TUNABLES
 from tests.ui.apischema import digest

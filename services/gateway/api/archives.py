@@ -7,9 +7,10 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
 
-from services.gateway.archives import Archives
-from services.gateway.problems import refusals
-from services.gateway.schemas_archives import (
+from services.gateway.files.archives import Archives
+from services.gateway.http.problems import refusals
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.archives import (
     ArchiveContent,
     ArchiveJobCreated,
     ArchiveRequest,
@@ -17,7 +18,6 @@ from services.gateway.schemas_archives import (
     ExtractionRequest,
     RootName,
 )
-from services.gateway.security import Identity
 from shared.domain.lifecycle import Kind, Status
 
 ArchivesRequest = Request[Identity, Any, Any]

@@ -8,15 +8,16 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from services.gateway import views
-from services.gateway.audit import Actor
+from services.gateway.auth.rights import persons_only
+from services.gateway.auth.security import Security
 from services.gateway.gate import SESSION_COOKIE, WRONG_ORIGIN, address_of, bearer, is_own_origin, session_cookie
-from services.gateway.live import Hub
-from services.gateway.problems import refusals
-from services.gateway.refusals import ProblemError
-from services.gateway.rights import persons_only
-from services.gateway.schemas import LoginRequest, LoginResult, PasswordChange, User
-from services.gateway.security import Identity, Security
+from services.gateway.http.http_errors import ProblemError
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import views
+from services.gateway.live.hub import Hub
+from services.gateway.records.audit import Actor
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.auth import LoginRequest, LoginResult, PasswordChange, User
 
 AuthRequest = Request[Identity, Any, Any]
 

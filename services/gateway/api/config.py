@@ -6,11 +6,11 @@ from litestar import Request, Router, get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from services.gateway.config import Configuration
-from services.gateway.problems import refusals
-from services.gateway.rights import admins_only
-from services.gateway.schemas_admin import Config, ConfigUpdate, Setting
-from services.gateway.security import Identity
+from services.gateway.auth.rights import admins_only
+from services.gateway.http.problems import refusals
+from services.gateway.records.config import Configuration
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.admin import Config, ConfigUpdate, Setting
 
 
 @get("/", operation_id="getConfig", responses=refusals())

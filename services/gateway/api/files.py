@@ -9,12 +9,16 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
-from services.gateway import decide, downloads, ranges, views_files
-from services.gateway.auto_archive import AutoArchiver
-from services.gateway.files import Files
-from services.gateway.problems import refusals
-from services.gateway.rights import admins_only, refuse_nas_files
-from services.gateway.schemas_files import (
+from services.gateway.auth.rights import admins_only, refuse_nas_files
+from services.gateway.files import downloads, views
+from services.gateway.files.auto_archive import AutoArchiver
+from services.gateway.files.files import Files
+from services.gateway.files.uploads import Target, Uploads
+from services.gateway.http import ranges
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import decide
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.files import (
     AutoArchive,
     AutoArchiveChange,
     FileEntry,
@@ -27,8 +31,6 @@ from services.gateway.schemas_files import (
     UploadState,
     Workspace,
 )
-from services.gateway.security import Identity
-from services.gateway.uploads import Target, Uploads
 from shared.files.listing import SortKey, Wanted
 from shared.files.paths import Root
 
@@ -90,7 +92,7 @@ async def list_files(
         headers["X-Next-Cursor"] = decide.cursor_of_number(begin + len(page.items))
     if not page.complete:
         headers["X-Search-Incomplete"] = "true"
-    return Response([views_files.entry(item) for item in page.items], headers=headers)
+    return Response([views.entry(item) for item in page.items], headers=headers)
 
 
 @get("/info", operation_id="getFileInfo", responses=refusals(404))
@@ -99,7 +101,7 @@ async def get_info(
 ) -> FileInfo:
     """One entry of the workspace; of a folder also how much is in it."""
     refuse_nas_files(root)
-    return views_files.info(*await files.info(request.user, path))
+    return views.info(*await files.info(request.user, path))
 
 
 @delete("/", operation_id="deleteFile", status_code=204, responses=refusals(404, 409))
@@ -194,13 +196,13 @@ async def upload(
     arrived = await uploads.receive(request.user, target, part, request.stream())
     status = 202 if arrived.item is None else 201
     headers = {"Upload-Offset": str(arrived.received)} | ({"ETag": arrived.etag} if arrived.etag else {})
-    return Response(views_files.upload(arrived), status_code=status, headers=headers)
+    return Response(views.upload(arrived), status_code=status, headers=headers)
 
 
 @get("/uploads", operation_id="listUploads", responses=refusals())
 async def list_uploads(request: FilesRequest, uploads: NamedDependency[Uploads]) -> list[UnfinishedUpload]:
     """Your uploads that are not whole yet, newest first."""
-    return [views_files.unfinished(row) for row in await uploads.unfinished(request.user)]
+    return [views.unfinished(row) for row in await uploads.unfinished(request.user)]
 
 
 @delete("/uploads/{upload_id:uuid}", operation_id="giveUpUpload", status_code=204, responses=refusals(404, 409))
@@ -215,13 +217,13 @@ async def make_folder(data: JSONBody[FolderRequest], request: FilesRequest, file
 
     403: the workspace may not hold more. 404: the folder it would be in is not there. 409: something has this name.
     """
-    return views_files.entry(await files.make_folder(request.user, data.path, parents=data.parents))
+    return views.entry(await files.make_folder(request.user, data.path, parents=data.parents))
 
 
 @post("/move", operation_id="moveFile", status_code=200, responses=refusals(404, 409, 413))
 async def move(data: JSONBody[MoveRequest], request: FilesRequest, files: NamedDependency[Files]) -> FileEntry:
     """Rename or move a file or folder within the workspace. 409: the target is there, or a running task needs one of the two."""
-    return views_files.entry(await files.move(request.user, data.source, data.target, overwrite=data.overwrite))
+    return views.entry(await files.move(request.user, data.source, data.target, overwrite=data.overwrite))
 
 
 @get("/auto-archive", operation_id="getAutoArchive", responses=refusals())

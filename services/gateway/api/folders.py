@@ -6,12 +6,12 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
-from services.gateway import views
-from services.gateway.peers import Peers
-from services.gateway.problems import refusals
-from services.gateway.refusals import bad_request
-from services.gateway.schemas import Folder, FolderPlace
-from services.gateway.store import FolderFilter, Store
+from services.gateway.http.http_errors import bad_request
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import views
+from services.gateway.jobs.peers import Peers
+from services.gateway.records.store import FolderFilter, Store
+from services.gateway.schemas.folders import Folder, FolderPlace
 
 _INCLUDE = {"archived", "ignored"}
 

@@ -10,16 +10,16 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from litestar.response import Stream
 
-from services.gateway import decide, exports, views
-from services.gateway.audit import AuditFilter, AuditLog
-from services.gateway.decide import Sort
-from services.gateway.history import Filter, History, Order, place
-from services.gateway.problems import refusals
-from services.gateway.refusals import bad_request
-from services.gateway.rights import admins_only, whose_jobs_to_clear
-from services.gateway.schemas import DeletedCount, JobSummary, RestoredCount, RestoreRequest
-from services.gateway.schemas_admin import AuditEntry
-from services.gateway.security import Identity
+from services.gateway.auth.rights import admins_only, whose_jobs_to_clear
+from services.gateway.http.http_errors import bad_request
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import decide, exports, views
+from services.gateway.jobs.decide import Sort
+from services.gateway.jobs.history import Filter, History, Order, place
+from services.gateway.records.audit import AuditFilter, AuditLog
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.admin import AuditEntry
+from services.gateway.schemas.jobs import DeletedCount, JobSummary, RestoredCount, RestoreRequest
 from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 HistoryRequest = Request[Identity, Any, Any]

@@ -10,14 +10,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from services.gateway import views
 from services.gateway.api.history import clear_completed, list_jobs, restore_completed
-from services.gateway.jobs import Jobs
-from services.gateway.problems import refusals
-from services.gateway.rights import admins_only
-from services.gateway.schemas import JobCleared, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
-from services.gateway.security import Identity
-from services.gateway.store import Store
+from services.gateway.auth.rights import admins_only
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import views
+from services.gateway.jobs.jobs import Jobs
+from services.gateway.records.identity import Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.jobs import JobCleared, JobCreated, JobDetail, JobLogLine, JobRequest, JobRetried, JobSummary
 from shared.domain.lifecycle import Kind, Status
 
 JobsRequest = Request[Identity, Any, Any]

@@ -14,17 +14,18 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
-from services.gateway import views
-from services.gateway.gate import CHANGE_FIRST, WRONG_ORIGIN, bearer, is_own_origin, session_cookie
-from services.gateway.jobs import visible
-from services.gateway.limits import Limits
-from services.gateway.live import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Channel, Client, Hub, Message
-from services.gateway.machine import Machine
-from services.gateway.problems import refusals
-from services.gateway.refusals import ProblemError, unauthorized
-from services.gateway.schemas import EventPage, Stats, StatsHistory, Ticket
-from services.gateway.security import Identity, Security
-from services.gateway.store import Store
+from services.gateway.auth.limits import Limits
+from services.gateway.auth.security import CHANGE_FIRST, Security
+from services.gateway.gate import WRONG_ORIGIN, bearer, is_own_origin, session_cookie
+from services.gateway.http.http_errors import ProblemError, unauthorized
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import views
+from services.gateway.jobs.jobs import visible
+from services.gateway.live.hub import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Channel, Client, Hub, Message
+from services.gateway.records.host_stats import Machine
+from services.gateway.records.identity import Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.live import EventPage, Stats, StatsHistory, Ticket
 from shared.domain.lifecycle import TERMINAL
 
 LiveRequest = Request[Identity, Any, Any]

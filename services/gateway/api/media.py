@@ -8,10 +8,10 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from services.gateway.media import Media
-from services.gateway.problems import refusals
-from services.gateway.schemas_media import FolderPreview, PreviewEstimate
-from services.gateway.security import Identity
+from services.gateway.files.media import Media
+from services.gateway.http.problems import refusals
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.media import FolderPreview, PreviewEstimate
 from shared.files.paths import Root
 from shared.media import limits
 from shared.media.model import MediaInfo

@@ -7,13 +7,14 @@ from litestar import Request, Response, Router, delete, get, head, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from services.gateway import decide, downloads, views_files
 from services.gateway.api.files import FILE, file_responses, range_headers
-from services.gateway.config import Configuration
-from services.gateway.packs import Packs
-from services.gateway.problems import refusals
-from services.gateway.schemas_files import PackAvailableSpace, PackCancelled, PackRequested, PackTask
-from services.gateway.security import Identity
+from services.gateway.files import downloads, views
+from services.gateway.files.packs import Packs
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import decide
+from services.gateway.records.config import Configuration
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.files import PackAvailableSpace, PackCancelled, PackRequested, PackTask
 
 PacksRequest = Request[Identity, Any, Any]
 
@@ -32,7 +33,7 @@ async def create_pack(
     """
     row = await packs.create(request.user, data)
     days = (await configuration.read()).pack_retention_days
-    return Response(views_files.pack(row, days), headers={"Location": f"/api/files/pack/{row['id']}"})
+    return Response(views.pack(row, days), headers={"Location": f"/api/files/pack/{row['id']}"})
 
 
 @get("/", operation_id="listPacks", responses=refusals())
@@ -53,13 +54,13 @@ async def list_packs(
     headers = {"X-Total-Count": str(total)}
     if rows and begin + len(rows) < total:
         headers["X-Next-Cursor"] = decide.cursor_of_number(begin + len(rows))
-    return Response([views_files.pack(row, days) for row in rows], headers=headers)
+    return Response([views.pack(row, days) for row in rows], headers=headers)
 
 
 @get("/available-space", operation_id="getPackAvailableSpace", responses=refusals())
 async def available_space(request: PacksRequest, packs: NamedDependency[Packs]) -> PackAvailableSpace:
     """How much you may still add, and how much the server has; what is reserved for others counts as taken."""
-    return views_files.space(await packs.available(request.user))
+    return views.space(await packs.available(request.user))
 
 
 @get("/{pack_id:uuid}", operation_id="getPack", responses=refusals(404))
@@ -67,7 +68,7 @@ async def get_pack(
     pack_id: FromPath[UUID], request: PacksRequest, packs: NamedDependency[Packs], configuration: NamedDependency[Configuration]
 ) -> PackTask:
     """One pack of yours."""
-    return views_files.pack(await packs.find(request.user, pack_id), (await configuration.read()).pack_retention_days)
+    return views.pack(await packs.find(request.user, pack_id), (await configuration.read()).pack_retention_days)
 
 
 @delete("/{pack_id:uuid}", operation_id="cancelPack", status_code=200, responses=refusals(404, 409))

@@ -6,12 +6,12 @@ from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from services.gateway import views
-from services.gateway.jobs import Jobs
-from services.gateway.problems import refusals
-from services.gateway.schemas import Queue, QueueMove
-from services.gateway.security import Identity
-from services.gateway.store import Store
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import views
+from services.gateway.jobs.jobs import Jobs
+from services.gateway.records.identity import Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.jobs import Queue, QueueMove
 
 
 @get("/queue", operation_id="getQueue", responses=refusals(), tags=["Queue"])

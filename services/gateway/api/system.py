@@ -14,13 +14,13 @@ from litestar import get
 from litestar.di import NamedDependency
 
 import shared
-from services.gateway import decide, views
-from services.gateway.live import Hub
-from services.gateway.peers import Peers
-from services.gateway.problems import from_exception, refusals
-from services.gateway.refusals import NATS_AWAY, unavailable
-from services.gateway.schemas import GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
-from services.gateway.store import Store
+from services.gateway.http.http_errors import NATS_AWAY, unavailable
+from services.gateway.http.problems import from_exception, refusals
+from services.gateway.jobs import decide, views
+from services.gateway.jobs.peers import Peers
+from services.gateway.live.hub import Hub
+from services.gateway.records.store import Store
+from services.gateway.schemas.system import GlobusStatus, Health, Ready, RelayState, ServiceInstance, SystemStatus, Workers
 from shared.domain.lifecycle import Kind
 from shared.infra.bus import Bus
 

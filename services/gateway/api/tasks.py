@@ -7,14 +7,14 @@ from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from services.gateway import views
-from services.gateway.decide import Action
-from services.gateway.history import Filter, History
-from services.gateway.jobs import Jobs, visible
-from services.gateway.problems import refusals
-from services.gateway.schemas import Task, TaskControl
-from services.gateway.security import Identity
-from services.gateway.store import Store
+from services.gateway.http.problems import refusals
+from services.gateway.jobs import views
+from services.gateway.jobs.decide import Action
+from services.gateway.jobs.history import Filter, History
+from services.gateway.jobs.jobs import Jobs, visible
+from services.gateway.records.identity import Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.jobs import Task, TaskControl
 from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 TasksRequest = Request[Identity, Any, Any]

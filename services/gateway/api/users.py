@@ -7,12 +7,12 @@ from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from services.gateway.live import Hub
-from services.gateway.people import People
-from services.gateway.problems import refusals
-from services.gateway.rights import admins_only, persons_only
-from services.gateway.schemas_admin import NewToken, NewUser, Token, TokenRequest, UserAccount, UserChange
-from services.gateway.security import Identity
+from services.gateway.admin.users import People
+from services.gateway.auth.rights import admins_only, persons_only
+from services.gateway.http.problems import refusals
+from services.gateway.live.hub import Hub
+from services.gateway.records.identity import Identity
+from services.gateway.schemas.admin import NewToken, NewUser, Token, TokenRequest, UserAccount, UserChange
 
 AdminRequest = Request[Identity, Any, Any]
 

@@ -16,7 +16,8 @@ import httpx
 import msgspec
 import pytest
 
-from services.gateway import app, gate, packs
+from services.gateway import app, gate
+from services.gateway.files import packs
 from services.scanner import browsing, discovery
 from shared.domain.lifecycle import Role
 from shared.errors import NOT_FOUND, PermanentError, Waiting

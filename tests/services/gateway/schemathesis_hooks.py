@@ -11,7 +11,7 @@ from uuid import UUID
 
 import schemathesis
 
-from services.gateway.security import Tokens
+from services.gateway.auth.security import Tokens
 
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 _OWN = os.environ["SCHEMATHESIS_OWN_ID"]

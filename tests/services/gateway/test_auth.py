@@ -9,8 +9,8 @@ import httpx
 import jwt
 import pytest
 
-from services.gateway import security
-from services.gateway.security import Tokens, check_password, hash_password
+from services.gateway.auth import security
+from services.gateway.auth.security import Tokens, check_password, hash_password
 from tests.services.gateway.conftest import PASSWORD, Gateway, problem, running
 from tests.support.engines import NatsEngine, PostgresEngine
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from services.gateway import auto_archive
-from services.gateway.auto_archive import output_of
+from services.gateway.files import auto_archive
+from services.gateway.files.auto_archive import output_of
 from shared.domain.requests import ExtractRequest, ExtractResult
 from shared.files.paths import Root
 from tests.services.gateway.conftest import Gateway, problem

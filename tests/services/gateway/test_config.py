@@ -10,8 +10,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from services.gateway import config
-from services.gateway.schemas_admin import ConfigUpdate
+from services.gateway.records import config
+from services.gateway.schemas.admin import ConfigUpdate
 from shared.domain.events import ConfigChanged
 from shared.infra.runtime_settings import TUNABLES
 from tests.services.gateway.conftest import Gateway, problem

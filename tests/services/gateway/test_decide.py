@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.gateway import decide
-from services.gateway.decide import Cancel, Key, Place, Sort, Waiting
-from services.gateway.refusals import ProblemError
+from services.gateway.http.http_errors import ProblemError
+from services.gateway.jobs import decide
+from services.gateway.jobs.decide import Cancel, Key, Place, Sort, Waiting
 from shared.domain.lifecycle import EDGES, Kind, Role, Status
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from services.gateway import documents
-from services.gateway.schemas import JobUpdate
+from services.gateway.schemas.live import JobUpdate
 from shared.domain import events
 from shared.domain.lifecycle import Status
 from tests.services.gateway.conftest import Gateway, problem

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.gateway.downloads import content_type
+from services.gateway.files.downloads import content_type
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import Person, person
 from tests.services.gateway.test_users import NOBODY, audited

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway import peers
+from services.gateway.jobs import peers
 from tests.services.gateway.conftest import BASE, Gateway, problem
 
 _FOLDERS = [  # level 1, level 2, name, size, files, archived, ignored

@@ -11,10 +11,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway import exports
-from services.gateway.decide import Sort
-from services.gateway.history import NEWEST, Filter, History, Order
-from services.gateway.store import Store
+from services.gateway.jobs import exports
+from services.gateway.jobs.decide import Sort
+from services.gateway.jobs.history import NEWEST, Filter, History, Order
+from services.gateway.records.store import Store
 from shared.domain.lifecycle import Kind, Status
 from tests.services.gateway.conftest import Gateway, problem, running
 from tests.services.gateway.test_users import user

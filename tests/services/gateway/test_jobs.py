@@ -10,7 +10,8 @@ import httpx
 import msgspec
 import pytest
 
-from services.gateway.schemas import JobDetail, JobSummary, Queue, SystemStatus
+from services.gateway.schemas.jobs import JobDetail, JobSummary, Queue
+from services.gateway.schemas.system import SystemStatus
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND
 from shared.service.rpc import DestinationState
 from tests.services.gateway.conftest import BASE, Gateway, problem

@@ -16,13 +16,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.gateway import live
 from services.gateway.api import live as live_api
-from services.gateway.live import Client, Message
-from services.gateway.machine import Machine
-from services.gateway.schemas import LogMessage
-from services.gateway.security import Claims, Identity
-from services.gateway.store import Store
+from services.gateway.live import hub as live_hub
+from services.gateway.live.hub import Client, Message
+from services.gateway.records.host_stats import Machine
+from services.gateway.records.identity import Claims, Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.live import LogMessage
 from shared.domain import events
 from shared.domain.lifecycle import Status
 from shared.infra.bus import Bus
@@ -220,16 +220,16 @@ def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
 def test_what_waits_for_a_client_has_a_bound() -> None:
     """Too much waiting for it ends it, and its memory is given back; however large its snapshot is, that has room."""
     line = _Line()
-    client, large = _client(line), live._QUEUE_LENGTH + 10
+    client, large = _client(line), live_hub._QUEUE_LENGTH + 10
     line.stalled_at = 1.0
     client.begin((("job", n), _said("x")) for n in range(large))
-    for n in range(live._QUEUE_LENGTH):
+    for n in range(live_hub._QUEUE_LENGTH):
         client.offer(("log", n), _said("x"))
-    assert (client.over, len(client._waiting)) == (None, large + live._QUEUE_LENGTH)
+    assert (client.over, len(client._waiting)) == (None, large + live_hub._QUEUE_LENGTH)
     client.offer("one more", _said("x"))
     client.offer("late", _said("x"))
     assert client.over is not None
-    assert client.over[0] == live.TOO_SLOW
+    assert client.over[0] == live_hub.TOO_SLOW
     assert not client._waiting
 
 
@@ -273,7 +273,7 @@ async def test_a_client_that_never_reads_is_dropped(gateway: Gateway, monkeypatc
             for seen in await asyncio.gather(*last):
                 lines = [m for m in seen if m.get("job_id") == str(UUID(int=1))]
                 assert [int(m["message"].split()[0]) for m in lines] == list(range(400))
-            monkeypatch.setattr(live, "_SEND_SECONDS", 0)
+            monkeypatch.setattr(live_hub, "_SEND_SECONDS", 0)
             await eventually(dropped, lambda n: n == 1, "the silent client dropped")
             await compressor.publish_live("live.log.x", _line("after"))
             for each in (one, two):
@@ -389,7 +389,7 @@ async def test_the_dashboards_words(gateway: Gateway, monkeypatch: pytest.Monkey
         (*_, task) = await _until(socket, about("queued"))
         (*_, stats) = await _until(socket, lambda m: m["type"] == "dashboard_stats")
         with monkeypatch.context() as patched:
-            patched.setattr(live, "_RESYNC_SECONDS", 3600.0)  # nobody reads everything again meanwhile
+            patched.setattr(live_hub, "_RESYNC_SECONDS", 3600.0)  # nobody reads everything again meanwhile
             await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "pause"})
             await _until(socket, about("paused"))
         await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "resume"})  # wakes who would wait an hour
@@ -538,9 +538,9 @@ async def test_a_role_changed_elsewhere_ends_the_connection(gateway: Gateway) ->
 
 async def test_heartbeats(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence means a dead connection: something comes every two seconds, with the newest number."""
-    assert live.HEARTBEAT_SECONDS == 2.0
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
-    hub = live.Hub(None, None, None)  # type: ignore[arg-type] # only its clock is looked at
+    assert live_hub.HEARTBEAT_SECONDS == 2.0
+    monkeypatch.setattr(live_hub, "HEARTBEAT_SECONDS", 0.05)
+    hub = live_hub.Hub(None, None, None)  # type: ignore[arg-type] # only its clock is looked at
     hub.seq = 7
     line = _Line()
     hub.clients.add(_client(line))
@@ -602,9 +602,9 @@ async def test_server_sent_events(gateway: Gateway) -> None:
 async def test_a_stream_of_a_job_that_ends_just_then(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked up while it was live, heard from when it has ended: the stream says so and ends."""
     job_id = (await gateway.request())["job_id"]
-    stream = live.Hub.stream
+    stream = live_hub.Hub.stream
 
-    async def late(hub: live.Hub, client: Client, missed: Any) -> AsyncIterator[bytes]:
+    async def late(hub: live_hub.Hub, client: Client, missed: Any) -> AsyncIterator[bytes]:
         assert (await gateway.ask("DELETE", f"/api/jobs/{job_id}")).status_code == 204
         newest = await _relayed(gateway)
 
@@ -615,7 +615,7 @@ async def test_a_stream_of_a_job_that_ends_just_then(gateway: Gateway, monkeypat
         async for event in stream(hub, client, missed):
             yield event
 
-    monkeypatch.setattr(live.Hub, "stream", late)
+    monkeypatch.setattr(live_hub.Hub, "stream", late)
     seen = await _events(gateway, f"/api/stream/{job_id}", lambda _: False)
     assert [m["status"] for _, m in seen if m["type"] == "job_update"] == ["cancelled"]
 
@@ -651,7 +651,7 @@ async def test_two_gateways_say_the_same(gateway: Gateway, pg: PostgresEngine, n
 
 async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many jobs wait: looking at all of them costs a few bytes of each."""
-    monkeypatch.setattr(live, "_RESYNC_SECONDS", 0.01)
+    monkeypatch.setattr(live_hub, "_RESYNC_SECONDS", 0.01)
     store, looks, read = Store(await kernel.db("gateway")), 0, list[UUID]()
     versions, some_jobs = store.live_versions, store.some_jobs
 
@@ -667,7 +667,7 @@ async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, m
     monkeypatch.setattr(store, "live_versions", counted_versions)
     monkeypatch.setattr(store, "some_jobs", counted_jobs)
     first, second = await kernel.job(), await kernel.job()
-    hub = live.Hub(store, await kernel.bus("gateway"), Machine(store, tmp_path))
+    hub = live_hub.Hub(store, await kernel.bus("gateway"), Machine(store, tmp_path))
     task = asyncio.create_task(hub.run())
 
     async def three_more_looks() -> None:
@@ -694,11 +694,11 @@ async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, m
 
 async def test_the_live_view_follows_across_a_rebuild(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream is made again: events that come later still arrive by the gateway's own consumer, not by reading all jobs again."""
-    monkeypatch.setattr(live, "_RESYNC_SECONDS", 3600.0)
+    monkeypatch.setattr(live_hub, "_RESYNC_SECONDS", 3600.0)
     async with nats_server() as own:
         bus = await Bus.connect(own.url, "gateway", own.passwords["gateway"])
         db = await kernel.db("gateway")
-        hub = live.Hub(Store(db), bus, Machine(Store(db), tmp_path))
+        hub = live_hub.Hub(Store(db), bus, Machine(Store(db), tmp_path))
         tasks = [asyncio.create_task(work) for work in (hub.run(), relay(db, bus))]
 
         async def known() -> set[UUID]:

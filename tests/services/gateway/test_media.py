@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway import media
-from services.gateway.media import estimate, without_names
+from services.gateway.files import media
+from services.gateway.files.media import estimate, without_names
 from shared.archiving import space
 from shared.service.rpc import Branch, DestinationState, FolderSeen, MediaTotals, NamedSize
 from tests.services.gateway.conftest import Gateway, problem

@@ -13,22 +13,22 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway import packs
-from services.gateway.audit import Actor
-from services.gateway.config import Configuration
-from services.gateway.jobs import Jobs
-from services.gateway.limits import Limits
-from services.gateway.packs import Packs
-from services.gateway.peers import Peers
-from services.gateway.ranges import Sent
-from services.gateway.refusals import ProblemError
-from services.gateway.room import Room
-from services.gateway.schemas_files import PackRequested
-from services.gateway.security import Claims, Identity
-from services.gateway.store import Store
-from services.gateway.uploads import Target, Uploads
-from services.gateway.work import Busy
-from services.gateway.workspaces import Workspaces
+from services.gateway.auth.limits import Limits
+from services.gateway.files import packs
+from services.gateway.files.conflicts import Busy
+from services.gateway.files.packs import Packs
+from services.gateway.files.quota import Room
+from services.gateway.files.uploads import Target, Uploads
+from services.gateway.files.workspaces import Workspaces
+from services.gateway.http.http_errors import ProblemError
+from services.gateway.http.ranges import Sent
+from services.gateway.jobs.jobs import Jobs
+from services.gateway.jobs.peers import Peers
+from services.gateway.records.audit import Actor
+from services.gateway.records.config import Configuration
+from services.gateway.records.identity import Claims, Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.files import PackRequested
 from shared.infra.runtime_settings import Tuned
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import GIB, Person, person

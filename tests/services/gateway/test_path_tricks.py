@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.refusals import ProblemError
-from services.gateway.workspaces import Workspaces
+from services.gateway.files.workspaces import Workspaces
+from services.gateway.http.http_errors import ProblemError
 from shared.files.listing import Wanted
 from tests.services.gateway.conftest import Gateway
 from tests.services.gateway.people import person

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from services.gateway import throttle
+from services.gateway.auth import throttle
 from services.gateway.gate import SESSION_COOKIE
 from tests.services.gateway.conftest import PASSWORD, Gateway, second
 from tests.services.gateway.test_users import name_of, user

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.gateway import ranges
-from services.gateway.ranges import Answer, Part, Sent, Version
-from services.gateway.refusals import ProblemError
+from services.gateway.http import ranges
+from services.gateway.http.http_errors import ProblemError
+from services.gateway.http.ranges import Answer, Part, Sent, Version
 
 FILE = Version('"a-b"', datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 1000)
 SAME, OLDER = "Fri, 02 Jan 2026 03:04:05 GMT", "Fri, 02 Jan 2026 03:04:04 GMT"

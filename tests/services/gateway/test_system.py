@@ -8,10 +8,19 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway import decide, views
-from services.gateway.machine import SAMPLE_SECONDS, SPAN_SECONDS, Machine
-from services.gateway.schemas import DiskSpace, LaneStatus, Ready, RelayState, ServiceInstance, Statistics, SystemStatus, Workers
-from services.gateway.store import Store
+from services.gateway.jobs import decide, views
+from services.gateway.records.host_stats import SAMPLE_SECONDS, SPAN_SECONDS, Machine
+from services.gateway.records.store import Store
+from services.gateway.schemas.system import (
+    DiskSpace,
+    LaneStatus,
+    Ready,
+    RelayState,
+    ServiceInstance,
+    Statistics,
+    SystemStatus,
+    Workers,
+)
 from shared.domain.lifecycle import Role
 from shared.infra import outbox
 from shared.infra.nats_permissions import PROVISION, STREAM

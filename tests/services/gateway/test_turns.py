@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from services.gateway.refusals import ProblemError
-from services.gateway.turns import AT_ONCE, EACH, FEW, PATIENT, REST_HERE, WAITING, Rank, Turns
+from services.gateway.auth.turns import AT_ONCE, EACH, FEW, PATIENT, REST_HERE, WAITING, Rank, Turns
+from services.gateway.http.http_errors import ProblemError
 
 KNOWN = Rank(is_stranger=False, is_here=False, lately=0)
 HERE, STRANGER = KNOWN._replace(is_here=True), KNOWN._replace(is_stranger=True)

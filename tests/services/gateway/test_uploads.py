@@ -13,13 +13,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from services.gateway import gate, uploads
-from services.gateway.config import Configuration
-from services.gateway.room import Room
-from services.gateway.store import Store
-from services.gateway.uploads import Uploads
-from services.gateway.work import Busy
-from services.gateway.workspaces import Workspaces
+from services.gateway import gate
+from services.gateway.files import uploads
+from services.gateway.files.conflicts import Busy
+from services.gateway.files.quota import Room
+from services.gateway.files.uploads import Uploads
+from services.gateway.files.workspaces import Workspaces
+from services.gateway.records.config import Configuration
+from services.gateway.records.store import Store
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import GIB, Person, person
 from tests.support.kernel import eventually

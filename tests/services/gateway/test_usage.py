@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway import room
-from services.gateway.disk import at_disk, open_at_disk
+from services.gateway.files import quota
+from services.gateway.records.disk import at_disk, open_at_disk
 from shared.files import handles, trees, usage
 from shared.files.trees import Found
 from tests.services.gateway.conftest import Gateway, problem
@@ -295,7 +295,7 @@ async def test_a_file_system_without_inodes(ada: Person, monkeypatch: pytest.Mon
     facts = os.statvfs("/")
     values = {name: getattr(facts, name) for name in ("f_bavail", "f_frsize", "f_blocks")}
     disk = SimpleNamespace(**values, f_files=1000, f_favail=0)
-    monkeypatch.setattr(room.os, "statvfs", lambda _path: disk)
+    monkeypatch.setattr(quota.os, "statvfs", lambda _path: disk)
     sentence = problem(await ada.send("new"), 403, "too-many-entries")
     assert "the server's file system is full" in sentence
     disk.f_files = 0

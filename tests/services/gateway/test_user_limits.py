@@ -11,9 +11,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.gateway import gate, limits
+from services.gateway import gate
+from services.gateway.auth import limits
+from services.gateway.auth.limits import BURST, HALF_LIFE_SECONDS, Limits, Pace
 from services.gateway.gate import Gate
-from services.gateway.limits import BURST, HALF_LIFE_SECONDS, Limits, Pace
 from shared.infra.runtime_settings import TUNABLES, Tuned
 from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.people import Person, person

@@ -12,11 +12,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from services.gateway import security, throttle
+from services.gateway.auth import security, throttle
+from services.gateway.auth.security import TOKEN_PREFIX, Tokens
+from services.gateway.auth.turns import Rank, Turns
 from services.gateway.gate import PUBLIC, SESSION_COOKIE
-from services.gateway.refusals import ProblemError
-from services.gateway.security import TOKEN_PREFIX, Tokens
-from services.gateway.turns import Rank, Turns
+from services.gateway.http.http_errors import ProblemError
 from shared.infra.runtime_settings import TUNABLES
 from tests.services.gateway.conftest import PASSWORD, Gateway, problem
 from tests.support.kernel import eventually

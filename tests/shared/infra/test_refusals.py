@@ -11,9 +11,9 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway import live
-from services.gateway.machine import Machine
-from services.gateway.store import Store
+from services.gateway.live import hub as live_hub
+from services.gateway.records.host_stats import Machine
+from services.gateway.records.store import Store
 from shared.domain.lifecycle import COMPRESS_LANE, Role, Status
 from shared.errors import DatabaseAway, Waiting
 from shared.infra import runtime_settings
@@ -40,8 +40,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every refusal costs a pause."""
     monkeypatch.setattr(workers, "_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(works, "_AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(live, "_AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(live, "_RESYNC_SECONDS", 0.05)
+    monkeypatch.setattr(live_hub, "_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(live_hub, "_RESYNC_SECONDS", 0.05)
     monkeypatch.setattr(runtime_settings, "_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(runtime, "_SEEN_SECONDS", 0.02)
 
@@ -302,7 +302,7 @@ async def test_the_live_view_outlives_every_refusal(kernel: Kernel, name: str, t
     """The hub says that it does not follow, and follows again."""
     db, bus = await kernel.db("gateway"), await kernel.bus("gateway")
     store = Store(db)
-    hub = live.Hub(store, bus, Machine(store, tmp_path))
+    hub = live_hub.Hub(store, bus, Machine(store, tmp_path))
     task = asyncio.create_task(hub.run())
 
     async def alive() -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from services.gateway import schemas, schemas_admin
+from services.gateway import schemas
 from services.gateway.app import Parts, routes
+from services.gateway.schemas import admin
 
 _FOR_PEOPLE = {"description", "summary", "title", "examples", "example", "info", "servers", "tags"}
 
@@ -26,7 +27,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI document without prose, with the live messages among its schemas."""
     parts: Any = {field.name: None for field in fields(Parts)}
     api = _plain(routes(Parts(**parts)).openapi_schema.to_schema())
-    missing = [schemas.LiveMessage, schemas.JobLogLine, schemas.JobSummary, schemas_admin.AuditEntry]
+    missing = [schemas.LiveMessage, schemas.JobLogLine, schemas.JobSummary, admin.AuditEntry]
     (live, *_), more = msgspec.json.schema_components(missing, ref_template="#/components/schemas/{name}")
     api["components"]["schemas"] |= {name: _plain(schema) for name, schema in more.items()} | {"LiveMessage": live}
     return dict(api)

@@ -1,0 +1,1 @@
+"""Users and background work. Imports `files` and the rooms below."""

@@ -1,0 +1,112 @@
+"""What the gateway does unasked: the first user, cancels that a worker left to it, forgotten revocations, short sums."""
+
+import asyncio
+from contextlib import suppress
+
+import asyncpg
+
+from services.gateway.auth.security import PASSWORD_MAXIMUM_BYTES, Security
+from services.gateway.files.uploads import Uploads
+from services.gateway.files.workspaces import Workspaces
+from services.gateway.http.http_errors import ProblemError
+from services.gateway.records.disk import at_disk
+from services.gateway.records.host_stats import SAMPLE_SECONDS, Machine
+from services.gateway.records.store import Store
+from shared import log
+from shared.errors import ConfigurationError
+from shared.isolation import Isolation
+
+logger = log.get(__name__)
+
+DEFAULT_PASSWORD = "changeme"  # noqa: S105 - a login with it can do nothing but set a new password
+_CHORES = Isolation("chore of the gateway")
+_CANCEL_SECONDS = 2.0
+_FORGET_SECONDS = 3600.0
+_FOLD_SECONDS = 60.0
+_TIDY_SECONDS = 600.0
+
+
+def check_initial_password(password: str) -> None:
+    """Raises ConfigurationError for one that bcrypt would cut."""
+    if len(password.encode()) > PASSWORD_MAXIMUM_BYTES:
+        raise ConfigurationError(f"ADMIN_INITIAL_PASSWORD is longer than {PASSWORD_MAXIMUM_BYTES} bytes.")
+
+
+async def first_admin(store: Store, security: Security, initial_password: str) -> None:
+    """Make the user `admin` on the first run; waits for a database that is not migrated yet."""
+    while True:
+        try:
+            if await store.schema_version() is not None:
+                break
+        except ProblemError:
+            pass
+        await asyncio.sleep(0.5)
+    while True:
+        with suppress(ProblemError):
+            if await store.has_users():
+                return
+            hashed = await security.hash(initial_password or DEFAULT_PASSWORD)
+            if await store.first_admin(hashed, must_change=not initial_password):
+                logger.info("first_admin", message="The user `admin` was made.", must_change=not initial_password)
+            return
+        await asyncio.sleep(0.5)
+
+
+async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
+    """Cancel jobs that were held when somebody asked and are held by nobody now (the scanner lets go and nudges us)."""
+    while True:
+        wake.clear()
+        with _CHORES.isolated("cancels"), suppress(ProblemError):
+            for job_id in await store.cancel_let_go():
+                logger.info("cancelled", job_id=str(job_id), message="A job was cancelled after its worker let go of it.")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                await wake.wait()
+
+
+async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
+    """Everybody who is there already has a workspace, too."""
+    while True:
+        try:
+            users = await store.user_ids()
+            break
+        except ProblemError:
+            await asyncio.sleep(0.5)
+        except asyncpg.UndefinedTableError:  # not migrated yet
+            await asyncio.sleep(0.5)
+    for user in users:
+        with _CHORES.isolated(user), suppress(ProblemError):  # the storage is away: they are made when they are needed
+            await at_disk(workspaces.ensure, user)
+
+
+async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
+    """Stale uploads, and what was deleted while a gateway ended."""
+    while True:
+        for name, tidy in (("uploads", uploads.sweep), ("deleted folders", lambda: at_disk(workspaces.sweep_deleted))):
+            with _CHORES.isolated(name), suppress(ProblemError, asyncpg.UndefinedTableError):
+                await tidy()
+        await asyncio.sleep(_TIDY_SECONDS)
+
+
+async def forget_expired_tokens(store: Store) -> None:
+    while True:
+        for forget in (store.forget_expired_tokens, store.forget_expired_tickets, store.forget_logins):
+            with _CHORES.isolated(forget.__name__), suppress(ProblemError):
+                await forget()
+        await asyncio.sleep(_FORGET_SECONDS)
+
+
+async def watch_machine(machine: Machine) -> None:
+    """Keep the dashboard's last half hour, whether a page is open or not."""
+    while True:
+        with _CHORES.isolated("figures"), suppress(ProblemError, asyncpg.UndefinedTableError):
+            await machine.sample()
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+async def fold_totals(store: Store) -> None:
+    """Every change of a job adds to its totals; keep them few enough to be summed up on every page."""
+    while True:
+        with _CHORES.isolated("totals"), suppress(ProblemError):
+            await store.fold_totals()
+        await asyncio.sleep(_FOLD_SECONDS)

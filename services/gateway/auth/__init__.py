@@ -1,0 +1,1 @@
+"""Who may do what, and how often: logins, tokens, rights, limits. Imports `records` and the rooms below."""

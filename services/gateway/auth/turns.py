@@ -1,0 +1,139 @@
+"""The queues in front of password hashing: few at once, in threads of their own, and the user who asked least comes first.
+
+A hash costs a quarter of a second of CPU on purpose. In the common thread pool, some dozens of logins would occupy every thread and
+every core. Here they wait in queues of bounded length. Who comes back after a while has a queue of their own, so that they never wait
+for those who are here already or log in all the time; the threads for the latter leave the processor to everything else.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from services.gateway.http.http_errors import ProblemError
+from services.gateway.records.disk import to_its_end
+
+T = TypeVar("T")
+
+AT_ONCE = max(1, min(2, (os.cpu_count() or 1) // 2))
+"""Half of the cores at most, so that the rest of the product goes on."""
+WAITING = 64
+"""Sixteen seconds of hashing on one core."""
+EACH = 4
+"""Of one account at one address: people log in once at a time, and from a few windows."""
+RETRY_SECONDS = 2
+FEW = 5
+"""Passwords within the window of the limits: who tried more is not back after a while."""
+PATIENT = 10
+"""Niceness of the threads that serve users who are logged in already, and strangers."""
+REST = 3.0
+"""Their share of a core is a quarter: where the kernel shares the processor between sessions, all hashing is at our own cost."""
+REST_HERE = 3.0
+"""The pause is longer by this factor after a user who is logged in already: a tenth of a core."""
+
+
+class Rank(NamedTuple):
+    """Lower comes first: known at the address before strangers, then accounts no login of which is in use, then who asked least."""
+
+    is_stranger: bool
+    is_here: bool
+    lately: int
+
+    @property
+    def is_back(self) -> bool:
+        """Somebody known who comes back after a while."""
+        return not self.is_stranger and not self.is_here and self.lately <= FEW
+
+
+class _Waiter(NamedTuple):
+    rank: Rank
+    number: int  # the order of arrival
+    key: str
+    granted: "asyncio.Future[None]"
+
+
+class Turns:
+    """Give turns, and run the work of the caller that has one. For one event loop only."""
+
+    def __init__(
+        self, at_once: int = AT_ONCE, waiting: int = WAITING, each: int = EACH, niceness: int = 0, rest: float = 0
+    ) -> None:
+        """`rest`: for how many times its own length a turn is followed by none while others wait."""
+        self._free = at_once
+        self._rest = rest
+        self._most, self._each = waiting, each
+        self._waiting: list[_Waiter] = []
+        self._numbers = itertools.count()
+        self._threads = ThreadPoolExecutor(at_once, "passwords", os.nice, (niceness,))  # of the thread alone
+
+    @asynccontextmanager
+    async def turn(self, key: str, rank: Rank, gone: "asyncio.Future[Any] | None" = None) -> AsyncIterator[None]:
+        """Wait for a turn and hold it. `key`: who asks; `gone` is done when that one waits no more.
+
+        Raises ProblemError 429 while that one waits too often, 503 when too many wait or that one is gone.
+        """
+        await self._take(key, rank, gone)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            yield
+        finally:
+            if self._waiting and self._rest:
+                rest = self._rest * (REST_HERE if rank.is_here else 1)
+                loop.call_later(rest * (loop.time() - began), self._give_back)
+            else:
+                self._give_back()
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """Run blocking work in a thread. The caller has a turn, and keeps it until the thread has ended, also when cancelled."""
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work, *args))
+
+    async def _take(self, key: str, rank: Rank, gone: "asyncio.Future[Any] | None") -> None:
+        if self._free:
+            self._free -= 1
+            return
+        if sum(waiter.key == key for waiter in self._waiting) >= self._each:
+            raise ProblemError(
+                429,
+                "too-many-logins",
+                f"{self._each} logins of this account are waiting already. Wait for them and try again.",
+                {"Retry-After": str(RETRY_SECONDS)},
+            )
+        waiter = _Waiter(rank, next(self._numbers), key, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
+        if len(self._waiting) > self._most:
+            last = max(self._waiting, key=_place)
+            self._waiting.remove(last)
+            last.granted.set_exception(_full())
+        try:
+            await asyncio.wait({waiter.granted, gone} if gone else {waiter.granted}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiter.granted.done():
+                raise ProblemError(503, "gone", "The client went away before its turn came.")
+            waiter.granted.result()
+        except (asyncio.CancelledError, ProblemError):
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif waiter.granted.exception() is None:
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        """Pass the turn on to the first who waits."""
+        if self._waiting:
+            first = min(self._waiting, key=_place)
+            self._waiting.remove(first)
+            first.granted.set_result(None)
+            return
+        self._free += 1
+
+
+def _place(waiter: _Waiter) -> tuple[Rank, int]:
+    return waiter.rank, waiter.number
+
+
+def _full() -> ProblemError:
+    detail = "Too many people are logging in at this moment. Try again in a few seconds."
+    return ProblemError(503, "busy", detail, {"Retry-After": str(RETRY_SECONDS)})

@@ -1,0 +1,1 @@
+"""Workspaces: files, uploads, packs, archives, media, quotas. Imports `jobs` and the rooms below."""

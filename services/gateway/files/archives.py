@@ -1,0 +1,225 @@
+"""Archives that people ask for: made and unpacked as jobs of their own, and looked into at once."""
+
+import base64
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.gateway.auth.limits import Limits
+from services.gateway.auth.rights import refuse_nas
+from services.gateway.files.quota import Room
+from services.gateway.http.http_errors import bad_request
+from services.gateway.jobs.peers import Peers
+from services.gateway.records import audit
+from services.gateway.records.audit import Deed
+from services.gateway.records.config import Configuration
+from services.gateway.records.identity import Identity
+from services.gateway.records.store import Store
+from services.gateway.schemas.archives import ArchiveRequest, ExtractionRequest
+from shared.archiving import space
+from shared.domain.lifecycle import Kind
+from shared.domain.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_for
+from shared.errors import PermanentError
+from shared.files import paths
+from shared.files.paths import LONGEST_NAME, Root, name_with
+from shared.infra.db import Session
+from shared.service.rpc import (
+    ArchiveListing,
+    ArchiveStats,
+    AskArchiveStats,
+    ListArchive,
+    PlanArchive,
+    PlanExtraction,
+)
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """ARCHIVE_DEFAULT_FORMAT and ARCHIVE_DEFAULT_LEVEL."""
+
+    format: ArchiveFormat
+    level: int
+
+
+class _Wish(NamedTuple):
+    """A job to be queued."""
+
+    kind: Kind
+    path: str
+    request: CompressRequest | ExtractRequest
+    password: str | None
+    total_bytes: int
+    file_count: int | None
+    sentence: str
+
+
+class Archives:
+    """Every method raises ProblemError, and 503 while something it needs is away."""
+
+    def __init__(
+        self, store: Store, peers: Peers, configuration: Configuration, room: Room, limits: Limits, defaults: Defaults
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._room = room
+        self._peers = peers
+        self._configuration = configuration
+        self._defaults = defaults
+
+    async def create(self, who: Identity, asked: ArchiveRequest) -> tuple[Any, str]:
+        """Queue the making of an archive; its row, and where the archive will be."""
+        root = await self.readable(who, asked.root)
+        request = compress_request(asked, self._defaults)
+        planned = await self._peers.plan_archive(
+            PlanArchive(root, who.id, request.paths, request.output, rename=asked.output is None)
+        )
+        request = msgspec.structs.replace(request, output=planned.output)
+        sentence = f"{who.username} asked for the archive {request.output}."
+        wish = _Wish(Kind.COMPRESS, request.paths[0], request, asked.password, planned.total_bytes, planned.file_count, sentence)
+        largest = (await self._configuration.read()).max_task_size
+        if 0 < largest < planned.total_bytes:
+            raise bad_request(f"These files hold {planned.total_bytes} bytes; a task may have at most {largest}.")
+        async with self._room.reserving(who.id) as reserving:
+            entries = space.volumes(planned.total_bytes, request.volume_bytes)
+            reserving.require(planned.total_bytes, entries)
+            row = await self._queue(reserving.session, who, wish)
+            await reserving.session.run("reserve_for", row["id"], reserving.filesystem, planned.total_bytes, entries)
+        return row, request.output
+
+    async def extract(self, who: Identity, asked: ExtractionRequest) -> tuple[Any, str]:
+        """Queue the unpacking of an archive; its row, and the folder it goes to."""
+        root = await self.readable(who, asked.root)
+        request = extract_request(asked)
+        planned = await self._peers.plan_extraction(PlanExtraction(root, who.id, request.path, request.destination))
+        sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
+        wish = _Wish(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
+        async with self._store.transaction() as session:  # what it needs is known, and reserved, when the archive was looked into
+            return await self._queue(session, who, wish), request.destination
+
+    async def entries(
+        self, who: Identity, root: str, path: str, password: str | None, q: str | None, limit: int, offset: int
+    ) -> ArchiveListing:
+        """A page of what is in an archive."""
+        place = await self.readable(who, root)
+        return await self._peers.list_archive(ListArchive(place, who.id, named(path), password, q or None, limit, offset))
+
+    async def stats(self, who: Identity, root: str, path: str, password: str | None) -> ArchiveStats:
+        """An archive in figures."""
+        place = await self.readable(who, root)
+        return await self._peers.archive_stats(AskArchiveStats(place, who.id, named(path), password))
+
+    async def readable(self, who: Identity, root: str) -> Root:
+        """The root, when this user may read there. Raises ProblemError 403."""
+        if root == Root.NAS:
+            refuse_nas(who, (await self._configuration.read()).nas_browsing)
+        return Root(root)
+
+    async def _queue(self, session: Session, who: Identity, wish: _Wish) -> Any:
+        await self._limits.refuse_more_jobs(session, who.id)
+        return await _new_job(session, who, wish)
+
+
+async def _new_job(session: Session, who: Identity, wish: _Wish) -> Any:
+    name, document = wish.path.rpartition("/")[2], msgspec.to_builtins(wish.request)
+    facts = (who.username, who.id, wish.total_bytes, wish.file_count)
+    row = await session.row("new_workspace_job", wish.kind, name, f"/{wish.path}", document, *facts)
+    assert row is not None
+    if wish.password is not None:
+        await session.run("keep_secret", row["id"], wish.password)
+    data = {"kind": wish.kind, "path": wish.path}
+    await audit.note(session, who.actor, Deed("job_create", wish.sentence, str(row["id"]), data))
+    return row
+
+
+# What is asked for, in its plain form ------------------------------------------------------------------------------------------------
+
+
+def named(path: str) -> str:
+    """The plain form of a path to something below a root. Raises ProblemError 400."""
+    try:
+        plain = paths.plain(path)
+    except PermanentError as exc:
+        raise bad_request(str(exc)) from exc
+    if not plain:
+        raise bad_request("Name a file or folder; the top folder itself cannot be chosen.")
+    return plain
+
+
+def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressRequest:
+    """The request as it is recorded, defaults filled in. Pure. Raises ProblemError 400."""
+    paths = list(dict.fromkeys(map(named, asked.paths)))
+    output = None if asked.output is None else named(asked.output)
+    try:
+        kind = format_for(asked.format, output, defaults.format)
+    except PermanentError as exc:
+        raise bad_request(str(exc)) from exc
+    _check_nothing_twice(paths)
+    if asked.password is not None:
+        _check_password(asked.password)
+        if kind not in WITH_PASSWORD:
+            raise bad_request(f"{kind} knows no passwords; choose {' or '.join(WITH_PASSWORD)}.")
+        if kind == "zip" and not asked.password.isascii():
+            raise bad_request("The password of a zip consists of ASCII characters; choose another, or 7z.")
+    if asked.volume_bytes is not None and kind not in WITH_VOLUMES:
+        raise bad_request(f"{kind} cannot be cut into parts; choose {' or '.join(WITH_VOLUMES)}.")
+    made = output or _beside(paths, Root(asked.root), kind)
+    if asked.volume_bytes is not None and len(PurePosixPath(made).name.encode()) > LONGEST_NAME - len(".001"):
+        raise bad_request("The archive's name is too long for its parts, whose names end in .001: give a shorter one in `output`.")
+    return CompressRequest(
+        root=Root(asked.root),
+        paths=paths,
+        output=made,
+        format=kind,
+        level=defaults.level if asked.level is None else asked.level,
+        encrypted=asked.password is not None,
+        volume_bytes=asked.volume_bytes,
+    )
+
+
+def extract_request(asked: ExtractionRequest) -> ExtractRequest:
+    """The request as it is recorded. Pure. Raises ProblemError 400."""
+    path = named(asked.path)
+    if asked.password is not None:
+        _check_password(asked.password)
+    destination = asked.destination
+    if destination is None:
+        destination = path.rpartition("/")[0] if asked.root == "workspace" else ""
+    try:
+        plain, entries = paths.plain(destination), list(dict.fromkeys(map(paths.plain, asked.entries)))
+    except PermanentError as exc:
+        raise bad_request(str(exc)) from exc
+    return ExtractRequest(
+        root=Root(asked.root),
+        path=path,
+        destination=plain,
+        entries=entries,
+        entries_base64=list(dict.fromkeys(map(_base64, asked.entries_base64))),
+        encrypted=asked.password is not None,
+    )
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as exc:
+        raise bad_request(f"{text!r} in entries_base64 is no base64; send an entry's path_base64 as the listing has it.") from exc
+    return text
+
+
+def _check_nothing_twice(paths: list[str]) -> None:
+    for path in paths:
+        if holder := next((other for other in paths if path.startswith(f"{other}/")), None):
+            raise bad_request(f"{path} is inside {holder}, which is chosen too.")
+
+
+def _check_password(password: str) -> None:
+    if not password.isprintable():
+        raise bad_request("A password has no control characters.")
+
+
+def _beside(paths: list[str], root: Root, kind: str) -> str:
+    """Where an archive goes when nobody says: the first path's name and the format's ending, in its folder."""
+    first = PurePosixPath(paths[0])
+    folder = first.parent if root == Root.WORKSPACE else PurePosixPath()
+    name = first.name if len(paths) == 1 else (folder.name or "archive")
+    return str(folder / name_with(name, f".{kind}"))

@@ -1,0 +1,1 @@
+"""HTTP itself: bodies, ranges, headers, time limits, and errors as problem documents. Imports no other room."""

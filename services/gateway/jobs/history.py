@@ -1,0 +1,138 @@
+"""The list of jobs that ended or not: filters, pages, totals, and hiding what is done. Made for a million rows."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from services.gateway.jobs.decide import Place, Sort
+from services.gateway.records import audit
+from services.gateway.records.audit import Deed
+from services.gateway.records.identity import Identity
+from services.gateway.records.store import Store
+from shared.domain.lifecycle import Kind, Status
+
+_BATCH = 1000
+_SAMPLE = 1000
+_PIECE = 3  # characters; shorter words have no piece
+_CLEAR_BATCH = 5000  # one statement stays far below its time limit
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted; None: whatever. `owner`: workspace jobs of this user only (None: of all; archive jobs are everybody's).
+
+    `words_are_rare`: see History.prepare; it changes how long an answer takes, never what it says.
+    """
+
+    kinds: tuple[Kind, ...] = (Kind.ARCHIVE,)
+    statuses: tuple[Status, ...] = ()
+    user: str | None = None
+    owner: UUID | None = None
+    words: str | None = None
+    words_are_rare: bool = False
+    since: datetime | None = None
+    before: datetime | None = None
+    ended_since: datetime | None = None
+    ended_before: datetime | None = None
+
+    @property
+    def times(self) -> tuple[datetime | None, ...]:
+        """Created from and before, ended from and before."""
+        return tuple(map(_utc, (self.since, self.before, self.ended_since, self.ended_before)))
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """$1 to $10 of the history's queries."""
+        return (list(self.kinds), list(self.statuses) or None, self.user, self.owner, self.words, self.words_are_rare, *self.times)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """How a list is ordered. By creation it is always newest first; all other orders are of jobs that have ended."""
+
+    sort: Sort = Sort.CREATED
+    descending: bool = True
+
+    def query(self, wanted: Filter) -> str:
+        """The name of the query that walks this order's index."""
+        if self.sort is not Sort.CREATED:
+            return f"history_{'desc' if self.descending else 'asc'}_{self.sort}"
+        return "history_by_state" if wanted.statuses else "history"
+
+
+NEWEST = Order()
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A time without a zone is taken as UTC: the server's own zone is nobody's business."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def place(order: Order, row: Any) -> Place:
+    """Where the page that begins behind this row begins."""
+    return Place(order.sort, row["place"], row["id"])
+
+
+class History:
+    """Every method raises ProblemError 503 while the database is away."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def prepare(self, wanted: Filter) -> Filter:
+        """Choose how words are looked for, which the planner cannot: by the index of their pieces where few jobs have them.
+
+        Where many have them, that index would have every one of them read whole; then the index of the list itself is walked.
+        """
+        if wanted.words is None or len(wanted.words) < _PIECE:
+            return wanted
+        async with self._store.transaction() as session:
+            common = int(await session.value("words_lately", wanted.words, _SAMPLE)) > _SAMPLE // 100
+        return msgspec.structs.replace(wanted, words_are_rare=not common)
+
+    async def page(self, wanted: Filter, after: Place | None, limit: int, offset: int, order: Order = NEWEST) -> list[Any]:
+        """Rows in this order; the column `place` is the key that the order goes by. All orders but the first need `statuses`."""
+        place = (None, None) if after is None else (after.key, after.id)
+        async with self._store.transaction() as session:
+            return await session.rows(order.query(wanted), *wanted.arguments, *place, limit, offset)
+
+    async def total(self, wanted: Filter) -> int:
+        """How many match. Known without words and dates, else counted: each row that they leave is looked at."""
+        async with self._store.transaction() as session:
+            if wanted.words is None and not any(wanted.times):
+                return int(await session.value("total_history", *wanted.arguments[:4]))
+            return int(await session.value("count_history", *wanted.arguments))
+
+    async def all(self, wanted: Filter, order: Order = NEWEST) -> AsyncIterator[list[Any]]:
+        """Everything, in batches: neither memory nor a connection is held for as long as the client reads."""
+        after: Place | None = None
+        while rows := await self.page(wanted, after, _BATCH, 0, order):
+            yield rows
+            after = place(order, rows[-1])
+
+    async def clear_completed(self, who: Identity, user: str | None, before: datetime | None) -> tuple[int, datetime]:
+        """Hide completed archive jobs; returns how many, and the moment by which `restore` finds them."""
+        cleared, moment = 0, None
+        while True:
+            async with self._store.transaction() as session:
+                moment = moment or await session.value("now")
+                batch = int(await session.value("clear_completed", user, _utc(before), _CLEAR_BATCH, moment))
+                cleared += batch
+                if batch < _CLEAR_BATCH:
+                    sentence = f"{who.username} cleared {cleared} completed jobs from the history."
+                    await audit.note(session, who.actor, Deed("jobs_cleared", sentence, data={"count": cleared}))
+                    return cleared, moment
+
+    async def restore(self, who: Identity, moment: datetime) -> int:
+        """Show again what the clearing of that moment has hidden, as far as `who` may see it; returns how many jobs that are."""
+        shown = 0
+        while True:
+            async with self._store.transaction() as session:
+                batch = int(await session.value("restore_cleared", _utc(moment), _CLEAR_BATCH, None if who.is_admin else who.id))
+                shown += batch
+                if batch < _CLEAR_BATCH:
+                    if shown:
+                        sentence = f"{who.username} brought {shown} cleared jobs back into the history."
+                        await audit.note(session, who.actor, Deed("jobs_restored", sentence, data={"count": shown}))
+                    return shown
