@@ -19,7 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from services.gateway import documents
 from services.gateway.admin import background
-from services.gateway.admin.users import People
+from services.gateway.admin.users import Users
 from services.gateway.api import archives as archive_routes
 from services.gateway.api import (
     auth,
@@ -46,7 +46,7 @@ from services.gateway.files.conflicts import Busy
 from services.gateway.files.files import Files
 from services.gateway.files.media import Media
 from services.gateway.files.packs import Packs
-from services.gateway.files.quota import Room
+from services.gateway.files.quota import Quotas
 from services.gateway.files.uploads import Uploads
 from services.gateway.files.workspaces import Workspaces
 from services.gateway.gate import Asgi, Gate
@@ -57,11 +57,11 @@ from services.gateway.jobs.jobs import Jobs
 from services.gateway.jobs.peers import Peers
 from services.gateway.live.hub import Hub
 from services.gateway.live.wire import Wire
-from services.gateway.metrics import Figures, Measured
+from services.gateway.metrics import CountedRequests, MetricsPage
 from services.gateway.pages import Pages
 from services.gateway.records.audit import AuditLog
 from services.gateway.records.config import Configuration
-from services.gateway.records.host_stats import Machine
+from services.gateway.records.host_stats import HostStats
 from services.gateway.records.store import Store
 from shared import log
 from shared.domain.requests import ArchiveFormat
@@ -87,10 +87,10 @@ class Parts:
     peers: Peers
     jobs: Jobs
     hub: Hub
-    machine: Machine
+    host_stats: HostStats
     bus: Bus
     system: System
-    people: People
+    users: Users
     history: History
     log: AuditLog
     configuration: Configuration
@@ -100,7 +100,7 @@ class Parts:
     files: Files
     uploads: Uploads
     packs: Packs
-    room: Room
+    quotas: Quotas
     media: Media
 
 
@@ -110,10 +110,10 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
     store, peers = Store(runtime.db), Peers(runtime.bus)
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
     security = Security(store, tokens, runtime.tuned)
-    machine = Machine(store, settings.storage_base_path)
+    host_stats = HostStats(store, settings.storage_base_path)
     defaults = Defaults(cast("ArchiveFormat", settings.archive_default_format), settings.archive_default_level)
     configuration, workspaces = Configuration(store, runtime.bus), Workspaces(settings.workspaces)
-    room = Room(store, configuration, workspaces, settings.workspaces)
+    quotas = Quotas(store, configuration, workspaces, settings.workspaces)
     limits = Limits(runtime.tuned)
     jobs = Jobs(store, peers, str(settings.qnap_base_path), limits)
     return Parts(
@@ -122,21 +122,21 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
         limits=limits,
         peers=peers,
         jobs=jobs,
-        hub=Hub(store, runtime.bus, machine),
-        machine=machine,
+        hub=Hub(store, runtime.bus, host_stats),
+        host_stats=host_stats,
         bus=runtime.bus,
         system=System(settings.storage_base_path, settings.globus_emulated),
-        people=People(store, security, workspaces),
+        users=Users(store, security, workspaces),
         history=History(store),
         log=AuditLog(store),
         configuration=configuration,
-        archives=Archives(store, peers, configuration, room, limits, defaults),
+        archives=Archives(store, peers, configuration, quotas, limits, defaults),
         auto=AutoArchiver(store, workspaces, configuration, limits, settings.archive_default_level),
         workspaces=workspaces,
-        files=Files(store, configuration, workspaces, peers, room),
-        uploads=Uploads(store, room, workspaces, Busy(store)),
-        packs=Packs(store, configuration, workspaces, peers, room, jobs, limits),
-        room=room,
+        files=Files(store, configuration, workspaces, peers, quotas),
+        uploads=Uploads(store, quotas, workspaces, Busy(store)),
+        packs=Packs(store, configuration, workspaces, peers, quotas, jobs, limits),
+        quotas=quotas,
         media=Media(
             store,
             peers,
@@ -242,8 +242,8 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
     parts = assemble(runtime)
     wake = asyncio.Event()
     await runtime.bus.on_nudge(wake.set)
-    figures = Figures(parts.store, parts.hub, parts.security)
-    gate = Measured(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, parts.limits, figures))
+    metrics_page = MetricsPage(parts.store, parts.hub, parts.security)
+    gate = CountedRequests(Gate(routes(parts), Pages(runtime.settings.ui_path), parts.security, parts.limits, metrics_page))
     async with _http(gate, sock, runtime.settings) as serving, asyncio.TaskGroup() as group:
         runtime.at_work.set()
         group.create_task(_until_ended(serving))
@@ -251,10 +251,10 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
         group.create_task(background.serve_cancels(parts.store, wake))
         group.create_task(background.forget_expired_tokens(parts.store))
         group.create_task(background.fold_totals(parts.store))
-        group.create_task(background.watch_machine(parts.machine))
+        group.create_task(background.watch_machine(parts.host_stats))
         group.create_task(background.tidy_workspaces(parts.uploads, parts.workspaces))
         group.create_task(parts.auto.keep())
-        group.create_task(parts.room.usages.keep())
+        group.create_task(parts.quotas.usages.keep())
         group.create_task(parts.hub.run())
 
 

@@ -97,9 +97,9 @@ def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 class Gate:
     """ASGI application around the API and the pages."""
 
-    def __init__(self, api: Asgi, pages: Asgi, security: Security, limits: Limits, figures: Asgi | None = None) -> None:
+    def __init__(self, api: Asgi, pages: Asgi, security: Security, limits: Limits, metrics_page: Asgi | None = None) -> None:
         self._limits = limits
-        self._figures = figures
+        self._metrics_page = metrics_page
         self._api = api
         self._pages = pages
         self._security = security
@@ -145,8 +145,8 @@ class Gate:
         elif path in SCHEMAS:
             # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.
             await self._api({**scope, "path": "/schema/index.html"} if path == "/schema" else scope, receive, send)
-        elif path == "/metrics" and self._figures is not None:
-            await self._figures(scope, receive, send)
+        elif path == "/metrics" and self._metrics_page is not None:
+            await self._metrics_page(scope, receive, send)
         elif _below(path, "/schema"):
             raise not_found("There is nothing at this address.")
         else:

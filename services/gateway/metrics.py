@@ -22,7 +22,7 @@ LATENCY = Histogram(
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-class Measured:
+class CountedRequests:
     """ASGI application that counts what goes through it; routes by their template, so that labels stay few."""
 
     def __init__(self, app: Asgi) -> None:
@@ -45,7 +45,7 @@ class Measured:
         await self._app(scope, receive, counted)
 
 
-class Figures:
+class MetricsPage:
     """`GET /metrics`: to whoever is logged in, and without a login to this machine itself."""
 
     def __init__(self, store: Store, hub: Hub, security: Security) -> None:

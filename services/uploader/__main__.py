@@ -14,7 +14,7 @@ from shared.domain.destinations import Elsewhere, RemotePlace, elsewhere_text
 from shared.domain.lifecycle import TERMINAL, UPLOAD_LANE, Role
 from shared.errors import ArchiverError, DatabaseAway, Operation, PermanentError, Waiting
 from shared.infra.db import Database
-from shared.infra.runtime_settings import Tuned
+from shared.infra.runtime_settings import RuntimeSettings
 from shared.infra.settings import UploaderSettings
 from shared.service import jobs
 from shared.service.rpc import (
@@ -33,7 +33,7 @@ from shared.service.runtime import Runtime, run_service
 logger = log.get(__name__)
 
 
-def build(settings: UploaderSettings, db: Database, tuned: Tuned, collections: tuple[str, ...] = ()) -> handlers.Tools:
+def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, collections: tuple[str, ...] = ()) -> handlers.Tools:
     """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet.
 
     collections: ids of those that were used so far, by whatever settings.

@@ -138,7 +138,7 @@ def _min_free(environment: Mapping[str, str]) -> int:
     return int(_FIELDS["min_free_space_gb"].metadata["parse"](environment.get("MIN_FREE_SPACE_GB") or "10") * _GIB)
 
 
-TUNABLES: dict[str, Tunable] = {
+DEFINITIONS: dict[str, Tunable] = {
     "pack_format": Tunable(
         _format, lambda _: "zip", Shape("choice", choices=PACK_FORMATS), "Format in which folders are packed for download."
     ),
@@ -189,7 +189,7 @@ copy and is never removed. `workspace_quota`: what each user's workspace may hol
 """
 
 
-class Tuned:
+class RuntimeSettings:
     """The values an admin set, as this process knows them. Empty until `loaded` is set."""
 
     def __init__(self) -> None:
@@ -199,7 +199,7 @@ class Tuned:
 
     def get(self, name: str, default: T) -> T:
         """What counts now; `default` is the process's own setting. Raises KeyError for a name that nobody can set."""
-        assert name in TUNABLES, name
+        assert name in DEFINITIONS, name
         value: T = self._values.get(name, default)
         return value
 
@@ -213,7 +213,7 @@ class Tuned:
         values = {}
         for row in await db.rows("runtime_settings"):
             try:
-                values[row["name"]] = TUNABLES[row["name"]].check(row["value"])
+                values[row["name"]] = DEFINITIONS[row["name"]].check(row["value"])
             except (KeyError, ValueError, TypeError) as exc:  # written by another version
                 logger.warning("setting_ignored", message=f"{row['name']} is not known here.", error=str(exc))
         if values != self._values:

@@ -26,7 +26,7 @@ from shared.infra import clock_skew, metrics, unused_settings
 from shared.infra.bus import Bus
 from shared.infra.db import Database, too_few_connections
 from shared.infra.outbox import relay
-from shared.infra.runtime_settings import Tuned
+from shared.infra.runtime_settings import RuntimeSettings
 from shared.infra.settings import Common, load, retry_limits
 from shared.infra.tls import nats_context
 from shared.service.stagings import Sight
@@ -50,7 +50,7 @@ class Runtime(Generic[S]):
     db: Database
     bus: Bus
     instance: str
-    tuned: Tuned = field(default_factory=Tuned)
+    tuned: RuntimeSettings = field(default_factory=RuntimeSettings)
     at_work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once what others ask this service is answered, and jobs are taken: before that it is not healthy yet."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.infra.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import DEFINITIONS
 from tests.support.stack import Job, Stack, until
 
 GIB = 1 << 30
@@ -412,7 +412,7 @@ CHECKS: dict[str, Callable[[Stack], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", TUNABLES)
+@pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_saved_setting_changes_the_running_service(stack: Stack, name: str) -> None:
     """Each setting, by what it does: no restart, no other way than the REST interface."""
     CHECKS[name](stack)
@@ -462,7 +462,7 @@ def written(stack: Stack) -> dict[str, int]:
 
 def test_saved_settings_count_after_a_restart_and_arrive_without_nats(stack: Stack) -> None:
     """Every value reaches every worker within a minute while NATS stands still, and is there from the first job after a restart."""
-    assert set(OTHERS) == set(TUNABLES)
+    assert set(OTHERS) == set(DEFINITIONS)
     stack.control.configure(bytes_per_second=20_000)
     slow = {"big.bin": os.urandom(6 << 20)}
     uploads = [stack.archive(stack.folder(slow)) for _ in range(2)]

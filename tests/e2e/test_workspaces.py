@@ -169,17 +169,17 @@ def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
 
 def test_admin_settings_take_effect(stack: Stack) -> None:
     """Another format and level count from the next pack on."""
-    folder(stack, "Tuned")
+    folder(stack, "RuntimeSettings")
     try:
         changed = stack.http.put("/api/config", json={"pack_format": "7z", "pack_compression_level": 9})
         assert changed.status_code == 200, changed.text
-        task = pack(stack, "Tuned", keep_source=True)
+        task = pack(stack, "RuntimeSettings", keep_source=True)
         stack.wait(task, "completed")
     finally:
         stack.http.put("/api/config", json={"reset": ["pack_format", "pack_compression_level"]})
-    assert (home(stack) / "Tuned.7z").read_bytes().startswith(b"7z\xbc\xaf")
-    assert (home(stack) / "Tuned").is_dir()
-    assert not zipfile.is_zipfile(home(stack) / "Tuned.7z")
+    assert (home(stack) / "RuntimeSettings.7z").read_bytes().startswith(b"7z\xbc\xaf")
+    assert (home(stack) / "RuntimeSettings").is_dir()
+    assert not zipfile.is_zipfile(home(stack) / "RuntimeSettings.7z")
 
 
 def test_the_command_line(stack: Stack, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.gateway.files.views import PACK_WORDS
 from shared.domain.lifecycle import ARCHIVE_EDGES, CANCELLABLE, PAUSABLE, TERMINAL, Role, Status
-from shared.infra.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import DEFINITIONS
 from tests.ui.apischema import digest
 
 UI = Path(__file__).parents[2] / "ui"
@@ -49,4 +49,4 @@ def test_every_setting_has_its_words() -> None:
     """The form names each setting that the gateway serves."""
     words = (UI / "src" / "text" / "enAdmin.ts").read_text()
 
-    assert [name for name in TUNABLES if f"{name}: " not in words] == []
+    assert [name for name in DEFINITIONS if f"{name}: " not in words] == []

@@ -10,7 +10,7 @@ from services.gateway.files.uploads import Uploads
 from services.gateway.files.workspaces import Workspaces
 from services.gateway.http.http_errors import ProblemError
 from services.gateway.records.disk import at_disk
-from services.gateway.records.host_stats import SAMPLE_SECONDS, Machine
+from services.gateway.records.host_stats import SAMPLE_SECONDS, HostStats
 from services.gateway.records.store import Store
 from shared import log
 from shared.errors import ConfigurationError
@@ -19,7 +19,7 @@ from shared.isolation import Isolation
 logger = log.get(__name__)
 
 DEFAULT_PASSWORD = "changeme"  # noqa: S105 - a login with it can do nothing but set a new password
-_CHORES = Isolation("chore of the gateway")
+_BACKGROUND = Isolation("chore of the gateway")
 _CANCEL_SECONDS = 2.0
 _FORGET_SECONDS = 3600.0
 _FOLD_SECONDS = 60.0
@@ -56,7 +56,7 @@ async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
     """Cancel jobs that were held when somebody asked and are held by nobody now (the scanner lets go and nudges us)."""
     while True:
         wake.clear()
-        with _CHORES.isolated("cancels"), suppress(ProblemError):
+        with _BACKGROUND.isolated("cancels"), suppress(ProblemError):
             for job_id in await store.cancel_let_go():
                 logger.info("cancelled", job_id=str(job_id), message="A job was cancelled after its worker let go of it.")
         with suppress(TimeoutError):
@@ -75,7 +75,7 @@ async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
         except asyncpg.UndefinedTableError:  # not migrated yet
             await asyncio.sleep(0.5)
     for user in users:
-        with _CHORES.isolated(user), suppress(ProblemError):  # the storage is away: they are made when they are needed
+        with _BACKGROUND.isolated(user), suppress(ProblemError):  # the storage is away: they are made when they are needed
             await at_disk(workspaces.ensure, user)
 
 
@@ -83,7 +83,7 @@ async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
     """Stale uploads, and what was deleted while a gateway ended."""
     while True:
         for name, tidy in (("uploads", uploads.sweep), ("deleted folders", lambda: at_disk(workspaces.sweep_deleted))):
-            with _CHORES.isolated(name), suppress(ProblemError, asyncpg.UndefinedTableError):
+            with _BACKGROUND.isolated(name), suppress(ProblemError, asyncpg.UndefinedTableError):
                 await tidy()
         await asyncio.sleep(_TIDY_SECONDS)
 
@@ -91,22 +91,22 @@ async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
 async def forget_expired_tokens(store: Store) -> None:
     while True:
         for forget in (store.forget_expired_tokens, store.forget_expired_tickets, store.forget_logins):
-            with _CHORES.isolated(forget.__name__), suppress(ProblemError):
+            with _BACKGROUND.isolated(forget.__name__), suppress(ProblemError):
                 await forget()
         await asyncio.sleep(_FORGET_SECONDS)
 
 
-async def watch_machine(machine: Machine) -> None:
+async def watch_machine(host_stats: HostStats) -> None:
     """Keep the dashboard's last half hour, whether a page is open or not."""
     while True:
-        with _CHORES.isolated("figures"), suppress(ProblemError, asyncpg.UndefinedTableError):
-            await machine.sample()
+        with _BACKGROUND.isolated("figures"), suppress(ProblemError, asyncpg.UndefinedTableError):
+            await host_stats.sample()
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
 async def fold_totals(store: Store) -> None:
     """Every change of a job adds to its totals; keep them few enough to be summed up on every page."""
     while True:
-        with _CHORES.isolated("totals"), suppress(ProblemError):
+        with _BACKGROUND.isolated("totals"), suppress(ProblemError):
             await store.fold_totals()
         await asyncio.sleep(_FOLD_SECONDS)

@@ -12,7 +12,7 @@ from services.gateway.auth.security import TOKEN_PREFIX, Security, digest_of, pa
 from services.gateway.files.workspaces import Workspaces
 from services.gateway.http.http_errors import ProblemError, bad_request, conflict, forbidden, not_found
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.disk import at_disk
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
@@ -36,7 +36,7 @@ def _refuse_password(password: str, username: str) -> None:
         raise bad_request(problem)
 
 
-class People:
+class Users:
     """Every method raises ProblemError."""
 
     def __init__(self, store: Store, security: Security, workspaces: Workspaces) -> None:
@@ -66,7 +66,9 @@ class People:
             if row is None:
                 raise conflict(f"There is a user {name} already.")
             sentence = f"{who.username} made the user {name}{' (admin)' if wanted.is_admin else ''}."
-            await audit.note(session, who.actor, Deed("user_created", sentence, str(row["id"]), {"is_admin": wanted.is_admin}))
+            await audit.note(
+                session, who.actor, AuditRecord("user_created", sentence, str(row["id"]), {"is_admin": wanted.is_admin})
+            )
         with suppress(ProblemError):  # the storage is away: the workspace is made when it is needed
             await at_disk(self._workspaces.ensure, row["id"])
         return row
@@ -89,8 +91,8 @@ class People:
                 row = await session.row("set_quota", user_id, wanted.quota_bytes)
             if wanted.disabled or hashed is not None:
                 await session.run("revoke_tokens_of", user_id)
-            for deed in _deeds(who, before, wanted):
-                await audit.note(session, who.actor, deed)
+            for entry in _entries_for(who, before, wanted):
+                await audit.note(session, who.actor, entry)
         return row
 
     async def delete(self, who: Identity, user_id: UUID) -> None:
@@ -110,7 +112,7 @@ class People:
                 await session.run("leave_workspace", user_id, row["username"])
             await session.run("delete_user", user_id)
             await audit.note(
-                session, who.actor, Deed("user_deleted", f"{who.username} deleted the user {row['username']}.", str(user_id))
+                session, who.actor, AuditRecord("user_deleted", f"{who.username} deleted the user {row['username']}.", str(user_id))
             )
 
     # Personal tokens
@@ -135,7 +137,7 @@ class People:
             if row is None:
                 raise conflict(f"You have a token named {name} already.")
             sentence = f"{who.username} made the personal token {name} ({wanted.scope})."
-            await audit.note(session, who.actor, Deed("token_created", sentence, str(row["id"]), {"scope": wanted.scope}))
+            await audit.note(session, who.actor, AuditRecord("token_created", sentence, str(row["id"]), {"scope": wanted.scope}))
         return text, row
 
     async def revoke_token(self, who: Identity, token_id: UUID) -> None:
@@ -147,7 +149,7 @@ class People:
             await audit.note(
                 session,
                 who.actor,
-                Deed("token_revoked", f"{who.username} revoked the personal token {row['name']}.", str(token_id)),
+                AuditRecord("token_revoked", f"{who.username} revoked the personal token {row['name']}.", str(token_id)),
             )
 
 
@@ -177,21 +179,23 @@ def _refuse_change_of_yourself(who: Identity, user_id: UUID, wanted: UserChange)
         )
 
 
-def _deeds(who: Identity, before: Any, wanted: UserChange) -> list[Deed]:
+def _entries_for(who: Identity, before: Any, wanted: UserChange) -> list[AuditRecord]:
     """What is worth a line of the audit log. Pure."""
-    name, target, deeds = before["username"], str(before["id"]), []
+    name, target, entries = before["username"], str(before["id"]), []
     if wanted.is_admin is not None and wanted.is_admin != before["is_admin"]:
         role = "an admin" if wanted.is_admin else "an ordinary user"
-        deeds.append(Deed("user_role", f"{who.username} made {name} {role}.", target, {"is_admin": wanted.is_admin}))
+        entries.append(AuditRecord("user_role", f"{who.username} made {name} {role}.", target, {"is_admin": wanted.is_admin}))
     if wanted.disabled is not None and wanted.disabled != (before["disabled_at"] is not None):
         word = "disabled" if wanted.disabled else "enabled"
-        deeds.append(Deed(f"user_{word}", f"{who.username} {word} the user {name}.", target))
+        entries.append(AuditRecord(f"user_{word}", f"{who.username} {word} the user {name}.", target))
     if wanted.password is not None:
-        deeds.append(Deed("password_reset", f"{who.username} set a new password for {name}.", target))
+        entries.append(AuditRecord("password_reset", f"{who.username} set a new password for {name}.", target))
     elif wanted.must_change_password is not None and wanted.must_change_password != before["must_change_password"]:
         must = "must" if wanted.must_change_password else "need not"
-        deeds.append(Deed("user_must_change", f"{who.username} said that {name} {must} change the password.", target))
+        entries.append(AuditRecord("user_must_change", f"{who.username} said that {name} {must} change the password.", target))
     if wanted.quota_bytes is not UNSET and wanted.quota_bytes != before["quota_bytes"]:
         words = "the usual quota" if wanted.quota_bytes is None else f"a quota of {wanted.quota_bytes} bytes"
-        deeds.append(Deed("user_quota", f"{who.username} gave {name} {words}.", target, {"quota_bytes": wanted.quota_bytes}))
-    return deeds
+        entries.append(
+            AuditRecord("user_quota", f"{who.username} gave {name} {words}.", target, {"quota_bytes": wanted.quota_bytes})
+        )
+    return entries

@@ -22,7 +22,7 @@ from services.gateway.http.problems import refusals
 from services.gateway.jobs import views
 from services.gateway.jobs.jobs import visible
 from services.gateway.live.hub import LOGIN_ENDED, PASSWORD_CHANGE, TRY_LATER, Channel, Client, Hub, Message
-from services.gateway.records.host_stats import Machine
+from services.gateway.records.host_stats import HostStats
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.live import EventPage, Stats, StatsHistory, Ticket
@@ -206,15 +206,15 @@ async def stream_one(
 
 
 @get("/stats", operation_id="getStats", responses=refusals(), tags=["Tasks"])
-async def get_stats(machine: NamedDependency[Machine]) -> Stats:
+async def get_stats(host_stats: NamedDependency[HostStats]) -> Stats:
     """Counts, speeds, and how busy the gateway's machine is."""
-    return await machine.stats()
+    return await host_stats.stats()
 
 
 @get("/stats/history", operation_id="getStatsHistory", responses=refusals(), tags=["Tasks"])
-async def get_stats_history(machine: NamedDependency[Machine]) -> StatsHistory:
+async def get_stats_history(host_stats: NamedDependency[HostStats]) -> StatsHistory:
     """Upload speed, processor and memory over the last half hour, as the gateway that answers has seen them since it started."""
-    return machine.history()
+    return host_stats.history()
 
 
 routes = [create_ticket, list_events, stream_all, stream_one, get_stats, get_stats_history]

@@ -7,7 +7,7 @@ from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from services.gateway.admin.users import People
+from services.gateway.admin.users import Users
 from services.gateway.auth.rights import admins_only, persons_only
 from services.gateway.http.problems import refusals
 from services.gateway.live.hub import Hub
@@ -23,26 +23,26 @@ def _account(row: Any) -> UserAccount:
 
 @get("/", operation_id="listUsers", responses=refusals())
 async def list_users(
-    people: NamedDependency[People],
+    users: NamedDependency[Users],
     limit: Annotated[int | None, QueryParameter(ge=1, le=10_000, description="Default: all.")] = None,
     offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
 ) -> Response[list[UserAccount]]:
     """Everybody, in the order of names. `X-Total-Count`: how many there are."""
-    rows, total = await people.users(limit, offset)
+    rows, total = await users.users(limit, offset)
     return Response([_account(row) for row in rows], headers={"X-Total-Count": str(total)})
 
 
 @post("/", operation_id="createUser", status_code=201, responses=refusals(409, 413))
-async def create_user(data: JSONBody[NewUser], request: AdminRequest, people: NamedDependency[People]) -> Response[UserAccount]:
+async def create_user(data: JSONBody[NewUser], request: AdminRequest, users: NamedDependency[Users]) -> Response[UserAccount]:
     """Make a user. 409: the name is taken, in any letter case."""
-    row = await people.create(request.user, data)
+    row = await users.create(request.user, data)
     return Response(_account(row), headers={"Location": f"/api/users/{row['id']}"})
 
 
 @get("/{user_id:uuid}", operation_id="getUser", responses=refusals(404))
-async def get_user(user_id: FromPath[UUID], people: NamedDependency[People]) -> UserAccount:
+async def get_user(user_id: FromPath[UUID], users: NamedDependency[Users]) -> UserAccount:
     """One user."""
-    return _account(await people.user(user_id))
+    return _account(await users.user(user_id))
 
 
 @patch("/{user_id:uuid}", operation_id="changeUser", status_code=200, responses=refusals(404, 409, 413))
@@ -50,7 +50,7 @@ async def change_user(
     user_id: FromPath[UUID],
     data: JSONBody[UserChange],
     request: AdminRequest,
-    people: NamedDependency[People],
+    users: NamedDependency[Users],
     hub: NamedDependency[Hub],
 ) -> UserAccount:
     """Change the role, set a new password, disable or enable.
@@ -59,47 +59,47 @@ async def change_user(
     connections, which begin anew with the new rights. 409: nobody demotes or disables
     themselves or the last admin.
     """
-    row = await people.change(request.user, user_id, data)
+    row = await users.change(request.user, user_id, data)
     await hub.review()
     return _account(row)
 
 
 @delete("/{user_id:uuid}", operation_id="deleteUser", status_code=204, responses=refusals(404, 409))
 async def delete_user(
-    user_id: FromPath[UUID], request: AdminRequest, people: NamedDependency[People], hub: NamedDependency[Hub]
+    user_id: FromPath[UUID], request: AdminRequest, users: NamedDependency[Users], hub: NamedDependency[Hub]
 ) -> None:
     """Delete a user; their logins, personal tokens and live connections end at once.
 
     Their archive jobs stay: those belong to the team. 409: nobody deletes themselves or the last admin.
     """
-    await people.delete(request.user, user_id)
+    await users.delete(request.user, user_id)
     await hub.review()
 
 
 @get("/", operation_id="listTokens", responses=refusals())
 async def list_tokens(
     request: AdminRequest,
-    people: NamedDependency[People],
+    users: NamedDependency[Users],
     user_id: Annotated[UUID | None, QueryParameter(description="Another user's; for admins.")] = None,
 ) -> list[Token]:
     """Your personal tokens, newest first, with their last use. The tokens themselves cannot be shown again."""
-    rows = await people.tokens(request.user, user_id)
+    rows = await users.tokens(request.user, user_id)
     return [Token(**{name: row[name] for name in Token.__struct_fields__}) for row in rows]
 
 
 @post("/", operation_id="createToken", status_code=201, guards=[persons_only], responses=refusals(409, 413))
-async def create_token(data: JSONBody[TokenRequest], request: AdminRequest, people: NamedDependency[People]) -> NewToken:
+async def create_token(data: JSONBody[TokenRequest], request: AdminRequest, users: NamedDependency[Users]) -> NewToken:
     """Make a personal token for a script; its text is in this answer and nowhere else. 409: you have one of that name."""
-    text, row = await people.make_token(request.user, data)
+    text, row = await users.make_token(request.user, data)
     return NewToken(token=text, **{name: row[name] for name in Token.__struct_fields__})
 
 
 @delete("/{token_id:uuid}", operation_id="revokeToken", status_code=204, responses=refusals(404))
 async def revoke_token(
-    token_id: FromPath[UUID], request: AdminRequest, people: NamedDependency[People], hub: NamedDependency[Hub]
+    token_id: FromPath[UUID], request: AdminRequest, users: NamedDependency[Users], hub: NamedDependency[Hub]
 ) -> None:
     """Revoke a personal token of yours, or as an admin anybody's; it counts no more from the next request on."""
-    await people.revoke_token(request.user, token_id)
+    await users.revoke_token(request.user, token_id)
     await hub.review()
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from services.gateway.http.http_errors import ProblemError
 from shared.infra.db import Session
-from shared.infra.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, Tuned
+from shared.infra.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, RuntimeSettings
 
 JOBS_RETRY_SECONDS = 60
 OPEN_RETRY_SECONDS = 5
@@ -126,7 +126,7 @@ class Pace:
 class Limits:
     """Of one gateway."""
 
-    def __init__(self, tuned: Tuned) -> None:
+    def __init__(self, tuned: RuntimeSettings) -> None:
         self._tuned = tuned
         self._open: Counter[UUID] = Counter()
         self.pace = Pace()

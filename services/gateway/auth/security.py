@@ -21,10 +21,10 @@ from services.gateway.auth.throttle import Attempt, Throttle, address_key
 from services.gateway.auth.turns import PATIENT, REST, Rank, Turns
 from services.gateway.http.http_errors import ProblemError, bad_request, unauthorized
 from services.gateway.records import audit
-from services.gateway.records.audit import Actor, Deed
+from services.gateway.records.audit import Actor, AuditRecord
 from services.gateway.records.identity import PERSONAL, Claims, Identity
 from services.gateway.records.store import Store
-from shared.infra.runtime_settings import Tuned
+from shared.infra.runtime_settings import RuntimeSettings
 
 BCRYPT_COST = 12
 HERE_SECONDS = 60.0
@@ -103,7 +103,7 @@ class Tokens:
 class Security:
     """Logins and the tokens they lead to."""
 
-    def __init__(self, store: Store, tokens: Tokens, tuned: Tuned) -> None:
+    def __init__(self, store: Store, tokens: Tokens, tuned: RuntimeSettings) -> None:
         self._store = store
         self._tokens = tokens
         self._throttle = Throttle(store, tuned)
@@ -181,9 +181,9 @@ class Security:
         good = await self._try(attempt, password, user["password_hash"] if user else None, gone)
         if user is None or not good:
             # An unknown name is not written down: people type passwords into the wrong field.
-            deed = Deed("login_failed", "A login failed." if user is None else f"A login as {user['username']} failed.")
+            entry = AuditRecord("login_failed", "A login failed." if user is None else f"A login as {user['username']} failed.")
             async with self._store.transaction() as session:
-                await audit.note(session, msgspec.structs.replace(origin, name=user["username"] if user else ""), deed)
+                await audit.note(session, msgspec.structs.replace(origin, name=user["username"] if user else ""), entry)
             raise unauthorized(BAD_LOGIN)
         if user["disabled_at"] is not None:
             raise ProblemError(403, "account-disabled", "This account is disabled. Ask an admin.")
@@ -191,7 +191,7 @@ class Security:
         async with self._store.transaction() as session:
             await session.run("logged_in", user["id"])
             await session.run("know_address", user["id"], address)
-            await audit.note(session, actor, Deed("login", f"{user['username']} logged in."))
+            await audit.note(session, actor, AuditRecord("login", f"{user['username']} logged in."))
         return self._tokens.issue(user["id"], user["token_epoch"]), user
 
     async def _session_of(self, user: Any | None, shown: str | None) -> UUID | None:
@@ -210,7 +210,7 @@ class Security:
                 await session.run("revoke", who.claims.jti, datetime.fromtimestamp(who.claims.exp, UTC))
             else:
                 await session.run("revoke_token", who.claims.jti, who.id)
-            await audit.note(session, who.actor, Deed("logout", f"{who.username} logged out."))
+            await audit.note(session, who.actor, AuditRecord("logout", f"{who.username} logged out."))
 
     async def change_password(self, who: Identity, current: str, new: str) -> None:
         """Set a new password; every other token of this user ends. Raises ProblemError 400, 403, 409, 429, 503."""
@@ -226,4 +226,4 @@ class Security:
         async with self._store.transaction() as session:
             if await session.value("set_password", who.id, hashed, user["password_hash"], who.claims.jti) is None:
                 raise ProblemError(409, "conflict", "The password was changed by somebody else at the same moment. Log in again.")
-            await audit.note(session, who.actor, Deed("password_changed", f"{who.username} changed their password."))
+            await audit.note(session, who.actor, AuditRecord("password_changed", f"{who.username} changed their password."))

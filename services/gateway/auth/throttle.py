@@ -17,7 +17,7 @@ import msgspec
 from services.gateway.auth.turns import Rank
 from services.gateway.http.http_errors import ProblemError
 from services.gateway.records.store import Store
-from shared.infra.runtime_settings import LOGIN_LIMIT, Tuned
+from shared.infra.runtime_settings import LOGIN_LIMIT, RuntimeSettings
 
 FAILURES = 10
 ADDRESS_FAILURES = 50  # a whole office may come from one address
@@ -83,7 +83,7 @@ class Attempt(msgspec.Struct, frozen=True):
 class Throttle:
     """Methods raise ProblemError 503 while the database is away."""
 
-    def __init__(self, store: Store, tuned: Tuned) -> None:
+    def __init__(self, store: Store, tuned: RuntimeSettings) -> None:
         self._store = store
         self._tuned = tuned
 

@@ -8,11 +8,11 @@ import msgspec
 
 from services.gateway.auth.limits import Limits
 from services.gateway.auth.rights import refuse_nas
-from services.gateway.files.quota import Room
+from services.gateway.files.quota import Quotas
 from services.gateway.http.http_errors import bad_request
 from services.gateway.jobs.peers import Peers
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.config import Configuration
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
@@ -41,7 +41,7 @@ class Defaults(msgspec.Struct, frozen=True):
     level: int
 
 
-class _Wish(NamedTuple):
+class ArchiveSpec(NamedTuple):
     """A job to be queued."""
 
     kind: Kind
@@ -57,11 +57,11 @@ class Archives:
     """Every method raises ProblemError, and 503 while something it needs is away."""
 
     def __init__(
-        self, store: Store, peers: Peers, configuration: Configuration, room: Room, limits: Limits, defaults: Defaults
+        self, store: Store, peers: Peers, configuration: Configuration, quotas: Quotas, limits: Limits, defaults: Defaults
     ) -> None:
         self._store = store
         self._limits = limits
-        self._room = room
+        self._quotas = quotas
         self._peers = peers
         self._configuration = configuration
         self._defaults = defaults
@@ -75,11 +75,13 @@ class Archives:
         )
         request = msgspec.structs.replace(request, output=planned.output)
         sentence = f"{who.username} asked for the archive {request.output}."
-        wish = _Wish(Kind.COMPRESS, request.paths[0], request, asked.password, planned.total_bytes, planned.file_count, sentence)
+        wish = ArchiveSpec(
+            Kind.COMPRESS, request.paths[0], request, asked.password, planned.total_bytes, planned.file_count, sentence
+        )
         largest = (await self._configuration.read()).max_task_size
         if 0 < largest < planned.total_bytes:
             raise bad_request(f"These files hold {planned.total_bytes} bytes; a task may have at most {largest}.")
-        async with self._room.reserving(who.id) as reserving:
+        async with self._quotas.reserving(who.id) as reserving:
             entries = space.volumes(planned.total_bytes, request.volume_bytes)
             reserving.require(planned.total_bytes, entries)
             row = await self._queue(reserving.session, who, wish)
@@ -92,7 +94,7 @@ class Archives:
         request = extract_request(asked)
         planned = await self._peers.plan_extraction(PlanExtraction(root, who.id, request.path, request.destination))
         sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
-        wish = _Wish(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
+        wish = ArchiveSpec(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
         async with self._store.transaction() as session:  # what it needs is known, and reserved, when the archive was looked into
             return await self._queue(session, who, wish), request.destination
 
@@ -114,12 +116,12 @@ class Archives:
             refuse_nas(who, (await self._configuration.read()).nas_browsing)
         return Root(root)
 
-    async def _queue(self, session: Session, who: Identity, wish: _Wish) -> Any:
+    async def _queue(self, session: Session, who: Identity, wish: ArchiveSpec) -> Any:
         await self._limits.refuse_more_jobs(session, who.id)
         return await _new_job(session, who, wish)
 
 
-async def _new_job(session: Session, who: Identity, wish: _Wish) -> Any:
+async def _new_job(session: Session, who: Identity, wish: ArchiveSpec) -> Any:
     name, document = wish.path.rpartition("/")[2], msgspec.to_builtins(wish.request)
     facts = (who.username, who.id, wish.total_bytes, wish.file_count)
     row = await session.row("new_workspace_job", wish.kind, name, f"/{wish.path}", document, *facts)
@@ -127,7 +129,7 @@ async def _new_job(session: Session, who: Identity, wish: _Wish) -> Any:
     if wish.password is not None:
         await session.run("keep_secret", row["id"], wish.password)
     data = {"kind": wish.kind, "path": wish.path}
-    await audit.note(session, who.actor, Deed("job_create", wish.sentence, str(row["id"]), data))
+    await audit.note(session, who.actor, AuditRecord("job_create", wish.sentence, str(row["id"]), data))
     return row
 
 

@@ -18,7 +18,7 @@ from services.gateway.auth.limits import Limits
 from services.gateway.files.workspaces import Workspaces, plain_path
 from services.gateway.http.http_errors import ProblemError, bad_request
 from services.gateway.records import audit
-from services.gateway.records.audit import Actor, Deed
+from services.gateway.records.audit import Actor, AuditRecord
 from services.gateway.records.config import Configuration
 from services.gateway.records.disk import at_disk
 from services.gateway.records.identity import Identity
@@ -39,7 +39,7 @@ _VIA = "auto-archive"
 _TOO_MANY = f"No zip was made: more than {_MOST_PATHS:,} files arrived beside others. Put them into a folder of their own."
 
 
-class _Wish(msgspec.Struct, frozen=True):
+class AutoArchiveSpec(msgspec.Struct, frozen=True):
     """A zip that is to be made: its sources and its path."""
 
     paths: list[str]
@@ -88,8 +88,8 @@ class AutoArchiver:
             await session.run("drop_arrivals_elsewhere", who.id)
             where = "everything" if everything else ", ".join(wanted) or "nothing"
             sentence = f"{who.username} has a zip made of what arrives: {where}."
-            deed = Deed("auto_archive_set", sentence, data={"everything": everything, "folders": wanted})
-            await audit.note(session, who.actor, deed)
+            entry = AuditRecord("auto_archive_set", sentence, data={"everything": everything, "folders": wanted})
+            await audit.note(session, who.actor, entry)
             return await _shown(session, who.id)
 
     async def close(self, who: Identity, batch: str) -> None:
@@ -131,7 +131,7 @@ class AutoArchiver:
             files, total = [row["path"] for row in rows], sum(row["size"] for row in rows)
             paths = await at_disk(self._workspaces.gathered, owner, files, list(wanted["folders"]))
             if paths:
-                await self._ask(session, owner, _Wish(paths, output_of(paths), total))
+                await self._ask(session, owner, AutoArchiveSpec(paths, output_of(paths), total))
 
     async def _after_extraction(self, owner: UUID, job: UUID) -> None:
         async with self._store.transaction() as session:
@@ -146,9 +146,9 @@ class AutoArchiver:
                 await session.run("auto_archive_problem", owner, sentence)
             elif result.placed and result.placed != [""]:
                 stem = request.path.rpartition("/")[2].partition(".")[0]
-                await self._ask(session, owner, _Wish(result.placed, output_of(result.placed, stem), result.total_size))
+                await self._ask(session, owner, AutoArchiveSpec(result.placed, output_of(result.placed, stem), result.total_size))
 
-    async def _ask(self, session: Session, owner: UUID, wish: _Wish) -> None:
+    async def _ask(self, session: Session, owner: UUID, wish: AutoArchiveSpec) -> None:
         """Queue the job, or say why not."""
         user = await session.row("user", owner)
         if user is None or user["disabled_at"] is not None:
@@ -173,8 +173,8 @@ class AutoArchiver:
         row = await session.row("new_workspace_job", Kind.COMPRESS, name, f"/{wish.paths[0]}", document, *facts)
         assert row is not None
         sentence = f"The archive {wish.output} was asked for by the auto-archive of {user['username']}."
-        deed = Deed("job_create", sentence, str(row["id"]), {"kind": Kind.COMPRESS, "path": wish.paths[0]})
-        await audit.note(session, Actor(user["username"], owner, _VIA), deed)
+        entry = AuditRecord("job_create", sentence, str(row["id"]), {"kind": Kind.COMPRESS, "path": wish.paths[0]})
+        await audit.note(session, Actor(user["username"], owner, _VIA), entry)
 
 
 async def _shown(session: Session, owner: UUID) -> AutoArchive:

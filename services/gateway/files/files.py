@@ -7,12 +7,12 @@ from uuid import UUID
 
 from services.gateway.auth.rights import refuse_nas
 from services.gateway.files.conflicts import refuse
-from services.gateway.files.quota import Room
+from services.gateway.files.quota import Quotas
 from services.gateway.files.workspaces import Workspaces, plain_path
 from services.gateway.http.http_errors import ProblemError, conflict, not_found
 from services.gateway.jobs.peers import Peers
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.config import Configuration
 from services.gateway.records.disk import at_disk, open_at_disk
 from services.gateway.records.identity import Identity
@@ -31,9 +31,9 @@ _EMPTY_FOLDER = Measured(0, 0, 1)
 class Files:
     """Every method raises ProblemError."""
 
-    def __init__(self, store: Store, configuration: Configuration, workspaces: Workspaces, peers: Peers, room: Room) -> None:
+    def __init__(self, store: Store, configuration: Configuration, workspaces: Workspaces, peers: Peers, quotas: Quotas) -> None:
         self._store = store
-        self._room = room
+        self._quotas = quotas
         self._configuration = configuration
         self._workspaces = workspaces
         self._peers = peers
@@ -70,8 +70,10 @@ class Files:
         relative = plain_path(path)
         async with self._store.storage_transaction() as session:
             await refuse(session, who.id, relative)
-            await self._room.require_entries(session, who.id, 1)
-            await audit.note(session, who.actor, Deed("folder_made", f"{who.username} made the folder {relative}.", relative))
+            await self._quotas.require_entries(session, who.id, 1)
+            await audit.note(
+                session, who.actor, AuditRecord("folder_made", f"{who.username} made the folder {relative}.", relative)
+            )
             await session.run("usage_added", who.id, 0, 0, 0)
             item, made = await at_disk(self._workspaces.make_folder, who.id, relative, parents=parents)
             await session.run("usage_added", who.id, 0, 0, made)
@@ -87,8 +89,10 @@ class Files:
                 await refuse(session, who.id, old, new)
                 if await session.value("count_extractions", who.id) != unpacked:
                     continue  # it may have brought links that nobody has looked at
-                deed = Deed("file_moved", f"{who.username} moved {old} to {new}.", new, {"from": old, "overwrite": overwrite})
-                await audit.note(session, who.actor, deed)
+                entry = AuditRecord(
+                    "file_moved", f"{who.username} moved {old} to {new}.", new, {"from": old, "overwrite": overwrite}
+                )
+                await audit.note(session, who.actor, entry)
                 walks = await session.value("usage_added", who.id, 0, 0, 0)
                 item, replaced = await at_disk(self._workspaces.move, who.id, old, new, overwrite=overwrite)
                 if replaced.entries:
@@ -101,7 +105,7 @@ class Files:
         relative = plain_path(path)
         async with self._store.storage_transaction() as session:
             await refuse(session, who.id, relative)
-            await audit.note(session, who.actor, Deed("file_deleted", f"{who.username} deleted {relative}.", relative))
+            await audit.note(session, who.actor, AuditRecord("file_deleted", f"{who.username} deleted {relative}.", relative))
             walks = await session.value("usage_added", who.id, 0, 0, 0)
             aside = await at_disk(self._workspaces.delete, who.id, relative, recursive=recursive)
             if aside is None:
@@ -131,7 +135,7 @@ class Files:
         made = []
         for row in rows:
             with suppress(ProblemError):  # its disk is away: what is recorded is shown
-                await self._room.refresh(row["user_id"])
+                await self._quotas.refresh(row["user_id"])
             known = await self._store.usage_of(row["user_id"])
             made.append(
                 {
@@ -157,10 +161,10 @@ class Files:
             if left is None and not await at_disk(self._workspaces.exists, owner):
                 raise not_found(f"There is no workspace of {owner}.")
             name = left["username"] if left else str(owner)
-            deed = Deed("workspace_removed", f"{who.username} removed the workspace that {name} left.", str(owner))
+            entry = AuditRecord("workspace_removed", f"{who.username} removed the workspace that {name} left.", str(owner))
             await session.run("forget_left_workspace", owner)
             await session.run("forget_usage", owner)
-            await audit.note(session, who.actor, deed)
+            await audit.note(session, who.actor, entry)
             await at_disk(self._workspaces.leave, owner)
 
 

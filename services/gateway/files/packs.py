@@ -11,14 +11,14 @@ import msgspec
 from services.gateway.auth.limits import Limits
 from services.gateway.auth.rights import refuse_nas
 from services.gateway.files.conflicts import refuse
-from services.gateway.files.quota import Available, Room
+from services.gateway.files.quota import Available, Quotas
 from services.gateway.files.workspaces import Workspaces, plain_path
 from services.gateway.http.http_errors import ProblemError, bad_request, conflict, not_found
 from services.gateway.jobs.decide import Action
 from services.gateway.jobs.jobs import Jobs
 from services.gateway.jobs.peers import Peers
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.config import Configuration
 from services.gateway.records.disk import at_disk, open_at_disk
 from services.gateway.records.identity import Identity
@@ -51,7 +51,7 @@ class Packs:
         configuration: Configuration,
         workspaces: Workspaces,
         peers: Peers,
-        room: Room,
+        quotas: Quotas,
         jobs: Jobs,
         limits: Limits,
     ) -> None:
@@ -60,11 +60,11 @@ class Packs:
         self._configuration = configuration
         self._workspaces = workspaces
         self._peers = peers
-        self._room = room
+        self._quotas = quotas
         self._jobs = jobs
 
     async def available(self, who: Identity) -> Available:
-        return await self._room.available(who.id)
+        return await self._quotas.available(who.id)
 
     async def create(self, who: Identity, wanted: PackRequested) -> Any:
         """Queue a pack with its space reserved, and return its row. Raises ProblemError 404, 400, 403 or 409, checked in this order."""
@@ -80,7 +80,7 @@ class Packs:
         request = _request(wanted, root, path, config)
         keep = wanted.keep_source or root is Root.NAS
         name = path.rpartition("/")[2]
-        async with self._room.reserving(who.id) as reserving:
+        async with self._quotas.reserving(who.id) as reserving:
             session = reserving.session
             if not keep:
                 await refuse(session, who.id, path)
@@ -91,8 +91,8 @@ class Packs:
             assert job is not None
             await session.run("reserve_for", job["id"], reserving.filesystem, total, 1)
             sentence = f"{who.username} asked for {path} to be packed{'' if keep else ' and deleted afterwards'}."
-            deed = Deed("pack_create", sentence, str(job["id"]), {"path": path, "root": root, "keep_source": keep})
-            await audit.note(session, who.actor, deed)
+            entry = AuditRecord("pack_create", sentence, str(job["id"]), {"path": path, "root": root, "keep_source": keep})
+            await audit.note(session, who.actor, entry)
         return await self.find(who, job["id"])
 
     async def _measured(self, who: Identity, root: Root, path: str) -> tuple[int, int]:

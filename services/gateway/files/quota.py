@@ -106,7 +106,7 @@ def free_entries(path: Path) -> int | None:
     return space.free_entries(disk.f_files, disk.f_favail)
 
 
-class Room:
+class Quotas:
     """Every method raises ProblemError; 503 while the compressor has not named the file system of the workspaces."""
 
     def __init__(

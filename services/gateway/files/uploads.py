@@ -18,13 +18,13 @@ import msgspec
 from litestar.exceptions import ClientException
 
 from services.gateway.files.conflicts import Busy, refuse
-from services.gateway.files.quota import Room
+from services.gateway.files.quota import Quotas
 from services.gateway.files.workspaces import Workspaces, disk_refusal, plain_path
 from services.gateway.http import ranges
 from services.gateway.http.http_errors import ProblemError, bad_request, conflict, not_found
 from services.gateway.http.ranges import Sent
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.disk import at_disk, open_at_disk, to_its_end
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
@@ -62,9 +62,9 @@ class Arrived(msgspec.Struct, frozen=True):
 class Uploads:
     """Every method raises ProblemError."""
 
-    def __init__(self, store: Store, room: Room, workspaces: Workspaces, busy: Busy) -> None:
+    def __init__(self, store: Store, quotas: Quotas, workspaces: Workspaces, busy: Busy) -> None:
         self._store = store
-        self._room = room
+        self._quotas = quotas
         self._workspaces = workspaces
         self._busy = busy
         self._left_out = Isolation("forgotten upload")
@@ -101,7 +101,7 @@ class Uploads:
             return there
         if part.start:
             raise _not_there(0)
-        async with self._room.reserving(who.id) as reserving:
+        async with self._quotas.reserving(who.id) as reserving:
             session = reserving.session
             there = await session.row("upload_at", who.id, path)
             if there is not None and (there["total_bytes"], there["tag"]) == (part.total, tag):
@@ -178,7 +178,7 @@ class Uploads:
             await refuse(session, who.id, path)  # a job may have begun while the file arrived
             await self._check(who, path, target)  # and somebody may have been faster
             sentence = f"{who.username} uploaded {path} ({total} bytes)."
-            await audit.note(session, who.actor, Deed("file_uploaded", sentence, path, {"size": total}))
+            await audit.note(session, who.actor, AuditRecord("file_uploaded", sentence, path, {"size": total}))
             await session.run("note_arrival", who.id, path, total, target.batch)
             walks = await session.value("usage_added", who.id, total, 1, 1)
             replaced = await at_disk(self._workspaces.publish, upload, who.id, path, overwrite=target.overwrite)

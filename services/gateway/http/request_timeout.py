@@ -15,7 +15,7 @@ from services.gateway.http import problems
 from services.gateway.http.http_errors import ProblemError
 
 
-class TimedHeads(H11Protocol):
+class TimedRequests(H11Protocol):
     """One client's connection: from its beginning, and from the end of each answer, the next head has `head_seconds` to be whole.
 
     The rest of a body that nobody waits for, because the request was refused without it, has to arrive in the same time. Requests being
@@ -76,10 +76,10 @@ class TimedHeads(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
 
 
-def timed(seconds: float) -> type[TimedHeads]:
+def timed(seconds: float) -> type[TimedRequests]:
     """The protocol with this limit, for `uvicorn.Config(http=...)`."""
 
-    class Timed(TimedHeads):
+    class Timed(TimedRequests):
         head_seconds = seconds
 
     return Timed

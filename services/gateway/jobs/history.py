@@ -9,7 +9,7 @@ import msgspec
 
 from services.gateway.jobs.decide import Place, Sort
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from shared.domain.lifecycle import Kind, Status
@@ -121,7 +121,7 @@ class History:
                 cleared += batch
                 if batch < _CLEAR_BATCH:
                     sentence = f"{who.username} cleared {cleared} completed jobs from the history."
-                    await audit.note(session, who.actor, Deed("jobs_cleared", sentence, data={"count": cleared}))
+                    await audit.note(session, who.actor, AuditRecord("jobs_cleared", sentence, data={"count": cleared}))
                     return cleared, moment
 
     async def restore(self, who: Identity, moment: datetime) -> int:
@@ -134,5 +134,5 @@ class History:
                 if batch < _CLEAR_BATCH:
                     if shown:
                         sentence = f"{who.username} brought {shown} cleared jobs back into the history."
-                        await audit.note(session, who.actor, Deed("jobs_restored", sentence, data={"count": shown}))
+                        await audit.note(session, who.actor, AuditRecord("jobs_restored", sentence, data={"count": shown}))
                     return shown

@@ -12,7 +12,7 @@ from services.gateway.jobs import decide
 from services.gateway.jobs.decide import Action, Cancel
 from services.gateway.jobs.peers import Peers
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from shared.domain.destinations import RemotePlace, cleanup_wait, unplaced_key
@@ -62,8 +62,8 @@ class Jobs:
                 assert job is not None
                 job = await self._acquire(session, destination, job["id"]) or job
                 sentence = f"{who.username} asked for {folder.path} to be archived."
-                deed = Deed("job_create", sentence, str(job["id"]), {"path": folder.path, "keep_source": keep_source})
-                await audit.note(session, who.actor, deed)
+                entry = AuditRecord("job_create", sentence, str(job["id"]), {"path": folder.path, "keep_source": keep_source})
+                await audit.note(session, who.actor, entry)
                 return job
         except asyncpg.UniqueViolationError as exc:
             if exc.constraint_name not in _LIVE_JOB:
@@ -143,7 +143,7 @@ class Jobs:
                 words = f"{who.username} moved {len(job_ids)} waiting job{'' if len(job_ids) == 1 else 's'} {_WHERE[to]}."
                 data = {"job_ids": [str(job_id) for job_id in job_ids], "to": to}
                 target = str(job_ids[0]) if len(job_ids) == 1 else ""
-                await audit.note(session, who.actor, Deed("queue_moved", words, target, data))
+                await audit.note(session, who.actor, AuditRecord("queue_moved", words, target, data))
         for job_id in changed:
             await self._peers.show_control(job_id)
         await self._peers.nudge(Role.COMPRESSOR)
@@ -297,5 +297,5 @@ def _holder_conflict(holder: Any) -> ProblemError:
 async def _note(session: Session, job_id: UUID, action: str, message: str, who: Identity) -> LogLine:
     """Who did it, in the job's log and in the audit log."""
     at = await session.value("log", job_id, "INFO", action, message, {"by": who.username, "user_id": str(who.id)})
-    await audit.note(session, who.actor, Deed(f"job_{action.removesuffix('_requested')}", message, str(job_id)))
+    await audit.note(session, who.actor, AuditRecord(f"job_{action.removesuffix('_requested')}", message, str(job_id)))
     return LogLine(job_id=job_id, timestamp=at, level="INFO", action=action, message=message)

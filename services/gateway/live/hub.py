@@ -29,7 +29,7 @@ from services.gateway.http.http_errors import ProblemError
 from services.gateway.jobs import views
 from services.gateway.live import wire
 from services.gateway.live.wire import Wire
-from services.gateway.records.host_stats import Machine
+from services.gateway.records.host_stats import HostStats
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.live import Heartbeat, JobUpdate, LogMessage, Snapshot
@@ -114,7 +114,7 @@ class Client:
         self.sent = 0
         self.over: tuple[int, str] | None = None
         self._line = line
-        self._room = _QUEUE_LENGTH
+        self._quotas = _QUEUE_LENGTH
         self._waiting: OrderedDict[Hashable, Message] = OrderedDict()
         self._ready = asyncio.Event()
         self._finishing = False
@@ -124,7 +124,7 @@ class Client:
     def begin(self, snapshot: Iterable[tuple[Hashable, Message]]) -> None:
         """Queue what is there now; however much that is, the client has room for it."""
         self._waiting.update(snapshot)
-        self._room = _QUEUE_LENGTH + len(self._waiting)
+        self._quotas = _QUEUE_LENGTH + len(self._waiting)
         self._flush()
 
     def offer(self, key: Hashable, message: Message) -> None:
@@ -133,7 +133,7 @@ class Client:
             return
         self._waiting[key] = message
         self._flush()
-        if len(self._waiting) > self._room:
+        if len(self._waiting) > self._quotas:
             self.end(*_NOT_READ)
 
     def end(self, code: int, reason: str) -> None:
@@ -192,10 +192,10 @@ class Client:
 class Hub:
     """Fans out what happens. `run` does the work; `attend` and `stream` serve one client."""
 
-    def __init__(self, store: Store, bus: Bus, machine: Machine) -> None:
+    def __init__(self, store: Store, bus: Bus, host_stats: HostStats) -> None:
         self._store = store
         self._bus = bus
-        self._machine = machine
+        self._machine = host_stats
         self.clients: set[Client] = set()
         self.seq = 0
         self.sent = 0

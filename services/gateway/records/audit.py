@@ -23,7 +23,7 @@ class Actor(msgspec.Struct, frozen=True):
     request_id: str = ""
 
 
-class Deed(msgspec.Struct, frozen=True):
+class AuditRecord(msgspec.Struct, frozen=True):
     """What was done: a stable word, what it was done to (an id or a name), a sentence, figures. Never a secret."""
 
     action: str
@@ -32,10 +32,10 @@ class Deed(msgspec.Struct, frozen=True):
     data: dict[str, Any] = {}
 
 
-async def note(session: Session, actor: Actor, deed: Deed) -> None:
+async def note(session: Session, actor: Actor, entry: AuditRecord) -> None:
     """Write one line, in the caller's transaction: the deed and its record stand or fall together."""
     who = (actor.name, actor.id, actor.via, actor.address, actor.request_id)
-    await session.run("note_audit", *who, deed.action, deed.target, deed.message, deed.data)
+    await session.run("note_audit", *who, entry.action, entry.target, entry.message, entry.data)
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 
 from services.gateway.http.http_errors import bad_fields
 from services.gateway.records import audit
-from services.gateway.records.audit import Deed
+from services.gateway.records.audit import AuditRecord
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.admin import Config, ConfigUpdate, Setting
@@ -17,14 +17,14 @@ from shared.domain.events import ConfigChanged
 from shared.domain.lifecycle import Role
 from shared.infra.bus import Bus
 from shared.infra.db import Session
-from shared.infra.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import DEFINITIONS
 
 
 def checked(update: ConfigUpdate) -> dict[str, Any]:
     """The new values in their plain form. Raises ProblemError 400 that names every wrong one. Pure."""
     values: dict[str, Any] = {}
     wrong: list[tuple[str, str]] = []
-    for name, tunable in TUNABLES.items():
+    for name, tunable in DEFINITIONS.items():
         given = getattr(update, name)
         if given is None:
             continue
@@ -32,7 +32,7 @@ def checked(update: ConfigUpdate) -> dict[str, Any]:
             values[name] = tunable.check(given)
         except (ValueError, TypeError, OverflowError) as exc:
             wrong.append((name, str(exc)))
-    wrong += [("reset", f"names {name!r}, which is no setting") for name in update.reset if name not in TUNABLES]
+    wrong += [("reset", f"names {name!r}, which is no setting") for name in update.reset if name not in DEFINITIONS]
     wrong += [(name, "is both set and reset") for name in update.reset if name in values]
     if wrong:
         raise bad_fields(wrong)
@@ -41,16 +41,16 @@ def checked(update: ConfigUpdate) -> dict[str, Any]:
 
 def effective(environment: Mapping[str, str], rows: list[Any]) -> Config:
     """What counts: the rows over the environment. The environment is this process's: give all services the same. Pure."""
-    values = {name: tunable.default(environment) for name, tunable in TUNABLES.items()}
-    known = {row["name"]: row["value"] for row in rows if row["name"] in TUNABLES}
+    values = {name: tunable.default(environment) for name, tunable in DEFINITIONS.items()}
+    known = {row["name"]: row["value"] for row in rows if row["name"] in DEFINITIONS}
     return Config(**(values | known), overridden=sorted(known))
 
 
 def described(environment: Mapping[str, str], rows: list[Any]) -> list[Setting]:
-    """Every setting as a form shows it, in the order of TUNABLES. Pure."""
+    """Every setting as a form shows it, in the order of DEFINITIONS. Pure."""
     known = {row["name"]: row for row in rows}
     found = []
-    for name, tunable in TUNABLES.items():
+    for name, tunable in DEFINITIONS.items():
         row, default, shape = known.get(name), tunable.default(environment), tunable.shape
         setting = Setting(
             name=name,
@@ -103,7 +103,7 @@ class Configuration:
             if changed:
                 words = ", ".join(f"{name} from {old} to {new}" for name, (old, new) in changed.items())
                 data = {name: {"from": old, "to": new} for name, (old, new) in changed.items()}
-                await audit.note(session, who.actor, Deed("settings_changed", f"{who.username} changed {words}.", data=data))
+                await audit.note(session, who.actor, AuditRecord("settings_changed", f"{who.username} changed {words}.", data=data))
             at: datetime = await session.value("now")
         for role in Role:
             await self._bus.nudge(role)
@@ -115,4 +115,4 @@ class Configuration:
 
 def _difference(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
-    return {name: (old[name], new[name]) for name in TUNABLES if old[name] != new[name]}
+    return {name: (old[name], new[name]) for name in DEFINITIONS if old[name] != new[name]}

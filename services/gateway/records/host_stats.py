@@ -21,7 +21,7 @@ def existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-class Machine:
+class HostStats:
     """Counts, speeds, CPU, memory, disk. However many ask, the database is asked once a second."""
 
     def __init__(self, store: Store, storage: Path) -> None:

@@ -108,7 +108,7 @@ class Store:
         async with _told():
             await self._db.run(name, *args)
 
-    # People
+    # Users
 
     async def user_by_name(self, name: str) -> Any | None:
         return await self._row("user_by_name", name)

@@ -25,7 +25,7 @@ from shared.files import mount
 from shared.infra.bus import Bus
 from shared.infra.db import Database
 from shared.infra.outbox import relay
-from shared.infra.runtime_settings import Tuned
+from shared.infra.runtime_settings import RuntimeSettings
 from shared.infra.settings import GatewaySettings, load
 from shared.service.rpc import (
     ArchiveEntry,
@@ -126,7 +126,7 @@ class Peers:
 class Gateway:
     """The running gateway and all around it."""
 
-    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path, tuned: Tuned) -> None:
+    def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path, tuned: RuntimeSettings) -> None:
         self.url, self.kernel, self.peers, self.bus, self.storage, self.tuned = url, kernel, peers, bus, storage, tuned
         self.client = httpx.AsyncClient(base_url=url, timeout=60)
         self.token = ""

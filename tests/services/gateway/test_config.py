@@ -13,7 +13,7 @@ import pytest
 from services.gateway.records import config
 from services.gateway.schemas.admin import ConfigUpdate
 from shared.domain.events import ConfigChanged
-from shared.infra.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import DEFINITIONS
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.test_users import login_token, name_of, user
 
@@ -27,7 +27,7 @@ async def _put(gateway: Gateway, **values: Any) -> dict[str, Any]:
 async def test_reading_and_changing(gateway: Gateway) -> None:
     """The promised fields; a level is brought into its range, endings into one form; `reset` gives back the environment's value."""
     before = (await gateway.ask("GET", "/api/config")).json()
-    assert set(before) == {*TUNABLES, "overridden"}
+    assert set(before) == {*DEFINITIONS, "overridden"}
     assert (before["pack_format"], before["pack_compression_level"], before["overridden"]) == ("zip", 5, [])
     assert before["min_free_disk"] == 10 * 2**30
 
@@ -44,7 +44,7 @@ async def test_reading_and_changing(gateway: Gateway) -> None:
 async def test_a_form_learns_everything(gateway: Gateway) -> None:
     """Each setting with unit, limits and default; who changed it and when; a wrong value is named together with its field."""
     shown = {setting["name"]: setting for setting in (await gateway.ask("GET", "/api/config/settings")).json()}
-    assert set(shown) == set(TUNABLES)
+    assert set(shown) == set(DEFINITIONS)
     assert (shown["upload_limit"]["kind"], shown["upload_limit"]["low"], shown["upload_limit"]["high"]) == ("whole", 1, 64)
     assert (shown["space_pass_hours"]["unit"], shown["min_free_disk"]["unit"]) == ("hours", "bytes")
     assert shown["pack_format"]["choices"] == ["zip", "7z"]
@@ -100,7 +100,7 @@ async def test_a_change_is_announced_and_written_down(gateway: Gateway) -> None:
 
 def test_every_setting_is_offered() -> None:
     """What the services can be tuned by, what is shown and what may be sent are the same names; the environment is the start."""
-    assert set(ConfigUpdate.__struct_fields__) == {*TUNABLES, "reset"}
+    assert set(ConfigUpdate.__struct_fields__) == {*DEFINITIONS, "reset"}
     shown = config.effective({"COMPRESS_LIMIT": "7", "MIN_FREE_SPACE_GB": "0.5"}, [])
     assert (shown.compress_limit, shown.min_free_disk, shown.upload_limit, shown.scan_interval_seconds) == (7, 2**29, 1, 900.0)
 

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from services.gateway.api import live as live_api
 from services.gateway.live import hub as live_hub
 from services.gateway.live.hub import Client, Message
-from services.gateway.records.host_stats import Machine
+from services.gateway.records.host_stats import HostStats
 from services.gateway.records.identity import Claims, Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.live import LogMessage
@@ -667,7 +667,7 @@ async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, m
     monkeypatch.setattr(store, "live_versions", counted_versions)
     monkeypatch.setattr(store, "some_jobs", counted_jobs)
     first, second = await kernel.job(), await kernel.job()
-    hub = live_hub.Hub(store, await kernel.bus("gateway"), Machine(store, tmp_path))
+    hub = live_hub.Hub(store, await kernel.bus("gateway"), HostStats(store, tmp_path))
     task = asyncio.create_task(hub.run())
 
     async def three_more_looks() -> None:
@@ -698,7 +698,7 @@ async def test_the_live_view_follows_across_a_rebuild(kernel: Kernel, tmp_path: 
     async with nats_server() as own:
         bus = await Bus.connect(own.url, "gateway", own.passwords["gateway"])
         db = await kernel.db("gateway")
-        hub = live_hub.Hub(Store(db), bus, Machine(Store(db), tmp_path))
+        hub = live_hub.Hub(Store(db), bus, HostStats(Store(db), tmp_path))
         tasks = [asyncio.create_task(work) for work in (hub.run(), relay(db, bus))]
 
         async def known() -> set[UUID]:

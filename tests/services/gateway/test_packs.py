@@ -17,7 +17,7 @@ from services.gateway.auth.limits import Limits
 from services.gateway.files import packs
 from services.gateway.files.conflicts import Busy
 from services.gateway.files.packs import Packs
-from services.gateway.files.quota import Room
+from services.gateway.files.quota import Quotas
 from services.gateway.files.uploads import Target, Uploads
 from services.gateway.files.workspaces import Workspaces
 from services.gateway.http.http_errors import ProblemError
@@ -29,7 +29,7 @@ from services.gateway.records.config import Configuration
 from services.gateway.records.identity import Claims, Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.files import PackRequested
-from shared.infra.runtime_settings import Tuned
+from shared.infra.runtime_settings import RuntimeSettings
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.people import GIB, Person, person
 from tests.services.gateway.test_users import NOBODY
@@ -196,7 +196,7 @@ async def test_get_server_available_space(gateway: Gateway, ada: Person) -> None
     """What the disk has, without what is promised to anybody and what is never used; jobs' own words: written counts as used already."""
     workspaces = Workspaces(gateway.storage / "workspaces")
     store = Store(await gateway.kernel.db("gateway"))
-    room = Room(store, Configuration(store, gateway.bus, {}), workspaces, gateway.storage, lambda _: 100 * GIB)
+    room = Quotas(store, Configuration(store, gateway.bus, {}), workspaces, gateway.storage, lambda _: 100 * GIB)
     before = await room.available(ada.id)
     other = await person(gateway)
     other.put("folder/x", b"x" * 5000)
@@ -422,8 +422,8 @@ class Rivals:
         workspaces, self.gateway = Workspaces(root), gateway
         configuration = Configuration(store, gateway.bus, {"MIN_FREE_SPACE_GB": "0"})
         self.taken = 0
-        self.room = Room(store, configuration, workspaces, Path(root), lambda _: capacity + self.taken)
-        limits = Limits(Tuned())
+        self.room = Quotas(store, configuration, workspaces, Path(root), lambda _: capacity + self.taken)
+        limits = Limits(RuntimeSettings())
         jobs = Jobs(store, Peers(gateway.bus), "/nas", limits)
         self.packs = Packs(store, configuration, workspaces, Peers(gateway.bus), self.room, jobs, limits)
         self.uploads = Uploads(store, self.room, workspaces, Busy(store))

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from services.gateway.jobs import decide, views
-from services.gateway.records.host_stats import SAMPLE_SECONDS, SPAN_SECONDS, Machine
+from services.gateway.records.host_stats import SAMPLE_SECONDS, SPAN_SECONDS, HostStats
 from services.gateway.records.store import Store
 from services.gateway.schemas.system import (
     DiskSpace,
@@ -330,7 +330,7 @@ async def test_the_half_hour_is_kept_for_pages_that_open_later(gateway: Gateway)
         job_id = UUID((await gateway.request())["job_id"])
         lease = {"lease_owner": "x", "lease_until": datetime.now(UTC) + timedelta(minutes=5)}
         await gateway.kernel.force(job_id, status=status, bytes_per_second=speed, **lease)
-    machine = Machine(Store(await gateway.kernel.db("gateway")), Path("/"))
+    machine = HostStats(Store(await gateway.kernel.db("gateway")), Path("/"))
 
     for _ in range(round(SPAN_SECONDS / SAMPLE_SECONDS) + 5):
         await machine.sample()

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from services.gateway import schemas
+from services.gateway.schemas.jobs import TaskStatus
 from shared.domain.lifecycle import PAUSABLE, TERMINAL, Kind, Role, Status
 from tests.services.gateway.conftest import Gateway, problem
 from tests.services.gateway.test_auth import _token, _user
@@ -147,7 +147,7 @@ async def test_workspace_tasks_belong_to_their_owner(gateway: Gateway, kind: Kin
 
 def test_the_states_a_task_can_show() -> None:
     """All of the life cycle's, and `paused`."""
-    assert sorted(get_args(schemas.TaskStatus)) == sorted([*Status, "paused"])
+    assert sorted(get_args(TaskStatus)) == sorted([*Status, "paused"])
 
 
 async def test_what_is_no_action(gateway: Gateway) -> None:

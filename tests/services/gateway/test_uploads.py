@@ -16,7 +16,7 @@ import pytest
 from services.gateway import gate
 from services.gateway.files import uploads
 from services.gateway.files.conflicts import Busy
-from services.gateway.files.quota import Room
+from services.gateway.files.quota import Quotas
 from services.gateway.files.uploads import Uploads
 from services.gateway.files.workspaces import Workspaces
 from services.gateway.records.config import Configuration
@@ -381,7 +381,7 @@ async def test_what_nobody_finishes_is_forgotten(gateway: Gateway, ada: Person, 
     """After a day the bytes and the reservation go; bytes without a row go at once; what is going on stays."""
     store = Store(await gateway.kernel.db("gateway"))
     workspaces = Workspaces(gateway.storage / "workspaces")
-    room = Room(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
+    room = Quotas(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
     mine = Uploads(store, room, workspaces, Busy(store))
     await part(ada, "old", b"x", 0, 2)
     await part(ada, "new", b"x", 0, 2)
@@ -406,7 +406,7 @@ async def test_what_nobody_finishes_is_forgotten(gateway: Gateway, ada: Person, 
 async def test_one_upload_that_cannot_be_forgotten_keeps_no_other(gateway: Gateway) -> None:
     """A folder in the place of an orphan's bytes: every other orphan goes in the same sweep."""
     store, workspaces = Store(await gateway.kernel.db("gateway")), Workspaces(gateway.storage / "workspaces")
-    room = Room(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
+    room = Quotas(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
     arriving = gateway.storage / "workspaces/.uploads"
     arriving.mkdir(exist_ok=True)
     orphans = [arriving / f"00000000-0000-4000-8000-00000000000{n}" for n in range(8)]

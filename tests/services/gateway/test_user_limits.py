@@ -15,7 +15,7 @@ from services.gateway import gate
 from services.gateway.auth import limits
 from services.gateway.auth.limits import BURST, HALF_LIFE_SECONDS, Limits, Pace
 from services.gateway.gate import Gate
-from shared.infra.runtime_settings import TUNABLES, Tuned
+from shared.infra.runtime_settings import DEFINITIONS, RuntimeSettings
 from tests.services.gateway.conftest import Compressor, Gateway, problem
 from tests.services.gateway.people import Person, person
 from tests.support.kernel import eventually
@@ -27,7 +27,7 @@ async def limited(gateway: Gateway, **values: int) -> AsyncIterator[None]:
 
     async def follows(wanted: dict[str, int]) -> None:
         async def now() -> dict[str, int]:
-            return {name: gateway.tuned.get(name, TUNABLES[name].default({})) for name in values}
+            return {name: gateway.tuned.get(name, DEFINITIONS[name].default({})) for name in values}
 
         await eventually(now, lambda seen: seen == wanted, "the gateway's limits")
 
@@ -37,7 +37,7 @@ async def limited(gateway: Gateway, **values: int) -> AsyncIterator[None]:
         yield
     finally:
         assert (await gateway.ask("PUT", "/api/config", json={"reset": list(values)})).status_code == 200
-        await follows({name: TUNABLES[name].default({}) for name in values})
+        await follows({name: DEFINITIONS[name].default({}) for name in values})
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ async def test_a_refusal_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(gate, "REFUSED_SECONDS", 1.5)
     monkeypatch.setattr(gate.asyncio, "sleep", wait)
-    front: Any = Gate(api, api, None, Limits(Tuned()))  # type: ignore[arg-type] # pages need nobody's identity
+    front: Any = Gate(api, api, None, Limits(RuntimeSettings()))  # type: ignore[arg-type] # pages need nobody's identity
     async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://t") as client:
         assert (await client.get("/200")).status_code == 200
         assert waited == []

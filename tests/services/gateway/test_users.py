@@ -17,7 +17,7 @@ from services.gateway.auth.security import TOKEN_PREFIX, Tokens
 from services.gateway.auth.turns import Rank, Turns
 from services.gateway.gate import PUBLIC, SESSION_COOKIE
 from services.gateway.http.http_errors import ProblemError
-from shared.infra.runtime_settings import TUNABLES
+from shared.infra.runtime_settings import DEFINITIONS
 from tests.services.gateway.conftest import PASSWORD, Gateway, problem
 from tests.support.kernel import eventually
 
@@ -337,7 +337,7 @@ async def test_right_passwords_are_not_free(gateway: Gateway) -> None:
     """Logins and password changes of one account have a limit together, wherever they come from; another account is not meant."""
     made, token = await user(gateway)
     name, other = await name_of(gateway, made), await name_of(gateway, (await user(gateway))[0])
-    most = TUNABLES["login_limit"].default({})
+    most = DEFINITIONS["login_limit"].default({})
     await _failures(gateway, throttle.Attempt(name, "").logins_key, most - 1)
     change = {"current_password": PASSWORD, "new_password": "a much better one"}
 

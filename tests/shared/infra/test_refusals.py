@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from services.gateway.live import hub as live_hub
-from services.gateway.records.host_stats import Machine
+from services.gateway.records.host_stats import HostStats
 from services.gateway.records.store import Store
 from shared.domain.lifecycle import COMPRESS_LANE, Role, Status
 from shared.errors import DatabaseAway, Waiting
@@ -20,7 +20,7 @@ from shared.infra import runtime_settings
 from shared.infra.bus import Bus
 from shared.infra.db import Database
 from shared.infra.outbox import relay
-from shared.infra.runtime_settings import Tuned
+from shared.infra.runtime_settings import RuntimeSettings
 from shared.service import runtime
 from shared.service import work as works
 from shared.service import worker as workers
@@ -302,7 +302,7 @@ async def test_the_live_view_outlives_every_refusal(kernel: Kernel, name: str, t
     """The hub says that it does not follow, and follows again."""
     db, bus = await kernel.db("gateway"), await kernel.bus("gateway")
     store = Store(db)
-    hub = live_hub.Hub(store, bus, Machine(store, tmp_path))
+    hub = live_hub.Hub(store, bus, HostStats(store, tmp_path))
     task = asyncio.create_task(hub.run())
 
     async def alive() -> bool:
@@ -323,7 +323,7 @@ async def test_the_live_view_outlives_every_refusal(kernel: Kernel, name: str, t
 async def test_settings_outlive_every_refusal(kernel: Kernel) -> None:
     """What an admin set arrives after the refusals."""
     db, bus = await kernel.db("compressor"), await kernel.bus("compressor")
-    tuned = Tuned()
+    tuned = RuntimeSettings()
     task = asyncio.create_task(tuned.keep(db, bus))
 
     async def alive() -> bool:

@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from services.gateway import schemas
 from services.gateway.app import Parts, routes
-from services.gateway.schemas import admin
+from services.gateway.schemas.admin import AuditEntry
+from services.gateway.schemas.jobs import JobLogLine, JobSummary
+from services.gateway.schemas.live import LiveMessage
 
 _FOR_PEOPLE = {"description", "summary", "title", "examples", "example", "info", "servers", "tags"}
 
@@ -27,7 +28,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI document without prose, with the live messages among its schemas."""
     parts: Any = {field.name: None for field in fields(Parts)}
     api = _plain(routes(Parts(**parts)).openapi_schema.to_schema())
-    missing = [schemas.LiveMessage, schemas.JobLogLine, schemas.JobSummary, admin.AuditEntry]
+    missing = [LiveMessage, JobLogLine, JobSummary, AuditEntry]
     (live, *_), more = msgspec.json.schema_components(missing, ref_template="#/components/schemas/{name}")
     api["components"]["schemas"] |= {name: _plain(schema) for name, schema in more.items()} | {"LiveMessage": live}
     return dict(api)
