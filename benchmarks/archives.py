@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,18 +20,23 @@ from shared.archiving.sevenzip import find_binary
 from shared.files.children import Children
 
 TARGET = 1.05
+TARGET_BESIDE_TAR = 3
 _MIB = 1 << 20
 _LEVEL = 1
 
 
 def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
-    """Yield the ratios of zip and 7z made and unpacked, and of a listing; each side once per round after one that does not count."""
+    """Yield the ratios of zip and 7z made and unpacked, of the commands beside tar, and of a listing.
+
+    Each side runs once per round, after one round that does not count.
+    """
     base = place / "archives"
     data.mixed(base / "tree", int(options.size * _MIB))
     for form in (Format.ZIP, Format.SEVENZIP):
         yield from _both_ways(base, form, options)
     shutil.rmtree(base / "tree")
     data.small_files(base / "tree", options.files)
+    yield from _command_line(base, options)
     yield _listing(base, options)
     shutil.rmtree(base)
 
@@ -71,6 +78,52 @@ async def _make(base: Path, output: Path, form: Format) -> None:
     assert differences == []
 
 
+def _command_line(base: Path, options: Options) -> Iterator[Figure]:
+    """Processor time of `zipinfo` and `unzip` with many small entries; both sides start as commands do."""
+    archive, ours, theirs = base / "many.tar", base / "ours", base / "theirs"
+    _quietly("tar", "cf", str(archive), "tree", cwd=base)
+
+    def tar_unpacks() -> None:
+        theirs.mkdir()
+        _quietly("tar", "xf", str(archive), "-C", str(theirs), cwd=base)
+
+    what = f"{options.files:,} files in a tar (processor)"
+    product, reference = _in_turn(
+        lambda: _cs_archiver("zipinfo", str(archive), cwd=base),
+        lambda: _quietly("tar", "tf", str(archive), cwd=base),
+        options.rounds,
+        cost=_processor_seconds,
+    )
+    yield Beside(f"zipinfo of {what}", product, reference, "tar t", TARGET_BESIDE_TAR)
+    product, reference = _in_turn(
+        lambda: _cs_archiver("unzip", str(archive), str(ours), cwd=base),
+        tar_unpacks,
+        options.rounds,
+        lambda: _remove(ours, theirs),
+        cost=_processor_seconds,
+    )
+    yield Beside(f"unzip of {what}", product, reference, "tar x", TARGET_BESIDE_TAR)
+    _remove(archive)
+
+
+def _cs_archiver(*arguments: str, cwd: Path) -> None:
+    _quietly(sys.executable, "-m", "cli", *arguments, "--local", cwd=cwd)
+
+
+def _quietly(*argv: str, cwd: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    nowhere = subprocess.DEVNULL
+    subprocess.run(argv, cwd=cwd, env=env, check=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+
+
+def _processor_seconds(action: Callable[[], None]) -> float:
+    """Processor time of the commands that `action` waits for, and of their children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    action()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def _listing(base: Path, options: Options) -> Figure:
     archive = base / "many.7z"
     seven("a", "-t7z", "-mx1", str(archive), "tree", cwd=base)
@@ -89,7 +142,11 @@ def _listing(base: Path, options: Options) -> Figure:
 
 
 def _in_turn(
-    product: Callable[[], None], reference: Callable[[], None], rounds: int, after: Callable[[], None] = lambda: None
+    product: Callable[[], None],
+    reference: Callable[[], None],
+    rounds: int,
+    after: Callable[[], None] = lambda: None,
+    cost: Callable[[Callable[[], None]], float] = seconds,
 ) -> tuple[list[float], list[float]]:
     """Seconds of both, round by round; the first round, which fills the page cache, does not count.
 
@@ -100,7 +157,7 @@ def _in_turn(
     for number in range(rounds + 1):
         for action, times in turns if number % 2 else reversed(turns):
             os.sync()
-            times.append(seconds(action))
+            times.append(cost(action))
             after()
     return turns[0][1][1:], turns[1][1][1:]
 

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cli.client import Doc, Job, LogLine
 from cli.exits import Exit, Failure
-from cli.watch import View
 from shared import units
 from shared.errors import REFUSED
+
+if TYPE_CHECKING:  # httpx costs 0.1 s, which a command without a server must not pay
+    from cli.client import Doc, Job, LogLine
+    from cli.watch import View
 
 Rows = Sequence[Sequence[str]]
 
@@ -54,18 +56,18 @@ def when(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
-def shown_status(job: Job) -> str:
+def shown_status(job: "Job") -> str:
     if job.cancelling:
         return "cancelling"
     return "paused" if job.paused else job.status
 
 
-def doing(job: Job) -> str:
+def doing(job: "Job") -> str:
     """What happens now, in words: the reason for a wait says more than the operation that waits."""
     return clean(job.wait_reason or job.error_message or job.current_operation or "")
 
 
-def figures(job: Job) -> str:
+def figures(job: "Job") -> str:
     """Bytes, speed and time left of the present stage, as far as known."""
     parts = []
     if job.bytes_done is not None:
@@ -77,7 +79,7 @@ def figures(job: Job) -> str:
     return "  ".join(parts)
 
 
-def ending(job: Job) -> str:
+def ending(job: "Job") -> str:
     """How the job ended, what is safe, what to do."""
     name, short = clean(job.folder_name), job.job_id[:8]
     if job.status == "completed":
@@ -88,14 +90,14 @@ def ending(job: Job) -> str:
     return f"Failed: {name}: {reason} {_next(job, short)}".rstrip()
 
 
-def _next(job: Job, short: str) -> str:
+def _next(job: "Job", short: str) -> str:
     """What to do after a failure. Empty where the same request would fail again in any case."""
     if job.error_code is None:
         return f"Try again: `cs-archiver retry {short}`."
     return f"When that is mended: `cs-archiver retry {short}`." if job.error_code == REFUSED else ""
 
 
-def _outcome(job: Job) -> str:
+def _outcome(job: "Job") -> str:
     if job.kind == "extract":
         return "is unpacked."
     if job.kind != "archive":
@@ -104,7 +106,7 @@ def _outcome(job: Job) -> str:
     return f"is at {clean(job.globus_destination_path)}{amount}." if job.globus_destination_path else f"is archived{amount}."
 
 
-def _source(job: Job) -> str:
+def _source(job: "Job") -> str:
     """What became of the folder; nothing where none was to be deleted."""
     if job.kept_count:
         were = units.plural(job.kept_count, "was", "were")
@@ -162,7 +164,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
         emit("".join(f"{name}\t{value}\n" for name, value in known))
 
 
-def log_line(line: LogLine) -> str:
+def log_line(line: "LogLine") -> str:
     return f"{when(line.timestamp)}  {line.level:<7}  {clean(line.message)}"
 
 
@@ -176,14 +178,14 @@ class Lines:
         self._say = say
         self._last: tuple[str, int] | None = None
 
-    def job(self, doc: Doc[Job]) -> None:
+    def job(self, doc: "Doc[Job]") -> None:
         job = doc.value
         step = (shown_status(job), job.progress_percent // 10)
         if step != self._last:
             self._last = step
             self._say("  ".join(part for part in (f"{step[0]} {job.progress_percent} %", figures(job), doing(job)) if part))
 
-    def log(self, line: LogLine) -> None:
+    def log(self, line: "LogLine") -> None:
         self._say(log_line(line))
 
     def notice(self, sentence: str) -> None:
@@ -196,12 +198,12 @@ class Documents:
     def __init__(self) -> None:
         self._last: Any = None
 
-    def job(self, doc: Doc[Job]) -> None:
+    def job(self, doc: "Doc[Job]") -> None:
         if doc.raw != self._last:
             self._last = doc.raw
             emit_json(doc.raw)
 
-    def log(self, line: LogLine) -> None:
+    def log(self, line: "LogLine") -> None:
         """Said by `logs --follow --json`."""
 
     def notice(self, sentence: str) -> None:
@@ -236,7 +238,7 @@ def percent(*, silent: bool = False) -> Iterator[Callable[[str, int, str], None]
 
 
 @contextmanager
-def progress(*, as_json: bool = False) -> Iterator[View]:
+def progress(*, as_json: bool = False) -> "Iterator[View]":
     """What to hand to `cli.watch.watch`: a live bar on stderr if that is a terminal, else lines; with `as_json` NDJSON on stdout."""
     if as_json:
         yield Documents()

@@ -31,6 +31,8 @@ class Checks:
     def __init__(self, limits: Limits, packed_bytes: int) -> None:
         self._limits = limits
         self._packed = max(packed_bytes, 1)
+        # Below this nothing is too big; it is looked at more closely from there on.
+        self._harmless = min(limits.total_bytes, max(limits.ratio_from, limits.ratio * self._packed))
         self._folders = {b""}
         self._others: set[bytes] = set()
         self._entries = 0
@@ -39,11 +41,11 @@ class Checks:
 
     def add(self, member: Member) -> None:
         """Look at a member that would be unpacked."""
-        if self.problems:
-            self._count(member)
-            return
+        refused = bool(self.problems)
         self._count(member)
-        if wrong := _path_problem(member.path):
+        if refused:
+            return
+        if wrong := self._path_problem(member.path):
             self._say(UNSAFE, f"{_shown(member.path) or 'an entry without a name'}: {wrong}")
             return
         if member.kind == "special":
@@ -58,17 +60,26 @@ class Checks:
         self.total_bytes += more
         self._check_size()
 
+    def _path_problem(self, path: bytes) -> str | None:
+        """Judge a path as the function does. All of a known parent was judged before, so its last name is enough then."""
+        parent, slash, name = path.rpartition(b"/")
+        known = parent in self._folders and (parent or not slash)
+        return None if known and _is_plain_name(name) and len(path) <= _PATH_LIMIT else _path_problem(path)
+
     def _count(self, member: Member) -> None:
         self._entries += 1
         if self._entries == self._limits.entries + 1:
             self._say(TOO_BIG, f"It has more than {self._limits.entries:,} entries")
         if member.kind == "file":
             self.total_bytes += max(member.size, 0)
-        self._check_size()
+        if self.total_bytes > self._harmless:
+            self._check_size()
 
     def excess(self, more: int) -> str | None:
         """Why so many bytes more would be too many."""
         total = self.total_bytes + more
+        if total <= self._harmless:
+            return None
         if total > self._limits.total_bytes:
             return f"Unpacked it has more than {self._limits.total_bytes:,} bytes, which is the limit"
         if total > self._limits.ratio_from and total / self._packed > self._limits.ratio:
@@ -83,7 +94,7 @@ class Checks:
         """Nothing may be there twice, or stand below a file or a link."""
         path = member.path
         parent = path.rpartition(b"/")[0]
-        if not self._make_folders(parent, path):
+        if parent not in self._folders and not self._make_folders(parent, path):
             return
         if member.kind == "directory":
             self._make_folders(path, path)
@@ -114,6 +125,10 @@ class Checks:
 
 def _shown(path: bytes) -> str:
     return printable(path) if len(path) <= _SHOWN_BYTES else f"{printable(path[:_SHOWN_BYTES])}..."
+
+
+def _is_plain_name(name: bytes) -> bool:
+    return name not in {b"", b".", b".."} and len(name) <= NAME_LIMIT and b"\0" not in name
 
 
 def _path_problem(path: bytes) -> str | None:

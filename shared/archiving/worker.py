@@ -98,7 +98,7 @@ def _answer(request: Request) -> Answer:
     shown = printable(path.rpartition(b"/")[2])
     try:
         if isinstance(request, MakeTar):
-            return tars.make(request, progress())
+            return tars.make(request, Progress().say)
         return scan(request) if isinstance(request, Scan) else extract(request)
     except EOFError as exc:
         raise PermanentError(f"{shown} is cut short: its end is missing.", formats.TRUNCATED) from exc
@@ -123,18 +123,22 @@ def say(answer: Answer) -> None:
     sys.stdout.buffer.write(ENCODER.encode(answer) + b"\n")
 
 
-def progress() -> Callable[[Doing], None]:
-    """Say how far it is, five times per second at most."""
-    last = 0.0
+class Progress:
+    """Says how far it is, five times per second at most."""
 
-    def told(doing: Doing) -> None:
-        nonlocal last
-        if (now := time.monotonic()) - last >= _EVERY_S:
-            last = now
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time to say something. It costs much less than what would be said."""
+        return time.monotonic() >= self._next
+
+    def say(self, doing: Doing) -> None:
+        """Say it, if it is time."""
+        if self.due():
+            self._next = time.monotonic() + _EVERY_S
             say(doing)
             sys.stdout.buffer.flush()
-
-    return told
 
 
 # Reading -----------------------------------------------------------------------------------------------------------------------
@@ -157,6 +161,7 @@ class Archive:
         self._stack = stack
         self.renamed = False
         self._names_bytes = 0
+        self._most_names_bytes = request.limits.names_bytes
         self._file = streams.Packed([handle for _, handle in self._files])
         self._for_7zip = self._seen_by_7zip() if self.format.by_7zip else b""
 
@@ -196,8 +201,8 @@ class Archive:
         """The members of a tar, or the one of a single stream, in order with what reads their content."""
         unpacked = streams.reader(self._stack, self._file, self.format.compression)
         if self.format.is_tar:
-            for member, content in tars.members(unpacked):
-                yield self._sayable(member), content.read if content is not None else None
+            for member, read in tars.members(unpacked):
+                yield self._sayable(member), read
         else:
             path = formats.single_name(self._raw_name, self.format)
             yield Member(path=path, kind="file", size=-1, mtime_ns=os.fstat(self._handle).st_mtime_ns), unpacked.read
@@ -217,11 +222,12 @@ class Archive:
 
     def _sayable(self, member: Member) -> Member:
         """Raises PermanentError where saying all names would cost whoever listens too much."""
-        longest = max(len(member.path), len(member.link or b""))
-        self._names_bytes += len(member.path) + len(member.link or b"")
-        if longest > _LONGEST_NAME:
+        here, there = len(member.path), 0 if member.link is None else len(member.link)
+        self._names_bytes += here + there
+        if here > _LONGEST_NAME or there > _LONGEST_NAME:
+            longest = max(here, there)
             raise PermanentError(f"{self.name} is not read: there is a name of {longest:,} bytes in it.", formats.TOO_BIG)
-        if wrong := names_problem(self._names_bytes, self._request.limits):
+        if self._names_bytes > self._most_names_bytes and (wrong := names_problem(self._names_bytes, self._request.limits)):
             raise PermanentError(f"{self.name} is not read: {wrong}.", formats.TOO_BIG)
         return member
 
@@ -399,7 +405,7 @@ class _Summary:
         self._quiet = request.quiet
         self._archive = archive
         self._checks = Checks(request.limits, archive.packed_bytes)
-        self._tell = progress()
+        self._progress = Progress()
         self._encrypted = False
         self._entries = self._files = self._size = 0
 
@@ -415,7 +421,8 @@ class _Summary:
             say(Found(member))
 
     def told(self, name: bytes, position: int, total: int) -> None:
-        self._tell(Doing(position, total, self._files, printable(name)))
+        if self._progress.due():
+            self._progress.say(Doing(position, total, self._files, printable(name)))
 
     def exceeds(self, member: Member) -> bool:
         """Whether its content is too much to be looked at."""
@@ -512,7 +519,7 @@ class _Unpacking:
         self._writer = writer
         self._chosen = chosen
         self._checks = Checks(request.limits, archive.packed_bytes)
-        self._tell = progress()
+        self._progress = Progress()
         self._counting = threading.Lock()
         self._files = self._done = 0
 
@@ -609,9 +616,11 @@ class _Unpacking:
         def written(count: int) -> None:
             with self._counting:
                 self._done += count
+            if not self._progress.due():
+                return
             where = self._archive.position if of_stream else self._done
             total = self._archive.packed_bytes if of_stream else self._checks.total_bytes
-            self._tell(Doing(where, total, self._files, printable(member.path)))
+            self._progress.say(Doing(where, total, self._files, printable(member.path)))
 
         self._writer.put(member, read, written)
         with self._counting:

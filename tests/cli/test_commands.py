@@ -76,6 +76,13 @@ def test_help_is_quick_and_fits(tmp_path: Path) -> None:
     assert seen.stdout == "set()\n"
 
 
+def test_archives_of_this_machine_load_no_client(tmp_path: Path) -> None:
+    """`--local` asks no server; an HTTP client costs it a third of its start-up."""
+    loaded = "import sys, cli.__main__, cli.archives; print({'httpx', 'rich', 'pydantic', 'asyncpg'} & set(sys.modules))"
+    seen = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, env=Cli(tmp_path, "").env, check=True)
+    assert seen.stdout == "set()\n"
+
+
 def test_the_installed_program_tells_its_version(tmp_path: Path) -> None:
     """The entry point of the distribution works, for people and for programs."""
     program = Path(sys.executable).with_name("cs-archiver")
