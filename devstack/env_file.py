@@ -36,20 +36,33 @@ def parse(text: str) -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return the settings of a file. Raises ConfigurationError that names the file."""
+    """Return the settings of a file. Raises ConfigurationError that names the file, and for a `config.yaml` what to use instead."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ConfigurationError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise ConfigurationError(f"Cannot read the settings of {path}: {reason}.") from exc
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _unreadable(path, exc) from exc
+    if unused_settings.is_configuration_file(text):
+        raise ConfigurationError(_configuration_file(path, text))
+    try:
+        return parse(text)
+    except ConfigurationError as exc:
+        raise _unreadable(path, exc) from exc
 
 
-def unread(directory: Path, environment: Mapping[str, str]) -> list[str]:
-    """Name the files of settings in `directory` that nobody reads and that say something else than `environment`."""
+def _unreadable(path: Path, exc: Exception) -> ConfigurationError:
+    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return ConfigurationError(f"Cannot read the settings of {path}: {reason}.")
+
+
+def unread(directory: Path, environment: Mapping[str, str], *, file_given: bool = False) -> list[str]:
+    """Name the files of settings in `directory` that nobody reads and that say something else than `environment`.
+
+    file_given: settings come from a file already, so that a `.env` beside it is not missed.
+    """
     found = []
     env = directory / ".env"
     try:
-        theirs = parse(env.read_text(encoding="utf-8"))
+        theirs = {} if file_given else parse(env.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ConfigurationError):
         theirs = {}  # none, or another program's
     names = [name for name in theirs if name in unused_settings.SERVICE_SETTINGS and theirs[name] != environment.get(name, "")]
@@ -60,9 +73,15 @@ def unread(directory: Path, environment: Mapping[str, str]) -> list[str]:
     for name in ("config.yaml", "config.yml"):
         file = directory / name
         try:
-            ours = unused_settings.is_configuration_file(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        if ours:
-            found.append(f"{file} has no effect. Settings are environment variables; docs/settings.md has the name of each.")
+        if unused_settings.is_configuration_file(text):
+            found.append(_configuration_file(file, text))
     return found
+
+
+def _configuration_file(file: Path, text: str) -> str:
+    """What to say of a `config.yaml`: that it has no effect, and the setting to use for each of its keys."""
+    head = f"{file} has no effect. Settings are environment variables, or lines of NAME=VALUE in a file for --env-file:"
+    return "\n  ".join([head, *unused_settings.of_configuration_file(text)])

@@ -402,9 +402,8 @@ def _missing_tools(environment: Mapping[str, str]) -> list[str]:
 def main(file: Path | None = None) -> int:
     """`cs-archiver up`: settings come from the environment, then from `file`. Returns the exit code; raises ConfigurationError."""
     environment = (env_file.read(file) if file is not None else {}) | os.environ
-    if file is None:
-        for note in env_file.unread(Path.cwd(), environment):
-            report(note)
+    for note in env_file.unread(Path.cwd(), environment, file_given=file is not None):
+        report(note)
 
     def on_ready(ready: Ready) -> None:
         if ready.emulated:

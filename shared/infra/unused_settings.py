@@ -100,6 +100,7 @@ _INSTEAD = {name: sentence for names, sentence in INSTEAD.items() for name in na
 _OTHERS = ("GLOBUS_CLI_", "GLOBUS_SDK_")  # other programs' own
 _OUR_PREFIX = "CS_ARCHIVER_"
 _SAME_FAMILY, _ANYWHERE = 0.85, 0.9
+_FILE_KEY = re.compile(r"^( *)(\w+):", re.MULTILINE)
 _FILE_SECTIONS = ("database", "storage", "globus", "workers", "disk_space", "logging", "security")
 
 
@@ -112,8 +113,8 @@ def notes(environment: Iterable[str], elsewhere: Mapping[str, str] = OF_UP) -> l
     for name in sorted(environment):
         if name in elsewhere:
             found.append(f"{name} has no effect here. {_plain(elsewhere[name])}")
-        elif name in _INSTEAD:
-            found.append(f"{name} is not a setting. {_plain(_INSTEAD[name])}")
+        elif instead := _INSTEAD.get(name) or _INSTEAD.get(name.upper()):
+            found.append(f"{name} is not a setting. {_plain(instead)}")
         elif name not in SERVICE_SETTINGS | OF_UP.keys() and (meant := _meant(name)):
             found.append(f"{name} is not a setting and has no effect. Did you mean {meant}?")
     return found
@@ -141,3 +142,19 @@ def is_configuration_file(text: str) -> bool:
     """True for a YAML file with the sections of the documents' `config.yaml`. Pure."""
     sections = set(re.findall(r"^(\w+):", text, re.MULTILINE))
     return len(sections & set(_FILE_SECTIONS)) >= 3
+
+
+def of_configuration_file(text: str) -> list[str]:
+    """Return a line for each key of a `config.yaml`, with what to use instead, in the file's order. Pure.
+
+    Only the keys of `INSTEAD` are known; others are left out. A key's place is read from the indentation, as YAML writes it.
+    """
+    found: list[str] = []
+    sections: list[tuple[int, str]] = []
+    for indent, key in _FILE_KEY.findall(text):
+        sections = [(depth, name) for depth, name in sections if depth < len(indent)]
+        sections.append((len(indent), key))
+        path = ".".join(name for _, name in sections)
+        if path in _INSTEAD:
+            found.append(f"{path}: {_plain(_INSTEAD[path])}")
+    return found

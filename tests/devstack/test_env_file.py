@@ -67,7 +67,26 @@ def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
         f"{tmp_path}/.env is not read, so its settings have no effect: DATABASE_URL, JWT_ACCESS_TOKEN_EXPIRE_MINUTES, QNAP_BASE_PATH."
         f" To use them, start with --env-file {tmp_path}/.env."
     )
-    assert yaml.startswith(f"{tmp_path}/config.yaml has no effect.")
+    assert yaml.splitlines()[0].startswith(f"{tmp_path}/config.yaml has no effect.")
+    (key,) = yaml.splitlines()[1:]
+    assert key.startswith("  database.pool_size: Nothing needs to be set: each process opens at most 11 connections.")
+    assert env_file.unread(tmp_path, {}, file_given=True) == [yaml], "a .env is not missed where a file was given"
     (tmp_path / ".env").write_text("OTHER=1\n")
     (tmp_path / "config.yaml").write_text("logging: {}\n")
     assert env_file.unread(tmp_path, {}) == []
+
+
+def test_a_yaml_file_given_as_settings_is_answered_with_each_setting(tmp_path: Path) -> None:
+    """Not with a complaint about each of its lines."""
+    file = tmp_path / "config.yaml"
+    file.write_text('storage:\n  qnap_base: "/nas"\nworkers:\n  upload:\n    max_retries: 5\nsecurity: {}\n')
+
+    with pytest.raises(ConfigurationError) as refused:
+        env_file.read(file)
+
+    head, *lines = str(refused.value).splitlines()
+    assert head.startswith(f"{file} has no effect. Settings are environment variables")
+    assert [line.strip() for line in lines] == [
+        "storage.qnap_base: Set QNAP_BASE_PATH.",
+        "workers.upload.max_retries: Set MAX_UPLOAD_RETRIES.",
+    ]

@@ -28,7 +28,7 @@ Names of the documents that CS Archiver was made from, and of similar programs. 
 `config.yaml`, which is not read. Every process looks for these names, and for misspelled ones, when it starts. It warns and goes on:
 
 - `cs-archiver up` says it at the terminal, also for settings that it replaces by its own (`DATABASE_URL`, `STORAGE_BASE_PATH`), for a
-  `.env` that it was not told to read (`--env-file .env` does), and for a `config.yaml`.
+  `.env` that it was not told to read (`--env-file .env` does), and for each key of a `config.yaml`.
 - A service of its own writes it into its log (`setting_unknown`).
 - `sh deploy/prepare.sh` names what has no effect in `.env` and `deploy/settings.env`.
 """

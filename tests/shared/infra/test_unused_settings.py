@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.infra.unused_settings import INSTEAD, OF_UP, SERVICE_SETTINGS, is_configuration_file, notes
+from shared.infra.unused_settings import INSTEAD, OF_UP, SERVICE_SETTINGS, is_configuration_file, notes, of_configuration_file
 
 ENVIRONMENT = [
     "DATABASE_URL",
@@ -201,3 +201,28 @@ def test_what_has_no_effect_for_this_process_is_named() -> None:
 def test_the_documents_configuration_file_is_recognised() -> None:
     assert is_configuration_file("database:\n  url: x\nstorage:\n  qnap_base: /n\nglobus:\n  client_id: y\n")
     assert not is_configuration_file("logging:\n  level: INFO\nserver:\n  port: 1\n")
+
+
+def test_each_key_of_a_configuration_file_is_named_with_its_substitute() -> None:
+    """Whatever the indentation; keys that nobody knows are left out."""
+    lines: list[str] = []
+    written: list[str] = []
+    for name in CONFIGURATION_FILE:
+        *sections, key = name.split(".")
+        for depth, section in enumerate(sections):
+            if sections[: depth + 1] != written[: depth + 1]:
+                lines.append(f"{'    ' * depth}{section}:")
+        written = sections
+        lines.append(f'{"    " * len(sections)}{key}: "value: with a colon"  # comment')
+
+    said = of_configuration_file("\n".join(["# config.yaml", *lines, "other:", "    key: 1"]))
+
+    assert [line.split(":")[0] for line in said] == CONFIGURATION_FILE
+    assert all(": Set " in line or ": Nothing needs to be set" in line for line in said), said
+
+
+@pytest.mark.parametrize("name", ["auto_archive_enabled", "max_workers", "Web_Dashboard_Port"])
+def test_the_letter_case_of_a_name_does_not_hide_it(name: str) -> None:
+    """Programs write names of settings in small letters, too; nobody reads them in any."""
+    (note,) = notes([name])
+    assert note.startswith(f"{name} is not a setting. ")
