@@ -341,11 +341,11 @@ UPDATE jobs SET status = 'queued', current_operation = 'Waiting to start', wait_
 WHERE id = $1 AND status = 'failed' RETURNING *
 
 -- clear_completed --
--- Hide some completed archive jobs from the history; nothing is erased. $1 asked for by, $2 asked for before, $3 how many at most,
--- $4 the moment of the whole clearing, by which it can be taken back.
+-- Hide some completed jobs from the history; nothing is erased. $1 asked for by, $2 asked for before, $3 how many at most, $4 the moment
+-- of the whole clearing, by which it can be taken back, $5 kinds.
 WITH chosen AS (
   SELECT id FROM jobs
-  WHERE kind = 'archive' AND status = 'completed' AND cleared_at IS NULL
+  WHERE kind = ANY($5::text[]) AND status = 'completed' AND cleared_at IS NULL
     AND ($1::text IS NULL OR lower(created_by) = lower($1)) AND ($2::timestamptz IS NULL OR created_at < $2)
   LIMIT $3 FOR UPDATE SKIP LOCKED
 ), cleared AS (UPDATE jobs j SET cleared_at = $4 FROM chosen c WHERE j.id = c.id RETURNING 1)

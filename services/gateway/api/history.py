@@ -146,14 +146,17 @@ async def clear_completed(
     request: HistoryRequest,
     history: NamedDependency[History],
     user: Annotated[str | None, QueryParameter(description="Only jobs that this user asked for.", max_length=200)] = None,
+    kind: Annotated[
+        list[str] | None, QueryParameter(description="archive (the default), pack, compress, extract; repeat it, or use commas.")
+    ] = None,
     before: Before = None,
 ) -> DeletedCount:
     """Hide completed jobs (asked for before `to`) from the history: your own, or as an admin everybody's.
 
-    Jobs and their evidence are never erased: each can still be looked at by its id.
+    Jobs and their evidence are never erased: each can still be looked at by its id. Packs and archives stay in their workspaces.
     """
     whose = whose_jobs_to_clear(request.user, user or None)
-    return DeletedCount(*await history.clear_completed(request.user, whose, _moment("to", before)))
+    return DeletedCount(*await history.clear_completed(request.user, _kinds(kind), whose, _moment("to", before)))
 
 
 @post("/completed/restore", operation_id="restoreCompletedJobs", status_code=200, responses=refusals(413))

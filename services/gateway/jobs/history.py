@@ -111,13 +111,15 @@ class History:
             yield rows
             after = place(order, rows[-1])
 
-    async def clear_completed(self, who: Identity, user: str | None, before: datetime | None) -> tuple[int, datetime]:
-        """Hide completed archive jobs; returns how many, and the moment by which `restore` finds them."""
+    async def clear_completed(
+        self, who: Identity, kinds: tuple[Kind, ...], user: str | None, before: datetime | None
+    ) -> tuple[int, datetime]:
+        """Hide completed jobs of these kinds; returns how many, and the moment by which `restore` finds them."""
         cleared, moment = 0, None
         while True:
             async with self._store.transaction() as session:
                 moment = moment or await session.value("now")
-                batch = int(await session.value("clear_completed", user, _utc(before), _CLEAR_BATCH, moment))
+                batch = int(await session.value("clear_completed", user, _utc(before), _CLEAR_BATCH, moment, list(kinds)))
                 cleared += batch
                 if batch < _CLEAR_BATCH:
                     sentence = f"{who.username} cleared {cleared} completed jobs from the history."

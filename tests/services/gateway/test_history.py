@@ -410,6 +410,22 @@ async def test_users_clear_only_what_they_asked_for(seeded: Gateway) -> None:
     assert back.json() == {"restored_count": own["deleted_count"]}
 
 
+async def test_jobs_of_every_kind_are_cleared_when_asked_for(seeded: Gateway) -> None:
+    """Without a kind archive jobs alone, as `GET /api/jobs` lists them."""
+    packs, archives = (f"user=person0&limit=1&status=completed&kind={kind}" for kind in ("pack", "archive"))
+    assert await _names(seeded, packs) == ["Project 50"]
+    assert "Known: archive" in problem(await seeded.ask("DELETE", "/api/jobs/completed?kind=film"), 400, "bad-request")
+
+    first = (await seeded.ask("DELETE", "/api/jobs/completed?user=person0")).json()
+    assert (await _names(seeded, archives), await _names(seeded, packs)) == ([], ["Project 50"])
+    second = (await seeded.ask("DELETE", "/api/jobs/completed?user=person0&kind=archive,pack")).json()
+    assert (second["deleted_count"], await _names(seeded, packs)) == (JOBS // 50, [])
+    for cleared in (first, second):
+        answer = await seeded.ask("POST", "/api/jobs/completed/restore", json={"cleared_at": cleared["cleared_at"]})
+        assert answer.json() == {"restored_count": cleared["deleted_count"]}
+    assert await _names(seeded, packs) == ["Project 50"]
+
+
 async def test_a_clearing_can_be_taken_back(seeded: Gateway) -> None:
     """By its moment, all of it and nothing else; twice changes nothing."""
     query = "user=person3&limit=1000&status=completed"

@@ -1,4 +1,4 @@
-// Made by `make ui-types` from the gateway's own description; do not edit. Digest: caeefa250b58e6ce
+// Made by `make ui-types` from the gateway's own description; do not edit. Digest: 371710559888d5f0
 
 export interface paths {
     "/api/archives": {
@@ -5701,6 +5701,7 @@ export interface operations {
     clearCompletedJobs: {
         parameters: {
             query?: {
+                kind?: string[];
                 to?: string | null;
                 user?: string | null;
             };

@@ -73,6 +73,7 @@ export const en = {
   },
   disk: {
     free: (free: string) => `${free} free`,
+    usage: (share: string) => `${share} used`,
     hint: (used: string, free: string, total: string) => `Staging storage: ${used} used and ${free} free of ${total}`,
     parts: { used: "Used", system: "Reserved by the file system", free: "Free", jobs: "of it reserved for jobs", total: "Total" },
     low: "Less than 20 % of the staging storage is free.",
@@ -295,7 +296,7 @@ export const en = {
     ratio: (saved: number) => `${percent(saved)} smaller`,
     clear: "Clear completed",
     clearTitle: "Clear completed jobs from the history?",
-    clearText: (n: number) => `${plural(n, "completed archive job disappears", "completed archive jobs disappear")} from this list, for everybody.`,
+    clearText: (n: number) => `${plural(n, "completed job disappears", "completed jobs disappear")} from this list, for everybody.`,
     clearKept: "Jobs and their proofs are never erased: each can still be opened by its address.",
     clearType: (n: number) => `Type ${n} to confirm`,
     clearConfirm: "Clear them",

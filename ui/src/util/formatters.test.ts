@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 
 const SOURCES = join(import.meta.dirname, "..");
-/** Only these write numbers with their units, times, and counted nouns. */
-const OWNERS = new Set([join("util", "units.ts"), join("util", "time.ts"), join("text", "plural.ts")]);
+/** Only these write numbers with their units, times, counted nouns, and names of languages. */
+const OWNERS = new Set([join("util", "units.ts"), join("util", "time.ts"), join("util", "language.ts"), join("text", "plural.ts")]);
 const BY_HAND = [
   /\.toFixed\(/,
   /\.toLocale\w*String\(/,

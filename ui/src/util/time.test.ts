@@ -25,3 +25,7 @@ it.each([
 it("counts to now while there is no end", () => {
   expect(secondsBetween("2026-11-21T11:59:00Z", null, NOW)).toBe(60);
 });
+
+it("says a duration in more units where asked for", () => {
+  expect([duration(4398, 3), duration(4398)]).toEqual(["1h 13m 18s", "1h 13m"]);
+});

@@ -15,6 +15,11 @@ export function timeOfDay(at: number): string {
   return format({ hour: "2-digit", minute: "2-digit" }).format(at);
 }
 
+/** "21 Nov 2026, 09:30:05". */
+export function dateTimeSeconds(iso: string): string {
+  return format({ dateStyle: "medium", timeStyle: "medium" }).format(new Date(iso));
+}
+
 export function exactTime(iso: string): string {
   return format({ dateStyle: "medium", timeStyle: "long" }).format(new Date(iso));
 }
@@ -46,8 +51,8 @@ export function ago(iso: string, now: number): string {
   return "just now";
 }
 
-/** 3723 -> "1h 2m"; two units are enough. Seconds below one count as one: something did happen. */
-export function duration(seconds: number): string {
+/** 3723 -> "1h 2m"; two units are enough unless `units` says otherwise. Seconds below one count as one: something did happen. */
+export function duration(seconds: number, units = 2): string {
   const whole = Math.max(0, Math.round(seconds));
   const parts: [number, string][] = [
     [Math.floor(whole / 86_400), "d"],
@@ -58,7 +63,7 @@ export function duration(seconds: number): string {
   const first = parts.findIndex(([value]) => value > 0);
   if (first < 0) return seconds > 0 ? "<1s" : "0s";
   return parts
-    .slice(first, first + 2)
+    .slice(first, first + units)
     .filter(([value]) => value > 0)
     .map(([value, unit]) => `${value}${unit}`)
     .join(" ");

@@ -1,6 +1,7 @@
 /** What is said of a media file. Pure. */
 import type { MediaInfo } from "../../api/types";
 import { filesText as text } from "../../text/enFiles";
+import { languageName } from "../../util/language";
 import { timecode } from "../../util/time";
 
 /** In short; label and value, without what is not known. */
@@ -20,7 +21,7 @@ export function summary(info: MediaInfo): [string, string][] {
 }
 
 function marks(stream: { language?: string | null; title?: string | null; default?: boolean; forced?: boolean }): (string | null | undefined | false)[] {
-  return [stream.language, stream.title, stream.default && text.info.default, stream.forced && text.info.forced];
+  return [stream.language && languageName(stream.language), stream.title, stream.default && text.info.default, stream.forced && text.info.forced];
 }
 
 function lineOf(index: number, ...parts: (string | null | undefined | false)[]): string {
@@ -31,7 +32,7 @@ function lineOf(index: number, ...parts: (string | null | undefined | false)[]):
 export function streams(info: MediaInfo): string[] {
   return [
     ...(info.video_streams ?? []).map((one) =>
-      lineOf(one.index, text.info.video, one.codec_label, one.profile, `${one.width}x${one.height}`, one.fps ? text.info.fps(one.fps) : null, one.bit_depth ? text.info.depth(one.bit_depth) : null, one.hdr, one.rotation ? text.info.rotated(one.rotation) : null, one.attached_picture && text.info.cover, one.bit_rate ? text.info.mbps(one.bit_rate) : null, ...marks(one)),
+      lineOf(one.index, text.info.video, one.codec_label, one.profile, `${one.width}x${one.height}`, one.fps ? text.info.fps(one.fps) : null, one.attached_picture ? null : one.aspect_ratio, one.bit_depth ? text.info.depth(one.bit_depth) : null, one.pixel_format, one.color_space, one.hdr, one.rotation ? text.info.rotated(one.rotation) : null, one.attached_picture && text.info.cover, one.bit_rate ? text.info.mbps(one.bit_rate) : null, ...marks(one)),
     ),
     ...(info.audio_streams ?? []).map((one) =>
       lineOf(one.index, text.info.audio, one.codec_label, one.channel_label, one.sample_rate ? text.info.hertz(one.sample_rate) : null, one.bit_rate ? text.info.kbps(one.bit_rate) : null, ...marks(one)),

@@ -44,7 +44,7 @@ export function History() {
   const wanted = { kind: [...ALL_KINDS], ...asked(query, zone) };
   const jobs = useQuery({ ...queries.jobs({ ...wanted, limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE }), refetchInterval: polling });
   // Admins clear everybody's, others their own: so does the gateway.
-  const clearable: JobQuery = { status: ["completed"], user: me?.is_admin ? undefined : me?.username, limit: 1, offset: 0 };
+  const clearable: JobQuery = { kind: [...ALL_KINDS], status: ["completed"], user: me?.is_admin ? undefined : me?.username, limit: 1, offset: 0 };
   const completed = useQuery({ ...queries.jobs(clearable), enabled: me !== undefined }).data?.total;
   const filtered = isFiltered(query);
   const [clearing, setClearing] = useState(false);
@@ -138,11 +138,12 @@ function Clear({ own, n, onClose }: { own: boolean; n: number; onClose: () => vo
   const client = useQueryClient();
   const restore = useRestore();
   const clear = useMutation({
-    mutationFn: () => ask(api.DELETE("/api/jobs/completed")),
+    mutationFn: () => ask(api.DELETE("/api/jobs/completed", { params: { query: { kind: [...ALL_KINDS] } } })),
     onSuccess: ({ deleted_count, cleared_at }) => {
       toast(text.history.cleared(deleted_count), "success", () => void restore([cleared_at]));
       onClose();
       void client.invalidateQueries({ queryKey: keys.jobs });
+      void client.invalidateQueries({ queryKey: keys.packs });
     },
   });
   return (

@@ -6,7 +6,7 @@ import type { ReactNode } from "react";
 import type { JobDetail } from "../../api/types";
 import { CopyText } from "../../components/CopyText";
 import { text } from "../../text/en";
-import { dateTime, duration, exactTime, secondsBetween } from "../../util/time";
+import { dateTimeSeconds, duration, exactTime, secondsBetween } from "../../util/time";
 import { bytes, count, exactBytes, percent, saved } from "../../util/units";
 import { useNow } from "../../util/useNow";
 import { workspaceFacts } from "./workspace";
@@ -22,15 +22,15 @@ function archiveSize(job: JobDetail): ReactNode {
 }
 
 function time(value: string | null): ReactNode {
-  return value && <span title={exactTime(value)}>{dateTime(value)}</span>;
+  return value && <span title={exactTime(value)}>{dateTimeSeconds(value)}</span>;
 }
 
 export function Facts({ job }: { job: JobDetail }) {
   const now = useNow(job.started_at && !job.completed_at ? 1000 : 0);
-  const took = job.started_at && duration(secondsBetween(job.started_at, job.completed_at, now));
+  const took = job.started_at && duration(secondsBetween(job.started_at, job.completed_at, now), 3);
   const own: [string, ReactNode][] = [
     ...workspaceFacts(job),
-    [text.job.requested, text.job.requestedBy(dateTime(job.created_at), job.created_by)],
+    [text.job.requested, text.job.requestedBy(dateTimeSeconds(job.created_at), job.created_by)],
     [text.job.started, time(job.started_at)],
     [text.job.ended, time(job.completed_at)],
     [text.job.took, took],
@@ -43,7 +43,7 @@ export function Facts({ job }: { job: JobDetail }) {
     [text.job.folderSize, size(job.folder_size_bytes)],
     [text.job.archiveSize, archiveSize(job)],
     [text.job.files, job.file_count === null ? null : count(job.file_count)],
-    [text.job.requested, text.job.requestedBy(dateTime(job.created_at), job.created_by)],
+    [text.job.requested, text.job.requestedBy(dateTimeSeconds(job.created_at), job.created_by)],
     [text.job.started, time(job.started_at)],
     [text.job.ended, time(job.completed_at)],
     [text.job.took, took],
