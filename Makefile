@@ -84,7 +84,7 @@ ui-types: .state/ui-packages ## Rewrite the UI's types from the gateway's own de
 	@export PATH="$$PWD/$(BIN):$$PATH"
 	bash ui/tools/apigen/generate.sh
 
-screenshots: setup ## Photograph the pages into docs/screenshots (light and dark, wide and phone).
+screenshots: setup ## Photograph the pages: the shown ones into docs/screenshots, all others into .state/screenshots.
 	$(BIN)/python -m tests.ui.screenshots
 
 schemathesis: setup ## Ask the gateway thousands of strange things, as user and as admin: 0 failures, no 5xx.

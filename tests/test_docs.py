@@ -15,6 +15,7 @@ from shared.domain.lifecycle import ARCHIVE_EDGES, EDGES, TERMINAL, Kind, Role, 
 from shared.infra.nats_permissions import ACK_PENDING, CONSUMERS, IDLE_S
 from shared.infra.provision import StreamSettings
 from shared.infra.settings import CompressorSettings, GatewaySettings, ScannerSettings, UploaderSettings
+from tests.ui.screenshots import SHOWN
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -84,9 +85,20 @@ def test_what_is_named_exists(page: Path) -> None:
         assert name in YOURS or (ROOT / name.rstrip("/")).exists(), f"{page.name}: {name}"
 
 
+def test_twelve_screenshots_are_kept_and_shown() -> None:
+    """`make screenshots` puts exactly those into docs/screenshots that a page shows; together they stay small."""
+    kept = set((ROOT / "docs/screenshots").glob("*"))
+    shown = {
+        (page.parent / target).resolve() for page in PAGES for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text())
+    }
+    assert kept == shown == {ROOT / "docs/screenshots" / f"{name}.png" for name in SHOWN}
+    assert len(kept) == 12
+    assert sum(file.stat().st_size for file in kept) <= 2 << 20
+
+
 def test_nothing_points_to_documents_that_are_not_here() -> None:
     """Reasons stand where they are needed: no file refers to a specification that readers do not have."""
-    elsewhere = re.compile(r"\b(seed|design)s?'?s? \d|\bfacts/\w", re.IGNORECASE)
+    elsewhere = re.compile(r"\bproduct document\b|\b(seed|design)s?'?s? \d|\bfacts/\w", re.IGNORECASE)
     folders = ("shared", "services", "cli", "devstack", "benchmarks", "deploy", "tests", "docs", "ui/src")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
     assert len(files) > 400

@@ -1,4 +1,7 @@
-"""`make screenshots`: every page, light and dark, wide and on a phone, of the real stack with a believable NAS, into docs/screenshots."""
+"""`make screenshots`: every page, light and dark, wide and on a phone, of the real stack with a believable NAS.
+
+The pictures that pages of the documentation show go into docs/screenshots. All others are build output, in .state/screenshots.
+"""
 
 import itertools
 import os
@@ -13,7 +16,16 @@ from tests.support.stack import PASSWORD, Stack, running_stack, until
 from tests.ui.browser import PHONE, WIDE, chromium, login, new_context
 from tests.ui.conftest import film
 
-OUT = Path(__file__).parents[2] / "docs" / "screenshots"
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / "docs" / "screenshots"
+UNSHOWN = ROOT / ".state" / "screenshots"
+SHOWN = frozenset(
+    {
+        *("dashboard-light-wide", "folders-light-wide", "queue-dark-wide", "job-proof-dark-wide", "review-light-wide"),
+        *("files-light-wide", "history-light-wide", "job-failed-light-wide", "media-dark-wide", "system-dark-wide"),
+        *("dashboard-dark-phone", "queue-light-phone"),
+    }
+)
 _TAKES = itertools.count(1)  # four times the same page: each upload has a name of its own
 NAMES = {
     ("Production", "2024"): [
@@ -91,9 +103,13 @@ def _shoot(browser: Browser, origin: str, state: StorageState, pages: dict[str, 
                 if prepare is not None:
                     prepare(page)
                 page.evaluate("() => document.fonts.ready.then(() => true)")
-                page.screenshot(path=OUT / f"{name}-{scheme}-{kind}.png", animations="disabled")
+                page.screenshot(path=_file(f"{name}-{scheme}-{kind}"), animations="disabled")
             context.close()
             assert watch.complaints == []
+
+
+def _file(name: str) -> Path:
+    return (OUT if name in SHOWN else UNSHOWN) / f"{name}.png"
 
 
 def _review(page: Page) -> None:
@@ -196,9 +212,10 @@ def _palette(page: Page) -> None:
 
 def main() -> None:
     """Make everything anew."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    for old in OUT.glob("*.png"):
-        old.unlink()
+    for folder in (OUT, UNSHOWN):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.png"):
+            old.unlink()
     with running_stack() as stack, chromium() as browser:
         origin = f"http://127.0.0.1:{stack.port}"
         _nas(stack, random.Random(7))
@@ -207,7 +224,7 @@ def main() -> None:
         page = context.new_page()
         page.goto("/login")
         page.get_by_role("heading", name="Log in").wait_for()
-        page.screenshot(path=OUT / "login-light-wide.png")
+        page.screenshot(path=_file("login-light-wide"))
         login(page, "admin", PASSWORD)
         page.get_by_role("heading", name="Folders", level=1).wait_for()
         state = context.storage_state()

@@ -53,7 +53,7 @@ def test_an_empty_file_has_no_range() -> None:
     ],
 )  # fmt: skip
 def test_preconditions(headers: dict[str, str], how: Answer) -> None:
-    """Section 13, in its order: a version that is known is not sent, one that is not the asked-for one is refused."""
+    """As RFC 9110 orders it: a version that is known is not sent, one that is not the asked-for one is refused."""
     assert ranges.answer(headers, FILE)[0] is how
 
 

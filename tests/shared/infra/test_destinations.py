@@ -1,4 +1,4 @@
-"""Custody section 3: who may write to a remote path, and that proof and writing exclude each other, whoever comes first."""
+"""Who may write to a remote path, and that proof and writing exclude each other, whoever comes first."""
 
 import asyncio
 import unicodedata
