@@ -171,6 +171,7 @@ def routes(parts: Parts) -> Litestar:
             history.list_audit,
             config.router,
             tasks.router,
+            tasks.control,
             queue.get_queue,
             queue.move_queued,
             system.get_status,

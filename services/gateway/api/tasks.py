@@ -14,7 +14,7 @@ from services.gateway.jobs.history import Filter, History
 from services.gateway.jobs.jobs import Jobs, visible
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
-from services.gateway.schemas.jobs import Task, TaskControl
+from services.gateway.schemas.jobs import NamedTaskControl, Task, TaskControl
 from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 TasksRequest = Request[Identity, Any, Any]
@@ -54,6 +54,12 @@ async def control_task(
     cancelled.
     """
     return views.task(await jobs.control(request.user, task_id, Action(data.action)))
+
+
+@post("/control", operation_id="controlNamedTask", status_code=200, responses=refusals(404, 409, 413), tags=["Tasks"])
+async def control(data: JSONBody[NamedTaskControl], request: TasksRequest, jobs: NamedDependency[Jobs]) -> Task:
+    """Pause, resume or cancel the task that the body names. The same as `POST /api/tasks/{task_id}/control`."""
+    return views.task(await jobs.control(request.user, data.task_id, Action(data.action)))
 
 
 router = Router("/tasks", route_handlers=[list_tasks, get_task, control_task], tags=["Tasks"])

@@ -285,6 +285,12 @@ class TaskControl(msgspec.Struct, forbid_unknown_fields=True):
     action: Literal["pause", "resume", "cancel"]
 
 
+class NamedTaskControl(TaskControl, forbid_unknown_fields=True):
+    """A task and what to do with it."""
+
+    task_id: UUID
+
+
 class Task(msgspec.Struct, kw_only=True):
     """A job of any kind as the dashboard shows it.
 

@@ -27,6 +27,7 @@ _ADDRESSES = [
     ("DELETE", "/api/jobs/completed"),
     ("DELETE", "/api/jobs/00000000-0000-0000-0000-000000000000"),
     ("POST", "/api/jobs/x/retry"),
+    ("POST", "/api/control"),
     ("GET", "/api/queue"),
     ("GET", "/api/system/status"),
     ("GET", "/api/no-such-address"),

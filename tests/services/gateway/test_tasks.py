@@ -150,6 +150,24 @@ def test_the_states_a_task_can_show() -> None:
     assert sorted(get_args(TaskStatus)) == sorted([*Status, "paused"])
 
 
+async def test_a_task_is_controlled_by_its_id_in_the_body(gateway: Gateway) -> None:
+    """`POST /api/control` does what the task's own address does, with the same refusals."""
+    job_id = (await gateway.request())["job_id"]
+
+    paused = await gateway.ask("POST", "/api/control", json={"task_id": job_id, "action": "pause"})
+    assert (paused.status_code, paused.json()["task_id"], paused.json()["status"]) == (200, job_id, "paused"), paused.text
+    ended = await gateway.ask("POST", "/api/control", json={"task_id": job_id, "action": "cancel"})
+    assert ended.json()["status"] == "cancelled"
+
+    assert (await gateway.ask("POST", "/api/control", json={"task_id": job_id, "action": "pause"})).status_code == 409
+    problem(await gateway.ask("POST", "/api/control", json={"task_id": str(uuid4()), "action": "pause"}), 404, "not-found")
+    for wrong in ({"action": "pause"}, {"task_id": "x", "action": "pause"}, {"task_id": job_id, "action": "stop"}):
+        problem(await gateway.ask("POST", "/api/control", json=wrong), 400, "validation-failed")
+    pack = str(await _workspace_job(gateway, await _user(gateway, "packs-by-id")))
+    other = _token(await _user(gateway, "looks-by-id"))
+    problem(await gateway.ask("POST", "/api/control", other, json={"task_id": pack, "action": "cancel"}), 404, "not-found")
+
+
 async def test_what_is_no_action(gateway: Gateway) -> None:
     """400 that names the field; nothing is changed."""
     job_id = UUID((await gateway.request())["job_id"])
