@@ -28,7 +28,7 @@ MEANING: dict[Exit, str] = {
     Exit.UNAVAILABLE: "Server unreachable, busy or in trouble.",
     Exit.CONFIGURATION: "The configuration on this machine is wrong.",
     Exit.INTERRUPTED: "Stopped by Ctrl-C, SIGTERM or a closed terminal; jobs go on.",
-    Exit.PIPE: "Whoever read the output went away.",
+    Exit.PIPE: "The program that read the output has ended.",
 }
 
 LOCAL = (Exit.OK, Exit.USAGE, Exit.CONFIGURATION, Exit.INTERRUPTED)
