@@ -312,7 +312,9 @@ def _check_target(target: Path, base: Path, names: list[bytes], ending: str) -> 
     with handles.root(parent) as folder:
         longest = handles.longest_name(folder)
     if len(os.fsencode(target.name + ending)) > longest:
-        sentence = f"The archive's name is too long: {longest - len(ending)} bytes at most. Name another file with --output."
+        sentence = (
+            f"The archive's name is too long: {units.exact_size(longest - len(ending))} at most. Name another file with --output."
+        )
         raise Failure(Exit.USAGE, sentence)
     for chosen in names:
         if parent.is_relative_to(base / os.fsdecode(chosen)):

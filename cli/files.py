@@ -18,6 +18,7 @@ from cli.client import Client, Doc
 from cli.exits import Exit, Failure
 from cli.render import Column
 from cli.watch import watch
+from shared import units
 from shared.files.paths import name_with
 
 FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm", "auto")
@@ -341,7 +342,8 @@ def _auto(client: Client, switch: str | None, folder: str | None, *, as_json: bo
     where = "the whole workspace" if wanted.everything else ", ".join(map(render.clean, wanted.folders))
     render.emit(f"A zip is made of what arrives in {where}.\n" if where else "No zip is made of what arrives.\n")
     if wanted.waiting_files:
-        render.talk(f"{wanted.waiting_files} files wait for the rest of their upload.")
+        files = units.counted(wanted.waiting_files, "file")
+        render.talk(f"{files} {units.plural(wanted.waiting_files, 'waits', 'wait')} for the rest of an upload.")
     if wanted.problem is not None:
         render.talk(render.clean(wanted.problem))
 
@@ -355,7 +357,9 @@ def _patiently(move: Callable[[], None]) -> None:
     try:
         move()
     except ConnectionError as exc:
-        raise Failure(Exit.UNAVAILABLE, f"The connection broke {_TRIES} times ({exc}): run the command again to go on.") from exc
+        raise Failure(
+            Exit.UNAVAILABLE, f"The connection broke {units.counted(_TRIES, 'time')} ({exc}): run the command again to go on."
+        ) from exc
 
 
 def _changed(document: Any, word: str, as_json: bool) -> None:

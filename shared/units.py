@@ -24,6 +24,11 @@ def exact_size(count: int) -> str:
     return counted(count, "byte")
 
 
+def gigabytes(count: int) -> str:
+    """Write bytes in GB even where they are few, for sentences whose form is fixed: "0.01 GB"."""
+    return f"{count / GB:.2f} GB"
+
+
 def rate(bytes_per_second: float) -> str:
     """Write a speed: "1.50 MB/s"."""
     return f"{size(bytes_per_second)}/s"

@@ -24,6 +24,7 @@ from typing import Literal, NoReturn, Protocol
 
 import msgspec
 
+from shared import units
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.files import handles
 from shared.files.children import Children, Outcome
@@ -232,7 +233,7 @@ class _Copy:
             _same(entry, reading)
             ended = time.time_ns()
         if size != entry.size:  # and yet the source is what it was
-            message = f"The copy of {printable(entry.path)} has {size:,} bytes instead of {entry.size:,}."
+            message = f"The copy of {printable(entry.path)} has {units.exact_size(size)} instead of {entry.size:,}."
             raise TransientError(message, Operation.COMPRESSION)
         entry = _read(entry, began, ended)
         self._entries[index] = entry if digest is None else _with(entry, digest)

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.compressor import workspace
 from services.compressor.workspace import Tools
-from shared import faults
+from shared import faults, units
 from shared.domain.lifecycle import Status
 from shared.domain.requests import PackRequest
 from shared.errors import NOT_FOUND, PermanentError
@@ -73,7 +73,9 @@ async def _recorded(work: Work, row: Any) -> Manifest | None:
 
 def _completed(kept: int) -> str:
     return (
-        f"Completed; kept {kept} files that were changed or added after packing, or were open for writing" if kept else "Completed"
+        f"Completed; kept {units.counted(kept, 'file')} changed or added after packing, or open for writing"
+        if kept
+        else "Completed"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.compressor import workspace
 from services.compressor.workbench import Workbench
-from shared import log
+from shared import log, units
 from shared.errors import ArchiverError, Fenced
 from shared.files import handles, usage
 from shared.infra.db import Database
@@ -67,7 +67,7 @@ class Expiry:
         if removed:
             await self._db.run("usage_removed", owner, row["size"], 1, 1, walks)
         what = "Removed" if removed else "Not removed, because it was moved or changed,"
-        message = f"{what} this pack, {self.days:g} days after it was made; its folder was kept."
+        message = f"{what} this pack, {units.duration(self.days * 86_400)} after it was made; its folder was kept."
         await self._db.value("log", row["id"], "INFO", "pack_expired", message, {"path": row["archive_path"], "removed": removed})
         await self._db.run("expired", row["id"])
 

@@ -16,7 +16,7 @@ from services.compressor import publication, workspace
 from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import faults
+from shared import faults, units
 from shared.archiving import engine
 from shared.archiving.checks import Chosen
 from shared.archiving.engine import ExtractSpec
@@ -83,7 +83,9 @@ class _Extractor:
             mb_per_s=workspace.speed(extracted.total_bytes, seconds),
             warnings=extracted.warnings,
         )
-        await work.info("unpacked", f"{extracted.files:,} files, {extracted.total_bytes:,} bytes, compared with the archive.")
+        await work.info(
+            "unpacked", f"{units.counted(extracted.files, 'file')}, {units.size(extracted.total_bytes)}, compared with the archive."
+        )
         plan: Plan = await work.in_thread(self._planned, msgspec.to_builtins(result), extracted)
         faults.point("workspace.tested")
         await work.patiently(lambda: self._record(plan))

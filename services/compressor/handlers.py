@@ -13,7 +13,7 @@ from services.compressor import staging
 from services.compressor.copying import Strategy, Tiers, copy_tree
 from services.compressor.ledger import Ledger
 from services.compressor.staging import Places, sidecar_of
-from shared import faults
+from shared import faults, units
 from shared.archiving import sevenzip
 from shared.domain.lifecycle import Role, Status
 from shared.errors import ARCHIVED_ALREADY, Operation, PermanentError, TransientError, Waiting
@@ -66,7 +66,7 @@ async def archive(work: Work, tools: Tools) -> None:
     target.parent.mkdir(mode=0o700, parents=True)
     await work.advance(Status.COMPRESSING, "Compressing")
     partial = await _compress(work, tools, zipper, target, manifest.total_bytes)
-    await work.info("compressed", f"Compression complete ({partial.stat().st_size:,} bytes).")
+    await work.info("compressed", f"Compression complete ({units.size(partial.stat().st_size)}).")
     faults.point("compressor.packed")
 
     await work.advance(Status.VERIFYING, "Testing the archive")
@@ -236,7 +236,9 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
             await work.in_thread(staging.remove, target.parent, work.stop)
             written[0] = 0
         else:
-            await work.info("copied", f"Copy complete ({report.total_bytes:,} bytes, {report.file_count:,} files).")
+            await work.info(
+                "copied", f"Copy complete ({units.size(report.total_bytes)}, {units.counted(report.file_count, 'file')})."
+            )
             return Manifest(work.job.folder_name, work.job.source_path, entries, [*report.warnings, *report.notes], clock)
     raise PermanentError("The folder is in use: it changed during each of three copies. Retry when nobody writes to it.")
 
@@ -283,7 +285,10 @@ async def _test(work: Work, zipper: sevenzip.SevenZip, partial: Path, manifest: 
     work.progress("Comparing the archive with what was copied")
     if found := await zipper.differences(partial, manifest.entries, manifest.folder_name):
         raise TransientError(f"The archive is not what was copied: {'; '.join(found)}", Operation.COMPRESSION)
-    await work.info("tested", f"Archive integrity verified: {len(manifest.entries):,} entries equal to what was copied.")
+    await work.info(
+        "tested",
+        f"Archive integrity verified: {units.counted(len(manifest.entries), 'entry', 'entries')} equal to what was copied.",
+    )
 
 
 async def _hand_over(work: Work, tools: Tools, partial: Path, target: Path, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from services.compressor.staging import Places
+from shared import units
 from shared.archiving import space
 from shared.errors import DatabaseAway, PermanentError, Waiting
 from shared.infra.db import Session
@@ -96,11 +97,10 @@ class Ledger:
         """Note since when the job lacks space, and raise Waiting."""
         await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
         if lacks.bytes:
-            reason = f"Waiting for disk space: {lacks.bytes / _GIB:.2f} GB more are needed in {path}."
+            reason = f"Waiting for disk space: {units.size(lacks.bytes)} more needed in {path}."
         else:
-            reason = (
-                f"Waiting for disk space: {path} must take {lacks.entries:,} more files and folders (inodes). Delete some there."
-            )
+            entries = units.counted(lacks.entries, "more file or folder", "more files and folders")
+            reason = f"Waiting for disk space: {path} must take {entries} (inodes). Delete some there."
         raise Waiting(reason, self.recheck_s, lacks.bytes)
 
     async def missing(self, session: Session, job: uuid.UUID, name: str, path: Path, need: Need) -> Need:
@@ -113,7 +113,7 @@ class Ledger:
         verdict = space.decide(need.bytes, free, most)
         if verdict.kind == "never":
             raise PermanentError(
-                f"This needs {need.bytes / _GIB:.2f} GB in {path}, and even empty that disk offers {max(most, 0) / _GIB:.2f} GB: "
+                f"This needs {units.size(need.bytes)} in {path}, and even empty that disk offers {units.size(most)}: "
                 "give it more space or lower MIN_FREE_SPACE_GB."
             )
         return Need(verdict.missing_bytes, self._missing_entries(disk, promised["entries"], path, need.entries))
@@ -124,9 +124,9 @@ class Ledger:
             return 0
         verdict = space.decide(needed, space.available(free, promised, 0), disk.f_files)
         if verdict.kind == "never":
+            entries = units.counted(needed, "file or folder", "files and folders")
             raise PermanentError(
-                f"This needs {needed:,} files and folders in {path}, and even empty that file system takes {disk.f_files:,}:"
-                " give it more inodes."
+                f"This needs {entries} in {path}, and even empty that file system takes {disk.f_files:,}: give it more inodes."
             )
         return verdict.missing_bytes
 

@@ -16,7 +16,7 @@ from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.workbench import below_workspace
 from services.compressor.workspace import Desk, Finished, Tools
-from shared import faults
+from shared import faults, units
 from shared.archiving import contents, engine, space
 from shared.archiving.contents import Contents
 from shared.archiving.engine import CreateSpec
@@ -253,7 +253,10 @@ class _Maker:
             found = [str(exc)]
         if found:
             raise TransientError(f"The archive is not what was packed: {'; '.join(found)}", Operation.COMPRESSION)
-        await self.work.info("tested", f"Archive integrity verified: {len(held.entries):,} entries equal to what was packed.")
+        await self.work.info(
+            "tested",
+            f"Archive integrity verified: {units.counted(len(held.entries), 'entry', 'entries')} equal to what was packed.",
+        )
 
     async def _look_again(self, sentinel: str | None, held: Contents) -> None:
         """The source must still be what it was when the manifest was made."""

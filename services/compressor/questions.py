@@ -15,6 +15,7 @@ import msgspec
 from services.compressor import making, publication
 from services.compressor.extracting import existing
 from services.compressor.workbench import Workbench
+from shared import units
 from shared.archiving import engine
 from shared.archiving.formats import TOO_BIG
 from shared.archiving.protocol import Limits, Member
@@ -116,7 +117,9 @@ class Looking:
     async def list_archive(self, asked: ListArchive) -> ArchiveListing:
         listing = await self._listing(asked.root, asked.owner, asked.path, asked.password)
         if listing.stats.entries > self._most:
-            raise PermanentError(f"{asked.path} has more than {self._most:,} entries: too many to be listed here.", TOO_BIG)
+            raise PermanentError(
+                f"{asked.path} has more than {units.counted(self._most, 'entry', 'entries')}: too many to be listed here.", TOO_BIG
+            )
         return await asyncio.to_thread(page, listing.members, asked.q, asked.limit, asked.offset)
 
     async def archive_stats(self, asked: AskArchiveStats) -> ArchiveStats:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.compressor.ledger import Ledger, Need
 from services.compressor.workbench import Workbench
+from shared import units
 from shared.archiving import space
 from shared.errors import PermanentError, Waiting
 from shared.files import usage
@@ -16,7 +17,6 @@ from shared.infra.db import Session
 from shared.infra.runtime_settings import WORKSPACE_ENTRIES
 from shared.service.work import Work
 
-_GIB = 1 << 30
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -64,13 +64,14 @@ class Room:
         free = max(0, quota - used.total_bytes - promised["bytes"])
         if need.bytes > free:
             raise PermanentError(
-                f"Not enough space: {_gb(need.bytes)} needed, {_gb(free)} of your {_gb(quota)} available"
-                f" ({need.bytes:,} and {free:,} bytes). Delete some files, or ask an admin for a higher quota."
+                f"Not enough space: {units.size(need.bytes)} needed, {units.size(free)} of your {units.size(quota)} available"
+                f" ({need.bytes:,} and {units.exact_size(free)}). Delete some files, or ask an admin for a higher quota."
             )
         most = max(0, self.entries - used.entries - promised["entries"])
         if need.entries > most:
+            added = units.counted(need.entries, "file or folder", "files and folders")
             raise PermanentError(
-                f"Too many files: this adds {need.entries:,} files and folders, and {most:,} more are possible"
+                f"Too many files: this adds {added}, and {most:,} more {units.plural(most, 'is', 'are')} possible"
                 f" (your workspace may hold {self.entries:,}). Delete some, or ask an admin for a higher limit."
             )
 
@@ -101,7 +102,3 @@ class Room:
         if space.free_entries(disk.f_files, disk.f_favail) == 0:
             return Need(0, 1)
         return Need(max(1, need - disk.f_bavail * disk.f_frsize), 0)
-
-
-def _gb(size: int) -> str:
-    return f"{size / _GIB:.2f} GB"

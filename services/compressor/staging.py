@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from shared import log
+from shared import log, units
 from shared.files import handles
 from shared.files.manifest import SIDECAR_SUFFIX, Entry, printable
 from shared.files.tree_scan import Stop, named, remove_tree
@@ -57,7 +57,8 @@ def name_refusals(places: Places, folder_name: str, entries: Iterable[Entry]) ->
         too_long.insert(0, folder_name.encode())
     if not too_long:
         return []
-    advice = f"The staging's file system takes names of {min(longest, longest_archive)} bytes at most; shorten these names, or use another"
+    most = units.exact_size(min(longest, longest_archive))
+    advice = f"The staging's file system takes names of {most} at most; shorten these names, or use another"
     return [f"{advice} disk for STORAGE_BASE_PATH: {named([printable(name) for name in too_long])}"]
 
 

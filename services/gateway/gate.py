@@ -19,7 +19,7 @@ from services.gateway.auth.security import CHANGE_FIRST, NOT_LOGGED_IN, Security
 from services.gateway.http import problems
 from services.gateway.http.http_errors import ProblemError, bad_request, not_found, unauthorized, unavailable
 from services.gateway.records.identity import Identity
-from shared import log
+from shared import log, units
 
 logger = log.get(__name__)
 
@@ -222,7 +222,7 @@ async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> N
             async with asyncio.timeout_at(sent_by):
                 message = await receive()
         except TimeoutError as exc:
-            raise ProblemError(408, "too-slow", f"The request did not arrive within {BODY_SECONDS:g} seconds.") from exc
+            raise ProblemError(408, "too-slow", f"The request did not arrive within {units.duration(BODY_SECONDS)}.") from exc
         if not message.get("more_body"):
             sent_by = float("inf")  # what comes now is only that the client has gone
         elif is_streamed:
@@ -242,7 +242,9 @@ async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> N
     except TimeoutError as exc:
         if not limit.expired():
             raise
-        raise unavailable(f"This took longer than {ANSWER_SECONDS:g} seconds and was given up. Try again in a moment.") from exc
+        raise unavailable(
+            f"This took longer than {units.duration(ANSWER_SECONDS)} and was given up. Try again in a moment."
+        ) from exc
 
 
 def _telling(send: Send, begun: Callable[[], None]) -> Send:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from shared import units
 from shared.errors import NOT_FOUND, Operation, PermanentError, TransientError
 from shared.files import handles, listing, mount, trees
 from shared.files.listing import Page
@@ -61,7 +62,7 @@ def _within(seconds: float) -> Callable[[], None]:
     def stop() -> None:
         if time.monotonic() > ends:
             raise TransientError(
-                f"Adding up this folder takes longer than {seconds:g} s; choose smaller ones.", Operation.CONNECTION
+                f"Adding up this folder takes longer than {units.duration(seconds)}; choose smaller ones.", Operation.CONNECTION
             )
 
     return stop

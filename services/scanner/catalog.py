@@ -12,7 +12,7 @@ from typing import Any
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
-from shared import log
+from shared import log, units
 from shared.errors import ArchiverError, Fenced, PermanentError, Waiting
 from shared.files import apart, mount
 from shared.files.clocks import Stamp
@@ -103,7 +103,9 @@ class Catalog:
             discovery.scan, self._base, self._go_on, lambda handle: mount.check_mounted(handle, self._base, sentinel)
         )
         result = await self._record(scan, since, time.monotonic() - began)
-        logger.info("scanned", message=f"Saw {len(scan.folders)} folders.", seconds=round(time.monotonic() - began, 3))
+        logger.info(
+            "scanned", message=f"Saw {units.counted(len(scan.folders), 'folder')}.", seconds=round(time.monotonic() - began, 3)
+        )
         return result
 
     async def _record(self, scan: Scan, since: datetime, seconds: float) -> Refreshed:

@@ -13,7 +13,7 @@ from services.scanner import deletion, discovery, marker
 from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
-from shared import log
+from shared import log, units
 from shared.domain.lifecycle import Role, Status
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.files import apart, manifest
@@ -106,7 +106,7 @@ def _completed(kept: int) -> str:
     if not kept:
         return "Completed"
     return (
-        f"Completed; kept {kept} files that were changed or added after the copy, or were open for writing:"
+        f"Completed; kept {units.counted(kept, 'file')} changed or added after the copy, or open for writing:"
         " move them into a new folder and archive that one"
     )
 
@@ -138,7 +138,7 @@ async def _proof(work: Work, tools: Tools) -> Any:
         if not answer.ok:
             raise PermanentError(f"The destination does not hold what was proven: {answer.detail} Nothing more is deleted.")
         await work.info(
-            "evidence_rechecked", f"The evidence is {proof['age_s']:.0f} s old; sizes at the destination are still right."
+            "evidence_rechecked", f"The evidence is {units.duration(proof['age_s'])} old; sizes at the destination are still right."
         )
     return proof
 
@@ -153,8 +153,8 @@ async def _judge(work: Work, task: Task, copied: Manifest, own: Mapping[str, Pat
         )
     await work.info(
         "judged",
-        f"{len(verdict.deletable):,} entries are what was archived and may be deleted, {len(verdict.kept):,} stay, "
-        f"{len(verdict.vanished):,} are gone already.",
+        f"{units.counted(len(verdict.deletable), 'unchanged entry', 'unchanged entries')} may be deleted, {len(verdict.kept):,} stay, "
+        f"{len(verdict.vanished):,} {units.plural(len(verdict.vanished), 'is', 'are')} gone already.",
     )
 
 

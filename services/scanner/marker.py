@@ -15,6 +15,7 @@ from datetime import datetime
 
 import msgspec
 
+from shared import units
 from shared.errors import PermanentError
 from shared.files import handles
 from shared.files.manifest import printable
@@ -45,7 +46,7 @@ def marker_name(folder_name: str) -> bytes:
     if len(name) > handles.NAME_LIMIT:
         longest = handles.NAME_LIMIT - len(MARKER_SUFFIX)
         raise PermanentError(
-            f"The folder's name is too long for its marker file: shorten it to {longest} bytes. It is {folder_name!r}."
+            f"The folder's name is too long for its marker file: shorten it to {units.exact_size(longest)}. It is {folder_name!r}."
         )
     return name
 
@@ -191,8 +192,7 @@ def _line(text: str) -> str:
 def _kept_text(kept: Sequence[Kept]) -> str:
     if not kept:
         return "Kept in this folder: nothing else\n"
-    plural = "" if len(kept) == 1 else "s"
-    lines = [f"Kept in this folder: {len(kept)} file{plural} that could not be proven to be in the archive:"]
+    lines = [f"Kept in this folder: {units.counted(len(kept), 'file')} that could not be proven to be in the archive:"]
     lines += [f"  {printable(item.path)} ({item.reason})" for item in kept[:_NAMED]]
     if len(kept) > _NAMED:
         lines.append(f"  and {len(kept) - _NAMED} more, named in the job's log")

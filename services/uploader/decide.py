@@ -27,6 +27,7 @@ from services.uploader.model import (
     Transferred,
     TransferRequest,
 )
+from shared import units
 from shared.errors import Operation
 
 # --- a running task -------------------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def watch(task: TaskView | None, seen: Seen, now: datetime, deadline: datetime, 
     if refuses_algorithm(task.nice_status, task.nice_status_short_description, task.nice_status_details):
         return CancelEarly(trouble(task) or "The checksum algorithm was refused.", algorithm_refused=True)
     if seen.hard_fault_since is not None and now - seen.hard_fault_since >= timedelta(seconds=limits.hard_fault_s):
-        return CancelEarly(f"{trouble(task)} (stood for {limits.hard_fault_s:.0f} s, so it will not go away by itself)")
+        return CancelEarly(f"{trouble(task)} (stood for {units.duration(limits.hard_fault_s)}, so it will not go away by itself)")
     return KeepPolling(delay, trouble(task), queued=task.nice_status == "Queued")
 
 
@@ -348,7 +349,9 @@ def _unfit(task: TaskView, request: TransferRequest) -> list[str]:
     if task.files_transferred is None or task.files_skipped is None:
         problems.append("it does not say how many files it dealt with")
     elif task.files_transferred + task.files_skipped != FILES_OF_A_JOB:
-        problems.append(f"it dealt with {task.files_transferred} + {task.files_skipped} files instead of {FILES_OF_A_JOB}")
+        problems.append(
+            f"it dealt with {task.files_transferred} + {units.counted(task.files_skipped, 'file')} instead of {FILES_OF_A_JOB}"
+        )
     return problems
 
 
@@ -370,7 +373,7 @@ def _remote_problem(found: Remote | NotFound, file: ExpectedFile) -> str | None:
     if found.type != "file":
         return f"{file.destination_path} is a {found.type} at the destination, not a file"
     if found.size != file.size:
-        return f"{file.destination_path} has {found.size} bytes at the destination instead of {file.size}"
+        return f"{file.destination_path} has {units.exact_size(found.size)} at the destination instead of {file.size:,}"
     return None
 
 
@@ -439,7 +442,7 @@ def _standing(file: ExpectedFile, carried: Sequence[CarriedOut]) -> Standing | R
 def _judge(report: Transferred, file: ExpectedFile, done: CarriedOut) -> Standing | Rejection | None:
     if report.size is not None and report.size != file.size:
         return Rejection(
-            f"Globus task {done.task.task_id} moved {report.size} bytes to {file.destination_path} instead of {file.size}.",
+            f"Globus task {done.task.task_id} moved {units.exact_size(report.size)} to {file.destination_path} instead of {file.size:,}.",
             remove_first=True,
         )
     algorithm = next((a for a in Algorithm if a.value == _algorithm_name(report.checksum_algorithm)), None)
@@ -476,7 +479,8 @@ def _recheck_problem(recheck: CarriedOut, expected: Expected, transfer: CarriedO
         return RunRecheck(problem)
     if recheck.moved or (task.bytes_transferred or 0) > 0 or (task.files_transferred or 0) > 0:
         return RunRecheck(
-            f"The second reading (task {task.task_id}) found a difference and moved {task.bytes_transferred} bytes.", repaired=True
+            f"The second reading (task {task.task_id}) found a difference and moved {units.exact_size(task.bytes_transferred or 0)}.",
+            repaired=True,
         )
     if problems := _unfit(task, recheck.request):
         return RunRecheck(f"The second reading (task {task.task_id}) proves nothing: {'; '.join(problems)}.")

@@ -32,7 +32,7 @@ from services.uploader.decide import (
 from services.uploader.globus import ChecksumAlgorithmRefused, Globus
 from services.uploader.model import Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
 from services.uploader.submissions import Stored, Submissions, owns
-from shared import faults, log
+from shared import faults, log, units
 from shared.domain.lifecycle import Status
 from shared.errors import ArchiverError, Operation, Paused, PermanentError, TransientError, Waiting
 from shared.files import handles
@@ -159,7 +159,8 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
                 )
             sent_back = await work.patiently(lambda: work.db.value("sent_back", work.id))
             if sent_back >= case.tools.most_archives():
-                text = f"It was made or found {sent_back + 1} times: look at the disk below {case.tools.archives}, then retry."
+                often = units.counted(sent_back + 1, "time")
+                text = f"It was made or found {often}: look at the disk below {case.tools.archives}, then retry."
                 raise PermanentError(f"The local archive is missing or damaged. {text}")
             await work.advance(Status.QUEUED, "Waiting to be archived again", keep_lease=False, reason=reason, delay_s=1.0)
             return True
@@ -246,7 +247,7 @@ async def _send_new(case: Case, stored: Sequence[Stored]) -> None:
         await work.warn("algorithm_refused", f"{algorithm} checksums were refused; the next algorithm is tried. {exc}")
         return
     await work.patiently(lambda: work.db.run("show_task", work.id, work.attempt, task_id))
-    await work.info("submitted", f"Globus took the transfer as task {task_id} ({case.total:,} bytes, {algorithm} checksums).")
+    await work.info("submitted", f"Globus took the transfer as task {task_id} ({units.size(case.total)}, {algorithm} checksums).")
     await _carry(case, await _stored(case, request.submission_id))
 
 
@@ -528,7 +529,9 @@ async def _remove_local(case: Case) -> None:
         result, path = "left to its staging", f"{case.archive['archive_path']} on staging {case.archive['staging']}"
     elif directory.exists():
         await case.work.in_thread(shutil.rmtree, directory)
-    await case.work.info("delete_archive", f"Local archive {result}: {path} ({size:,} bytes).", path=path, size=size, result=result)
+    await case.work.info(
+        "delete_archive", f"Local archive {result}: {path} ({units.size(size)}).", path=path, size=size, result=result
+    )
 
 
 # Answers ----------------------------------------------------------------------------------------------------------------------------

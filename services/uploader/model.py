@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from shared.units import counted
+
 SYNC_CHECKSUM = 3
 LABEL_MAXIMUM = 128
 FINISHED = frozenset({"SUCCEEDED", "FAILED"})
@@ -54,7 +56,9 @@ def deadline_text(moment: datetime) -> str:
 
 def _check_label(label: str) -> None:
     if not label or len(label) > LABEL_MAXIMUM or label != label.strip() or "\r" in label or "\n" in label:
-        raise ValueError(f"a label has 1 to {LABEL_MAXIMUM} characters, no line break and no blank at its ends: {label!r}")
+        raise ValueError(
+            f"a label has 1 to {counted(LABEL_MAXIMUM, 'character')}, no line break and no blank at its ends: {label!r}"
+        )
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ Globus finds it. GLOBUS_SOURCE_LOCAL_ROOT and GLOBUS_SOURCE_COLLECTION_PATH are 
 
 import msgspec
 
+from shared import units
 from shared.domain.destinations import RemotePlace
 from shared.errors import ConfigurationError, PermanentError
 from shared.files.manifest import SIDECAR_SUFFIX
@@ -49,7 +50,7 @@ def name_problem(name: str) -> str | None:
     except UnicodeEncodeError:
         return "is not valid UTF-8"
     if len(raw) > NAME_MAXIMUM_BYTES:
-        return f"is longer than {NAME_MAXIMUM_BYTES} bytes ({len(raw)})"
+        return f"is longer than {units.exact_size(NAME_MAXIMUM_BYTES)} ({len(raw)})"
     return None
 
 

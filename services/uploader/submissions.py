@@ -24,7 +24,7 @@ from services.uploader.model import (
     deadline_text,
     label_for,
 )
-from shared import faults
+from shared import faults, units
 from shared.domain.destinations import RemotePlace, cleanup_wait
 from shared.domain.job import Job
 from shared.domain.lifecycle import TERMINAL
@@ -256,7 +256,7 @@ class Submissions:
 def describe(path: str, found: Remote | NotFound) -> str:
     if isinstance(found, NotFound):
         return ""
-    return f"{path} is there ({found.type}, {found.size:,} bytes, {found.last_modified or 'time unknown'})"
+    return f"{path} is there ({found.type}, {units.exact_size(found.size)}, {found.last_modified or 'time unknown'})"
 
 
 def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from shared import units
 from shared.archiving.formats import TOO_BIG, UNSAFE
 from shared.archiving.protocol import Limits, Member
 from shared.files.handles import NAME_LIMIT
@@ -69,7 +70,7 @@ class Checks:
     def _count(self, member: Member) -> None:
         self._entries += 1
         if self._entries == self._limits.entries + 1:
-            self._say(TOO_BIG, f"It has more than {self._limits.entries:,} entries")
+            self._say(TOO_BIG, f"It has more than {units.counted(self._limits.entries, 'entry', 'entries')}")
         if member.kind == "file":
             self.total_bytes += max(member.size, 0)
         if self.total_bytes > self._harmless:
@@ -81,9 +82,9 @@ class Checks:
         if total <= self._harmless:
             return None
         if total > self._limits.total_bytes:
-            return f"Unpacked it has more than {self._limits.total_bytes:,} bytes, which is the limit"
+            return f"Unpacked it has more than {units.size(self._limits.total_bytes)}, which is the limit"
         if total > self._limits.ratio_from and total / self._packed > self._limits.ratio:
-            return f"Unpacked it is more than {self._limits.ratio} times as big as it is now, as a trap would be"
+            return f"Unpacked it is more than {units.counted(self._limits.ratio, 'time')} as big as it is now, as a trap would be"
         return None
 
     def _check_size(self) -> None:
@@ -114,7 +115,7 @@ class Checks:
                 return False
             self._folders.add(one)
             if len(self._folders) - 1 > self._limits.entries:  # one is the top
-                self._say(TOO_BIG, f"It has more than {self._limits.entries:,} folders")
+                self._say(TOO_BIG, f"It has more than {units.counted(self._limits.entries, 'folder')}")
                 return False
         return True
 
@@ -140,7 +141,7 @@ def _path_problem(path: bytes) -> str | None:
     if b"" in parts or b"." in parts or b"\0" in path:
         return "its path has an empty part"
     if len(path) > _PATH_LIMIT or max(map(len, parts)) > NAME_LIMIT:
-        return f"its path is longer than {_PATH_LIMIT} bytes, or a name in it than {NAME_LIMIT}"
+        return f"its path is longer than {units.exact_size(_PATH_LIMIT)}, or a name in it than {NAME_LIMIT}"
     return None
 
 
@@ -168,7 +169,7 @@ def link_problem(member: Member) -> str | None:
 
 def names_problem(total: int, limits: Limits) -> str | None:
     """Why the names of an archive, `total` bytes together, are too much to be listed."""
-    return f"the names in it have more than {limits.names_bytes:,} bytes" if total > limits.names_bytes else None
+    return f"the names in it have more than {units.size(limits.names_bytes)}" if total > limits.names_bytes else None
 
 
 def normal(path: bytes) -> bytes:

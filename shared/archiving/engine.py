@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
+from shared import units
 from shared.archiving import contents, formats, protocol, sevenzip
 from shared.archiving.contents import Contents
 from shared.archiving.formats import Format
@@ -98,14 +99,16 @@ def check_spec(spec: CreateSpec) -> None:
         if found not in {Format.ZIP, Format.SEVENZIP}:
             raise PermanentError(f"Only zip and 7z archives can be split into volumes, {found} cannot.")
         if spec.volume_bytes < _SMALLEST_VOLUME:
-            raise PermanentError(f"A volume has at least {_SMALLEST_VOLUME:,} bytes, not {spec.volume_bytes:,}.")
+            raise PermanentError(f"A volume has at least {units.exact_size(_SMALLEST_VOLUME)}, not {spec.volume_bytes:,}.")
 
 
 def _check_password(found: Format, password: str) -> None:
     if found not in {Format.ZIP, Format.SEVENZIP}:
         raise PermanentError(f"Only zip and 7z archives can have a password, {found} cannot.")
     if not password or len(password) > _LONGEST_PASSWORD or not password.isprintable():
-        raise PermanentError(f"A password has 1 to {_LONGEST_PASSWORD} characters, none of them a control character.")
+        raise PermanentError(
+            f"A password has 1 to {units.counted(_LONGEST_PASSWORD, 'character')}, none of them a control character."
+        )
     if found is Format.ZIP and not password.isascii():
         raise PermanentError("A zip archive's password can only hold ASCII characters; choose another one, or the format 7z.")
 
@@ -171,7 +174,7 @@ def _volumes(plain: Path) -> list[Path]:
     while (part := plain.with_name(f"{plain.name}.{len(found) + 1:03}")).exists():
         found.append(part)
     if len(found) > _MOST_VOLUMES:
-        raise PermanentError(f"These are more than {_MOST_VOLUMES} volumes: choose a bigger size for them.")
+        raise PermanentError(f"These are more than {units.counted(_MOST_VOLUMES, 'volume')}: choose a bigger size for them.")
     return found
 
 
@@ -412,7 +415,7 @@ async def _ask(
             )
     except TimeoutError:
         raise PermanentError(
-            f"{what} was stopped: it took longer than {limits.seconds if limits else 0:,} s.", formats.TOO_BIG
+            f"{what} was stopped: it took longer than {units.duration(limits.seconds if limits else 0)}.", formats.TOO_BIG
         ) from None
     if isinstance(ear.last, protocol.Failed):
         raise _error(ear.last)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared import units
 from shared.archiving import formats
 from shared.errors import ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.files import digests, handles
@@ -267,7 +268,10 @@ def _check_length(archive: Path) -> None:
         offset, size = struct.unpack("<QQ", head[12:28])
         extra = os.fstat(file).st_size - (32 + offset + size)
     if extra:
-        raise TransientError(f"The archive is damaged: {extra:,} bytes follow its end.", Operation.COMPRESSION)
+        raise TransientError(
+            f"The archive is damaged: {units.exact_size(extra)} {units.plural(extra, 'follows', 'follow')} its end.",
+            Operation.COMPRESSION,
+        )
 
 
 def publish(partial: Path, final: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from shared import units
 from shared.archiving.formats import TOO_BIG, UNSAFE
 from shared.errors import PermanentError
 from shared.files import handles
@@ -58,7 +59,7 @@ def opened(stack: ExitStack, folder: int, first: bytes) -> list[tuple[bytes, int
             break
         except (OSError, PermanentError) as exc:
             if isinstance(exc, OSError) and exc.errno == errno.EMFILE:
-                sentence = f"The archive is not read: more than {len(found):,} volumes cannot be open at once here."
+                sentence = f"The archive is not read: more than {units.counted(len(found), 'volume')} cannot be open at once here."
                 raise PermanentError(sentence, TOO_BIG) from exc
             if isinstance(exc, OSError) and exc.errno != errno.ELOOP:
                 raise

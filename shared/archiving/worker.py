@@ -26,6 +26,7 @@ from typing import IO, NamedTuple
 import msgspec
 import zstandard
 
+from shared import units
 from shared.archiving import formats, sevenzip, streams, tars, volumes
 from shared.archiving.checks import Checks, Chosen, link_problem, names_problem, normal
 from shared.archiving.formats import Format
@@ -226,7 +227,7 @@ class Archive:
         self._names_bytes += here + there
         if here > _LONGEST_NAME or there > _LONGEST_NAME:
             longest = max(here, there)
-            raise PermanentError(f"{self.name} is not read: there is a name of {longest:,} bytes in it.", formats.TOO_BIG)
+            raise PermanentError(f"{self.name} is not read: there is a name of {units.exact_size(longest)} in it.", formats.TOO_BIG)
         if self._names_bytes > self._most_names_bytes and (wrong := names_problem(self._names_bytes, self._request.limits)):
             raise PermanentError(f"{self.name} is not read: {wrong}.", formats.TOO_BIG)
         return member
@@ -602,7 +603,9 @@ class _Unpacking:
                 pass
         elif member.kind == "link" and member.link is None:
             if member.size > _LONGEST_LINK:
-                raise self._refusal(f"{printable(member.path)} is a link with a target of {member.size:,} bytes", formats.UNSAFE)
+                raise self._refusal(
+                    f"{printable(member.path)} is a link with a target of {units.exact_size(member.size)}", formats.UNSAFE
+                )
             self._put_link(msgspec.structs.replace(member, link=bytes(share(_LONGEST_LINK))))
         else:
             self._put(member, share)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from shared import units
 from shared.errors import REFUSED, DatabaseAway, Operation, PermanentError, TransientError, Waiting
 
 
@@ -54,7 +55,7 @@ def decide(error: Exception, spent: int, limits: Limits) -> Decision:
             allowed = limits.of(error.operation)
             if spent < allowed:
                 return Retry(limits.delay_s, f"{error} (retry {spent + 1} of {allowed})", error.operation)
-            return Fail(f"{error} (gave up after {allowed} retries)")
+            return Fail(f"{error} (gave up after {units.counted(allowed, 'retry', 'retries')})")
         case PermanentError():
             return Fail(str(error), error.code or REFUSED)
         case _:

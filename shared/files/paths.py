@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
+from shared import units
 from shared.errors import NOT_FOUND, PermanentError
 from shared.files import handles
 
@@ -46,7 +47,7 @@ def plain(path: str) -> str:
     if any(byte < 32 or byte == 127 for byte in raw):
         raise PermanentError("A path has no control characters.")
     if len(raw) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in parts):
-        raise PermanentError(f"A path has at most {LONGEST_PATH} bytes, and each name in it at most {LONGEST_NAME}.")
+        raise PermanentError(f"A path has at most {units.exact_size(LONGEST_PATH)}, and each name in it at most {LONGEST_NAME}.")
     return trimmed
 
 

@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from shared import log
+from shared import log, units
 from shared.domain.events import STREAM
 from shared.domain.lifecycle import CLEANERS
 from shared.errors import ArchiverError, Operation, PermanentError, TransientError, Waiting
@@ -166,7 +166,7 @@ class Bus:
         except NoRespondersError as exc:
             raise TransientError(f"The {service} is not running.", Operation.CONNECTION) from exc
         except (NatsError, OSError, TimeoutError) as exc:
-            raise TransientError(f"The {service} did not answer within {timeout:g} s.", Operation.CONNECTION) from exc
+            raise TransientError(f"The {service} did not answer within {units.duration(timeout)}.", Operation.CONNECTION) from exc
         heed_cancellation()
         try:
             if not (reply.headers or {}).get("Problem"):

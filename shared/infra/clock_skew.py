@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from shared import units
 from shared.errors import Waiting
 from shared.infra.db import Database
 
@@ -13,7 +14,7 @@ def problem(ours: datetime, theirs: datetime) -> str | None:
     off = (ours - theirs).total_seconds()
     if abs(off) <= TOLERATED_SECONDS:
         return None
-    size = f"{abs(off) / 3600:.1f} hours" if abs(off) >= 3600 else f"{abs(off) / 60:.0f} minutes"
+    size = units.duration(round(abs(off) / 60) * 60)
     return (
         f"This machine's clock is {size} {'ahead of' if off > 0 else 'behind'} the database's. Set both by NTP; work then goes on."
     )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 
-from shared import log
+from shared import log, units
 from shared.errors import DISK_FULL, ConfigurationError, DatabaseAway
 from shared.infra import tls
 
@@ -194,7 +194,8 @@ def too_few_connections(room: int, processes: int) -> str | None:
     if needed <= room:
         return None
     return (
-        f"{processes} service processes may need {needed} connections to Postgres, which gives them {room}. "
+        f"{units.counted(processes, 'service process', 'service processes')} may need "
+        f"{units.counted(needed, 'connection')} to Postgres, which gives them {room}. "
         f"Raise max_connections by {needed - room} or more, or run fewer processes."
     )
 

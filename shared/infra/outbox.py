@@ -15,7 +15,7 @@ import nats.errors
 from nats.js.api import StreamConfig, StreamInfo, StreamState
 from nats.js.errors import BadRequestError, NotFoundError
 
-from shared import log
+from shared import log, units
 from shared.domain.events import STREAM
 from shared.errors import DatabaseAway, TransientError
 from shared.infra import metrics
@@ -129,9 +129,13 @@ async def _check(session: Session, bus: Bus) -> int:
     known = await session.row("outbox_in_stream", state.first_seq, young_s, state.deleted or [], state.last_seq)
     assert known is not None
     if known["lacking"]:
-        raise _DamagedError(f"{known['lacking']} events of its middle are missing")
+        raise _DamagedError(
+            f"{units.counted(known['lacking'], 'event')} of its middle {units.plural(known['lacking'], 'is', 'are')} missing"
+        )
     if known["gone"] and state.bytes < config.max_bytes * _YOUNG:
-        raise _DamagedError(f"{known['gone']} events of its beginning are missing")
+        raise _DamagedError(
+            f"{units.counted(known['gone'], 'event')} of its beginning {units.plural(known['gone'], 'is', 'are')} missing"
+        )
     if known["last_id"] is not None:
         message = await jetstream.get_msg(STREAM, seq=state.last_seq)
         if (message.headers or {}).get("Nats-Msg-Id") != known["last_id"]:

@@ -36,7 +36,7 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from shared import log
+from shared import log, units
 from shared.errors import ArchiverError, ConfigurationError
 from shared.infra.bus import heed_cancellation
 from shared.infra.nats_permissions import (
@@ -140,7 +140,7 @@ async def _again_and_again(work: Callable[[], Awaitable[None]], what: str) -> No
             if repr(exc) != said:
                 said = repr(exc)
                 problem = isinstance(exc, NatsError | OSError | ArchiverError)
-                message = f"Nobody looks after {what} now; tried again every {_KEEP_SECONDS:g} seconds."
+                message = f"Nobody looks after {what} now; tried again every {units.duration(_KEEP_SECONDS)}."
                 logger.warning("provision_later", message=message, error=said, exc_info=None if problem else exc)
         await asyncio.sleep(_KEEP_SECONDS)
 

@@ -46,7 +46,7 @@ def rate(width: int, height: int, codec: str, fps: float | None, bit_rate: int |
     low = low_rate_bps(width, height, codec, fps)
     warnings = []
     if bit_rate is not None and bit_rate < low:
-        rates = f"{bit_rate / 1e6:.3g} Mbit/s, where {low / 1e6:.3g} Mbit/s are the least for a good picture"
+        rates = f"{bit_rate / 1e6:.3g} Mbps, where {low / 1e6:.3g} Mbps is the least for a good picture"
         warnings.append(f"Low bit rate for {width}x{height}: {rates}.")
     found = step(width, height).rating
     return Quality(rating=found, label=f"{found} ({min(width, height)}p)", warnings=warnings)

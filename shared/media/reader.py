@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Self
 
+from shared import units
 from shared.errors import ConfigurationError, PermanentError
 from shared.files import handles
 from shared.files.children import Children, Outcome
@@ -110,7 +111,7 @@ class _Child:
                 ended = await self.life
         except TimeoutError:
             raise PermanentError(
-                f"Reading this file takes longer than {self._cost.timeout_s:g} s; it was given up.", TOO_LONG
+                f"Reading this file takes longer than {units.duration(self._cost.timeout_s)}; it was given up.", TOO_LONG
             ) from None
         _check(ended, self._cost)
         length = int.from_bytes(self._said[:4], "big")
@@ -169,7 +170,9 @@ def _check(ended: Outcome, cost: Cost) -> None:
     if ended.returncode == 0:
         return
     if ended.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
-        raise PermanentError(f"Reading this file takes more than {cost.cpu_s} s of processor time; it was given up.", TOO_LONG)
+        raise PermanentError(
+            f"Reading this file takes more than {units.duration(cost.cpu_s)} of processor time; it was given up.", TOO_LONG
+        )
     if ended.returncode < 0:
         raise PermanentError(f"This file made its reader crash (signal {-ended.returncode}): it is damaged.", DAMAGED)
     if b"MemoryError" in ended.stderr or b"Cannot allocate memory" in ended.stderr:
@@ -201,5 +204,5 @@ async def contact_sheet(handle: int, frames: int, columns: int, shape: Shape, *,
 
 def _picture(document: dict[str, Any], image: bytes, notice: str) -> Picture:
     if len(image) > limits.IMAGE_BYTES:
-        raise PermanentError(f"The image would be larger than {limits.IMAGE_BYTES >> 20} MB: ask for a smaller width.", TOO_BIG)
+        raise PermanentError(f"The image would be larger than {units.size(limits.IMAGE_BYTES)}: ask for a smaller width.", TOO_BIG)
     return Picture(image=image, notice=notice, **{name: document[name] for name in ("media_type", "width", "height", "seconds")})

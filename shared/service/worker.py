@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shared import log
+from shared import log, units
 from shared.domain import retry
 from shared.domain.job import Job
 from shared.domain.lifecycle import PROGRESS_FLOOR, Lane, Role, Status, may
@@ -251,7 +251,7 @@ class Worker:
         """A deletion is taken over however often its workers die; somebody should know (custody 1)."""
         crashes = work.job.crash_count
         if self._takes_over and crashes >= self.rules.max_crashes:
-            text = f"Its worker crashed {crashes} times in a row; it is tried again. See the service's log."
+            text = f"Its worker crashed {units.counted(crashes, 'time')} in a row; it is tried again. See the service's log."
             try:
                 await self.db.value("log", work.id, "ERROR", "crashing", text, None)
             except Exception as exc:  # noqa: BLE001 - a warning that cannot be written must not stop the work

@@ -2,6 +2,9 @@
 
 import ast
 import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,42 @@ def test_nothing_else_scales_sizes_to_units() -> None:
     ]
 
     assert found == ["shared/units.py"]
+
+
+_BY_HAND = re.compile(
+    r" (bytes?|[kKMGT]i?B|s|ms|seconds?|minutes?|hours?|days?|retries|tries|entries|files|folders|jobs|volumes|times|characters|events"
+    r"|connections|requests|attempts|users|packs|names|parts|links|lines)\b"
+)
+
+
+_FIXED = "services/scanner/marker.py:"  # a file for programs, too: its size is digits alone
+
+
+def _by_hand(code: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(code)):
+        values = node.values if isinstance(node, ast.JoinedStr) else []
+        for value, text in pairwise(values):
+            after = str(text.value) if isinstance(text, ast.Constant) else ""
+            if isinstance(value, ast.FormattedValue) and _BY_HAND.match(after):
+                yield f"{value.lineno}: {{{ast.unparse(value.value)}}}{after[:20]}"
+
+
+def test_no_sentence_counts_or_measures_by_hand() -> None:
+    """A number that is directly before its noun or unit comes from `shared.units`, which knows the plural and the notation."""
+    modules = [path for place in ("cli", "services", "shared") for path in sorted((ROOT / place).rglob("*.py"))]
+    theirs = [path for path in modules if path != ROOT / "shared" / "units.py"]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in theirs for line in _by_hand(path.read_text())]
+
+    assert len(modules) > 100
+    assert [line for line in found if not line.startswith(_FIXED)] == []
+
+
+def test_a_sentence_that_counts_by_hand_is_found() -> None:
+    code = 'f"{count} retries" + f"{size:,} bytes" + f"{counted(1, one)} left"'
+
+    assert len(list(_by_hand(code))) == 2
+
+
+def test_gigabytes_are_written_in_gb_where_they_are_few() -> None:
+    assert units.gigabytes(10 << 20) == "0.01 GB"
+    assert units.gigabytes(3 << 30) == "3.00 GB"

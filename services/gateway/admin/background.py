@@ -12,7 +12,7 @@ from services.gateway.http.http_errors import ProblemError
 from services.gateway.records.disk import at_disk
 from services.gateway.records.host_stats import SAMPLE_SECONDS, HostStats
 from services.gateway.records.store import Store
-from shared import log
+from shared import log, units
 from shared.errors import ConfigurationError
 from shared.isolation import Isolation
 
@@ -29,7 +29,7 @@ _TIDY_SECONDS = 600.0
 def check_initial_password(password: str) -> None:
     """Raises ConfigurationError for one that bcrypt would cut."""
     if len(password.encode()) > PASSWORD_MAXIMUM_BYTES:
-        raise ConfigurationError(f"ADMIN_INITIAL_PASSWORD is longer than {PASSWORD_MAXIMUM_BYTES} bytes.")
+        raise ConfigurationError(f"ADMIN_INITIAL_PASSWORD is longer than {units.exact_size(PASSWORD_MAXIMUM_BYTES)}.")
 
 
 async def first_admin(store: Store, security: Security, initial_password: str) -> None:

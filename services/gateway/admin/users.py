@@ -17,6 +17,7 @@ from services.gateway.records.disk import at_disk
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.admin import NewUser, TokenRequest, UserChange
+from shared import units
 from shared.infra.db import Session
 
 TOKENS_EACH = 100
@@ -194,7 +195,7 @@ def _entries_for(who: Identity, before: Any, wanted: UserChange) -> list[AuditRe
         must = "must" if wanted.must_change_password else "need not"
         entries.append(AuditRecord("user_must_change", f"{who.username} said that {name} {must} change the password.", target))
     if wanted.quota_bytes is not UNSET and wanted.quota_bytes != before["quota_bytes"]:
-        words = "the usual quota" if wanted.quota_bytes is None else f"a quota of {wanted.quota_bytes} bytes"
+        words = "the usual quota" if wanted.quota_bytes is None else f"a quota of {units.size(wanted.quota_bytes)}"
         entries.append(
             AuditRecord("user_quota", f"{who.username} gave {name} {words}.", target, {"quota_bytes": wanted.quota_bytes})
         )

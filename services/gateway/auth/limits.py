@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 from services.gateway.http.http_errors import ProblemError
+from shared import units
 from shared.infra.db import Session
 from shared.infra.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, RuntimeSettings
 
@@ -140,7 +141,7 @@ class Limits:
     def holding(self, user: UUID) -> Iterator[None]:
         """Count a request or connection of this user while it is open. Raises ProblemError 429."""
         if self._open[user] >= self.streams:
-            detail = f"You have {self.streams} requests, downloads and live connections open here, and more are not accepted."
+            detail = f"You have {self.streams:,} open requests, downloads and live connections here, and more are not accepted."
             detail += " Close some, and try again."
             raise ProblemError(429, "too-many-open", detail, {"Retry-After": str(OPEN_RETRY_SECONDS)})
         self._open[user] += 1
@@ -158,7 +159,8 @@ class Limits:
         most = self._tuned.get("user_jobs_limit", USER_JOBS_LIMIT)
         await session.run("lock_jobs_of", owner)
         if await session.value("count_live_jobs_of", owner) >= most:
-            detail = f"{most} jobs of this user wait or run, and more are not accepted. Wait until some have ended, or cancel some."
+            live = f"{units.counted(most, 'job')} of this user {units.plural(most, 'waits or runs', 'wait or run')}"
+            detail = f"{live}, and more are not accepted. Wait until some have ended, or cancel some."
             raise ProblemError(429, "too-many-jobs", detail, {"Retry-After": str(JOBS_RETRY_SECONDS)})
 
     async def refuse_more_tickets(self, session: Session, owner: UUID) -> None:

@@ -24,6 +24,7 @@ from services.gateway.records import audit
 from services.gateway.records.audit import Actor, AuditRecord
 from services.gateway.records.identity import PERSONAL, Claims, Identity
 from services.gateway.records.store import Store
+from shared import units
 from shared.infra.runtime_settings import RuntimeSettings
 
 BCRYPT_COST = 12
@@ -64,9 +65,10 @@ def check_password(password: str, hashed: str | None) -> bool:
 def password_problem(new: str, username: str) -> str | None:
     """Why this is no good password, or None. Pure."""
     if len(new) < PASSWORD_MINIMUM:
-        return f"The new password is too short: at least {PASSWORD_MINIMUM} characters."
+        return f"The new password is too short: at least {units.counted(PASSWORD_MINIMUM, 'character')}."
     if len(new.encode("utf-8", "surrogatepass")) > PASSWORD_MAXIMUM_BYTES:
-        return f"The new password is too long: at most {PASSWORD_MAXIMUM_BYTES} bytes, and letters with accents take two or more."
+        most = units.exact_size(PASSWORD_MAXIMUM_BYTES)
+        return f"The new password is too long: at most {most}, and letters with accents take two or more."
     if new.casefold() in {username.casefold(), "changeme"}:
         return "The new password is too easy to guess: choose another one."
     return None

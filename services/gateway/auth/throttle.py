@@ -17,6 +17,7 @@ import msgspec
 from services.gateway.auth.turns import Rank
 from services.gateway.http.http_errors import ProblemError
 from services.gateway.records.store import Store
+from shared import units
 from shared.infra.runtime_settings import LOGIN_LIMIT, RuntimeSettings
 
 FAILURES = 10
@@ -98,7 +99,7 @@ class Throttle:
             what = "logins and changes of the password of this account" if many else "failed logins"
             more = " Programs use personal tokens." if many else ""
             kind = "too-many-logins" if many else "too-many-failures"
-            detail = f"Too many {what}. Wait {seconds} seconds and try again.{more}"
+            detail = f"Too many {what}. Wait {units.duration(seconds)} and try again.{more}"
             raise ProblemError(429, kind, detail, {"Retry-After": str(seconds)})
         return attempt.rank({row["key"]: row["failures"] for row in rows})
 

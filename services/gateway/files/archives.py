@@ -17,6 +17,7 @@ from services.gateway.records.config import Configuration
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.archives import ArchiveRequest, ExtractionRequest
+from shared import units
 from shared.archiving import space
 from shared.domain.lifecycle import Kind
 from shared.domain.requests import WITH_PASSWORD, WITH_VOLUMES, ArchiveFormat, CompressRequest, ExtractRequest, format_for
@@ -80,7 +81,7 @@ class Archives:
         )
         largest = (await self._configuration.read()).max_task_size
         if 0 < largest < planned.total_bytes:
-            raise bad_request(f"These files hold {planned.total_bytes} bytes; a task may have at most {largest}.")
+            raise bad_request(f"These files hold {units.size(planned.total_bytes)}; a task may have at most {units.size(largest)}.")
         async with self._quotas.reserving(who.id) as reserving:
             entries = space.volumes(planned.total_bytes, request.volume_bytes)
             reserving.require(planned.total_bytes, entries)

@@ -24,6 +24,7 @@ from services.gateway.records.disk import at_disk
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.files import AutoArchive, AutoArchiveChange
+from shared import units
 from shared.domain.lifecycle import Kind
 from shared.domain.requests import CompressRequest, ExtractRequest, ExtractResult, is_archive_name
 from shared.files.paths import Root
@@ -36,7 +37,9 @@ STALE_HOURS = 24.0
 _LOOK_SECONDS = 2.0
 _MOST_PATHS = 10_000
 _VIA = "auto-archive"
-_TOO_MANY = f"No zip was made: more than {_MOST_PATHS:,} files arrived beside others. Put them into a folder of their own."
+_TOO_MANY = (
+    f"No zip was made: more than {units.counted(_MOST_PATHS, 'file')} arrived beside others. Put them into a folder of their own."
+)
 
 
 class AutoArchiveSpec(msgspec.Struct, frozen=True):
@@ -110,7 +113,7 @@ class AutoArchiver:
         """Ask for the zip of everything that has arrived whole."""
         async with self._store.transaction() as session:
             for stale in await session.rows("forget_stale_arrivals", STALE_HOURS):
-                sentence = f"No zip was made: an upload was never finished. {stale['files']} files of it arrived."
+                sentence = f"No zip was made: an upload was never finished. {units.counted(stale['files'], 'file')} of it arrived."
                 await session.run("auto_archive_problem", stale["user_id"], sentence)
             batches = await session.rows("due_arrivals", QUIET_SECONDS)
             extractions = await session.rows("due_extractions")
@@ -156,7 +159,7 @@ class AutoArchiver:
         largest = (await self._configuration.of(session)).max_task_size
         problem = _TOO_MANY if len(wish.paths) > _MOST_PATHS else None
         if 0 < largest < wish.total_bytes:
-            problem = f"No zip was made: {wish.total_bytes:,} bytes arrived, and a task may have at most {largest:,}."
+            problem = f"No zip was made: {units.size(wish.total_bytes)} arrived, and a task may have at most {units.size(largest)}."
         if problem is None:
             try:
                 await self._limits.refuse_more_jobs(session, owner)

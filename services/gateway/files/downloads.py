@@ -13,6 +13,7 @@ from services.gateway.http import ranges
 from services.gateway.http.http_errors import ProblemError
 from services.gateway.http.ranges import Answer, Part
 from services.gateway.records.disk import at_disk
+from shared import units
 
 _PIECE = 1 << 18
 _SHOWN = ("image/", "audio/", "video/")
@@ -77,7 +78,7 @@ def _answer(handle: int, name: str, headers: Mapping[str, str], shown: str | Non
         raise ranges.failed(version.headers)
     if how is Answer.UNSATISFIABLE:
         more = {**version.headers, "Content-Range": f"bytes */{version.size}"}
-        raise ProblemError(416, "range-not-satisfiable", f"The file has {version.size} bytes.", more)
+        raise ProblemError(416, "range-not-satisfiable", f"The file has {units.exact_size(version.size)}.", more)
     disposition = ranges.disposition(name, "inline" if shown else "attachment")
     own = {**version.headers, "Content-Disposition": disposition, "Cache-Control": "private, no-cache", **(_BOXED if shown else {})}
     if how is Answer.NOT_MODIFIED:

@@ -25,6 +25,7 @@ from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
 from services.gateway.schemas.admin import Config
 from services.gateway.schemas.files import PackRequested
+from shared import units
 from shared.domain.lifecycle import TERMINAL, Status
 from shared.domain.requests import ArchiveResult, PackRequest
 from shared.files.paths import Root
@@ -76,7 +77,7 @@ class Packs:
         if total == 0:
             raise bad_request("Folder is empty.")
         if 0 < config.max_task_size < total:
-            raise bad_request(f"The folder holds {total} bytes; a task may have at most {config.max_task_size}.")
+            raise bad_request(f"The folder holds {units.size(total)}; a task may have at most {units.size(config.max_task_size)}.")
         request = _request(wanted, root, path, config)
         keep = wanted.keep_source or root is Root.NAS
         name = path.rpartition("/")[2]

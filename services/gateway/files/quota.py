@@ -18,12 +18,12 @@ from services.gateway.records.config import Configuration
 from services.gateway.records.disk import at_disk
 from services.gateway.records.host_stats import existing
 from services.gateway.records.store import Store
+from shared import units
 from shared.archiving import space
 from shared.files import usage
 from shared.infra.db import Session
 
 WORKSPACES = "workspaces"
-_GIB = 1 << 30
 NO_LEDGER = "The compressor has not said yet where workspaces lie. It does so when it starts; try again in a moment."
 
 
@@ -49,7 +49,8 @@ class Entries:
         """Raise ProblemError 403 with both figures when `needed` more are too many."""
         if needed <= self.user:
             return
-        sentence = f"Too many files: this adds {needed:,} files and folders, and {self.user:,} more are possible"
+        added = units.counted(needed, "file or folder", "files and folders")
+        sentence = f"Too many files: this adds {added}, and {self.user:,} more {units.plural(self.user, 'is', 'are')} possible"
         if self.server is not None and self.server <= self.user:
             sentence += ", because the server's file system is full. Ask an admin."
         else:
@@ -87,9 +88,9 @@ class Reserving:
     def require(self, needed: int, entries: int) -> None:
         """Raises ProblemError 403 with both figures."""
         if needed > self.available.user:
-            required, available = needed / _GIB, self.available.user / _GIB
-            sentence = f"Not enough space. Required: {required:.2f} GB, Available: {available:.2f} GB"
-            sentence += f" ({needed:,} and {self.available.user:,} bytes)."
+            required, available = units.gigabytes(needed), units.gigabytes(self.available.user)
+            sentence = f"Not enough space. Required: {required}, Available: {available}"
+            sentence += f" ({needed:,} and {units.exact_size(self.available.user)})."
             raise ProblemError(403, "not-enough-space", sentence)
         self.available.entries.require(entries)
 

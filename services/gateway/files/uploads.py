@@ -28,6 +28,7 @@ from services.gateway.records.audit import AuditRecord
 from services.gateway.records.disk import at_disk, open_at_disk, to_its_end
 from services.gateway.records.identity import Identity
 from services.gateway.records.store import Store
+from shared import units
 from shared.files.listing import Item, item
 from shared.isolation import Isolation
 
@@ -161,7 +162,7 @@ class Uploads:
             with suppress(ProblemError):
                 await self._note(upload, at)
         if at < end:
-            raise bad_request(f"Only {at - part.start} of {part.length} bytes arrived. Go on at byte {at}.")
+            raise bad_request(f"Only {at - part.start} of {units.exact_size(part.length)} arrived. Go on at byte {at}.")
         return at
 
     async def _note(self, upload: UUID, received: int) -> None:
@@ -177,7 +178,7 @@ class Uploads:
                 raise conflict("Another upload to this path has taken the place of this one.")
             await refuse(session, who.id, path)  # a job may have begun while the file arrived
             await self._check(who, path, target)  # and somebody may have been faster
-            sentence = f"{who.username} uploaded {path} ({total} bytes)."
+            sentence = f"{who.username} uploaded {path} ({units.size(total)})."
             await audit.note(session, who.actor, AuditRecord("file_uploaded", sentence, path, {"size": total}))
             await session.run("note_arrival", who.id, path, total, target.batch)
             walks = await session.value("usage_added", who.id, total, 1, 1)

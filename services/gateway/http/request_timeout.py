@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from services.gateway.http import problems
 from services.gateway.http.http_errors import ProblemError
+from shared import units
 
 
 class TimedRequests(H11Protocol):
@@ -62,7 +63,7 @@ class TimedRequests(H11Protocol):
         self.transport.close()
 
     def _answer_408(self) -> None:
-        detail = f"The head of the request did not arrive within {self.head_seconds:g} seconds."
+        detail = f"The head of the request did not arrive within {units.duration(self.head_seconds)}."
         request_id = uuid4().hex
         body = problems.encode(ProblemError(408, "too-slow", detail), request_id)
         headers = [

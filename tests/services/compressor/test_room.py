@@ -149,7 +149,7 @@ async def test_an_extraction_waits_for_inodes(kernel: Kernel, room: Workroom, mo
     disk(monkeypatch, free=1 << 40, inodes=100, free_inodes=12)
     job = await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination=""))
     async with room.lanes():
-        row = await waits(kernel, job, "1 more files and folders (inodes)")
+        row = await waits(kernel, job, "1 more file or folder (inodes)")
         assert (row["status"], row["missing_bytes"], room.files()) == ("queued", 0, ["a.zip"])
         disk(monkeypatch, free=1 << 40, inodes=100, free_inodes=13)
         await state_is(kernel, job, "completed")
@@ -168,7 +168,7 @@ async def test_a_disk_that_runs_out_of_inodes_is_waited_for(
     monkeypatch.setattr(engine, "extract", full)
     job = await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination=""))
     async with room.lanes():
-        await waits(kernel, job, "must take 1 more files and folders (inodes)")
+        await waits(kernel, job, "must take 1 more file or folder (inodes)")
 
 
 async def test_a_copy_waits_for_inodes(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ async def test_what_stands_in_the_way_is_told(gateway: Gateway, ada: Person) -> 
         async def told() -> str:
             return str((await ada.ask("GET", ADDRESS)).json()["problem"])
 
-        assert "7 bytes arrived, and a task may have at most 3" in await eventually(told, lambda said: said != "None", "a problem")
+        assert "7 B arrived, and a task may have at most 3 B" in await eventually(told, lambda said: said != "None", "a problem")
     finally:
         await gateway.ask("PUT", "/api/config", admin, json={"reset": ["max_task_size"]})
     assert (await wants(ada))["problem"] is None

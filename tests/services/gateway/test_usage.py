@@ -278,7 +278,7 @@ async def test_a_workspace_holds_so_many_files_and_folders(gateway: Gateway, com
     ):
         sentence = problem(refused, 403, "too-many-entries")
         assert sentence == (
-            "Too many files: this adds 1 files and folders, and 0 more are possible (your workspace may hold 4)."
+            "Too many files: this adds 1 file or folder, and 0 more are possible (your workspace may hold 4)."
             " Delete some, or ask an admin for a higher limit."
         )
     assert sorted(path.name for path in ada.root.iterdir()) == ["folder", "link"]

@@ -31,7 +31,7 @@ async def test_a_clock_far_off_sends_and_removes_nothing(kernel: Kernel, station
     sent, ended = await station.job(), await station.job("Ended")
     await kernel.force(ended, status="cancelled")
     await kernel.owner.execute("INSERT INTO cleanups (job_id, role) VALUES ($1, 'uploader')", ended)
-    words = "This machine's clock is 3.0 hours behind the database's. Set both by NTP"
+    words = "This machine's clock is 3h behind the database's. Set both by NTP"
     reason = "SELECT coalesce(reason, '') FROM cleanups WHERE job_id = $1"
 
     class Late(datetime):

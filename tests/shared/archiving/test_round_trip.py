@@ -138,9 +138,9 @@ def test_the_judge_knows_every_limit() -> None:
 
     assert told([entry(b"a"), entry(b"b")], 10) == ""
     assert "more than 2 entries" in told([entry(b"a"), entry(b"b"), entry(b"c")], 10)
-    assert "more than 100 bytes" in told([entry(b"a", size=101)], 100)
+    assert "more than 100 B" in told([entry(b"a", size=101)], 100)
     assert "more than 10 times as big" in told([entry(b"a", size=90)], 2)
-    assert "names in it have more than 50 bytes" in told([entry(b"a" * 30), entry(b"b" * 30)], 10)
+    assert "names in it have more than 50 B" in told([entry(b"a" * 30), entry(b"b" * 30)], 10)
     assert "leads outside: ../../x" in told([entry(b"a", "link", 7, b"../../x")], 10)
 
 

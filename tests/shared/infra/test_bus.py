@@ -112,7 +112,7 @@ async def test_nobody_there_and_nobody_answering(connect: Connect) -> None:
 
     await uploader.serve("destination", hang)
     await uploader.connection.flush()
-    with pytest.raises(TransientError, match=r"did not answer within 0\.2 s") as late:
+    with pytest.raises(TransientError, match=r"did not answer within <1s") as late:
         await gateway.ask("uploader", "destination", QUESTION, DestinationState, timeout=0.2)
     assert late.value.operation is Operation.CONNECTION
 

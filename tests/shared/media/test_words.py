@@ -47,7 +47,7 @@ def test_low_bit_rates_are_warned_about() -> None:
     assert not quality.rate(1920, 1080, "hevc", 25, 1_800_000).warnings  # 3.0 x 0.6
     assert quality.rate(1920, 1080, "h264", 60, 4_400_000).warnings  # 3.0 x 1.5
     assert not quality.rate(1920, 1080, "h264", 25, None).warnings
-    assert "0.00128 Mbit/s, where 0.4 Mbit/s" in quality.rate(160, 90, "h264", 1, 1_280).warnings[0]
+    assert "0.00128 Mbps, where 0.4 Mbps" in quality.rate(160, 90, "h264", 1, 1_280).warnings[0]
 
 
 def test_the_documented_thresholds_are_the_codes() -> None:

@@ -46,9 +46,9 @@ export function rate(bytesPerSecond: number): string {
   return `${bytes(bytesPerSecond)}/s`;
 }
 
-/** Of media, whose rates count bits by the thousand: "12.34 Mbit/s". */
+/** Of media, whose rates count bits by the thousand: "12.34 Mbps". */
 export function megabits(bits: number): string {
-  return `${(bits / 1e6).toFixed(2)} Mbit/s`;
+  return `${(bits / 1e6).toFixed(2)} Mbps`;
 }
 
 /** 384000 -> "384 kbit/s", as sound is told. */

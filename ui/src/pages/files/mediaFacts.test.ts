@@ -30,7 +30,7 @@ it("sums a film up without what is not known", () => {
     ["Container", "Matroska"],
     ["Duration", "00:01:05"],
     ["Size", "1 B"],
-    ["Bit rate", "2.00 Mbit/s"],
+    ["Bit rate", "2.00 Mbps"],
   ]);
 });
 
