@@ -31,10 +31,11 @@ async def empty(work: Work, tools: Tools) -> None:
     """Take a pack whose archive is in place to its end."""
     request = work.job.wanted
     assert isinstance(request, PackRequest)
-    row = await work.patiently(lambda: work.db.row("packed", work.id))
+    row = await work.row("packed", work.id)
+    assert row is not None, "a pack that empties its source has an archive"
     archive = tools.bench.located(work.job.owner, row["archive_path"])
     root = tools.bench.workspace(work.job.owner)
-    walks = await work.patiently(lambda: work.db.value("usage_added", work.job.owner, *usage.NOTHING))
+    walks = await work.value("usage_added", work.job.owner, *usage.NOTHING)
     if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
         await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
         kept = await work.in_thread(_left, root, request.path, "its archive is gone")

@@ -69,7 +69,7 @@ class _Extractor:
             held = await self._look(folder, password)
             folders = self.request.destination.count("/") + 1  # of the destination, at most
             await desk.tools.room.reserve(work, Need(held.total_bytes, held.entries + folders))
-            await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, held.total_bytes, held.files))
+            await work.run("record_folder", work.id, work.attempt, held.total_bytes, held.files)
             extracted = await self._extract(folder, password, held, taken)
         faults.point("workspace.created")
 
@@ -88,7 +88,7 @@ class _Extractor:
         )
         plan: Plan = await work.in_thread(self._planned, msgspec.to_builtins(result), extracted)
         faults.point("workspace.tested")
-        await work.patiently(lambda: self._record(plan))
+        await work.with_retry(self._record, plan)
         faults.point("workspace.recorded")
         return Finished(work.attempt, plan)
 

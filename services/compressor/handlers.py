@@ -79,21 +79,21 @@ async def archive(work: Work, tools: Tools) -> None:
 
 async def _sweep_earlier(work: Work, tools: Tools) -> None:
     """Remove what earlier attempts left half done; archives that were recorded stay."""
-    recorded = {row["attempt"] for row in await work.patiently(lambda: work.db.rows("archives_of", work.id))}
+    recorded = {row["attempt"] for row in await work.rows("archives_of", work.id)}
     earlier = work.attempt - 1
     await work.in_thread(staging.remove_attempts, tools.places.temp, work.id, earlier, work.stop)
     await work.in_thread(staging.remove_attempts, tools.places.archives, work.id, earlier, work.stop, recorded)
     # Nothing that is still to be written is promised to this job now; a kept archive is on the disk, where everybody sees it.
-    await work.patiently(lambda: work.db.run("release_space", work.id))
+    await work.run("release_space", work.id)
 
 
 async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
     """Go straight to `compressed` where an earlier attempt's archive is proven, or is still exactly what was recorded."""
-    if await work.patiently(lambda: work.db.value("evidence", work.id)) is not None:
+    if await work.value("evidence", work.id) is not None:
         await work.info("evidence_complete", "The archive is proven to be at the destination already; nothing is copied again.")
         await work.advance(Status.COMPRESSED, "Proven already", keep_lease=False)
         return True
-    for row in await work.patiently(lambda: work.db.rows("archives_of", work.id)):
+    for row in await work.rows("archives_of", work.id):
         if row["staging"] not in {None, tools.ledger.staging}:
             continue  # on another staging, where only its own compressor may look at it
         path = stagings.located(tools.places.archives, row["archive_path"])
@@ -151,7 +151,7 @@ async def _check_destination(work: Work) -> None:
 
 
 async def _sentinel(work: Work, tools: Tools) -> str:
-    sentinel = await work.patiently(lambda: work.db.value("nas_sentinel", str(tools.base)))
+    sentinel = await work.value("nas_sentinel", str(tools.base))
     if sentinel is None:
         raise Waiting(f"The scanner has not seen the NAS at {tools.base} yet.", 2.0)
     return str(sentinel)
@@ -189,8 +189,8 @@ async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     refusals = [*report.refusals, *staging.name_refusals(tools.places, work.job.folder_name, report.entries)]
     if refusals:
         raise PermanentError(" ".join(refusals))
-    await work.patiently(lambda: work.db.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count))
-    await work.patiently(lambda: work.db.run("work_on_staging", work.id, work.attempt, tools.ledger.staging))
+    await work.run("record_folder", work.id, work.attempt, report.total_bytes, report.file_count)
+    await work.run("work_on_staging", work.id, work.attempt, tools.ledger.staging)
     await tools.ledger.reserve(work, report.total_bytes, len(report.entries))
     return report
 
@@ -245,7 +245,7 @@ async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport
 
 async def _clock(work: Work) -> Clock | None:
     """The NAS's time, asked of the scanner, which may write there; None when it cannot say: then every file is read again at the end."""
-    ours = await work.patiently(lambda: work.db.value("clock"))
+    ours = await work.value("clock")
     try:
         seen = await work.bus.ask(Role.SCANNER, "clock", AskClock(), ClockSeen)
     except (PermanentError, TransientError, Waiting) as exc:

@@ -95,7 +95,7 @@ class Ledger:
 
     async def wait(self, work: Work, lacks: Need, path: Path) -> NoReturn:
         """Note since when the job lacks space, and raise Waiting."""
-        await work.patiently(lambda: work.db.run("waits_for_space", work.id, work.attempt))
+        await work.run("waits_for_space", work.id, work.attempt)
         if lacks.bytes:
             reason = f"Waiting for disk space: {units.size(lacks.bytes)} more needed in {path}."
         else:

@@ -104,7 +104,7 @@ class _Maker:
             return False
         (finished, parts), work = earlier, self.work
         work.progress("Checking the archive of an earlier try")
-        recorded = await work.patiently(lambda: work.db.rows("archives_of", work.id))
+        recorded = await work.rows("archives_of", work.id)
         size, sha256 = recorded[0]["size"], recorded[0]["sha256"]
         if not await work.in_thread(workspace.is_intact, parts, size, sha256, work.stop):
             await work.warn("archive_damaged", "The archive that an earlier try made is not what was recorded; it is made again.")
@@ -163,7 +163,7 @@ class _Maker:
         """The manifest: every entry with its identity and checksums."""
         total = self.work.job.folder_size_bytes or 0
         if self.emptying:
-            ours = await self.work.patiently(lambda: self.work.db.value("clock"))
+            ours = await self.work.value("clock")
             stamp: Stamp = await self.work.in_thread(self._stamp)
             self.clock = Clock(stamp.server_ns, ours, stamp.granularity_ns)
 
@@ -175,7 +175,7 @@ class _Maker:
         except SourceInUse as exc:
             raise workspace.in_use(exc) from exc
         facts = (held.total_bytes, held.file_count)
-        await self.work.patiently(lambda: self.work.db.run("record_folder", self.work.id, self.work.attempt, *facts))
+        await self.work.run("record_folder", self.work.id, self.work.attempt, *facts)
         return held
 
     def _need(self, held: Contents) -> int:
@@ -347,7 +347,7 @@ class _Maker:
 
         plan: Plan | None = None
         while plan is None:
-            plan = await work.patiently(once)
+            plan = await work.with_retry(once)
         faults.point("workspace.recorded")
         return Finished(attempt, plan)
 
@@ -388,10 +388,11 @@ class _Maker:
     async def _rename(self, finished: Finished) -> Finished:
         """Another name for an archive that an earlier attempt recorded; what is recorded never changes, so this attempt records it anew."""
         work = self.work
-        rows = await work.patiently(lambda: work.db.rows("archives_of", work.id))
+        rows = await work.rows("archives_of", work.id)
         if rows[0]["attempt"] == work.attempt:
             raise Waiting("The archive's name was taken meanwhile; it gets another.", 0.0)
-        row = await work.patiently(lambda: work.db.row("archive_of_attempt", work.id, rows[0]["attempt"]))
+        row = await work.row("archive_of_attempt", work.id, rows[0]["attempt"])
+        assert row is not None, "it was listed a moment ago, and archives are never deleted"
         packed = FileFacts(row["size"], row["sha256"], row["md5"])
         sidecar = FileFacts(row["manifest_size"], row["manifest_sha256"], row["manifest_md5"])
         facts = (packed, sidecar, row["manifest"], row["file_count"], row["total_bytes"])

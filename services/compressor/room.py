@@ -38,7 +38,7 @@ class Room:
         Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when a quota does.
         """
         owner = work.job.owner
-        await work.patiently(lambda: Usages(work.db, self._bench.workspaces).refresh(owner, work.in_thread))
+        await work.with_retry(Usages(work.db, self._bench.workspaces).refresh, owner, work.in_thread)
         await work.in_thread(os.statvfs, self._bench.work)  # a disk that hangs is waited for here, without a connection
         async with work.transaction() as session:
             await session.run("lock_quota", owner)  # as the gateway does: this lock, then the ledger's

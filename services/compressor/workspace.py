@@ -56,7 +56,7 @@ class Desk:
         if root is not Root.NAS:
             return None
         base = self.tools.bench.nas
-        sentinel = await self.work.patiently(lambda: self.work.db.value("nas_sentinel", str(base)))
+        sentinel = await self.work.value("nas_sentinel", str(base))
         if sentinel is None:
             raise Waiting(f"The scanner has not seen the NAS at {base} yet.", 2.0)
         return str(sentinel)
@@ -66,7 +66,7 @@ class Desk:
         wanted = self.work.job.wanted
         if isinstance(wanted, PackRequest) or not wanted.encrypted:
             return None
-        found = await self.work.patiently(lambda: self.work.db.value("secret", self.work.id))
+        found = await self.work.value("secret", self.work.id)
         if found is None:
             raise PermanentError("The password was forgotten. Ask again with the password.")
         return str(found)
@@ -88,7 +88,7 @@ class Desk:
 
         None: nothing. Where a piece is nowhere (its directory was removed, or somebody moved it), the others are taken back.
         """
-        row = await self.work.patiently(lambda: self.work.db.row("publication", self.work.id))
+        row = await self.work.row("publication", self.work.id)
         if row is None:
             return None
         finished = Finished(row["attempt"], publication.decoded(row["plan"]))

@@ -127,7 +127,7 @@ def _facts(work: Work, proof: Any) -> MarkerFacts:
 
 async def _proof(work: Work, tools: Tools) -> Any:
     """The complete evidence; when it is old, the destination is asked once more before anything goes (custody 4)."""
-    proof = await work.patiently(lambda: work.db.row("proof", work.id))
+    proof = await work.row("proof", work.id)
     if proof is None:
         raise PermanentError("The evidence is not complete; nothing is deleted.")
     if proof["age_s"] > tools.fresh_s:

@@ -156,7 +156,7 @@ async def use(db: Database, place: RemotePlace) -> tuple[str, ...]:
     return tuple(row["endpoint"] for row in await db.rows("endpoints"))
 
 
-async def _use_patiently(db: Database, place: RemotePlace) -> tuple[str, ...]:
+async def _use_with_retry(db: Database, place: RemotePlace) -> tuple[str, ...]:
     while True:
         try:
             return await use(db, place)
@@ -168,7 +168,7 @@ async def _use_patiently(db: Database, place: RemotePlace) -> tuple[str, ...]:
 async def run(runtime: Runtime[UploaderSettings]) -> None:
     settings = runtime.settings
     place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
-    tools = build(settings, runtime.db, runtime.tuned, await _use_patiently(runtime.db, place))
+    tools = build(settings, runtime.db, runtime.tuned, await _use_with_retry(runtime.db, place))
     answers = Answers(runtime.db, tools)
     worker = runtime.worker(UPLOAD_LANE, runtime.settings.upload_limit, Operation.UPLOAD, archives=runtime.settings.archives)
     await runtime.bus.serve("destination", answers.destination)

@@ -83,11 +83,11 @@ class Case(msgspec.Struct):
 
 async def upload(work: Work, tools: Tools) -> None:
     """Take a claimed job as far as `verified`. Waits while our clock is far off: Globus would call a deadline past."""
-    await work.patiently(lambda: clock_skew.require(work.db))
-    archive = await work.patiently(lambda: work.db.row("archive", work.id))
+    await work.with_retry(clock_skew.require, work.db)
+    archive = await work.row("archive", work.id)
     if archive is None:
         raise PermanentError("No archive is recorded for this job; retry it.")
-    destination = await work.patiently(lambda: tools.submissions.hold(work.job))
+    destination = await work.with_retry(tools.submissions.hold, work.job)
     case = Case(work, tools, archive, _expected(tools, archive, destination), destination)
     try:
         await _until_verified(case)
@@ -101,7 +101,7 @@ async def _until_verified(case: Case) -> None:
     work = case.work
     local: LocalArchive | None = None
     for _ in range(_STEPS):
-        proven = await work.patiently(lambda: work.db.value("proven", work.id))
+        proven = await work.value("proven", work.id)
         if local is None and proven is None:
             work.progress("Checking the archive before its upload")
             local = await work.in_thread(_local_archive, case)
@@ -157,7 +157,7 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
                 raise Waiting(
                     f"Waiting for staging {case.archive['staging']}: {case.tools.archives} does not show it any more.", 15.0
                 )
-            sent_back = await work.patiently(lambda: work.db.value("sent_back", work.id))
+            sent_back = await work.value("sent_back", work.id)
             if sent_back >= case.tools.most_archives():
                 often = units.counted(sent_back + 1, "time")
                 text = f"It was made or found {often}: look at the disk below {case.tools.archives}, then retry."
@@ -246,7 +246,7 @@ async def _send_new(case: Case, stored: Sequence[Stored]) -> None:
     except ChecksumAlgorithmRefused as exc:
         await work.warn("algorithm_refused", f"{algorithm} checksums were refused; the next algorithm is tried. {exc}")
         return
-    await work.patiently(lambda: work.db.run("show_task", work.id, work.attempt, task_id))
+    await work.run("show_task", work.id, work.attempt, task_id)
     await work.info("submitted", f"Globus took the transfer as task {task_id} ({units.size(case.total)}, {algorithm} checksums).")
     await _carry(case, await _stored(case, request.submission_id))
 
@@ -284,7 +284,7 @@ async def _carry(case: Case, stored: Stored) -> None:
         await case.work.info("uploaded", "Upload complete; now it is verified.")
         return
     if outcome.algorithm_refused:
-        await case.work.patiently(lambda: case.work.db.run("refuse_algorithm", UUID(stored.id)))
+        await case.work.run("refuse_algorithm", UUID(stored.id))
         await case.work.warn("algorithm_refused", f"The next checksum algorithm is tried: {outcome.reason}")
         return
     raise TransientError(outcome.reason, outcome.operation)
@@ -349,7 +349,7 @@ async def _log_events(case: Case, stored: Stored) -> None:
     task_id = stored.view.task.task_id
     with contextlib.suppress(ArchiverError):
         events = [event for event in reversed(await case.tools.globus.events(task_id, 5)) if event.is_error]
-        logged = await work.patiently(lambda: work.db.rows("logged_events", work.id, task_id))
+        logged = await work.rows("logged_events", work.id, task_id)
         said = {(row["code"], row["time"]) for row in logged}
         for event in events:
             if (event.code, event.time) not in said:
@@ -400,7 +400,7 @@ async def _verify(case: Case) -> None:
     work = case.work
     if work.status is not Status.UPLOAD_VERIFYING:
         await work.advance(Status.UPLOAD_VERIFYING, "Verifying the upload")
-    if await work.patiently(lambda: work.db.value("proven", work.id)) is None:
+    if await work.value("proven", work.id) is None:
         await _prove(case)
     faults.point("uploader.evidence")
     await _remove_local(case)
@@ -505,7 +505,7 @@ async def _sizes(case: Case, last: Stored) -> decide.RemoteProof:
 async def _reject(case: Case, stored: Stored, rejection: Rejection) -> None:
     """Remember that this transfer's result was not accepted, so that it is never verified again, and end the attempt."""
     why = msgspec.to_builtins(rejection)
-    await case.work.patiently(lambda: case.work.db.run("reject_submission", UUID(stored.id), why))
+    await case.work.run("reject_submission", UUID(stored.id), why)
     raise TransientError(f"Upload verification failed: {rejection.reason}", Operation.UPLOAD)
 
 

@@ -36,7 +36,7 @@ class Reporter:
 
     def _begin(self) -> None:
         work = self._work
-        if self._wait(work.patiently(lambda: work.db.value("begin_deletion", work.id, work.attempt))) is None:
+        if self._wait(work.value("begin_deletion", work.id, work.attempt)) is None:
             raise Fenced("Another worker has this job now.")
 
     def _log(self, action: str, path: str, size: int, result: str) -> None:
@@ -50,11 +50,11 @@ class Reporter:
         lines, self._lines = self._lines, []
         if lines:
             columns = [list(column) for column in zip(*lines, strict=True)]
-            await self._work.patiently(lambda: self._work.db.run("log_many", self._work.id, *columns))
+            await self._work.run("log_many", self._work.id, *columns)
 
     def _clock(self) -> int:
         work = self._work
-        return int(self._wait(work.patiently(lambda: work.db.value("clock"))))
+        return int(self._wait(work.value("clock")))
 
     def _progress(self, done: float, total: int, reading: str | None) -> None:
         operation = self._operation if reading is None else f"{self._operation}: reading {reading} again"

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from shared import faults, log
 from shared.domain import events
@@ -22,8 +22,10 @@ from shared.errors import ArchiverError, Cancelled, DatabaseAway, Fenced, Operat
 from shared.infra import metrics
 from shared.infra.bus import Bus
 from shared.infra.db import Database, Session
+from shared.service import jobs
 
 logger = log.get(__name__)
+P = ParamSpec("P")
 T = TypeVar("T")
 Level = Literal["INFO", "WARNING", "ERROR"]
 Facts = Callable[[Session], Awaitable[None]]
@@ -198,7 +200,7 @@ class Work:
                 if await session.row("transition", *change) is None:
                     raise Fenced(f"The job is not {self.status} (attempt {self.attempt}) any more.")
 
-        await self.patiently(once)
+        await self.with_retry(once)
         metrics.TRANSITIONS.labels(to).inc()
         metrics.STAGE_SECONDS.labels(self.status).observe(time.monotonic() - self._progress.began)
         metrics.STAGE_BYTES.labels(self.status).inc(self._progress.done or 0)
@@ -210,18 +212,43 @@ class Work:
             await self.bus.nudge_cleaners()
         faults.point(f"transition.{to}.after")
 
-    async def patiently(self, call: Callable[[], Any]) -> Any:
-        """Repeat an idempotent database call through a restart of the server, as long as the lease lives."""
+    # The database, with retries ------------------------------------------------------------------------------------------------------
+
+    async def with_retry(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Repeat an idempotent database call through a restart of the server, as long as the lease lives.
+
+        Raises what `stop` raises when the lease ends first.
+        """
         said = False
         while True:
             try:
-                return await call()
+                return await call(*args, **kwargs)
             except DatabaseAway as exc:
                 if not said:
                     said = True
                     logger.warning("database_retry", job_id=str(self.id), error=repr(exc.__cause__), message=f"{exc} Trying again.")
                 self.stop()
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def rows(self, name: str, *args: Any) -> list[Any]:
+        """Return the rows of a named query. This and the next three repeat the call as `with_retry` does."""
+        return await self.with_retry(self.db.rows, name, *args)
+
+    async def row(self, name: str, *args: Any) -> Any | None:
+        """Return the first row of a named query, None when it has none."""
+        return await self.with_retry(self.db.row, name, *args)
+
+    async def value(self, name: str, *args: Any) -> Any:
+        """Return the first column of the first row of a named query, None when it has none."""
+        return await self.with_retry(self.db.value, name, *args)
+
+    async def run(self, name: str, *args: Any) -> str:
+        """Run a named statement; the server's tag comes back, e.g. `UPDATE 1`."""
+        return await self.with_retry(self.db.run, name, *args)
+
+    async def now(self) -> Job | None:
+        """Return the job as it is now; `job` stays as it was claimed."""
+        return await self.with_retry(jobs.load, self.db, self.id)
 
     # Telling ---------------------------------------------------------------------------------------------------------------------------
 
@@ -230,7 +257,7 @@ class Work:
         if level != "INFO":
             say = logger.error if level == "ERROR" else logger.warning
             say(action, job_id=str(self.id), attempt=self.attempt, message=message)
-        at = await self.patiently(lambda: self.db.value("log", self.id, level, action, message, data))
+        at = await self.value("log", self.id, level, action, message, data)
         line = events.LogLine(job_id=self.id, timestamp=at, level=level, action=action, message=message)
         await self.bus.publish_live(f"live.log.{self.id}", line)
 

@@ -23,7 +23,6 @@ from shared.infra import metrics
 from shared.infra.bus import Bus
 from shared.infra.db import Database
 from shared.isolation import Isolation
-from shared.service import jobs
 from shared.service.stagings import Sight
 from shared.service.work import RENEW_AT, Work
 
@@ -289,7 +288,7 @@ class Worker:
         """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed`."""
         if isinstance(error, Fenced | Paused | Cancelled) or work.status is Status.DELETING_SOURCE:
             return False
-        now = await work.patiently(lambda: jobs.load(self.db, work.id))
+        now = await work.now()
         return now is not None and now.attempt == work.attempt and now.cancel_requested_by is not None
 
     async def _settle_failure(self, work: Work, error: Exception) -> None:
@@ -340,13 +339,13 @@ class Worker:
         self, work: Work, delay_s: float | None, reason: str | None, spends: Operation | None, missing: int | None = None
     ) -> None:
         spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
-        await work.patiently(lambda: self.db.row("release", work.id, work.attempt, delay_s, reason, missing, *spent))
+        await work.row("release", work.id, work.attempt, delay_s, reason, missing, *spent)
 
     async def _may_fail(self, work: Work) -> bool:
         """Whether a deletion may end as `failed`: never once it has begun, and only where the kind has that edge."""
         if not may(work.job.kind, work.status, Status.FAILED, self.lane.role):
             return False
-        now = await work.patiently(lambda: jobs.load(self.db, work.id))
+        now = await work.now()
         return now is None or now.first_unlink_at is None
 
     # Clean-ups -------------------------------------------------------------------------------------------------------------------------

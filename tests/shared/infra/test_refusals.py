@@ -365,3 +365,23 @@ async def test_signs_of_life_outlive_every_refusal(kernel: Kernel) -> None:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("method", ["rows", "row", "value", "run"])
+async def test_a_query_of_the_work_is_repeated(kernel: Kernel, method: str) -> None:
+    """Each way to ask, until the database answers."""
+    db = await kernel.db("compressor")
+    answers = []
+
+    async def handle(work: Work) -> None:
+        answers.append(await getattr(work, method)("clock"))
+        await work.advance(Status.FAILED, "Failed", keep_lease=False, error="enough")
+
+    async with lane(kernel, handle):
+        async with refusing(kernel, db, "clock"):
+            job = await kernel.job()
+        row = await status_is(kernel, job, "failed")
+
+    assert row["error_message"] == "enough"
+    assert row["attempt"] == 1
+    assert len(answers) == 1
