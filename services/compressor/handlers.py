@@ -302,10 +302,22 @@ async def _hand_over(work: Work, tools: Tools, partial: Path, target: Path, mani
 
     async def record(session: Session) -> None:
         staging_id, relative = tools.ledger.staging, stagings.recorded(tools.places.archives, target)
-        archive = (relative, facts.size, facts.sha256, facts.md5)
-        beside = (sidecar.size, sidecar.sha256, sidecar.md5, manifest_bytes)
-        counts = (manifest.file_count, manifest.total_bytes)
-        await session.run("record_archive", work.id, work.attempt, *archive, *beside, *counts, staging_id)
+        await session.run(
+            "record_archive",
+            job_id=work.id,
+            attempt=work.attempt,
+            archive_path=relative,
+            size=facts.size,
+            sha256=facts.sha256,
+            md5=facts.md5,
+            manifest_size=sidecar.size,
+            manifest_sha256=sidecar.sha256,
+            manifest_md5=sidecar.md5,
+            manifest=manifest_bytes,
+            file_count=manifest.file_count,
+            total_bytes=manifest.total_bytes,
+            staging=staging_id,
+        )
         await session.run("use_archive", work.id, work.attempt, work.attempt, str(target), staging_id)
         await tools.ledger.keep_archive(session, work.id, facts.size + sidecar.size)
 

@@ -338,9 +338,22 @@ class _Maker:
                 await session.run("lock_names", desk.owner)
                 if self.wish.unique and path in await planned(session):
                     return None  # another job has chosen this name since
-                archive = (path, packed.size, packed.sha256, packed.md5)
-                beside = (sidecar.size, sidecar.sha256, sidecar.md5, packed_manifest)
-                await session.run("record_archive", work.id, work.attempt, *archive, *beside, file_count, total_bytes, None)
+                await session.run(
+                    "record_archive",
+                    job_id=work.id,
+                    attempt=work.attempt,
+                    archive_path=path,
+                    size=packed.size,
+                    sha256=packed.sha256,
+                    md5=packed.md5,
+                    manifest_size=sidecar.size,
+                    manifest_sha256=sidecar.sha256,
+                    manifest_md5=sidecar.md5,
+                    manifest=packed_manifest,
+                    file_count=file_count,
+                    total_bytes=total_bytes,
+                    staging=None,
+                )
                 await session.run("use_archive", work.id, work.attempt, work.attempt, path, None)
                 await session.run("plan_publication", work.id, attempt, publication.encoded(plan))
                 return plan

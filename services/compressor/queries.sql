@@ -18,11 +18,11 @@ UPDATE jobs j SET archive_attempt = a.attempt, archive_path = $4, archive_size_b
 FROM archives a WHERE j.id = $1 AND j.attempt = $3 AND a.job_id = j.id AND a.attempt = $2
 
 -- record_archive --
--- A tested archive and its sidecar. $1 job, $2 attempt, $3 path, $4-$6 size and digests, $7-$9 the sidecar's, $10 the sidecar packed,
--- $11 files, $12 bytes, $13 staging (null: a workspace).
+-- A tested archive and its sidecar. manifest: the sidecar packed. staging: null in a workspace.
 INSERT INTO archives (job_id, attempt, archive_path, size, sha256, md5, manifest_size, manifest_sha256, manifest_md5, manifest,
   file_count, total_bytes, staging)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+VALUES (:job_id, :attempt, :archive_path, :size, :sha256, :md5, :manifest_size, :manifest_sha256, :manifest_md5, :manifest,
+  :file_count, :total_bytes, :staging)
 
 -- record_folder --
 -- How big the folder really is. $1 job, $2 attempt, $3 bytes, $4 files.

@@ -114,7 +114,7 @@ class Catalog:
             row = await session.row("record_scan", str(self._base), seconds, len(scan.folders), unreadable)
             assert row is not None
             # What was looked at again after the scan began (a folder just emptied) is newer than what the scan saw of it.
-            await session.run("record_folders", *_columns(scan.folders), row["finished_at"], since)
+            await session.run("record_folders", **_columns(scan.folders), seen_at=row["finished_at"], newer_than=since)
             await session.run("forget_folders", since)
         return Refreshed(row["id"], row["finished_at"], len(scan.folders))
 
@@ -126,7 +126,7 @@ class Catalog:
             await self._db.run("forget_folder", path)
         else:
             now: datetime = await self._db.value("now")
-            await self._db.run("record_folders", *_columns([facts]), now, now)
+            await self._db.run("record_folders", **_columns([facts]), seen_at=now, newer_than=now)
 
     async def clock(self) -> ClockSeen:
         """What time it is on the NAS. Raises Waiting when it is not there, PermanentError where its id may not be touched."""
@@ -167,16 +167,16 @@ class Catalog:
         return identity
 
 
-def _columns(folders: list[FolderFacts]) -> tuple[list[Any], ...]:
-    return (
-        [f.path for f in folders],
-        [f.name for f in folders],
-        [f.level1 for f in folders],
-        [f.level2 for f in folders],
-        [f.size_bytes for f in folders],
-        [f.file_count for f in folders],
-        [f.modified_at_ns / 1e9 for f in folders],
-        [f.is_archived for f in folders],
-        [f.ignored for f in folders],
-        [f.unreadable for f in folders],
-    )
+def _columns(folders: list[FolderFacts]) -> dict[str, list[Any]]:
+    return {
+        "paths": [f.path for f in folders],
+        "names": [f.name for f in folders],
+        "level1s": [f.level1 for f in folders],
+        "level2s": [f.level2 for f in folders],
+        "sizes": [f.size_bytes for f in folders],
+        "file_counts": [f.file_count for f in folders],
+        "modified": [f.modified_at_ns / 1e9 for f in folders],
+        "archived": [f.is_archived for f in folders],
+        "ignored": [f.ignored for f in folders],
+        "unreadable": [f.unreadable for f in folders],
+    }

@@ -20,15 +20,15 @@ VALUES ($1, clock_timestamp() - make_interval(secs => $2), clock_timestamp(), $3
 RETURNING id, finished_at
 
 -- record_folders --
--- What was seen, as arrays: one statement for any number of folders. $11 when, $12 rows newer than this know better.
+-- What was seen, as arrays: one statement for any number of folders. Rows that were seen after `newer_than` know better.
 INSERT INTO folders (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, unreadable, scanned_at)
-SELECT path, name, level1, level2, size_bytes, file_count, to_timestamp(modified_at), is_archived, ignored, unreadable, $11
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::float8[], $8::boolean[], $9::text[],
-  $10::text[]) AS seen (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, unreadable)
+SELECT path, name, level1, level2, size_bytes, file_count, to_timestamp(modified_at), is_archived, ignored, unreadable, :seen_at
+FROM unnest(:paths::text[], :names::text[], :level1s::text[], :level2s::text[], :sizes::bigint[], :file_counts::bigint[],
+  :modified::float8[], :archived::boolean[], :ignored::text[], :unreadable::text[]) AS seen (path, name, level1, level2, size_bytes, file_count, modified_at, is_archived, ignored, unreadable)
 ON CONFLICT (path) DO UPDATE SET size_bytes = EXCLUDED.size_bytes, file_count = EXCLUDED.file_count,
   modified_at = EXCLUDED.modified_at, is_archived = EXCLUDED.is_archived, ignored = EXCLUDED.ignored,
   unreadable = EXCLUDED.unreadable, scanned_at = EXCLUDED.scanned_at
-WHERE folders.scanned_at <= $12
+WHERE folders.scanned_at <= :newer_than
 
 -- forget_folders --
 -- What a whole scan did not see any more. $1 when it began.

@@ -511,12 +511,21 @@ async def _reject(case: Case, stored: Stored, rejection: Rejection) -> None:
 
 async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
     work, archive = case.work, case.archive
-    about = (archive["attempt"], archive["sha256"], archive["manifest_sha256"])
-    place = (case.destination.place.endpoint, case.destination.place.base)
     faults.point("uploader.proven")
     async with work.transaction() as session:
         for kind, proof in proofs.items():
-            await session.run("record_evidence", work.id, work.attempt, kind, *about, msgspec.to_builtins(proof), *place)
+            await session.run(
+                "record_evidence",
+                job_id=work.id,
+                attempt=work.attempt,
+                kind=kind,
+                archive_attempt=archive["attempt"],
+                archive_sha256=archive["sha256"],
+                manifest_sha256=archive["manifest_sha256"],
+                evidence=msgspec.to_builtins(proof),
+                endpoint=case.destination.place.endpoint,
+                base_path=case.destination.place.base,
+            )
 
 
 async def _remove_local(case: Case) -> None:

@@ -25,9 +25,9 @@ LEFT JOIN archives a ON a.job_id = t.job_id AND a.attempt = t.archive_attempt
 WHERE t.destination_key = $1 ORDER BY t.seq
 
 -- store_submission --
--- A submission id, stored before it is used. $1 id, $2 job, $3 attempt, $4 purpose, $5 destination key, $6 archive attempt, $7 request.
+-- A submission id, stored before it is used.
 INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, archive_attempt, request)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+VALUES (:submission_id, :job_id, :attempt, :purpose, :destination_key, :archive_attempt, :request)
 
 -- store_task --
 -- What Globus made of a submission. $1 id, $2 task id.
@@ -60,10 +60,10 @@ SELECT data ->> 'code' AS code, data ->> 'time' AS time FROM job_logs
 WHERE job_id = $1 AND action = 'globus_event' AND data ->> 'task_id' = $2
 
 -- record_evidence --
--- One verification of the archive in hand. $1 job, $2 attempt, $3 kind, $4 archive attempt, $5 its digest, $6 the sidecar's, $7 evidence,
--- $8 and $9 the place that was looked at: endpoint and base path.
+-- One verification of the archive in hand. endpoint, base_path: the place that was looked at.
 INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence, place)
-VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT id FROM remote_places WHERE (endpoint, base_path) = ($8, $9)))
+VALUES (:job_id, :attempt, :kind, :archive_attempt, :archive_sha256, :manifest_sha256, :evidence,
+  (SELECT id FROM remote_places WHERE (endpoint, base_path) = (:endpoint, :base_path)))
 
 -- destination_of --
 -- What a job holds or has proven, and where. $1 job.

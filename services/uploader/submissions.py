@@ -213,7 +213,16 @@ class Submissions:
     ) -> None:
         """Store a submission id and its whole document; the database refuses it while an older task on the path is open."""
         body = msgspec.to_builtins(request)
-        await session.run("store_submission", UUID(request.submission_id), job_id, attempt, purpose, key, archive_attempt, body)
+        await session.run(
+            "store_submission",
+            submission_id=UUID(request.submission_id),
+            job_id=job_id,
+            attempt=attempt,
+            purpose=purpose,
+            destination_key=key,
+            archive_attempt=archive_attempt,
+            request=body,
+        )
 
     async def clean(self, key: str, job_id: UUID, attempt: int) -> None:
         """Note that nothing of this job is at its destination, which from now on is free if the job has ended."""

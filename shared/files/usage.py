@@ -35,7 +35,7 @@ InThread = Callable[..., Awaitable[Any]]
 class Queries(Protocol):
     """A database or a session."""
 
-    async def row(self, name: str, *args: Any) -> Any | None: ...
+    async def row(self, name: str, /, *args: Any, **named: Any) -> Any | None: ...
 
 
 class Known:
@@ -81,7 +81,7 @@ class Usages:
         found = await in_thread(_measured, paths.workspace(self._root, owner), most)
         if found is None:
             return False
-        await self._db.run("usage_walked", owner, *found, time.monotonic() - began, *before.values())
+        await self._db.run("usage_walked", owner=owner, **found._asdict(), seconds=time.monotonic() - began, **before)
         return True
 
     async def keep(self) -> None:

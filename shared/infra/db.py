@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import asyncpg
 import msgspec
@@ -123,8 +123,72 @@ _HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*(?:@[a-z]+)?) --$", re.MULTILINE)
 _VARIANTS = re.compile(r"^-- @(?P<word>[a-z]+): (?P<variants>.+)\n", re.MULTILINE)
 
 
+# What must be passed over whole, a place by number, or a place by name (not `::cast`, not `a[1:n]`).
+_TOKEN = re.compile(
+    r"""--[^\n]*|/\*.*?\*/
+    |\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"
+    |\$(?P<tag>[A-Za-z_]\w*)?\$.*?\$(?(tag)(?P=tag))\$
+    |(?P<number>\$\d+)
+    |(?<![\w:\])]):(?P<name>[a-z_][a-z0-9_]*)""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+class Named(str):
+    """A statement with named parameters, as the driver takes it: `:name` has become `$n`. names: in the order of their numbers."""
+
+    __slots__ = ("names", "text")
+    names: tuple[str, ...]
+    text: str  # the same; the driver takes no subclass
+
+    def __new__(cls, text: str, names: tuple[str, ...]) -> Self:
+        self = super().__new__(cls, text)
+        self.names, self.text = names, text
+        return self
+
+
+def resolved(name: str, text: str) -> str:
+    """Number the named parameters of a statement, by first use. A statement without any is returned as it is. Pure.
+
+    name: for the error. Raises ValueError for a statement that has parameters of both kinds.
+    """
+    numbers: dict[str, int] = {}
+    by_number: set[str] = set()
+
+    def number(found: re.Match[str]) -> str:
+        if found["number"]:
+            by_number.add(found["number"])
+        if not found["name"]:
+            return found[0]
+        return f"${numbers.setdefault(found['name'], len(numbers) + 1)}"
+
+    text = _TOKEN.sub(number, text)
+    if numbers and by_number:
+        raise ValueError(f"query {name} has parameters with names and with numbers")
+    return Named(text, tuple(numbers)) if numbers else text
+
+
+def bound(name: str, query: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    """Return what the driver takes: the text, and its arguments in order. Pure.
+
+    Raises TypeError that names the query when an argument is missing, is unknown, or is passed by position where parameters have names.
+    """
+    if not isinstance(query, Named):
+        if named:
+            raise TypeError(f"query {name} has no named parameters, so it does not know {', '.join(sorted(named))}")
+        return query, args
+    wrong = [
+        *([f"takes no positional arguments but got {len(args)}"] if args else []),
+        *(f"lacks {missing}" for missing in query.names if missing not in named),
+        *(f"does not know {unknown}" for unknown in named if unknown not in query.names),
+    ]
+    if wrong:
+        raise TypeError(f"query {name}: {'; '.join(wrong)}")
+    return query.text, tuple(named[each] for each in query.names)
+
+
 def load_queries(*files: Path) -> dict[str, str]:
-    """Read `-- name --` blocks; the same name twice is an error.
+    """Read `-- name --` blocks; the same name twice is an error. One with `:name` in it becomes a `Named`.
 
     A block `-- name_@word --` with a line `-- @word: a = X; b = Y` is two queries, `name_a` and `name_b`, where X and Y stand for `@word`.
     """
@@ -135,7 +199,7 @@ def load_queries(*files: Path) -> dict[str, str]:
             for name, text in _variants(header, block):
                 if name in queries:
                     raise ValueError(f"query {name} is written twice")
-                queries[name] = text.strip()
+                queries[name] = resolved(name, text.strip())
     return queries
 
 
@@ -158,28 +222,35 @@ async def _prepare(connection: Any) -> None:
 
 
 class Session:
-    """Named queries on one connection. All raise DatabaseAway when the database does not take them now."""
+    """Named queries on one connection. All raise DatabaseAway when the database does not take them now.
+
+    A query with named parameters takes keyword arguments, one for each; any other takes them by position.
+    """
 
     def __init__(self, connection: Any, queries: dict[str, str]) -> None:
         self.connection = connection
         self._queries = queries
 
-    async def rows(self, name: str, *args: Any) -> list[Any]:
+    async def rows(self, name: str, /, *args: Any, **named: Any) -> list[Any]:
+        text, values = bound(name, self._queries[name], args, named)
         with database_errors(OSError):
-            return list(await self.connection.fetch(self._queries[name], *args))
+            return list(await self.connection.fetch(text, *values))
 
-    async def row(self, name: str, *args: Any) -> Any | None:
+    async def row(self, name: str, /, *args: Any, **named: Any) -> Any | None:
+        text, values = bound(name, self._queries[name], args, named)
         with database_errors(OSError):
-            return await self.connection.fetchrow(self._queries[name], *args)
+            return await self.connection.fetchrow(text, *values)
 
-    async def value(self, name: str, *args: Any) -> Any:
+    async def value(self, name: str, /, *args: Any, **named: Any) -> Any:
+        text, values = bound(name, self._queries[name], args, named)
         with database_errors(OSError):
-            return await self.connection.fetchval(self._queries[name], *args)
+            return await self.connection.fetchval(text, *values)
 
-    async def run(self, name: str, *args: Any) -> str:
+    async def run(self, name: str, /, *args: Any, **named: Any) -> str:
         """Run a statement; the server's tag comes back, e.g. `UPDATE 1`."""
+        text, values = bound(name, self._queries[name], args, named)
         with database_errors(OSError):
-            return str(await self.connection.execute(self._queries[name], *args))
+            return str(await self.connection.execute(text, *values))
 
 
 POOL_SIZE = 8
@@ -328,18 +399,18 @@ class Database:
                 except DatabaseAway:
                     connection.terminate()
 
-    async def rows(self, name: str, *args: Any) -> list[Any]:
+    async def rows(self, name: str, /, *args: Any, **named: Any) -> list[Any]:
         async with self.session() as session:
-            return await session.rows(name, *args)
+            return await session.rows(name, *args, **named)
 
-    async def row(self, name: str, *args: Any) -> Any | None:
+    async def row(self, name: str, /, *args: Any, **named: Any) -> Any | None:
         async with self.session() as session:
-            return await session.row(name, *args)
+            return await session.row(name, *args, **named)
 
-    async def value(self, name: str, *args: Any) -> Any:
+    async def value(self, name: str, /, *args: Any, **named: Any) -> Any:
         async with self.session() as session:
-            return await session.value(name, *args)
+            return await session.value(name, *args, **named)
 
-    async def run(self, name: str, *args: Any) -> str:
+    async def run(self, name: str, /, *args: Any, **named: Any) -> str:
         async with self.session() as session:
-            return await session.run(name, *args)
+            return await session.run(name, *args, **named)

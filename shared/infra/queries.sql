@@ -1,5 +1,6 @@
 -- Every statement that all services share. A block begins with `-- name --` and a line that says what it is for.
--- "$n" are asyncpg's parameters. Times are the database's own: no service's clock decides anything.
+-- ":name" and "$n" are parameters (`shared/infra/db.py`); a statement has one kind of them. Times are the database's own: no service's
+-- clock decides anything.
 
 -- lock_claims --
 -- One claim at a time per lane, so that limits and order are exact. $1 lane.
@@ -47,39 +48,39 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND (lease_until IS NU
 
 -- claim --
 -- Take the next job. Archive jobs belong to the team: priority, then age; interrupted ones keep their age, so they come first. Other
--- jobs belong to users, who take turns: first who has the fewest at work, then whose last job began longest ago. $1 kinds, $2 states,
--- $3 owner, $4 lease seconds, $5 hours smaller jobs may pass one that waits for space (null: no such rule), $6 progress floor, $7 state
--- that is taken over, $8 stagings that this process sees (null: it needs none), $9 seconds as in fail_crashed. A job whose archive is
--- proven needs no staging.
-UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = $3, lease_until = clock_timestamp() + make_interval(secs => $4),
+-- jobs belong to users, who take turns: first who has the fewest at work, then whose last job began longest ago. A job whose archive is
+-- proven needs no staging. pass_hours: how long smaller jobs may pass one that waits for space (null: no such rule). floor: progress.
+-- taken_over: a state in which a lane takes over (null: none). stagings: those that this process sees (null: it needs none).
+-- reliable_s: seconds as in fail_crashed.
+UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = :owner, lease_until = clock_timestamp() + make_interval(secs => :lease_s),
   crash_count = j.crash_count + CASE
     WHEN j.lease_owner IS NOT NULL AND j.lease_until > pg_postmaster_start_time()
-      AND ($9::float8 IS NULL OR j.lease_until > clock_timestamp() - make_interval(secs => $9)) THEN 1 ELSE 0 END,
-  progress_percent = $6
+      AND (:reliable_s::float8 IS NULL OR j.lease_until > clock_timestamp() - make_interval(secs => :reliable_s)) THEN 1 ELSE 0 END,
+  progress_percent = :floor
 WHERE j.id = (
   SELECT c.id FROM jobs c
   LEFT JOIN (
     SELECT u.id,
-      (SELECT count(*) FROM jobs w WHERE w.kind = ANY($1::text[]) AND w.created_by_id = u.id AND w.lease_until >= clock_timestamp()
+      (SELECT count(*) FROM jobs w WHERE w.kind = ANY(:kinds::text[]) AND w.created_by_id = u.id AND w.lease_until >= clock_timestamp()
          AND w.status NOT IN ('completed', 'failed', 'cancelled')) AS at_work,
       (SELECT max(w.started_at) FROM jobs w WHERE w.kind <> 'archive' AND w.created_by_id = u.id) AS last_turn
     FROM (SELECT DISTINCT created_by_id AS id FROM jobs
-          WHERE kind = ANY($1::text[]) AND kind <> 'archive' AND status = ANY($2::text[])
+          WHERE kind = ANY(:kinds::text[]) AND kind <> 'archive' AND status = ANY(:states::text[])
             AND status NOT IN ('completed', 'failed', 'cancelled')) AS u) AS t ON t.id = c.created_by_id AND c.kind <> 'archive'
-  WHERE c.kind = ANY($1::text[]) AND c.status = ANY($2::text[]) AND NOT c.paused AND c.not_before <= clock_timestamp()
-    AND (c.cancel_requested_by IS NULL OR c.status = $7)
+  WHERE c.kind = ANY(:kinds::text[]) AND c.status = ANY(:states::text[]) AND NOT c.paused AND c.not_before <= clock_timestamp()
+    AND (c.cancel_requested_by IS NULL OR c.status = :taken_over)
     AND (c.lease_until IS NULL OR c.lease_until < clock_timestamp())
     AND NOT EXISTS (SELECT FROM cleanups k WHERE k.job_id = c.id)
-    AND (c.status <> 'compressed' OR $8::uuid[] IS NULL OR c.staging IS NULL OR c.staging = ANY($8)
+    AND (c.status <> 'compressed' OR :stagings::uuid[] IS NULL OR c.staging IS NULL OR c.staging = ANY(:stagings)
          OR complete_evidence(c.id) IS NOT NULL)
     AND NOT EXISTS (
       SELECT FROM jobs h
-      WHERE h.kind = ANY($1::text[]) AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
+      WHERE h.kind = ANY(:kinds::text[]) AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
         AND (h.priority, -h.seq) > (c.priority, -c.seq)
         AND (c.kind = 'archive' OR h.created_by_id = c.created_by_id)
         AND h.missing_bytes IS NOT NULL              -- lacks space now: whoever waits for something else blocks nobody
-        AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => $5 * 3600))
-  ORDER BY (c.status = $7) DESC, c.priority DESC, t.at_work NULLS FIRST, t.last_turn NULLS FIRST, c.seq
+        AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => :pass_hours * 3600))
+  ORDER BY (c.status = :taken_over) DESC, c.priority DESC, t.at_work NULLS FIRST, t.last_turn NULLS FIRST, c.seq
   LIMIT 1
   FOR UPDATE OF c SKIP LOCKED)
 RETURNING j.*
@@ -97,13 +98,13 @@ WHERE id = $1 AND attempt = $2 AND lease_owner = $3
 RETURNING cancel_requested_by, paused
 
 -- release --
--- Let go of a job without changing its state (stop, pause, wait). $1 job, $2 attempt, $3 delay seconds, $4 reason, $5 missing bytes,
--- $6 retries spent, $7 connection retries spent.
+-- Let go of a job without changing its state (stop, pause, wait). delay_s, reason: null changes nothing. retries, connection_retries:
+-- what the attempt spent of each budget.
 UPDATE jobs SET lease_owner = NULL, lease_until = NULL,
-  not_before = CASE WHEN $3::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => $3) END,
-  wait_reason = coalesce($4, wait_reason), missing_bytes = $5,
-  retry_count = retry_count + $6, connection_retry_count = connection_retry_count + $7
-WHERE id = $1 AND attempt = $2
+  not_before = CASE WHEN :delay_s::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => :delay_s) END,
+  wait_reason = coalesce(:reason, wait_reason), missing_bytes = :missing_bytes,
+  retry_count = retry_count + :retries, connection_retry_count = connection_retry_count + :connection_retries
+WHERE id = :job_id AND attempt = :attempt
 RETURNING id
 
 -- not_a_crash --
@@ -116,15 +117,15 @@ UPDATE jobs SET
 WHERE id = $1 AND attempt >= $2 AND completed_at IS NULL
 
 -- transition --
--- The only way a worker changes a job's state. $1 job, $2 attempt, $3 from, $4 to, $5 keep the lease, $6 progress, $7 operation,
--- $8 delay seconds, $9 wait reason, $10 missing bytes, $11 error, $12 retries spent, $13 connection retries spent, $14 the error's code.
-UPDATE jobs SET status = $4, error_code = $14,
-  lease_owner = CASE WHEN $5 THEN lease_owner END, lease_until = CASE WHEN $5 THEN lease_until END,
-  progress_percent = $6, current_operation = $7,
-  not_before = CASE WHEN $8::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => $8) END,
-  wait_reason = $9, missing_bytes = $10, error_message = $11,
-  retry_count = retry_count + $12, connection_retry_count = connection_retry_count + $13
-WHERE id = $1 AND attempt = $2 AND status = $3
+-- The only way a worker changes a job's state. delay_s: null keeps the time before which nobody claims it. retries, connection_retries:
+-- what the attempt spent of each budget.
+UPDATE jobs SET status = :to, error_code = :error_code,
+  lease_owner = CASE WHEN :keep_lease THEN lease_owner END, lease_until = CASE WHEN :keep_lease THEN lease_until END,
+  progress_percent = :progress_percent, current_operation = :operation,
+  not_before = CASE WHEN :delay_s::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => :delay_s) END,
+  wait_reason = :reason, missing_bytes = :missing_bytes, error_message = :error,
+  retry_count = retry_count + :retries, connection_retry_count = connection_retry_count + :connection_retries
+WHERE id = :job_id AND attempt = :attempt AND status = :was
 RETURNING version
 
 -- state_of --
@@ -136,11 +137,10 @@ SELECT status, attempt FROM jobs WHERE id = $1
 SELECT * FROM jobs WHERE id = $1
 
 -- progress --
--- Figures of the running stage; never a state. $1 job, $2 attempt, $3 progress, $4 stage percent, $5 operation, $6 done, $7 total,
--- $8 bytes per second, $9 seconds left.
-UPDATE jobs SET progress_percent = $3, stage_percent = $4, current_operation = $5, bytes_done = $6, bytes_total = $7,
-  bytes_per_second = $8, eta_seconds = $9, progress_at = clock_timestamp()
-WHERE id = $1 AND attempt = $2 AND lease_owner IS NOT NULL
+-- Figures of the running stage; never a state.
+UPDATE jobs SET progress_percent = :progress_percent, stage_percent = :stage_percent, current_operation = :operation,
+  bytes_done = :bytes_done, bytes_total = :bytes_total, bytes_per_second = :bytes_per_second, eta_seconds = :eta_seconds, progress_at = clock_timestamp()
+WHERE id = :job_id AND attempt = :attempt AND lease_owner IS NOT NULL
 
 -- log --
 -- One line of a job's log. $1 job, $2 level, $3 action, $4 message, $5 data.
@@ -339,14 +339,15 @@ FROM (SELECT $1::uuid AS id) AS o LEFT JOIN workspace_usage u ON u.owner_id = o.
 
 -- usage_walked --
 -- Replace the total by what a walk found. Additions recorded during the walk count on top, because it may have missed them: the total
--- may be too large until the next walk, never too small. $1 user, $2 bytes, $3 files, $4 entries, $5 seconds, $6 to $10 as
--- `usage_before` gave them.
+-- may be too large until the next walk, never too small. seconds: what the walk took. changes, added_bytes, added_files, added_entries
+-- and is_changing: as `usage_before` gave them.
 INSERT INTO workspace_usage AS u (owner_id, bytes, files, entries, walk_seconds, walks, walked_at, exact)
-VALUES ($1, $2::bigint, $3::bigint, $4::bigint, $5, 1, clock_timestamp(), $6::bigint = 0 AND NOT $10 AND NOT workspace_is_changing($1))
+VALUES (:owner, :total_bytes::bigint, :file_count::bigint, :entries::bigint, :seconds, 1, clock_timestamp(),
+  :changes::bigint = 0 AND NOT :is_changing AND NOT workspace_is_changing(:owner))
 ON CONFLICT (owner_id) DO UPDATE SET walks = u.walks + 1, walked_at = EXCLUDED.walked_at, walk_seconds = EXCLUDED.walk_seconds,
-  bytes = $2::bigint + u.added_bytes - $7::bigint, files = $3::bigint + u.added_files - $8::bigint,
-  entries = $4::bigint + u.added_entries - $9::bigint,
-  exact = u.changes = $6::bigint AND NOT $10 AND NOT workspace_is_changing($1)
+  bytes = :total_bytes::bigint + u.added_bytes - :added_bytes::bigint, files = :file_count::bigint + u.added_files - :added_files::bigint,
+  entries = :entries::bigint + u.added_entries - :added_entries::bigint,
+  exact = u.changes = :changes::bigint AND NOT :is_changing AND NOT workspace_is_changing(:owner)
 
 -- usage_due --
 -- Workspaces that are to be walked now, the longest known last. A walk that takes long is repeated rarely. $1 users.

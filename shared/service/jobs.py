@@ -1,12 +1,60 @@
-"""Jobs as the database has them now. A claimed job comes with its claim (`shared/service/worker.py`)."""
+"""Jobs in the database: one as it is now, and the change of its state. A claim is made in `shared/service/worker.py`."""
 
 from uuid import UUID
 
+import msgspec
+
 from shared.domain.job import Job
-from shared.infra.db import Database
+from shared.domain.lifecycle import Status
+from shared.infra.db import Database, Session
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a job's state, from `was` to `to`, by the worker that has this attempt.
+
+    operation: what people read as the current operation. delay_s: seconds until anybody may claim the job; None: as before. retries,
+    connection_retries: what the attempt spent of each budget.
+    """
+
+    job_id: UUID
+    attempt: int
+    was: Status
+    to: Status
+    keep_lease: bool
+    progress_percent: int
+    operation: str
+    delay_s: float | None = None
+    reason: str | None = None
+    missing_bytes: int | None = None
+    error: str | None = None
+    error_code: str | None = None
+    retries: int = 0
+    connection_retries: int = 0
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """Letting go of a job whose state stays. What a field means: `Transition`. reason: None keeps the one it has."""
+
+    job_id: UUID
+    attempt: int
+    delay_s: float | None = None
+    reason: str | None = None
+    missing_bytes: int | None = None
+    retries: int = 0
+    connection_retries: int = 0
 
 
 async def load(db: Database, job_id: UUID) -> Job | None:
     """Return a job as it is now, None when there is none of this id. Raises DatabaseAway."""
     row = await db.row("job", job_id)
     return None if row is None else Job.of(row)
+
+
+async def transition(session: Session, change: Transition) -> bool:
+    """Change a job's state. Return False when the job is not in `was` any more, or has another attempt."""
+    return await session.row("transition", **msgspec.structs.asdict(change)) is not None
+
+
+async def release(db: Database, change: Release) -> None:
+    """Let go of a job; nothing happens where it has another attempt."""
+    await db.run("release", **msgspec.structs.asdict(change))

@@ -23,6 +23,7 @@ from shared.infra import metrics
 from shared.infra.bus import Bus
 from shared.infra.db import Database, Session
 from shared.service import jobs
+from shared.service.jobs import Transition
 
 logger = log.get(__name__)
 P = ParamSpec("P")
@@ -186,9 +187,22 @@ class Work:
         whose answer was lost is recognised, so neither the change nor its facts happen twice.
         """
         faults.point(f"transition.{to}.before")
-        spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
-        row = (self.id, self.attempt, self.status, to, keep_lease, overall_percent(to, None), operation)
-        change = (*row, delay_s, reason, missing_bytes, error, *spent, error_code)
+        change = Transition(
+            job_id=self.id,
+            attempt=self.attempt,
+            was=self.status,
+            to=to,
+            keep_lease=keep_lease,
+            progress_percent=overall_percent(to, None),
+            operation=operation,
+            delay_s=delay_s,
+            reason=reason,
+            missing_bytes=missing_bytes,
+            error=error,
+            error_code=error_code,
+            retries=int(spends not in {None, Operation.CONNECTION}),
+            connection_retries=int(spends is Operation.CONNECTION),
+        )
 
         async def once() -> None:
             async with self.db.transaction() as session:
@@ -197,7 +211,7 @@ class Work:
                     return
                 if facts is not None:
                     await facts(session)
-                if await session.row("transition", *change) is None:
+                if not await jobs.transition(session, change):
                     raise Fenced(f"The job is not {self.status} (attempt {self.attempt}) any more.")
 
         await self.with_retry(once)
@@ -214,7 +228,7 @@ class Work:
 
     # The database, with retries ------------------------------------------------------------------------------------------------------
 
-    async def with_retry(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def with_retry(self, call: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Repeat an idempotent database call through a restart of the server, as long as the lease lives.
 
         Raises what `stop` raises when the lease ends first.
@@ -230,21 +244,21 @@ class Work:
                 self.stop()
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def rows(self, name: str, *args: Any) -> list[Any]:
+    async def rows(self, name: str, /, *args: Any, **named: Any) -> list[Any]:
         """Return the rows of a named query. This and the next three repeat the call as `with_retry` does."""
-        return await self.with_retry(self.db.rows, name, *args)
+        return await self.with_retry(self.db.rows, name, *args, **named)
 
-    async def row(self, name: str, *args: Any) -> Any | None:
+    async def row(self, name: str, /, *args: Any, **named: Any) -> Any | None:
         """Return the first row of a named query, None when it has none."""
-        return await self.with_retry(self.db.row, name, *args)
+        return await self.with_retry(self.db.row, name, *args, **named)
 
-    async def value(self, name: str, *args: Any) -> Any:
+    async def value(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Return the first column of the first row of a named query, None when it has none."""
-        return await self.with_retry(self.db.value, name, *args)
+        return await self.with_retry(self.db.value, name, *args, **named)
 
-    async def run(self, name: str, *args: Any) -> str:
+    async def run(self, name: str, /, *args: Any, **named: Any) -> str:
         """Run a named statement; the server's tag comes back, e.g. `UPDATE 1`."""
-        return await self.with_retry(self.db.run, name, *args)
+        return await self.with_retry(self.db.run, name, *args, **named)
 
     async def now(self) -> Job | None:
         """Return the job as it is now; `job` stays as it was claimed."""
@@ -294,10 +308,19 @@ class Work:
             eta_seconds=seen.seconds_left(),
         )
         await self.bus.publish_live(f"live.progress.{self.id}", message)
-        figures = (message.progress_percent, message.stage_percent, message.current_operation)
-        more = (message.bytes_done, message.bytes_total, message.bytes_per_second, message.eta_seconds)
         with suppress(DatabaseAway):
-            await self.db.run("progress", self.id, self.attempt, *figures, *more)
+            await self.db.run(
+                "progress",
+                job_id=self.id,
+                attempt=self.attempt,
+                progress_percent=message.progress_percent,
+                stage_percent=message.stage_percent,
+                operation=message.current_operation,
+                bytes_done=message.bytes_done,
+                bytes_total=message.bytes_total,
+                bytes_per_second=message.bytes_per_second,
+                eta_seconds=message.eta_seconds,
+            )
 
 
 class _Progress:

@@ -23,6 +23,8 @@ from shared.infra import metrics
 from shared.infra.bus import Bus
 from shared.infra.db import Database
 from shared.isolation import Isolation
+from shared.service import jobs
+from shared.service.jobs import Release
 from shared.service.stagings import Sight
 from shared.service.work import RENEW_AT, Work
 
@@ -192,10 +194,19 @@ class Worker:
             if await session.value("count_lane", self._kinds, self._states) >= rules.limit:
                 return None
             take_over = self.lane.back if self._takes_over else None
-            args = (self._kinds, states, self.instance, rules.lease_seconds, rules.pass_hours, floor, take_over)
-            more = (self._stagings, self._reliable_s)
             sent = time.monotonic()  # the lease counts from when the database got this, however late its answer comes
-            row = await session.row("claim", *args, *more)
+            row = await session.row(
+                "claim",
+                kinds=self._kinds,
+                states=states,
+                owner=self.instance,
+                lease_s=rules.lease_seconds,
+                pass_hours=rules.pass_hours,
+                floor=floor,
+                taken_over=take_over,
+                stagings=self._stagings,
+                reliable_s=self._reliable_s,
+            )
         return None if row is None else Work(self.db, self.bus, Job.of(row), self.instance, rules.lease_seconds, sent)
 
     async def _pause(self) -> float:
@@ -272,7 +283,7 @@ class Worker:
                 if work.is_lost_to_database and not self._stopping:
                     return  # the next round lets go of it
                 with suppress(DatabaseAway):
-                    await self.db.run("release", work.id, work.attempt, None, None, None, 0, 0)
+                    await jobs.release(self.db, Release(job_id=work.id, attempt=work.attempt))
             case Paused():
                 await self._release(work, None, None, None)
             case Cancelled() if self._takes_over:
@@ -338,8 +349,16 @@ class Worker:
     async def _release(
         self, work: Work, delay_s: float | None, reason: str | None, spends: Operation | None, missing: int | None = None
     ) -> None:
-        spent = (int(spends not in {None, Operation.CONNECTION}), int(spends is Operation.CONNECTION))
-        await work.row("release", work.id, work.attempt, delay_s, reason, missing, *spent)
+        change = Release(
+            job_id=work.id,
+            attempt=work.attempt,
+            delay_s=delay_s,
+            reason=reason,
+            missing_bytes=missing,
+            retries=int(spends not in {None, Operation.CONNECTION}),
+            connection_retries=int(spends is Operation.CONNECTION),
+        )
+        await work.with_retry(jobs.release, self.db, change)
 
     async def _may_fail(self, work: Work) -> bool:
         """Whether a deletion may end as `failed`: never once it has begun, and only where the kind has that edge."""

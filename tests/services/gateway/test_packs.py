@@ -316,7 +316,18 @@ async def test_progress_moves_updated_at(gateway: Gateway, ada: Person) -> None:
     await kernel.force(job, status="running", lease_owner="c", attempt=1)
     seen = [pack]
     for percent in (30, 60):
-        await (await kernel.db("compressor")).run("progress", job, 1, percent, percent, "Packing", percent, 100, None, None)
+        await (await kernel.db("compressor")).run(
+            "progress",
+            job_id=job,
+            attempt=1,
+            progress_percent=percent,
+            stage_percent=percent,
+            operation="Packing",
+            bytes_done=percent,
+            bytes_total=100,
+            bytes_per_second=None,
+            eta_seconds=None,
+        )
         seen.append((await ada.ask("GET", f"{PACK}/{job}")).json())
     await kernel.force(job, status="completed", status_since=datetime.now(UTC))
     seen.append((await ada.ask("GET", f"{PACK}/{job}")).json())

@@ -446,10 +446,10 @@ async def test_a_marker_nobody_can_ask_about_stays(kernel: Kernel, station: Stat
     job = await station.job()
     real = Session.row
 
-    async def refusing(session: Session, name: str, *args: Any) -> Any:
+    async def refusing(session: Session, name: str, *args: Any, **named: Any) -> Any:
         if name == "lock_deletion":
             raise asyncpg.DiskFullError("could not extend file")
-        return await real(session, name, *args)
+        return await real(session, name, *args, **named)
 
     def refused(_reporter: Reporter) -> None:
         raise Defect

@@ -16,9 +16,12 @@ from shared.infra.db import (
     CONNECTIONS_PER_PROCESS,
     POOL_SIZE,
     Database,
+    Named,
+    bound,
     database_errors,
     load_queries,
     refusal,
+    resolved,
     too_few_connections,
 )
 from tests.support.engines import PostgresEngine, postgres_server
@@ -77,6 +80,72 @@ def test_a_name_written_twice_is_an_error(tmp_path: Path) -> None:
         load_queries(tmp_path / "a.sql", tmp_path / "b.sql")
 
 
+@pytest.mark.parametrize(
+    ("written", "text", "names"),
+    [
+        ("SELECT :b, :a, :b", "SELECT $1, $2, $1", ("b", "a")),
+        ("SELECT :a::text, now()::date", "SELECT $1::text, now()::date", ("a",)),
+        ("-- Of :nobody.\nSELECT :a /* :b */ -- :c", "-- Of :nobody.\nSELECT $1 /* :b */ -- :c", ("a",)),
+        ("SELECT ':a', 'it''s :b', E'\\':c', \":d\", :e", "SELECT ':a', 'it''s :b', E'\\':c', \":d\", $1", ("e",)),
+        ("SELECT $$ :a $$, $x$ :b $ $x$, :c", "SELECT $$ :a $$, $x$ :b $ $x$, $1", ("c",)),
+        ("SELECT list[1:two] FROM x WHERE y = :z1", "SELECT list[1:two] FROM x WHERE y = $1", ("z1",)),
+        ("SELECT a = ANY(:ids::uuid[]) OR b=:b", "SELECT a = ANY($1::uuid[]) OR b=$2", ("ids", "b")),
+    ],
+)
+def test_named_parameters_are_numbered_by_first_use(written: str, text: str, names: tuple[str, ...]) -> None:
+    """Casts, slices, quotes and comments stay as they are."""
+    query = resolved("one", written)
+
+    assert isinstance(query, Named)
+    assert (str(query), query.text, query.names) == (text, text, names)
+
+
+def test_a_statement_has_one_kind_of_parameters(tmp_path: Path) -> None:
+    """Numbers beside names would be ambiguous; numbers in a comment or in quotes are none."""
+    assert not isinstance(resolved("one", "SELECT $1, ':a'"), Named)
+    assert isinstance(resolved("one", "-- $1 job.\nSELECT :a, '$1'"), Named)
+    (tmp_path / "a.sql").write_text("-- both --\nSELECT $1, :a\n")
+    with pytest.raises(ValueError, match="query both has parameters with names and with numbers"):
+        load_queries(tmp_path / "a.sql")
+
+
+@pytest.mark.parametrize(
+    ("args", "named", "said"),
+    [
+        ((), {"a": 1}, "query one: lacks b"),
+        ((), {"a": 1, "b": 2, "c": 3}, "query one: does not know c"),
+        ((1, 2), {}, "query one: takes no positional arguments but got 2; lacks a; lacks b"),
+    ],
+)
+def test_a_wrong_argument_is_an_error_that_names_the_query(args: tuple[int, ...], named: dict[str, int], said: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        bound("one", resolved("one", "SELECT :a, :b"), args, named)
+
+
+def test_arguments_are_put_in_order() -> None:
+    """By name for one kind of statement, by position for the other."""
+    assert bound("one", resolved("one", "SELECT :b, :a"), (), {"a": 1, "b": 2}) == ("SELECT $1, $2", (2, 1))
+    assert bound("one", "SELECT $1", (1,), {}) == ("SELECT $1", (1,))
+    with pytest.raises(TypeError, match="query one has no named parameters, so it does not know a"):
+        bound("one", "SELECT $1", (), {"a": 1})
+
+
+MOST_NUMBERED = 8
+
+
+@pytest.mark.parametrize("file", [file for file in SQL_FILES if file.parent.name != "gateway"], ids=lambda file: file.parent.name)
+def test_many_parameters_have_names(file: Path) -> None:
+    """Nobody can tell the ninth argument from the tenth."""
+    counts = {
+        name: max([int(number) for number in re.findall(r"\$(\d+)", query)], default=0)
+        for name, query in load_queries(file).items()
+        if not isinstance(query, Named)
+    }
+
+    assert {name: count for name, count in counts.items() if count > MOST_NUMBERED} == {}
+
+
 async def explained(connection: asyncpg.Connection, statement: str) -> str:
     """Plan a statement with the role's own rights: syntax, names, types and grants are checked, nothing runs."""
     try:
@@ -103,7 +172,7 @@ async def test_every_query_runs_as_the_role_that_owns_it(kernel: Kernel, role: R
             answer = await explained(connection, statement)
             if answer != "ok":
                 wrong[name] = answer
-            await connection.prepare(statement)
+            await connection.prepare(str(statement))
     finally:
         await connection.close()
 

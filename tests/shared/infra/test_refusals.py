@@ -18,7 +18,7 @@ from shared.domain.lifecycle import COMPRESS_LANE, Role, Status
 from shared.errors import DatabaseAway, Waiting
 from shared.infra import runtime_settings
 from shared.infra.bus import Bus
-from shared.infra.db import Database
+from shared.infra.db import Database, Named
 from shared.infra.outbox import relay
 from shared.infra.runtime_settings import RuntimeSettings
 from shared.service import runtime
@@ -65,16 +65,17 @@ async def refusing(kernel: Kernel, db: Database, name: str) -> AsyncIterator[Non
     await kernel.owner.execute(REFUSE % ",".join(CODES))
     real = db.queries[name]
     async with db.session() as session:
-        parameters = (await session.connection.prepare(real)).get_parameters()
+        parameters = (await session.connection.prepare(str(real))).get_parameters()
     typed = "".join(f", ${n}::{kind.schema}.{kind.name}" for n, kind in enumerate(parameters, 1))
-    db.queries[name] = f"SELECT refuse(){typed}"
+    refused = f"SELECT refuse(){typed}"
+    db.queries[name] = Named(refused, real.names) if isinstance(real, Named) else refused
     try:
         yield
 
-        async def refused() -> Any:
+        async def calls() -> Any:
             return await kernel.owner.fetchrow("SELECT last_value, is_called FROM refusals")
 
-        await eventually(refused, lambda seen: seen["is_called"] and seen["last_value"] >= len(CODES) - 1, f"{name}: every refusal")
+        await eventually(calls, lambda seen: seen["is_called"] and seen["last_value"] >= len(CODES) - 1, f"{name}: every refusal")
     finally:
         db.queries[name] = real
 

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.domain.lifecycle import COMPRESS_LANE, WORKSPACE_LANE, Lane, Status
+from shared.service.jobs import Transition, transition
 from tests.support.kernel import Kernel
 
 
@@ -18,8 +19,18 @@ class Claims:
     async def next(self, pass_hours: float | None = None) -> Any:
         """Claim one job and begin to work on it; its row, or None when nothing is due."""
         db = await self._kernel.db("compressor")
-        kinds, states = list(self._lane.kinds), [self._lane.ready]
-        row = await db.row("claim", kinds, states, "compressor@test", 60.0, pass_hours, 0, None, None, None)
+        row = await db.row(
+            "claim",
+            kinds=list(self._lane.kinds),
+            states=[self._lane.ready],
+            owner="compressor@test",
+            lease_s=60.0,
+            pass_hours=pass_hours,
+            floor=0,
+            taken_over=None,
+            stagings=None,
+            reliable_s=None,
+        )
         if row is not None:
             await self._go(row, self._lane.ready, self._lane.working[0], keep_lease=True)
         return row
@@ -29,9 +40,18 @@ class Claims:
 
     async def _go(self, row: Any, source: Status, target: Status, *, keep_lease: bool) -> None:
         db = await self._kernel.db("compressor")
-        values = (None, None, None, "Failed on purpose" if target is Status.FAILED else None, 0, 0, None)
-        args = (row["id"], row["attempt"], source, target, keep_lease, 0, "At work", *values)
-        assert await db.value("transition", *args) is not None
+        change = Transition(
+            job_id=row["id"],
+            attempt=row["attempt"],
+            was=source,
+            to=target,
+            keep_lease=keep_lease,
+            progress_percent=0,
+            operation="At work",
+            error="Failed on purpose" if target is Status.FAILED else None,
+        )
+        async with db.transaction() as session:
+            assert await transition(session, change)
 
 
 async def waiting(kernel: Kernel, owner: UUID | None, count: int = 1, kind: str = "pack", **columns: Any) -> list[UUID]:

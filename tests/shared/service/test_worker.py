@@ -11,6 +11,7 @@ from shared.domain import events
 from shared.domain.lifecycle import COMPRESS_LANE, DELETE_LANE, Status
 from shared.domain.retry import Limits
 from shared.errors import Fenced, Operation, PermanentError, TransientError, Waiting
+from shared.infra.db import Named
 from shared.infra.outbox import relay
 from shared.service.work import Work
 from shared.service.worker import Rules, Worker
@@ -319,7 +320,9 @@ async def test_a_late_answer_to_a_claim_takes_its_time_from_the_lease(kernel: Ke
 
     db = await kernel.db("compressor")
     claim = db.queries["claim"]
-    db.queries["claim"] = f"WITH late AS ({claim}) SELECT late.* FROM late, LATERAL (SELECT pg_sleep(1.6)) slow"
+    assert isinstance(claim, Named)
+    late = f"WITH late AS ({claim}) SELECT late.* FROM late, LATERAL (SELECT pg_sleep(1.6)) slow"
+    db.queries["claim"] = Named(late, claim.names)
     try:
         async with lane(kernel, handle, lease_seconds=2.0):
             await eventually(lambda: _same(seen), bool, "the claimed job in hand")
