@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from services.compressor import publication, staging, workspace
+from services.compressor import staging, workspace
 from services.compressor.ledger import Ledger
+from services.compressor.rows import Archive, Ending, Idle
 from services.compressor.staging import Places
 from services.compressor.workbench import Workbench
+from services.compressor.workspace import Finished
 from shared import log
 from shared.archiving import volumes
 from shared.domain.job import Job
@@ -68,7 +69,7 @@ class Cleaner:
         if job.kind is not Kind.ARCHIVE:
             await self._settle_workspace(job)
             return
-        recorded = {row["attempt"]: row for row in await self._db.rows("archives_of", job_id)}
+        recorded = {archive.attempt: archive for archive in await self._db.many(Archive, "archives_of", job_id)}
         await asyncio.to_thread(self._remove_unfinished, job, recorded)
         if job.status is Status.FAILED:
             await self._write_log(job_id)
@@ -77,14 +78,13 @@ class Cleaner:
     async def _settle_workspace(self, job: Job) -> None:
         """What a pack, an archive or an extraction was putting in place when it failed or was cancelled, and where it was made."""
         assert self._bench is not None, "who works on workspaces has a bench"
-        row = await self._db.row("publication", job.id)
-        if row is not None:
-            plan = publication.decoded(row["plan"])
-            await workspace.withdraw(self._db, self._bench, job, row["attempt"], plan, asyncio.to_thread)
+        finished = await self._db.one(Finished, "publication", job.id)
+        if finished is not None:
+            await workspace.withdraw(self._db, self._bench, job, finished.attempt, finished.plan, asyncio.to_thread)
         await asyncio.to_thread(staging.remove_attempts, self._bench.work, job.id, job.attempt, self._go_on)
         await self._db.run("release_space", job.id)
 
-    def _remove_unfinished(self, job: Job, recorded: dict[int, Any]) -> None:
+    def _remove_unfinished(self, job: Job, recorded: dict[int, Archive]) -> None:
         job_id, last = job.id, job.attempt
         staging.remove_attempts(self._places.temp, job_id, last, self._go_on)
         for attempt, path in staging.attempts_in(self._places.archives, job_id, last):
@@ -93,19 +93,19 @@ class Cleaner:
         # What is recorded is the uploader's to remove, or kept for a retry.
         staging.remove_attempts(self._places.archives, job_id, last, self._go_on, recorded)
 
-    async def _settle_space(self, job: Job, kept: Any | None) -> None:
+    async def _settle_space(self, job: Job, kept: Archive | None) -> None:
         """The reservation ends when the files are gone; an archive that is kept for a retry stays in the ledger."""
         is_kept = kept is not None and job.status is not Status.CANCELLED and self._is_here(kept)
         async with self._db.transaction() as session:
             if is_kept and kept is not None:
-                await self._ledger.keep_archive(session, job.id, kept["size"] + kept["manifest_size"])
+                await self._ledger.keep_archive(session, job.id, kept.total)
             else:
                 await session.run("release_space", job.id)
 
-    def _is_here(self, archive: Any) -> bool:
-        if archive["staging"] not in {None, self._ledger.staging}:
+    def _is_here(self, archive: Archive) -> bool:
+        if archive.staging not in {None, self._ledger.staging}:
             return False
-        return stagings.located(self._places.archives, archive["archive_path"]).exists()
+        return stagings.located(self._places.archives, archive.archive_path).exists()
 
     async def _write_log(self, job_id: UUID) -> None:
         lines = [row[0] for row in await self._db.rows("log_text", job_id)]
@@ -131,10 +131,10 @@ class Cleaner:
     async def sweep_now(self) -> None:
         """Remove leftovers of ended and of waiting jobs, and what failed jobs left longer ago than the retention."""
 
-        def outlived(status: str, days: float) -> bool:
-            return status != Status.FAILED or days > self.retention_days
+        def outlived(status: Status, days: float) -> bool:
+            return status is not Status.FAILED or days > self.retention_days
 
-        def always(_status: str, _days: float) -> bool:
+        def always(_status: Status, _days: float) -> bool:
             return True
 
         sweeps: dict[str, Callable[[], Awaitable[None]]] = {
@@ -155,24 +155,24 @@ class Cleaner:
     async def _sweep_idle(self) -> None:
         """A queued job that nobody works on needs nothing of its attempts so far, and holds back space others wait for."""
         jobs = {*staging.jobs_in(self._places.temp), *staging.jobs_in(self._places.archives)}
-        rows = await self._db.rows("idle", list(jobs)) if jobs else []
-        for row in self._rows.due(rows, _job):
-            with self._rows.isolated(_job(row)):
-                recorded = [known["attempt"] for known in await self._db.rows("archives_of", row["id"])]
-                removed = await asyncio.to_thread(self._remove_idle, row["id"], row["attempt"], recorded)
-                await self._release(row)
+        idle = await self._db.many(Idle, "idle", list(jobs)) if jobs else []
+        for job in self._rows.due(idle, _job):
+            with self._rows.isolated(job.id):
+                recorded = [known.attempt for known in await self._db.many(Archive, "archives_of", job.id)]
+                removed = await asyncio.to_thread(self._remove_idle, job.id, job.attempt, recorded)
+                await self._release(job)
                 if removed:
-                    logger.info("swept", job_id=str(row["id"]), message="Removed what an interrupted try left.")
+                    logger.info("swept", job_id=str(job.id), message="Removed what an interrupted try left.")
 
     async def _sweep_idle_work(self, work: Path) -> None:
         """The same for workspace jobs; they keep what is finished, and their promise of space."""
         jobs = staging.jobs_in(work)
-        rows = await self._db.rows("idle", jobs) if jobs else []
-        for row in self._rows.due(rows, _job):
-            with self._rows.isolated(_job(row)):
-                plan = await self._db.row("publication", row["id"])
-                keep = [] if plan is None else [plan["attempt"]]
-                await asyncio.to_thread(staging.remove_attempts, work, row["id"], row["attempt"], self._go_on, keep)
+        idle = await self._db.many(Idle, "idle", jobs) if jobs else []
+        for job in self._rows.due(idle, _job):
+            with self._rows.isolated(job.id):
+                planned = await self._db.value("publication", job.id)  # the attempt
+                keep = [] if planned is None else [planned]
+                await asyncio.to_thread(staging.remove_attempts, work, job.id, job.attempt, self._go_on, keep)
 
     def _remove_idle(self, job_id: UUID, attempt: int, recorded: list[int]) -> list[Path]:
         return [
@@ -180,26 +180,26 @@ class Cleaner:
             *staging.remove_attempts(self._places.archives, job_id, attempt, self._go_on, recorded),
         ]
 
-    async def _sweep_ended(self, root: Path, is_due: Callable[[str, float], bool]) -> None:
+    async def _sweep_ended(self, root: Path, is_due: Callable[[Status, float], bool]) -> None:
         jobs = staging.jobs_in(root)
-        rows = await self._db.rows("endings", jobs) if jobs else []
-        outlived = [row for row in rows if is_due(row["status"], row["days_ago"])]
-        for row in self._rows.due(outlived, lambda row: (root, row["id"])):
-            with self._rows.isolated((root, row["id"])):
-                await self._sweep_one(root, row)
+        endings = await self._db.many(Ending, "endings", jobs) if jobs else []
+        outlived = [ending for ending in endings if is_due(ending.status, ending.days_ago)]
+        for ending in self._rows.due(outlived, lambda ending: (root, ending.id)):
+            with self._rows.isolated((root, ending.id)):
+                await self._sweep_one(root, ending)
 
-    async def _sweep_one(self, root: Path, row: Any) -> None:
-        await asyncio.to_thread(self._remove_ended, root, row["id"], row["attempt"])
+    async def _sweep_one(self, root: Path, ending: Ending) -> None:
+        await asyncio.to_thread(self._remove_ended, root, ending.id, ending.attempt)
         if root == self._places.archives:
-            message = f"Removed the archive of this {row['status']} job from staging."
-            await self._db.value("log", row["id"], "INFO", "delete_archive", message, {"path": str(root / str(row["id"]))})
-            await self._release(row)
-        logger.info("swept", job_id=str(row["id"]), message=f"Removed what was left in {root}.")
+            message = f"Removed the archive of this {ending.status} job from staging."
+            await self._db.value("log", ending.id, "INFO", "delete_archive", message, {"path": str(root / str(ending.id))})
+            await self._release(ending)
+        logger.info("swept", job_id=str(ending.id), message=f"Removed what was left in {root}.")
 
-    async def _release(self, row: Any) -> None:
+    async def _release(self, job: Idle | Ending) -> None:
         async with self._db.transaction() as session:
             await session.run("lock_ledger")
-            await session.run("release_idle_space", row["id"], row["attempt"])
+            await session.run("release_idle_space", job.id, job.attempt)
 
     def _remove_ended(self, root: Path, job_id: UUID, attempt: int) -> None:
         staging.remove_attempts(root, job_id, attempt, self._go_on)
@@ -207,6 +207,5 @@ class Cleaner:
             staging.remove(root / str(job_id), self._go_on)  # with its log
 
 
-def _job(row: Any) -> UUID:
-    job_id: UUID = row["id"]
-    return job_id
+def _job(job: Idle) -> UUID:
+    return job.id

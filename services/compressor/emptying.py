@@ -8,9 +8,9 @@ after every crash, the archive is read once more: where it is not what was recor
 
 import os
 from pathlib import Path
-from typing import Any
 
 from services.compressor import workspace
+from services.compressor.rows import WholeArchive
 from services.compressor.workspace import Tools
 from shared import faults, units
 from shared.domain.lifecycle import Status
@@ -31,18 +31,18 @@ async def empty(work: Work, tools: Tools) -> None:
     """Take a pack whose archive is in place to its end."""
     request = work.job.wanted
     assert isinstance(request, PackRequest)
-    row = await work.row("packed", work.id)
-    assert row is not None, "a pack that empties its source has an archive"
-    archive = tools.bench.located(work.job.owner, row["archive_path"])
+    packed = await work.one(WholeArchive, "packed", work.id)
+    assert packed is not None, "a pack that empties its source has an archive"
+    archive = tools.bench.located(work.job.owner, packed.archive_path)
     root = tools.bench.workspace(work.job.owner)
     walks = await work.value("usage_added", work.job.owner, *usage.NOTHING)
-    if not await work.in_thread(workspace.is_intact, [archive], row["size"], row["sha256"], work.stop):
+    if not await work.in_thread(workspace.is_intact, [archive], packed.size, packed.sha256, work.stop):
         await work.warn("archive_missing", "The archive is not where it was put, or was changed: the source folder is not deleted.")
         kept = await work.in_thread(_left, root, request.path, "its archive is gone")
         said = "Completed; the folder was kept, because its archive was moved or changed meanwhile"
         gone = usage.NOTHING
     else:
-        document = await _recorded(work, row)
+        document = await _recorded(work, packed)
         if document is None:
             kept = await work.in_thread(_left, root, request.path, "the list of what was packed is damaged")
             said = "Completed; the folder was kept, because the list of what was packed is damaged"
@@ -62,10 +62,10 @@ async def empty(work: Work, tools: Tools) -> None:
     await work.advance(Status.COMPLETED, said, facts=facts, keep_lease=False)
 
 
-async def _recorded(work: Work, row: Any) -> Manifest | None:
+async def _recorded(work: Work, packed: WholeArchive) -> Manifest | None:
     """What was packed; None, which the job's log explains, when that is not what was recorded with the archive."""
     try:
-        document: Manifest = await work.in_thread(manifest.unpack, row["manifest"], row["manifest_sha256"])
+        document: Manifest = await work.in_thread(manifest.unpack, packed.manifest, packed.manifest_sha256)
     except PermanentError as exc:
         await work.warn("manifest_damaged", f"{exc} The source folder is not deleted.")
         return None

@@ -4,9 +4,11 @@ import asyncio
 import os
 import threading
 import time
-from typing import Any
+from datetime import datetime
+from uuid import UUID
 
 from services.compressor import workspace
+from services.compressor.rows import OldPack
 from services.compressor.workbench import Workbench
 from shared import log, units
 from shared.errors import ArchiverError, Fenced
@@ -53,30 +55,30 @@ class Expiry:
 
     async def run_now(self) -> None:
         """Remove every pack that outlived its retention and is still exactly what was made."""
-        last: tuple[Any, Any] = (None, None)
-        while rows := await self._db.rows("outlived_packs", self.days, _BATCH, *last):
-            for row in self._rows.due(rows, lambda row: row["id"]):
-                with self._rows.isolated(row["id"]):
-                    await self._expire(row)
-            last = (rows[-1]["completed_at"], rows[-1]["id"])
+        last: tuple[datetime | None, UUID | None] = (None, None)
+        while packs := await self._db.many(OldPack, "outlived_packs", self.days, _BATCH, *last):
+            for pack in self._rows.due(packs, lambda pack: pack.id):
+                with self._rows.isolated(pack.id):
+                    await self._expire(pack)
+            last = (packs[-1].completed_at, packs[-1].id)
 
-    async def _expire(self, row: Any) -> None:
-        owner = row["created_by_id"]
+    async def _expire(self, pack: OldPack) -> None:
+        owner = pack.created_by_id
         walks = await self._db.value("usage_added", owner, *usage.NOTHING)
-        removed = await asyncio.to_thread(self._remove, row)
+        removed = await asyncio.to_thread(self._remove, pack)
         if removed:
-            await self._db.run("usage_removed", owner, row["size"], 1, 1, walks)
+            await self._db.run("usage_removed", owner, pack.size, 1, 1, walks)
         what = "Removed" if removed else "Not removed, because it was moved or changed,"
         message = f"{what} this pack, {units.duration(self.days * 86_400)} after it was made; its folder was kept."
-        await self._db.value("log", row["id"], "INFO", "pack_expired", message, {"path": row["archive_path"], "removed": removed})
-        await self._db.run("expired", row["id"])
+        await self._db.value("log", pack.id, "INFO", "pack_expired", message, {"path": pack.archive_path, "removed": removed})
+        await self._db.run("expired", pack.id)
 
     def _go_on(self) -> None:
         if self._stopping.is_set():
             raise Fenced("The service is stopping.")
 
-    def _remove(self, row: Any) -> bool:
-        path = self._bench.located(row["created_by_id"], row["archive_path"])
+    def _remove(self, pack: OldPack) -> bool:
+        path = self._bench.located(pack.created_by_id, pack.archive_path)
         name = os.fsencode(path.name)
         if not path.parent.is_dir():
             if not self._bench.work.is_dir():
@@ -85,9 +87,9 @@ class Expiry:
         with handles.root(path.parent) as folder:
             before = handles.lstat(folder, name)
             # What was written after the pack had ended is somebody's own, also where it holds the very same bytes.
-            if row["only_copy"] or before is None or before.st_mtime > row["completed"]:
+            if pack.only_copy or before is None or before.st_mtime > pack.completed:
                 return False
-            if not workspace.is_intact([path], row["size"], row["sha256"], self._go_on):
+            if not workspace.is_intact([path], pack.size, pack.sha256, self._go_on):
                 return False
             after = handles.lstat(folder, name)  # reading took its time
             if after is None or (after.st_ino, after.st_ctime_ns) != (before.st_ino, before.st_ctime_ns):

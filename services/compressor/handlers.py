@@ -2,16 +2,16 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from services.compressor import staging
 from services.compressor.copying import Strategy, Tiers, copy_tree
 from services.compressor.ledger import Ledger
+from services.compressor.rows import Archive
 from services.compressor.staging import Places, sidecar_of
 from shared import faults, units
 from shared.archiving import sevenzip
@@ -79,7 +79,7 @@ async def archive(work: Work, tools: Tools) -> None:
 
 async def _sweep_earlier(work: Work, tools: Tools) -> None:
     """Remove what earlier attempts left half done; archives that were recorded stay."""
-    recorded = {row["attempt"] for row in await work.rows("archives_of", work.id)}
+    recorded = {archive.attempt for archive in await work.many(Archive, "archives_of", work.id)}
     earlier = work.attempt - 1
     await work.in_thread(staging.remove_attempts, tools.places.temp, work.id, earlier, work.stop)
     await work.in_thread(staging.remove_attempts, tools.places.archives, work.id, earlier, work.stop, recorded)
@@ -93,19 +93,19 @@ async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
         await work.info("evidence_complete", "The archive is proven to be at the destination already; nothing is copied again.")
         await work.advance(Status.COMPRESSED, "Proven already", keep_lease=False)
         return True
-    for row in await work.rows("archives_of", work.id):
-        if row["staging"] not in {None, tools.ledger.staging}:
+    for archive in await work.many(Archive, "archives_of", work.id):
+        if archive.staging not in {None, tools.ledger.staging}:
             continue  # on another staging, where only its own compressor may look at it
-        path = stagings.located(tools.places.archives, row["archive_path"])
+        path = stagings.located(tools.places.archives, archive.archive_path)
         if not path.exists():
             continue
         work.progress("Checking the archive of an earlier try")
-        if await work.in_thread(_is_intact, path, row, work):
+        if await work.in_thread(_is_intact, path, archive, work):
             await work.info("archive_reused", "The archive that an earlier try made is intact and is used again.")
 
-            async def facts(session: Session, row: Any = row, path: Path = path) -> None:
-                await session.run("use_archive", work.id, row["attempt"], work.attempt, str(path), tools.ledger.staging)
-                await tools.ledger.keep_archive(session, work.id, row["size"] + row["manifest_size"])
+            async def facts(session: Session, archive: Archive = archive, path: Path = path) -> None:
+                await session.run("use_archive", work.id, archive.attempt, work.attempt, str(path), tools.ledger.staging)
+                await tools.ledger.keep_archive(session, work.id, archive.total)
 
             await work.advance(Status.COMPRESSED, "Waiting for upload", facts=facts, keep_lease=False)
             return True
@@ -113,22 +113,22 @@ async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
             "archive_damaged",
             "The archive that an earlier try made is not what was recorded; it is removed and made again.",
             path=str(path),
-            size=row["size"],
+            size=archive.size,
         )
         await work.in_thread(staging.remove, path.parent, work.stop)
     return False
 
 
-def _is_intact(path: Path, row: Any, work: Work) -> bool:
+def _is_intact(path: Path, recorded: Archive, work: Work) -> bool:
     try:
         archive, sidecar = digests.digest_file(path, work.stop), digests.digest_file(sidecar_of(path), work.stop)
     except (FileNotFoundError, NotADirectoryError, PermanentError):
         return False
     return (archive.size, archive.sha256, sidecar.size, sidecar.sha256) == (
-        row["size"],
-        row["sha256"],
-        row["manifest_size"],
-        row["manifest_sha256"],
+        recorded.size,
+        recorded.sha256,
+        recorded.manifest_size,
+        recorded.manifest_sha256,
     )
 
 
@@ -255,7 +255,13 @@ async def _clock(work: Work) -> Clock | None:
 
 
 def _copy_once(
-    work: Work, tools: Tools, sentinel: str, report: PreflightReport, target: Path, progress: Any, children: Children
+    work: Work,
+    tools: Tools,
+    sentinel: str,
+    report: PreflightReport,
+    target: Path,
+    progress: Callable[[int], None],
+    children: Children,
 ) -> list[Entry]:
     with _source(work, tools, sentinel) as folder:
         return copy_tree(

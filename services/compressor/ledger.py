@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from services.compressor.rows import Promised
 from services.compressor.staging import Places
 from shared import units
 from shared.archiving import space
@@ -106,9 +107,9 @@ class Ledger:
     async def missing(self, session: Session, job: uuid.UUID, name: str, path: Path, need: Need) -> Need:
         """What a job lacks on a file system, under the ledger's lock. Raises PermanentError when it can never fit."""
         disk = os.statvfs(path)
-        promised = await session.row("unwritten", name, job)
+        promised = await session.one(Promised, "unwritten", name, job)
         assert promised is not None
-        free = space.available(disk.f_bavail * disk.f_frsize, promised["bytes"], self._min_free)
+        free = space.available(disk.f_bavail * disk.f_frsize, promised.bytes, self._min_free)
         most = space.available(disk.f_blocks * disk.f_frsize, 0, self._min_free)
         verdict = space.decide(need.bytes, free, most)
         if verdict.kind == "never":
@@ -116,7 +117,7 @@ class Ledger:
                 f"This needs {units.size(need.bytes)} in {path}, and even empty that disk offers {units.size(most)}: "
                 "give it more space or lower MIN_FREE_SPACE_GB."
             )
-        return Need(verdict.missing_bytes, self._missing_entries(disk, promised["entries"], path, need.entries))
+        return Need(verdict.missing_bytes, self._missing_entries(disk, promised.entries, path, need.entries))
 
     def _missing_entries(self, disk: os.statvfs_result, promised: int, path: Path, needed: int) -> int:
         free = space.free_entries(disk.f_files, disk.f_favail)

@@ -5,15 +5,16 @@ again: only when it is still what the manifest says, the archive is recorded wit
 """
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from services.compressor import publication, workspace
 from services.compressor.ledger import Need
 from services.compressor.publication import Plan
+from services.compressor.rows import Archive, NameInUse, WholeArchive
 from services.compressor.workbench import below_workspace
 from services.compressor.workspace import Desk, Finished, Tools
 from shared import faults, units
@@ -31,6 +32,7 @@ from shared.files.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifes
 from shared.files.paths import name_with
 from shared.files.tree_scan import SourceInUse
 from shared.files.trees import Measured
+from shared.infra.db import Database, Session
 from shared.service.work import Work
 
 
@@ -86,6 +88,16 @@ async def make(work: Work, tools: Tools) -> None:
         await maker.make()
 
 
+class _Facts(msgspec.Struct, frozen=True):
+    """What is recorded of an archive. manifest: the sidecar, packed. total_bytes: of what it holds."""
+
+    packed: FileFacts
+    sidecar: FileFacts
+    manifest: bytes
+    file_count: int
+    total_bytes: int
+
+
 class _Maker:
     def __init__(self, desk: Desk, request: PackRequest | CompressRequest, wish: Wish) -> None:
         self.desk = desk
@@ -104,9 +116,8 @@ class _Maker:
             return False
         (finished, parts), work = earlier, self.work
         work.progress("Checking the archive of an earlier try")
-        recorded = await work.rows("archives_of", work.id)
-        size, sha256 = recorded[0]["size"], recorded[0]["sha256"]
-        if not await work.in_thread(workspace.is_intact, parts, size, sha256, work.stop):
+        recorded = (await work.many(Archive, "archives_of", work.id))[0]
+        if not await work.in_thread(workspace.is_intact, parts, recorded.size, recorded.sha256, work.stop):
             await work.warn("archive_damaged", "The archive that an earlier try made is not what was recorded; it is made again.")
             await self.desk.withdraw(finished)
             return False
@@ -187,7 +198,7 @@ class _Maker:
         with handles.root(self.desk.directory) as directory:
             return clocks.look(directory)
 
-    def _contents(self, sentinel: str | None, read: Any) -> Contents:
+    def _contents(self, sentinel: str | None, read: Callable[[int], None]) -> Contents:
         names = [os.fsencode(name) for name in self.wish.names]
         with self._base(sentinel) as base:
             return contents.manifest(handles.path_of(base), names, self.work.stop, read, sha256=self.emptying)
@@ -297,7 +308,7 @@ class _Maker:
             sha256=packed.sha256,
             warnings=held.warnings,
         )
-        facts = (packed, sidecar, packed_manifest, held.file_count, held.total_bytes)
+        facts = _Facts(packed, sidecar, packed_manifest, held.file_count, held.total_bytes)
         sources = [os.fsencode(part.name) for part in parts]
         return await self._plan(work.attempt, sources, result, newest, facts)
 
@@ -317,14 +328,14 @@ class _Maker:
         sidecar = self.desk.directory / f"archive{manifest.SIDECAR_SUFFIX}"
         return manifest.write_sidecar(sidecar, document, archive, str(self.work.id), self.work.attempt)
 
-    async def _plan(self, attempt: int, sources: list[bytes], result: ArchiveResult, newest: int, facts: Any) -> Finished:
+    async def _plan(self, attempt: int, sources: list[bytes], result: ArchiveResult, newest: int, facts: _Facts) -> Finished:
         """Choose the name and record archive and plan in one transaction, before the first rename."""
         work, desk = self.work, self.desk
-        packed, sidecar, packed_manifest, file_count, total_bytes = facts
+        packed, sidecar = facts.packed, facts.sidecar
 
-        async def planned(session: Any) -> set[str]:
-            rows = await session.rows("names_in_use", desk.owner, work.id)
-            return {below_workspace(desk.owner, row["archive_path"]) for row in rows}
+        async def planned(session: Session | Database) -> set[str]:
+            names = await session.many(NameInUse, "names_in_use", desk.owner, work.id)
+            return {below_workspace(desk.owner, name.archive_path) for name in names}
 
         async def once() -> Plan | None:
             file_name = await work.in_thread(self._free_name, await planned(work.db))
@@ -332,9 +343,9 @@ class _Maker:
             path = plan.result["output_path"]
             async with work.transaction() as session:
                 if await session.row("archive_of_attempt", work.id, work.attempt) is not None:  # committed, the answer was lost
-                    row = await session.row("publication", work.id)
-                    assert row is not None
-                    return publication.decoded(row["plan"])
+                    before = await session.one(Finished, "publication", work.id)
+                    assert before is not None
+                    return before.plan
                 await session.run("lock_names", desk.owner)
                 if self.wish.unique and path in await planned(session):
                     return None  # another job has chosen this name since
@@ -349,9 +360,9 @@ class _Maker:
                     manifest_size=sidecar.size,
                     manifest_sha256=sidecar.sha256,
                     manifest_md5=sidecar.md5,
-                    manifest=packed_manifest,
-                    file_count=file_count,
-                    total_bytes=total_bytes,
+                    manifest=facts.manifest,
+                    file_count=facts.file_count,
+                    total_bytes=facts.total_bytes,
                     staging=None,
                 )
                 await session.run("use_archive", work.id, work.attempt, work.attempt, path, None)
@@ -401,14 +412,14 @@ class _Maker:
     async def _rename(self, finished: Finished) -> Finished:
         """Another name for an archive that an earlier attempt recorded; what is recorded never changes, so this attempt records it anew."""
         work = self.work
-        rows = await work.rows("archives_of", work.id)
-        if rows[0]["attempt"] == work.attempt:
+        latest = (await work.many(Archive, "archives_of", work.id))[0].attempt
+        if latest == work.attempt:
             raise Waiting("The archive's name was taken meanwhile; it gets another.", 0.0)
-        row = await work.row("archive_of_attempt", work.id, rows[0]["attempt"])
-        assert row is not None, "it was listed a moment ago, and archives are never deleted"
-        packed = FileFacts(row["size"], row["sha256"], row["md5"])
-        sidecar = FileFacts(row["manifest_size"], row["manifest_sha256"], row["manifest_md5"])
-        facts = (packed, sidecar, row["manifest"], row["file_count"], row["total_bytes"])
+        made = await work.one(WholeArchive, "archive_of_attempt", work.id, latest)
+        assert made is not None, "it was listed a moment ago, and archives are never deleted"
+        packed = FileFacts(made.size, made.sha256, made.md5)
+        sidecar = FileFacts(made.manifest_size, made.manifest_sha256, made.manifest_md5)
+        facts = _Facts(packed, sidecar, made.manifest, made.file_count, made.total_bytes)
         plan = finished.plan
         sources = [piece.source for piece in plan.pieces]
         return await self._plan(finished.attempt, sources, msgspec.convert(plan.result, ArchiveResult), plan.newest_ns, facts)

@@ -48,10 +48,6 @@ def encoded(plan: Plan) -> Any:
     return msgspec.to_builtins(plan)
 
 
-def decoded(document: Any) -> Plan:
-    return msgspec.convert(document, Plan)
-
-
 def piece_of(attempt: Path, source: bytes, name: bytes) -> Piece:
     """A piece as it lies there now."""
     with handles.root(attempt) as root:

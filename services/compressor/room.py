@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from services.compressor.ledger import Ledger, Need
+from services.compressor.rows import Promised
 from services.compressor.workbench import Workbench
 from shared import units
 from shared.archiving import space
@@ -42,14 +43,14 @@ class Room:
         await work.in_thread(os.statvfs, self._bench.work)  # a disk that hangs is waited for here, without a connection
         async with work.transaction() as session:
             await session.run("lock_quota", owner)  # as the gateway does: this lock, then the ledger's
-            reserved = await session.row("reserved", work.id)
+            reserved = await session.one(Promised, "reserved", work.id)
             assert reserved is not None
-            if need.bytes > reserved["bytes"] or need.entries > reserved["entries"]:
+            if need.bytes > reserved.bytes or need.entries > reserved.entries:
                 await self._check_quotas(session, work, owner, need)
             await session.run("lock_ledger")
             lacks = await self._ledger.missing(session, work.id, self._ledger.workspaces, self._bench.work, need)
             if lacks == (0, 0):
-                promise = (max(need.bytes, reserved["bytes"]), 0, max(need.entries, reserved["entries"]))
+                promise = (max(need.bytes, reserved.bytes), 0, max(need.entries, reserved.entries))
                 await session.run("reserve", work.id, self._ledger.workspaces, *promise)
         if lacks != (0, 0):
             await self._ledger.wait(work, lacks, self._bench.work)
@@ -58,16 +59,16 @@ class Room:
         own = await session.value("quota_of", owner)
         quota = self.quota if own is None else own
         # First what is promised, then what is there: something published in between is counted twice, never not at all.
-        promised = await session.row("promised_to", owner, work.id)
+        promised = await session.one(Promised, "promised_to", owner, work.id)
         assert promised is not None
         used = (await usage.known(session, owner)).amount
-        free = max(0, quota - used.total_bytes - promised["bytes"])
+        free = max(0, quota - used.total_bytes - promised.bytes)
         if need.bytes > free:
             raise PermanentError(
                 f"Not enough space: {units.size(need.bytes)} needed, {units.size(free)} of your {units.size(quota)} available"
                 f" ({need.bytes:,} and {units.exact_size(free)}). Delete some files, or ask an admin for a higher quota."
             )
-        most = max(0, self.entries - used.entries - promised["entries"])
+        most = max(0, self.entries - used.entries - promised.entries)
         if need.entries > most:
             added = units.counted(need.entries, "file or folder", "files and folders")
             raise PermanentError(

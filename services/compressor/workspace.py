@@ -88,10 +88,9 @@ class Desk:
 
         None: nothing. Where a piece is nowhere (its directory was removed, or somebody moved it), the others are taken back.
         """
-        row = await self.work.row("publication", self.work.id)
-        if row is None:
+        finished = await self.work.one(Finished, "publication", self.work.id)
+        if finished is None:
             return None
-        finished = Finished(row["attempt"], publication.decoded(row["plan"]))
         directory = self.tools.bench.attempt(self.work.id, finished.attempt)
         pieces = await self.work.in_thread(publication.located, self.workspace, directory, finished.plan)
         if pieces is None:
@@ -134,7 +133,7 @@ class Desk:
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """Work whose plan is recorded: `attempt`'s directory holds what is not in place yet."""
+    """`publication`: work whose plan is recorded. `attempt`'s directory holds what is not in place yet."""
 
     attempt: int
     plan: Plan

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.scanner import discovery
 from services.scanner.discovery import FolderFacts, Scan
+from services.scanner.rows import Folder, Scanned
 from shared import log, units
 from shared.errors import ArchiverError, Fenced, PermanentError, Waiting
 from shared.files import apart, mount
@@ -111,12 +112,12 @@ class Catalog:
     async def _record(self, scan: Scan, since: datetime, seconds: float) -> Refreshed:
         async with self._db.transaction() as session:
             unreadable = [{"path": u.path, "reason": u.reason} for u in scan.unreadable]
-            row = await session.row("record_scan", str(self._base), seconds, len(scan.folders), unreadable)
-            assert row is not None
+            recorded = await session.one(Scanned, "record_scan", str(self._base), seconds, len(scan.folders), unreadable)
+            assert recorded is not None
             # What was looked at again after the scan began (a folder just emptied) is newer than what the scan saw of it.
-            await session.run("record_folders", **_columns(scan.folders), seen_at=row["finished_at"], newer_than=since)
+            await session.run("record_folders", **_columns(scan.folders), seen_at=recorded.finished_at, newer_than=since)
             await session.run("forget_folders", since)
-        return Refreshed(row["id"], row["finished_at"], len(scan.folders))
+        return Refreshed(recorded.id, recorded.finished_at, len(scan.folders))
 
     async def look_again(self, path: str) -> None:
         """Look at one folder now: after a deletion, or before a job."""
@@ -147,7 +148,7 @@ class Catalog:
     async def inspect(self, question: Inspect) -> Inspected:
         """May this folder be archived? Raises PermanentError with the reason, Waiting when the NAS is not there."""
         identity = await asyncio.to_thread(self._inspect, question.path, await self.known())
-        known = await self._db.row("folder", identity.path)
+        known = await self._db.one(Folder, "folder", identity.path)
         return Inspected(
             path=identity.path,
             name=identity.name,
@@ -155,8 +156,8 @@ class Catalog:
             level2=identity.level2,
             device=identity.device,
             inode=identity.inode,
-            size_bytes=known["size_bytes"] if known else None,
-            file_count=known["file_count"] if known else None,
+            size_bytes=known.size_bytes if known else None,
+            file_count=known.file_count if known else None,
         )
 
     def _inspect(self, path: str, sentinel: str) -> discovery.FolderIdentity:

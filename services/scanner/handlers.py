@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -13,11 +12,13 @@ from services.scanner import deletion, discovery, marker
 from services.scanner.catalog import Catalog
 from services.scanner.deletion import Task, Verdict
 from services.scanner.marker import MarkerFacts
+from services.scanner.rows import Deletion, Proof
 from shared import log, units
 from shared.domain.lifecycle import Role, Status
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.files import apart, manifest
 from shared.files.manifest import Manifest, printable
+from shared.infra.db import Session
 from shared.service.reporting import Reporter
 from shared.service.rpc import RecheckSize, SizeChecked
 from shared.service.work import Work
@@ -70,7 +71,7 @@ async def _finish(work: Work, tools: Tools) -> None:
         await work.advance(Status.COMPLETED, "Completed, source kept", keep_lease=False)
         return
     proof = await _proof(work, tools)
-    copied = await asyncio.to_thread(manifest.unpack, proof["manifest"], proof["manifest_sha256"])
+    copied = await asyncio.to_thread(manifest.unpack, proof.manifest, proof.manifest_sha256)
     if (copied.source_path, copied.folder_name) != (work.job.source_path, work.job.folder_name):
         raise PermanentError(f"The recorded manifest is of {copied.source_path}, not of this job's folder; nothing is deleted.")
     started = work.job.first_unlink_at is not None
@@ -95,7 +96,7 @@ async def _finish(work: Work, tools: Tools) -> None:
     for kept in result.kept[:_LOG_BATCH]:
         await work.warn("source_kept", f"Kept {printable(kept.path)}: {kept.reason}.")
 
-    async def facts(session: Any) -> None:
+    async def facts(session: Session) -> None:
         await session.run("record_kept", work.id, work.attempt, len(result.kept))
 
     await work.advance(Status.COMPLETED, _completed(len(result.kept)), facts=facts, keep_lease=False)
@@ -111,26 +112,26 @@ def _completed(kept: int) -> str:
     )
 
 
-def _facts(work: Work, proof: Any) -> MarkerFacts:
+def _facts(work: Work, proof: Proof) -> MarkerFacts:
     destination = work.job.destination
     return MarkerFacts(
-        archived_on=proof["verified_at"],
+        archived_on=proof.verified_at,
         archive_name=destination.rsplit("/", 1)[-1],
         globus_path=destination,
         job_id=str(work.id),
         user=work.job.created_by,
-        archive_size=proof["size"],
-        sha256=proof["sha256"],
-        file_count=proof["file_count"],
+        archive_size=proof.size,
+        sha256=proof.sha256,
+        file_count=proof.file_count,
     )
 
 
-async def _proof(work: Work, tools: Tools) -> Any:
+async def _proof(work: Work, tools: Tools) -> Proof:
     """The complete evidence; when it is old, the destination is asked once more before anything goes (custody 4)."""
-    proof = await work.row("proof", work.id)
+    proof = await work.one(Proof, "proof", work.id)
     if proof is None:
         raise PermanentError("The evidence is not complete; nothing is deleted.")
-    if proof["age_s"] > tools.fresh_s:
+    if proof.age_s > tools.fresh_s:
         try:
             answer = await work.bus.ask(Role.UPLOADER, "recheck_size", RecheckSize(work.id), SizeChecked, timeout=60)
         except TransientError as exc:
@@ -138,7 +139,7 @@ async def _proof(work: Work, tools: Tools) -> Any:
         if not answer.ok:
             raise PermanentError(f"The destination does not hold what was proven: {answer.detail} Nothing more is deleted.")
         await work.info(
-            "evidence_rechecked", f"The evidence is {units.duration(proof['age_s'])} old; sizes at the destination are still right."
+            "evidence_rechecked", f"The evidence is {units.duration(proof.age_s)} old; sizes at the destination are still right."
         )
     return proof
 
@@ -175,11 +176,11 @@ async def _take_marker_back(work: Work, tools: Tools, *, is_lost: bool = False) 
     try:
         nas_id = await tools.catalog.known()
         async with work.db.transaction() as session:
-            row = await session.row("lock_deletion", work.id)
-            is_ours = row is not None and row["attempt"] == work.attempt and not is_lost
-            if row is None or (row["status"] == Status.DELETING_SOURCE and not is_ours):
+            deleting = await session.one(Deletion, "lock_deletion", work.id)
+            is_ours = deleting is not None and deleting.attempt == work.attempt and not is_lost
+            if deleting is None or (deleting.status is Status.DELETING_SOURCE and not is_ours):
                 raise Fenced("Another worker has this job now.")
-            if row["first_unlink_at"] is None:
+            if deleting.first_unlink_at is None:
                 await work.in_thread(_remove_marker, work, tools, nas_id)
     except (Fenced, Waiting):
         raise

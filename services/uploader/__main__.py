@@ -8,6 +8,7 @@ import msgspec
 from services.uploader import cleanup, globus, handlers, paths, pausing
 from services.uploader.decide import Verdict, WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
+from services.uploader.rows import Archive, Used
 from services.uploader.submissions import Route, Submissions, owns
 from shared import log
 from shared.domain.destinations import Elsewhere, RemotePlace, elsewhere_text
@@ -119,7 +120,7 @@ class Answers:
 
     async def recheck_size(self, question: bytes) -> SizeChecked:
         job_id = msgspec.json.decode(question, type=RecheckSize).job_id
-        archive, held = await self._db.row("archive", job_id), await self._tools.submissions.held(job_id)
+        archive, held = await self._db.one(Archive, "archive", job_id), await self._tools.submissions.held(job_id)
         if archive is None or held is None:
             return SizeChecked(ok=False, detail="No archive and no place at the destination are recorded for this job.")
         try:
@@ -150,10 +151,9 @@ async def use(db: Database, place: RemotePlace) -> tuple[str, ...]:
     Returns the ids of all collections that were used so far.
     """
     await db.run("use_place", place.endpoint, place.base)
-    for row in await db.rows("work_elsewhere"):
-        work = msgspec.convert(dict(row), Elsewhere)
+    for work in await db.many(Elsewhere, "work_elsewhere"):
         logger.warning("work_elsewhere", message=elsewhere_text(work), job_id=str(work.job_id))
-    return tuple(row["endpoint"] for row in await db.rows("endpoints"))
+    return tuple(used.endpoint for used in await db.many(Used, "endpoints"))
 
 
 async def _use_with_retry(db: Database, place: RemotePlace) -> tuple[str, ...]:

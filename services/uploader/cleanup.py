@@ -10,6 +10,7 @@ from services.uploader.decide import Verdict
 from services.uploader.globus import ChecksumAlgorithmRefused
 from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose
+from services.uploader.rows import Archive, Held
 from services.uploader.submissions import Stored, owns
 from shared import faults, log
 from shared.domain.job import Job
@@ -31,15 +32,15 @@ async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
     await clock_skew.require(db)
     job = await jobs.load(db, job_id)
     assert job is not None, "jobs are never deleted"
-    held = await db.row("destination_of", job_id)
-    if await db.value("proven", job_id) is None and held is not None and held["state"] in {"held", "removing"}:
-        await _give_back(tools, job, held["key"])
+    held = await db.one(Held, "destination_of", job_id)
+    if await db.value("proven", job_id) is None and held is not None and held.state in {"held", "removing"}:
+        await _give_back(tools, job, held.key)
     if job.status is Status.CANCELLED:
         await _remove_local(db, tools, job)
 
 
 async def _remove_local(db: Database, tools: Tools, job: Job) -> None:
-    archive = await db.row("archive", job.id)
+    archive = await db.one(Archive, "archive", job.id)
     if archive is not None and not await asyncio.to_thread(is_here, tools, archive):
         return  # its own compressor removes what ended jobs left on that staging, and gives the space back
     directory = tools.archives / str(job.id)

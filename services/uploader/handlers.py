@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -30,7 +29,8 @@ from services.uploader.decide import (
     WatchLimits,
 )
 from services.uploader.globus import ChecksumAlgorithmRefused, Globus
-from services.uploader.model import Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
+from services.uploader.model import Algorithm, Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
+from services.uploader.rows import Archive, LoggedEvent
 from services.uploader.submissions import Stored, Submissions, owns
 from shared import faults, log, units
 from shared.domain.lifecycle import Status
@@ -68,7 +68,7 @@ class Case(msgspec.Struct):
 
     work: Work
     tools: Tools
-    archive: Any
+    archive: Archive
     expected: Expected
     destination: paths.Destination
 
@@ -78,13 +78,13 @@ class Case(msgspec.Struct):
 
     @property
     def total(self) -> int:
-        return int(self.archive["size"] + self.archive["manifest_size"])
+        return self.archive.total
 
 
 async def upload(work: Work, tools: Tools) -> None:
     """Take a claimed job as far as `verified`. Waits while our clock is far off: Globus would call a deadline past."""
     await work.with_retry(clock_skew.require, work.db)
-    archive = await work.row("archive", work.id)
+    archive = await work.one(Archive, "archive", work.id)
     if archive is None:
         raise PermanentError("No archive is recorded for this job; retry it.")
     destination = await work.with_retry(tools.submissions.hold, work.job)
@@ -118,8 +118,8 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
     if not proven:
         verdict, detail = await submissions.look_at(case.destination, owned=owns(stored, work.id))
     claimed = Claimed(
-        archive_sha256=case.archive["sha256"],
-        manifest_sha256=case.archive["manifest_sha256"],
+        archive_sha256=case.archive.sha256,
+        manifest_sha256=case.archive.manifest_sha256,
         local=local,
         evidence_complete=proven,
         destination=verdict,
@@ -154,9 +154,7 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
             raise PermanentError(f"{reason} Seen: {detail}")
         case decide.BackToQueued(reason):
             if not await work.in_thread(is_here, case.tools, case.archive):
-                raise Waiting(
-                    f"Waiting for staging {case.archive['staging']}: {case.tools.archives} does not show it any more.", 15.0
-                )
+                raise Waiting(f"Waiting for staging {case.archive.staging}: {case.tools.archives} does not show it any more.", 15.0)
             sent_back = await work.value("sent_back", work.id)
             if sent_back >= case.tools.most_archives():
                 often = units.counted(sent_back + 1, "time")
@@ -170,35 +168,35 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
 # The archive in hand -----------------------------------------------------------------------------------------------------------------
 
 
-def _expected(tools: Tools, archive: Any, destination: paths.Destination) -> Expected:
+def _expected(tools: Tools, archive: Archive, destination: paths.Destination) -> Expected:
     root = str(tools.source_root)
-    local = str(stagings.located(tools.archives, archive["archive_path"]))
+    local = str(stagings.located(tools.archives, archive.archive_path))
     return Expected(
         ExpectedFile(
             source_path=paths.to_collection(local, root, tools.source_path),
             destination_path=destination.archive,
-            size=archive["size"],
-            sha256=archive["sha256"],
-            md5=archive["md5"],
+            size=archive.size,
+            sha256=archive.sha256,
+            md5=archive.md5,
         ),
         ExpectedFile(
             source_path=paths.to_collection(local + SIDECAR_SUFFIX, root, tools.source_path),
             destination_path=destination.sidecar,
-            size=archive["manifest_size"],
-            sha256=archive["manifest_sha256"],
-            md5=archive["manifest_md5"],
+            size=archive.manifest_size,
+            sha256=archive.manifest_sha256,
+            md5=archive.manifest_md5,
         ),
     )
 
 
-def is_here(tools: Tools, archive: Any) -> bool:
+def is_here(tools: Tools, archive: Archive) -> bool:
     """Whether the staging that holds an archive is mounted here now. Archives from before stagings had names are looked for here."""
-    return archive["staging"] is None or archive["staging"] == stagings.read(tools.archives)
+    return archive.staging is None or archive.staging == stagings.read(tools.archives)
 
 
 def _local_archive(case: Case) -> LocalArchive:
     """Hash both local files again: what is sent must be what was recorded."""
-    path = stagings.located(case.tools.archives, case.archive["archive_path"])
+    path = stagings.located(case.tools.archives, case.archive.archive_path)
     try:
         for file, expected in zip((path, path.with_name(path.name + SIDECAR_SUFFIX)), case.expected.files, strict=True):
             if _digest(file, case.work) != (expected.size, expected.sha256):
@@ -251,7 +249,7 @@ async def _send_new(case: Case, stored: Sequence[Stored]) -> None:
     await _carry(case, await _stored(case, request.submission_id))
 
 
-def _items(expected: Expected, algorithm: Any) -> list[Item]:
+def _items(expected: Expected, algorithm: Algorithm) -> list[Item]:
     return [
         Item(
             source_path=file.source_path,
@@ -266,7 +264,7 @@ def _items(expected: Expected, algorithm: Any) -> list[Item]:
 async def _store(case: Case, request: TransferRequest, purpose: Purpose) -> None:
     async with case.work.transaction() as session:
         ids = (case.work.id, case.work.attempt)
-        await case.tools.submissions.store(session, request, *ids, purpose, case.key, case.archive["attempt"])
+        await case.tools.submissions.store(session, request, *ids, purpose, case.key, case.archive.attempt)
 
 
 async def _stored(case: Case, submission_id: str) -> Stored:
@@ -349,8 +347,8 @@ async def _log_events(case: Case, stored: Stored) -> None:
     task_id = stored.view.task.task_id
     with contextlib.suppress(ArchiverError):
         events = [event for event in reversed(await case.tools.globus.events(task_id, 5)) if event.is_error]
-        logged = await work.rows("logged_events", work.id, task_id)
-        said = {(row["code"], row["time"]) for row in logged}
+        logged = await work.many(LoggedEvent, "logged_events", work.id, task_id)
+        said = {(event.code, event.time) for event in logged}
         for event in events:
             if (event.code, event.time) not in said:
                 said.add((event.code, event.time))
@@ -449,7 +447,7 @@ async def _carried_out(case: Case) -> tuple[Stored, list[CarriedOut], CarriedOut
     stored = await case.tools.submissions.load(case.key, case.work.id)
     removals = [i for i, s in enumerate(stored) if s.view.purpose is Purpose.REMOVAL and not s.view.refused]
     since = stored[removals[-1] + 1 :] if removals else stored
-    ours = [s for s in since if s.counts and s.view.own and not s.view.refused and s.view.archive_sha256 == case.archive["sha256"]]
+    ours = [s for s in since if s.counts and s.view.own and not s.view.refused and s.view.archive_sha256 == case.archive.sha256]
     transfers = [s for s in ours if s.view.purpose is Purpose.TRANSFER and not s.is_open]
     if not transfers:
         raise TransientError("There is no finished transfer to verify.", Operation.UPLOAD)
@@ -519,9 +517,9 @@ async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
                 job_id=work.id,
                 attempt=work.attempt,
                 kind=kind,
-                archive_attempt=archive["attempt"],
-                archive_sha256=archive["sha256"],
-                manifest_sha256=archive["manifest_sha256"],
+                archive_attempt=archive.attempt,
+                archive_sha256=archive.sha256,
+                manifest_sha256=archive.manifest_sha256,
                 evidence=msgspec.to_builtins(proof),
                 endpoint=case.destination.place.endpoint,
                 base_path=case.destination.place.base,
@@ -531,11 +529,11 @@ async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
 async def _remove_local(case: Case) -> None:
     """The archive is proven: its local copy goes, with every attempt's directory of this job."""
     directory = case.tools.archives / str(case.work.id)
-    size, path = case.archive["size"], str(stagings.located(case.tools.archives, case.archive["archive_path"]))
+    size, path = case.archive.size, str(stagings.located(case.tools.archives, case.archive.archive_path))
     result = "deleted" if directory.exists() else "gone already"
     if not await case.work.in_thread(is_here, case.tools, case.archive):
         # Its own compressor removes what ended jobs left there.
-        result, path = "left to its staging", f"{case.archive['archive_path']} on staging {case.archive['staging']}"
+        result, path = "left to its staging", f"{case.archive.archive_path} on staging {case.archive.staging}"
     elif directory.exists():
         await case.work.in_thread(shutil.rmtree, directory)
     await case.work.info(
@@ -546,13 +544,13 @@ async def _remove_local(case: Case) -> None:
 # Answers ----------------------------------------------------------------------------------------------------------------------------
 
 
-async def sizes_now(tools: Tools, archive: Any, destination: paths.Destination) -> str | None:
+async def sizes_now(tools: Tools, archive: Archive, destination: paths.Destination) -> str | None:
     """What is wrong with the sizes at the destination now; None when both are right. Raises what the adapter raises."""
     found = [await tools.globus.stat(destination.place.endpoint, name) for name in destination.names]
     # What is there is compared; where the local files were does not matter any more.
     sizes = Expected(
-        ExpectedFile(source_path="", destination_path=destination.archive, size=archive["size"], sha256="", md5=""),
-        ExpectedFile(source_path="", destination_path=destination.sidecar, size=archive["manifest_size"], sha256="", md5=""),
+        ExpectedFile(source_path="", destination_path=destination.archive, size=archive.size, sha256="", md5=""),
+        ExpectedFile(source_path="", destination_path=destination.sidecar, size=archive.manifest_size, sha256="", md5=""),
     )
     proof = decide.verify_remote(found[0], found[1], sizes)
     return proof.reason if isinstance(proof, Rejection) else None

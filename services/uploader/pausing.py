@@ -5,6 +5,7 @@ import time
 from uuid import UUID
 
 from services.uploader.model import Purpose
+from services.uploader.rows import PausedTransfer
 from services.uploader.submissions import Submissions
 from shared import log
 from shared.errors import ArchiverError, DatabaseAway, Waiting
@@ -55,8 +56,9 @@ class Sweep:
 
     async def _look(self) -> None:
         try:
-            for row in self._rows.due(await self._db.rows("paused_at_globus"), lambda row: row["job_id"]):
-                with self._rows.isolated(row["job_id"]):
-                    await take_off(self._submissions, row["destination_key"], row["job_id"], 0)
+            paused = await self._db.many(PausedTransfer, "paused_at_globus")
+            for transfer in self._rows.due(paused, lambda transfer: transfer.job_id):
+                with self._rows.isolated(transfer.job_id):
+                    await take_off(self._submissions, transfer.destination_key, transfer.job_id, 0)
         except DatabaseAway as exc:
             logger.info("sweep_later", message=f"{exc} Paused transfers are looked at again.")

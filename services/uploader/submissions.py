@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -24,13 +23,14 @@ from services.uploader.model import (
     deadline_text,
     label_for,
 )
+from services.uploader.rows import Held, Holder, Sent
 from shared import faults, units
 from shared.domain.destinations import RemotePlace, cleanup_wait
 from shared.domain.job import Job
 from shared.domain.lifecycle import TERMINAL
 from shared.errors import ArchiverError, Fenced, PermanentError, TransientError, Waiting
 from shared.files.manifest import SIDECAR_SUFFIX
-from shared.infra.db import Database
+from shared.infra.db import Database, Session
 
 Request = TransferRequest | DeleteRequest
 
@@ -98,7 +98,7 @@ class Submissions:
         async with self._db.transaction() as session:
             key = await session.value("take_destination", job.id, place.endpoint, place.base, wanted.key)
             if key is None:
-                other = await session.row("destination_holder", wanted.key)
+                other = await session.one(Holder, "destination_holder", wanted.key)
         if key is None:
             raise _taken(path, other)
         held = await self.held(job.id)
@@ -108,12 +108,12 @@ class Submissions:
 
     async def held(self, job_id: UUID) -> paths.Destination | None:
         """Return what a job holds or has proven, at the place where it is. Raises Waiting when nobody knows that place."""
-        row = await self._db.row("destination_of", job_id)
-        if row is None:
+        held = await self._db.one(Held, "destination_of", job_id)
+        if held is None:
             return None
-        if row["endpoint"] is None:
-            raise Waiting(f"Nobody knows on which collection {row['path']} is: this job's place was never recorded.", 60.0)
-        return paths.destination_of(RemotePlace(row["endpoint"], row["base_path"]), row["path"])
+        if held.endpoint is None or held.base_path is None:
+            raise Waiting(f"Nobody knows on which collection {held.path} is: this job's place was never recorded.", 60.0)
+        return paths.destination_of(RemotePlace(held.endpoint, held.base_path), held.path)
 
     def by_settings(self, path: str) -> paths.Destination:
         """Return where a new job's archive would go."""
@@ -121,11 +121,10 @@ class Submissions:
 
     async def load(self, key: str, job_id: UUID) -> list[Stored]:
         """Every submission for a destination, oldest first, each with its task as Globus shows it now."""
-        rows = await self._db.rows("submissions", key)
-        return [await self._look(row, job_id) for row in rows]
+        return [await self._look(sent, job_id) for sent in await self._db.many(Sent, "submissions", key)]
 
-    async def _look(self, row: Any, job_id: UUID) -> Stored:
-        stored = _stored(row, job_id)
+    async def _look(self, sent: Sent, job_id: UUID) -> Stored:
+        stored = _stored(sent, job_id)
         if not stored.is_open:
             return stored
         task = await self.find(stored)
@@ -209,7 +208,14 @@ class Submissions:
         return Stored(Submission(submission_id=submission_id, purpose=Purpose.REMOVAL), job_id, attempt, request, True, False)
 
     async def store(
-        self, session: Any, request: Request, job_id: UUID, attempt: int, purpose: Purpose, key: str, archive_attempt: int | None
+        self,
+        session: Session,
+        request: Request,
+        job_id: UUID,
+        attempt: int,
+        purpose: Purpose,
+        key: str,
+        archive_attempt: int | None,
     ) -> None:
         """Store a submission id and its whole document; the database refuses it while an older task on the path is open."""
         body = msgspec.to_builtins(request)
@@ -285,47 +291,47 @@ def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:
     return owned
 
 
-def _taken(path: str, holder: Any | None) -> ArchiverError:
+def _taken(path: str, holder: Holder | None) -> ArchiverError:
     """What a job meets whose path another job has."""
     if holder is None:
         return Waiting(f"{path} was released a moment ago; it is taken now.", 1.0)
-    if holder["state"] == "verified":
-        return PermanentError(f"{path} at the destination holds the proven archive of job {holder['job_id']}. Rename the folder.")
-    if holder["status"] in TERMINAL:
-        return Waiting(cleanup_wait(path, holder["job_id"]), 5.0)
-    return Waiting(f"Waiting until job {holder['job_id']}, which has {path} at the destination, has ended.", 60.0)
+    if holder.state == "verified":
+        return PermanentError(f"{path} at the destination holds the proven archive of job {holder.job_id}. Rename the folder.")
+    if holder.status in TERMINAL:
+        return Waiting(cleanup_wait(path, holder.job_id), 5.0)
+    return Waiting(f"Waiting until job {holder.job_id}, which has {path} at the destination, has ended.", 60.0)
 
 
-def _stored(row: Any, job_id: UUID) -> Stored:
-    purpose = Purpose(row["purpose"])
+def _stored(sent: Sent, job_id: UUID) -> Stored:
+    purpose = sent.purpose
     task = None
-    if row["task_id"] is not None:
-        seen = row["detail"] or {"task_id": row["task_id"], "status": "ACTIVE"}
+    if sent.task_id is not None:
+        seen = sent.detail or {"task_id": sent.task_id, "status": "ACTIVE"}
         task = msgspec.convert(seen, TaskView, strict=False)
-    rejected = row["rejected"]
+    rejected = sent.rejected
     view = Submission(
-        submission_id=str(row["submission_id"]),
+        submission_id=str(sent.submission_id),
         purpose=purpose,
-        archive_sha256=row["archive_sha256"] or "",
-        manifest_sha256=row["manifest_sha256"] or "",
+        archive_sha256=sent.archive_sha256 or "",
+        manifest_sha256=sent.manifest_sha256 or "",
         task=task,
-        refused=row["status"] == "REFUSED",
+        refused=sent.status == "REFUSED",
         rejection=msgspec.convert(rejected, Rejection) if rejected else None,
-        own=row["job_id"] == job_id,
+        own=sent.job_id == job_id,
     )
-    body = row["request"]
-    request: Request = (
-        msgspec.convert(body, DeleteRequest) if purpose is Purpose.REMOVAL else msgspec.convert(body, TransferRequest)
-    )
-    is_open, refused = row["ended_at"] is None, row["algorithm_refused"]
-    here = row["endpoint"] is not None and _names(row) == request.names()
-    return Stored(view, row["job_id"], row["attempt"], request, is_open, refused, here, row["counts"] and (here or is_open))
+    shape: type[Request] = DeleteRequest if purpose is Purpose.REMOVAL else TransferRequest
+    request = msgspec.convert(sent.request, shape)
+    is_open, refused = sent.ended_at is None, sent.algorithm_refused
+    here = _names(sent) == request.names()
+    return Stored(view, sent.job_id, sent.attempt, request, is_open, refused, here, sent.counts and (here or is_open))
 
 
-def _names(row: Any) -> tuple[str, tuple[str, ...]]:
-    """The collection and the two paths of the destination that a row belongs to."""
-    archive = RemotePlace(row["endpoint"], row["base_path"]).full(row["path"])
-    return row["endpoint"], (archive, archive + SIDECAR_SUFFIX)
+def _names(sent: Sent) -> tuple[str, tuple[str, ...]] | None:
+    """The collection and the two paths of the destination that a row belongs to; None where its place was never recorded."""
+    if sent.endpoint is None or sent.base_path is None:
+        return None
+    archive = RemotePlace(sent.endpoint, sent.base_path).full(sent.path)
+    return sent.endpoint, (archive, archive + SIDECAR_SUFFIX)
 
 
 def _vanished(stored: Stored, known: TaskView) -> TaskView:

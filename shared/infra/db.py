@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import asyncpg
 import msgspec
@@ -221,6 +221,20 @@ async def _prepare(connection: Any) -> None:
         )
 
 
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+def typed(shape: type[R], name: str, row: Any) -> R:
+    """Return a row of a query as a struct; columns that it does not have are left out. Pure.
+
+    Raises TypeError that names query and column when one is missing or has another type.
+    """
+    try:
+        return msgspec.convert(dict(row), shape)
+    except msgspec.ValidationError as exc:
+        raise TypeError(f"query {name} does not give a {shape.__name__}: {exc}") from exc
+
+
 class Session:
     """Named queries on one connection. All raise DatabaseAway when the database does not take them now.
 
@@ -245,6 +259,15 @@ class Session:
         text, values = bound(name, self._queries[name], args, named)
         with database_errors(OSError):
             return await self.connection.fetchval(text, *values)
+
+    async def many(self, shape: type[R], name: str, /, *args: Any, **named: Any) -> list[R]:
+        """Return the rows as structs. Raises TypeError where `typed` does."""
+        return [typed(shape, name, row) for row in await self.rows(name, *args, **named)]
+
+    async def one(self, shape: type[R], name: str, /, *args: Any, **named: Any) -> R | None:
+        """Return the first row as a struct, None when there is none. Raises TypeError where `typed` does."""
+        row = await self.row(name, *args, **named)
+        return None if row is None else typed(shape, name, row)
 
     async def run(self, name: str, /, *args: Any, **named: Any) -> str:
         """Run a statement; the server's tag comes back, e.g. `UPDATE 1`."""
@@ -406,6 +429,14 @@ class Database:
     async def row(self, name: str, /, *args: Any, **named: Any) -> Any | None:
         async with self.session() as session:
             return await session.row(name, *args, **named)
+
+    async def many(self, shape: type[R], name: str, /, *args: Any, **named: Any) -> list[R]:
+        async with self.session() as session:
+            return await session.many(shape, name, *args, **named)
+
+    async def one(self, shape: type[R], name: str, /, *args: Any, **named: Any) -> R | None:
+        async with self.session() as session:
+            return await session.one(shape, name, *args, **named)
 
     async def value(self, name: str, /, *args: Any, **named: Any) -> Any:
         async with self.session() as session:

@@ -9,6 +9,32 @@ from shared.domain.lifecycle import Status
 from shared.infra.db import Database, Session
 
 
+class State(msgspec.Struct, frozen=True):
+    """`state_of`: what a job is now."""
+
+    status: Status
+    attempt: int
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """`renew`: what people asked of a job while somebody worked on it."""
+
+    cancel_requested_by: str | None
+    paused: bool
+
+
+class Unheld(msgspec.Struct, frozen=True):
+    """`unheld`: a job that nobody works on."""
+
+    id: UUID
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """`claim_cleanup`: a clean-up that was claimed."""
+
+    job_id: UUID
+
+
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a job's state, from `was` to `to`, by the worker that has this attempt.
 

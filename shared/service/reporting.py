@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from shared import faults
 from shared.errors import Fenced
 from shared.files.manifest_deletion import Callbacks
 from shared.service.work import Work
+
+T = TypeVar("T")
 
 _LOG_BATCH = 500
 
@@ -31,7 +33,7 @@ class Reporter:
             fault_point=faults.point,
         )
 
-    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _begin(self) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from shared import log
 from shared.domain.lifecycle import Lane, Role
 from shared.domain.retry import Limits
-from shared.errors import ArchiverError, ConfigurationError, DatabaseAway
+from shared.errors import ArchiverError, ConfigurationError, DatabaseAway, Operation
 from shared.files import apart
 from shared.infra import clock_skew, metrics, unused_settings
 from shared.infra.bus import Bus
@@ -55,7 +55,7 @@ class Runtime(Generic[S]):
     """Set once what others ask this service is answered, and jobs are taken: before that it is not healthy yet."""
 
     def worker(
-        self, lane: Lane, limit: int, operation: Any, pass_hours: float | None = None, archives: Path | None = None
+        self, lane: Lane, limit: int, operation: Operation, pass_hours: float | None = None, archives: Path | None = None
     ) -> Worker:
         """A worker for one lane that follows this process's settings, and what an admin changes of them, and wakes on its nudges.
 
@@ -209,10 +209,17 @@ async def _sign_of_life(runtime: Runtime[S]) -> None:
         await asyncio.sleep(_SEEN_SECONDS)
 
 
+class Connections(msgspec.Struct, frozen=True):
+    """`connection_room`: how many connections the server gives to services, and how many service processes live."""
+
+    room: int
+    processes: int
+
+
 async def _count_connections(db: Database) -> None:
     """Say it at the start when all processes together may want more connections than there are."""
-    row = await db.row("connection_room")
-    problem = None if row is None else too_few_connections(row["room"], row["processes"])
+    found = await db.one(Connections, "connection_room")
+    problem = None if found is None else too_few_connections(found.room, found.processes)
     if problem is not None:
         logger.error("too_few_connections", message=problem)
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 from uuid import UUID, uuid4
 
+import msgspec
+
 from shared import log
 from shared.domain.lifecycle import Role
 from shared.errors import ConfigurationError
@@ -63,6 +65,21 @@ def located(archives: Path, archive_path: str) -> Path:
     return archives.joinpath(*PurePath(archive_path).parts[-3:])
 
 
+class Unseen(msgspec.Struct, frozen=True):
+    """`tell_unseen`: a job whose reason to wait has changed; null: somebody sees its archive again."""
+
+    id: UUID
+    wait_reason: str | None
+
+
+class Unplaced(msgspec.Struct, frozen=True):
+    """`unplaced_archives`: an archive from before stagings had names."""
+
+    job_id: UUID
+    attempt: int
+    archive_path: str
+
+
 class Sight:
     """The stagings that one process sees, as it tells them to the others.
 
@@ -96,14 +113,14 @@ class Sight:
         if seen is not None and self.ids != before:
             await self._db.run("forget_stagings", seen, self._role, self._instance)
             await self._adopt(seen)
-        for row in await self._db.rows("tell_unseen"):
-            if row["wait_reason"] is not None:
-                await self._db.value("log", row["id"], "WARNING", "waiting", row["wait_reason"], None)
+        for job in await self._db.many(Unseen, "tell_unseen"):
+            if job.wait_reason is not None:
+                await self._db.value("log", job.id, "WARNING", "waiting", job.wait_reason, None)
         if unreadable is not None:
             raise unreadable
 
     async def _adopt(self, staging: UUID) -> None:
         """Fill in the staging of archives from before stagings had names, where their files are here."""
-        for row in await self._db.rows("unplaced_archives"):
-            if await asyncio.to_thread(os.path.lexists, located(self._archives, row["archive_path"])):
-                await self._db.run("adopt_archive", row["job_id"], row["attempt"], staging)
+        for archive in await self._db.many(Unplaced, "unplaced_archives"):
+            if await asyncio.to_thread(os.path.lexists, located(self._archives, archive.archive_path)):
+                await self._db.run("adopt_archive", archive.job_id, archive.attempt, staging)

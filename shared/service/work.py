@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import msgspec
+
 from shared import faults, log
 from shared.domain import events
 from shared.domain.job import Job
@@ -27,6 +29,7 @@ from shared.service.jobs import Transition
 
 logger = log.get(__name__)
 P = ParamSpec("P")
+R = TypeVar("R", bound=msgspec.Struct)
 T = TypeVar("T")
 Level = Literal["INFO", "WARNING", "ERROR"]
 Facts = Callable[[Session], Awaitable[None]]
@@ -86,7 +89,7 @@ class Work:
         """The job has left this worker: nothing of it is ours to settle any more."""
         return self._handed_over
 
-    async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that calls `stop` itself. When cancelled, waits until the thread has really ended."""
         context = contextvars.copy_context()
         call = functools.partial(context.run, functools.partial(function, *args, **kwargs))
@@ -130,19 +133,19 @@ class Work:
                 await asyncio.sleep(min(self._lease_seconds * RENEW_AT, 1.0))
                 sent, unanswered = loop.time(), True
                 try:
-                    row = await self.db.row("renew", self.id, self.attempt, self._owner, self._lease_seconds)
+                    asked = await self.db.one(jobs.Asked, "renew", self.id, self.attempt, self._owner, self._lease_seconds)
                 except Exception as exc:  # noqa: BLE001 - whatever it is, only the watchdog may end the lease, never silence
                     logger.warning("renewal_failed", job_id=str(self.id), error=repr(exc), message="The lease was not renewed.")
                     continue
                 unanswered = False
-                if row is None:
+                if asked is None:
                     if not self._handed_over:
                         self.stop_with(Fenced("Another worker has this job now."))
                     return
                 watchdog.cancel()
                 self._ends = sent + self._lease_seconds * STOP_AT
                 watchdog = loop.call_at(self._ends, lost)
-                self._obey(row)
+                self._obey(asked)
                 try:
                     await self._report()
                 except Exception as exc:  # noqa: BLE001 - figures for people; the lease matters more
@@ -150,10 +153,10 @@ class Work:
         finally:
             watchdog.cancel()
 
-    def _obey(self, row: Any) -> None:
-        if row["cancel_requested_by"] is not None and self.status is not Status.DELETING_SOURCE:
-            self.stop_with(Cancelled(f"Cancelled by {row['cancel_requested_by']}."))
-        elif row["paused"]:
+    def _obey(self, asked: jobs.Asked) -> None:
+        if asked.cancel_requested_by is not None and self.status is not Status.DELETING_SOURCE:
+            self.stop_with(Cancelled(f"Cancelled by {asked.cancel_requested_by}."))
+        elif asked.paused:
             self.stop_with(Paused("Paused."))
 
     # Changing the state ----------------------------------------------------------------------------------------------------------------
@@ -162,8 +165,8 @@ class Work:
     async def transaction(self) -> AsyncIterator[Session]:
         """A transaction of facts about this job; raises Fenced when the job is not ours any more."""
         async with self.db.transaction() as session:
-            row = await session.row("state_of", self.id)
-            if row is None or row["attempt"] != self.attempt:
+            now = await session.one(jobs.State, "state_of", self.id)
+            if now is None or now.attempt != self.attempt:
                 raise Fenced("Another worker has this job now.")
             yield session
 
@@ -206,8 +209,8 @@ class Work:
 
         async def once() -> None:
             async with self.db.transaction() as session:
-                now = await session.row("state_of", self.id)
-                if now is not None and (now["status"], now["attempt"]) == (to, self.attempt):
+                now = await session.one(jobs.State, "state_of", self.id)
+                if now is not None and (now.status, now.attempt) == (to, self.attempt):
                     return
                 if facts is not None:
                     await facts(session)
@@ -245,12 +248,20 @@ class Work:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def rows(self, name: str, /, *args: Any, **named: Any) -> list[Any]:
-        """Return the rows of a named query. This and the next three repeat the call as `with_retry` does."""
+        """Return the rows of a named query. This and the next five repeat the call as `with_retry` does."""
         return await self.with_retry(self.db.rows, name, *args, **named)
 
     async def row(self, name: str, /, *args: Any, **named: Any) -> Any | None:
         """Return the first row of a named query, None when it has none."""
         return await self.with_retry(self.db.row, name, *args, **named)
+
+    async def many(self, shape: type[R], name: str, /, *args: Any, **named: Any) -> list[R]:
+        """Return the rows of a named query as structs."""
+        return await self.with_retry(self.db.many, shape, name, *args, **named)
+
+    async def one(self, shape: type[R], name: str, /, *args: Any, **named: Any) -> R | None:
+        """Return the first row of a named query as a struct, None when it has none."""
+        return await self.with_retry(self.db.one, shape, name, *args, **named)
 
     async def value(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Return the first column of the first row of a named query, None when it has none."""

@@ -6,7 +6,7 @@ delay a cancel. What ends a piece of work is decided in one place, `_settle`.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -180,9 +180,10 @@ class Worker:
         with suppress(asyncpg.PostgresError):  # a verdict about one of them: DatabaseAway would be about all
             return len(await self.db.rows(name, kinds, states, *more, None))
         done = 0
-        for row in self._left_out.due(await self.db.rows("unheld", kinds, states), lambda row: (name, row["id"])):
-            with self._left_out.isolated((name, row["id"])):
-                done += len(await self.db.rows(name, kinds, states, *more, row["id"]))
+        unheld = await self.db.many(jobs.Unheld, "unheld", kinds, states)
+        for job in self._left_out.due(unheld, lambda job: (name, job.id)):
+            with self._left_out.isolated((name, job.id)):
+                done += len(await self.db.rows(name, kinds, states, *more, job.id))
         return done
 
     async def _claim(self) -> Work | None:
@@ -221,7 +222,7 @@ class Worker:
         logger.info("claimed", job_id=str(work.id), attempt=work.attempt, status=work.status, message="Took a job.")
         self._spawn(self._attend(work, handle))
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -371,10 +372,10 @@ class Worker:
 
     async def _start_cleanup(self, cleanup: Cleanup) -> None:
         role, lease = self.lane.role, self.rules.lease_seconds
-        while (row := await self.db.row("claim_cleanup", role, self.instance, lease, self._stagings)) is not None:
-            if row["job_id"] not in self._cleaning:  # else the database refused our renewals, and we took our own again
-                self._cleaning.add(row["job_id"])
-                self._spawn(self._clean(row["job_id"], cleanup))
+        while (owed := await self.db.one(jobs.Owed, "claim_cleanup", role, self.instance, lease, self._stagings)) is not None:
+            if owed.job_id not in self._cleaning:  # else the database refused our renewals, and we took our own again
+                self._cleaning.add(owed.job_id)
+                self._spawn(self._clean(owed.job_id, cleanup))
 
     async def _clean(self, job_id: UUID, cleanup: Cleanup) -> None:
         role, instance = self.lane.role, self.instance

@@ -1,12 +1,20 @@
 """Named SQL: every statement parses, and each role may run what it has to and nothing else; the pool survives the server's death."""
 
+import ast
 import asyncio
+import importlib
 import os
 import re
 import signal
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -23,6 +31,7 @@ from shared.infra.db import (
     refusal,
     resolved,
     too_few_connections,
+    typed,
 )
 from tests.support.engines import PostgresEngine, postgres_server
 from tests.support.kernel import Kernel, eventually
@@ -177,6 +186,96 @@ async def test_every_query_runs_as_the_role_that_owns_it(kernel: Kernel, role: R
         await connection.close()
 
     assert wrong == {}
+
+
+COLUMNS: dict[type, set[str]] = {
+    UUID: {"uuid"},
+    str: {"text"},
+    int: {"int4", "int8"},
+    float: {"float8"},
+    bool: {"bool"},
+    bytes: {"bytea"},
+    datetime: {"timestamptz"},
+}
+"""Which types of Postgres become which of ours; anything else is a document."""
+CLAIMED = [("shared.service.worker", "Job", "claim"), ("shared.service.jobs", "Job", "job")]
+
+
+def typed_queries() -> Iterator[tuple[str, str, str]]:
+    """Every `.one(Shape, "query")` and `.many(Shape, "query")`, as module, shape and query."""
+    yield from CLAIMED
+    for path in sorted([*ROOT.glob("services/*/**/*.py"), *ROOT.glob("shared/service/*.py")]):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="one" | "many"), args=[shape, ast.Constant(value=str() as query), *_]):
+                    yield module, ast.unparse(shape), query
+
+
+def shape_of(module: str, written: str) -> type[msgspec.Struct]:
+    """The struct that a module means by a name."""
+    found: Any = importlib.import_module(module)
+    for name in written.split("."):
+        found = getattr(found, name)
+    assert issubclass(found, msgspec.Struct)
+    return found
+
+
+def columns_for(hint: Any) -> set[str]:
+    """The types of columns that a field may be read from. Pure."""
+    (kind,) = [one for one in get_args(hint) if one is not NoneType] if NoneType in get_args(hint) else [hint]
+    return next((COLUMNS[base] for base in getattr(kind, "__mro__", ()) if base in COLUMNS), {"jsonb"})
+
+
+def wrong_columns(shape: type[msgspec.Struct], columns: dict[str, str]) -> list[str]:
+    """The fields that the columns of a query do not give, or give with another type. Pure."""
+    fields = get_type_hints(shape).items()
+    return [f"{name}: {columns.get(name)} for {hint}" for name, hint in fields if columns.get(name) not in columns_for(hint)]
+
+
+def test_a_struct_that_does_not_fit_its_query_is_found() -> None:
+    """The comparison below can fail: a column that is missing, and one of another type."""
+
+    class Row(msgspec.Struct):
+        id: UUID
+        size: int | None
+        at: str
+
+    assert wrong_columns(Row, {"id": "uuid", "size": "int8", "at": "text", "more": "text"}) == []
+    assert len(wrong_columns(Row, {"id": "uuid", "size": "text", "at": "timestamptz"})) == 2
+    assert len(wrong_columns(Row, {"id": "uuid", "at": "text"})) == 1
+
+
+@pytest.mark.parametrize("role", [Role.SCANNER, Role.COMPRESSOR, Role.UPLOADER])
+async def test_typed_rows_have_the_columns_of_their_queries(kernel: Kernel, role: Role) -> None:
+    """Each field is a column of that name and type, so that a row is never refused at work."""
+    queries = load_queries(SHARED, ROOT / "services" / role / "queries.sql")
+    mine = [found for found in typed_queries() if found[0].startswith(("shared.", f"services.{role}."))]
+    connection = await asyncpg.connect(kernel.url(role))
+    wrong = {}
+    try:
+        for module, written, query in mine:
+            attributes = (await connection.prepare(str(queries[query]))).get_attributes()
+            found = wrong_columns(shape_of(module, written), {one.name: one.type.name for one in attributes})
+            if found:
+                wrong[module, query] = found
+    finally:
+        await connection.close()
+
+    assert wrong == {}
+    assert len(mine) > len(CLAIMED) + 4
+
+
+def test_a_row_that_does_not_fit_names_query_and_column() -> None:
+    """Loud, and at once."""
+
+    class Row(msgspec.Struct):
+        id: int
+
+    assert typed(Row, "one", {"id": 1, "more": 2}) == Row(1)
+    for row in ({"id": "1"}, {"more": 2}):
+        with pytest.raises(TypeError, match=r"query one does not give a Row: .*id"):
+            typed(Row, "one", row)
 
 
 async def test_rows_values_and_json(kernel: Kernel) -> None:
