@@ -216,7 +216,7 @@ async def test_what_stands_in_the_way_is_told(gateway: Gateway, ada: Person) -> 
         "UPDATE arrivals SET arrived_at = arrived_at - interval '25 hours' WHERE user_id = $1", ada.id
     )
     said = await eventually(told, lambda said: said != "None", "a problem")
-    assert said == "No zip was made: an upload was never finished. 1 files of it arrived."
+    assert said == "No zip was made: an upload was never finished. 1 file of it arrived."
     await wants(ada)
     await extraction(gateway, ada, "odd.7z", None)
     assert "names that are no text" in await eventually(told, lambda said: said != "None", "a problem")

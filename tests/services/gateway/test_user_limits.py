@@ -129,10 +129,10 @@ async def test_what_a_user_has_open(gateway: Gateway, ada: Person) -> None:
             assert download.status_code == 200
 
             for path in ("/api/auth/me", "/api/stream", "/api/files/content?path=large"):
-                assert "3 requests" in refused(await ada.ask("GET", path), "too-many-open")
+                assert "3 open requests" in refused(await ada.ask("GET", path), "too-many-open")
             async with watching(ada) as fourth:
                 code, reason = await _ends(fourth)
-                assert (code, "3 requests" in reason) == (1013, True)
+                assert (code, "3 open requests" in reason) == (1013, True)
             assert (await bob.ask("GET", "/api/auth/me")).status_code == 200
             assert (await gateway.client.get("/api/health")).status_code == 200
 
