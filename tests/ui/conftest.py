@@ -126,12 +126,16 @@ def pages(running: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     running.wait(done, "completed")
     running.wait(failed, "failed")
     scan(running, long)
+    colleague = {"username": "colleague", "password": "a first password", "is_admin": False}
+    assert running.http.post("/api/users", json=colleague).status_code == 201
     running.http.post("/api/files/folders", json={"path": f"Shown/{long}", "parents": True})
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(f"{long}/read me.txt", "content")
     shown = film(tmp_path_factory.mktemp("films") / "film.mp4")
-    for name, content in {"film.mp4": shown, "song.flac": b"1", f"{long}.pdf": b"1", "old.zip": packed.getvalue()}.items():
+    photo = b'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="360"><rect width="640" height="360" fill="teal"/></svg>'
+    seen = {"film.mp4": shown, "photo.svg": photo, "notes.txt": b"Take 1\nTake 2\n"}
+    for name, content in {**seen, "song.flac": b"1", f"{long}.pdf": b"1", "old.zip": packed.getvalue()}.items():
         running.http.put("/api/files/content", params={"path": f"Shown/{name}", "overwrite": "true"}, content=content)
     pack = running.http.post("/api/files/pack", json={"folder_path": "Shown", "keep_source": True}).json()["id"]
     running.wait(pack, "completed")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, Route, StorageState, expect
 from tests.support.stack import Stack
 from tests.ui.browser import NEXT_FRAME, PHONE, new_context
 from tests.ui.conftest import Person, scan, settled
+from tests.ui.dialogs import DIALOGS, opened
 from tests.ui.test_browser import heading
 
 _FOCUS_IN_DIALOG = "() => !!document.activeElement.closest('[role=dialog], [role=menu]')"
@@ -142,49 +143,6 @@ def test_the_focus_is_visible_on_every_control(
     assert not unseen, "\n".join(unseen)
 
 
-def _leave_configuration(page: Page) -> None:
-    page.locator('[data-setting="upload_limit"]').get_by_role("textbox").fill("7")
-    page.get_by_role("link", name="Queue").first.click()
-
-
-def _menu(entry: str, item: str) -> Callable[[Page], None]:
-    def opened(page: Page) -> None:
-        page.get_by_role("button", name=f"Actions for {entry}").click()
-        page.get_by_role("menuitem", name=item).click()
-
-    return opened
-
-
-def _pressed(name: str) -> Callable[[Page], None]:
-    return lambda page: page.get_by_role("button", name=re.compile(name)).first.click()
-
-
-# Every dialog by the page it is on and the click that opens it.
-_DIALOGS: dict[str, tuple[str, Callable[[Page], None]]] = {
-    "leave": ("/admin/config", _leave_configuration),
-    "clear": ("/history", _pressed("^Clear completed")),
-    "review": ("/folders", _pressed("^Archive ")),
-    "user": ("/admin/users", _pressed("^Create user")),
-    "token": ("/settings", _pressed("^Create token")),
-    "keys": ("/queue", lambda page: page.keyboard.press("?")),
-    "palette": ("/queue", _pressed("^Search")),
-    "account": ("/queue", _pressed("^Account")),
-    "tasks": ("/files", _pressed("^Tasks")),
-    **{
-        item: ("/files?path=Shown", _menu(entry, item))
-        for item, entry in {
-            "Rename": "old.zip",
-            "Move": "old.zip",
-            "Delete": "old.zip",
-            "Create archive": "old.zip",
-            "Extract": "old.zip",
-            "Show contents": "old.zip",
-            "Media information": "film.mp4",
-        }.items()
-    },
-}
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_dialog_shows_where_its_focus_is(
     browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str
@@ -193,12 +151,9 @@ def test_a_dialog_shows_where_its_focus_is(
     context, _ = new_context(browser, origin, storage_state=login_state, color_scheme=scheme)
     page = context.new_page()
     eye, unseen = Eye(page), list[str]()
-    for name, (address, opened) in _DIALOGS.items():
+    for name, (address, opener) in DIALOGS.items():
         settled(page, address)
-        opened(page)
-        dialog = page.locator("[role=dialog], [role=menu]")
-        dialog.wait_for()
-        expect(dialog.locator('[aria-busy="true"]')).to_have_count(0)
+        opened(page, opener)
         page.wait_for_function(_FOCUS_IN_DIALOG)
         if page.evaluate("() => document.activeElement.tabIndex < 0"):  # the box itself: its first control comes next
             page.keyboard.press("Tab")

@@ -3,6 +3,11 @@ import { exactSize } from "../util/units";
 import { spoken } from "./en";
 
 export const enUsers = {
+  user: "User",
+  created: "Created",
+  lastLogin: "Last login",
+  never: "Never",
+  actions: "Actions",
   quota: "Space (quota)",
   quotaHint: "Such as 20 GB. Empty: the usual quota of the configuration.",
   quotaWrong: "Must be a size such as 20 GB, or empty.",
