@@ -689,3 +689,103 @@ def test_finished_tasks_name_what_they_made(person: Person, workspace: Stack) ->
     page.get_by_role("button", name=re.compile("^Tasks")).click()
     cut.get_by_role("link", name="Open the folder of cut.7z.001").click()
     expect(row(page, "cut.7z.001")).to_be_visible()
+
+
+@pytest.fixture
+def auto_archive_is_off(workspace: Stack) -> Iterator[None]:
+    yield
+    workspace.http.put("/api/files/auto-archive", json={"everything": False, "folders": []}).raise_for_status()
+
+
+@pytest.mark.usefixtures("auto_archive_is_off")
+def test_auto_archive_zips_what_is_uploaded(person: Person, workspace: Stack) -> None:
+    """First of one folder only, then of the whole workspace; the zips hold the files, and the uploads stay."""
+    page = person.page
+    for folder in ("Inbox", "Elsewhere"):
+        workspace.http.post("/api/files/folders", json={"path": folder}).raise_for_status()
+    page.goto("/settings")
+    section = page.get_by_role("region", name="Auto-archive")
+    section.get_by_label("Folder", exact=True).fill("Inbox")
+    section.get_by_role("button", name="Add folder").click()
+    expect(section.get_by_role("button", name="Remove Inbox")).to_be_visible()
+    expect(section.get_by_label("Folder", exact=True)).to_have_value("")
+    _upload(page, "Elsewhere", "early.txt")
+    _upload(page, "Inbox", "report.txt")
+    expect(row(page, "report.txt.zip")).to_be_visible()
+    expect(row(page, "report.txt")).to_be_visible()
+    made = workspace.http.get("/api/files/content", params={"path": "Inbox/report.txt.zip"}).content
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        assert archive.read("report.txt") == b"content of report.txt"
+
+    page.goto("/settings")
+    switch = section.get_by_label("In the whole workspace")
+    switch.click()
+    expect(switch).to_be_checked()
+    expect(section.get_by_role("button", name="Remove Inbox")).to_be_disabled()  # kept, without effect
+    page.reload()
+    expect(switch).to_be_checked()
+    _upload(page, "Elsewhere", "late.txt")
+    expect(row(page, "late.txt.zip")).to_be_visible()
+    expect(row(page, "early.txt.zip")).to_have_count(0)
+
+    page.goto("/settings")
+    switch.click()
+    expect(switch).not_to_be_checked()
+    section.get_by_role("button", name="Remove Inbox").click()
+    expect(section.get_by_role("listitem")).to_have_count(0)
+    now = workspace.http.get("/api/files/auto-archive").json()
+    assert (now["everything"], now["folders"]) == (False, [])
+
+
+def _upload(page: Page, folder: str, name: str) -> None:
+    """Upload a file in the browser, and wait until it has arrived."""
+    page.goto(f"/files?path={folder}")
+    page.locator('[data-upload="files"]').set_input_files(
+        [{"name": name, "mimeType": "text/plain", "buffer": f"content of {name}".encode()}]
+    )
+    expect(page.locator('[data-upload-state="done"]')).to_contain_text(name)
+
+
+@pytest.mark.usefixtures("auto_archive_is_off")
+def test_auto_archive_keeps_its_value_when_saving_fails(person: Person, workspace: Stack) -> None:
+    """A path that is refused and a request that is lost: each is said, and the page shows what the gateway has."""
+    workspace.http.put("/api/files/auto-archive", json={"folders": ["Inbox"]}).raise_for_status()
+    page = person.page
+    page.goto("/settings")
+    section = page.get_by_role("region", name="Auto-archive")
+    switch = section.get_by_label("In the whole workspace")
+    person.watch.expect("/api/files/auto-archive", "400 (Bad Request)", "net::ERR_FAILED")
+    section.get_by_label("Folder", exact=True).fill("../outside")
+    section.get_by_role("button", name="Add folder").click()
+    said(page, "'..'")
+    expect(section.get_by_label("Folder", exact=True)).to_have_value("../outside")
+    expect(section.get_by_role("listitem")).to_have_text(["Inbox"])
+
+    page.route("**/api/files/auto-archive", lambda route: route.abort())
+    switch.click()
+    said(page, "The gateway does not answer.")
+    expect(switch).not_to_be_checked()
+    expect(switch).to_be_enabled()
+    section.get_by_role("button", name="Remove Inbox").click()
+    expect(section.get_by_role("button", name="Remove Inbox")).to_be_enabled()
+    page.unroute("**/api/files/auto-archive")
+    page.reload()
+    expect(switch).not_to_be_checked()
+    expect(section.get_by_role("listitem")).to_have_text(["Inbox"])
+    switch.click()
+    expect(switch).to_be_checked()
+
+
+@pytest.mark.usefixtures("auto_archive_is_off")
+def test_auto_archive_says_when_it_cannot_be_read(person: Person) -> None:
+    """Without an answer no switch is shown as off; a second try shows it."""
+    page = person.page
+    person.watch.expect("/api/files/auto-archive", "net::ERR_FAILED")
+    page.route("**/api/files/auto-archive", lambda route: route.abort())
+    page.goto("/settings")
+    section = page.get_by_role("region", name="Auto-archive")
+    expect(section.get_by_role("alert")).to_contain_text("This could not be loaded")
+    expect(section.get_by_role("switch")).to_have_count(0)
+    page.unroute("**/api/files/auto-archive")
+    section.get_by_role("button", name="Try again").click()
+    expect(section.get_by_role("switch")).to_be_enabled()

@@ -1,4 +1,3 @@
-import Box from "@mui/material/Box";
 import Divider from "@mui/material/Divider";
 import ListItemIcon from "@mui/material/ListItemIcon";
 import Menu from "@mui/material/Menu";
@@ -21,15 +20,16 @@ interface Props {
 /** Fetched when it is opened: menus are a tenth of what a first visit would weigh. */
 export default function AccountMenu({ user, anchor, onKeys, onClose }: Props) {
   return (
-    <Menu anchorEl={anchor} open onClose={onClose} anchorOrigin={{ vertical: "bottom", horizontal: "right" }} transformOrigin={{ vertical: "top", horizontal: "right" }}>
-      <Box component="li" role="presentation" sx={{ px: 2, py: 1, maxWidth: 260 }}>
+    <Menu anchorEl={anchor} open onClose={onClose} slotProps={{ list: { "aria-label": text.nav.account(user.username) } }} anchorOrigin={{ vertical: "bottom", horizontal: "right" }} transformOrigin={{ vertical: "top", horizontal: "right" }}>
+      {/* An item that cannot be chosen: text beside the items of a menu is lost to screen readers. */}
+      <MenuItem disabled sx={{ display: "block", maxWidth: 260, "&.Mui-disabled": { opacity: 1 } }}>
         <Typography noWrap sx={{ fontWeight: 600 }}>
           {user.username}
         </Typography>
-        <Typography variant="caption" sx={{ color: "text.secondary" }}>
+        <Typography variant="caption" component="p" sx={{ color: "text.secondary" }}>
           {user.is_admin ? text.settings.admin : text.settings.member}
         </Typography>
-      </Box>
+      </MenuItem>
       <Divider component="li" role="presentation" sx={{ mb: 1 }} />
       <MenuItem component={Link} to={paths.settings()} onClick={onClose}>
         <ListItemIcon>

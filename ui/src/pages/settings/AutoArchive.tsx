@@ -13,6 +13,7 @@ import { fromThrown } from "../../api/errors";
 import type { AutoArchive as Wanted } from "../../api/types";
 import { Field } from "../../components/Field";
 import { Section } from "../../components/Section";
+import { ErrorPanel } from "../../components/states";
 import { toast } from "../../components/toasts";
 import { autoText as text } from "../../text/enAuto";
 
@@ -30,6 +31,13 @@ export default function AutoArchive() {
   });
   const { everything = false, folders = [], waiting_files = 0, problem = null } = wanted.data ?? {};
   const busy = !wanted.data || change.isPending;
+  if (wanted.error && !wanted.data) {
+    return (
+      <Section title={text.title} hint={text.hint}>
+        <ErrorPanel error={wanted.error} onRetry={() => wanted.refetch()} />
+      </Section>
+    );
+  }
   const add = (event: FormEvent) => {
     event.preventDefault();
     change.mutate({ folders: [...folders, folder] }, { onSuccess: () => setFolder("") });
