@@ -15,7 +15,7 @@ export const MONO = '"JetBrains Mono Variable", ui-monospace, "SFMono-Regular", 
 export const RAIL_WIDTH = 224;
 export const BAR_HEIGHT = 56;
 
-const FOCUS_RING = { outline: "2px solid var(--mui-palette-primary-main)", outlineOffset: 2 };
+export const FOCUS_RING = { outline: "2px solid var(--mui-palette-primary-main)", outlineOffset: 2 };
 /** For what fills a box that cuts off what sticks out. */
 const INNER_FOCUS_RING = { ...FOCUS_RING, outlineOffset: -2 };
 

@@ -19,7 +19,7 @@ import { EmptyState, ErrorPanel } from "../../components/states";
 import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { lookText } from "../../text/enLook";
-import { MONO } from "../../theme/theme";
+import { FOCUS_RING, MONO } from "../../theme/theme";
 import { lookOf } from "../../util/files";
 import { downloads } from "../../util/paths";
 import { bytes } from "../../util/units";
@@ -72,7 +72,7 @@ export default function Preview({ entry, files, onShow, onMedia, onClose }: Prop
           <Button component="a" href={downloads.file(entry.path)} download variant="contained" size="small" startIcon={<Download size={15} aria-hidden />} aria-label={text.downloadOne(entry.name)}>
             {text.download}
           </Button>
-          <IconButton aria-label={common.action.close} onClick={onClose} autoFocus>
+          <IconButton aria-label={common.action.close} onClick={onClose} autoFocus sx={{ "&:focus": FOCUS_RING }}>
             <X size={20} aria-hidden />
           </IconButton>
         </Box>
