@@ -140,38 +140,48 @@ def _min_free(environment: Mapping[str, str]) -> int:
 
 DEFINITIONS: dict[str, Tunable] = {
     "pack_format": Tunable(
-        _format, lambda _: "zip", Shape("choice", choices=PACK_FORMATS), "Format in which folders are packed for download."
+        _format, lambda _: "zip", Shape("choice", choices=PACK_FORMATS), "Format of new packs when the user does not choose one."
     ),
     "pack_compression_level": Tunable(
-        _level, lambda _: 5, Shape("whole", low=1, high=9), "How hard packs are compressed: 1 is fast, 9 is small."
+        _level, lambda _: 5, Shape("whole", low=1, high=9), "Compression of new packs: 1 is fastest, 9 makes the smallest files."
     ),
     "pack_retention_days": Tunable(
-        _days, lambda _: 0, Shape("whole", "days", 0, 36500), "When finished packs that kept their source are removed; 0: never."
+        _days,
+        lambda _: 0,
+        Shape("whole", "days", 0, 36500),
+        "Days after which finished packs that kept their source are deleted. 0: never.",
     ),
     "workspace_quota": Tunable(
-        _bytes, lambda _: 100 * _GIB, _BYTES, "What a user's workspace may hold, unless the user has a quota of its own."
+        _bytes, lambda _: 100 * _GIB, _BYTES, "Largest total size of a user's workspace. A quota set for a user takes precedence."
     ),
     "workspace_entries": Tunable(
         _entries,
         lambda _: WORKSPACE_ENTRIES,
         Shape("whole", "", 1, _MOST_ENTRIES),
-        "How many files and folders a user's workspace may hold.",
+        "Largest number of files and folders in a user's workspace. More are refused.",
     ),
     "nas_browsing": Tunable(
-        _browsing, lambda _: "everybody", Shape("choice", choices=NAS_BROWSING), "Who may look at NAS folders in the file views."
+        _browsing,
+        lambda _: "everybody",
+        Shape("choice", choices=NAS_BROWSING),
+        "Who can browse, pack and archive NAS folders on the Files page.",
     ),
-    "max_task_size": Tunable(_bytes, lambda _: 0, _BYTES, "Largest workspace task; 0: no limit."),
-    "min_free_disk": Tunable(_bytes, _min_free, _BYTES, "Space on the storage that is never used by us."),
+    "max_task_size": Tunable(_bytes, lambda _: 0, _BYTES, "Larger packs, archives and extractions are refused. 0: no limit."),
+    "min_free_disk": Tunable(
+        _bytes, _min_free, _BYTES, "Disk space that stays free. Jobs wait and uploads are refused while less would remain."
+    ),
     "user_jobs_limit": _limit(
-        USER_JOBS_LIMIT, 1_000_000, "Jobs that one user may have waiting or running; more are refused until some have ended."
+        USER_JOBS_LIMIT, 1_000_000, "Waiting and running jobs of one user. New jobs beyond it are refused until some have ended."
     ),
     "user_streams_limit": _limit(
         USER_STREAMS_LIMIT,
         100_000,
-        "Requests, downloads and live connections that one user may have open at the same time at one gateway.",
+        "Open requests, downloads and live connections of one user at one gateway. More are refused.",
     ),
-    "login_limit": _limit(LOGIN_LIMIT, 10_000, "Logins and password changes of one account within five minutes."),
-    "hidden_file_extensions": Tunable(_extensions, lambda _: [], Shape("list"), "Endings that file lists leave out."),
+    "login_limit": _limit(LOGIN_LIMIT, 10_000, "Logins and password changes of one account within five minutes. More are refused."),
+    "hidden_file_extensions": Tunable(
+        _extensions, lambda _: [], Shape("list"), "File lists do not show files with these extensions. The files stay."
+    ),
     **{
         name: _environment(name)
         for name in (

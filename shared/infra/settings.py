@@ -117,10 +117,18 @@ class Common(Nats):
     instance: str = _setting(_text, "Name of this process in leases and logs; empty: service@host:pid.", "")
     lease_seconds: float = _setting(Number(1, 3600), "How long a worker may be silent before another takes its job, seconds.", 60.0)
     poll_seconds: float = _setting(Number(0.1, 600), "How often work is looked for when no event came, seconds.", 30.0)
-    max_compression_retries: int = _setting(Whole(0, 100), "Automatic retries of copy, compression and test.", 3)
-    max_upload_retries: int = _setting(Whole(0, 100), "Automatic retries of transfer and verification.", 5)
-    max_connection_error_retries: int = _setting(Whole(0, 1000), "Automatic retries after connection errors.", 10)
-    retry_delay_seconds: float = _setting(Number(0, 86400), "Pause before an automatic retry, seconds.", 30.0)
+    max_compression_retries: int = _setting(
+        Whole(0, 100), "Failed copies, compressions and tests are retried this many times before the job fails.", 3
+    )
+    max_upload_retries: int = _setting(
+        Whole(0, 100), "Failed transfers and verifications are retried this many times before the job fails.", 5
+    )
+    max_connection_error_retries: int = _setting(
+        Whole(0, 1000), "Retries after connection errors, counted apart from the others, before the job fails.", 10
+    )
+    retry_delay_seconds: float = _setting(
+        Number(0, 86400), "Time before an automatic retry, seconds. Higher values give a fault more time to pass.", 30.0
+    )
     max_crashes: int = _setting(Whole(1, 100), "Crashes without progress after which a job fails.", 5)
     log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Least severe level written.", "INFO")
     log_format: str = _setting(_one_of("json", "console"), "Log lines for programs or for people.", "json")
@@ -206,8 +214,14 @@ class MediaTools:
 class ScannerSettings(MediaTools, Workspaces, Source, Common):
     """The scanner: discovery, and the only deletion on the NAS."""
 
-    scan_interval_seconds: float = _setting(Number(10, 86400 * 7), "Pause between scheduled scans, seconds.", 900.0)
-    delete_limit: int = _setting(Whole(1, 64), "Archived folders that are emptied at the same time.", 1)
+    scan_interval_seconds: float = _setting(
+        Number(10, 86400 * 7),
+        "Time between scheduled scans, seconds. Lower values find new folders sooner and read the NAS more often.",
+        900.0,
+    )
+    delete_limit: int = _setting(
+        Whole(1, 64), "Source folders emptied at the same time. Higher values free the NAS sooner and load it more.", 1
+    )
     evidence_fresh_seconds: float = _setting(
         Number(0, 86400), "Evidence older than this is asked for again (size at the destination) before a deletion.", 900.0
     )
@@ -217,17 +231,29 @@ class ScannerSettings(MediaTools, Workspaces, Source, Common):
 class CompressorSettings(Storage, Source, Common):
     """The compressor: copy, compress, test."""
 
-    compress_limit: int = _setting(Whole(1, 64), "NAS folders that are copied, packed or tested at the same time.", 1)
-    workspace_limit: int = _setting(Whole(1, 64), "Packs, archive creations and extractions at the same time.", 2)
+    compress_limit: int = _setting(
+        Whole(1, 64), "NAS folders processed at the same time. Higher values use more processor, disk and staging space.", 1
+    )
+    workspace_limit: int = _setting(Whole(1, 64), "Workspace tasks at the same time. Higher values use more processor and disk.", 2)
     copy_strategy: str = _setting(_one_of("auto", "tiered"), "auto: the fastest way; tiered: one of four tools, by size.", "auto")
     copy_small_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB files are copied one by one.", 1.0)
     copy_medium_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB rsync copies.", 100.0)
     copy_large_gb: float = _setting(Number(0, 1e9), "tiered: below this many GB dd copies; above, several at once.", 1000.0)
     min_free_space_gb: float = _setting(Number(0, 1e9), "Space never used by us, GB (1024-based).", 10.0)
     compression_size_estimate_ratio: float = _setting(Number(0.01, 1), "Shown estimate of archive size by folder size.", 0.7)
-    space_check_seconds: float = _setting(Number(0.1, 86400), "Pause before space is looked at again, seconds.", 60.0)
-    space_pass_hours: float = _setting(Number(0, 10000), "How long smaller jobs may pass one that waits for space, hours.", 24.0)
-    failed_retention_days: float = _setting(Number(0, 36500), "How long failed jobs keep archives and error.log, days.", 30.0)
+    space_check_seconds: float = _setting(
+        Number(0.1, 86400),
+        "Time between checks for free space while a job waits for it, seconds. Lower values start jobs sooner.",
+        60.0,
+    )
+    space_pass_hours: float = _setting(
+        Number(0, 10000), "While a job waits for space, smaller jobs may start before it for this many hours. 0: none may.", 24.0
+    )
+    failed_retention_days: float = _setting(
+        Number(0, 36500),
+        "Days after which the archive and error.log of a failed job are deleted. Higher values use more disk.",
+        30.0,
+    )
     sevenzip_path: Path | None = _setting(_path, "The 7zz program; empty: the one that was installed with us, else PATH.", None)
     archive_temp_dir: Path | None = _setting(
         _path, "Work in progress of packs, archives and extractions, on the workspaces' file system; empty: among them.", None
@@ -255,7 +281,9 @@ class UploaderSettings(Storage, Source, Common):
     globus_source_collection_path: str = _setting(_text, "Path under which the source collection shows that directory.", "/")
     globus_auth_url: str = _setting(_url("http", "https"), "Another Globus Auth server (the emulator's).", "")
     globus_transfer_url: str = _setting(_url("http", "https"), "Another Globus Transfer server (the emulator's).", "")
-    upload_limit: int = _setting(Whole(1, 64), "Archives that are sent, or checked where they arrived, at the same time.", 1)
+    upload_limit: int = _setting(
+        Whole(1, 64), "Archives uploaded or verified at the same time. Higher values use more bandwidth.", 1
+    )
     upload_task_timeout_hours: float = _setting(Number(0.001, 10000), "A transfer task's deadline, hours.", 12.0)
     upload_task_poll_interval_seconds: float = _setting(
         Number(1, 3600), "Longest pause between two looks at a task, seconds; the first looks are closer together.", 60.0

@@ -117,7 +117,7 @@ def _review(page: Page) -> None:
         page.get_by_label(f"Select {name}").check()
     page.get_by_role("button", name="Review and archive").click()
     page.get_by_role("region", name="What will happen").get_by_text("about").first.wait_for()
-    page.locator('[aria-label="What is in it"][aria-busy="false"]').wait_for()
+    page.locator('[aria-label="Contents"][aria-busy="false"]').wait_for()
 
 
 def _select(page: Page) -> None:
@@ -199,8 +199,8 @@ def _uploading(page: Page) -> None:
 
 
 def _globus(page: Page) -> None:
-    page.get_by_role("button", name="Check the connection").click()
-    page.get_by_text("Everything that an upload needs works.").wait_for()
+    page.get_by_role("button", name="Check connection").click()
+    page.get_by_text("All checks passed. Uploads can start.").wait_for()
 
 
 def _palette(page: Page) -> None:

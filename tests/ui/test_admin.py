@@ -22,17 +22,17 @@ def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
     page.goto("/admin/system")
     for service in ("scanner", "compressor", "uploader", "gateway"):
         expect(page.locator(f'[data-instance="{service}"]').first).to_contain_text("Running")
-    expect(page.get_by_text("Every event is published")).to_be_visible()
+    expect(page.get_by_text("All events are published")).to_be_visible()
     expect(page.locator('[data-globus="emulated"]')).to_contain_text("not to a real collection")
-    page.get_by_role("button", name="Check the connection").click()
-    expect(page.get_by_text("Everything that an upload needs works.")).to_be_visible()
+    page.get_by_role("button", name="Check connection").click()
+    expect(page.get_by_text("All checks passed. Uploads can start.")).to_be_visible()
     expect(page.locator('[data-listed="yes"]')).to_have_count(2)
     alert = page.locator('[data-alert="job_failed"]').filter(has_text=broken.name)
-    alert.get_by_role("link", name="Open the job").click()
+    alert.get_by_role("link", name="Open job").click()
     expect(heading(page, broken.name)).to_be_visible()
 
     page.get_by_role("button", name="Dismiss").click()
-    said(page, "The job is dismissed.")
+    said(page, "Job dismissed.")
     expect(page.get_by_role("button", name="Dismiss")).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("button", name="Dismiss")).to_be_visible()
@@ -60,20 +60,20 @@ def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
     dialog.get_by_role("button", name="Stay here").click()
     expect(heading(page, "Configuration")).to_be_visible()
     page.get_by_role("button", name="Save").click()
-    said(page, "2 settings are saved.")
+    said(page, "2 settings saved")
     expect(uploads).to_contain_text("Changed by admin")
     assert stack.http.get("/api/config").json()["upload_limit"] == 3
     assert stack.http.get("/api/config").json()["min_free_disk"] == 90 << 20
 
-    for name in ("Uploads", "Space that is never used"):
+    for name in ("Uploads", "Reserved free space"):
         page.get_by_role("button", name=f'Reset "{name}" to its default').click()
-    expect(uploads).to_contain_text("Goes back to the default: 1")
+    expect(uploads).to_contain_text("Resets to the default: 1")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("region", name="Unsaved changes")).to_have_count(0)
     expect(page.get_by_text("Changed by")).to_have_count(0)
     assert stack.http.get("/api/config").json()["overridden"] == []
 
-    page.get_by_role("link", name="Who changed what before").click()
+    page.get_by_role("link", name="Change history").click()
     expect(page.get_by_role("row").filter(has_text="upload_limit from 1 to 3")).to_be_visible()
 
 
@@ -106,7 +106,7 @@ def test_a_page_whose_code_is_gone_says_so(person: Person) -> None:
     page.route("**/assets/History-*.js", lambda route: route.abort())
     page.goto("/queue")
     page.get_by_role("link", name="History").first.click()
-    expect(heading(page, "Something broke on this page")).to_be_visible()
+    expect(heading(page, "Something went wrong on this page")).to_be_visible()
     expect(page.get_by_role("button", name="Reload the page")).to_be_visible()
     page.get_by_role("link", name="Queue").first.click()
     expect(heading(page, "Queue")).to_be_visible()
@@ -140,8 +140,8 @@ def test_the_audit_log_is_searched_paged_and_taken_away(person: Person, stack: S
         assert lines[0].startswith(begins)
         assert all("settings_changed" in line for line in lines[1:])
         assert len(lines) > 50
-    page.get_by_label("Search the sentences").fill("no such words anywhere")
-    expect(page.get_by_text("No entry matches")).to_be_visible()
+    page.get_by_label("Search entries").fill("no such words anywhere")
+    expect(page.get_by_text("No matching entries")).to_be_visible()
     page.get_by_role("button", name="Clear the filters").click()
     expect(page).to_have_url(re.compile("/admin/audit$"))
 
@@ -154,10 +154,10 @@ def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("User name").fill("quota")
     dialog.get_by_label("New password").fill("a first password")
-    dialog.get_by_label("Space (quota)").fill("much")
+    dialog.get_by_label("Quota").fill("much")
     dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_text("Must be a size such as 20 GB, or empty.")).to_be_visible()
-    dialog.get_by_label("Space (quota)").fill("20 GB")
+    dialog.get_by_label("Quota").fill("20 GB")
     dialog.get_by_role("button", name="Create", exact=True).click()
     row = page.locator('[data-user="quota"]')
     expect(row).to_contain_text("quota 20 GB")
@@ -166,9 +166,9 @@ def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
         return next(user for user in stack.http.get("/api/users").json() if user["username"] == "quota")
 
     assert known()["quota_bytes"] == 20 << 30
-    for typed, shown in (("512 MB", "quota 512 MB"), ("", "usual quota")):
+    for typed, shown in (("512 MB", "quota 512 MB"), ("", "default quota")):
         row.get_by_role("button", name="Set quota of quota").click()
-        dialog.get_by_label("Space (quota)").fill(typed)
+        dialog.get_by_label("Quota").fill(typed)
         dialog.get_by_role("button", name="Save").click()
         expect(row).to_contain_text(shown)
     assert known()["quota_bytes"] is None
@@ -206,7 +206,7 @@ def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
         expect(page.locator('[data-token="nightly report"]')).to_contain_text("last used")
         expect(page.get_by_text(token)).to_have_count(0)
         page.get_by_role("button", name="Revoke nightly report").click()
-        page.get_by_role("dialog").get_by_role("button", name="Revoke the token").click()
+        page.get_by_role("dialog").get_by_role("button", name="Revoke token").click()
         expect(page.locator('[data-token="nightly report"]')).to_have_count(0)
         assert client.get("/api/queue").status_code == 401
 
@@ -222,12 +222,12 @@ def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
     expect(dialog).to_contain_text("no longer count")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     person.watch.expect("/release-destination", "409 (Conflict)")
-    dialog.get_by_role("button", name="Release it").click()
+    dialog.get_by_role("button", name="Release").click()
     expect(dialog.get_by_role("alert")).to_contain_text("is not empty")
     stack.remote(folder).unlink()
     stack.sidecar(folder).unlink()
-    dialog.get_by_role("button", name="Release it").click()
-    expect(page.get_by_text("Counts no more")).to_have_count(3)
+    dialog.get_by_role("button", name="Release").click()
+    expect(page.get_by_text("No longer valid")).to_have_count(3)
     expect(page.get_by_text("the place was released")).to_be_visible()
     expect(page.get_by_role("button", name="Release the destination")).to_have_count(0)
 
@@ -311,8 +311,8 @@ def test_a_clearing_is_taken_back(person: Person, stack: Stack) -> None:
     dialog = page.get_by_role("dialog")
     number = re.sub(r"\D", "", dialog.locator("label").inner_text())
     dialog.get_by_role("textbox").fill(number)
-    dialog.get_by_role("button", name="Clear them").click()
-    expect(page.get_by_text("No such job")).to_be_visible()
+    dialog.get_by_role("button", name="Clear jobs").click()
+    expect(page.get_by_text("No matching jobs")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("row", name=re.compile(folder.name))).to_be_visible()
 

@@ -38,7 +38,7 @@ def archive(page: Page, name: str) -> None:
 
 def looked_into(page: Page) -> None:
     """Wait until the review knows what is in the folders and what archiving them will cost."""
-    expect(page.get_by_role("region", name="What is in it")).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_role("region", name="Contents")).to_have_attribute("aria-busy", "false")
     expect(page.get_by_role("region", name="What will happen")).to_contain_text("about")
 
 
@@ -62,14 +62,14 @@ def test_from_the_first_login_to_the_proof(browser: Browser, stack: Stack, origi
     login(page, "admin", "wrong")
     expect(page.get_by_role("alert")).to_contain_text("name or the password is wrong")
     login(page, "admin", FIRST_PASSWORD)
-    expect(heading(page, "Choose your own password")).to_be_visible()
+    expect(heading(page, "Set a new password")).to_be_visible()
     page.get_by_label("Current password").fill(FIRST_PASSWORD)
     page.get_by_label("New password", exact=True).fill(PASSWORD)
-    page.get_by_label("New password again").fill(PASSWORD + "!")
-    page.get_by_role("button", name="Change the password").click()
-    expect(page.get_by_text("The two new passwords differ.")).to_be_visible()
-    page.get_by_label("New password again").fill(PASSWORD)
-    page.get_by_role("button", name="Change the password").click()
+    page.get_by_label("Confirm new password").fill(PASSWORD + "!")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_text("The new passwords do not match.")).to_be_visible()
+    page.get_by_label("Confirm new password").fill(PASSWORD)
+    page.get_by_role("button", name="Change password").click()
     expect(heading(page, "Folders")).to_be_visible()
     live(page)
 
@@ -87,7 +87,7 @@ def test_from_the_first_login_to_the_proof(browser: Browser, stack: Stack, origi
     expect(page.locator('[data-stage][data-state="done"]')).to_have_count(len(STAGES))
     expect(page.locator('[data-proven="yes"]')).to_have_count(3)
     page.locator('[data-proof="content"] summary').click()
-    expect(page.locator('[data-proof="content"]')).to_contain_text("reported by Globus, equal to ours")
+    expect(page.locator('[data-proof="content"]')).to_contain_text("reported by Globus, matches the local checksum")
     _read_the_log(page)
 
     page.get_by_role("link", name="History").first.click()
@@ -123,7 +123,7 @@ def test_cancel_keeps_the_source_and_archive_again_starts_anew(person: Person, s
         archive(page, folder.name)
         page.get_by_role("button", name=f"Cancel {folder.name}").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog).to_contain_text("The source folder stays exactly as it is.")
+        expect(dialog).to_contain_text("The source folder stays unchanged.")
         expect(dialog.get_by_role("button", name="Keep it running")).to_be_focused()
         dialog.get_by_role("button", name="Cancel the job").click()
         expect(dialog).to_be_hidden()
@@ -292,17 +292,17 @@ def test_logging_out_ends_it_everywhere(browser: Browser, stack: Stack, origin: 
 
 
 def test_a_folder_is_looked_into_before_it_is_archived(person: Person, stack: Stack) -> None:
-    """Kinds, largest files and subfolders; what would be refused, and why."""
+    """Kinds, largest files and subfolders; what cannot be archived as it is, and why."""
     folder = stack.folder({"day 1/cam a/clip.mov": b"1" * 5000, "day 1/notes": b"1", "sound.wav": b"1" * 300}, name="Looked into")
     os.mkfifo(folder / "pipe")
     scan(stack, folder.name)
     page = person.page
     page.goto("/folders?q=Looked")
     page.get_by_role("button", name="Archive Looked into").click()
-    look = page.get_by_role("region", name="What is in it")
-    expect(look.get_by_role("alert").filter(has_text="would be refused")).to_contain_text("pipe")
+    look = page.get_by_role("region", name="Contents")
+    expect(look.get_by_role("alert").filter(has_text="cannot be archived as it is")).to_contain_text("pipe")
     expect(look.get_by_role("alert").filter(has_text="2 media files in Looked into")).to_be_visible()
-    expect(look).to_contain_text("mov 4.88 KB, wav 300 B, without ending 1 B")
+    expect(look).to_contain_text("mov 4.88 KB, wav 300 B, no extension 1 B")
     look.get_by_text("Inside Looked into").click()
     for line in ("mov1 file, 4.88 KB", "day 1/cam a/clip.mov4.88 KB", "day 1/2 files, 4.88 KB", "cam a/1 file, 4.88 KB"):
         expect(look.get_by_role("listitem").filter(has_text=line)).to_have_count(1)
@@ -336,13 +336,13 @@ def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack
         page.set_viewport_size(viewport)
         for place in (
             dialog.get_by_text("Many 000").first,
-            dialog.get_by_text("Only the first 5 of 100 folders were looked into."),
+            dialog.get_by_text("Only the first 5 of 100 folders were inspected."),
         ):
             place.scroll_into_view_if_needed()
             expect(place).to_be_in_viewport()
             for part in shown:
                 expect(part).to_be_in_viewport(ratio=1)
-    dialog.get_by_role("button", name="Leave Many 099 out").click()
+    dialog.get_by_role("button", name="Remove Many 099").click()
     expect(plan).to_contain_text("990.00 KB in 99 files")
     plan.get_by_label("Keep all 99 sources").check()
     expect(plan.get_by_text("Nothing is deleted on the NAS.")).to_be_in_viewport(ratio=1)
@@ -376,7 +376,7 @@ def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, ori
     dialog.get_by_label("User name").fill("jane")
     dialog.get_by_label("New password").fill("a first password")
     dialog.get_by_role("button", name="Create", exact=True).click()
-    expect(page.locator('[data-user="jane"]')).to_contain_text("must change the password")
+    expect(page.locator('[data-user="jane"]')).to_contain_text("must set a new password")
     expect(page.locator('[data-user="admin"]').get_by_role("button", name="Delete admin")).to_be_disabled()
     made = page.evaluate("() => new Intl.DateTimeFormat(undefined, {dateStyle: 'medium'}).format(new Date())")
     row = page.locator('tr[data-user="jane"]')
@@ -395,8 +395,8 @@ def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, ori
     login(jane, "jane", "a first password")
     jane.get_by_label("Current password").fill("a first password")
     jane.get_by_label("New password", exact=True).fill("a second password")
-    jane.get_by_label("New password again").fill("a second password")
-    jane.get_by_role("button", name="Change the password").click()
+    jane.get_by_label("Confirm new password").fill("a second password")
+    jane.get_by_role("button", name="Change password").click()
     expect(heading(jane, "Folders")).to_be_visible()
     expect(jane.get_by_role("link", name="Users")).to_have_count(0)
     jane.goto("/admin/users")
@@ -404,7 +404,7 @@ def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, ori
     live(jane)
 
     page.get_by_role("button", name="Delete jane").click()
-    confirm = page.get_by_role("dialog").get_by_role("button", name="Delete the user")
+    confirm = page.get_by_role("dialog").get_by_role("button", name="Delete user")
     expect(confirm).to_be_disabled()
     page.get_by_label("Type jane to confirm").fill("jane")
     confirm.click()
@@ -424,7 +424,7 @@ def test_the_queue_shows_what_is_at_work(person: Person, stack: Stack) -> None:
         third = stack.archive(stack.folder(name="In line"))
         page = person.page
         page.goto("/queue")
-        lanes = page.get_by_role("region", name="At work")
+        lanes = page.get_by_role("region", name="Running now")
         packed, sent = lanes.locator(f'[data-job="{second}"]'), lanes.locator(f'[data-job="{first}"]')
         expect(packed).to_contain_text("Step 2/3: Compressing")
         expect(packed.get_by_role("progressbar")).to_be_visible()
@@ -469,7 +469,7 @@ def test_the_history_is_filtered_and_searched(person: Person, stack: Stack) -> N
     assert "Kept out" in Path(download.value.path()).read_text()
     page.get_by_role("button", name=re.compile("^Failed")).click()
     page.get_by_role("button", name="Cancelled", exact=True).click()
-    expect(page.get_by_text("No such job")).to_be_visible()
+    expect(page.get_by_text("No matching jobs")).to_be_visible()
 
 
 def test_the_history_is_by_end_and_can_be_sorted(person: Person, stack: Stack) -> None:
@@ -509,12 +509,12 @@ def test_the_history_is_by_end_and_can_be_sorted(person: Person, stack: Stack) -
     assert [name in line for name, line in zip(expected, lines, strict=True)] == [True, True]
 
     page.get_by_label("Ended to").fill("2020-01-31")
-    expect(page.get_by_text("No such job")).to_be_visible()
+    expect(page.get_by_text("No matching jobs")).to_be_visible()
     page.get_by_label("Ended to").fill("2099-01-31")
     page.get_by_label("Ended from").fill("2020-02-01")
     expect(rows).to_have_count(2)
     page.get_by_label("User", exact=True).fill("nobody-else")
-    expect(page.get_by_text("No such job")).to_be_visible()
+    expect(page.get_by_text("No matching jobs")).to_be_visible()
     page.get_by_label("User", exact=True).fill("ADMIN")
     expect(rows).to_have_count(2)
     expect(page).to_have_url(re.compile("user=ADMIN"))
@@ -555,7 +555,7 @@ def test_members_clear_only_their_own(browser: Browser, stack: Stack, origin: st
     dialog = page.get_by_role("dialog", name="Clear your completed jobs from the history?")
     expect(dialog).to_contain_text("1 completed job that you requested disappears")
     dialog.get_by_label("Type 1 to confirm").fill("1")
-    dialog.get_by_role("button", name="Clear them").click()
+    dialog.get_by_role("button", name="Clear jobs").click()
     expect(page.get_by_role("row", name=re.compile(own.name))).to_have_count(0)
     expect(page.get_by_role("row", name=re.compile(others.name))).to_be_visible()
     expect(page.get_by_role("button", name="Clear my completed")).to_be_disabled()
@@ -615,14 +615,14 @@ def test_completed_jobs_are_cleared(person: Person, stack: Stack) -> None:
     expect(row).to_be_visible()
     page.get_by_role("button", name="Clear completed").click()
     dialog = page.get_by_role("dialog")
-    confirm = dialog.get_by_role("button", name="Clear them")
+    confirm = dialog.get_by_role("button", name="Clear jobs")
     expect(confirm).to_be_disabled()
     number = re.sub(r"\D", "", dialog.locator("label").inner_text())
     dialog.get_by_label(re.compile("^Type")).fill(number)
     confirm.click()
     expect(row).to_have_count(0)
     page.get_by_role("button", name="Completed", exact=True).click()
-    expect(page.get_by_text("No such job")).to_be_visible()
+    expect(page.get_by_text("No matching jobs")).to_be_visible()
 
 
 def test_folders_that_are_never_offered_are_shown_with_the_reason(person: Person, stack: Stack) -> None:
@@ -641,7 +641,7 @@ def test_folders_that_are_never_offered_are_shown_with_the_reason(person: Person
 
     page.get_by_label("Show archived and ignored").check()
 
-    for name, reason in (("Only a note", "Only a text file"), ("Nothing in it", "Empty"), ("n" * 233, "Name not possible")):
+    for name, reason in (("Only a note", "Only a text file"), ("Nothing in it", "Empty"), ("n" * 233, "Unsupported name")):
         row = page.get_by_role("row").filter(has_text=name)
         expect(row).to_contain_text(reason)
         expect(row.get_by_role("button", name=re.compile("^Archive "))).to_have_count(0)

@@ -146,7 +146,7 @@ def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: 
     expect(uploads).not_to_contain_text("waits.bin")
     page.on("dialog", lambda asked: asked.accept())  # "leave the page?"
     page.reload()
-    expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16.00 MB of 16.00 MB have arrived")
+    expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16.00 MB of 16.00 MB uploaded")
     page.unroute("**/api/files/content*")  # not before: the page that was left would have gone on by itself
     with page.expect_request(lambda request: "bytes 16777216-" in request.headers.get("content-range", "")):
         page.locator('[data-upload="files"]').set_input_files(large)
@@ -290,7 +290,7 @@ def test_a_click_previews_a_file(person: Person, workspace: Stack, tmp_path: Pat
     expect(dialog.get_by_role("status")).to_contain_text("There is no preview for this kind of file")
     person.watch.expect("/api/media/thumbnail", "422 (Unprocessable")
     page.keyboard.press("ArrowRight")
-    expect(dialog.get_by_role("status")).to_contain_text("This browser cannot play it")
+    expect(dialog.get_by_role("status")).to_contain_text("This browser cannot play this file")
     page.keyboard.press("ArrowRight")
     expect(dialog.get_by_role("status")).to_contain_text("The file is empty")
     expect(dialog.get_by_role("button", name="Next file")).to_be_disabled()
@@ -370,7 +370,7 @@ def test_entries_are_dragged_onto_folders(person: Person, workspace: Stack) -> N
     row(page, "two.txt").drag_to(tree.get_by_role("treeitem", name="deeper"))
     expect(row(page, "two.txt")).to_have_count(0)
     expect(row(page, "three.txt")).to_be_visible()
-    said(page, "2 entries are now in into/deeper.")
+    said(page, "Moved 2 entries to into/deeper")
     row(page, "into").drag_to(tree.get_by_role("treeitem", name="deeper"))  # refused before anybody asks: into itself
     expect(row(page, "into")).to_be_visible()
 
@@ -404,14 +404,14 @@ def test_lists_are_searched_sorted_and_kept_in_the_address(person: Person, works
     expect(names).to_have_text(["b", "large.txt", "small.txt"])
     page.get_by_role("button", name="Size", exact=True).click()
     expect(names).to_have_text(["b", "small.txt", "large.txt"])
-    page.get_by_label("Also in folders below").click()
-    expect(page.get_by_label("Also in folders below")).to_be_checked()
+    page.get_by_label("Include subfolders").click()
+    expect(page.get_by_label("Include subfolders")).to_be_checked()
     page.get_by_label("Search files").fill("deep")
     expect(names).to_have_text(["deep.txt"])
     page.reload()
     expect(names).to_have_text(["deep.txt"])
     page.get_by_label("Search files").fill("nothing like it")
-    expect(page.get_by_text("Nothing here is called that")).to_be_visible()
+    expect(page.get_by_text("No matching entries")).to_be_visible()
     page.get_by_role("button", name="Clear the search").last.click()
 
     row(page, "small.txt").click(button="right")
@@ -438,16 +438,16 @@ def test_deleting_asks_for_the_name(person: Person, workspace: Stack) -> None:
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("2 files, 10 B")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
-    expect(dialog.get_by_role("button", name="Delete for ever")).to_be_disabled()
+    expect(dialog.get_by_role("button", name="Delete permanently")).to_be_disabled()
     dialog.get_by_label("Type old to confirm").fill("old")
-    dialog.get_by_role("button", name="Delete for ever").click()
+    dialog.get_by_role("button", name="Delete permanently").click()
     expect(row(page, "old")).to_have_count(0)
 
     for name in ("1.txt", "2.txt"):
         page.get_by_label(f"Select {name}").check()
     page.get_by_role("region", name="Selected entries").get_by_role("button", name="Delete").click()
     dialog.get_by_label("Type 2 to confirm").fill("2")
-    dialog.get_by_role("button", name="Delete for ever").click()
+    dialog.get_by_role("button", name="Delete permanently").click()
     expect(page.get_by_text("Your workspace is empty")).to_be_visible()
     assert workspace.http.get("/api/files").json() == []
 
@@ -531,7 +531,7 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
 
     person.watch.expect("/api/archives/", "400 (Bad Request)")
     menu(page, "both.7z", "Show contents")
-    expect(page.get_by_text("This archive asks for a password.")).to_be_visible()
+    expect(page.get_by_text("This archive needs a password.")).to_be_visible()
     page.get_by_label("Password", exact=True).fill("wrong")
     page.get_by_role("button", name="Open", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("password is wrong")
@@ -579,7 +579,7 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
     page.keyboard.press("Escape")
 
     menu(page, "both.7z", "Extract")
-    dialog.get_by_label("Password, if it has one").fill("wrong")
+    dialog.get_by_label("Password (if required)").fill("wrong")
 
     def when_it_has_failed(route: Route) -> None:
         """The list of tasks is read when this one is over already."""
@@ -609,7 +609,7 @@ def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_pat
     drawer.get_by_role("button", name="Copy time").click()
     until(lambda: page.evaluate("() => navigator.clipboard.readText()") == "00:00:02", "the time in the clipboard", 60)
     drawer.get_by_role("button", name="Contact sheet").click()
-    sheet = drawer.get_by_role("img", name="Pictures from all over the film")
+    sheet = drawer.get_by_role("img", name="Pictures from the whole film")
     page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=sheet.element_handle())
     drawer.get_by_label("Time of the picture").fill("0")
     first = drawer.get_by_role("img", name="Picture at 00:00:00")
@@ -644,9 +644,9 @@ def test_another_user_sees_nothing_of_it(
         page.keyboard.press("Escape")
         watch.expect("/api/files", "404 (Not Found)", "403 (Forbidden)")
         page.goto("/files?path=Secret")
-        expect(page.locator('[data-trouble="404"]')).to_contain_text("This folder is not there any more")
-        page.get_by_role("link", name="NAS, to look at").click()
-        expect(page.locator('[data-trouble="403"]')).to_contain_text("You may not look at NAS folders here")
+        expect(page.locator('[data-trouble="404"]')).to_contain_text("This folder no longer exists")
+        page.get_by_role("link", name="NAS (read-only)").click()
+        expect(page.locator('[data-trouble="403"]')).to_contain_text("You cannot browse NAS folders here")
     finally:
         context.close()
         workspace.http.put("/api/config", json={"nas_browsing": "everybody"})

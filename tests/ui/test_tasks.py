@@ -74,7 +74,7 @@ def test_every_kind_of_task_is_shown_and_controlled(person: Person, stack: Stack
     with _waiting_tasks(stack) as tasks:
         page.goto("/dashboard")
         live(page)
-        lanes = page.get_by_role("region", name="At work now")
+        lanes = page.get_by_role("region", name="Running now")
         for word, job in tasks.items():
             expect(_row(lanes, job)).to_contain_text(f"{word} · admin")
         expect(page.get_by_role("link", name=re.compile("^Queue"))).to_contain_text("3")
@@ -136,7 +136,7 @@ def test_the_four_counters(person: Person, stack: Stack) -> None:
     page = person.page
     before = stack.http.get("/api/stats").json()
     page.goto("/dashboard")
-    counters = page.get_by_role("region", name="In figures")
+    counters = page.get_by_role("region", name="Summary")
     expect(counters.get_by_role("link", name=re.compile("Active tasks"))).to_contain_text("waiting")
     expect(counters.get_by_role("link", name=re.compile("Total speed"))).to_contain_text("/s")
     pack = stack.http.post("/api/files/pack", json={"folder_path": "Shoot", "keep_source": True}).json()["id"]
@@ -176,7 +176,7 @@ def test_a_failure_is_told_everywhere_until_it_is_dismissed(person: Person, stac
     _fail(stack, "Breaks second")
     expect(badge).to_have_text("2 failed")
     page.get_by_role("button", name="Dismiss", exact=True).click()
-    said(page, "The job is dismissed.")
+    said(page, "Job dismissed.")
     expect(badge).to_have_text("1 failed")
 
     page.set_viewport_size(PHONE)

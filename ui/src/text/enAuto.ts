@@ -4,13 +4,13 @@ import { plural } from "./plural";
 
 export const enAuto = {
   title: "Auto-archive",
-  hint: "After an upload or an extraction, also make a zip of what arrived. Nothing is deleted, and archives are not zipped again.",
+  hint: "Create a zip of the files that arrive by upload or extraction. The original files stay, and archives are not zipped again.",
   everything: "In the whole workspace",
   folders: "Or only in these folders",
   folder: "Folder",
   add: "Add folder",
   remove: (folder: string) => `Remove ${folder}`,
-  waiting: (files: number) => `${plural(files, "file waits", "files wait")} for the rest of the upload.`,
+  waiting: (files: number) => `${plural(files, "file waits", "files wait")} for the upload to finish.`,
   dismiss: "Dismiss",
 };
 

@@ -7,12 +7,12 @@ export const enHistory = {
   from: "Ended from",
   to: "Ended to",
   sortBy: "Sort by",
-  sorts: { ended: "Sorted by end", name: "Sorted by name", size: "Sorted by size", duration: "Sorted by duration" },
+  sorts: { ended: "Sorted by end time", name: "Sorted by name", size: "Sorted by size", duration: "Sorted by duration" },
   reverse: "Reverse the order",
   clearOwn: "Clear my completed",
   clearOwnTitle: "Clear your completed jobs from the history?",
   clearOwnText: (n: number) => `${plural(n, "completed job that you requested disappears", "completed jobs that you requested disappear")} from this list, for everybody.`,
-  clearNoneOwn: "There are no completed jobs of yours to clear.",
+  clearNoneOwn: "You have no completed jobs to clear.",
 };
 
 export const historyText: typeof enHistory = spoken(enHistory);

@@ -22,12 +22,12 @@ export const enPalette = {
     goto: (page: string) => `Go to ${page}`,
     next: "Next row, previous row",
     select: "Select the row",
-    range: "Select up to the row (files)",
+    range: "Select up to this row (files)",
     open: "Open the row",
     archive: "Archive the selection",
-    refresh: "Scan or read again",
+    refresh: "Scan or refresh",
     escape: "Close, clear the selection",
-    help: "This list",
+    help: "Show this list",
   },
 };
 

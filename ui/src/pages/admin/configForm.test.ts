@@ -62,7 +62,7 @@ it("shows a setting that it has no words for, too", () => {
   const groups = grouped([setting({ name: "brand_new" }), setting()]);
 
   expect(groups.map((group) => [group.title, group.settings.map((one) => one.name)])).toEqual([
-    ["At the same time", ["upload_limit"]],
+    ["Concurrency", ["upload_limit"]],
     ["More", ["brand_new"]],
   ]);
 });

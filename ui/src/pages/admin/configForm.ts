@@ -41,7 +41,8 @@ export function typed(setting: Setting, value: Value): string {
 export function said(setting: Setting, value: Value): string {
   if (Array.isArray(value)) return value.join(", ") || adminText.config.none;
   if (setting.kind === "choice") return adminText.config.choices[String(value)] ?? String(value);
-  return setting.unit === "bytes" || setting.unit === "" ? typed(setting, value) : adminText.config.amounts[setting.unit](Number(value));
+  if (setting.unit === "") return setting.kind === "whole" ? count(Number(value)) : typed(setting, value);
+  return setting.unit === "bytes" ? typed(setting, value) : adminText.config.amounts[setting.unit](Number(value));
 }
 
 /** What the field takes, in a sentence; empty where the field itself shows it. */

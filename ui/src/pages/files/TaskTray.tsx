@@ -9,7 +9,6 @@ import { fileQueries } from "../../api/files";
 import { ALL_KINDS, queries, useMe } from "../../api/queries";
 import { usePolling } from "../../api/sync";
 import { toast } from "../../components/toasts";
-import { text as common } from "../../text/en";
 import { filesText as text } from "../../text/enFiles";
 import { count } from "../../util/units";
 import { asked } from "./begun";
@@ -22,7 +21,7 @@ const MOST = 50;
 function useEndings(tasks: TrayTask[]) {
   const before = useRef<ReadonlySet<string>>(new Set());
   useEffect(() => {
-    for (const { job } of done(new Set([...before.current, ...asked]), tasks)) toast(text.tasks.done(common.kind[job.kind], job.folder_name));
+    for (const { job } of done(new Set([...before.current, ...asked]), tasks)) toast(text.tasks.done[job.kind](job.folder_name));
     for (const task of tasks) asked.delete(task.id);
     before.current = running(tasks);
   }, [tasks]);

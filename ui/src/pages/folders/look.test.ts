@@ -23,12 +23,12 @@ function seen(more: Partial<FolderPreview> = {}): FolderPreview {
 }
 
 it("names the kinds with the most bytes over all folders, without the collected rest", () => {
-  expect(kinds([seen(), seen({ types: [{ type: "wav", file_count: 1, size_bytes: 4 * MB }] })])).toBe("wav 4.00 MB, mov 3.00 MB, without ending 1.00 MB");
+  expect(kinds([seen(), seen({ types: [{ type: "wav", file_count: 1, size_bytes: 4 * MB }] })])).toBe("wav 4.00 MB, mov 3.00 MB, no extension 1.00 MB");
 });
 
 it("adds up media; says how much of the media was measured; is silent about what is not there", () => {
   expect(figures([seen(), seen()])).toEqual([
-    ["Kinds", "mov 6.00 MB, without ending 2.00 MB"],
+    ["File types", "mov 6.00 MB, no extension 2.00 MB"],
     ["Film and sound", "4m in 6 files"],
   ]);
   expect(figures([seen({ media: { file_count: 40, measured_count: 12, duration_seconds: 60 } })])[1]).toEqual(["Film and sound", "1m in the largest 12 of 40 files"]);
@@ -48,8 +48,8 @@ it("lists one folder by endings, by its largest files, and as a tree in which ea
 
   expect(types(one).map(({ name, value }) => [name, value])).toEqual([
     ["mov", "3 files, 3.00 MB"],
-    ["without ending", "1 file, 1.00 MB"],
-    ["other endings", "9 files, 9.00 MB"],
+    ["no extension", "1 file, 1.00 MB"],
+    ["other types", "9 files, 9.00 MB"],
   ]);
   expect(largest(one)).toEqual([{ key: "b/x.mov", name: "b/x.mov", value: "1.00 MB" }]);
   expect(tree(one).map(({ name, depth }) => [name, depth])).toEqual([["b/", 1], ["a/", 1], ["deep/", 2]]);

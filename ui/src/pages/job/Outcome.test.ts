@@ -13,6 +13,6 @@ it("begins with what became of the job", () => {
 
 it("says of a failed job that its source is safe, and of kept files that there are some", () => {
   expect(outcome(detail({ ...ended, status: "failed" }))).toContain("The source folder is untouched.");
-  expect(outcome(detail({ ...ended, status: "completed", kept_count: 2 })).join(" ")).toContain("2 files changed after the copy");
+  expect(outcome(detail({ ...ended, status: "completed", kept_count: 2 })).join(" ")).toContain("2 files changed or were added after the copy");
   expect(outcome(detail({ ...ended, status: "completed", keep_source: true })).join(" ")).toContain("The source is kept, as requested.");
 });
