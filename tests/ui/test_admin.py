@@ -153,7 +153,7 @@ def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
     page.get_by_role("button", name="Create user").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("User name").fill("quota")
-    dialog.get_by_label("New password").fill("a first password")
+    dialog.get_by_label("New password", exact=True).fill("a first password")
     dialog.get_by_label("Quota").fill("much")
     dialog.get_by_role("button", name="Create", exact=True).click()
     expect(dialog.get_by_text("Must be a size such as 20 GB, or empty.")).to_be_visible()
@@ -219,7 +219,7 @@ def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
     open_job(stack, page, folder)
     page.get_by_role("button", name="Release the destination").click()
     dialog = page.get_by_role("dialog", name="Release the destination of Given up?")
-    expect(dialog).to_contain_text("no longer count")
+    expect(dialog).to_contain_text("no longer valid")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     person.watch.expect("/release-destination", "409 (Conflict)")
     dialog.get_by_role("button", name="Release").click()
@@ -228,7 +228,7 @@ def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
     stack.sidecar(folder).unlink()
     dialog.get_by_role("button", name="Release").click()
     expect(page.get_by_text("No longer valid")).to_have_count(3)
-    expect(page.get_by_text("the place was released")).to_be_visible()
+    expect(page.get_by_text("the destination path was released")).to_be_visible()
     expect(page.get_by_role("button", name="Release the destination")).to_have_count(0)
 
 

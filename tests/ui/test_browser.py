@@ -374,7 +374,7 @@ def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, ori
     page.get_by_role("button", name="Create user").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("User name").fill("jane")
-    dialog.get_by_label("New password").fill("a first password")
+    dialog.get_by_label("New password", exact=True).fill("a first password")
     dialog.get_by_role("button", name="Create", exact=True).click()
     expect(page.locator('[data-user="jane"]')).to_contain_text("must set a new password")
     expect(page.locator('[data-user="admin"]').get_by_role("button", name="Delete admin")).to_be_disabled()

@@ -23,7 +23,7 @@ export function CopyText({ value, what }: { value: string; what: string }) {
   };
   return (
     <Box component="span" sx={{ display: "flex", alignItems: "flex-start", gap: 0.5 }}>
-      <Box component="span" sx={{ fontFamily: MONO, fontSize: "0.8125rem", lineHeight: 1.6, overflowWrap: "anywhere", minWidth: 0 }}>
+      <Box component="span" sx={{ fontFamily: MONO, fontSize: "0.8125rem", lineHeight: 1.6, overflowWrap: "anywhere", minWidth: 0, "@media (pointer: coarse)": { pt: "5.6px" } /* the middle of a larger button */ }}>
         {value}
       </Box>
         <IconButton size="small" aria-label={text.action.copy(what)} title={copied ? text.action.copied : text.action.copy(what)} onClick={copy} sx={{ my: -0.75, flexShrink: 0, color: "text.secondary" }}>

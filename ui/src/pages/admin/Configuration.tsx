@@ -35,7 +35,7 @@ export function Configuration() {
 function Form() {
   const read = useQuery(queries.settings());
   return (
-    <>
+    <Box sx={{ maxWidth: 980 }}>
       <PageHeader
         title={adminText.config.title}
         subtitle={adminText.config.subtitle}
@@ -49,7 +49,7 @@ function Form() {
       {read.error && !read.data && <ErrorPanel error={read.error} onRetry={() => read.refetch()} />}
       {!read.error && !read.data && <SkeletonRows rows={10} height={64} />}
       {read.data && <Fields settings={read.data} />}
-    </>
+    </Box>
   );
 }
 
@@ -95,7 +95,7 @@ function Fields({ settings }: { settings: Setting[] }) {
         event.preventDefault();
         submit();
       }}
-      sx={{ display: "grid", gap: 2, gridTemplateColumns: "minmax(0, 1fr)", maxWidth: 980 }}
+      sx={{ display: "grid", gap: 2, gridTemplateColumns: "minmax(0, 1fr)" }}
     >
       {grouped(settings).map((group) => (
         <Section key={group.title} title={group.title}>
