@@ -227,7 +227,7 @@ def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
     stack.remote(folder).unlink()
     stack.sidecar(folder).unlink()
     dialog.get_by_role("button", name="Release").click()
-    expect(page.get_by_text("No longer valid")).to_have_count(3)
+    expect(page.get_by_text("No longer valid", exact=True)).to_have_count(3)
     expect(page.get_by_text("the destination path was released")).to_be_visible()
     expect(page.get_by_role("button", name="Release the destination")).to_have_count(0)
 

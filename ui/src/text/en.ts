@@ -110,7 +110,7 @@ export const en = {
     title: "Password",
     current: "Current password",
     fresh: "New password",
-    again: "Confirm new password",
+    again: "Repeat password",
     rule: "At least 8 characters. A few random words are easy to remember and hard to guess.",
     differ: "The new passwords do not match.",
     short: "Use at least 8 characters.",
