@@ -29,7 +29,7 @@ from shared.archiving.protocol import Limits, Member
 from shared.archiving.sevenzip import Progress
 from shared.domain.requests import ArchiveResult, ExtractResult, format_for
 from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Cancelled, ConfigurationError, PermanentError, Waiting
-from shared.files import handles, tree_scan
+from shared.files import findings, handles, tree_scan, trees
 from shared.files.children import Children
 from shared.files.manifest import Entry, printable, unsaid
 from shared.files.paths import name_with
@@ -330,7 +330,7 @@ async def _make(base: Path, names: list[bytes], target: Path, spec: CreateSpec, 
         made = await engine.create(base, names, work, target.name, spec, children, _told(step, "Packing"))
         found = await engine.verify(made[0], contents.entries, children, _told(step, "Checking"), password=spec.password)
         if found:
-            raise tree_scan.SourceInUse(found)
+            raise findings.SourceInUse(found)
         size = sum(path.stat().st_size for path in made)
         warnings = [*contents.warnings, *_unpack_warnings(contents.entries, size)]
         _publish(made, target.parent)
@@ -412,7 +412,7 @@ class _workplace:  # noqa: N801 - used as a function
         return self._path
 
     def __exit__(self, *exc: object) -> None:
-        tree_scan.remove_tree(self._path, _go_on)
+        trees.remove_tree(self._path, _go_on)
 
 
 def _publish(made: list[Path], folder: Path) -> None:

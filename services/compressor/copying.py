@@ -28,8 +28,11 @@ from shared import units
 from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
 from shared.files import handles
 from shared.files.children import Children, Outcome
+from shared.files.findings import WARNINGS, Finding, SourceInUse, named
 from shared.files.manifest import Entry, changes, printable
-from shared.files.tree_scan import DENIED, MOVED, WARNINGS, Finding, Position, SourceInUse, Stop, named, scan
+from shared.files.position import Position
+from shared.files.tree_scan import DENIED, MOVED, scan
+from shared.files.trees import Stop
 
 Strategy = Literal["auto", "tiered"]
 Tool = Literal["copy2", "rsync", "dd", "parallel"]

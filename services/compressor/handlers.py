@@ -19,8 +19,10 @@ from shared.domain.lifecycle import Role, Status
 from shared.errors import ARCHIVED_ALREADY, Operation, PermanentError, TransientError, Waiting
 from shared.files import apart, digests, handles, mount
 from shared.files.children import Children
+from shared.files.findings import SourceInUse
 from shared.files.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest, write_sidecar
-from shared.files.tree_scan import PreflightReport, SourceInUse, marker_of, preflight
+from shared.files.markers import marker_of
+from shared.files.preflight import PreflightReport, preflight
 from shared.infra.db import Session
 from shared.service import stagings
 from shared.service.rpc import AskClock, AskDestination, ClockSeen, DestinationState

@@ -28,9 +28,9 @@ from shared.domain.requests import ArchiveResult, CompressRequest, PackRequest
 from shared.errors import Operation, PermanentError, TransientError, Waiting
 from shared.files import clocks, digests, handles, manifest
 from shared.files.clocks import Stamp
+from shared.files.findings import SourceInUse
 from shared.files.manifest import ArchiveFacts, Clock, Entry, FileFacts, Manifest
 from shared.files.paths import name_with
-from shared.files.tree_scan import SourceInUse
 from shared.files.trees import Measured
 from shared.infra.db import Database, Session
 from shared.service.work import Work

@@ -12,13 +12,14 @@ from uuid import UUID
 import msgspec
 
 from shared import log, units
+from shared.domain.destinations import ARCHIVE_SUFFIX
 from shared.files import handles
+from shared.files.findings import named
 from shared.files.manifest import SIDECAR_SUFFIX, Entry, printable
-from shared.files.tree_scan import Stop, named, remove_tree
+from shared.files.trees import Stop, remove_tree
 
 logger = log.get(__name__)
 
-ARCHIVE_SUFFIX = ".tar.7z"
 _TRIES = 5  # to remove what somebody else is removing at the same time
 
 

@@ -19,8 +19,8 @@ from shared.domain.requests import PackRequest
 from shared.errors import TAKEN, Operation, PermanentError, TransientError, Waiting
 from shared.files import digests
 from shared.files.children import Children
+from shared.files.findings import SourceInUse
 from shared.files.paths import Root
-from shared.files.tree_scan import SourceInUse
 from shared.infra.db import Database, Session
 from shared.service.work import Work
 

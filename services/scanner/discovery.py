@@ -16,9 +16,9 @@ from typing import Literal
 import msgspec
 
 from shared.errors import ARCHIVED_ALREADY, NOT_FOUND, Operation, PermanentError, TransientError
-from shared.files import apart, handles, mount, tree_scan
+from shared.files import apart, handles, mount, preflight
 from shared.files.manifest import printable
-from shared.files.tree_scan import is_marker
+from shared.files.markers import is_marker
 
 Ignored = Literal["archived", "single_text_file", "empty", "name_impossible"]
 Stop = Callable[[], None]
@@ -205,7 +205,7 @@ def _first_link(base_handle: int, parts: tuple[str, str, str]) -> str | None:
 
 
 def _refuse_ignored(folder: int, plain: str, name: str) -> None:
-    if refusals := tree_scan.name_refusals(folder, name.encode()):
+    if refusals := preflight.name_refusals(folder, name.encode()):
         raise PermanentError(" ".join(refusals))
     names = os.listdir(folder)
     found = next((name for name in names if is_marker(name)), None)
@@ -347,7 +347,7 @@ def _ignored(folder: int, name: str, sums: _Sums) -> Ignored | None:
         return "single_text_file"
     if sums.files == 0 and sums.unreadable is None:  # what we could not read may hold something
         return "empty"
-    return "name_impossible" if tree_scan.name_refusals(folder, name.encode()) else None
+    return "name_impossible" if preflight.name_refusals(folder, name.encode()) else None
 
 
 def _is_single_text(folder: int, names: list[str]) -> bool:

@@ -20,7 +20,7 @@ from shared.errors import PermanentError
 from shared.files import handles
 from shared.files.manifest import printable
 from shared.files.manifest_deletion import Kept
-from shared.files.tree_scan import MARKER_SUFFIX
+from shared.files.markers import MARKER_SUFFIX
 
 _LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
 _TRIES = 5  # only a second run of the same job, tidying at that very instant, ever needs the second

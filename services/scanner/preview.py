@@ -17,7 +17,7 @@ from services.scanner import browsing, discovery
 from services.scanner.catalog import Catalog
 from shared import log
 from shared.errors import Cancelled, PermanentError
-from shared.files import handles, tree_scan
+from shared.files import findings, handles, preflight, tree_scan
 from shared.files.manifest import Entry, printable
 from shared.media import limits, reader
 from shared.media.reader import Readers
@@ -43,7 +43,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.findings = tree_scan.Findings()
+        self.findings = findings.Findings()
         self.files = self.folders = self.bytes = 0
         self._types: Counter[str] = Counter()
         self._type_bytes: Counter[str] = Counter()
@@ -226,12 +226,12 @@ class Previews:
     def _walk(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
         tally, name = look.tally, os.fsencode(levels[2])
 
-        def report(finding: tree_scan.Finding, path: bytes) -> None:
+        def report(finding: findings.Finding, path: bytes) -> None:
             with tally.lock:
                 tally.findings.report(finding, path)
 
         with self._opened(levels, sentinel) as handle:
-            tree_scan.check_folder_name(name, handles.longest_name(handle), report)
+            preflight.check_folder_name(name, handles.longest_name(handle), report)
             for entry in tree_scan.scan(handle, report=report, stop=look.go_on, inspect=True, prefix_length=len(name) + 1):
                 with tally.lock:
                     tally.add(entry)

@@ -7,11 +7,10 @@ Globus finds it. GLOBUS_SOURCE_LOCAL_ROOT and GLOBUS_SOURCE_COLLECTION_PATH are 
 import msgspec
 
 from shared import units
-from shared.domain.destinations import RemotePlace
+from shared.domain.destinations import ARCHIVE_SUFFIX, RemotePlace
 from shared.errors import ConfigurationError, PermanentError
 from shared.files.manifest import SIDECAR_SUFFIX
 
-ARCHIVE_SUFFIX = ".tar.7z"
 NAME_MAXIMUM_BYTES = 255  # of every common file system; what Globus does beyond it is not documented
 
 

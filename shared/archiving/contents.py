@@ -15,8 +15,11 @@ from shared.archiving.formats import Format
 from shared.archiving.protocol import Limits, Member
 from shared.errors import Operation, PermanentError, TransientError
 from shared.files import handles
+from shared.files.findings import Finding, Findings, SourceInUse
 from shared.files.manifest import Entry, printable
-from shared.files.tree_scan import Finding, Findings, Position, SourceInUse, Stop, same_names, scan_below
+from shared.files.position import Position
+from shared.files.tree_scan import same_names, scan_below
+from shared.files.trees import Stop
 
 CREATED = (Format.ZIP, Format.SEVENZIP, Format.TAR, Format.TAR_GZ, Format.TAR_BZ2, Format.TAR_XZ, Format.TAR_ZST)
 _BLOCK = 1 << 20

@@ -26,10 +26,10 @@ from shared.archiving.formats import Format
 from shared.archiving.protocol import Extracted, Limits, Member
 from shared.archiving.sevenzip import OnProgress, Progress
 from shared.errors import Operation, PermanentError, TransientError, Waiting
-from shared.files import tree_scan
+from shared.files import trees
 from shared.files.children import Children
+from shared.files.findings import SourceInUse
 from shared.files.manifest import Entry
-from shared.files.tree_scan import SourceInUse
 
 _ARGUMENTS = 512 * 1024
 _SMALLEST_VOLUME = 64 * 1024
@@ -354,7 +354,7 @@ async def extract(
         what, limits = f"Unpacking {archive.name}", spec.limits
         return await _ask(request, children, what, protocol.Extracted, on_progress=on_progress, inherit=inherit, limits=limits)
     except BaseException:
-        tree_scan.remove_tree(into, lambda: None)
+        trees.remove_tree(into, lambda: None)
         raise
 
 

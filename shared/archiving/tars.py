@@ -18,8 +18,10 @@ from shared.archiving.checks import normal
 from shared.archiving.formats import Format
 from shared.archiving.protocol import Doing, Kind, Made, MakeTar, Member
 from shared.files import handles
+from shared.files.findings import WARNINGS, Finding, SourceInUse
 from shared.files.manifest import Entry, printable
-from shared.files.tree_scan import WARNINGS, Finding, Position, SourceInUse, scan_below
+from shared.files.position import Position
+from shared.files.tree_scan import scan_below
 
 _BUFFER = 1 << 20
 _TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}

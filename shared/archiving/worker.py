@@ -50,8 +50,8 @@ from shared.archiving.writing import Read, Writer
 from shared.errors import NOT_FOUND, TAKEN, ArchiverError, Operation, PermanentError, Waiting, from_os_error
 from shared.files import handles, sandbox
 from shared.files.children import STDERR_CAP, Outcome, launched
+from shared.files.findings import SourceInUse
 from shared.files.manifest import printable
-from shared.files.tree_scan import SourceInUse
 
 _BLOCK = 1 << 20
 _EVERY_S = 0.2

@@ -20,8 +20,10 @@ from shared.archiving.formats import BAD_PASSWORD, DAMAGED, UNSAFE
 from shared.archiving.protocol import Extracted, Member
 from shared.errors import PermanentError
 from shared.files import handles
+from shared.files.findings import Finding
 from shared.files.manifest import printable
-from shared.files.tree_scan import Finding, Position, scan
+from shared.files.position import Position
+from shared.files.tree_scan import scan
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20

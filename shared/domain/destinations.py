@@ -9,6 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+ARCHIVE_SUFFIX = ".tar.7z"
+"""What follows a folder's name in its archive's."""
+
 
 def folded(path: str) -> str:
     """Equal for paths that some destination might not tell apart: accents composed, letter case folded (custody 3)."""

@@ -5,9 +5,11 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from shared.files import handles
+from shared.files.position import Position
 
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _CLOSED = {*_GONE, errno.EACCES, errno.EPERM}
@@ -101,7 +103,7 @@ def links(parent: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def remove(parent: int, name: bytes, stop: Stop = go_on) -> None:
-    """Remove whatever has this name in an open directory, and all below it; nothing there is fine. Raises OSError."""
+    """Remove whatever has this name in an open directory, and all below it. Nothing there is fine. Raises OSError."""
     found = handles.lstat(parent, name)
     if found is None:
         return
@@ -113,13 +115,20 @@ def remove(parent: int, name: bytes, stop: Stop = go_on) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
+def remove_tree(path: Path, stop: Stop = go_on) -> None:
+    """Remove a tree of ours, as `remove` does."""
+    with handles.root(path.parent) as parent:
+        remove(parent, os.fsencode(path.name), stop)
+
+
 def _empty(top: int, stop: Stop) -> None:
     pending, folders = [b""], list[bytes]()
-    while pending:
-        stop()
-        folder = pending.pop()
-        folders.append(folder)
-        with handles.directory(top, folder) as handle:
+    with Position(top) as position:
+        while pending:
+            stop()
+            folder = pending.pop()
+            folders.append(folder)
+            handle = position.at(folder)
             os.fchmod(handle, 0o700)
             with os.scandir(handle) as entries:
                 held = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
@@ -128,7 +137,6 @@ def _empty(top: int, stop: Stop) -> None:
                     pending.append(folder + b"/" + name if folder else name)
                 else:
                     os.unlink(name, dir_fd=handle)
-    for folder in reversed(folders[1:]):
-        above, _, name = folder.rpartition(b"/")
-        with handles.directory(top, above) as handle:
-            os.rmdir(name, dir_fd=handle)
+        for folder in reversed(folders[1:]):
+            above, _, name = folder.rpartition(b"/")
+            os.rmdir(name, dir_fd=position.at(above))

@@ -18,9 +18,10 @@ from services.compressor.copying import copy_tree
 from services.scanner import deletion
 from shared.errors import Fenced, PermanentError, Waiting
 from shared.files import clocks, handles, mount
+from shared.files.findings import SourceInUse
 from shared.files.manifest import Clock, Entry
 from shared.files.manifest_deletion import CHANGED, stamps_writes
-from shared.files.tree_scan import SourceInUse, preflight
+from shared.files.preflight import preflight
 from tests.services.scanner.emptying import LATER_NS, Case, contents, later, walk
 from tests.support.clocked import SimulatedClock, can_mount
 

@@ -13,12 +13,10 @@ import msgspec
 from services.gateway.http.http_errors import ProblemError, bad_request, conflict, not_found
 from services.gateway.schemas.system import Alert, RelayState, ServiceInstance, SystemStatus
 from shared import units
-from shared.domain.destinations import Elsewhere, elsewhere_text
+from shared.domain.destinations import ARCHIVE_SUFFIX, Elsewhere, elsewhere_text
 from shared.domain.lifecycle import CANCELLABLE, COMPRESS_LANE, DELETE_LANE, PAUSABLE, TERMINAL, UPLOAD_LANE, Kind, Role, Status
 from shared.errors import ARCHIVED_ALREADY, DISK_FULL, NOT_FOUND, TAKEN, DatabaseAway, PermanentError
 from shared.units import counted
-
-ARCHIVE_SUFFIX = ".tar.7z"
 
 
 class FailedJob(NamedTuple):

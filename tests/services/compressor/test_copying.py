@@ -11,8 +11,8 @@ import pytest
 
 from services.compressor import copying
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
-from shared.files import tree_scan
-from shared.files.tree_scan import SourceInUse
+from shared.files import trees
+from shared.files.findings import SourceInUse
 from tests.services.compressor.trees import STRATEGIES, copy, look, nothing, small_disk, unprivileged
 from tests.support.folders import tick
 
@@ -267,7 +267,7 @@ def test_a_tool_that_lies_is_caught(folder: Path, target: Path, monkeypatch: pyt
 
     with pytest.raises(TransientError, match="big has 0 bytes instead of"):
         copy(folder, target, "dd")
-    tree_scan.remove_tree(target, nothing)
+    trees.remove_tree(target, nothing)
     with pytest.raises(TransientError, match="The copy differs from the source"):
         copy(folder, target, "rsync")
 
@@ -325,7 +325,7 @@ def test_another_account_than_root_can_read_and_remove_its_copy() -> None:
             assert (staging / "copy" / "locked" / "file").read_bytes() == b"x"
             assert (staging / "copy" / "locked").stat().st_mode & 0o777 == 0o555
 
-            tree_scan.remove_tree(staging / "copy", nothing)
+            trees.remove_tree(staging / "copy", nothing)
         (source / "locked").chmod(0o755)
 
         assert list(staging.iterdir()) == []
@@ -350,7 +350,7 @@ def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
     os.mkfifo(tree / "a" / "fifo")
     (tree / "a" / "b").chmod(0o500)
 
-    tree_scan.remove_tree(tree, nothing)
-    tree_scan.remove_tree(tree, nothing)
+    trees.remove_tree(tree, nothing)
+    trees.remove_tree(tree, nothing)
 
     assert [p.name for p in tmp_path.rglob("*")] == ["precious", "file"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.compressor import copying
 from shared.archiving import sevenzip
-from shared.files import handles, tree_scan
+from shared.files import handles, preflight
 from shared.files.children import Children
 from shared.files.manifest import Entry
 
@@ -29,9 +29,9 @@ def nothing(*_: object) -> None:
     return
 
 
-def look(folder: Path) -> tree_scan.PreflightReport:
+def look(folder: Path) -> preflight.PreflightReport:
     with handles.root(folder) as root:
-        return tree_scan.preflight(root, os.fsencode(folder.name), nothing)
+        return preflight.preflight(root, os.fsencode(folder.name), nothing)
 
 
 def copy(
@@ -45,7 +45,7 @@ def copy(
 ) -> list[Entry]:
     how: dict[str, Any] = {"strategy": "auto"} if strategy == "auto" else {"strategy": "tiered", "tiers": TIERS[strategy]}
     with handles.root(folder) as root:
-        known = entries if entries is not None else tree_scan.preflight(root, b"folder", nothing).entries
+        known = entries if entries is not None else preflight.preflight(root, b"folder", nothing).entries
         return copying.copy_tree(root, target, known, progress=progress, stop=stop, **how)
 
 

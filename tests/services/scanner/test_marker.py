@@ -10,7 +10,7 @@ from services.scanner.marker import MarkerFacts
 from shared.errors import PermanentError
 from shared.files import handles
 from shared.files.manifest_deletion import Kept
-from shared.files.tree_scan import is_marker
+from shared.files.markers import is_marker
 from tests.support.nas import names
 
 JOB = "11111111-2222-3333-4444-555555555555"

@@ -11,7 +11,7 @@ import pytest
 from services.scanner import preview
 from services.scanner.preview import Previews
 from shared.errors import NOT_FOUND, Cancelled, PermanentError, Waiting
-from shared.files import handles, tree_scan
+from shared.files import handles, preflight
 from shared.service.rpc import AskPreview, FolderSeen
 from tests.services.scanner.station import Station
 
@@ -41,7 +41,7 @@ async def test_refusals_and_warnings_are_those_of_the_preflight(station: Station
     os.link(station.folder / "one", station.folder / "same")
     seen = await complete(previews, station.folder)
     with handles.root(station.folder) as root:
-        report = tree_scan.preflight(root, station.folder.name.encode(), lambda: None)
+        report = preflight.preflight(root, station.folder.name.encode(), lambda: None)
 
     assert seen.refusals == report.refusals
     assert set(seen.warnings) == set(report.warnings)

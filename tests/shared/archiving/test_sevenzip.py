@@ -16,7 +16,7 @@ from devstack import proc
 from shared.archiving import sevenzip
 from shared.archiving.sevenzip import Comparison, Listed, ListingParser, Progress, ProgressParser
 from shared.errors import ConfigurationError, PermanentError, TransientError, Waiting
-from shared.files import tree_scan
+from shared.files import trees
 from shared.files.children import Children
 from shared.files.manifest import Entry
 from tests.services.compressor.trees import copy, deep, nothing, pack, seven_zip, small_disk
@@ -130,8 +130,8 @@ async def test_the_longest_paths_that_preflight_allows(folder: Path, work: Path)
     entries, archive = await pack(folder, work)
     await seven_zip().test(archive, nothing)
     differences = await seven_zip().differences(archive, entries, "folder")
-    tree_scan.remove_tree(folder, nothing)
-    tree_scan.remove_tree(work / "folder", nothing)
+    trees.remove_tree(folder, nothing)
+    trees.remove_tree(work / "folder", nothing)
 
     assert differences == []
     assert len(entries) == 614

@@ -15,7 +15,7 @@ from shared.domain.lifecycle import Role
 from shared.errors import PermanentError
 from shared.files import apart, handles
 from shared.files.apart import Mount
-from shared.files.tree_scan import preflight
+from shared.files.preflight import preflight
 
 ROOT = Path(__file__).parents[3]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.files import handles, tree_scan
-from shared.files.tree_scan import Position, SourceInUse
+from shared.files import findings, handles, preflight, tree_scan, trees
+from shared.files.findings import SourceInUse
+from shared.files.position import Position
 from tests.services.compressor.trees import deep, look, nothing, small_disk, unprivileged
 
 
@@ -83,7 +84,7 @@ def test_unreadable_files_and_directories_are_refused(folder: Path) -> None:
     (folder / "dir").mkdir(mode=0o000)
     folder.chmod(0o755)
     with handles.root(folder) as root, unprivileged():
-        report = tree_scan.preflight(root, b"folder", nothing)
+        report = preflight.preflight(root, b"folder", nothing)
     (folder / "dir").chmod(0o700)
 
     assert report.refusals == ["Not readable; give the archiver's account the right to read: file, dir"]
@@ -109,7 +110,7 @@ def test_trees_deeper_than_any_path_are_walked_and_removed(folder: Path) -> None
     deep(folder, b"e", 200)
 
     report = look(folder)
-    tree_scan.remove_tree(folder, nothing)
+    trees.remove_tree(folder, nothing)
 
     assert [r.split(";")[0] for r in report.refusals] == [
         "Paths longer than 3,500 bytes (folder name included) cannot be restored"]  # fmt: skip
@@ -143,11 +144,11 @@ def test_another_file_system_below_is_refused_and_not_entered(folder: Path) -> N
             assert only_refusal(folder).endswith("on its own: mounted")
 
     look_at = tree_scan._Look(lambda finding, path: found.append((finding, path)), device=-1, inspect=False)
-    found: list[tuple[tree_scan.Finding, bytes]] = []
+    found: list[tuple[findings.Finding, bytes]] = []
     with handles.root(folder) as root:
         look_at.name(root, b"mounted", b"mounted")
 
-    assert found == [(tree_scan.Finding.OTHER_FILE_SYSTEM, b"mounted")]
+    assert found == [(findings.Finding.OTHER_FILE_SYSTEM, b"mounted")]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_another_file_system_below_is_refused_and_not_entered(folder: Path) -> N
 def test_folder_names(folder: Path, name: bytes, words: str) -> None:
     """The marker's and the archive's names are made of the folder's."""
     with handles.root(folder) as root:
-        refusals = tree_scan.preflight(root, name, nothing).refusals
+        refusals = preflight.preflight(root, name, nothing).refusals
 
     assert bool(refusals) == bool(words)
     assert words in " ".join(refusals)
@@ -269,7 +270,7 @@ def test_what_vanishes_during_the_walk_is_source_in_use(folder: Path) -> None:
         (folder / "140").unlink(missing_ok=True)
 
     with handles.root(folder) as root, pytest.raises(SourceInUse, match="changed or vanished: 140"):
-        tree_scan.preflight(root, b"folder", stop)
+        preflight.preflight(root, b"folder", stop)
 
 
 def test_stop_ends_a_walk(folder: Path) -> None:
@@ -281,7 +282,7 @@ def test_stop_ends_a_walk(folder: Path) -> None:
         raise TimeoutError
 
     with handles.root(folder) as root, pytest.raises(TimeoutError):
-        tree_scan.preflight(root, b"folder", stop)
+        preflight.preflight(root, b"folder", stop)
 
 
 def test_a_position_notices_when_its_directory_was_moved(folder: Path) -> None:
