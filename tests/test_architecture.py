@@ -80,6 +80,21 @@ def test_shared_stands_on_nothing_of_ours_and_the_cli_knows_no_service() -> None
     assert wrong == []
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Whoever reads a module may follow its imports to an end."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in below(*OURS)}
+    known = set(names.values())
+    graph = {name: {module for module, _ in imports(path) if module in known and module != name} for path, name in names.items()}
+    while leaves := {name for name, others in graph.items() if not others}:
+        graph = {name: others - leaves for name, others in graph.items() if name not in leaves}
+    circle = sorted(
+        name for name, others in graph.items() if others and any(name in graph[other] for other in others if other in graph)
+    )
+
+    assert circle == [], "these import each other"
+    assert sorted(graph) == [], "these import each other, by way of others"
+
+
 # The rooms of `shared`, and what each may import besides itself and the modules that lie directly in `shared`.
 ROOMS: dict[str, set[str]] = {
     "files": set(),
