@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from cli import render, session
+from cli import render, sentences, session
 from cli.client import Client, Folder, Job, QueueJob, Retries, Verification
 from cli.exits import Exit, Failure
-from cli.render import Column
+from cli.sentences import Column
 from cli.watch import watch
 from shared import units
 from shared.domain.lifecycle import TERMINAL
@@ -91,7 +91,7 @@ class Actions:
     def _log_in(self, client: Client, username: str, password: str) -> None:
         login = client.login(username, password)
         session.save(session.Session(server=client.server, username=login.user.username, token=login.access_token))
-        render.talk(f"Logged in at {client.server} as {render.clean(login.user.username)}.")
+        render.talk(f"Logged in at {client.server} as {sentences.clean(login.user.username)}.")
         if login.user.must_change_password:
             render.talk("This password must be changed before anything else: run `cs-archiver password`.")
 
@@ -121,9 +121,9 @@ class Actions:
         rows = [
             (
                 relative(folder),
-                render.size(folder.size_bytes),
+                sentences.size(folder.size_bytes),
                 "" if folder.file_count is None else str(folder.file_count),
-                render.when(folder.modified_at),
+                sentences.when(folder.modified_at),
                 "yes" if folder.is_archived else "no",
                 *([why_ignored(folder)] if ignored else []),
             )
@@ -135,7 +135,7 @@ class Actions:
         with self._client() as client:
             doc = self._at_folder(client, path, lambda found: client.create_job(found, keep_source=keep_source))
             job = doc.value
-            render.talk(f"Queued: {render.clean(job.folder_name)}. See it with `cs-archiver job {job.job_id[:8]}`.")
+            render.talk(f"Queued: {sentences.clean(job.folder_name)}. See it with `cs-archiver job {job.job_id[:8]}`.")
             if not as_json:
                 render.emit(job.job_id + "\n")
             elif not wait:
@@ -162,7 +162,7 @@ class Actions:
         if len(same) == 1:
             return act(same[0])
         close = same or difflib.get_close_matches(given, known, n=3)
-        hint = f"Did you mean {' or '.join(map(render.clean, close))}?" if close else "See `cs-archiver folders --refresh`."
+        hint = f"Did you mean {' or '.join(map(sentences.clean, close))}?" if close else "See `cs-archiver folders --refresh`."
         raise Failure(Exit.NOT_FOUND, f"{refusal} {hint}")
 
     # Jobs ----------------------------------------------------------------------------------------------------------------------
@@ -187,11 +187,11 @@ class Actions:
                 # Shortened for people only: what is piped has the whole id.
                 job.job_id[:8] if sys.stdout.isatty() else job.job_id,
                 job.folder_name,
-                render.shown_status(job),
+                sentences.shown_status(job),
                 str(job.progress_percent),
-                render.when(job.created_at),
+                sentences.when(job.created_at),
                 job.created_by,
-                render.doing(job),
+                sentences.doing(job),
             )
             for job in doc.value
         ]
@@ -232,9 +232,9 @@ class Actions:
                 job.job_id[:8] if sys.stdout.isatty() else job.job_id,
                 job.folder_name,
                 job.status,
-                render.size(job.folder_size_bytes),
+                sentences.size(job.folder_size_bytes),
                 units.duration((job.completed_at - job.started_at).total_seconds()) if job.completed_at and job.started_at else "",
-                render.when(job.completed_at),
+                sentences.when(job.completed_at),
                 job.created_by,
             )
             for job in doc.value
@@ -294,7 +294,7 @@ class Actions:
                 if as_json:
                     render.emit_json(doc.raw)
                 else:
-                    render.emit("".join(render.log_line(line) + "\n" for line in doc.value))
+                    render.emit("".join(sentences.log_line(line) + "\n" for line in doc.value))
                 return
             after = 0
             while True:
@@ -305,7 +305,7 @@ class Actions:
                     if as_json:
                         render.emit_json(raw)
                     else:
-                        render.emit(render.log_line(line) + "\n")
+                        render.emit(sentences.log_line(line) + "\n")
                 if ended:
                     return
                 time.sleep(_interval_s())
@@ -363,7 +363,8 @@ class Actions:
             jobs = (
                 f"{counts.total_jobs}: {counts.completed_jobs} completed, {counts.failed_jobs} failed, {counts.queued_jobs} queued"
             )
-            free = f"{render.size(disk.free_gb * units.GB)} of {render.size(disk.total_gb * units.GB)} ({disk.percent_used:.0f} % used)"
+            sizes = f"{sentences.size(disk.free_gb * units.GB)} of {sentences.size(disk.total_gb * units.GB)}"
+            free = f"{sizes} ({disk.percent_used:.0f} % used)"
             destination = "the built-in emulator, not Globus" if doc.value.globus_emulated else "Globus"
             alerts = [("needs you", alert.message) for alert in doc.value.alerts]
             facts = (("server", client.server), ("destination", destination), ("disk free", free), *workers, ("jobs", jobs))
@@ -405,8 +406,8 @@ class Actions:
         except Failure as exc:
             raise Failure(exc.exit_code, f"{exc} The job goes on by itself. {again}.") from exc
         if job.status != "completed":
-            raise Failure((codes or {}).get(job.error_code or "", Exit.JOB), render.ending(job))
-        render.talk(render.ending(job))
+            raise Failure((codes or {}).get(job.error_code or "", Exit.JOB), sentences.ending(job))
+        render.talk(sentences.ending(job))
 
 
 def why_ignored(folder: Folder) -> str:
@@ -427,12 +428,12 @@ def resolve(client: Client, given: str) -> str:
     if _UUID.fullmatch(wanted):
         return wanted
     if not _PREFIX.fullmatch(wanted):
-        raise Failure(Exit.USAGE, f"{render.clean(given)} is no job id: give it whole, or its first six characters or more.")
+        raise Failure(Exit.USAGE, f"{sentences.clean(given)} is no job id: give it whole, or its first six characters or more.")
     found = [job for job in client.jobs().value if job.job_id.lower().startswith(wanted)]
     if not found:
         raise Failure(Exit.NOT_FOUND, f"No job begins with {given}: see `cs-archiver jobs`.")
     if len(found) > 1:
-        those = ", ".join(f"{job.job_id} ({render.clean(job.folder_name)})" for job in found[:5])
+        those = ", ".join(f"{job.job_id} ({sentences.clean(job.folder_name)})" for job in found[:5])
         raise Failure(Exit.USAGE, f"Several jobs begin with {given}: {those}.")
     return found[0].job_id
 
@@ -442,26 +443,26 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
     return [
         ("job", job.job_id),
         ("folder", job.folder_name),
-        ("status", render.shown_status(job)),
-        ("progress", f"{job.progress_percent} %  {render.figures(job)}".strip()),
+        ("status", sentences.shown_status(job)),
+        ("progress", f"{job.progress_percent} %  {sentences.figures(job)}".strip()),
         ("now", "" if job.status in TERMINAL else job.wait_reason or job.current_operation or ""),
         ("error", job.error_message or ""),
         ("source", job.source_path or ""),
         ("destination", job.globus_destination_path or ""),
-        ("folder size", render.size(job.folder_size_bytes)),
+        ("folder size", sentences.size(job.folder_size_bytes)),
         ("files", "" if job.file_count is None else str(job.file_count)),
-        ("archive size", render.size(job.archive_size_bytes)),
+        ("archive size", sentences.size(job.archive_size_bytes)),
         ("SHA-256", job.archive.sha256 if job.archive else ""),
         (
             "kept",
             units.counted(job.kept_count, "entry", "entries") if job.kept_count else ("everything" if job.keep_source else ""),
         ),
-        ("created", f"{render.when(job.created_at)} by {job.created_by}"),
-        ("started", render.when(job.started_at)),
-        ("ended", render.when(job.completed_at)),
+        ("created", f"{sentences.when(job.created_at)} by {job.created_by}"),
+        ("started", sentences.when(job.started_at)),
+        ("ended", sentences.when(job.completed_at)),
         ("retries", _retries(job.retries)),
         ("Globus task", job.globus_task_id or ""),
-        *(("state", f"{render.when(state.at)}  {state.status}") for state in job.state_times),
+        *(("state", f"{sentences.when(state.at)}  {state.status}") for state in job.state_times),
         *(("proof", _proof(proof)) for proof in job.verifications),
         *(("warning", sentence) for sentence in job.warnings),
         *(("note", sentence) for sentence in job.notes),
@@ -474,8 +475,8 @@ def _retries(retries: Retries) -> str:
 
 
 def _proof(proof: Verification) -> str:
-    void = (f"VOID since {render.when(proof.voided_at)}",) if proof.voided_at else ()
-    return "  ".join((proof.kind, *void, render.when(proof.at), *(f"{name}={value}" for name, value in proof.evidence.items())))
+    void = (f"VOID since {sentences.when(proof.voided_at)}",) if proof.voided_at else ()
+    return "  ".join((proof.kind, *void, sentences.when(proof.at), *(f"{name}={value}" for name, value in proof.evidence.items())))
 
 
 def _folded(path: str) -> str:
@@ -493,7 +494,7 @@ def _moment(option: str, text: str | None, *, end_of_day: bool = False) -> datet
             moment += timedelta(days=1)
         return moment if moment.tzinfo else moment.astimezone()
     except (ValueError, OverflowError) as exc:
-        sentence = f"{option} is a day such as 2026-01-15, or a time such as 2026-01-15T14:30, not {render.clean(text)}."
+        sentence = f"{option} is a day such as 2026-01-15, or a time such as 2026-01-15T14:30, not {sentences.clean(text)}."
         raise Failure(Exit.USAGE, sentence) from exc
 
 
@@ -505,5 +506,5 @@ def _interval_s() -> float:
     except ValueError:
         seconds = -1
     if not 0.01 <= seconds <= 3600:
-        raise Failure(Exit.CONFIGURATION, f"CS_ARCHIVER_POLL_SECONDS is a number from 0.01 to 3600, not {render.clean(text)}.")
+        raise Failure(Exit.CONFIGURATION, f"CS_ARCHIVER_POLL_SECONDS is a number from 0.01 to 3600, not {sentences.clean(text)}.")
     return seconds

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from cli import render, session
+from cli import render, sentences, session
 from cli.actions import Actions
 from cli.client import Client
 from cli.exits import Exit, Failure
-from cli.render import Column
+from cli.sentences import Column
 
 USER_ACTIONS = ("list", "add", "delete", "disable", "enable", "promote", "demote", "password")
 TOKEN_ACTIONS = ("list", "add", "revoke")
@@ -78,8 +78,8 @@ class Admin(Actions):
                 user.username,
                 "admin" if user.is_admin else "user",
                 "disabled" if user.disabled_at else "active",
-                render.when(user.created_at),
-                render.when(user.last_login),
+                sentences.when(user.created_at),
+                sentences.when(user.last_login),
             )
             for user in doc.value
         ]
@@ -89,7 +89,7 @@ class Admin(Actions):
         users = client.read("/api/users", list[Account]).value
         found = [user for user in users if user.username.casefold() == name.casefold()]
         if not found:
-            raise Failure(Exit.NOT_FOUND, f"There is no user {render.clean(name)}.")
+            raise Failure(Exit.NOT_FOUND, f"There is no user {sentences.clean(name)}.")
         path = f"/api/users/{found[0].id}"
         if action == "delete":
             client.write("DELETE", path)
@@ -118,9 +118,9 @@ class Admin(Actions):
             if action == "revoke":
                 found = [token for token in doc.value if name in {token.name, token.id}]
                 if not found:
-                    raise Failure(Exit.NOT_FOUND, f"You have no token {render.clean(name)}.")
+                    raise Failure(Exit.NOT_FOUND, f"You have no token {sentences.clean(name)}.")
                 client.write("DELETE", f"/api/tokens/{found[0].id}")
-                render.talk(f"Revoked: {render.clean(found[0].name)}.")
+                render.talk(f"Revoked: {sentences.clean(found[0].name)}.")
             elif as_json:
                 render.emit_json(doc.raw)
             else:
@@ -130,7 +130,7 @@ class Admin(Actions):
                     Column("LAST USE", fixed=True),
                     Column("ENDS", 80, fixed=True),
                 )
-                rows = [(t.name, t.scope, render.when(t.last_used_at), render.when(t.expires_at)) for t in doc.value]
+                rows = [(t.name, t.scope, sentences.when(t.last_used_at), sentences.when(t.expires_at)) for t in doc.value]
                 render.table(columns, rows, "No personal tokens.")
 
     def audit(self, actor: str | None, action: str | None, limit: int, as_json: bool) -> None:
@@ -140,7 +140,7 @@ class Admin(Actions):
             render.emit_json(doc.raw)
             return
         columns = (Column("TIME", fixed=True), Column("WHO", 60), Column("FROM", 100), Column("WHAT"))
-        rows = [(render.when(entry.at), entry.actor, entry.address, entry.message) for entry in doc.value]
+        rows = [(sentences.when(entry.at), entry.actor, entry.address, entry.message) for entry in doc.value]
         render.table(columns, rows, "Nothing of that kind.")
 
 

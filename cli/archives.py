@@ -17,9 +17,9 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from cli import render, session
+from cli import render, sentences, session
 from cli.exits import Exit, Failure
-from cli.render import Column
+from cli.sentences import Column
 from shared import endings, units
 from shared.archiving import engine, formats
 from shared.archiving.contents import Contents, unpack_problems
@@ -113,8 +113,8 @@ def show_made(result: ArchiveResult) -> None:
     facts = [
         ("Format", result.format.upper()),
         ("Filename", Path(result.output_path).name),
-        ("Original size", render.size(result.original_size)),
-        ("Compressed size", render.size(result.compressed_size)),
+        ("Original size", sentences.size(result.original_size)),
+        ("Compressed size", sentences.size(result.compressed_size)),
         ("Compression ratio", f"{result.compression_ratio:.1f}%"),
         ("Files", f"{result.file_count}"),
         ("Volumes", f"{result.volumes}" if result.volumes > 1 else ""),
@@ -124,7 +124,7 @@ def show_made(result: ArchiveResult) -> None:
     ]
     render.facts(facts)
     for warning in result.warnings:
-        render.talk(f"Note: {render.clean(warning)}")
+        render.talk(f"Note: {sentences.clean(warning)}")
 
 
 def show_unpacked(archive: str, result: ExtractResult) -> None:
@@ -132,7 +132,7 @@ def show_unpacked(archive: str, result: ExtractResult) -> None:
     facts = [
         ("Archive", archive),
         ("Files extracted", f"{result.files_extracted}"),
-        ("Total size", render.size(result.total_size)),
+        ("Total size", sentences.size(result.total_size)),
         ("Time taken", f"{result.seconds:.2f}s"),
         ("Speed", units.rate(result.mb_per_s * units.MB)),
         ("Destination", result.destination),
@@ -150,8 +150,8 @@ def show_stats(path: str, stats: Stats, options: Sequence[str] = ()) -> None:
         ("File", name),
         ("Format", stats.format.upper()),
         ("Files", f"{stats.files}"),
-        ("Original size", render.size(stats.original_size)),
-        ("Compressed size", render.size(stats.compressed_size)),
+        ("Original size", sentences.size(stats.original_size)),
+        ("Compressed size", sentences.size(stats.compressed_size)),
         ("Compression ratio", f"{stats.ratio:.1f}%"),
         ("Encrypted", "yes" if stats.encrypted else "no"),
         ("Volumes", f"{stats.volumes}" if stats.volumes > 1 else ""),
@@ -160,7 +160,7 @@ def show_stats(path: str, stats: Stats, options: Sequence[str] = ()) -> None:
     render.facts(facts)
     if not stats.problems:
         wanted = [*options, *(["--password"] if stats.encrypted else [])]
-        command = shlex.join(["cs-archiver", "unzip", render.clean(path), *wanted])
+        command = shlex.join(["cs-archiver", "unzip", sentences.clean(path), *wanted])
         render.talk(f"Use `{command}` to extract this archive.")
 
 
@@ -177,7 +177,7 @@ def show_entries(members: list[Member]) -> None:
     rows = [
         (
             member.kind,
-            render.size(member.size) if member.kind == "file" else "",
+            sentences.size(member.size) if member.kind == "file" else "",
             f"{member.crc32:08x}" if member.crc32 is not None and member.kind == "file" else "",
             printable(member.path) + (f" -> {printable(member.link)}" if member.link else ""),
         )
@@ -252,7 +252,7 @@ def _format(given: str | None, output: str | None) -> Format:
     try:
         return Format(format_for(given, output, "zip"))
     except PermanentError as exc:
-        raise Failure(Exit.USAGE, render.clean(str(exc))) from exc
+        raise Failure(Exit.USAGE, sentences.clean(str(exc))) from exc
 
 
 def _figures(stats: Stats) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def _existing(path: str) -> Path:
     if not full.name:
         raise Failure(Exit.USAGE, "The top of the file system cannot be meant.")
     if not os.path.lexists(full):
-        raise Failure(Exit.NOT_FOUND, f"There is no {render.clean(path)}.")
+        raise Failure(Exit.NOT_FOUND, f"There is no {sentences.clean(path)}.")
     return full
 
 
@@ -295,9 +295,9 @@ def _archive(path: str) -> Path:
     """A file that can be read, before a password is asked for. Raises Failure."""
     full = _existing(path)
     if not full.is_file():
-        raise Failure(Exit.USAGE, f"{render.clean(path)} is no file: name an archive.")
+        raise Failure(Exit.USAGE, f"{sentences.clean(path)} is no file: name an archive.")
     if not os.access(full, os.R_OK):
-        raise Failure(Exit.REFUSED, f"{render.clean(path)} cannot be read: you have no right to.")
+        raise Failure(Exit.REFUSED, f"{sentences.clean(path)} cannot be read: you have no right to.")
     return full
 
 
@@ -305,10 +305,10 @@ def _check_target(target: Path, base: Path, names: list[bytes], ending: str) -> 
     """Refuse a target before anything is packed. ending: what follows its name where it is cut into parts. Raises Failure."""
     for name in [target, target.with_name(f"{target.name}.001")]:
         if os.path.lexists(name):
-            raise Failure(Exit.CONFLICT, f"There is a {render.clean(str(name))} already: name another file with --output.")
+            raise Failure(Exit.CONFLICT, f"There is a {sentences.clean(str(name))} already: name another file with --output.")
     parent = target.parent.resolve()
     if not parent.is_dir():
-        raise Failure(Exit.NOT_FOUND, f"There is no folder {render.clean(str(parent))}.")
+        raise Failure(Exit.NOT_FOUND, f"There is no folder {sentences.clean(str(parent))}.")
     with handles.root(parent) as folder:
         longest = handles.longest_name(folder)
     if len(os.fsencode(target.name + ending)) > longest:
@@ -368,7 +368,7 @@ async def _read(base: Path, names: list[bytes], step: Step) -> Contents:
             raise Cancelled("Stopped.")
 
     try:
-        return await engine.manifest(base, names, stop, lambda done: step("Reading", 0, render.size(done)))
+        return await engine.manifest(base, names, stop, lambda done: step("Reading", 0, sentences.size(done)))
     finally:
         stopped.set()
 
@@ -376,7 +376,7 @@ async def _read(base: Path, names: list[bytes], step: Step) -> Contents:
 async def _unpack(archive: Path, into: Path, spec: ExtractSpec, step: Step) -> ExtractResult:
     began = time.monotonic()
     if os.path.lexists(into) and not into.is_dir():
-        raise Failure(Exit.CONFLICT, f"{render.clean(str(into))} is no folder: name another.")
+        raise Failure(Exit.CONFLICT, f"{sentences.clean(str(into))} is no folder: name another.")
     if into.is_dir():
         spec = msgspec.structs.replace(spec, taken=[os.fsencode(path.name) for path in into.iterdir()])
     home = into
@@ -408,7 +408,7 @@ class _workplace:  # noqa: N801 - used as a function
             self._path = Path(tempfile.mkdtemp(prefix=".cs-archiver-", dir=self._parent))
         except OSError as exc:
             code = Exit.REFUSED if exc.errno in tree_scan.DENIED else Exit.CONFIGURATION
-            raise Failure(code, f"Nothing can be written to {render.clean(str(self._parent))}: {exc.strerror}.") from exc
+            raise Failure(code, f"Nothing can be written to {sentences.clean(str(self._parent))}: {exc.strerror}.") from exc
         return self._path
 
     def __exit__(self, *exc: object) -> None:
@@ -427,9 +427,8 @@ def _publish(made: list[Path], folder: Path) -> None:
                     for back in moved:
                         handles.rename_noreplace(target, os.fsencode(back.name), source, os.fsencode(back.name))
                     if isinstance(exc, FileExistsError):
-                        sentence = (
-                            f"There is a {render.clean(path.name)} in {render.clean(str(folder))} already: nothing was changed."
-                        )
+                        name, where = sentences.clean(path.name), sentences.clean(str(folder))
+                        sentence = f"There is a {name} in {where} already: nothing was changed."
                         raise Failure(Exit.CONFLICT, sentence) from exc
                     raise
                 moved.append(path)

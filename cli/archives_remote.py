@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cli import render
+from cli import render, sentences
 from cli.actions import Actions
 from cli.archives import CODES, bytes_of, read_password, show_entries, show_made, show_stats, show_unpacked
 from cli.client import Client
@@ -123,7 +123,7 @@ class Remote(Actions):
         """Ask for a job, follow it to its end, and return its result (None: nobody waits). Raises Failure when it does not complete."""
         made = client.write("POST", address, {name: value for name, value in body.items() if value is not None})
         job_id = str(made["job_id"])
-        render.talk(f"Queued: {render.clean(made['name'])}. See it with `cs-archiver job {job_id[:8]}`.")
+        render.talk(f"Queued: {sentences.clean(made['name'])}. See it with `cs-archiver job {job_id[:8]}`.")
         if not self._wait:
             render.emit_json(made) if as_json else render.emit(job_id + "\n")
             return None

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from cli import render
+from cli import render, sentences
 from cli.actions import Actions, _interval_s
 from cli.client import Client, Doc
 from cli.exits import Exit, Failure
-from cli.render import Column
+from cli.sentences import Column
 from cli.watch import watch
 from shared import units
 from shared.files.paths import name_with
@@ -117,7 +117,7 @@ class Files(Actions):
                     client.write(
                         "DELETE", "/api/files", params={"path": below_root(paths[0]), "recursive": "true" if recursive else None}
                     )
-                    render.talk(f"Deleted: {render.clean(paths[0])}.")
+                    render.talk(f"Deleted: {sentences.clean(paths[0])}.")
 
     def pack(
         self,
@@ -153,7 +153,7 @@ class Files(Actions):
         raw = client.write("POST", "/api/files/pack", body)
         pack = msgspec.convert(raw, Pack)
         kept = "stays" if pack.keep_source else "is DELETED after the archive was tested"
-        render.talk(f"Packing {render.clean(pack.folder_path)} ({render.size(pack.folder_size)}); the folder {kept}.")
+        render.talk(f"Packing {sentences.clean(pack.folder_path)} ({sentences.size(pack.folder_size)}); the folder {kept}.")
         if not wait:
             render.emit_json(raw) if as_json else render.emit(pack.id + "\n")
             return
@@ -164,8 +164,10 @@ class Files(Actions):
             raise Failure(Exit.INTERRUPTED, f"It goes on; stop it with `cs-archiver pack --cancel {pack.id[:8]}`.") from None
         doc = client.read(f"/api/files/pack/{pack.id}", Pack)
         if doc.value.status != "done":
-            raise Failure(Exit.JOB, f"The pack {doc.value.status}: {render.clean(doc.value.error_message or 'nothing was made')}")
-        render.talk(f"Packed: {render.clean(doc.value.output_path or '')} ({render.size(doc.value.output_size)}).")
+            raise Failure(
+                Exit.JOB, f"The pack {doc.value.status}: {sentences.clean(doc.value.error_message or 'nothing was made')}"
+            )
+        render.talk(f"Packed: {sentences.clean(doc.value.output_path or '')} ({sentences.size(doc.value.output_size)}).")
         if output is not None:
             _fetch(client, pack.id, output, as_json=False)
         render.emit_json(doc.raw) if as_json else render.emit(pack.id + "\n")
@@ -184,7 +186,7 @@ def _list(client: Client, path: str, query: str | None, *, nas: bool, recursive:
         Column("TYPE", 80, fixed=True),
     )
     rows = [
-        (entry.path if recursive else entry.name, render.size(entry.size), render.when(entry.modified_at), entry.type)
+        (entry.path if recursive else entry.name, sentences.size(entry.size), sentences.when(entry.modified_at), entry.type)
         for entry in doc.value
     ]
     render.table(columns, rows, "Nothing is here.")
@@ -205,9 +207,9 @@ def _list_packs(client: Client, *, as_json: bool) -> None:
             pack.folder_path,
             pack.status,
             str(pack.progress),
-            render.size(pack.output_size if pack.output_size is not None else pack.folder_size),
+            sentences.size(pack.output_size if pack.output_size is not None else pack.folder_size),
             pack.output_path or pack.error_message or "",
-            render.when(pack.created_at),
+            sentences.when(pack.created_at),
         )
         for pack in doc.value
     ]
@@ -218,7 +220,7 @@ def _resolve(client: Client, given: str) -> str:
     """A pack's id from the id or its beginning."""
     found = [pack.id for pack in client.all("/api/files/pack", {}, Pack).value if pack.id.startswith(given.lower())]
     if len(given) < 6 or len(found) != 1:
-        raise Failure(Exit.NOT_FOUND, f"No pack, or more than one, begins with {render.clean(given)}: see `cs-archiver pack`.")
+        raise Failure(Exit.NOT_FOUND, f"No pack, or more than one, begins with {sentences.clean(given)}: see `cs-archiver pack`.")
     return found[0]
 
 
@@ -253,24 +255,24 @@ def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bo
     version = sha256(etag.encode()).hexdigest()[:12]
     partial = target.with_name(name_with(f".{target.name}", f".{version}.part"))
     try:
-        with partial.open("ab") as file, render.bytes_moving(render.clean(target.name), total) as show:
+        with partial.open("ab") as file, render.bytes_moving(sentences.clean(target.name), total) as show:
             _patiently(lambda: client.append(address, etag, file, show))
             if file.tell() != total:
-                raise Failure(Exit.UNAVAILABLE, f"{render.clean(name)} did not arrive whole: run the command again.")
+                raise Failure(Exit.UNAVAILABLE, f"{sentences.clean(name)} did not arrive whole: run the command again.")
         partial.replace(target)
     except OSError as exc:
         raise Failure(Exit.CONFIGURATION, f"Cannot write {target}: {exc.strerror}.") from exc
     if as_json:
         render.emit_json({"path": str(target), "size": total})
     else:
-        render.talk(f"Saved: {target} ({render.size(total)}).")
+        render.talk(f"Saved: {target} ({sentences.size(total)}).")
 
 
 def _refuse_taken(target: Path, overwrite: bool | None) -> None:
     """overwrite: as in `_get`."""
     if os.path.lexists(target) and not overwrite:
         advice = "name another file with --output" if overwrite is None else "say --overwrite to replace it"
-        raise Failure(Exit.CONFLICT, f"{render.clean(str(target))} is there already: {advice}.")
+        raise Failure(Exit.CONFLICT, f"{sentences.clean(str(target))} is there already: {advice}.")
 
 
 def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: bool) -> None:
@@ -281,7 +283,7 @@ def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: b
             found = os.fstat(file.fileno())
             tag = f"{found.st_size}-{found.st_mtime_ns}"
             params = {"path": remote, "tag": tag, "overwrite": "true" if overwrite else None}
-            with render.bytes_moving(render.clean(source.name), found.st_size) as show:
+            with render.bytes_moving(sentences.clean(source.name), found.st_size) as show:
                 done: list[Doc[UploadState]] = []
 
                 def send() -> None:
@@ -303,7 +305,7 @@ def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: b
     if as_json:
         render.emit_json(done[-1].raw)
     else:
-        render.talk(f"Uploaded: {render.clean(remote)} ({render.size(found.st_size)}).")
+        render.talk(f"Uploaded: {sentences.clean(remote)} ({sentences.size(found.st_size)}).")
 
 
 def _target(client: Client, given: str, name: str) -> str:
@@ -325,7 +327,7 @@ def _is_folder(client: Client, path: str) -> bool:
 def _auto(client: Client, switch: str | None, folder: str | None, *, as_json: bool) -> None:
     """Show of what a zip is made by itself, or turn that on or off: for a folder, or for the whole workspace."""
     if switch not in {None, "on", "off"}:
-        raise Failure(Exit.USAGE, f"files auto takes on or off, not {render.clean(switch or '')}.")
+        raise Failure(Exit.USAGE, f"files auto takes on or off, not {sentences.clean(switch or '')}.")
     doc = client.read(AUTO, AutoArchive)
     if switch is not None:
         if folder is None:
@@ -339,13 +341,13 @@ def _auto(client: Client, switch: str | None, folder: str | None, *, as_json: bo
         render.emit_json(doc.raw)
         return
     wanted = doc.value
-    where = "the whole workspace" if wanted.everything else ", ".join(map(render.clean, wanted.folders))
+    where = "the whole workspace" if wanted.everything else ", ".join(map(sentences.clean, wanted.folders))
     render.emit(f"A zip is made of what arrives in {where}.\n" if where else "No zip is made of what arrives.\n")
     if wanted.waiting_files:
         files = units.counted(wanted.waiting_files, "file")
         render.talk(f"{files} {units.plural(wanted.waiting_files, 'waits', 'wait')} for the rest of an upload.")
     if wanted.problem is not None:
-        render.talk(render.clean(wanted.problem))
+        render.talk(sentences.clean(wanted.problem))
 
 
 def _patiently(move: Callable[[], None]) -> None:
@@ -366,4 +368,4 @@ def _changed(document: Any, word: str, as_json: bool) -> None:
     if as_json:
         render.emit_json(document)
     else:
-        render.talk(f"{word}: {render.clean(document['path'])}.")
+        render.talk(f"{word}: {sentences.clean(document['path'])}.")

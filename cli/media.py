@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from cli import render
+from cli import render, sentences
 from cli.actions import Actions
 from cli.client import Doc
 from cli.exits import Exit, Failure
@@ -103,14 +103,14 @@ class Media(Actions):
         target = named or (output or Path()) / f"{stem}.{_ENDINGS.get(kind, 'jpg')}"
         _save(image, target, force)
         if notice:
-            render.talk(render.clean(notice))
+            render.talk(sentences.clean(notice))
         asked = [times.parse(timestamp)] if frames is None and not notice else seconds  # a frame begins a moment before it is shown
         shown = ", ".join(times.show(second) for second in asked)
         if as_json:
             source, file = (printable(os.fsencode(name)) for name in (path, target))
             render.emit_json({"source": source, "file": file, "size_bytes": len(image), "seconds": seconds, "notice": notice})
         else:
-            render.facts((("Source", path), ("Timestamp", shown), ("Size", render.size(len(image))), ("File", str(target))))
+            render.facts((("Source", path), ("Timestamp", shown), ("Size", sentences.size(len(image))), ("File", str(target))))
 
     def plan(self, path: str, as_json: bool) -> None:
         with self._client() as client:
@@ -123,7 +123,7 @@ class Media(Actions):
                 if sys.stderr.isatty():
                     seen = doc.value
                     print(
-                        f"\r{seen.stage}: {units.counted(seen.file_count, 'file')}, {render.size(seen.total_bytes)} ",
+                        f"\r{seen.stage}: {units.counted(seen.file_count, 'file')}, {sentences.size(seen.total_bytes)} ",
                         end="",
                         file=sys.stderr,
                         flush=True,
@@ -161,10 +161,10 @@ def _opened(path: str) -> Iterator[int]:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         code = Exit.REFUSED if isinstance(exc, PermissionError) else Exit.NOT_FOUND
-        raise Failure(code, f"{render.clean(path)} cannot be read: {exc.strerror}.") from exc
+        raise Failure(code, f"{sentences.clean(path)} cannot be read: {exc.strerror}.") from exc
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Failure(Exit.USAGE, f"{render.clean(path)} is no file.")
+            raise Failure(Exit.USAGE, f"{sentences.clean(path)} is no file.")
         yield handle
     except ConfigurationError as exc:
         raise Failure(Exit.CONFIGURATION, str(exc)) from exc
@@ -186,7 +186,7 @@ def _image_format(output: Path) -> limits.ImageFormat:
     """The kind of image that a file's name says. Raises Failure for any other."""
     found = _FORMATS.get(output.suffix.lower())
     if found is None:
-        shown = render.clean(str(output))
+        shown = sentences.clean(str(output))
         raise Failure(Exit.USAGE, f"{shown} does not say what kind of image it is: let it end with .jpg, .png or .webp.")
     return found
 
@@ -195,7 +195,7 @@ def _refuse_taken(target: Path, force: bool) -> None:
     if not force and os.path.lexists(target):
         raise Failure(
             Exit.CONFLICT,
-            f"{render.clean(str(target))} is there already: say --force to replace it, or name another file with --output.",
+            f"{sentences.clean(str(target))} is there already: say --force to replace it, or name another file with --output.",
         )
 
 
@@ -244,7 +244,7 @@ def _save(image: bytes, target: Path, force: bool) -> None:
         _refuse_taken(target, force)
         raise
     except OSError as exc:
-        raise Failure(Exit.USAGE, f"Cannot write {render.clean(str(target))}: {exc.strerror}.") from exc
+        raise Failure(Exit.USAGE, f"Cannot write {sentences.clean(str(target))}: {exc.strerror}.") from exc
 
 
 # What is shown -----------------------------------------------------------------------------------------------------------------
@@ -348,16 +348,16 @@ def plan_facts(seen: Preview) -> Facts:
     """What is in a folder and what archiving it will cost, in the order a person asks for it."""
     plan, media = seen.estimate, seen.media
     basis = f"as the last {units.counted(plan.basis_jobs, 'job')}" if plan.basis_jobs else "a rough guess: no job has completed yet"
-    lacking = "" if plan.fits else f", {render.size(plan.needed_bytes - plan.available_bytes)} too little"
+    lacking = "" if plan.fits else f", {sentences.size(plan.needed_bytes - plan.available_bytes)} too little"
     doubtful = [film for film in seen.films if film.warnings]
     part = "" if media.measured_count == media.file_count else f", of {media.measured_count} of them"
     return [
         ("Folder", seen.path),
         ("Files", f"{seen.file_count:,} in {units.counted(seen.folder_count + 1, 'folder')}"),
-        ("Size", render.size(seen.total_bytes)),
-        ("Archive", f"about {render.size(plan.archive_bytes)}"),
+        ("Size", sentences.size(seen.total_bytes)),
+        ("Archive", f"about {sentences.size(plan.archive_bytes)}"),
         ("Time", f"{units.about(plan.seconds)} ({basis})"),
-        ("Space needed", f"{render.size(plan.needed_bytes)} of {render.size(plan.available_bytes)}{lacking}"),
+        ("Space needed", f"{sentences.size(plan.needed_bytes)} of {sentences.size(plan.available_bytes)}{lacking}"),
         (
             "Media",
             f"{units.counted(media.file_count, 'file')}, {times.show(media.duration_seconds)}{part}" if media.file_count else "",
@@ -372,12 +372,12 @@ def plan_facts(seen: Preview) -> Facts:
         ),
         ("Film", f"{len(doubtful) - _SHOWN:,} more with warnings: see --json" if len(doubtful) > _SHOWN else ""),
         *(
-            ("Type", f"{kind.type or 'no ending'}: {units.counted(kind.file_count, 'file')}, {render.size(kind.size_bytes)}")
+            ("Type", f"{kind.type or 'no ending'}: {units.counted(kind.file_count, 'file')}, {sentences.size(kind.size_bytes)}")
             for kind in _first(seen.types)
         ),
-        *(("Largest", f"{render.size(file.size_bytes)}  {file.path}") for file in _first(seen.largest)),
+        *(("Largest", f"{sentences.size(file.size_bytes)}  {file.path}") for file in _first(seen.largest)),
         *(
-            ("In", f"{b.path}/  {units.counted(b.file_count, 'file')}, {render.size(b.size_bytes)}")
+            ("In", f"{b.path}/  {units.counted(b.file_count, 'file')}, {sentences.size(b.size_bytes)}")
             for b in _first([b for b in seen.tree if b.depth == 1])
         ),
         *(("Refused", sentence) for sentence in seen.refusals),

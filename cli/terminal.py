@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cli import render
+from cli import sentences
 from cli.client import Doc, Job, LogLine
 from shared.domain.lifecycle import TERMINAL
 
@@ -28,7 +28,7 @@ STYLE = {
 }
 
 
-def table(columns: Sequence[render.Column], rows: render.Rows) -> str:
+def table(columns: Sequence[sentences.Column], rows: sentences.Rows) -> str:
     """The table as text with colours; columns that do not fit this terminal are left out, long names go over several lines."""
     width = shutil.get_terminal_size().columns
     shown = [index for index, column in enumerate(columns) if column.from_width <= width]
@@ -73,17 +73,17 @@ class Bar:
         self._live.update(self._draw(doc.value), refresh=True)
 
     def log(self, line: LogLine) -> None:
-        self._console.print(Text(render.log_line(line), style=STYLE.get(line.level, "dim")))
+        self._console.print(Text(sentences.log_line(line), style=STYLE.get(line.level, "dim")))
 
     def notice(self, sentence: str) -> None:
-        self._console.print(Text(render.clean(sentence), style="yellow"))
+        self._console.print(Text(sentences.clean(sentence), style="yellow"))
 
     def _draw(self, job: Job) -> RenderableType:
         ended = job.status in TERMINAL
-        status = render.shown_status(job)
+        status = sentences.shown_status(job)
         words = Text(no_wrap=True, overflow="ellipsis")
         words.append(status, style=STYLE.get(status, "bold cyan"))
-        for part in () if ended else (render.figures(job), render.doing(job)):
+        for part in () if ended else (sentences.figures(job), sentences.doing(job)):
             words.append(f"  {part}" if part else "")
         top = Table.grid(padding=(0, 1, 0, 0))
         top.add_row(*(() if ended or job.paused else (self._spinner,)), words)
@@ -121,7 +121,7 @@ class PercentBar:
         line.add_column(no_wrap=True, justify="right")
         line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         bar = ProgressBar(total=100, completed=percent, complete_style="cyan", finished_style="green")
-        line.add_row(Text(what, style="bold cyan"), bar, Text(f"{percent} %"), Text(render.clean(name), style="dim"))
+        line.add_row(Text(what, style="bold cyan"), bar, Text(f"{percent} %"), Text(sentences.clean(name), style="dim"))
         self._live.update(line)
 
 

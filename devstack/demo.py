@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cli import render
+from cli import render, sentences
 from cli.client import Client, Job
 from cli.exits import Exit, Failure
 from cli.watch import watch
@@ -73,8 +73,8 @@ class Demo:
             with render.progress() as view:
                 job = watch(client, job_id, view, interval_s=0.2)
         if job.status != Status.COMPLETED:
-            raise DemoError(render.ending(job))
-        say(render.ending(job))
+            raise DemoError(sentences.ending(job))
+        say(sentences.ending(job))
         return job
 
     def _live_job(self, client: Client) -> str | None:
@@ -94,7 +94,9 @@ class Demo:
         if not folders:
             raise DemoError("The scanner offers no folder of the sample NAS.")
         chosen = min(folders, key=lambda folder: folder.path)
-        say(f"Archiving {chosen.level1}/{chosen.level2}/{chosen.name}, {render.size(chosen.size_bytes)} ({len(folders)} to go).\n")
+        say(
+            f"Archiving {chosen.level1}/{chosen.level2}/{chosen.name}, {sentences.size(chosen.size_bytes)} ({len(folders)} to go).\n"
+        )
         return client.create_job(chosen.path).value.job_id
 
     def where(self, job: Job) -> str:

@@ -26,6 +26,7 @@ from devstack.globus_emulator.app import Application, Protocol
 from devstack.globus_emulator.config import Config, ConfigError, load
 from devstack.globus_emulator.requestlog import RequestLog
 from devstack.globus_emulator.store import Store
+from devstack.globus_emulator.transfer import Run
 from devstack.globus_emulator.world import World
 
 KEEP_ALIVE_S = 75
@@ -139,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"globus emulator: {error}", file=sys.stderr)
         return EXIT_USAGE
-    world = World(config, Store(arguments.state))
+    world = World(config, Store(arguments.state), Run)
     asyncio.run(_serve(world, config, listener, arguments.port_file))
     os.close(lock)
     return 0

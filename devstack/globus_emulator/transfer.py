@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,9 +27,7 @@ from devstack.globus_emulator.faults import TaskFault, damage
 from devstack.globus_emulator.filesystem import normal, resolve, used_bytes
 from devstack.globus_emulator.submission import supports
 from devstack.globus_emulator.tasks import Item, Outcome, Task, moment
-
-if TYPE_CHECKING:
-    from devstack.globus_emulator.world import World
+from devstack.globus_emulator.world import World
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 20

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +18,6 @@ from devstack.globus_emulator.faults import FaultBook
 from devstack.globus_emulator.filesystem import filtered, ordered, window
 from devstack.globus_emulator.store import Store
 from devstack.globus_emulator.tasks import Outcome, Task
-from devstack.globus_emulator.transfer import Run
 
 log = logging.getLogger(__name__)
 Document = dict[str, Any]
@@ -26,10 +26,26 @@ PAGE_SIZE = 1000
 STOP_WAIT_S = 10.0
 
 
+class Running(Protocol):
+    """A task being worked on in its own thread: what the world needs to know of it."""
+
+    task: Task
+    number: int
+    working: bool
+    """Holds one of the few places of its owner."""
+    waiting: bool
+    """Stands in the queue for a place."""
+    stopped: bool
+
+    def main(self) -> None:
+        """Work until the task has an end, or the program does."""
+
+
 class World:
     """All state. Its methods may be called from any thread and raise ApiError."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, runner: Callable[[World, Task, int], Running]) -> None:
+        self._runner = runner
         self.config = config
         self.store = store
         self.changed = threading.Condition(threading.RLock())
@@ -37,7 +53,7 @@ class World:
         self.faults = FaultBook(store.fact("faults"), lambda document: store.save_fact("faults", document))
         self._offset = float(store.fact("clock") or b"0")
         self._tasks: dict[str, Task] = {}
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Running] = {}
         self._closed = False
         self._make_roots()
 
@@ -121,7 +137,7 @@ class World:
 
     # --- what a run tells ----------------------------------------------------------------------------------------
 
-    def has_place(self, run: Run) -> bool:
+    def has_place(self, run: Running) -> bool:
         """True if the run may start: a place is free and nobody of the same owner and kind waits longer."""
         group = [
             other
@@ -132,7 +148,7 @@ class World:
             return False
         return not any(other.waiting and other.number < run.number for other in group)
 
-    def left(self, run: Run) -> None:
+    def left(self, run: Running) -> None:
         with self.changed:
             run.working = False
             self._runs.pop(run.task.task_id, None)
@@ -206,7 +222,7 @@ class World:
             return task, True
 
     def _run(self, task: Task) -> None:
-        run = Run(self, task, number=len(self._tasks))
+        run = self._runner(self, task, len(self._tasks))
         self._runs[task.task_id] = run
         threading.Thread(target=run.main, name=f"task-{task.task_id[:8]}", daemon=True).start()
 

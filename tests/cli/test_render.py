@@ -4,7 +4,7 @@ import pytest
 
 from cli.actions import job_facts
 from cli.client import Job, Retries
-from cli.render import ending
+from cli.sentences import ending
 
 
 @pytest.mark.parametrize(
