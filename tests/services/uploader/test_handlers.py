@@ -10,6 +10,7 @@ import pytest
 
 from services.uploader.__main__ import Answers
 from services.uploader.model import RecheckPolicy
+from shared import units
 from shared.domain.retry import Limits
 from shared.errors import PermanentError, Waiting
 from shared.infra import clock_skew
@@ -399,7 +400,7 @@ async def test_sizes_are_checked_again_on_request(kernel: Kernel, station: Stati
 
     station.remote().write_bytes(CONTENT[:-1])
     wrong = await answers.recheck_size(question)
-    assert (wrong.ok, f"{len(CONTENT) - 1} bytes" in wrong.detail) == (False, True)
+    assert (wrong.ok, units.exact_size(len(CONTENT) - 1) in wrong.detail) == (False, True)
     station.remote().unlink()
     assert not (await answers.recheck_size(question)).ok
 
