@@ -1,4 +1,4 @@
-"""`python -m services.gateway`: REST, WebSocket and pages for people."""
+"""Run the gateway with `python -m services.gateway`: REST API, WebSockets and web pages."""
 
 from services.gateway.app import QUERIES, body
 from shared.domain.lifecycle import Role

@@ -1,4 +1,4 @@
-"""Where the gateway is put together: the one place that knows all its parts."""
+"""Assemble the gateway. Only this module knows all of its parts."""
 
 import asyncio
 import contextlib
@@ -73,13 +73,13 @@ from shared.service.runtime import Runtime
 logger = log.get(__name__)
 
 QUERIES = Path(__file__).with_name("queries.sql")
-_BODY_BYTES = 64 * 1024  # no JSON request is larger; uploads are read as streams and have limits of their own
+_BODY_BYTES = 64 * 1024  # no JSON request is larger; uploads are streamed and have their own limits
 _STOP_SECONDS = 3
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the routes work with."""
+    """The objects that the routes use."""
 
     store: Store
     security: Security
@@ -105,7 +105,7 @@ class Parts:
 
 
 def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
-    """Build every part from the settings and the two connections."""
+    """Build all parts from the settings and the two connections."""
     settings = runtime.settings
     store, peers = Store(runtime.db), Peers(runtime.bus)
     tokens = Tokens(settings.jwt_secret_key, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes)
@@ -150,7 +150,7 @@ def assemble(runtime: Runtime[GatewaySettings]) -> Parts:
 
 
 def routes(parts: Parts) -> Litestar:
-    """The API, without the gate before it."""
+    """Build the API, without the gate in front of it."""
     api = Router(
         "/api",
         route_handlers=[
@@ -211,7 +211,7 @@ def _given(part: Any) -> Any:
 
 
 class _Server(uvicorn.Server):
-    """Stops when it is told to, not by signals: those belong to the runtime."""
+    """A server that stops on request, not on signals. The runtime handles signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -219,12 +219,12 @@ class _Server(uvicorn.Server):
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigurationError when the address cannot be had."""
+    """Open a listening socket. Raises ConfigurationError when the address is not available."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family, backlog=2048)
-        # Its connections inherit it. asyncio sets it only on sockets whose protocol number is given, which this one's is not; without
-        # it the body of an answer waits behind its head for the client's delayed acknowledgement: 40 ms each.
+        # Accepted connections inherit TCP_NODELAY. asyncio sets it only on sockets with an explicit protocol number, and this
+        # socket has none. Without it, each response body waits for the client's delayed acknowledgement of the headers: 40 ms.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
     except OSError as exc:
@@ -232,13 +232,13 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 async def _first_users(parts: Parts, initial_password: str) -> None:
-    """Make the first admin where there is no user, then every user's workspace, that admin's too."""
+    """Create the first admin if there are no users, then a workspace for every user, including that admin."""
     await background.first_admin(parts.store, parts.security, initial_password)
     await background.make_workspaces(parts.store, parts.workspaces)
 
 
 async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
-    """Run the gateway on a listening socket until cancelled; then let running requests end."""
+    """Serve on a listening socket until cancelled, then let running requests finish."""
     background.check_initial_password(runtime.settings.admin_initial_password)
     parts = assemble(runtime)
     wake = asyncio.Event()
@@ -261,7 +261,7 @@ async def serve(runtime: Runtime[GatewaySettings], sock: socket.socket) -> None:
 
 @contextlib.asynccontextmanager
 async def _http(gate: Asgi, sock: socket.socket, settings: GatewaySettings) -> AsyncIterator["asyncio.Task[None]"]:
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines show the token of a WebSocket's address
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its INFO lines show the token in a WebSocket's URL
     config = uvicorn.Config(
         gate,
         log_config=None,
@@ -272,7 +272,7 @@ async def _http(gate: Asgi, sock: socket.socket, settings: GatewaySettings) -> A
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         ws_max_size=_BODY_BYTES,
         ws=Wire,
-        ws_per_message_deflate=False,  # small messages to many: compressing each once per client costs more than it saves
+        ws_per_message_deflate=False,  # small messages to many clients: compressing each one per client costs more than it saves
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     server = _Server(config)
@@ -292,5 +292,5 @@ async def _until_ended(serving: "asyncio.Task[None]") -> None:
 
 
 async def body(runtime: Runtime[GatewaySettings]) -> None:
-    """What the runtime runs."""
+    """The runtime's entry point."""
     await serve(runtime, listening(runtime.settings.gateway_host, runtime.settings.gateway_port))

@@ -1,4 +1,4 @@
-"""What programs read to talk to us: AsyncAPI made from the events' Structs, examples for OpenAPI, and a page for people."""
+"""Machine-readable API documents: AsyncAPI generated from the event Structs, OpenAPI examples, and one HTML page."""
 
 from html import escape
 from importlib.metadata import version
@@ -51,7 +51,7 @@ EXAMPLES: dict[str, Any] = {
 }
 _FILES = {"application/x-ndjson", "text/csv", "text/plain"}
 FILES = {"listJobs": _FILES - {"text/plain"}, "listAudit": _FILES - {"text/plain"}, "getJobLogs": _FILES - {"text/csv"}}
-"""Operations that with `format=` answer with a file instead."""
+"""Operations that return a file instead when `format=` is given."""
 _BYTES = {"application/octet-stream": OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))}
 DOWNLOADS = {"downloadFile", "downloadPack"}
 UPLOADS = {"uploadFile"}
@@ -63,14 +63,14 @@ _MAKERS = {"createJob", "createUser"}
 
 
 def strict_shapes(app: Litestar) -> set[str]:
-    """Names of the bodies' Structs that refuse fields they do not know, which the framework does not document."""
+    """Return the names of body Structs that reject unknown fields. The framework does not document this."""
     shapes = [bodies.shape_of(handler) for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers]
     found = [shape for shape in shapes if isclass(shape) and issubclass(shape, msgspec.Struct)]
     return {shape.__name__ for shape in found if shape.__struct_config__.forbid_unknown_fields}
 
 
 def complete(document: OpenAPI, strict: set[str]) -> None:
-    """Put into the framework's document what it cannot know: examples, files that some lists can be, headers, and links."""
+    """Add what the framework cannot know: examples, the file formats of some lists, headers, and links."""
     schemas = document.components.schemas
     for name, example in EXAMPLES.items():
         schemas[name].examples = [example]
@@ -86,7 +86,7 @@ def complete(document: OpenAPI, strict: set[str]) -> None:
 
 
 def _say_number_once(value: Any) -> None:
-    """Of `int | float` the framework says "exactly one of integer and number", which no whole number is."""
+    """Fix `int | float`. The framework says "exactly one of integer and number", which no whole number satisfies."""
     kinds = {kind.type for kind in getattr(value, "one_of", None) or () if isinstance(kind, Schema)}
     if {OpenAPIType.INTEGER, OpenAPIType.NUMBER} <= kinds:
         value.one_of = [kind for kind in value.one_of if not (isinstance(kind, Schema) and kind.type is OpenAPIType.INTEGER)]
@@ -117,7 +117,7 @@ def _complete(operation: Operation) -> None:
 
 
 def _forget_null(parameter: Any) -> None:
-    """Of `list[str] | None` the framework says "a list or null"; no query is null, and a list of one is written as its only word."""
+    """Fix `list[str] | None`: the framework says "a list or null", but no query is null. One value is a list of one."""
     schema = parameter.schema
     kinds = [kind for kind in schema.one_of or () if kind.type is not OpenAPIType.NULL]
     if len(kinds) == 1 and kinds[0].type is OpenAPIType.ARRAY:
@@ -125,7 +125,7 @@ def _forget_null(parameter: Any) -> None:
 
 
 def _headers(name: str) -> dict[str, Any]:
-    """The headers of an operation's good answer."""
+    """Return the headers of an operation's success response."""
     found = {}
     if name in _COUNTED:
         found["X-Total-Count"] = _header(OpenAPIType.INTEGER, "How many match.")
@@ -142,7 +142,7 @@ def _header(kind: OpenAPIType, text: str) -> OpenAPIHeader:
 
 
 async def name_methods(message: Any, scope: Any) -> None:
-    """A hook before sending: the framework's own answer to OPTIONS names the methods of an address' first handler only."""
+    """Fix OPTIONS responses before they are sent. The framework lists only the methods of the URL's first handler."""
     if scope["type"] == "http" and scope["method"] == "OPTIONS" and message["type"] == "http.response.start":
         template = scope.get("path_template")
         routes = [route for route in scope["litestar_app"].routes if isinstance(route, HTTPRoute) and route.path_format == template]
@@ -155,7 +155,7 @@ _REF = "#/components/schemas/{name}"
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document: the stream's events and live lines on NATS, and the gateway's WebSockets. Pure."""
+    """Return the AsyncAPI 3.0 document: stream events and live lines on NATS, and the gateway's WebSockets. Pure."""
     shapes = {
         "JobEvent": events.JobEvent,
         "Progress": events.Progress,
@@ -213,9 +213,9 @@ def asyncapi() -> dict[str, Any]:
 
 
 def _without_discriminators(schema: Any) -> Any:
-    """A schema without OpenAPI's `discriminator` objects: AsyncAPI has a string there, the name of a field that holds a schema's name.
+    """Return a schema without OpenAPI's `discriminator` objects. In AsyncAPI, `discriminator` is a string, the name of a field.
 
-    Each variant of ours fixes its `type`, so that nothing is lost.
+    Nothing is lost, because each of our variants fixes its `type`.
     """
     if isinstance(schema, dict):
         kept = {name: value for name, value in schema.items() if name != "discriminator" or "propertyName" not in value}
@@ -247,7 +247,7 @@ table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:
 
 
 def page(openapi: dict[str, Any], asynchronous: dict[str, Any], nonce: str) -> str:
-    """Both documents as one HTML page: no script, one style that the nonce admits. Pure."""
+    """Return both documents as one HTML page. It has no script, and one style that the nonce allows. Pure."""
     groups: dict[str, list[str]] = {}
     for path, item in sorted(openapi["paths"].items()):
         for method, operation in item.items():

@@ -1,1 +1,1 @@
-"""Users and background work. Imports `files` and the rooms below."""
+"""Users and background work. Imports `files` and the packages below it."""

@@ -1,4 +1,4 @@
-"""What the gateway does unasked: the first user, cancels that a worker left to it, forgotten revocations, short sums."""
+"""The gateway's background work: first user, workspaces, pending cancels, expired tokens, stale files, totals."""
 
 import asyncio
 from contextlib import suppress
@@ -18,7 +18,7 @@ from shared.isolation import Isolation
 
 logger = log.get(__name__)
 
-DEFAULT_PASSWORD = "changeme"  # noqa: S105 - a login with it can do nothing but set a new password
+DEFAULT_PASSWORD = "changeme"  # noqa: S105 - a login with it can only set a new password
 _BACKGROUND = Isolation("chore of the gateway")
 _CANCEL_SECONDS = 2.0
 _FORGET_SECONDS = 3600.0
@@ -27,13 +27,13 @@ _TIDY_SECONDS = 600.0
 
 
 def check_initial_password(password: str) -> None:
-    """Raises ConfigurationError for one that bcrypt would cut."""
+    """Raise ConfigurationError if bcrypt would truncate this password."""
     if len(password.encode()) > PASSWORD_MAXIMUM_BYTES:
         raise ConfigurationError(f"ADMIN_INITIAL_PASSWORD is longer than {units.exact_size(PASSWORD_MAXIMUM_BYTES)}.")
 
 
 async def first_admin(store: Store, security: Security, initial_password: str) -> None:
-    """Make the user `admin` on the first run; waits for a database that is not migrated yet."""
+    """Create the user `admin` on the first run. Waits until the database is migrated."""
     while True:
         try:
             if await store.schema_version() is not None:
@@ -53,19 +53,19 @@ async def first_admin(store: Store, security: Security, initial_password: str) -
 
 
 async def serve_cancels(store: Store, wake: asyncio.Event) -> None:
-    """Cancel jobs that were held when somebody asked and are held by nobody now (the scanner lets go and nudges us)."""
+    """Cancel jobs whose cancel was requested while a worker held them, once no worker holds them (the scanner wakes us then)."""
     while True:
         wake.clear()
         with _BACKGROUND.isolated("cancels"), suppress(ProblemError):
             for job_id in await store.cancel_let_go():
                 logger.info("cancelled", job_id=str(job_id), message="A job was cancelled after its worker let go of it.")
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CANCEL_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+            async with asyncio.timeout(_CANCEL_SECONDS):  # wait_for could swallow a shutdown that coincides with the wake-up
                 await wake.wait()
 
 
 async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
-    """Everybody who is there already has a workspace, too."""
+    """Create a workspace for every existing user."""
     while True:
         try:
             users = await store.user_ids()
@@ -75,12 +75,12 @@ async def make_workspaces(store: Store, workspaces: Workspaces) -> None:
         except asyncpg.UndefinedTableError:  # not migrated yet
             await asyncio.sleep(0.5)
     for user in users:
-        with _BACKGROUND.isolated(user), suppress(ProblemError):  # the storage is away: they are made when they are needed
+        with _BACKGROUND.isolated(user), suppress(ProblemError):  # storage is unavailable: the workspace is created on first use
             await at_disk(workspaces.ensure, user)
 
 
 async def tidy_workspaces(uploads: Uploads, workspaces: Workspaces) -> None:
-    """Stale uploads, and what was deleted while a gateway ended."""
+    """Remove stale uploads, and deleted files that a gateway left behind when it stopped."""
     while True:
         for name, tidy in (("uploads", uploads.sweep), ("deleted folders", lambda: at_disk(workspaces.sweep_deleted))):
             with _BACKGROUND.isolated(name), suppress(ProblemError, asyncpg.UndefinedTableError):
@@ -97,7 +97,7 @@ async def forget_expired_tokens(store: Store) -> None:
 
 
 async def watch_machine(host_stats: HostStats) -> None:
-    """Keep the dashboard's last half hour, whether a page is open or not."""
+    """Record the dashboard's last half hour, whether or not a page is open."""
     while True:
         with _BACKGROUND.isolated("figures"), suppress(ProblemError, asyncpg.UndefinedTableError):
             await host_stats.sample()
@@ -105,7 +105,7 @@ async def watch_machine(host_stats: HostStats) -> None:
 
 
 async def fold_totals(store: Store) -> None:
-    """Every change of a job adds to its totals; keep them few enough to be summed up on every page."""
+    """Fold the totals. Every job change adds a row, and every page sums the rows, so their number must stay small."""
     while True:
         with _BACKGROUND.isolated("totals"), suppress(ProblemError):
             await store.fold_totals()

@@ -1,4 +1,4 @@
-"""Users and their personal tokens, as admins and their owners change them. Every change is one transaction with its audit line."""
+"""Users and their personal tokens, as changed by admins and owners. Each change and its audit entry share one transaction."""
 
 import secrets
 import unicodedata
@@ -25,7 +25,7 @@ _NOT_YOURSELF = "You cannot {} yourself: another admin has to."
 
 
 def plain_name(text: str) -> str:
-    """A user's name as kept. Raises ProblemError 400 for what could be mistaken for another or breaks a list. Pure."""
+    """Return a user name in its stored form. Raises ProblemError 400 for a name that is ambiguous or breaks a list. Pure."""
     name = unicodedata.normalize("NFC", text)
     if name != name.strip() or not name.isprintable():
         raise bad_request("A user's name has no spaces around it and no invisible characters.")
@@ -38,7 +38,7 @@ def _refuse_password(password: str, username: str) -> None:
 
 
 class Users:
-    """Every method raises ProblemError."""
+    """Manage users and personal tokens. Every method raises ProblemError."""
 
     def __init__(self, store: Store, security: Security, workspaces: Workspaces) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Users:
     # Users
 
     async def users(self, limit: int | None, offset: int) -> tuple[list[Any], int]:
-        """One page in the order of names, and how many there are."""
+        """Return one page of users, ordered by name, and the total number of users."""
         async with self._store.transaction() as session:
             rows = await session.rows("users", limit, offset)
             return rows, rows[0]["total"] if rows else int(await session.value("count_users"))
@@ -58,7 +58,7 @@ class Users:
             return await _existing(session, user_id)
 
     async def create(self, who: Identity, wanted: NewUser) -> Any:
-        """Make a user; returns the row. 409 when the name is taken, in any letter case."""
+        """Create a user and return its row. Raises 409 when the name is taken, regardless of letter case."""
         name = plain_name(wanted.username)
         _refuse_password(wanted.password, name)
         hashed = await self._security.hash(wanted.password, str(who.id))
@@ -70,12 +70,12 @@ class Users:
             await audit.note(
                 session, who.actor, AuditRecord("user_created", sentence, str(row["id"]), {"is_admin": wanted.is_admin})
             )
-        with suppress(ProblemError):  # the storage is away: the workspace is made when it is needed
+        with suppress(ProblemError):  # storage is unavailable: the workspace is created on first use
             await at_disk(self._workspaces.ensure, row["id"])
         return row
 
     async def change(self, who: Identity, user_id: UUID, wanted: UserChange) -> Any:
-        """Change role, password or whether the account may be used; returns the row."""
+        """Change the role, the password, the quota or the disabled state, and return the row."""
         _refuse_change_of_yourself(who, user_id, wanted)
         if wanted.password is not None:
             _refuse_password(wanted.password, (await self.user(user_id))["username"])
@@ -85,7 +85,7 @@ class Users:
             before = await _existing(session, user_id)
             if wanted.is_admin is False or wanted.disabled:
                 await _keep_an_admin(session, before)
-            # A password set by an admin needs no change unless the admin ticks it.
+            # The user need not change a password that an admin sets, unless the admin requires it.
             must_change = wanted.must_change_password if hashed is None else bool(wanted.must_change_password)
             row = await session.row("change_user", user_id, wanted.is_admin, wanted.disabled, hashed, must_change)
             if wanted.quota_bytes is not UNSET:
@@ -97,9 +97,10 @@ class Users:
         return row
 
     async def delete(self, who: Identity, user_id: UUID) -> None:
-        """Delete a user, whose logins and tokens end at once.
+        """Delete a user. The user's logins and tokens end at once.
 
-        Archive jobs stay: they are the team's. The workspace stays too, until an admin removes it; its running tasks are cancelled.
+        Archive jobs stay because they belong to the team. The workspace stays until an admin removes it. Its running tasks are
+        cancelled.
         """
         if user_id == who.id:
             raise conflict(_NOT_YOURSELF.format("delete"))
@@ -119,14 +120,14 @@ class Users:
     # Personal tokens
 
     async def tokens(self, who: Identity, user_id: UUID | None) -> list[Any]:
-        """Your own, or as an admin another's."""
+        """Return the caller's own tokens or, for an admin, those of any user."""
         if user_id not in {None, who.id} and not who.is_admin:
             raise forbidden("Only admins see the personal tokens of others.")
         async with self._store.transaction() as session:
             return await session.rows("tokens_of", user_id or who.id)
 
     async def make_token(self, who: Identity, wanted: TokenRequest) -> tuple[str, Any]:
-        """A new token's text, which is kept nowhere, and its row."""
+        """Create a token. Return its text, which is not stored, and its row."""
         if wanted.scope == "admin" and not who.is_admin:
             raise forbidden("Only admins make tokens of the scope admin.")
         name = plain_name(wanted.name)
@@ -142,7 +143,7 @@ class Users:
         return text, row
 
     async def revoke_token(self, who: Identity, token_id: UUID) -> None:
-        """Your own, or as an admin anybody's."""
+        """Revoke one of the caller's own tokens or, for an admin, any token."""
         async with self._store.transaction() as session:
             row = await session.row("revoke_token", token_id, None if who.is_admin else who.id)
             if row is None:
@@ -162,7 +163,7 @@ async def _existing(session: Session, user_id: UUID) -> Any:
 
 
 async def _keep_an_admin(session: Session, row: Any) -> None:
-    """Without an admin nobody could make one. The caller holds the lock on people."""
+    """Keep at least one admin, because only an admin can create another. The caller holds the lock on users."""
     if row["is_admin"] and await session.value("other_admins", row["id"]) == 0:
         raise conflict(f"{row['username']} is the last admin. Make another user an admin first.")
 
@@ -181,7 +182,7 @@ def _refuse_change_of_yourself(who: Identity, user_id: UUID, wanted: UserChange)
 
 
 def _entries_for(who: Identity, before: Any, wanted: UserChange) -> list[AuditRecord]:
-    """What is worth a line of the audit log. Pure."""
+    """Return the audit entries for this change. Pure."""
     name, target, entries = before["username"], str(before["id"]), []
     if wanted.is_admin is not None and wanted.is_admin != before["is_admin"]:
         role = "an admin" if wanted.is_admin else "an ordinary user"

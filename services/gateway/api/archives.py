@@ -1,4 +1,4 @@
-"""Archives: make, unpack, list, figures."""
+"""Archives: create, extract, list entries, show figures."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ Secret = Annotated[
 
 
 def _password(header: str | None) -> str | None:
-    """HTTP reads a header's bytes as Latin-1; people's clients send UTF-8, or Latin-1 (browsers)."""
+    """Return the password as text. HTTP decodes header bytes as Latin-1; clients send UTF-8, and browsers Latin-1."""
     try:
         return header and header.encode("latin-1").decode()
     except UnicodeError:
@@ -45,9 +45,10 @@ def _created(row: Any, output: str) -> Response[ArchiveJobCreated]:
 async def create_archive(
     data: JSONBody[ArchiveRequest], request: ArchivesRequest, archives: NamedDependency[Archives]
 ) -> Response[ArchiveJobCreated]:
-    """Queue the making of an archive. The sources stay as they are.
+    """Queue a job that creates an archive. The sources do not change.
 
-    403: you may not read there, or your space does not suffice. 404: a path does not exist. 409: something has the name of `output`.
+    403: you may not read the sources, or there is not enough space. 404: a path does not exist. 409: the path `output` is
+    taken.
     """
     return _created(*await archives.create(request.user, data))
 
@@ -56,10 +57,10 @@ async def create_archive(
 async def extract_archive(
     data: JSONBody[ExtractionRequest], request: ArchivesRequest, archives: NamedDependency[Archives]
 ) -> Response[ArchiveJobCreated]:
-    """Queue the unpacking of an archive: zip, 7z, tar (also gz, bz2, xz, zst), rar, and single gz, bz2, xz and zst files.
+    """Queue a job that extracts an archive: zip, 7z, tar (also gz, bz2, xz, zst), rar, and single gz, bz2, xz and zst files.
 
-    What it holds is looked at first; one that would write elsewhere, or far more than it should, is refused as a whole.
-    404: there is no such file. 409: `destination` is no folder.
+    The server lists the contents first. It rejects the whole archive when an entry would be written outside the destination, or
+    when the contents exceed the limits. 404: the file does not exist. 409: `destination` is not a folder.
     """
     return _created(*await archives.extract(request.user, data))
 
@@ -75,9 +76,10 @@ async def list_entries(
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
 ) -> Response[list[ArchiveContent]]:
-    """What is in an archive, without unpacking it. `X-Total-Count`: how many entries match.
+    """List the entries of an archive without extracting it. `X-Total-Count` is the number of entries that match.
 
-    400 says what is wrong with it: no archive, damaged, or its password (types `unknown-format`, `damaged`, `bad-password`).
+    400 says why the archive cannot be read: not an archive, damaged, or wrong password (types `unknown-format`, `damaged`,
+    `bad-password`).
     """
     listing = await archives.entries(request.user, root, path, _password(password), q, limit, offset)
     entries = [ArchiveContent(**msgspec.structs.asdict(entry)) for entry in listing.entries]
@@ -92,7 +94,10 @@ async def get_stats(
     root: FromQuery[RootName] = "workspace",
     password: Secret = None,
 ) -> ArchiveStatistics:
-    """Files, sizes and ratio of an archive, without unpacking it, and what would refuse it. 400 as for the entries."""
+    """Show file count, sizes and ratio of an archive without extracting it, and why extraction would fail.
+
+    400: as for the entries.
+    """
     stats = await archives.stats(request.user, root, path, _password(password))
     return ArchiveStatistics(**msgspec.structs.asdict(stats))
 

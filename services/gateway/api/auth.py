@@ -1,4 +1,4 @@
-"""Login, logout, who am I, change of password."""
+"""Log in, log out, show the current user, change the password."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ AuthRequest = Request[Identity, Any, Any]
 
 
 def _cookie(request: Request[Any, Any, Any], value: str, seconds: int) -> Cookie:
-    """Out of reach of scripts, sent to our own pages only, and never unencrypted once it came encrypted."""
+    """Make the cookie unreadable for scripts, limit it to our own pages and, once it came over TLS, never send it unencrypted."""
     secure = request.scope["scheme"] == "https"
     return Cookie(SESSION_COOKIE, value=value, max_age=seconds, path="/", httponly=True, samesite="strict", secure=secure)
 
@@ -34,18 +34,19 @@ async def login(
 ) -> Response[LoginResult]:
     """Log in.
 
-    The token counts for 24 hours, or until logout. A wrong name and a wrong password are answered alike, and take equally long. 429:
-    within five minutes ten failures for an account at this address, fifty from this address, or too many logins of this account.
-    Failures of others from this address do not count where the account has logged in before, and no failures keep out a browser that
-    shows a login of this account. With `cookie` the login lives in a cookie that scripts cannot read, and `access_token` is empty.
-    403: the account is disabled, or a page of another site asked for a cookie. 503: too many people log in at this moment.
+    The token is valid for 24 hours, or until logout. A wrong name and a wrong password get the same answer after the same time.
+    429: within five minutes there were ten failures for this account at this address, fifty from this address, or too many
+    logins of this account. If the account has logged in from this address before, failures of other accounts at this address do
+    not count. Failures never block a browser that presents a valid login of this account. With `cookie`, the login is kept in a
+    cookie that scripts cannot read, and `access_token` is empty. 403: the account is disabled, or a page of another site
+    requested a cookie. 503: too many people are logging in at this moment.
     """
     if data.cookie and request.headers.get("origin") and not is_own_origin(request.scope["headers"]):
         raise ProblemError(403, "wrong-origin", WRONG_ORIGIN)
     via, request_id = ("cookie" if data.cookie else "login"), request.scope["state"]["request_id"]
     origin = Actor(via=via, address=address_of(request.scope), request_id=request_id)
     headers = request.scope["headers"]
-    gone = asyncio.ensure_future(request.receive())  # the body is read: what comes now is that the client has gone
+    gone = asyncio.ensure_future(request.receive())  # the body is already read: the next message is the client's disconnect
     try:
         shown = bearer(headers) or session_cookie(headers)
         token, row = await security.login(data.username, data.password, origin, shown, gone)
@@ -58,7 +59,7 @@ async def login(
 
 @post("/logout", operation_id="logout", status_code=204, responses=refusals())
 async def logout(request: AuthRequest, security: NamedDependency[Security], hub: NamedDependency[Hub]) -> Response[None]:
-    """End this login: the token counts no more, and live connections made with it are closed. A personal token is revoked."""
+    """End this login. Its token becomes invalid and its live connections are closed. A personal token is revoked."""
     await security.logout(request.user)
     await hub.review()
     return Response(None, cookies=[_cookie(request, "", 0)] if request.user.via == "cookie" else [])
@@ -66,7 +67,7 @@ async def logout(request: AuthRequest, security: NamedDependency[Security], hub:
 
 @get("/me", operation_id="me", responses=refusals())
 async def me(request: AuthRequest) -> User:
-    """Who is logged in."""
+    """Return the current user."""
     who = request.user
     return User(who.id, who.username, who.is_admin, who.must_change_password)
 
@@ -77,7 +78,8 @@ async def change_password(
 ) -> None:
     """Change your own password.
 
-    Every other login of yours ends; the one that asked goes on, and so do personal tokens. Wrong and right passwords count as at login.
+    All your other logins end. The login that sent the request stays valid, and so do personal tokens. Wrong and correct
+    passwords count as they do at login.
     """
     await security.change_password(request.user, data.current_password, data.new_password)
     await hub.review()

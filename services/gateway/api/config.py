@@ -1,4 +1,4 @@
-"""Settings that change while everything runs; admins only."""
+"""Settings that can change at run time. For admins only."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from services.gateway.schemas.admin import Config, ConfigUpdate, Setting
 
 @get("/", operation_id="getConfig", responses=refusals())
 async def get_config(configuration: NamedDependency[Configuration]) -> Config:
-    """What counts now."""
+    """Return the current settings."""
     return await configuration.read()
 
 
 @get("/settings", operation_id="listSettings", responses=refusals())
 async def list_settings(configuration: NamedDependency[Configuration]) -> list[Setting]:
-    """The same values with what they mean: unit, limits, default, and who set them when."""
+    """Return the current settings with their unit, limits, default, and who changed them and when."""
     return await configuration.describe()
 
 
@@ -29,10 +29,10 @@ async def list_settings(configuration: NamedDependency[Configuration]) -> list[S
 async def change_config(
     data: JSONBody[ConfigUpdate], request: Request[Identity, Any, Any], configuration: NamedDependency[Configuration]
 ) -> Config:
-    """Change some settings, or give them back to the environment.
+    """Change settings, or reset them to the environment's values.
 
-    They take effect within a second in every service, without a restart, and running work goes on. 400 names everything that is wrong;
-    nothing is changed then.
+    The change takes effect in every service within a second. No restart is needed, and running work continues. 400 names every
+    invalid value, and then nothing changes.
     """
     return await configuration.change(request.user, data)
 

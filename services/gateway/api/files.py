@@ -1,4 +1,4 @@
-"""Files: list, search, download, upload, make, move, delete; and folders of the NAS, to look at only."""
+"""Files: list, search, download, upload, create folders, move, delete. Folders of the NAS are read-only."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -48,13 +48,13 @@ _PAGE_MAXIMUM = 1000
 
 
 def range_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """What of a request's headers decides about parts and versions, names in small letters."""
+    """Return the request headers that select ranges and versions, with names in lower case."""
     names = ("range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
     return {name: headers[name] for name in names if name in headers}
 
 
 def file_responses(*more: int) -> dict[int, ResponseSpec]:
-    """What a download may answer, for the API's documentation."""
+    """Return the possible responses of a download, for the API's documentation."""
     parts = {206: "The part that `Range` names.", 304: "The version you have is the present one."}
     said = {status: ResponseSpec(None, generate_examples=False, description=text) for status, text in parts.items()}
     return refusals(404, 412, 416, *more) | said
@@ -79,10 +79,11 @@ async def list_files(
         str | None, QueryParameter(description="`X-Next-Cursor` of the page before; instead of offset.", max_length=100)
     ] = None,
 ) -> Response[list[FileEntry]]:
-    """What is in a folder. Links are shown and never followed.
+    """List a folder. Links are listed and never followed.
 
-    `X-Total-Count`: how many there are; `X-Next-Cursor`: where the next page begins; `X-Search-Incomplete: true`: a search was ended after
-    10,000 matches or 15 seconds. A page may hold less than `limit`, where names are very long.
+    `X-Total-Count` is the number of entries. `X-Next-Cursor` is the cursor of the next page. `X-Search-Incomplete: true` means
+    that a search stopped after 10,000 matches or 15 seconds. A page may hold fewer than `limit` entries when names are very
+    long.
     """
     begin = offset if cursor is None else decide.number_of(cursor)
     wanted = Wanted(q=q, deep=recursive, sort=sort, descending=order == "desc", limit=limit, offset=max(0, begin))
@@ -99,7 +100,7 @@ async def list_files(
 async def get_info(
     request: FilesRequest, files: NamedDependency[Files], path: PathQuery, root: WorkspaceOnly = "workspace"
 ) -> FileInfo:
-    """One entry of the workspace; of a folder also how much is in it."""
+    """Return one entry of the workspace and, for a folder, its total size and file count."""
     refuse_nas_files(root)
     return views.info(*await files.info(request.user, path))
 
@@ -112,9 +113,9 @@ async def delete_file(
     recursive: Annotated[bool, QueryParameter(description="A folder with everything in it.")] = False,
     root: WorkspaceOnly = "workspace",
 ) -> None:
-    """Delete a file or an empty folder of the workspace, or with `recursive` a whole folder: gone at once, and all of it.
+    """Delete a file or an empty folder of the workspace or, with `recursive`, a folder and its contents in one step.
 
-    409: the folder is not empty, or a running task needs it.
+    409: the folder is not empty, or a running task needs the path.
     """
     refuse_nas_files(root)
     await files.delete(request.user, path, recursive=recursive)
@@ -128,10 +129,11 @@ async def download(
     inline: InlineQuery = False,
     root: WorkspaceOnly = "workspace",
 ) -> Response[Any]:
-    """A file of the workspace, whole or in part.
+    """Download a file of the workspace, whole or in part.
 
-    `Range` (one range; several are answered with the whole file), `If-Range`, `If-Match`, `If-None-Match`, `If-Modified-Since` and
-    `If-Unmodified-Since` as RFC 9110 has them; `ETag` names the version. The name is in `Content-Disposition`, in any script.
+    `Range` (one range; several ranges return the whole file), `If-Range`, `If-Match`, `If-None-Match`, `If-Modified-Since` and
+    `If-Unmodified-Since` work as in RFC 9110. `ETag` identifies the version. `Content-Disposition` gives the name, in any
+    script.
     """
     refuse_nas_files(root)
     handle, name = await files.open(request.user, path)
@@ -146,7 +148,7 @@ async def look_at(
     inline: InlineQuery = False,
     root: WorkspaceOnly = "workspace",
 ) -> Response[None]:
-    """The headers of a download."""
+    """Return the headers of a download."""
     refuse_nas_files(root)
     handle, name = await files.open(request.user, path)
     return downloads.look(handle, name, range_headers(request.headers), shown=downloads.shown_type(name) if inline else None)
@@ -181,14 +183,15 @@ async def upload(
     content_range: Annotated[str | None, HeaderParameter(name="Content-Range", max_length=100)] = None,
     root: WorkspaceOnly = "workspace",
 ) -> Response[UploadState]:
-    """A file for the workspace: streamed to disk, seen by nobody before it is whole, and never in another's place unless `overwrite`.
+    """Upload a file to the workspace. It appears only when it is complete, and replaces a file only with `overwrite`.
 
-    The whole file with Content-Length; or in parts, each with `Content-Range: bytes 0-999/5000`, in order, each with the same `path` and
-    `tag`. `Content-Range: bytes */5000` without a body begins an upload or asks how far it got (202, `received_bytes`): go on from there
-    after a broken connection. What nobody goes on with for a day is thrown away. The whole length is taken from the quota at the beginning.
-    403: not enough space, or too many files, with both figures. 409: something has this path; the part does not continue what is
-    there (`Upload-Offset` says where to go on); somebody else sends it now. 412: `If-Match`, `If-None-Match` or `If-Unmodified-Since`
-    ask for another version than what has this path.
+    Send the whole file with Content-Length, or send it in parts. Each part has `Content-Range: bytes 0-999/5000`. Send the
+    parts in order, with the same `path` and `tag`. `Content-Range: bytes */5000` without a body starts an upload or asks for
+    its progress (202, `received_bytes`). After a lost connection, continue from that byte. An upload that makes no progress for
+    a day is discarded. The quota reserves the whole length when the upload starts. 403: not enough space, or too many files;
+    the detail gives both figures. 409: the path is taken, the part does not continue the stored bytes (`Upload-Offset` says
+    where to continue), or another request is sending this file. 412: `If-Match`, `If-None-Match` or `If-Unmodified-Since` does
+    not match the current version.
     """
     refuse_nas_files(root)
     part = ranges.sent(content_range, request.headers.get("content-length"))
@@ -201,28 +204,31 @@ async def upload(
 
 @get("/uploads", operation_id="listUploads", responses=refusals())
 async def list_uploads(request: FilesRequest, uploads: NamedDependency[Uploads]) -> list[UnfinishedUpload]:
-    """Your uploads that are not whole yet, newest first."""
+    """List your incomplete uploads, newest first."""
     return [views.unfinished(row) for row in await uploads.unfinished(request.user)]
 
 
 @delete("/uploads/{upload_id:uuid}", operation_id="giveUpUpload", status_code=204, responses=refusals(404, 409))
 async def give_up(upload_id: FromPath[UUID], request: FilesRequest, uploads: NamedDependency[Uploads]) -> None:
-    """Throw away what has arrived of an upload; its space is free again. 409: it is arriving right now."""
+    """Discard an incomplete upload and release its space. 409: a request is sending data to it."""
     await uploads.give_up(request.user, upload_id)
 
 
 @post("/folders", operation_id="makeFolder", status_code=201, responses=refusals(404, 409, 413))
 async def make_folder(data: JSONBody[FolderRequest], request: FilesRequest, files: NamedDependency[Files]) -> FileEntry:
-    """Make a folder in the workspace.
+    """Create a folder in the workspace.
 
-    403: the workspace may not hold more. 404: the folder it would be in is not there. 409: something has this name.
+    403: the workspace may not hold more. 404: the parent folder does not exist. 409: the path is taken.
     """
     return views.entry(await files.make_folder(request.user, data.path, parents=data.parents))
 
 
 @post("/move", operation_id="moveFile", status_code=200, responses=refusals(404, 409, 413))
 async def move(data: JSONBody[MoveRequest], request: FilesRequest, files: NamedDependency[Files]) -> FileEntry:
-    """Rename or move a file or folder within the workspace. 409: the target is there, or a running task needs one of the two."""
+    """Rename or move a file or folder within the workspace.
+
+    409: the target exists, or a running task needs one of the two paths.
+    """
     return views.entry(await files.move(request.user, data.source, data.target, overwrite=data.overwrite))
 
 
@@ -236,17 +242,17 @@ async def get_auto_archive(request: FilesRequest, auto: NamedDependency[AutoArch
 async def set_auto_archive(
     data: JSONBody[AutoArchiveChange], request: FilesRequest, auto: NamedDependency[AutoArchiver]
 ) -> AutoArchive:
-    """Zip automatically what arrives from now on, everywhere or in some folders.
+    """Zip new arrivals automatically from now on, everywhere or in some folders.
 
-    A zip is made once an upload has arrived whole, or an extraction has ended. Archives that arrive, and what is unpacked from such a zip,
-    are not zipped again. Nothing is deleted.
+    A zip is created once an upload is complete or an extraction has ended. Uploaded archives are not zipped, and neither are
+    files that were extracted from such a zip. Nothing is deleted.
     """
     return await auto.change(request.user, data)
 
 
 @post("/auto-archive/batches", operation_id="closeUploadBatch", status_code=204, responses=refusals())
 async def close_batch(data: JSONBody[UploadBatch], request: FilesRequest, auto: NamedDependency[AutoArchiver]) -> None:
-    """Say that all files of a batch have arrived: their zip is made now. A batch that is never closed is forgotten after a day."""
+    """Close a batch: all its files have arrived, and their zip is created now. An unclosed batch is forgotten after a day."""
     await auto.close(request.user, data.batch)
 
 
@@ -262,13 +268,13 @@ router = Router(
 
 @get("/", operation_id="listWorkspaces", responses=refusals())
 async def list_workspaces(files: NamedDependency[Files]) -> list[Workspace]:
-    """Every workspace that is there, with what it holds: of users, and of those who were deleted (`left_at`)."""
+    """List every workspace with its contents in figures, including workspaces of deleted users (`left_at`)."""
     return [Workspace(**{name: row[name] for name in Workspace.__struct_fields__}) for row in await files.workspaces()]
 
 
 @delete("/{user_id:uuid}", operation_id="removeWorkspace", status_code=204, responses=refusals(404, 409))
 async def remove_workspace(user_id: FromPath[UUID], request: FilesRequest, files: NamedDependency[Files]) -> None:
-    """Remove for ever what a deleted user left. 409: the user is there, or a task still works in it."""
+    """Permanently remove the workspace of a deleted user. 409: the user exists, or a task still works in it."""
     await files.remove_workspace(request.user, user_id)
 
 

@@ -1,4 +1,4 @@
-"""The folders on the NAS."""
+"""Folders on the NAS."""
 
 from typing import Annotated, Literal
 
@@ -44,10 +44,10 @@ async def list_folders(
     limit: Annotated[int | None, QueryParameter(ge=1, le=100_000, description="Default: all.")] = None,
     offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
 ) -> Response[list[Folder]]:
-    """Folders exactly three levels below the base, as of the last scan.
+    """List the folders exactly three levels below the base, as of the last scan.
 
-    `X-Total-Count`: how many match; `X-Scanned-At`: when the scan ended; `X-Scan-Running: true`: the refresh takes longer than
-    30 s and goes on.
+    `X-Total-Count` is the number of matches. `X-Scanned-At` is the time when the scan ended. `X-Scan-Running: true` means that
+    the refresh takes longer than 30 s and continues.
     """
     included = _included(include)
     headers = {}
@@ -79,7 +79,7 @@ async def list_places(
         list[str] | None, QueryParameter(description="`archived`, `ignored`, or both: count what is not on offer, too.")
     ] = None,
 ) -> list[FolderPlace]:
-    """The categories and subcategories that hold folders, in the order of names: what `level1` and `level2` may be."""
+    """List the categories and subcategories that hold folders, ordered by name. These are the values for `level1` and `level2`."""
     included = _included(include)
     rows = await store.places(archived="archived" in included, ignored="ignored" in included)
     return [FolderPlace(row["level1"], row["level2"], row["folder_count"]) for row in rows]

@@ -1,4 +1,4 @@
-"""The history of jobs and the audit log: lists with filters, pages, and files."""
+"""The job history and the audit log: filtered lists, pages and exported files."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -24,7 +24,7 @@ from shared.domain.lifecycle import TERMINAL, Kind, Status
 
 HistoryRequest = Request[Identity, Any, Any]
 
-# As text, because the framework takes numbers for times, too.
+# As text, because the framework also accepts numbers as times.
 _TIME = {"format": "date-time"}
 Since = Annotated[str | None, QueryParameter(name="from", description="Not older than this.", schema_extra=_TIME)]
 Before = Annotated[str | None, QueryParameter(name="to", description="Older than this.", schema_extra=_TIME)]
@@ -99,10 +99,11 @@ async def list_jobs(
         QueryParameter(name="format", description="csv and ndjson stream everything that matches as a file."),
     ] = "json",
 ) -> Response[list[JobSummary]] | Stream:
-    """Jobs, newest first: archive jobs of the team, other kinds of your own (of everybody for admins).
+    """List jobs, newest first: the team's archive jobs, and your own jobs of other kinds (for admins: everyone's).
 
-    `sort=ended`: jobs that have ended, the last to end first; `name`, `size` (of the folder) and `duration` order the same jobs.
-    `X-Total-Count`: how many match. `X-Next-Cursor`: where the next page begins, absent on the last.
+    `sort=ended` lists jobs that have ended, most recent end first. `name`, `size` (of the folder) and `duration` sort the same
+    jobs. `X-Total-Count` is the number of matches. `X-Next-Cursor` is the cursor of the next page. It is absent on the last
+    page.
     """
     wanted = Filter(
         kinds=_kinds(kind),
@@ -121,7 +122,7 @@ async def list_jobs(
     if format_ != "json":
         return _file(_all_jobs(history, wanted, ordered, as_csv=format_ == "csv"), "jobs", format_)
     rows = await history.page(wanted, after, limit + 1, offset, ordered)
-    is_last = cursor is None and len(rows) <= limit and (rows or not offset)  # then the page itself tells how many there are
+    is_last = cursor is None and len(rows) <= limit and (rows or not offset)  # then this page alone gives the total
     headers = {"X-Total-Count": str(offset + len(rows) if is_last else await history.total(wanted))}
     if len(rows) > limit:
         headers["X-Next-Cursor"] = decide.cursor_of(place(ordered, rows[limit - 1]))
@@ -151,9 +152,10 @@ async def clear_completed(
     ] = None,
     before: Before = None,
 ) -> DeletedCount:
-    """Hide completed jobs (asked for before `to`) from the history: your own, or as an admin everybody's.
+    """Hide completed jobs (requested before `to`) from the history: your own or, for an admin, everyone's.
 
-    Jobs and their evidence are never erased: each can still be looked at by its id. Packs and archives stay in their workspaces.
+    Jobs and their evidence are never deleted. Each job can still be opened by its id. Packs and archives stay in their
+    workspaces.
     """
     whose = whose_jobs_to_clear(request.user, user or None)
     return DeletedCount(*await history.clear_completed(request.user, _kinds(kind), whose, _moment("to", before)))
@@ -163,7 +165,7 @@ async def clear_completed(
 async def restore_completed(
     data: JSONBody[RestoreRequest], request: HistoryRequest, history: NamedDependency[History]
 ) -> RestoredCount:
-    """Take a clearing back: what it has hidden is in the history again. Asking twice, or for an unknown moment, changes nothing."""
+    """Undo a clearing. The jobs that it hid reappear in the history. Repeating this, or naming an unknown moment, has no effect."""
     return RestoredCount(await history.restore(request.user, data.cleared_at))
 
 
@@ -187,9 +189,9 @@ async def list_audit(
         QueryParameter(name="format", description="csv and ndjson stream everything that matches as a file."),
     ] = "json",
 ) -> Response[list[AuditEntry]] | Stream:
-    """Who did what, when and from where; newest first. Nothing is ever changed or removed here, by nobody.
+    """List who did what, when and from where, newest first. Entries cannot be changed or removed by anyone.
 
-    `X-Total-Count`: how many match.
+    `X-Total-Count` is the number of matches.
     """
     actions = tuple(word.strip() for value in action or [] for word in value.split(",") if word.strip())
     wanted = AuditFilter(

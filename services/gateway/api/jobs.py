@@ -1,4 +1,4 @@
-"""Jobs: request, look, cancel, retry, logs; the list is in history.py."""
+"""Jobs: request, show, cancel, retry, logs. history.py has the list."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -29,8 +29,8 @@ _BATCH = 1000
 async def create_job(data: JSONBody[JobRequest], request: JobsRequest, jobs: NamedDependency[Jobs]) -> Response[JobCreated]:
     """Queue a folder for archiving.
 
-    400: not a folder that can be archived. 404: it does not exist. 409: archived already, in the queue already, or its place at the
-    destination is taken. 503: the scanner or the NAS is away.
+    400: this folder cannot be archived. 404: it does not exist. 409: it is already archived or already queued, or its
+    destination path is taken. 503: the scanner or the NAS is unavailable.
     """
     row = await jobs.create(request.user, data.folder_path, keep_source=data.keep_source)
     made = JobCreated(row["id"], Status(row["status"]), row["folder_name"], row["created_at"])
@@ -41,9 +41,9 @@ async def create_job(data: JSONBody[JobRequest], request: JobsRequest, jobs: Nam
 async def list_failures(
     request: JobsRequest, store: NamedDependency[Store], limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100
 ) -> list[JobSummary]:
-    """Failed jobs that need attention, newest first: archive jobs of the team, other kinds of your own (of everybody for admins).
+    """List failed jobs that need attention, newest first: archive jobs, and your own jobs of other kinds (for admins: everyone's).
 
-    A failure leaves this list when the job is tried again or cleared, or when a newer job has archived its folder.
+    A failure leaves this list when the job is retried or cleared, or when a newer job has archived its folder.
     """
     rows = await store.failures(tuple(Kind), None if request.user.is_admin else request.user.id, limit)
     return [views.job_summary(row) for row in rows]
@@ -53,9 +53,9 @@ async def list_failures(
 async def get_job(
     job_id: FromPath[UUID], request: JobsRequest, store: NamedDependency[Store], jobs: NamedDependency[Jobs]
 ) -> JobDetail:
-    """Everything about one job: progress, archive, the three proofs of arrival, the states it went through.
+    """Return one job: progress, archive, the three proofs of arrival, and the states it entered.
 
-    Packs, archives and extractions are seen by who asked for them, and by admins; `result` tells what came of them.
+    Packs, archives and extractions are visible to their owner and to admins. `result` says what they produced.
     """
     row = await jobs.find(request.user, job_id)
     archive, proofs = await store.archive_of(job_id), await store.verifications_of(job_id)
@@ -64,9 +64,9 @@ async def get_job(
 
 @delete("/{job_id:uuid}", operation_id="cancelJob", status_code=204, responses=refusals(404, 409))
 async def cancel_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> None:
-    """Cancel. The answer comes at once; running work stops at its next safe point. The source is not touched.
+    """Cancel a job. The response returns at once. Running work stops at its next safe point. The source is not changed.
 
-    409: the job has ended, or its source is being deleted because the archive is proven to be at the destination.
+    409: the job has ended, or its source is being deleted because the archive is proven at the destination.
     """
     await jobs.cancel(request.user, job_id)
 
@@ -75,7 +75,7 @@ async def cancel_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDe
 async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobRetried:
     """Queue a failed job again.
 
-    409: it has not failed, its folder or destination is in the hands of another job, or its password was forgotten.
+    409: the job has not failed, another job holds its folder or destination, or its password was already deleted.
     """
     row = await jobs.retry(request.user, job_id)
     return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
@@ -83,9 +83,9 @@ async def retry_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
 
 @post("/{job_id:uuid}/clear", operation_id="clearJob", status_code=200, responses=refusals(404, 409))
 async def clear_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobCleared:
-    """Hide a job that has ended from the history; a failed one no longer needs attention. Nothing is erased: its id still finds it.
+    """Hide an ended job from the history. A failed job then no longer needs attention. Nothing is deleted: its id still works.
 
-    `POST /api/jobs/completed/restore` with the same `cleared_at` takes it back. 409: it has not ended.
+    `POST /api/jobs/completed/restore` with the same `cleared_at` undoes this. 409: the job has not ended.
     """
     row = await jobs.clear(request.user, job_id)
     return JobCleared(row["id"], row["cleared_at"])
@@ -99,9 +99,9 @@ async def clear_job(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDep
     responses=refusals(403, 404, 409),
 )
 async def release_destination(job_id: FromPath[UUID], request: JobsRequest, jobs: NamedDependency[Jobs]) -> JobRetried:
-    """Give up the place of a proven archive that was removed at the destination, so that the folder's name can be archived again.
+    """Release the destination path of a proven archive that was removed there, so that the folder's name can be archived again.
 
-    Globus is asked first: 409 unless archive and sidecar are "not found". The job's proofs no longer count afterwards.
+    Globus is asked first. 409 unless archive and sidecar are both "not found". The job's proofs are then no longer valid.
     """
     row = await jobs.release_destination(request.user, job_id)
     return JobRetried(row["id"], Status(row["status"]), row["retry_count"])
@@ -124,7 +124,10 @@ async def get_logs(
         QueryParameter(name="format", description="txt and ndjson stream the whole log as a file."),
     ] = "json",
 ) -> Response[list[JobLogLine]] | Stream:
-    """A job's log, oldest line first: the last `limit` lines, or those after `after`. `X-Total-Count`: lines of this level in all."""
+    """Return a job's log, oldest line first: the last `limit` lines, or those after `after`.
+
+    `X-Total-Count` is the number of all lines of this level.
+    """
     await jobs.find(request.user, job_id)
     if format_ != "json":
         media = "text/plain; charset=utf-8" if format_ == "txt" else "application/x-ndjson"
@@ -137,7 +140,7 @@ async def get_logs(
 
 
 async def _whole_log(store: Store, job_id: UUID, level: str | None, *, text: bool) -> AsyncIterator[bytes]:
-    """In batches, so that neither memory nor a connection is held for as long as the client reads."""
+    """Yield the log in batches, so that a slow client holds neither memory nor a connection."""
     after = 0
     while rows := await store.logs_after(job_id, after, level, _BATCH):
         lines = [views.log_line(row) for row in rows]
@@ -146,7 +149,7 @@ async def _whole_log(store: Store, job_id: UUID, level: str | None, *, text: boo
 
 
 def _text_line(line: JobLogLine) -> bytes:
-    # One line per entry whatever a message holds, so that the file can be read by line.
+    # One line per entry, whatever the message contains, so that the file can be read line by line.
     message = line.message.replace("\r", " ").replace("\n", " ")
     return f"{line.timestamp.isoformat(timespec='milliseconds')} {line.level:<7} {message}\n".encode()
 

@@ -1,4 +1,4 @@
-"""What happens, as it happens: WebSockets, server-sent events, tickets for them, and what somebody missed."""
+"""Live updates: WebSockets, server-sent events, their tickets, and missed events."""
 
 import hashlib
 import secrets
@@ -32,7 +32,7 @@ LiveRequest = Request[Identity, Any, Any]
 
 TICKET_SECONDS = 30
 OLDEST = 10_000
-"""Who missed more events than this reads everything again."""
+"""A client that missed more events than this must reload everything."""
 _PAGE = 1000
 TOO_OLD = (
     "Too much has happened since, or the numbers began anew: read the lists again, then follow from `last` of an empty request."
@@ -40,13 +40,13 @@ TOO_OLD = (
 
 
 async def _identify(socket: "WebSocket[Any, Any, Any]", security: Security, store: Store) -> Identity:
-    """By ticket, token, header or cookie. Raises ProblemError."""
+    """Identify the client by ticket, token, header or cookie. Raises ProblemError."""
     headers, query = socket.scope["headers"], socket.query_params
     if ticket := query.get("ticket"):
         return await _redeem(store, ticket)
     token = query.get("token") or bearer(headers)
     if token is None and (cookie := session_cookie(headers)):
-        if not is_own_origin(headers):  # a foreign page's script must not listen with somebody's cookie
+        if not is_own_origin(headers):  # a script on a foreign page must not listen with a user's cookie
             raise unauthorized(WRONG_ORIGIN)
         token = cookie
     return await security.identify(token or "")
@@ -64,15 +64,15 @@ async def _redeem(store: Store, ticket: str) -> Identity:
     now = (await store.sessions_now([(who.claims.sub, who.claims.jti, who.claims.epoch)])).get(who.claims.jti)
     if now is None:
         raise unauthorized("The login that asked for this ticket has ended. Log in again.")
-    # With today's rights, not with those of the moment in which the ticket was made.
+    # Use the user's current rights, not those from when the ticket was created.
     return msgspec.structs.replace(who, is_admin=now["is_admin"], must_change_password=now["must_change_password"])
 
 
 async def _serve(
     socket: "WebSocket[Any, Any, Any]", security: Security, store: Store, hub: Hub, limits: Limits, channel: Channel
 ) -> None:
-    await socket.accept()  # a browser sees a close code only after that
-    with suppress(WebSocketException):  # gone in the middle of it
+    await socket.accept()  # browsers see a close code only after this
+    with suppress(WebSocketException):  # the client disconnected meanwhile
         try:
             who = await _identify(socket, security, store)
         except ProblemError as exc:
@@ -97,7 +97,7 @@ async def follow(
     hub: NamedDependency[Hub],
     limits: NamedDependency[Limits],
 ) -> None:
-    """A snapshot of all live jobs and the queue, then every change, until the client goes or its login ends (close code 4401)."""
+    """Send a snapshot of live jobs and the queue, then every change, until the client leaves or its login ends (code 4401)."""
     await _serve(socket, security, store, hub, limits, "jobs")
 
 
@@ -109,16 +109,16 @@ async def follow_dashboard(
     hub: NamedDependency[Hub],
     limits: NamedDependency[Limits],
 ) -> None:
-    """The same for the dashboard: `task_status` per task and `dashboard_stats` every two seconds."""
+    """Send the same for the dashboard: `task_status` for each task, and `dashboard_stats` every two seconds."""
     await _serve(socket, security, store, hub, limits, "dashboard")
 
 
 @post("/ws-ticket", operation_id="createTicket", status_code=201, responses=refusals(), tags=["Live"])
 async def create_ticket(request: LiveRequest, store: NamedDependency[Store], limits: NamedDependency[Limits]) -> Ticket:
-    """A ticket for one live connection (`/ws/jobs?ticket=`), so that no token stands in an address that logs keep.
+    """Create a ticket for one live connection (`/ws/jobs?ticket=`), so that no token appears in a logged URL.
 
-    It counts for 30 seconds and once, on any gateway; the connection it opens ends with the login that asked. 429: as many tickets as
-    you may have connections were not used yet.
+    The ticket is valid for 30 seconds and for one use, on any gateway. Its connection ends with the login that requested it.
+    429: you have as many unused tickets as you may have connections.
     """
     ticket = secrets.token_urlsafe(32)
     async with store.transaction() as session:
@@ -128,7 +128,7 @@ async def create_ticket(request: LiveRequest, store: NamedDependency[Store], lim
 
 
 async def _missed(store: Store, who: Identity, after: int, limit: int) -> EventPage:
-    """Raises ProblemError 410."""
+    """Return the events after `after`. Raises ProblemError 410 when there are too many."""
     newest = await store.last_seq()
     if after > newest or newest - after > OLDEST:
         raise ProblemError(410, "too-old", TOO_OLD)
@@ -147,10 +147,10 @@ async def list_events(
     ] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=_PAGE)] = _PAGE,
 ) -> EventPage:
-    """What happened while you were not connected, oldest first. 410: too much; read the lists again.
+    """List the events that you missed while you were disconnected, oldest first. 410: there are too many; reload the lists.
 
-    Numbers are the stream's own, the same on every gateway. `events` names every kind of message that `/ws/jobs` sends; here come
-    `job_event`s.
+    Sequence numbers come from the stream and are the same on every gateway. The type of `events` lists every kind of message
+    that `/ws/jobs` sends. This list holds only `job_event`s.
     """
     if after is None:
         return EventPage(events=[], last=await store.last_seq(), more=False)
@@ -165,7 +165,7 @@ def _last_event_id(request: LiveRequest) -> int | None:
 async def _stream(request: LiveRequest, store: Store, hub: Hub, job_id: UUID | None) -> Stream:
     after, missed = _last_event_id(request), list[Message]()
     if after is not None:
-        # Too old a place needs no refusal here (a browser would give up): the snapshot that follows is the whole of it.
+        # An outdated event id is not an error here, because a browser would give up: the snapshot that follows is complete.
         with suppress(ProblemError):
             page = await _missed(store, request.user, after, _PAGE)
             missed = [Message(e, e.seq) for e in page.events if hasattr(e, "seq") and job_id in {None, getattr(e, "job_id", None)}]
@@ -180,7 +180,7 @@ _STREAM: dict[int, ResponseSpec] = {
 
 @get("/stream", operation_id="streamJobs", responses={**refusals(), **_STREAM}, tags=["Live"], media_type="text/event-stream")
 async def stream_all(request: LiveRequest, store: NamedDependency[Store], hub: NamedDependency[Hub]) -> Stream:
-    """The messages of `/ws/jobs` as server-sent events. `Last-Event-ID`: what happened since comes first, as `job_event`s."""
+    """Stream the messages of `/ws/jobs` as server-sent events. With `Last-Event-ID`, missed events come first, as `job_event`s."""
     return await _stream(request, store, hub, None)
 
 
@@ -194,7 +194,10 @@ async def stream_all(request: LiveRequest, store: NamedDependency[Store], hub: N
 async def stream_one(
     task_id: FromPath[UUID], request: LiveRequest, store: NamedDependency[Store], hub: NamedDependency[Hub]
 ) -> Stream | Response[None]:
-    """One job's messages as server-sent events. 204, which tells a browser to stop asking: the job has ended, and you know that."""
+    """Stream one job's messages as server-sent events.
+
+    204 tells a browser to stop reconnecting: the job has ended, and the client knows it.
+    """
     row = visible(request.user, task_id, await store.job(task_id))
     if row["status"] in TERMINAL:
         if _last_event_id(request) is not None:
@@ -207,13 +210,13 @@ async def stream_one(
 
 @get("/stats", operation_id="getStats", responses=refusals(), tags=["Tasks"])
 async def get_stats(host_stats: NamedDependency[HostStats]) -> Stats:
-    """Counts, speeds, and how busy the gateway's machine is."""
+    """Return counts, speeds, and the load of the gateway's machine."""
     return await host_stats.stats()
 
 
 @get("/stats/history", operation_id="getStatsHistory", responses=refusals(), tags=["Tasks"])
 async def get_stats_history(host_stats: NamedDependency[HostStats]) -> StatsHistory:
-    """Upload speed, processor and memory over the last half hour, as the gateway that answers has seen them since it started."""
+    """Return upload speed, CPU and memory of the last half hour, as recorded by the responding gateway since its start."""
     return host_stats.history()
 
 

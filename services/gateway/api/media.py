@@ -1,4 +1,4 @@
-"""Media files of the workspace and the NAS, and what is in a NAS folder before it is archived."""
+"""Media files of the workspace and the NAS, and previews of NAS folders before archiving."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -66,9 +66,9 @@ async def get_info(
     root: RootName = Root.WORKSPACE,
     brief: Annotated[bool, QueryParameter(description="Only what fits on a card: no lists of streams, nothing measured.")] = False,
 ) -> Response[MediaInfo]:
-    """What a media file is: container, streams, chapters, tags, and how good it is.
+    """Return media information: container, streams, chapters, tags and quality.
 
-    422 tells with its `type` what is wrong with the file: `not-media`, `damaged`, `too-big`, `too-long`.
+    The `type` of a 422 says what is wrong with the file: `not-media`, `damaged`, `too-big`, `too-long`.
     """
     answer = await media.info(request.user, root, path, brief=brief)
     return Response(answer.info, headers={"Cache-Control": "private, no-cache"})
@@ -87,7 +87,7 @@ async def get_thumbnail(
     width: Width = None,
     kind: Kind = None,
 ) -> Response[bytes]:
-    """One picture of a film, upright. A file that has only a cover shows that. 422 `no-video`: there is no picture."""
+    """Return one frame of a video, upright. A file with only a cover returns the cover. 422 `no-video`: the file has no picture."""
     known = _known(request)
     return _image(await media.thumbnail(request.user, root, path, timestamp, width, kind, known), known)
 
@@ -105,7 +105,7 @@ async def get_contact_sheet(
     ] = None,
     kind: Kind = None,
 ) -> Response[bytes]:
-    """Pictures from all over a film in one image."""
+    """Return frames from the whole video in one image."""
     known = _known(request)
     return _image(await media.contact_sheet(request.user, root, path, frames, columns, width, kind, known), known)
 
@@ -118,9 +118,9 @@ _Largest = Annotated[
 
 @get("/folders/estimate", operation_id="estimateFolders", responses=refusals(), tags=["Folders"])
 async def estimate_folders(media: NamedDependency[Media], size_bytes: _Size, largest_bytes: _Largest = None) -> PreviewEstimate:
-    """What archiving folders of this size will likely cost: archives and time of all together, staging space of the largest.
+    """Estimate the cost of archiving folders of this size: archives and time in total, staging space for the largest folder.
 
-    Staging is needed for one folder after the other, so the largest decides whether there is room.
+    Folders are staged one after the other, so the largest one decides whether the space suffices.
     """
     return await media.estimate(size_bytes, size_bytes if largest_bytes is None else largest_bytes)
 
@@ -144,9 +144,10 @@ async def preview_folder(
     ],
     refresh: Annotated[bool, QueryParameter(description="Look again, also where the last look is less than a minute old.")] = False,
 ) -> Response[FolderPreview]:
-    """What is in a folder before it is archived, what archiving will cost, and what a request for it would be refused for.
+    """Preview a folder before it is archived: contents, estimated cost, and the reasons that would block a request.
 
-    200 when the whole folder has been seen, 202 with the figures so far while it is being looked at; that goes on while somebody asks.
+    200: the whole folder has been read. 202: reading continues, and the figures are partial. Reading continues while a client
+    asks.
     """
     found = await media.preview(request.user, path, refresh=refresh)
     if found.complete:

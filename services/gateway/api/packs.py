@@ -1,4 +1,4 @@
-"""Packs: ask for a folder as one archive, follow it, cancel it, download it."""
+"""Packs: request a folder as one archive, follow it, cancel it, download it."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -26,10 +26,11 @@ async def create_pack(
     packs: NamedDependency[Packs],
     configuration: NamedDependency[Configuration],
 ) -> Response[PackTask]:
-    """Pack a folder into one archive in the top folder of your workspace, in the background. Its space is reserved at once.
+    """Pack a folder into one archive in the top folder of your workspace, in the background. The space is reserved at once.
 
-    UNLESS `keep_source` IS TRUE, A WORKSPACE FOLDER IS DELETED after its archive was tested and compared with it. 404: no such folder;
-    400: not a folder, or empty; 403: not enough space, or too many files, with both figures; 409: another task needs the folder.
+    UNLESS `keep_source` IS TRUE, A WORKSPACE FOLDER IS DELETED after its archive was tested and compared with it. 404: the
+    folder does not exist. 400: the path is not a folder, or the folder is empty. 403: not enough space, or too many files; the
+    detail gives both figures. 409: another task needs the folder.
     """
     row = await packs.create(request.user, data)
     days = (await configuration.read()).pack_retention_days
@@ -47,7 +48,7 @@ async def list_packs(
         str | None, QueryParameter(description="`X-Next-Cursor` of the page before; instead of offset.", max_length=100)
     ] = None,
 ) -> Response[list[PackTask]]:
-    """Your packs, newest first. `X-Total-Count`: how many there are; `X-Next-Cursor`: where the next page begins."""
+    """List your packs, newest first. `X-Total-Count` is their number. `X-Next-Cursor` is the cursor of the next page."""
     begin = offset if cursor is None else max(0, decide.number_of(cursor))
     rows, total = await packs.mine(request.user, limit, begin)
     days = (await configuration.read()).pack_retention_days
@@ -59,7 +60,7 @@ async def list_packs(
 
 @get("/available-space", operation_id="getPackAvailableSpace", responses=refusals())
 async def available_space(request: PacksRequest, packs: NamedDependency[Packs]) -> PackAvailableSpace:
-    """How much you may still add, and how much the server has; what is reserved for others counts as taken."""
+    """Return how much you may still add, and how much the server has. Space reserved for others counts as used."""
     return views.space(await packs.available(request.user))
 
 
@@ -67,15 +68,15 @@ async def available_space(request: PacksRequest, packs: NamedDependency[Packs]) 
 async def get_pack(
     pack_id: FromPath[UUID], request: PacksRequest, packs: NamedDependency[Packs], configuration: NamedDependency[Configuration]
 ) -> PackTask:
-    """One pack of yours."""
+    """Return one of your packs."""
     return views.pack(await packs.find(request.user, pack_id), (await configuration.read()).pack_retention_days)
 
 
 @delete("/{pack_id:uuid}", operation_id="cancelPack", status_code=200, responses=refusals(404, 409))
 async def cancel_pack(pack_id: FromPath[UUID], request: PacksRequest, packs: NamedDependency[Packs]) -> PackCancelled:
-    """Cancel a pack; nothing of it stays, and the folder is not touched.
+    """Cancel a pack. Its files are removed, and the folder is not changed.
 
-    400: it has ended already. 409: its archive is done, and the folder is being deleted.
+    400: the pack has ended. 409: its archive is complete, and the folder is being deleted.
     """
     await packs.cancel(request.user, pack_id)
     return PackCancelled(ok=True, message="Task cancelled")
@@ -83,14 +84,17 @@ async def cancel_pack(pack_id: FromPath[UUID], request: PacksRequest, packs: Nam
 
 @get("/{pack_id:uuid}/download", operation_id="downloadPack", responses=file_responses(), media_type=FILE)
 async def download_pack(pack_id: FromPath[UUID], request: PacksRequest, packs: NamedDependency[Packs]) -> Response[Any]:
-    """The archive of a finished pack, whole or in part, as `GET /api/files/content`. 400: not finished; 404: the file is gone."""
+    """Download the archive of a finished pack, whole or in part, like `GET /api/files/content`.
+
+    400: the pack is not finished. 404: the file is gone.
+    """
     packed = await packs.fetch(request.user, pack_id, is_head=False)
     return downloads.send(packed.handle, packed.name, range_headers(request.headers), kind=FILE)
 
 
 @head("/{pack_id:uuid}/download", include_in_schema=False)
 async def look_at_pack(pack_id: FromPath[UUID], request: PacksRequest, packs: NamedDependency[Packs]) -> Response[None]:
-    """The headers of the download."""
+    """Return the headers of the download."""
     packed = await packs.fetch(request.user, pack_id, is_head=True)
     return downloads.look(packed.handle, packed.name, range_headers(request.headers), kind=FILE)
 

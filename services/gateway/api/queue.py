@@ -16,7 +16,7 @@ from services.gateway.schemas.jobs import Queue, QueueMove
 
 @get("/queue", operation_id="getQueue", responses=refusals(), tags=["Queue"])
 async def get_queue(store: NamedDependency[Store]) -> Queue:
-    """What each lane works on, and what waits, in order."""
+    """Show the job that each lane works on, and the waiting jobs in order."""
     return views.queue(await store.live_jobs())
 
 
@@ -24,6 +24,6 @@ async def get_queue(store: NamedDependency[Store]) -> Queue:
 async def move_queued(
     data: JSONBody[QueueMove], request: Request[Identity, Any, Any], jobs: NamedDependency[Jobs], store: NamedDependency[Store]
 ) -> Queue:
-    """Change the order of what waits, for everybody; answers with the queue as it is now. 409: one of them does not wait any more."""
+    """Reorder the waiting jobs for everyone, and return the new queue. 409: one of the jobs is no longer waiting."""
     await jobs.move(request.user, data.job_ids, data.to)
     return views.queue(await store.live_jobs())

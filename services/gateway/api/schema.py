@@ -1,4 +1,4 @@
-"""The interface, described for programs and for people; open to anybody, as it says nothing about jobs."""
+"""The API's description for programs and people. It is public because it reveals nothing about jobs."""
 
 import secrets
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the system is."""
+"""The state of the system."""
 
 import asyncio
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from services.gateway.schemas.system import GlobusStatus, Health, Ready, RelaySt
 from shared.domain.lifecycle import Kind
 from shared.infra.bus import Bus
 
-_SILENT_SECONDS = 30.0  # three missed signs of life
+_SILENT_SECONDS = 30.0  # three missed heartbeats
 _ALERTS = 20
 
 
 @dataclass(frozen=True)
 class System:
-    """What the status tells besides the database's figures."""
+    """Status values that do not come from the database."""
 
     storage: Path
     globus_emulated: bool
@@ -48,7 +48,7 @@ _HEAD, _KNOWN = _migrations()
 
 
 def _disk(storage: Path) -> tuple[int, int, int]:
-    """Total, used and free bytes of the storage; before its directory is made, of where it will be."""
+    """Return total, used and free bytes of the storage. Before its directory exists, use the nearest parent."""
     place = next(path for path in (storage, *storage.parents) if path.exists())
     usage = psutil.disk_usage(str(place))
     return usage.total, usage.used, usage.free
@@ -56,7 +56,7 @@ def _disk(storage: Path) -> tuple[int, int, int]:
 
 @get("/system/status", operation_id="getSystemStatus", responses=refusals(), tags=["System"])
 async def get_status(store: NamedDependency[Store], system: NamedDependency[System], bus: NamedDependency[Bus]) -> SystemStatus:
-    """Disk space of the storage, what the lanes do, how many jobs there are, which processes run and what they hold, what needs you."""
+    """Report disk space, the lanes' jobs, job counts, processes and their leases, and everything that needs attention."""
     live, leases, lag = await store.live_jobs(), await store.leases(), await store.relay_lag()
     same = ("instance", "version", "started_at", "seen_at", "alive")
     status = SystemStatus(
@@ -90,9 +90,9 @@ async def get_status(store: NamedDependency[Store], system: NamedDependency[Syst
 
 @get("/system/globus", operation_id="checkGlobus", responses=refusals(), tags=["System"])
 async def check_globus(peers: NamedDependency[Peers]) -> GlobusStatus:
-    """Ask the uploader whether Globus works now: real or emulated, both collections, consents, can both directories be listed.
+    """Ask the uploader whether Globus works: real or emulated, collections, consents, and access to both directories.
 
-    503: nobody can say, because the uploader or NATS is away.
+    503: the state is unknown, because the uploader or NATS is unavailable.
     """
     seen = await peers.globus()
     facts = msgspec.to_builtins(seen)
@@ -100,9 +100,9 @@ async def check_globus(peers: NamedDependency[Peers]) -> GlobusStatus:
 
 
 async def _refuse_unless_healthy(store: Store, bus: Bus) -> None:
-    """Raises ProblemError and what the database raises."""
+    """Check the database and its migrations. Raises ProblemError and the database's errors."""
     done = await store.schema_version()
-    # A migration unknown to us is a newer one: the old gateway goes on while a new version is rolled out.
+    # An unknown migration is a newer one: the old gateway keeps working while a new version is rolled out.
     if done is None or (done != _HEAD and done in _KNOWN):
         raise unavailable("The database is not migrated to this version yet: run `python -m shared.infra.migrate`.")
     if not await store.has_users():
@@ -115,7 +115,7 @@ async def _refuse_unless_healthy(store: Store, bus: Bus) -> None:
 
 @get("/health", operation_id="getHealth", tags=["System"], security=[{}], responses=refusals(public=True))
 async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -> Health:
-    """200 while the gateway can do its work, else 503. Anybody may ask, so nothing more is said; `/api/health/ready` says what is away."""
+    """Return 200 while the gateway works, else 503. Public, so without details: see `/api/health/ready`."""
     try:
         await _refuse_unless_healthy(store, bus)
     except Exception as exc:
@@ -127,10 +127,10 @@ async def get_health(store: NamedDependency[Store], bus: NamedDependency[Bus]) -
 
 @get("/health/ready", operation_id="getReady", tags=["System"], security=[{}], responses=refusals(public=True))
 async def get_ready(store: NamedDependency[Store], bus: NamedDependency[Bus], hub: NamedDependency[Hub]) -> Ready:
-    """For load balancers and orchestrators: 200 when this gateway is healthy and its live view is fresh.
+    """Readiness for load balancers and orchestrators: 200 when this gateway is healthy and its live view is up to date.
 
-    503 says what is missing: the database or space on its disk, its migrations, the first user, NATS, or the live view. `notes` of a 200
-    say that events are late, as while the stream is rebuilt: the gateway works all the same.
+    503 names the cause: the database or its disk space, migrations, the first user, NATS, or the live view. `notes` of a 200
+    say that events are late, for example while the stream is rebuilt. The gateway still works.
     """
     await _refuse_unless_healthy(store, bus)
     if not hub.is_following:

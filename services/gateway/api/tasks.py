@@ -30,7 +30,7 @@ async def list_tasks(
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
 ) -> Response[list[Task]]:
-    """Jobs of every kind that you may see, newest first. `X-Total-Count`: how many there are."""
+    """List the jobs of every kind that you may see, newest first. `X-Total-Count` is their number."""
     owner = None if request.user.is_admin else request.user.id
     wanted = Filter(kinds=tuple(Kind), statuses=_ACTIVE if active else (), owner=owner)
     rows = await history.page(wanted, None, limit, offset)
@@ -39,7 +39,7 @@ async def list_tasks(
 
 @get("/{task_id:uuid}", operation_id="getTask", responses=refusals(404))
 async def get_task(task_id: FromPath[UUID], request: TasksRequest, store: NamedDependency[Store]) -> Task:
-    """One task."""
+    """Return one task."""
     return views.task(visible(request.user, task_id, await store.job(task_id)))
 
 
@@ -47,18 +47,18 @@ async def get_task(task_id: FromPath[UUID], request: TasksRequest, store: NamedD
 async def control_task(
     task_id: FromPath[UUID], data: JSONBody[TaskControl], request: TasksRequest, jobs: NamedDependency[Jobs]
 ) -> Task:
-    """Pause, resume or cancel; answers with the task as it is now. Asking for what is so already changes nothing.
+    """Pause, resume or cancel a task, and return its new state. A request that changes nothing succeeds.
 
-    A paused task keeps its state, its place in the queue and its space; its lane is free for others, and an upload in flight is taken
-    off Globus until it is resumed. 409: it has ended, its archive is proven already (from there on it runs to its end), or it is being
-    cancelled.
+    A paused task keeps its state, its place in the queue and its space. Its lane is free for other tasks, and a running upload
+    is stopped at Globus until the task is resumed. 409: the task has ended, its archive is already proven (it then runs to its
+    end), or it is being cancelled.
     """
     return views.task(await jobs.control(request.user, task_id, Action(data.action)))
 
 
 @post("/control", operation_id="controlNamedTask", status_code=200, responses=refusals(404, 409, 413), tags=["Tasks"])
 async def control(data: JSONBody[NamedTaskControl], request: TasksRequest, jobs: NamedDependency[Jobs]) -> Task:
-    """Pause, resume or cancel the task that the body names. The same as `POST /api/tasks/{task_id}/control`."""
+    """Pause, resume or cancel the task that the body names. Same as `POST /api/tasks/{task_id}/control`."""
     return views.task(await jobs.control(request.user, data.task_id, Action(data.action)))
 
 

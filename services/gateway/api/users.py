@@ -1,4 +1,4 @@
-"""Users (admins only) and personal tokens (everybody's own)."""
+"""Users (admins only) and personal tokens (for every user)."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,21 +27,21 @@ async def list_users(
     limit: Annotated[int | None, QueryParameter(ge=1, le=10_000, description="Default: all.")] = None,
     offset: Annotated[int, QueryParameter(ge=0, le=2**31)] = 0,
 ) -> Response[list[UserAccount]]:
-    """Everybody, in the order of names. `X-Total-Count`: how many there are."""
+    """List all users, ordered by name. `X-Total-Count` is their number."""
     rows, total = await users.users(limit, offset)
     return Response([_account(row) for row in rows], headers={"X-Total-Count": str(total)})
 
 
 @post("/", operation_id="createUser", status_code=201, responses=refusals(409, 413))
 async def create_user(data: JSONBody[NewUser], request: AdminRequest, users: NamedDependency[Users]) -> Response[UserAccount]:
-    """Make a user. 409: the name is taken, in any letter case."""
+    """Create a user. 409: the name is taken, regardless of letter case."""
     row = await users.create(request.user, data)
     return Response(_account(row), headers={"Location": f"/api/users/{row['id']}"})
 
 
 @get("/{user_id:uuid}", operation_id="getUser", responses=refusals(404))
 async def get_user(user_id: FromPath[UUID], users: NamedDependency[Users]) -> UserAccount:
-    """One user."""
+    """Return one user."""
     return _account(await users.user(user_id))
 
 
@@ -53,11 +53,10 @@ async def change_user(
     users: NamedDependency[Users],
     hub: NamedDependency[Hub],
 ) -> UserAccount:
-    """Change the role, set a new password, disable or enable.
+    """Change the role, set a new password, disable or enable a user.
 
-    A new password and disabling end the user's logins, personal tokens and live connections at once; another role ends live
-    connections, which begin anew with the new rights. 409: nobody demotes or disables
-    themselves or the last admin.
+    A new password or disabling ends the user's logins, personal tokens and live connections at once. A new role ends live
+    connections; they reconnect with the new rights. 409: you cannot demote or disable yourself or the last admin.
     """
     row = await users.change(request.user, user_id, data)
     await hub.review()
@@ -68,9 +67,9 @@ async def change_user(
 async def delete_user(
     user_id: FromPath[UUID], request: AdminRequest, users: NamedDependency[Users], hub: NamedDependency[Hub]
 ) -> None:
-    """Delete a user; their logins, personal tokens and live connections end at once.
+    """Delete a user. The user's logins, personal tokens and live connections end at once.
 
-    Their archive jobs stay: those belong to the team. 409: nobody deletes themselves or the last admin.
+    The user's archive jobs stay because they belong to the team. 409: you cannot delete yourself or the last admin.
     """
     await users.delete(request.user, user_id)
     await hub.review()
@@ -82,14 +81,14 @@ async def list_tokens(
     users: NamedDependency[Users],
     user_id: Annotated[UUID | None, QueryParameter(description="Another user's; for admins.")] = None,
 ) -> list[Token]:
-    """Your personal tokens, newest first, with their last use. The tokens themselves cannot be shown again."""
+    """List your personal tokens, newest first, with their last use. The tokens themselves cannot be shown again."""
     rows = await users.tokens(request.user, user_id)
     return [Token(**{name: row[name] for name in Token.__struct_fields__}) for row in rows]
 
 
 @post("/", operation_id="createToken", status_code=201, guards=[persons_only], responses=refusals(409, 413))
 async def create_token(data: JSONBody[TokenRequest], request: AdminRequest, users: NamedDependency[Users]) -> NewToken:
-    """Make a personal token for a script; its text is in this answer and nowhere else. 409: you have one of that name."""
+    """Create a personal token for a script. Only this response shows its text. 409: you have a token with this name."""
     text, row = await users.make_token(request.user, data)
     return NewToken(token=text, **{name: row[name] for name in Token.__struct_fields__})
 
@@ -98,7 +97,7 @@ async def create_token(data: JSONBody[TokenRequest], request: AdminRequest, user
 async def revoke_token(
     token_id: FromPath[UUID], request: AdminRequest, users: NamedDependency[Users], hub: NamedDependency[Hub]
 ) -> None:
-    """Revoke a personal token of yours, or as an admin anybody's; it counts no more from the next request on."""
+    """Revoke one of your personal tokens or, for an admin, any token. Requests with it fail from then on."""
     await users.revoke_token(request.user, token_id)
     await hub.review()
 

@@ -1,10 +1,10 @@
-"""What one user may have at the same time: jobs that have not ended, and open requests, downloads and live connections.
+"""Limits per user: jobs that have not ended, and open requests, downloads and live connections.
 
-An admin changes the limits while everything runs. Jobs are counted in the database, so for all gateways together; what is open is
-counted by each gateway for itself.
+An admin can change the limits at run time. Jobs are counted in the database, across all gateways. Each gateway counts its own
+open requests and connections.
 
-Requests have a pace as well: few begin at once, and users take turns. One user alone may use all of it. While several users are busy,
-pauses between their requests keep the gateway free for everybody else.
+Requests are paced as well. Only a few start at a time, and users take turns. A single user may use the full capacity. While
+several users are busy, pauses between their requests keep the gateway free for everyone else.
 """
 
 import asyncio
@@ -22,34 +22,34 @@ from shared.infra.runtime_settings import USER_JOBS_LIMIT, USER_STREAMS_LIMIT, R
 JOBS_RETRY_SECONDS = 60
 OPEN_RETRY_SECONDS = 5
 AT_ONCE = 4
-"""How many requests are prepared at once. A request that needs no login waits for no more than these."""
+"""The number of requests prepared at once. A request that needs no login waits for no more than these."""
 HELD_SECONDS = 0.1
-"""The longest time for which a request holds its place."""
+"""The maximum time for which a request holds its slot."""
 BURST = 20.0
-"""A user who has sent more requests than this lately is busy. A page sends about ten when it opens."""
+"""A user with more recent requests than this is busy. A page sends about ten when it opens."""
 HALF_LIFE_SECONDS = 10.0
-"""The age at which a request counts half."""
+"""A request's weight halves after this time."""
 REST_EACH = 2
-"""The pause after a busy user's request, in lengths of that request, for each other busy user."""
+"""The pause after a busy user's request, for each other busy user, as a multiple of the request's duration."""
 MOST_REST = 40
-"""The longest such pause, in lengths of that request."""
+"""The longest such pause, as a multiple of the request's duration."""
 
 
 class Pace:
-    """Lets a few requests begin at once. Users who asked least lately come first. For one event loop."""
+    """Let a few requests start at once. Users with the fewest recent requests go first. For one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, at_once: int = AT_ONCE) -> None:
         self._clock = clock
         self._free = at_once
         self._resting: deque[asyncio.TimerHandle] = deque()
-        self._counts: dict[UUID, tuple[float, float]] = {}  # requests lately, and when that was counted
+        self._counts: dict[UUID, tuple[float, float]] = {}  # recent requests, and when they were counted
         self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
     async def answering(self, user: UUID) -> AsyncIterator[Callable[[], None]]:
-        """Wait for a place, and hold it until the answer begins, when what comes out of here is called.
+        """Wait for a slot, and hold it until the answer begins. Call the yielded function at that point.
 
-        It is not held for long: what waits for a disk or another service keeps nobody else waiting.
+        The slot is held only briefly, so a request that waits for a disk or another service does not delay others.
         """
         await self._come_in(user)
         since, held = self._clock(), True
@@ -69,7 +69,7 @@ class Pace:
 
     async def _come_in(self, user: UUID) -> None:
         if self._resting and not self._free and not self._is_busy(user):
-            self._resting.popleft().cancel()  # a pause is for the busy ones alone
+            self._resting.popleft().cancel()  # pauses apply only to busy users
             self._free += 1
         if self._free:
             self._free -= 1
@@ -85,7 +85,7 @@ class Pace:
             raise
 
     def _leave(self, user: UUID, held: float) -> None:
-        """Pass the place on; after a pause if `user` is busy, others are busy too, and nobody else waits."""
+        """Pass the slot on. Pause first if `user` is busy, other users are busy too, and only busy users wait."""
         others = sum(map(self._is_busy, self._counts)) - 1 if self._is_busy(user) else 0
         rest = held * min(MOST_REST, REST_EACH * others)
         if not rest or not all(map(self._is_busy, self._waiting)):
@@ -116,7 +116,7 @@ class Pace:
         self._counts[user] = (self.lately(user) + 1, self._clock())
 
     def lately(self, user: UUID) -> float:
-        """How often this user asked lately; older requests count less."""
+        """Return the weight of this user's recent requests. Older requests count less."""
         count, at = self._counts.get(user, (0.0, 0.0))
         return float(count * 0.5 ** ((self._clock() - at) / HALF_LIFE_SECONDS))
 
@@ -125,7 +125,7 @@ class Pace:
 
 
 class Limits:
-    """Of one gateway."""
+    """The limits of one gateway."""
 
     def __init__(self, tuned: RuntimeSettings) -> None:
         self._tuned = tuned
@@ -134,7 +134,7 @@ class Limits:
 
     @property
     def streams(self) -> int:
-        """Open requests and connections of a user; nobody needs more tickets for them."""
+        """Return the maximum of open requests and connections per user. It also limits unused tickets."""
         return self._tuned.get("user_streams_limit", USER_STREAMS_LIMIT)
 
     @contextmanager
@@ -153,7 +153,7 @@ class Limits:
                 del self._open[user]
 
     async def refuse_more_jobs(self, session: Session, owner: UUID | None) -> None:
-        """Let one more job of this user be queued in the caller's transaction. Raises ProblemError 429."""
+        """Allow one more queued job for this user in the caller's transaction. Raises ProblemError 429."""
         if owner is None:
             return
         most = self._tuned.get("user_jobs_limit", USER_JOBS_LIMIT)
@@ -164,7 +164,7 @@ class Limits:
             raise ProblemError(429, "too-many-jobs", detail, {"Retry-After": str(JOBS_RETRY_SECONDS)})
 
     async def refuse_more_tickets(self, session: Session, owner: UUID) -> None:
-        """Let one more ticket be made in the caller's transaction. Raises ProblemError 429."""
+        """Allow one more ticket for this user in the caller's transaction. Raises ProblemError 429."""
         await session.run("lock_tickets_of", owner)
         if await session.value("count_tickets_of", owner) >= self.streams:
             detail = f"You have {self.streams} tickets that were not used yet. Use them, or wait until they have expired."

@@ -1,4 +1,4 @@
-"""Who may use an address beyond being logged in; checked before path, query or body."""
+"""Rights beyond being logged in. They are checked before path, query and body."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from services.gateway.records.identity import Identity
 
 
 def admins_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteHandler) -> None:
-    """A guard of Litestar's. Raises ProblemError 403."""
+    """Guard a route (Litestar): admins only. Raises ProblemError 403."""
     who = connection.scope.get("user")
     if who is None or not who.is_admin:
         scoped = who is not None and not who.is_person and who.scope != "admin"
@@ -18,19 +18,19 @@ def admins_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteHa
 
 
 def persons_only(connection: "ASGIConnection[Any, Any, Any, Any]", _: BaseRouteHandler) -> None:
-    """A guard: what would let a stolen personal token outlive its revocation needs a login. Raises ProblemError 403."""
+    """Guard a route: it needs a login, or a stolen token could outlive its revocation. Raises ProblemError 403."""
     who = connection.scope.get("user")
     if who is None or not who.is_person:
         raise forbidden("A personal token cannot do this. Log in with name and password.")
 
 
 def may_browse(who: Identity, browsing: str) -> bool:
-    """Whether this user may look at NAS folders in the file views (setting `nas_browsing`). Pure."""
+    """Return whether this user may see NAS folders in the file views (setting `nas_browsing`). Pure."""
     return browsing == "everybody" or (browsing == "admins" and who.is_admin)
 
 
 def whose_jobs_to_clear(who: Identity, user: str | None) -> str | None:
-    """Whose completed jobs this user hides: None is everybody's, which is for admins. Raises ProblemError 403. Pure."""
+    """Return whose completed jobs this user hides. None means everyone's and is for admins. Raises ProblemError 403. Pure."""
     if who.is_admin:
         return user
     if user is not None and user.lower() != who.username.lower():
@@ -39,13 +39,13 @@ def whose_jobs_to_clear(who: Identity, user: str | None) -> str | None:
 
 
 def refuse_nas_files(root: str) -> None:
-    """Raises ProblemError 403 for what is done with files of a workspace only. Pure."""
+    """Raise ProblemError 403 for an operation that only workspace files support. Pure."""
     if root != "workspace":
         raise forbidden("Folders of the NAS are listed and packed here; nothing in them is changed, and their files are not sent.")
 
 
 def refuse_nas(who: Identity, browsing: str) -> None:
-    """Raises ProblemError 403 unless this user may look at NAS folders in the file views. Pure."""
+    """Raise ProblemError 403 unless this user may see NAS folders in the file views. Pure."""
     if not may_browse(who, browsing):
         whom = "only admins" if browsing == "admins" else "nobody"
         raise forbidden(f"The setting nas_browsing lets {whom} look at NAS folders here.")

@@ -1,8 +1,8 @@
-"""Who is asking: passwords (bcrypt), access tokens (JWT), and whether a token still counts.
+"""Authentication: passwords (bcrypt), access tokens (JWT), and whether a token is still valid.
 
-A login's token carries `sub` (user id), `jti` (its own id) and `epoch`. Logout records the `jti`; raising a user's `token_epoch` ends
-every login of that user at once, except `kept_token`, the one in whose session the password was changed. A personal token is random
-text of which the database keeps a digest.
+A login's token carries `sub` (user id), `jti` (its own id) and `epoch`. Logout records the `jti`. Raising a user's
+`token_epoch` ends every login of that user at once, except `kept_token`, the login that changed the password. A personal token
+is random text, and the database stores only its digest.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from shared.infra.runtime_settings import RuntimeSettings
 
 BCRYPT_COST = 12
 HERE_SECONDS = 60.0
-"""A user whose login was used within this time waits behind users without one."""
+"""A user whose login was used within this time queues behind users without one."""
 PASSWORD_MINIMUM = 8
-PASSWORD_MAXIMUM_BYTES = 72  # bcrypt reads no further, so a longer one would not be what its owner believes
+PASSWORD_MAXIMUM_BYTES = 72  # bcrypt ignores further bytes, so part of a longer password would have no effect
 
-TOKEN_PREFIX = "csa_"  # noqa: S105 - what a personal token begins with, so that people and scanners recognise one
+TOKEN_PREFIX = "csa_"  # noqa: S105 - the prefix of personal tokens, so that people and scanners recognize them
 
 BAD_LOGIN = "The name or the password is wrong."
 NOT_LOGGED_IN = "Log in first: send the header `Authorization: Bearer <token>`."
@@ -51,11 +51,11 @@ def hash_password(password: str) -> str:
 
 
 _NOBODY = f"$2b${BCRYPT_COST}$" + "." * 53
-"""What the password of an unknown name is compared with, so that the answer takes as long; it equals no password's hash."""
+"""The hash for an unknown name, so that the comparison takes equally long. No password matches it."""
 
 
 def check_password(password: str, hashed: str | None) -> bool:
-    """Compare; takes equally long when there is no such user (`hashed` None)."""
+    """Compare a password with a hash. It takes equally long when the user does not exist (`hashed` is None)."""
     raw = password.encode("utf-8", "surrogatepass")
     fits = len(raw) <= PASSWORD_MAXIMUM_BYTES
     equal = bcrypt.checkpw(raw[:PASSWORD_MAXIMUM_BYTES], (hashed or _NOBODY).encode())
@@ -63,7 +63,7 @@ def check_password(password: str, hashed: str | None) -> bool:
 
 
 def password_problem(new: str, username: str) -> str | None:
-    """Why this is no good password, or None. Pure."""
+    """Return why this password is not acceptable, or None. Pure."""
     if len(new) < PASSWORD_MINIMUM:
         return f"The new password is too short: at least {units.counted(PASSWORD_MINIMUM, 'character')}."
     if len(new.encode("utf-8", "surrogatepass")) > PASSWORD_MAXIMUM_BYTES:
@@ -75,7 +75,7 @@ def password_problem(new: str, username: str) -> str | None:
 
 
 class Tokens:
-    """Makes and reads access tokens. Pure but for the clock."""
+    """Issue and read access tokens. Pure except for the clock."""
 
     def __init__(self, key: str, algorithm: str, minutes: int) -> None:
         self._key = key
@@ -92,9 +92,9 @@ class Tokens:
         return jwt.encode(claims, self._key, algorithm=self._algorithm)
 
     def read(self, token: str) -> Claims:
-        """Raises ProblemError 401 for anything that is not a token of ours within its lifetime."""
+        """Return a token's claims. Raises ProblemError 401 unless it is one of our tokens within its lifetime."""
         try:
-            # Another gateway's clock may be a little ahead: when a token was made decides nothing.
+            # Another gateway's clock may be slightly ahead, so the issue time is not checked.
             options: Any = {"require": ["sub", "jti", "epoch", "exp"], "verify_iat": False}
             payload = jwt.decode(token, self._key, algorithms=[self._algorithm], options=options)
             return msgspec.convert(payload, Claims)
@@ -103,27 +103,27 @@ class Tokens:
 
 
 class Security:
-    """Logins and the tokens they lead to."""
+    """Logins and the tokens that they issue."""
 
     def __init__(self, store: Store, tokens: Tokens, tuned: RuntimeSettings) -> None:
         self._store = store
         self._tokens = tokens
         self._throttle = Throttle(store, tuned)
         self._turns_back, self._turns = Turns(), Turns(1, niceness=PATIENT, rest=REST)
-        self._used: dict[UUID, float] = {}  # when each user was last seen with a login, by the monotonic clock
+        self._used: dict[UUID, float] = {}  # when each user last used a login, by the monotonic clock
 
     @property
     def login_seconds(self) -> int:
-        """How long a login counts."""
+        """Return the lifetime of a login in seconds."""
         return self._tokens.seconds
 
     async def hash(self, password: str, asker: str = "") -> str:
-        """Hash a password that an admin sets, or the first one. `asker`: who asks. Raises ProblemError 429, 503 as `Turns.turn`."""
+        """Hash a password that is being set. `asker` is the queue key. Raises ProblemError 429 and 503 like `Turns.turn`."""
         async with self._turns.turn(asker, Rank(is_stranger=False, is_here=True, lately=0)):
             return await self._turns.run(hash_password, password)
 
     async def _try(self, attempt: Attempt, password: str, hashed: str | None, gone: "asyncio.Future[Any] | None" = None) -> bool:
-        """Whether the password is right; a wrong one is counted. `gone`: as of `Turns.turn`. Raises ProblemError 429, 503."""
+        """Return whether the password is correct, and count the attempt. `gone`: see `Turns.turn`. Raises ProblemError 429, 503."""
         rank = await self._throttle.check(attempt)
         turns = self._turns_back if rank.is_back else self._turns
         async with turns.turn(attempt.own_key, rank, gone):
@@ -133,7 +133,7 @@ class Security:
         return good
 
     async def identify(self, token: str) -> Identity:
-        """Raises ProblemError: 401 for a token that does not count (any more), 503 while the database is away."""
+        """Return the user of a token. Raises ProblemError 401 for an invalid token, 503 while the database is unavailable."""
         if token.startswith(TOKEN_PREFIX):
             return await self._identify_script(token)
         claims = self._tokens.read(token)
@@ -148,7 +148,7 @@ class Security:
         if found is None:
             raise unauthorized(TOKEN_OVER)
         if found["is_stale"]:
-            with suppress(ProblemError):  # reading goes on while the database cannot write
+            with suppress(ProblemError):  # reading continues while the database cannot write
                 await self._store.token_used(found["token_id"])
         ends = int(found["expires_at"].timestamp()) if found["expires_at"] else 2**62
         return Identity(
@@ -169,10 +169,11 @@ class Security:
         shown: str | None = None,
         gone: "asyncio.Future[Any] | None" = None,
     ) -> tuple[str, Any]:
-        """A new token and the user's row. Raises ProblemError 401, 403 (disabled), 429, 503.
+        """Return a new token and the user's row. Raises ProblemError 401, 403 (disabled), 429, 503.
 
-        `origin`: address and request. `shown`: a token that came with the request; a login of this account is a reason to trust it.
-        `gone`: done when the client has gone; a password that still waits then is not looked at.
+        `origin` is the address and request. `shown` is a token that came with the request. If it is a login of this account,
+        the attempt is trusted. `gone` is done when the client has disconnected. A password that still waits then is not
+        checked.
         """
         address = address_key(origin.address)
         user = await self._store.login_user(username, address)
@@ -182,7 +183,7 @@ class Security:
         attempt = Attempt(username, origin.address, is_known, login, is_here)
         good = await self._try(attempt, password, user["password_hash"] if user else None, gone)
         if user is None or not good:
-            # An unknown name is not written down: people type passwords into the wrong field.
+            # Unknown names are not logged: people type passwords into the wrong field.
             entry = AuditRecord("login_failed", "A login failed." if user is None else f"A login as {user['username']} failed.")
             async with self._store.transaction() as session:
                 await audit.note(session, msgspec.structs.replace(origin, name=user["username"] if user else ""), entry)
@@ -197,7 +198,7 @@ class Security:
         return self._tokens.issue(user["id"], user["token_epoch"]), user
 
     async def _session_of(self, user: Any | None, shown: str | None) -> UUID | None:
-        """The id of the login that came with a request, if it is one of this user."""
+        """Return the id of the login that came with a request, if it belongs to this user."""
         if user is None or not shown:
             return None
         with suppress(ProblemError):
@@ -215,7 +216,7 @@ class Security:
             await audit.note(session, who.actor, AuditRecord("logout", f"{who.username} logged out."))
 
     async def change_password(self, who: Identity, current: str, new: str) -> None:
-        """Set a new password; every other token of this user ends. Raises ProblemError 400, 403, 409, 429, 503."""
+        """Set a new password. The user's other logins end. Raises ProblemError 400, 403, 409, 429, 503."""
         if new == current:
             raise bad_request("The new password is the old one: choose another one.")
         if problem := password_problem(new, who.username):

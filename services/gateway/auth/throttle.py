@@ -1,11 +1,12 @@
-"""How often a password may be tried, counted in the database, so for all gateways together.
+"""Limits on password attempts, counted in the database and therefore across all gateways.
 
-Wrong passwords count per account at an address, and per address. They never count against an account as a whole: strangers who guess
-an admin's password must not keep the admin out. Where an account has logged in before, the address's other failures do not count, and
-a request that shows a login of that account has failures of its own. Right passwords count per account, because hashing one is not free.
+Wrong passwords count per account at an address, and per address. They never count against an account as a whole, because
+strangers who guess an admin's password must not lock out the admin. Where an account has logged in before, the other failures
+of that address do not count. A request that presents a login of the account has its own failure counter. Correct passwords
+count per account, because hashing a password is expensive.
 
-The limits are looked at again with the turn in hand in which the password is hashed, so parallel guesses pass a limit by no more than
-the number of turns.
+The limits are checked again during the turn in which the password is hashed. Parallel guesses therefore exceed a limit by at
+most the number of turns.
 """
 
 import hashlib
@@ -21,17 +22,17 @@ from shared import units
 from shared.infra.runtime_settings import LOGIN_LIMIT, RuntimeSettings
 
 FAILURES = 10
-ADDRESS_FAILURES = 50  # a whole office may come from one address
+ADDRESS_FAILURES = 50  # a whole office may share one address
 WINDOW_SECONDS = 300.0
 
 
 def account_key(username: str) -> str:
-    """Names as digests: people type passwords into the wrong field. Pure."""
+    """Return the counter key of an account. Names are hashed because people type passwords into the wrong field. Pure."""
     return "account:" + hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def address_key(address: str) -> str:
-    """An IPv6 customer has a whole /64, and counts as one. Pure."""
+    """Return the counter key of an address. An IPv6 /64 counts as one address, because one customer has all of it. Pure."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -42,7 +43,7 @@ def address_key(address: str) -> str:
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """Somebody tries a password. `is_known`: this account has logged in from this address, or `session` is a login of it.
+    """One password attempt. `is_known`: the account has logged in from this address, or `session` is one of its logins.
 
     `is_here`: a login of this account is in use.
     """
@@ -55,41 +56,41 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def own_key(self) -> str:
-        """Where this one's failures are counted."""
+        """Return the key of this attempt's failure counter."""
         if self.session is not None:
             return f"session:{self.session}"
         return f"{account_key(self.username)} {address_key(self.address)}"
 
     @property
     def logins_key(self) -> str:
-        """Where the account's right passwords are counted."""
+        """Return the key of the account's counter of correct passwords."""
         return f"logins:{account_key(self.username)}"
 
     @property
     def failure_keys(self) -> list[str]:
-        """All counters of a failure, sorted so that two writers never wait for each other."""
+        """Return the keys of all counters of a failure, sorted so that two writers cannot deadlock."""
         return sorted([self.own_key, address_key(self.address)])
 
     def limits(self, logins: int) -> dict[str, int]:
-        """What may have happened within the window at most. `logins`: right passwords of an account."""
+        """Return the limit of each counter within the window. `logins` is the limit of correct passwords per account."""
         limits = {self.own_key: FAILURES, self.logins_key: logins}
         return limits if self.is_known else limits | {address_key(self.address): ADDRESS_FAILURES}
 
     def rank(self, counts: dict[str, int]) -> Rank:
-        """The place in the queue for hashing, by what was counted within the window."""
+        """Return the rank in the hashing queue, from the counts within the window."""
         key = self.logins_key if self.is_known else address_key(self.address)
         return Rank(not self.is_known, self.is_here, counts.get(key, 0) + counts.get(self.own_key, 0))
 
 
 class Throttle:
-    """Methods raise ProblemError 503 while the database is away."""
+    """Count password attempts. Methods raise ProblemError 503 while the database is unavailable."""
 
     def __init__(self, store: Store, tuned: RuntimeSettings) -> None:
         self._store = store
         self._tuned = tuned
 
     async def check(self, attempt: Attempt) -> Rank:
-        """The place in the queue. Raises ProblemError 429 with Retry-After after too many failures, or logins."""
+        """Return the rank in the queue. Raises ProblemError 429 with Retry-After after too many failures or logins."""
         limits = attempt.limits(self._tuned.get("login_limit", LOGIN_LIMIT))
         rows = await self._store.login_counts([*limits, address_key(attempt.address)], WINDOW_SECONDS)
         over = [row for row in rows if row["failures"] >= limits.get(row["key"], 2**31)]
@@ -107,6 +108,6 @@ class Throttle:
         await self._store.count_logins(attempt.failure_keys, WINDOW_SECONDS)
 
     async def succeeded(self, attempt: Attempt) -> None:
-        """Count a right password, and forgive this account's failures at this address."""
+        """Count a correct password, and reset this account's failures at this address."""
         await self._store.forgive_logins(attempt.own_key)
         await self._store.count_logins([attempt.logins_key], WINDOW_SECONDS)

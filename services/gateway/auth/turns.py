@@ -1,8 +1,8 @@
-"""The queues in front of password hashing: few at once, in threads of their own, and the user who asked least comes first.
+"""Queues for password hashing: few hashes at once, in dedicated threads, and users with the fewest attempts first.
 
-A hash costs a quarter of a second of CPU on purpose. In the common thread pool, some dozens of logins would occupy every thread and
-every core. Here they wait in queues of bounded length. Who comes back after a while has a queue of their own, so that they never wait
-for those who are here already or log in all the time; the threads for the latter leave the processor to everything else.
+A hash deliberately costs a quarter of a second of CPU. In the shared thread pool, a few dozen logins would occupy every thread
+and every core. Here they wait in queues of bounded length. Returning users have a queue of their own, so they never wait for
+users who are already logged in or log in constantly. The threads of the second queue run at low priority.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ from services.gateway.records.disk import to_its_end
 T = TypeVar("T")
 
 AT_ONCE = max(1, min(2, (os.cpu_count() or 1) // 2))
-"""Half of the cores at most, so that the rest of the product goes on."""
+"""At most half of the cores, so that other work continues."""
 WAITING = 64
 """Sixteen seconds of hashing on one core."""
 EACH = 4
-"""Of one account at one address: people log in once at a time, and from a few windows."""
+"""Per account and address: people log in once at a time, from a few windows."""
 RETRY_SECONDS = 2
 FEW = 5
-"""Passwords within the window of the limits: who tried more is not back after a while."""
+"""The maximum number of attempts in the limits' window for a returning user."""
 PATIENT = 10
-"""Niceness of the threads that serve users who are logged in already, and strangers."""
+"""The niceness of the threads that serve strangers and users who are already logged in."""
 REST = 3.0
-"""Their share of a core is a quarter: where the kernel shares the processor between sessions, all hashing is at our own cost."""
+"""The pause limits these threads to a quarter of a core. Where the kernel shares the CPU by session, hashing slows this process."""
 REST_HERE = 3.0
-"""The pause is longer by this factor after a user who is logged in already: a tenth of a core."""
+"""The pause is longer by this factor after a user who is already logged in, so a tenth of a core."""
 
 
 class Rank(NamedTuple):
-    """Lower comes first: known at the address before strangers, then accounts no login of which is in use, then who asked least."""
+    """Lower ranks go first: known at the address, then accounts without a login in use, then accounts with the fewest attempts."""
 
     is_stranger: bool
     is_here: bool
@@ -44,7 +44,7 @@ class Rank(NamedTuple):
 
     @property
     def is_back(self) -> bool:
-        """Somebody known who comes back after a while."""
+        """Return whether this is a known user who returns after a while."""
         return not self.is_stranger and not self.is_here and self.lately <= FEW
 
 
@@ -56,24 +56,25 @@ class _Waiter(NamedTuple):
 
 
 class Turns:
-    """Give turns, and run the work of the caller that has one. For one event loop only."""
+    """Give turns, and run the blocking work of the caller that holds one. For one event loop only."""
 
     def __init__(
         self, at_once: int = AT_ONCE, waiting: int = WAITING, each: int = EACH, niceness: int = 0, rest: float = 0
     ) -> None:
-        """`rest`: for how many times its own length a turn is followed by none while others wait."""
+        """`rest` is the pause after a turn while others wait, as a multiple of the turn's duration."""
         self._free = at_once
         self._rest = rest
         self._most, self._each = waiting, each
         self._waiting: list[_Waiter] = []
         self._numbers = itertools.count()
-        self._threads = ThreadPoolExecutor(at_once, "passwords", os.nice, (niceness,))  # of the thread alone
+        self._threads = ThreadPoolExecutor(at_once, "passwords", os.nice, (niceness,))  # the niceness applies to the thread alone
 
     @asynccontextmanager
     async def turn(self, key: str, rank: Rank, gone: "asyncio.Future[Any] | None" = None) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. `key`: who asks; `gone` is done when that one waits no more.
+        """Wait for a turn and hold it. `key` identifies the client. `gone` is done when the client has disconnected.
 
-        Raises ProblemError 429 while that one waits too often, 503 when too many wait or that one is gone.
+        Raises ProblemError 429 when too many requests of this client wait, 503 when the queue is full or the client has
+        disconnected.
         """
         await self._take(key, rank, gone)
         loop = asyncio.get_running_loop()
@@ -88,7 +89,7 @@ class Turns:
                 self._give_back()
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
-        """Run blocking work in a thread. The caller has a turn, and keeps it until the thread has ended, also when cancelled."""
+        """Run blocking work in a thread. The caller keeps its turn until the thread has ended, even when cancelled."""
         return await to_its_end(asyncio.get_running_loop().run_in_executor(self._threads, work, *args))
 
     async def _take(self, key: str, rank: Rank, gone: "asyncio.Future[Any] | None") -> None:
@@ -121,7 +122,7 @@ class Turns:
             raise
 
     def _give_back(self) -> None:
-        """Pass the turn on to the first who waits."""
+        """Pass the turn to the first in the queue."""
         if self._waiting:
             first = min(self._waiting, key=_place)
             self._waiting.remove(first)
