@@ -1,5 +1,5 @@
-"""What the services share, in rooms. Modules directly in here (errors, units, log, ...) know none of the rooms.
+"""Code that all services share. The modules directly in here (errors, units, log, ...) import none of the sub-packages.
 
-From the bottom up: `files`, `domain`, `infra` and `migrations`, `archiving`, `media`, `service`. Each imports only rooms below it;
-`tests/test_architecture.py` says which.
+From the bottom up: `files`, `domain`, `infra` and `migrations`, `archiving`, `media`, `service`. Each one imports only
+sub-packages below it; `tests/test_architecture.py` holds the exact rules.
 """

@@ -1,1 +1,1 @@
-"""Archives of every format: made, listed, tested and extracted, foreign ones only in a limited child process. Imports `files`."""
+"""Make, list, test and extract archives of every format. A limited child process reads foreign archives. Imports `files`."""

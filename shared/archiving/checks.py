@@ -1,8 +1,9 @@
-"""What an archive may not contain if it is to be unpacked here. Pure.
+"""Decide whether an archive may be unpacked. Pure.
 
-We write every entry ourselves, by directory handle, into a fresh directory: nothing could get out of it. An archive that tries, or
-that names something twice, is refused as a whole with the reason. Names that differ in case only are no reason: whether they can be
-two files is up to the file system, which `writing` asks. Packs ask the same judge before they delete what they packed.
+We create every entry ourselves, by directory handle, in a fresh directory, so nothing can escape from it. An archive that tries
+to escape, or that contains a name twice, is refused as a whole, with the reason. Names that differ only in case are not a
+reason: the file system decides whether they can be two files, and `writing` finds out. Pack jobs run the same checks before
+they delete the files that they packed.
 """
 
 from collections.abc import Collection
@@ -27,12 +28,12 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Checks:
-    """Takes members one by one. `problems` holds the first 20 reasons not to unpack; no memory is spent once there are some."""
+    """Checks members one by one. `problems` holds the first 20 reasons not to unpack; after the first, memory use stops growing."""
 
     def __init__(self, limits: Limits, packed_bytes: int) -> None:
         self._limits = limits
         self._packed = max(packed_bytes, 1)
-        # Below this nothing is too big; it is looked at more closely from there on.
+        # No total below this is too big. Larger totals are checked in detail.
         self._harmless = min(limits.total_bytes, max(limits.ratio_from, limits.ratio * self._packed))
         self._folders = {b""}
         self._others: set[bytes] = set()
@@ -41,7 +42,7 @@ class Checks:
         self.problems: list[Problem] = []
 
     def add(self, member: Member) -> None:
-        """Look at a member that would be unpacked."""
+        """Check a member that would be unpacked."""
         refused = bool(self.problems)
         self._count(member)
         if refused:
@@ -57,12 +58,12 @@ class Checks:
         self._place(member)
 
     def bytes_found(self, more: int) -> None:
-        """Count bytes whose number no listing told."""
+        """Count bytes that no listing announced."""
         self.total_bytes += more
         self._check_size()
 
     def _path_problem(self, path: bytes) -> str | None:
-        """Judge a path as the function does. All of a known parent was judged before, so its last name is enough then."""
+        """Check a path as the function does. If the parent is known, it was checked before, so only the last name is checked."""
         parent, slash, name = path.rpartition(b"/")
         known = parent in self._folders and (parent or not slash)
         return None if known and _is_plain_name(name) and len(path) <= _PATH_LIMIT else _path_problem(path)
@@ -77,7 +78,7 @@ class Checks:
             self._check_size()
 
     def excess(self, more: int) -> str | None:
-        """Why so many bytes more would be too many."""
+        """Return why this many more bytes would be too many; None when they would not."""
         total = self.total_bytes + more
         if total <= self._harmless:
             return None
@@ -92,7 +93,7 @@ class Checks:
             self._say(TOO_BIG, wrong)
 
     def _place(self, member: Member) -> None:
-        """Nothing may be there twice, or stand below a file or a link."""
+        """Check that no path occurs twice or lies below a file or a link."""
         path = member.path
         parent = path.rpartition(b"/")[0]
         if parent not in self._folders and not self._make_folders(parent, path):
@@ -114,7 +115,7 @@ class Checks:
                 self._say(UNSAFE, f"{_shown(path)} lies below {_shown(one)}, which is a file or a link")
                 return False
             self._folders.add(one)
-            if len(self._folders) - 1 > self._limits.entries:  # one is the top
+            if len(self._folders) - 1 > self._limits.entries:  # minus the top folder
                 self._say(TOO_BIG, f"It has more than {units.counted(self._limits.entries, 'folder')}")
                 return False
         return True
@@ -146,10 +147,10 @@ def _path_problem(path: bytes) -> str | None:
 
 
 def link_problem(member: Member) -> str | None:
-    """Why a link would lead out of the directory it is unpacked in; None when it cannot.
+    """Return why a link would lead out of the directory it is unpacked in; None when it cannot.
 
-    `..` is allowed before everything else only: behind a name it would count from wherever that name, itself a link perhaps, leads.
-    Then each link leads from its own real directory to a place inside, whatever other links it passes.
+    `..` is allowed only at the start of a target. After a name, which may itself be a link, `..` would start from wherever that
+    name leads. With this rule each link leads from its own real directory to a place inside, whatever other links it passes.
     """
     target, shown = member.link or b"", _shown(member.path)
     if member.kind == "hardlink":
@@ -168,12 +169,12 @@ def link_problem(member: Member) -> str | None:
 
 
 def names_problem(total: int, limits: Limits) -> str | None:
-    """Why the names of an archive, `total` bytes together, are too much to be listed."""
+    """Return why the names of an archive (`total` bytes in all) are too long to list; None when they are not."""
     return f"the names in it have more than {units.size(limits.names_bytes)}" if total > limits.names_bytes else None
 
 
 def normal(path: bytes) -> bytes:
-    """A path without `./` before and `/` after; the archive's own root (`.`) becomes empty."""
+    """Return a path without leading `./` and trailing `/`; the archive's own root (`.`) becomes empty."""
     while path.startswith(b"./"):
         path = path[2:].lstrip(b"/")
     path = path.rstrip(b"/") if path.strip(b"/") else path
@@ -181,7 +182,7 @@ def normal(path: bytes) -> bytes:
 
 
 class Chosen:
-    """Which members are wanted: those named and everything below them; all, when none is named."""
+    """Selects members: the named ones and everything below them, or all members when no name is given."""
 
     def __init__(self, names: Collection[bytes]) -> None:
         self._names = {normal(name): False for name in names}

@@ -1,4 +1,4 @@
-"""What is packed, entry by entry, and whether an archive holds exactly that."""
+"""List what goes into an archive, entry by entry, and check that an archive holds exactly that."""
 
 import hashlib
 import os
@@ -29,9 +29,9 @@ _LAST_ZIP_TIME = 2**32 - 1
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What stands below the chosen names: paths relative to the base they were chosen below, parents first.
+    """The entries below the chosen names. Paths are relative to the base of those names; parents come first.
 
-    total_bytes: content of files. file_count: files and links. warnings: what an archive cannot hold, as sentences.
+    total_bytes: content of files. file_count: files and links. warnings: sentences about what an archive cannot hold.
     """
 
     entries: list[Entry]
@@ -41,7 +41,10 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 def chosen(names: Sequence[bytes]) -> list[bytes]:
-    """The names in byte order, without those that lie below others. Raises PermanentError for what is no plain relative path. Pure."""
+    """Return the names in byte order, without those below another name. Pure.
+
+    Raises PermanentError for anything but a plain relative path.
+    """
     if not names:
         raise PermanentError("Nothing was chosen.")
     for name in names:
@@ -56,10 +59,11 @@ def chosen(names: Sequence[bytes]) -> list[bytes]:
 
 
 def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[[int], None], *, sha256: bool = False) -> Contents:
-    """Look at everything and read every file for its CRC-32 (`sha256`: and that); `on_bytes` gets the bytes read so far.
+    """List everything and read every file for its CRC-32 (with `sha256`, also for its SHA-256).
 
-    Raises PermanentError with everything that cannot be archived, SourceInUse when it changes meanwhile, TransientError when the file
-    system fails, what `stop` raises.
+    `on_bytes` gets the number of bytes read so far. Raises PermanentError that names everything that cannot be archived,
+    SourceInUse when something changes during the reading, TransientError when the file system fails, and whatever `stop`
+    raises.
     """
     findings = Findings(sidecar=False)
     with handles.root(base) as root:
@@ -73,7 +77,7 @@ def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[
 
 
 def unpack_problems(entries: Iterable[Entry], packed_bytes: int, limits: Limits | None = None) -> list[str]:
-    """Why our own `unzip` would refuse an archive of these entries, `packed_bytes` big; empty when it would not. Pure."""
+    """Return why our `unzip` would refuse an archive of these entries and `packed_bytes`; empty when it would not. Pure."""
     limits = limits or Limits()
     checks, names_bytes = Checks(limits, packed_bytes), 0
     for entry in entries:
@@ -84,7 +88,7 @@ def unpack_problems(entries: Iterable[Entry], packed_bytes: int, limits: Limits 
 
 
 def entries(base: Path, names: Sequence[bytes], stop: Stop) -> list[Entry]:
-    """Look at everything again, without reading it; raises as `manifest`."""
+    """List everything again without reading it. Raises the same errors as `manifest`."""
     with handles.root(base) as root:
         return _look(root, names, stop, Findings(sidecar=False))
 
@@ -107,7 +111,7 @@ def _look(root: int, names: Sequence[bytes], stop: Stop, findings: Findings) -> 
 
 
 def _twins(names: Sequence[bytes]) -> Iterator[bytes]:
-    """Chosen names that lie side by side and are alike; those below them are compared by the walk."""
+    """Yield chosen names in the same folder that are too similar. The walk compares the names below them."""
     below: dict[bytes, list[bytes]] = {}
     for name in names:
         parent, slash, last = name.rpartition(b"/")
@@ -168,10 +172,10 @@ _KINDS = {"file": "file", "directory": "directory", "link": "link"}
 
 
 class Comparison:
-    """Every member must be one of the manifest's, equal in type, size, CRC-32 and time, and none may be left. Pure.
+    """Check that every member matches an entry of the manifest in type, size, CRC-32 and time, and that no entry is left. Pure.
 
-    Time as exactly as the format holds it: tar to the nanosecond, 7z to 100 ns, zip to the second (from 1970 to 2106). An entry that is
-    in the manifest is never excused for a CRC that the archive does not tell.
+    Times are compared as exactly as the format stores them: tar to the nanosecond, 7z to 100 ns, zip to the second (from 1970
+    to 2106). A file that is in the manifest is never accepted without a CRC, even if the archive does not list one.
     """
 
     def __init__(self, entries: Iterable[Entry], of: Format) -> None:

@@ -1,11 +1,11 @@
-"""Archive files: make, test, list, compare, unpack. For the compressor's jobs and the command line's --local alike.
+"""Make, test, list, compare and unpack archive files. The compressor's jobs and the command line's --local both use this module.
 
-No database, no NATS. `create` leaves untested files; they are good when `verify` found no difference to the manifest. Everything
-that can be refused is refused with a PermanentError whose `code` is one of shared/archiving/formats.py. Cancelling a task that runs
-one of these functions ends its child processes and removes what it wrote.
+It uses no database and no NATS. `create` leaves untested files; they are good once `verify` finds no difference from the
+manifest. Every refusal is a PermanentError whose `code` is one of those in shared/archiving/formats.py. Cancelling a task that
+runs one of these functions ends its child processes and removes what it wrote.
 
-`inherit`: open directories that a path goes through (`handles.path_of`), so that what was looked at is what is read. An archive and
-its volumes are opened there with links not followed.
+`inherit`: open directories that a path goes through (`handles.path_of`), so that the files that were checked are the files that
+are read. An archive and its volumes are opened there without following links.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ _LONGEST_PASSWORD = 99
 _ANY = 1 << 62
 _ANYBODYS = Limits()
 _OURS = Limits(entries=_ANY, total_bytes=_ANY, names_bytes=_ANY, ratio=_ANY, seconds=30 * 24 * 3600)
-"""What we made ourselves is read to its end: a log of 2 GB that packs a thousand times smaller is no trap."""
+"""Archives that we made ourselves are read to the end. A log of 2 GB that compresses a thousand times is not an attack."""
 _T = TypeVar("_T")
 
 
 class CreateSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How to make an archive. level: 0 (stored) to 9. volume_bytes: size of each part, None: one file."""
+    """How to make an archive. level: 0 (stored) to 9. volume_bytes: size of each part; None: one file."""
 
     format: Format
     level: int = 6
@@ -52,9 +52,10 @@ class CreateSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtractSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What to unpack: entries as named in the archive, with everything below them; none: everything.
+    """What to unpack. entries: names in the archive, each with everything below it; empty: everything.
 
-    taken: names that stand where the result is to go: an archive that has one of them at its top is refused before it is unpacked.
+    taken: names that already exist at the target. An archive that has one of them at its top level is refused before it is
+    unpacked.
     """
 
     password: str | None = None
@@ -64,9 +65,10 @@ class ExtractSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """An archive in figures, bytes everywhere. ratio: (1 - compressed / original) x 100. files: entries that are no directories.
+    """Figures of an archive; sizes are in bytes. ratio: (1 - compressed / original) x 100. files: entries except directories.
 
-    problems: why `extract` would refuse it (bytes it did not count are then missing in the figures); problem_code: with which code.
+    problems: why `extract` would refuse the archive (the figures then omit bytes that it did not count). problem_code: the code
+    of that refusal.
     """
 
     format: str
@@ -82,12 +84,12 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ratio(original: int, compressed: int) -> float:
-    """(1 - compressed / original) x 100, to one decimal; 0 for nothing."""
+    """Return (1 - compressed / original) x 100 to one decimal; 0 when `original` is 0."""
     return round((1 - compressed / original) * 100, 1) if original else 0.0
 
 
 def check_spec(spec: CreateSpec) -> None:
-    """Raise PermanentError, with what to change, for what a format cannot do."""
+    """Raise PermanentError, with the necessary change, for options that a format does not support."""
     found, password = spec.format, spec.password
     if found not in contents.CREATED:
         raise PermanentError(f"Archives of the format {found} cannot be made here; these can: {', '.join(contents.CREATED)}.")
@@ -128,10 +130,11 @@ async def create(
     inherit: Sequence[int] = (),
     binary: Path | None = None,
 ) -> list[Path]:
-    """Pack what stands at `names` below `base`, under these names; return the new, untested files in `output_dir`, in order.
+    """Pack the entries `names` below `base` under these names. Return the new, untested files in `output_dir`, in order.
 
-    One file, or its volumes `{file_name}.001`, ... Links are stored as links. `output_dir` must not hold files of these names. Raises
-    PermanentError for what cannot be done, SourceInUse, Waiting when the disk is full, TransientError else; nothing is left then.
+    The result is one file, or its volumes `{file_name}.001`, ... Links are stored as links. `output_dir` must not hold files
+    with these names. Raises PermanentError for what cannot be done, SourceInUse, Waiting when the disk is full, and
+    TransientError for the rest. No file is left after a failure.
     """
     check_spec(spec)
     wanted = contents.chosen(names)
@@ -141,7 +144,7 @@ async def create(
             return [await _make_tar(base, wanted, output_dir / file_name, spec, children, on_progress, inherit)]
         return await _pack(base, wanted, output_dir, file_name, spec, children, on_progress, binary)
     except BaseException:
-        for path in set(output_dir.iterdir()) - before:  # killed, 7-Zip leaves it behind
+        for path in set(output_dir.iterdir()) - before:  # 7-Zip leaves it behind when it is killed
             path.unlink(missing_ok=True)
         raise
 
@@ -159,7 +162,7 @@ async def _pack(
     if sum(len(name) + 1 for name in names) > _ARGUMENTS:
         raise PermanentError(f"These are too many names at once ({len(names):,}): choose the folder that holds them.")
     ending = spec.format.value
-    plain = output_dir / f"new.{ending}"  # 7-Zip adds an ending to a name without one
+    plain = output_dir / f"new.{ending}"  # 7-Zip adds an extension to a name without one
     seven = sevenzip.SevenZip(binary or sevenzip.find_binary(None), children)
     await seven.pack(
         base, names, plain, archive_type=ending, level=spec.level, password=spec.password, volume_bytes=spec.volume_bytes,
@@ -196,7 +199,7 @@ async def _make_tar(
 
 
 async def manifest(base: Path, names: Sequence[bytes], stop: Callable[[], None], on_bytes: Callable[[int], None]) -> Contents:
-    """`contents.manifest` in a thread: what stands there now, with every CRC. The thread ends by `stop` raising."""
+    """Run `contents.manifest` in a thread: it lists the current entries with every CRC. The thread ends when `stop` raises."""
     return await asyncio.to_thread(contents.manifest, base, names, stop, on_bytes)
 
 
@@ -212,13 +215,14 @@ async def verify(
     password: str | None = None,
     binary: Path | None = None,
 ) -> list[str]:
-    """Unpack the archive in memory and compare it with the manifest, entry by entry: name, type, size, CRC-32, time.
+    """Unpack the archive in memory and compare each entry with the manifest: name, type, size, CRC-32, time.
 
-    Empty when they are equal, else what differs (at most 20, then how many more). Raises PermanentError for a damaged archive.
+    Return an empty list when they are equal, else the differences (at most 20, then a count). Raises PermanentError for a
+    damaged archive.
     """
     found = await asyncio.to_thread(formats.detect, archive)
     comparison = contents.Comparison(entries, found)
-    # An encrypted zip lists no CRCs, and tar has none: these are read once, for the test and for the comparison.
+    # An encrypted zip lists no CRCs, and tar has none. These formats are read once, for both the test and the comparison.
     reading = not found.by_7zip or (found is Format.ZIP and password is not None)
     if not reading:
         await check(archive, children, on_progress, password=password, binary=binary)
@@ -260,7 +264,7 @@ async def listing(
     inherit: Sequence[int] = (),
     binary: Path | None = None,
 ) -> Stats:
-    """Hand every entry to `on_entry`, in the archive's order; return the figures. Raises as `check`."""
+    """Pass every entry to `on_entry` in the archive's order; return the figures. Raises the same errors as `check`."""
     return _stats(
         await _scan(
             archive, children, on_entry, contents_too=False, password=password, binary=binary, limits=limits, inherit=inherit
@@ -269,7 +273,7 @@ async def listing(
 
 
 async def inspect(archive: Path, password: str | None, limits: Limits, children: Children, *, binary: Path | None = None) -> Stats:
-    """The figures of an archive, nothing unpacked to disk. A tar or single stream is read to its end for them. Raises as `check`."""
+    """Return the figures of an archive and unpack nothing to disk. Raises as `check`. A tar or single stream is read to its end."""
     return _stats(await _scan(archive, children, None, contents_too=False, password=password, binary=binary, limits=limits))
 
 
@@ -333,10 +337,10 @@ async def extract(
     inherit: Sequence[int] = (),
     binary: Path | None = None,
 ) -> Extracted:
-    """Unpack into `into`, which is made, or is empty; the caller renames it, or what is in it, into place.
+    """Unpack into `into`, which is created or must be empty. The caller renames it, or its contents, into place.
 
-    Raises PermanentError (bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big, not-found, taken), Waiting when the
-    disk is full; `into` is gone then.
+    Raises PermanentError (bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big, not-found, taken), or
+    Waiting when the disk is full; `into` is then removed.
     """
     into.mkdir(mode=0o700, exist_ok=True)
     if next(into.iterdir(), None) is not None:
@@ -362,7 +366,7 @@ async def extract(
 
 
 class _Ear:
-    """Takes the worker's answers, line by line."""
+    """Receives the worker's answers line by line."""
 
     def __init__(self, on_entry: Callable[[Member], None] | None, on_progress: OnProgress | None) -> None:
         self._rest = b""
@@ -401,7 +405,7 @@ async def _ask(
     limits: Limits | None = None,
     rlimits: Mapping[int, int] | None = None,
 ) -> _T:
-    """Run a worker and return its last answer; its failure is raised here as what it was there."""
+    """Run a worker and return its last answer. A failure in the worker is raised here as the same kind of error."""
     ear = _Ear(on_entry, on_progress)
     try:
         async with asyncio.timeout(limits.seconds if limits else None):

@@ -1,4 +1,4 @@
-"""Archive formats: what each can hold, and which one a file is, by its content and never by its name."""
+"""Archive formats: what each one can hold, and how to detect a file's format from its content, never from its name."""
 
 import bz2
 import lzma
@@ -23,9 +23,9 @@ TOO_BIG = "too-big"
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
-# A bzip2 block of 900 kB is decoded as a whole: less than that of a file may say nothing about what is in it.
+# A decoder needs a whole bzip2 block of 900 kB: a shorter beginning of a file may not reveal what the file contains.
 _HEAD = (1 << 20) + (1 << 16)
-# A zip's last record and the longest comment behind it.
+# The last record of a zip and the longest comment after it.
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_SIZE = 22
 _TAIL = _ZIP_END_SIZE + 0xFFFF
@@ -47,7 +47,7 @@ class Format(StrEnum):
 
     @property
     def by_7zip(self) -> bool:
-        """7-Zip opens it; the others are streams that we read ourselves."""
+        """True when 7-Zip opens this format. We read the other formats, which are streams, ourselves."""
         return self in {Format.ZIP, Format.SEVENZIP, Format.RAR}
 
     @property
@@ -56,7 +56,7 @@ class Format(StrEnum):
 
     @property
     def compression(self) -> str:
-        """What the stream is packed with: `gz`, `bz2`, `xz`, `zst`, or nothing."""
+        """Return how the stream is compressed: `gz`, `bz2`, `xz`, `zst`, or an empty string."""
         return "" if self is Format.TAR else self.value.rpartition(".")[2]
 
 
@@ -65,26 +65,26 @@ _COMPRESSED = {
     b"BZh": "bz2",
     b"\xfd7zXZ\0": "xz",
     b"\x28\xb5\x2f\xfd": "zst",
-    **{bytes((number, 0x2A, 0x4D, 0x18)): "zst" for number in range(0x50, 0x60)},  # a frame to be skipped, as pzstd begins
+    **{bytes((number, 0x2A, 0x4D, 0x18)): "zst" for number in range(0x50, 0x60)},  # a skippable frame, with which pzstd begins
 }
 _ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": Format.SEVENZIP,
     b"PK\x03\x04": Format.ZIP,
-    _ZIP_END: Format.ZIP,  # an empty one
+    _ZIP_END: Format.ZIP,  # an empty zip
     b"PK\x07\x08": Format.ZIP,  # the first of several volumes
     b"Rar!\x1a\x07": Format.RAR,
 }
 
 
 def detect(path: Path) -> Format:
-    """What a file is. Raises PermanentError "unknown-format" for what we do not open, OSError when it cannot be read."""
+    """Return the format of a file. Raises PermanentError "unknown-format" for other formats, OSError when it cannot be read."""
     name = os.fsencode(path.name)
     with handles.root(path.parent) as parent, handles.file(parent, name) as file:
         return of_file(file, name)
 
 
 def of_file(file: int, name: bytes) -> Format:
-    """What an open file is. Raises as `detect`."""
+    """Return the format of an open file. Raises the same errors as `detect`."""
     head = os.pread(file, _HEAD, 0)
     found = of_head(head)
     if found is None and _ends_as_zip(_tail(file)):
@@ -98,7 +98,7 @@ def of_file(file: int, name: bytes) -> Format:
 
 
 def of_head(head: bytes) -> Format | None:
-    """The format of a file that begins with these bytes (a mebibyte of them); None for an unknown one. Pure."""
+    """Return the format of a file that begins with these bytes (one mebibyte); None when it is unknown. Pure."""
     for magic, found in _ARCHIVES.items():
         if head.startswith(magic):
             return found
@@ -109,14 +109,14 @@ def of_head(head: bytes) -> Format | None:
 
 
 def _ends_as_zip(tail: bytes) -> bool:
-    """Whether the directory of a zip ends here: of one with a program before it, and of the last of the parts `.z01`, ..., `.zip`."""
+    """Return whether a zip directory ends here. A zip may start with a program or be the last of the parts `.z01`, ..., `.zip`."""
     at = tail.rfind(_ZIP_END)
     end = tail[at : at + _ZIP_END_SIZE]
     return at >= 0 and len(end) == _ZIP_END_SIZE and at + _ZIP_END_SIZE + int.from_bytes(end[20:], "little") == len(tail)
 
 
 def has_zip_end(file: int) -> bool:
-    """Whether an open file ends as a zip does; one that only begins so was cut."""
+    """Return whether an open file ends as a zip does. A file that only begins as a zip was cut short."""
     return _ZIP_END in _tail(file)
 
 
@@ -125,7 +125,7 @@ def _tail(file: int) -> bytes:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Whether a header's checksum is right: old archives have no magic. An archive of nothing is one record of zeros."""
+    """Return whether a header's checksum is right, because old archives have no magic. An empty archive is one record of zeros."""
     block = head[:_BLOCK]
     if len(block) < _BLOCK:
         return False
@@ -141,7 +141,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _first_block(packing: str, head: bytes) -> bytes:
-    """The first unpacked bytes; fewer or none when the stream is damaged, which its reader says later."""
+    """Return the first unpacked bytes: fewer or none when the stream is damaged, which its reader reports later."""
     wanted = _RECORD + 1
     with suppress(zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, MemoryError):
         if packing == "gz":
@@ -155,7 +155,7 @@ def _first_block(packing: str, head: bytes) -> bytes:
 
 
 def single_name(archive_name: bytes, found: Format) -> bytes:
-    """The name of what a `.gz` and its kin hold: the archive's without its ending."""
+    """Return the name of the file inside a `.gz` or similar: the archive's name without its extension."""
     ending = b"." + found.value.encode()
     if archive_name.lower().endswith(ending) and len(archive_name) > len(ending):
         return archive_name[: -len(ending)]

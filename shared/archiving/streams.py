@@ -1,4 +1,4 @@
-"""Packed streams: gzip, bzip2, xz and zstd, read to their very end and written with a level from 0 to 9."""
+"""Compressed streams: read gzip, bzip2, xz and zstd to their very end, and write them with a level from 0 to 9."""
 
 import bz2
 import gzip
@@ -12,17 +12,17 @@ from typing import BinaryIO, cast
 import zstandard
 
 _BUFFER = 1 << 20
-_PIECE = 1 << 14  # of streams that may be as short as 14 bytes: what is left of it is copied at the end of each
-# What zstd's own command calls 1 to 19, spread over our ten levels: 3 is its default.
+_PIECE = 1 << 14  # small, because a stream may have only 14 bytes and the rest of the piece is copied at the end of each
+# The levels 1 to 19 of the zstd command, spread over our ten levels. Its default is 3.
 _ZSTD_LEVELS = (1, 1, 2, 3, 4, 5, 7, 9, 13, 19)
-_ZSTD_THREADS = 8  # at level 19 each takes a quarter of a gigabyte
+_ZSTD_THREADS = 8  # at level 19 each thread takes 0.25 GB
 _ZSTD_WINDOW = 1 << 27
 _ZSTD_MAGIC = 0xFD2FB528
 _ZSTD_SKIPPABLE = 0x184D2A50
 
 
 class Packed(io.RawIOBase):
-    """The file below a stream, or its volumes one after the other; `position` says how much was read."""
+    """The file of a stream, or its volumes in sequence. `position` is the number of bytes read."""
 
     def __init__(self, parts: Sequence[int]) -> None:
         self.parts = parts
@@ -44,9 +44,10 @@ class Packed(io.RawIOBase):
 
 
 class _Joined(io.RawIOBase):
-    """Streams that follow each other, zeros between and behind them, and nothing else.
+    """Reads consecutive streams, with only zeros allowed between and after them.
 
-    Python's own readers take whatever they do not know for the end: a damaged second stream, or one behind zeros, would be lost.
+    Python's own readers treat anything that they do not recognise as the end. They would lose a damaged second stream, or one
+    after zeros.
     """
 
     def __init__(self, file: BinaryIO, fresh: "Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]") -> None:
@@ -80,7 +81,10 @@ class _Joined(io.RawIOBase):
 
 
 def reader(stack: ExitStack, packed: Packed, compression: str) -> BinaryIO:
-    """What is in the stream. Reading raises EOFError when it is cut short, OSError (no errno), zlib.error, ... when damaged."""
+    """Return a reader of the unpacked content.
+
+    Reading raises EOFError when the stream is truncated, OSError (no errno), zlib.error, ... when it is damaged.
+    """
     file = io.BufferedReader(packed, _BUFFER)
     if compression == "gz":
         return cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=file)))
@@ -96,9 +100,9 @@ def reader(stack: ExitStack, packed: Packed, compression: str) -> BinaryIO:
 
 
 def check_zstd_end(file: BinaryIO) -> None:
-    """Walk over the frames' blocks without unpacking them: zstandard's reader ends quietly where a stream was cut.
+    """Walk over the frames' blocks without unpacking them, because zstandard's reader does not report a truncated stream.
 
-    Raises EOFError when it is cut short, ZstdError when it is no zstd stream.
+    Raises EOFError when the stream is truncated, ZstdError when it is not a zstd stream.
     """
     while magic := file.read(4):
         number = int.from_bytes(magic, "little")
@@ -111,7 +115,7 @@ def check_zstd_end(file: BinaryIO) -> None:
 
 
 def _skip_frame(file: BinaryIO) -> None:
-    """RFC 8878, 3.1.1: descriptor, window, dictionary id and content size; blocks; a checksum of 4 bytes if there is one."""
+    """Skip one frame (RFC 8878, 3.1.1): descriptor, window, dictionary id, content size, blocks, optional 4-byte checksum."""
     descriptor = _exactly(file, 1)[0]
     single, size_flag = bool(descriptor & 0x20), descriptor >> 6
     size_bytes = (1 if single else 0, 2, 4, 8)[size_flag]
@@ -137,7 +141,7 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def writer(stack: ExitStack, file: BinaryIO, compression: str, level: int) -> BinaryIO:
-    """Pack what is written into `file`, which stays open. level: 0 to 9; what a format does not have becomes its nearest."""
+    """Compress what is written into `file`, which stays open. level: 0 to 9; a missing level becomes the format's nearest one."""
     if compression == "gz":
         return cast("BinaryIO", stack.enter_context(gzip.GzipFile("", "wb", level, file, mtime=0)))
     if compression == "bz2":

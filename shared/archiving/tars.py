@@ -1,6 +1,6 @@
-"""Tar archives: written in the POSIX (pax) form, names as raw bytes and times to the nanosecond, read strictly.
+"""Tar archives: written in the POSIX (pax) format, with names as raw bytes and times to the nanosecond, and read strictly.
 
-Python's reader ends quietly at a damaged header; here only the blocks of zeros that end an archive are its end.
+Python's reader stops silently at a damaged header. Here an archive ends only at its closing blocks of zeros.
 """
 
 import os
@@ -26,15 +26,15 @@ from shared.files.tree_scan import scan_below
 _BUFFER = 1 << 20
 _TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
 _NS = 10**9
-# What only GNU tar writes (-V, -M, -g).
+# Types that only GNU tar writes (-V, -M, -g).
 _VOLUME_LABEL = b"V"
 _CONTINUED = b"M"
 _DIRECTORY_WITH_NAMES = b"D"
 _HEADER = 512
 _BLANK = 0x20
 _POSIX = b"ustar\x0000"
-# From byte 100: mode, user, group (which may be too big for digits), size, time, checksum, type, a link's target, magic, names of
-# user and group, device numbers of none.
+# From byte 100: mode, user, group (which may be too big for digits), size, time, checksum, type, link target, magic, user and
+# group names, and device numbers, which are not set.
 _PLAIN = re.compile(
     rb"([0-7]{7})[ \0](?:(?:[0-7]{7}[ \0]|\x80.{7}){2})([0-7]{11})[ \0]([0-7]{11})[ \0]([0-7]{6})\0 ([0125]).{100}"
     rb"(ustar\x0000|ustar  \0).{64}(?:\0{16}|0000000\x000000000\0|000000 \x00000000 \0)",
@@ -44,15 +44,15 @@ Read = Callable[[int], bytes]
 
 
 class DamagedTar(Exception):  # noqa: N818 - says what the archive is
-    """A header is not what it has to be."""
+    """A header is invalid."""
 
 
 class _Header(tarfile.TarInfo):
-    """A header of an archive from anywhere: a bad one is an error, the archive's end only what is one."""
+    """A header of a foreign archive. An invalid header is an error; only the closing zeros are the end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """GNU's incremental archives have times where others have the first part of a long name."""
+        """Read a header. GNU's incremental archives store times where other archives store the first part of a long name."""
         header = super().frombuf(buf, encoding, errors)
         if buf[257:265] == tarfile.GNU_MAGIC:
             name = bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors)
@@ -64,7 +64,7 @@ class _Header(tarfile.TarInfo):
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.HeaderError as exc:
-            kind = type(exc).__name__  # the module names these classes, but not in its list of public names
+            kind = type(exc).__name__  # the module has these classes, but not in its list of public names
             if kind == "EOFHeaderError":
                 raise
             if kind in {"EmptyHeaderError", "TruncatedHeaderError"}:
@@ -73,19 +73,19 @@ class _Header(tarfile.TarInfo):
 
 
 class _Blocks:
-    """A stream with its next bytes at hand, which only goes forward. It has what the module calls of a file, too."""
+    """A forward-only stream with a buffer. It also has the file methods that the tarfile module calls."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._buffer = b""
         self._at = 0
-        self._before = 0  # bytes of the stream that came before the buffer
+        self._before = 0  # bytes of the stream before the buffer
 
     def tell(self) -> int:
         return self._before + self._at
 
     def read(self, size: int, /) -> bytes:
-        """Read so many bytes, fewer at the end only."""
+        """Read `size` bytes; fewer only at the end."""
         at, end = self._at, self._at + size
         if end <= len(self._buffer):
             self._at = end
@@ -99,7 +99,7 @@ class _Blocks:
         return b"".join(pieces)
 
     def seek(self, position: int, /) -> int:
-        """Skip to a later position. Raises EOFError when the stream has no such one."""
+        """Skip to a later position. Raises EOFError when the stream is shorter."""
         while position > self._before + len(self._buffer):
             if not self._refill():
                 raise EOFError("the archive is cut short")
@@ -109,7 +109,7 @@ class _Blocks:
         return position
 
     def _refill(self) -> bool:
-        """Take the next bytes in place of those at hand; none are left at the end of the stream."""
+        """Replace the buffer with the next bytes. It is empty at the end of the stream."""
         self._before += len(self._buffer)
         self._buffer, self._at = self._stream.read(_BUFFER), 0
         return bool(self._buffer)
@@ -132,10 +132,11 @@ class _Content:
 
 
 def members(stream: BinaryIO) -> Iterator[tuple[Member, Read | None]]:
-    """Yield every entry of a tar stream with what reads its content, to be read before the next; then read the stream to its end.
+    """Yield each entry of a tar stream with a reader of its content; then read the stream to its end.
 
-    Plain headers, which most are, are read here; the module reads all others, at a fifth of the speed. Raises EOFError when the stream
-    is cut short, DamagedTar, tarfile.TarError and what the stream raises when it is damaged.
+    The content must be read before the next entry. Most headers are plain and are read here; the tarfile module reads the
+    others, at a fifth of the speed. Raises EOFError when the stream is truncated, DamagedTar, tarfile.TarError and the stream's
+    own errors when it is damaged.
     """
     blocks = _Blocks(stream)
     content = _Content(blocks)
@@ -171,17 +172,18 @@ def members(stream: BinaryIO) -> Iterator[tuple[Member, Read | None]]:
 
 
 def _by_module(blocks: _Blocks) -> tarfile.TarFile:
-    """The module's own reader. It reads its first header at once, which its next() returns."""
-    file = cast("BinaryIO", blocks)  # the module calls nothing but tell, read and seek
+    """Return the tarfile module's own reader. It reads its first header at once, and its next() returns that header."""
+    file = cast("BinaryIO", blocks)  # the module calls only tell, read and seek
     return tarfile.TarFile(fileobj=file, mode="r", tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
 
 
 def _plain(block: bytes) -> Member | None:
-    """Return the member of a header of a file, folder or link that needs nothing but this header; None for every other one. Pure."""
+    """Return the member of a file, folder or link whose header is complete in this block; None for all others. Pure."""
     if (found := _PLAIN.match(block, 100)) is None or len(block) != _HEADER:
         return None
     mode, size, mtime, checksum, kind, magic = found.groups()
-    # The sum of all bytes, the checksum's own counted as blanks. Adler-32 has it in its lower half, for up to 256 bytes exactly.
+    # The sum of all bytes, where the checksum's own bytes count as blanks. The lower half of Adler-32 is that sum, exact for up
+    # to 256 bytes.
     total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
     if total - sum(checksum) + 7 * _BLANK != int(checksum, 8):
         return None
@@ -231,7 +233,7 @@ def _raw(name: str) -> bytes:
 
 
 def _time(header: tarfile.TarInfo) -> int:
-    """Nanoseconds; the number the header was made from has too few digits for them."""
+    """Return the time in nanoseconds. The float that the header was built from has too few digits."""
     try:
         return int(Decimal(header.pax_headers["mtime"]) * _NS)
     except (KeyError, InvalidOperation, OverflowError, ValueError):
@@ -239,7 +241,7 @@ def _time(header: tarfile.TarInfo) -> int:
 
 
 def make(request: MakeTar, say: Callable[[Doing], None]) -> Made:
-    """Write the archive. Raises SourceInUse when something changes meanwhile, OSError when a disk fails."""
+    """Write the archive. Raises SourceInUse when something changes during the writing, OSError when a disk fails."""
     with handles.root(Path(os.fsdecode(request.base))) as base, ExitStack() as stack:
         entries = list(_entries(base, request.names))
         total = sum(entry.size for entry in entries if entry.type == "file")
@@ -285,7 +287,7 @@ def _write(archive: tarfile.TarFile, base: int, entries: list[Entry], say: Calla
 
 
 class _Told:
-    """Says how much was read."""
+    """Reports how much was read."""
 
     def __init__(self, content: IO[bytes], say: Callable[[int], None]) -> None:
         self._content = content

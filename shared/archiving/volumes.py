@@ -1,4 +1,4 @@
-"""The files of one archive: itself, and where it was cut into volumes those that 7-Zip looks for beside it, by their names."""
+"""The files of one archive: the archive itself and, if it was split, the volumes that 7-Zip finds beside it by their names."""
 
 import errno
 import fcntl
@@ -19,14 +19,15 @@ from shared.files.manifest import printable
 
 _LINKS = "cs-archiver-volumes-"
 _NEW_S = 60.0
-"""A folder of links is new for so many seconds: its reader may not have locked it yet."""
+"""For this many seconds a folder of links counts as new: its reader may not have locked it yet."""
 _PART = re.compile(rb"(?is)(.+\.part)(\d+)(\.rar)")
 
 
 def following(first: bytes) -> Iterator[bytes]:
-    """The names under which 7-Zip looks for more of an archive, in their order. Pure.
+    """Yield the names under which 7-Zip looks for further volumes, in order. Pure.
 
-    `name.7z.001`, `.002`; `name.part1.rar`, `name.part2.rar`; `name.rar`, `.r00` to `.z99`; `name.zip` or `.z01` with `.z02` and so on.
+    `name.7z.001`, `.002`; `name.part1.rar`, `name.part2.rar`; `name.rar`, `.r00` to `.z99`; `name.zip` or `.z01` with `.z02`
+    and so on.
     """
     stem, _, ending = first.rpartition(b".")
     if part := _PART.fullmatch(first):
@@ -46,10 +47,10 @@ def following(first: bytes) -> Iterator[bytes]:
 
 
 def opened(stack: ExitStack, folder: int, first: bytes) -> list[tuple[bytes, int]]:
-    """Open an archive in the open directory `folder` with its volumes, links never followed; names and handles.
+    """Open an archive and its volumes in the open directory `folder`, never following links. Return names and handles.
 
-    Raises PermanentError "unsafe-archive" where a volume is no plain file, "too-big" where there are too many, OSError where the archive
-    itself cannot be opened.
+    Raises PermanentError "unsafe-archive" when a volume is not a regular file and "too-big" when there are too many volumes,
+    OSError when the archive itself cannot be opened.
     """
     found = [(first, stack.enter_context(handles.file(folder, first)))]
     for name in following(first):
@@ -68,9 +69,9 @@ def opened(stack: ExitStack, folder: int, first: bytes) -> list[tuple[bytes, int
 
 
 def linked(stack: ExitStack, files: Sequence[tuple[bytes, int]]) -> Path:
-    """A temporary folder with links to open files under their names, for as long as `stack` lasts.
+    """Make a temporary folder with links to open files under their names. It exists until `stack` closes.
 
-    Its reader holds a lock on it. What readers left that were killed is removed on this occasion.
+    Its reader holds a lock on it. This call also removes the folders of readers that were killed.
     """
     remove_dead_links()
     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_LINKS)))
@@ -81,7 +82,7 @@ def linked(stack: ExitStack, files: Sequence[tuple[bytes, int]]) -> Path:
 
 
 def remove_dead_links() -> None:
-    """Remove the folders of links of our readers that were killed: nobody holds the lock of these."""
+    """Remove the folders of links whose readers were killed: their locks are free."""
     temporary = Path(tempfile.gettempdir())
     with handles.root(temporary) as place:
         for path in temporary.glob(f"{_LINKS}*"):
@@ -90,7 +91,7 @@ def remove_dead_links() -> None:
 
 
 def _remove_if_dead(place: int, name: str, folder: int) -> None:
-    """Raises OSError where its reader lives."""
+    """Remove the folder unless its reader is alive. Raises OSError when it is."""
     facts = os.fstat(folder)
     if facts.st_uid != os.geteuid() or time.time() - facts.st_mtime < _NEW_S:
         return

@@ -1,7 +1,8 @@
-"""The process that reads other people's archives and writes tar: `python -m shared.archiving.worker`, started by `engine`.
+"""The process that reads foreign archives and writes tar: `python -m shared.archiving.worker`, started by `engine`.
 
-A process of its own, so that memory, time and file sizes can be limited and a defect in a parser stays here. One request on stdin,
-answers on stdout (shared/archiving/protocol.py). It ends by itself or by a signal; what it wrote is removed by who started it.
+It is a separate process so that its memory, time and file sizes can be limited and a parser defect stays inside it. It takes
+one request on stdin and answers on stdout (shared/archiving/protocol.py). It ends by itself or by a signal. The process that
+started it removes what it wrote.
 """
 
 import fcntl
@@ -57,9 +58,9 @@ _BLOCK = 1 << 20
 _EVERY_S = 0.2
 _NAMED_AT_MOST = 200
 _LONGEST_LINK = 4_000
-_LONGEST_NAME = 0xFFFF  # as in a zip; packed, a name of a gigabyte is small, and would be said and kept as a whole
+_LONGEST_NAME = 0xFFFF  # as in a zip: a name of 1 GB compresses to little, and would be sent and kept as a whole
 _WORTH_TWO = 64 << 20
-# Names that 7-Zip cannot take for anything but names: no patterns, no switches, no other writing of the same letters.
+# Names that 7-Zip can only read as names: no patterns, no switches, no second spelling of the same letters.
 _PLAIN = re.compile(rb"[A-Za-z0-9_(][ -~]*(?<![ .])")
 _PATTERN = re.compile(rb"[*?\\]")
 _NS_PER_TICK = 100
@@ -76,11 +77,11 @@ _DAMAGE = (
 
 
 def main() -> None:
-    """Do what stdin asks for."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is temporary goes, too
+    """Handle the request on stdin."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an orderly exit also removes temporary files
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with suppress(ValueError, OSError):  # a hard limit above what the kernel grants by now: the soft one stays
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of 999 volumes each is open
+    with suppress(ValueError, OSError):  # the hard limit may exceed what the kernel now allows: then the soft limit stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each of 999 volumes is open
     request = REQUEST.decode(sys.stdin.buffer.read())
     try:
         say(_answer(request))
@@ -108,7 +109,7 @@ def _answer(request: Request) -> Answer:
     except MemoryError as exc:
         raise PermanentError(f"{shown} needs more memory to be unpacked than is allowed.", formats.TOO_BIG) from exc
     except OSError as exc:
-        if exc.errno is None:  # what gzip and bz2 raise
+        if exc.errno is None:  # gzip and bz2 raise this
             what = "bytes follow its end that are no stream" if "Not a gzipped" in str(exc) else exc
             raise PermanentError(f"{shown} is damaged: {what}.", formats.DAMAGED) from exc
         raise from_os_error(exc, Operation.COMPRESSION) from exc
@@ -125,17 +126,17 @@ def say(answer: Answer) -> None:
 
 
 class Progress:
-    """Says how far it is, five times per second at most."""
+    """Sends progress, at most five times per second."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def due(self) -> bool:
-        """Whether it is time to say something. It costs much less than what would be said."""
+        """Return whether progress is due. This check costs much less than building the message."""
         return time.monotonic() >= self._next
 
     def say(self, doing: Doing) -> None:
-        """Say it, if it is time."""
+        """Send progress if it is due."""
         if self.due():
             self._next = time.monotonic() + _EVERY_S
             say(doing)
@@ -146,13 +147,13 @@ class Progress:
 
 
 class Archive:
-    """One archive: its members, and its members with their content. Both may be asked for once each."""
+    """One archive. Its member list, and its members with content, can each be read once."""
 
     def __init__(self, request: Scan | Extract, stack: ExitStack) -> None:
         path = Path(os.fsdecode(request.archive))
         self._raw_name = os.fsencode(path.name)
         self.name = printable(self._raw_name)
-        # Opened once, and only what is open is read: whatever takes one of these names meanwhile is not.
+        # Files are opened once and only the open files are read. A file that takes one of these names later is never read.
         self._files = volumes.opened(stack, stack.enter_context(handles.root(path.parent)), self._raw_name)
         self._handle = self._files[0][1]
         self.format = formats.of_file(self._handle, self._raw_name)
@@ -167,7 +168,7 @@ class Archive:
         self._for_7zip = self._seen_by_7zip() if self.format.by_7zip else b""
 
     def enclose(self) -> None:
-        """Enter the sandbox: from here on read this archive alone, and write only to the directory that it is unpacked into."""
+        """Enter the sandbox. From then on the process reads only this archive and writes only to the target directory."""
         links = [self._for_7zip.rpartition(b"/")[0]] if self._linked else []
         into = [self._request.into] if isinstance(self._request, Extract) else []
         sandbox.enter(
@@ -184,22 +185,22 @@ class Archive:
 
     @property
     def _linked(self) -> bool:
-        """Whether 7-Zip is to find volumes by their names."""
+        """True when 7-Zip needs to find volumes by their names."""
         return self.format.by_7zip and (self.volumes > 1 or self.format is Format.RAR or self._is_split)
 
     def _seen_by_7zip(self) -> bytes:
-        """A path to the open file; where 7-Zip looks for volumes, links to them under their names, in a directory of our own."""
+        """Return a path to the open file. If 7-Zip looks for volumes, it gets links under their names in a private directory."""
         if not self._linked:
             return os.fsencode(handles.path_of(self._handle))
         return os.fsencode(volumes.linked(self._stack, self._files)) + b"/" + self._raw_name
 
     @property
     def position(self) -> int:
-        """Bytes of the packed file that were read (of streams)."""
+        """Return how many bytes of the packed file were read (streams only)."""
         return self._file.position
 
     def stream(self) -> Iterator[tuple[Member, Callable[[int], bytes] | None]]:
-        """The members of a tar, or the one of a single stream, in order with what reads their content."""
+        """Yield the members of a tar, or the only member of a single stream, in order, each with a reader of its content."""
         unpacked = streams.reader(self._stack, self._file, self.format.compression)
         if self.format.is_tar:
             for member, read in tars.members(unpacked):
@@ -209,7 +210,7 @@ class Archive:
             yield Member(path=path, kind="file", size=-1, mtime_ns=os.fstat(self._handle).st_mtime_ns), unpacked.read
 
     def listed(self) -> Iterator[Member]:
-        """The members as 7-Zip lists them; `renamed` says later whether it knows one by another name."""
+        """Yield the members that 7-Zip lists. Afterwards `renamed` tells whether 7-Zip knows a member by another name."""
         parser = sevenzip.ListingParser()
         with self._seven("l", "-slt", "-ba", "-sccUTF-8", "-spd", *self._options()) as pipe:
             while chunk := pipe.read(_BLOCK):
@@ -222,7 +223,7 @@ class Archive:
         return self._sayable(member)
 
     def _sayable(self, member: Member) -> Member:
-        """Raises PermanentError where saying all names would cost whoever listens too much."""
+        """Return the member. Raises PermanentError when sending all names would cost the receiver too much."""
         here, there = len(member.path), 0 if member.link is None else len(member.link)
         self._names_bytes += here + there
         if here > _LONGEST_NAME or there > _LONGEST_NAME:
@@ -234,7 +235,7 @@ class Archive:
 
     @contextmanager
     def contents(self, names: list[bytes], without: list[bytes]) -> Iterator["Pipe"]:
-        """All content as one stream, in the order of the listing. names: only these; none: all. without: not these."""
+        """Return all content as one stream in listing order. names: only these; empty: all. without: exclude these."""
         excluded = [b"-x!" + name for name in without]
         with self._seven("x", "-so", "-bsp0", "-spd", *self._options(), *excluded, names=names) as pipe:
             yield pipe
@@ -249,7 +250,7 @@ class Archive:
     def _seven(self, command: str, *options: str | bytes, names: list[bytes] | None = None) -> Iterator["Pipe"]:
         password = self._request.password
         argv: list[str | bytes] = [self._request.sevenzip, command, *options]
-        # Without -p it asks, and reads the answer from stdin; with an empty one it fails where it needs one.
+        # Without -p, 7-Zip prompts and reads the answer from stdin. With an empty password it fails if it needs one.
         argv += ["--"] if password else ["-p", "--"]
         argv += [self._for_7zip, *(names or [])]
         process = subprocess.Popen(
@@ -270,24 +271,24 @@ class Archive:
 
     def _check(self, pipe: "Pipe") -> None:
         outcome = pipe.end()
-        outcome = outcome._replace(stderr=outcome.stderr.replace(self._for_7zip, self._raw_name))  # people know it by that
+        outcome = outcome._replace(stderr=outcome.stderr.replace(self._for_7zip, self._raw_name))  # users know it by that name
         if (
             outcome.returncode > 0
             and self.format is Format.ZIP
             and not any(formats.has_zip_end(handle) for _, handle in self._files)
         ):
             raise PermanentError(f"{self.name} is cut short: its end is missing.", formats.TRUNCATED)
-        if outcome.returncode != 0:  # what it only warns about (bytes after the end) costs nobody a file: every CRC was right
+        if outcome.returncode != 0:  # a mere warning (bytes after the end) affects no file: every CRC was right
             raise sevenzip.refusal(outcome, self.name, with_password=bool(self._request.password))
 
     def other_content(self, pipe: "Pipe") -> PermanentError:
-        """Why there is less or more content than was listed; 7-Zip's own reason comes first."""
+        """Return the error for more or less content than listed. 7-Zip's own reason takes precedence."""
         self._check(pipe)
         return PermanentError(f"{self.name} is damaged: its content is not what its listing says.", formats.DAMAGED)
 
 
 class Pipe:
-    """What one run of 7-Zip writes to its stdout; its stderr is heard meanwhile, its first 64 KiB kept."""
+    """The stdout of one 7-Zip run. Its stderr is read at the same time; the first 64 KiB are kept."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", password: str | None) -> None:
         assert process.stdout is not None
@@ -296,7 +297,7 @@ class Pipe:
         self._out = process.stdout
         self._said = bytearray()
         self._buffer = memoryview(bytearray(_BLOCK))
-        with suppress(OSError):  # a wider pipe is faster, nothing more
+        with suppress(OSError):  # a wider pipe is only faster
             fcntl.fcntl(self._out.fileno(), fcntl.F_SETPIPE_SZ, _BLOCK)
         self._hearing = threading.Thread(target=self._hear, args=(process.stderr,), daemon=True)
         self._hearing.start()
@@ -311,11 +312,14 @@ class Pipe:
                 self._said.extend(chunk[: STDERR_CAP - len(self._said)])
 
     def read(self, size: int) -> bytes:
-        """Some bytes, at most `size`; none at the end."""
+        """Read some bytes, at most `size`; none at the end."""
         return os.read(self._out.fileno(), size)
 
     def fill(self, size: int) -> memoryview:
-        """So many bytes, at most `_BLOCK`, fewer at the end only; good until the next call: one buffer for all costs least."""
+        """Read `size` bytes, at most `_BLOCK`; fewer only at the end.
+
+        The result is valid until the next call, because one shared buffer is the cheapest.
+        """
         filled = 0
         while filled < size and (count := os.readv(self._out.fileno(), [self._buffer[filled:size]])):
             filled += count
@@ -325,7 +329,7 @@ class Pipe:
         self._process.kill()
 
     def end(self) -> Outcome:
-        """How the run ended; what was not read of it is dropped."""
+        """Return how the run ended. Unread output is discarded."""
         self._out.close()
         returncode = self._process.wait()
         self._hearing.join()
@@ -333,7 +337,7 @@ class Pipe:
 
 
 class _Share:
-    """Reads one member's part of the pipe. Raises what 7-Zip says where that ends too early."""
+    """Reads one member's part of the pipe. Raises 7-Zip's error if that part ends too early."""
 
     def __init__(self, archive: Archive, pipe: Pipe, size: int) -> None:
         self._archive = archive
@@ -353,9 +357,9 @@ _KINDS: dict[str, Kind] = {"-": "file", "d": "directory", "l": "link"}
 
 
 def member_of(listed: sevenzip.Listed, found: Format) -> Member:
-    """What 7-Zip lists, in our words. rar says CRC 0 for what it keeps as a reference to an equal file.
+    """Convert a listed entry to a member. rar lists CRC 0 for a reference to an equal file.
 
-    Some programs write backslashes between the names in a zip; `zip FILE -` stores a pipe with what came out of it. Pure.
+    Some programs separate names in a zip with backslashes; `zip FILE -` stores a pipe with its output as content. Pure.
     """
     told = listed.has_crc and not (found is Format.RAR and listed.crc32 == 0)
     kind = "file" if listed.kind == "p" and listed.size else _KINDS.get(listed.kind, "special")
@@ -378,7 +382,7 @@ def member_of(listed: sevenzip.Listed, found: Format) -> Member:
 
 
 def has_content(member: Member) -> bool:
-    """Whether 7-Zip hands over bytes for it (a link whose target is listed has none)."""
+    """Return whether 7-Zip delivers bytes for the member (a link whose target is listed has none)."""
     return member.size > 0 and (member.kind == "file" or (member.kind == "link" and member.link is None))
 
 
@@ -386,7 +390,7 @@ def has_content(member: Member) -> bool:
 
 
 def scan(request: Scan) -> Scanned:
-    """List, say every member unless `quiet`, and what there is to say about the whole."""
+    """List the archive: send every member unless `quiet`, and return the summary."""
     with ExitStack() as stack:
         archive = Archive(request, stack)
         archive.enclose()
@@ -426,11 +430,11 @@ class _Summary:
             self._progress.say(Doing(position, total, self._files, printable(name)))
 
     def exceeds(self, member: Member) -> bool:
-        """Whether its content is too much to be looked at."""
+        """Return whether the member's content is too large to read."""
         return self._checks.excess(max(member.size, 0)) is not None
 
     def too_big(self, more: int) -> bool:
-        """Count bytes that no listing told; whether they are too many to go on."""
+        """Count bytes that no listing announced; return whether they are too many to go on."""
         self._checks.bytes_found(more)
         return any(problem.code == formats.TOO_BIG for problem in self._checks.problems)
 
@@ -450,7 +454,7 @@ class _Summary:
 
 def _scan_stream(archive: Archive, summary: _Summary) -> None:
     for member, read in archive.stream():
-        if summary.exceeds(member):  # the holes of a sparse file could be read for days
+        if summary.exceeds(member):  # reading the holes of a sparse file could take days
             summary.add(member)
             continue
         size, crc = 0, 0
@@ -492,7 +496,7 @@ def _scan_contents(archive: Archive, summary: _Summary) -> None:
 
 
 def extract(request: Extract) -> Extracted:
-    """Unpack what is chosen into the empty directory `into`. What is there after a failure, the caller removes."""
+    """Unpack what is chosen into the empty directory `into`. After a failure the caller removes its contents."""
     with ExitStack() as stack:
         into = stack.enter_context(handles.root(Path(os.fsdecode(request.into))))
         archive = Archive(request, stack)
@@ -525,7 +529,7 @@ class _Unpacking:
         self._files = self._done = 0
 
     def stream(self) -> None:
-        """Tar and single streams, in one pass: what turns out to be refused later is removed with the rest."""
+        """Unpack a tar or a single stream in one pass. If a later member is refused, everything is removed."""
         for member, read in self._archive.stream():
             if not member.path or not self._chosen.wants(member.path):
                 continue
@@ -545,7 +549,7 @@ class _Unpacking:
         return counted
 
     def listed(self) -> None:
-        """What 7-Zip reads: the whole listing is judged before the first byte is unpacked."""
+        """Unpack what 7-Zip reads. The whole listing is checked before the first byte is unpacked."""
         members = []
         for member in self._archive.listed():
             wanted = bool(member.path) and self._chosen.wants(member.path)
@@ -568,14 +572,14 @@ class _Unpacking:
 
     def _fill(self, lots: list["_Lot"]) -> None:
         with ExitStack() as stack:
-            # Started by this thread, which lives as long as they may.
+            # This thread starts the runs, because it lives as long as they may.
             pipes = [stack.enter_context(self._archive.contents(lot.names, lot.without)) for lot in lots]
             with ThreadPoolExecutor(len(lots)) as pool:
                 tasks = [pool.submit(self._drain, pipe, lot.members) for pipe, lot in zip(pipes, lots, strict=True)]
                 try:
                     for task in wait(tasks, return_when=FIRST_EXCEPTION).done:
                         task.result()
-                except BaseException:  # also a signal's: then neither need go on
+                except BaseException:  # includes a signal's exception: then both runs stop
                     for pipe in pipes:
                         pipe.kill()
                     raise
@@ -587,11 +591,11 @@ class _Unpacking:
             raise self._archive.other_content(pipe)
 
     def _may_split(self) -> bool:
-        """Any member of a zip can be unpacked alone; 7-Zip itself unpacks them one after the other."""
+        """Return whether two runs may share the work. Any zip member can be unpacked alone; 7-Zip unpacks them one by one."""
         return self._archive.format is Format.ZIP and not self._names and not self._archive.renamed
 
     def _few_names(self) -> list[bytes]:
-        """What 7-Zip is told to unpack: the chosen names, if they are few and its own; else all, and we drop what is not wanted."""
+        """Return the names to pass to 7-Zip: the chosen ones if they are few and usable; else none, and we drop the rest."""
         names = [normal(name) for name in self._names]
         few = len(names) <= _NAMED_AT_MOST and not self._archive.renamed
         return names if few and not any(b"\n" in name for name in names) else []
@@ -647,7 +651,10 @@ class _Unpacking:
 
 
 class _Lot(NamedTuple):
-    """What one run of 7-Zip unpacks. names: only these; none: all. without: not these. members: in its order, with whether wanted."""
+    """What one run of 7-Zip unpacks. names: only these; empty: all. without: exclude these.
+
+    members: in listing order, each with whether it is wanted.
+    """
 
     names: list[bytes]
     without: list[bytes]
@@ -655,7 +662,7 @@ class _Lot(NamedTuple):
 
 
 def _halves(members: list[tuple[Member, bool]]) -> list[_Lot]:
-    """Two lots to be unpacked at once: the largest files, by name, and all others; none where there is too little to do. Pure."""
+    """Split the work into two parallel lots: the largest files, by name, and all others. Empty when the work is too small. Pure."""
     files = sorted((member for member, _ in members if has_content(member)), key=lambda member: member.size, reverse=True)
     left = total = sum(member.size for member in files)
     apart: list[bytes] = []

@@ -1,8 +1,8 @@
-"""Unpacking into a fresh directory: every name is made by us, by directory handle, below it.
+"""Unpack into a fresh directory. This module creates every name itself, by directory handle, below that directory.
 
-7-Zip and tar only hand over bytes. So no path, link or device of an archive reaches the file system unless `checks` let it pass
-and this module makes it: directories are made, never followed; files are made with O_EXCL; links are made last of their path and
-never walked through.
+7-Zip and tar only deliver bytes. A path, link or device of an archive reaches the file system only if `checks` allows it and
+this module creates it. Directories are created and never followed. Files are created with O_EXCL. Links are created last of
+their path and are never followed.
 """
 
 import errno
@@ -28,11 +28,11 @@ from shared.files.tree_scan import scan
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
 Read = Callable[[int], bytes | memoryview]
-"""Gives the next bytes, at most so many, none at the end; good until the next call."""
+"""Returns the next bytes, at most the given number, none at the end. They are valid until the next call."""
 
 
 class Writer:
-    """Writes the members of one archive below the open directory `into`. `put` may be called from several threads."""
+    """Writes the members of one archive below the open directory `into`. Several threads may call `put`."""
 
     def __init__(self, into: int) -> None:
         self._into = into
@@ -46,7 +46,7 @@ class Writer:
         self.total_bytes = 0
 
     def put(self, member: Member, read: Read, progress: Callable[[int], None]) -> None:
-        """Make one checked member; `progress` gets the bytes just written. Raises PermanentError when its content is wrong."""
+        """Create one checked member; `progress` gets the number of bytes just written. Raises PermanentError for wrong content."""
         with self._naming:
             try:
                 file = self._named(member)
@@ -67,7 +67,7 @@ class Writer:
             self.total_bytes += size
 
     def _named(self, member: Member) -> int | None:
-        """Make what has no content of its own; or a file, open to be filled."""
+        """Create a member that has no content, or create a file and return its open handle."""
         parent, _, name = member.path.rpartition(b"/")
         if member.kind == "directory":
             self._folder(member.path)
@@ -103,7 +103,7 @@ class Writer:
 
     def _hard_link(self, member: Member) -> None:
         target = member.link or b""
-        if target in self._links:  # counted from here, it may lead elsewhere
+        if target in self._links:  # relative to this name, it may lead elsewhere
             link = msgspec.structs.replace(member, kind="link", link=self._links[target])
             if wrong := link_problem(link):
                 raise PermanentError(f"The archive is refused: {wrong}.", UNSAFE)
@@ -123,7 +123,7 @@ class Writer:
         self.total_bytes += self._sizes[target]
 
     def finish(self) -> Extracted:
-        """Give directories their mode and time, then walk over everything and compare it with what was written."""
+        """Set the mode and time of directories, then walk over everything and compare it with what was written."""
         for path in sorted(self._folders, key=len, reverse=True):
             member = self._folders[path]
             if member is None:
@@ -158,7 +158,7 @@ class Writer:
 
 
 def _name_problem(exc: OSError) -> str | None:
-    """What this file system has against a name: `checks` has made sure that each is there once, and the directory is a fresh one."""
+    """Return why this file system refuses a name. `checks` made sure that names are unique, and the directory is new."""
     if exc.errno == errno.EEXIST:
         return (
             "the archive holds another name which this file system takes for one and the same (names that differ only in case, or in "
@@ -182,7 +182,7 @@ def _fill(file: int, member: Member, read: Read, progress: Callable[[int], None]
 
 
 def _wrong_content(member: Member) -> PermanentError:
-    """Few formats tell a wrong password from damage before everything is decrypted."""
+    """Return the error for wrong content. Few formats can tell a wrong password from damage before they decrypt everything."""
     if member.encrypted:
         sentence = f"The password is wrong, or the archive is damaged: the content of {printable(member.path)} is not what it was."
         return PermanentError(sentence, BAD_PASSWORD)
@@ -196,7 +196,7 @@ def _write_all(file: int, block: bytes | memoryview) -> None:
 
 
 def _set_time(target: int | bytes, member: Member, parent: int | None = None) -> None:
-    """As the archive says, where the file system can hold that."""
+    """Set the time from the archive, if the file system can hold it."""
     if member.mtime_ns is None:
         return
     with suppress(OSError, OverflowError, ValueError):
