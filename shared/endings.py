@@ -1,6 +1,7 @@
-"""Which signals ask a program to end in order, and what they do.
+"""Signals that ask a program to shut down in an orderly way, and their handlers.
 
-A program may hear of one ending twice: of a closed terminal the kernel tells both the session's leader and the foreground processes.
+A program may get two signals for one shutdown. When a terminal closes, the kernel signals both the session leader and the
+foreground processes.
 """
 
 import signal
@@ -10,19 +11,19 @@ from types import FrameType
 
 
 def asked_to_end() -> list[signal.Signals]:
-    """Ctrl-C, SIGTERM, and SIGHUP of a terminal that was closed. What our parent ignores (`nohup`, a shell's `&`) we ignore, too."""
+    """Return SIGINT (Ctrl-C), SIGTERM and SIGHUP (closed terminal), without those that our parent ignores (`nohup`, `&`)."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def ignore_from_now_on() -> None:
-    """Ignore each of them: what tidies up must not be cut short."""
+    """Ignore each of these signals from now on, so that clean-up is not interrupted."""
     for number in asked_to_end():
         signal.signal(number, signal.SIG_IGN)
 
 
 def as_interrupts() -> None:
-    """Let each of them raise KeyboardInterrupt in the main thread, as Ctrl-C does; SIGTERM and SIGHUP only once."""
+    """Let each signal raise KeyboardInterrupt in the main thread, as Ctrl-C does; SIGTERM and SIGHUP only once."""
 
     def once(_number: int, _frame: FrameType | None) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -35,9 +36,9 @@ def as_interrupts() -> None:
 
 @contextmanager
 def calling(stop: Callable[[], object]) -> Iterator[None]:
-    """Within the block, call `stop` in the main thread on the first of them. All further ones are ignored, also after the block.
+    """Within the block, call `stop` in the main thread on the first signal. Later signals are ignored, even after the block.
 
-    (A signal handler of an event loop would not do: closing the loop lets the next signal kill the program while it tidies up.)
+    An event loop's signal handler would not work: once the loop is closed, the next signal kills the program during clean-up.
     """
     before = {number: signal.getsignal(number) for number in asked_to_end()}
 

@@ -1,7 +1,7 @@
-"""The two families every failure belongs to, and how a person reads them.
+"""The two families of failures, and their wording for people.
 
-The adapter that meets a failure decides its family (it alone knows); `shared.domain.retry` only obeys. A message is written for the
-person who has to act: what happened, to what, and what to do.
+The adapter that meets a failure decides its family, because only the adapter knows it. `shared.domain.retry` only obeys. A
+message is written for the person who must act: what happened, to what, and what to do.
 """
 
 import errno
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """What a retry budget belongs to."""
+    """The operation that a retry budget belongs to."""
 
     COMPRESSION = "compression"
     UPLOAD = "upload"
@@ -17,13 +17,13 @@ class Operation(StrEnum):
 
 
 class ArchiverError(Exception):
-    """Base of everything this project raises on purpose; `str(error)` is fit for the user."""
+    """Base of all errors that this project raises on purpose. `str(error)` can be shown to the user."""
 
 
 class PermanentError(ArchiverError):
-    """Trying again cannot help: bad input, a refused name, no permission. The job fails at once.
+    """Retrying cannot help: bad input, a refused name, no permission. The job fails at once.
 
-    `code`: a stable word, where a program has to tell this refusal from others; None where nobody has to.
+    `code`: a stable word that lets a program recognise this refusal; None when no program needs to.
     """
 
     def __init__(self, message: str, code: str | None = None) -> None:
@@ -32,17 +32,17 @@ class PermanentError(ArchiverError):
 
 
 NOT_FOUND = "not-found"
-"""Code of a refusal: what was asked about does not exist."""
+"""Code of a refusal: the requested object does not exist."""
 REFUSED = "refused"
-"""Code of a failure that has no other: the same happens again until somebody mends what its message names."""
+"""Code of a failure without a more specific code: it will recur until the cause in its message is fixed."""
 TAKEN = "taken"
-"""Code of a refusal: something else has that name."""
+"""Code of a refusal: another file or object already has that name."""
 ARCHIVED_ALREADY = "archived-already"
 """Code of a refusal: the folder holds a marker."""
 
 
 class TransientError(ArchiverError):
-    """Trying again may help; the budget of `operation` pays for it."""
+    """Retrying may help. The budget of `operation` pays for it."""
 
     def __init__(self, message: str, operation: Operation) -> None:
         super().__init__(message)
@@ -50,9 +50,9 @@ class TransientError(ArchiverError):
 
 
 class Waiting(ArchiverError):  # noqa: N818 - not a failure: nothing went wrong, something is not there yet
-    """Cannot go on yet, and no budget pays for it: no space, NAS not mounted, the destination's state unknown.
+    """The work cannot continue yet, and no budget pays: no space, NAS not mounted, the destination's state unknown.
 
-    `retry_after_s`: when to look again, in seconds. `missing_bytes`: how much space is lacking, where that is the reason.
+    `retry_after_s`: seconds until the next check. `missing_bytes`: how much space is missing, if that is the reason.
     """
 
     def __init__(self, reason: str, retry_after_s: float = 60.0, missing_bytes: int | None = None) -> None:
@@ -62,14 +62,14 @@ class Waiting(ArchiverError):  # noqa: N818 - not a failure: nothing went wrong,
 
 
 DISK_FULL = "disk_full"
-"""Kind of a DatabaseAway: the database can read, and write nothing."""
+"""Kind of a DatabaseAway: the database can read but cannot write."""
 
 
 class DatabaseAway(ArchiverError):  # noqa: N818 - not a failure of what was asked: the database does not take it now
-    """The database does not take a statement now, for a reason that says nothing about the statement or its job.
+    """The database cannot run a statement now, for a reason that is unrelated to the statement or its job.
 
-    No budget pays for it and nothing fails by it: the call is made again later. `kind`: a stable word for programs. `lasts`: somebody
-    has to act (free space, say) before the database takes it.
+    No budget pays for it and no job fails because of it: the call is repeated later. `kind`: a stable word for programs. `lasts`:
+    the problem remains until somebody acts (for example, frees space).
     """
 
     def __init__(self, message: str, kind: str, *, lasts: bool) -> None:
@@ -79,24 +79,24 @@ class DatabaseAway(ArchiverError):  # noqa: N818 - not a failure of what was ask
 
 
 class ConfigurationError(ArchiverError):
-    """A process cannot start with these settings; names every wrong one."""
+    """A process cannot start with these settings. The message names every wrong one."""
 
 
 class Fenced(ArchiverError):  # noqa: N818 - says what happened to the worker
-    """Somebody else owns the job now (lease lost, attempt taken over): stop at once, touch nothing more."""
+    """Another worker owns the job now (lease lost, attempt taken over). Stop at once and change nothing more."""
 
 
 class Cancelled(ArchiverError):  # noqa: N818 - says what happened to the job
-    """The user cancelled the job; the worker stops at the next safe point."""
+    """The user cancelled the job. The worker stops at the next safe point."""
 
 
 class Paused(ArchiverError):  # noqa: N818 - says what happened to the job
-    """The user paused the job; the worker stops its children and leaves the state as it is."""
+    """The user paused the job. The worker stops its children and leaves the state as it is."""
 
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-# What another try cannot change, such as a file that is missing or not permitted.
+# Errors that a retry cannot fix, such as a missing or forbidden file.
 _LASTING = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
     *(errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL, errno.EFBIG),
@@ -104,7 +104,7 @@ _LASTING = {
 
 
 def from_os_error(error: OSError, operation: Operation) -> ArchiverError:
-    """Put an error of the operating system into its family; a full disk is something to wait for."""
+    """Convert an operating system error to an error of its family. A full disk means waiting."""
     if error.errno in _NO_SPACE:
         return Waiting(f"The disk is full: {error}. Free some space; the job goes on by itself.")
     if error.errno in _DENIED and isinstance(error.filename, str | bytes):

@@ -1,12 +1,12 @@
 """Named fault points: places where a test kills or stops the process, to prove that nothing is lost there.
 
-Off unless the environment asks for it, in one of two ways:
+They are off unless the environment enables them, in one of two ways:
 
 - CS_ARCHIVER_CRASH_AT names a point (as `point`, or `point#3` for its third visit): the process is killed there.
-  CS_ARCHIVER_CRASH_ONCE is a file that is created before the kill; when it exists already nothing happens, so that the restarted
-  process gets past the point.
-- CS_ARCHIVER_CRASH_FILE names a file that is looked at on every visit: its first line is the next point, for whichever process
-  comes there first. The line is taken out before the process is killed, or stopped where it ends in ` stop`; then the next counts.
+  CS_ARCHIVER_CRASH_ONCE names a file that is created before the kill. If the file already exists, nothing happens, so that the
+  restarted process passes the point.
+- CS_ARCHIVER_CRASH_FILE names a file that is read on every visit. Its first line is the next point, for the first process that
+  reaches it. The line is removed, then the process is killed, or stopped if the line ends in ` stop`. The next line then applies.
 """
 
 import os
@@ -20,7 +20,7 @@ _plan: list[str] = []
 
 
 def point(name: str) -> None:
-    """Die (or stop) here when the environment asks for it."""
+    """Kill or stop the process here if the environment asks for it."""
     if file := os.environ.get("CS_ARCHIVER_CRASH_FILE"):
         _by_file(name, Path(file))
     wanted = os.environ.get("CS_ARCHIVER_CRASH_AT")
@@ -52,12 +52,12 @@ def _by_file(name: str, file: Path) -> None:
     wanted, _, action = (lines[0] if lines else "").partition(" ")
     if not wanted or not _is_due(name, wanted):
         return
-    _plan.clear()  # were this process to go on, the same plan could come again
+    _plan.clear()  # if this process continues, the same plan may be set again
     new = file.with_name(f"{file.name}.{os.getpid()}")
     new.write_text("".join(f"{line}\n" for line in lines[1:]))
     new.replace(file)
     if action == "stop":
-        # To this thread: it must not take one step more, and a signal to the process stops another thread first.
+        # Signal this thread, because it must not execute anything more. A signal to the process stops another thread first.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     else:
         os.kill(os.getpid(), signal.SIGKILL)

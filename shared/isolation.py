@@ -1,4 +1,4 @@
-"""Loops over many rows or folders: one that fails stops none of the others, is logged once, and is tried again later.
+"""Loops over many rows or folders: a failing row does not stop the others, is logged once, and is tried again later.
 
 ```
 for row in self._rows.due(rows, lambda row: row["id"]):
@@ -25,7 +25,7 @@ _LONGEST_SECONDS = 3600.0
 
 
 class _Failure(msgspec.Struct):
-    """said: the error as it was logged. delay_s: the pause before the next try. due_at: when that is, by the clock."""
+    """said: the error as logged. delay_s: seconds before the next attempt. due_at: the clock time of the next attempt."""
 
     said: str
     delay_s: float
@@ -33,9 +33,10 @@ class _Failure(msgspec.Struct):
 
 
 class Isolation:
-    """Keeps apart the rows of one loop.
+    """Isolates the rows of one loop from each other.
 
-    `what` names a row in the log ("old pack"). The pause before the next try doubles from 60 s to an hour. `clock` gives seconds.
+    `what` names a row in the log ("old pack"). The delay before the next attempt doubles from 60 s to an hour. `clock` returns
+    seconds.
     """
 
     def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,7 +45,7 @@ class Isolation:
         self._failures: dict[Hashable, _Failure] = {}
 
     def due(self, rows: Iterable[T], key: Callable[[T], Hashable]) -> Iterator[T]:
-        """Yield the rows that did not fail lately. `key` tells rows apart."""
+        """Yield the rows without a recent failure. `key` identifies rows."""
         for row in rows:
             failure = self._failures.get(key(row))
             if failure is None or failure.due_at <= self._clock():
@@ -52,9 +53,9 @@ class Isolation:
 
     @contextmanager
     def isolated(self, key: Hashable) -> Iterator[None]:
-        """Run the block for one row; its error is logged and ends here.
+        """Run the block for one row, and log and suppress its error.
 
-        Raises what concerns every row: `Fenced` (the service stops), and errors that mean that the database is away.
+        Raises errors that concern every row: `Fenced` (the service stops), and errors that mean that the database is unavailable.
         """
         try:
             yield
@@ -68,7 +69,7 @@ class Isolation:
     def _failed(self, key: Hashable, error: Exception) -> None:
         now, said, before = self._clock(), repr(error), self._failures.get(key)
         delay_s = _FIRST_SECONDS if before is None else min(before.delay_s * 2, _LONGEST_SECONDS)
-        # Rows that went away by themselves need no memory.
+        # Forget rows that no longer exist.
         self._failures = {old: f for old, f in self._failures.items() if now < f.due_at + _LONGEST_SECONDS}
         self._failures[key] = _Failure(said, delay_s, now + delay_s)
         if before is None or before.said != said:

@@ -1,4 +1,4 @@
-"""Structured logs: one stable `action` word and ids for programs, a sentence for people; JSON or console; rotated file."""
+"""Structured logs: a stable `action` word and ids for programs, a sentence for people; JSON or console; a rotated file."""
 
 import logging
 import logging.handlers
@@ -15,12 +15,12 @@ _KEEP_BYTES = 1 << 30  # logs are kept for 30 days or up to 1 GB, whichever come
 _FILE_BYTES = 100 << 20
 _SECRET_KEY = re.compile(r"password|secret|token|authorization|database_url", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@")
-# Access tokens, personal tokens and tokens in an address, wherever in a sentence they stand.
+# Access tokens, personal tokens and tokens in an address, anywhere in a text.
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+|csa_[\w-]{16,}|(?<=[?&]token=)[^&\s\"']+|(?<=[?&]ticket=)[^&\s\"']+")
 
 
 class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
-    """Rotates daily and at 100 MB; drops what is older than 30 days or beyond 1 GB."""
+    """Rotates daily and at 100 MB. Deletes files older than 30 days or beyond 1 GB."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
         return int(super().shouldRollover(record) or size > _FILE_BYTES)
 
     def rotation_filename(self, default_name: str) -> str:
-        """Number the parts of one day, so that a busy day never overwrites its own earlier part."""
+        """Number the files of one day, so that a busy day never overwrites its own earlier file."""
         number, name = 0, default_name
         while os.path.exists(name):  # noqa: PTH110 - base works on str
             number += 1
@@ -43,7 +43,7 @@ class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
         current = Path(self.baseFilename)
         parts = sorted((p for p in current.parent.glob(f"{current.name}.*")), key=lambda p: p.stat().st_mtime, reverse=True)
         newest = parts[0].stat().st_mtime if parts else 0.0
-        total = _FILE_BYTES  # what the new file may grow to
+        total = _FILE_BYTES  # the maximum size of the new file
         for part in parts:
             total += part.stat().st_size
             if total > _KEEP_BYTES or newest - part.stat().st_mtime > _KEEP_DAYS * 86400:
@@ -51,7 +51,7 @@ class _RotatingFile(logging.handlers.TimedRotatingFileHandler):
 
 
 def redact(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Keep secrets out of every line, whoever put them in."""
+    """Remove secrets from every line, from any source."""
     for key, value in event.items():
         event[key] = _without_secrets(key, value)
     return event
@@ -70,7 +70,7 @@ def _without_secrets(key: str, value: Any) -> Any:
 
 
 def configure(service: str, instance: str, level: str, style: str, file: Path | None) -> None:
-    """Set up logging for this process; call once, first."""
+    """Set up logging for this process. Call it once, before everything else."""
     renderer: Any = (
         structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )

@@ -1,7 +1,7 @@
-"""Sizes, durations and counted things as people read them. No other module writes a number with its unit.
+"""Format sizes, durations and counts for people. No other module formats a number with its unit.
 
-The web interface does the same in `ui/src/util/units.ts`, `ui/src/util/time.ts` and `ui/src/text/plural.ts`; both sides are tested
-with the values of `ui/src/util/units.json`.
+The web interface does the same in `ui/src/util/units.ts`, `ui/src/util/time.ts` and `ui/src/text/plural.ts`. Tests check both
+sides against the values of `ui/src/util/units.json`.
 """
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
@@ -9,7 +9,7 @@ MB, GB = 1 << 20, 1 << 30
 
 
 def size(count: float) -> str:
-    """Write bytes in units of 1024 with two decimals: "1.00 GB"; whole bytes below 1 KB."""
+    """Format bytes in units of 1024 with two decimals: "1.00 GB"; whole bytes below 1 KB."""
     rest, unit = max(0, int(count)), 1
     for name in _UNITS:
         hundredths = (100 * rest + unit // 2) // unit
@@ -20,22 +20,22 @@ def size(count: float) -> str:
 
 
 def exact_size(count: int) -> str:
-    """Write bytes to the last one, for a proof: "1,073,741,824 bytes"."""
+    """Format an exact number of bytes, for a proof: "1,073,741,824 bytes"."""
     return counted(count, "byte")
 
 
 def gigabytes(count: int) -> str:
-    """Write bytes in GB even where they are few, for sentences whose form is fixed: "0.01 GB"."""
+    """Format bytes in GB even for small numbers, for sentences with a fixed form: "0.01 GB"."""
     return f"{count / GB:.2f} GB"
 
 
 def rate(bytes_per_second: float) -> str:
-    """Write a speed: "1.50 MB/s"."""
+    """Format a speed: "1.50 MB/s"."""
     return f"{size(bytes_per_second)}/s"
 
 
 def duration(seconds: float) -> str:
-    """Write seconds in the two largest units: "1h 2m"; "<1s" for what took less than half a second."""
+    """Format seconds in the two largest units: "1h 2m"; "<1s" for less than half a second."""
     whole = max(0, int(seconds + 0.5))
     parts = [(whole // 86_400, "d"), (whole % 86_400 // 3600, "h"), (whole % 3600 // 60, "m"), (whole % 60, "s")]
     first = next((index for index, (value, _) in enumerate(parts) if value), None)
@@ -45,12 +45,12 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """Write an estimate, which is never exact to the second: "less than a minute", "about 1h 2m"."""
+    """Format an estimate, which is never exact to the second: "less than a minute", "about 1h 2m"."""
     return "less than a minute" if seconds < 60 else f"about {duration(seconds)}"
 
 
 def counted(number: int, one: str, other: str | None = None) -> str:
-    """Write a number with its noun: "1 entry", "1,234 files"; `other`: the plural where it is not `one` and an s."""
+    """Format a number with its noun: "1 entry", "1,234 files". `other`: the plural if it is not `one` plus an s."""
     return f"{number:,} {one if number == 1 else other or one + 's'}"
 
 

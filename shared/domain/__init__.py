@@ -1,1 +1,1 @@
-"""The rules of jobs without any I/O: states, events, requests, retries, destination names. Imports `files` for paths alone."""
+"""The rules of jobs without any I/O: states, events, requests, retries, destination names. Imports `files` only for paths."""

@@ -1,6 +1,7 @@
-"""Where archives go: one collection at Globus and one folder on it.
+"""Where archives go: one Globus collection and one folder on it.
 
-Rights at the destination belong to a place. What a transfer proved at one place says nothing about the same path at another.
+Rights at the destination belong to a place. A transfer that was proven at one place proves nothing about the same path at
+another.
 """
 
 import unicodedata
@@ -10,21 +11,21 @@ from uuid import UUID
 import msgspec
 
 ARCHIVE_SUFFIX = ".tar.7z"
-"""What follows a folder's name in its archive's."""
+"""The suffix that turns a folder's name into its archive's name."""
 
 
 def folded(path: str) -> str:
-    """Equal for paths that some destination might not tell apart: accents composed, letter case folded (custody 3)."""
+    """Return equal values for paths that some destination may not tell apart: accents composed, case folded (custody 3)."""
     return unicodedata.normalize("NFC", path).casefold()
 
 
 def unplaced_key(path: str) -> str:
-    """Return the key of a destination path while nobody knows its place yet: no uploader has ever said where archives go."""
+    """Return the key of a destination path before its place is known: no uploader has reported yet where archives go."""
     return folded(path)
 
 
 class RemotePlace(msgspec.Struct, frozen=True):
-    """A collection (its id) and the base path on it: `/`, or parts without a slash at the end (`/tape/archives`)."""
+    """A collection (its id) and the base path on it: `/`, or parts without a trailing slash (`/tape/archives`)."""
 
     endpoint: str
     base: str
@@ -37,19 +38,19 @@ class RemotePlace(msgspec.Struct, frozen=True):
         return path if self.base == "/" else self.base + path
 
     def key(self, path: str) -> str:
-        """Return the key under which a destination path is held: one per file that this place can hold."""
+        """Return the key that reserves a destination path: one per file that this place can hold."""
         return f"{self.endpoint}:{folded(self.full(path))}"
 
 
 def cleanup_wait(path: str, job_id: object) -> str:
-    """Return why a job waits for another's clean-up of the same destination path."""
+    """Return why a job waits until another job has cleaned up the same destination path."""
     return f"Waiting until what job {job_id} sent to {path} is removed at the destination."
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
-    """Work at a place that the settings do not name (a row of the view `work_elsewhere`). No endpoint: nobody knows the place.
+    """Work at a place that the settings do not name (a row of the view `work_elsewhere`). No endpoint: the place is unknown.
 
-    jobs: live jobs that have sent something there. owed: jobs that ended and whose files there are still to be removed.
+    jobs: live jobs that have sent something there. owed: ended jobs whose files there must still be removed.
     """
 
     endpoint: str | None
@@ -63,7 +64,7 @@ class Elsewhere(msgspec.Struct, frozen=True):
 
 
 def elsewhere_text(work: Elsewhere) -> str:
-    """Say what is in the way at an earlier place, and how to settle it."""
+    """Return a message about what is in the way at an earlier place and how to resolve it."""
     current = RemotePlace(work.current_endpoint, work.current_base_path)
     counts = ((work.jobs, "job", "has sent files to"), (work.owed, "clean-up", "is owed at"))
     words = [f"{n} {noun}{'' if n == 1 else 's'} {verb if n == 1 else _PLURAL[verb]}" for n, noun, verb in counts if n]

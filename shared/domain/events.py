@@ -1,8 +1,8 @@
-"""THE events: what anyone may read on stream JOBS, in CloudEvents 1.0 structured form.
+"""THE events: what every subscriber may read on stream JOBS, in CloudEvents 1.0 structured form.
 
-A trigger writes them in the transaction of the change (migration 0001), so they are facts, never intentions. Evolution is additive
-only: new fields have defaults, no field changes its type or meaning, a new meaning is a new subject; tests/golden/events holds one
-sample of each version and is never edited. Readers ignore fields they do not know.
+A trigger writes each event in the transaction of the change (migration 0001), so events are facts, never intentions. The format
+only grows: new fields have defaults, no field changes its type or meaning, and a new meaning gets a new subject.
+tests/golden/events holds one sample of each version and is never edited. Readers ignore unknown fields.
 """
 
 from datetime import datetime
@@ -18,7 +18,7 @@ SUBJECTS = "job.>"
 
 
 class JobData(msgspec.Struct, kw_only=True):
-    """A job that has just entered `status`. Sizes in bytes; `version` counts a job's events from 1 without gaps."""
+    """A job that has just entered `status`. Sizes are in bytes. `version` counts a job's events from 1 without gaps."""
 
     schema_version: int = 1
     job_id: UUID
@@ -40,7 +40,7 @@ class JobData(msgspec.Struct, kw_only=True):
 
 
 class JobEvent(msgspec.Struct, kw_only=True):
-    """CloudEvents attributes; `id` is `<job id>:<version>` and also the message's Nats-Msg-Id, `subject` the job's id."""
+    """CloudEvents attributes. `id` is `<job id>:<version>` and also the message's Nats-Msg-Id; `subject` is the job's id."""
 
     specversion: Literal["1.0"]
     id: str
@@ -53,7 +53,7 @@ class JobEvent(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """`live.progress.<job>` on core NATS: lossy by design, figures of what was really done. Bytes, bytes per second, seconds."""
+    """`live.progress.<job>` on core NATS: measured progress; messages may be lost. Bytes, bytes per second, seconds."""
 
     job_id: UUID
     status: Status
@@ -78,13 +78,13 @@ class LogLine(msgspec.Struct, kw_only=True):
 
 
 class JobChanged(msgspec.Struct):
-    """`live.control.<job>` on core NATS, among gateways: read this job again, somebody paused, resumed or asked to cancel it."""
+    """`live.control.<job>` on core NATS, among gateways: read this job again, because a user paused, resumed or cancelled it."""
 
     job_id: UUID
 
 
 class ConfigChanged(msgspec.Struct, kw_only=True):
-    """`live.config` on core NATS: an admin changed settings. Lossy like all live subjects; `GET /api/config` has what counts."""
+    """`live.config` on core NATS: an admin changed settings. It may be lost, as all live messages; see `GET /api/config`."""
 
     changed_at: datetime
     changed_by: str
@@ -95,10 +95,10 @@ _decoder = msgspec.json.Decoder(JobEvent)
 
 
 def decode(payload: bytes) -> JobEvent:
-    """Read an event. Raises msgspec.ValidationError for anything else."""
+    """Decode an event. Raises msgspec.ValidationError for anything else."""
     return _decoder.decode(payload)
 
 
 def subject(status: Status) -> str:
-    """The subject of the event that says a job entered `status`."""
+    """Return the subject of the event for a job that entered `status`."""
     return f"job.{status}"

@@ -1,4 +1,4 @@
-"""A job as its row tells it: what the services read of table `jobs`, with types."""
+"""A job as the services read it from table `jobs`, with types."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,10 +12,10 @@ from shared.domain.requests import Request, request_from
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `jobs`, as it was when it was read. Nothing refreshes it.
+    """One row of `jobs` at the time when it was read. It is never refreshed.
 
-    Optional columns are null where the state or the kind of the job does not have them. Sizes in bytes. `request`: the document as
-    stored; `wanted` decodes it, because a document that nobody understands must fail its own job and not the claim.
+    Optional columns are null if the job's state or kind does not use them. Sizes are in bytes. `request` is the document as
+    stored. `wanted` decodes it later, because an unreadable document must fail its own job and not the claim.
     """
 
     id: UUID
@@ -42,24 +42,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Job":
-        """Decode a row. Raises msgspec.ValidationError that names the column when one is missing or has another type."""
+        """Decode a row. Raises msgspec.ValidationError, which names the column, when a column is missing or has another type."""
         return msgspec.convert(dict(row), cls)
 
     @property
     def destination(self) -> str:
-        """The archive's path on the destination collection. Raises ValueError for a workspace job, which has none."""
+        """Return the archive's path on the destination collection. Raises ValueError for a workspace job, which has none."""
         if self.destination_path is None:
             raise ValueError(f"job {self.id} ({self.kind}) has no destination")
         return self.destination_path
 
     @property
     def owner(self) -> UUID:
-        """The user whose workspace the job works in. Raises ValueError where the row names none."""
+        """Return the user whose workspace the job works in. Raises ValueError when the row names none."""
         if self.created_by_id is None:
             raise ValueError(f"job {self.id} ({self.kind}) belongs to no user")
         return self.created_by_id
 
     @property
     def wanted(self) -> Request:
-        """What a workspace job asks for. Raises KeyError for an archive job, msgspec.ValidationError for another version's document."""
+        """Decode a workspace job's request.
+
+        Raises KeyError for an archive job, msgspec.ValidationError for a document of another version.
+        """
         return request_from(self.kind, self.request)

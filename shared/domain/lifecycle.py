@@ -1,8 +1,9 @@
-"""THE state machine: which job may go from where to where, and who alone may take it there.
+"""THE state machine: the allowed transitions of a job, and the only service that may make each one.
 
-One table per kind, read top to bottom as a job's life. The database holds the same table (`edges`) and refuses everything else,
-whoever asks; a test compares the two. The extra conditions of an edge (evidence, leases, first unlink) stand in the guard trigger
-of the first migration, because only the database can enforce them against a service that lost its lease.
+Each kind of job has one table; from top to bottom it follows a job's life. The database holds the same table (`edges`) and
+refuses every other transition from any client; a test compares the two. The guard trigger of the first migration holds the extra
+conditions of an edge (evidence, leases, first unlink), because only the database can enforce them against a service that lost its
+lease.
 """
 
 from enum import StrEnum
@@ -17,16 +18,16 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """The states of all kinds of jobs. `compressed` and `verified` hand over to the next service; `running` belongs to workspace jobs."""
+    """The states of all job kinds. In `compressed` and `verified` the next service takes over. Only workspace jobs use `running`."""
 
     QUEUED = "queued"
     COPYING = "copying"
     COMPRESSING = "compressing"
     VERIFYING = "verifying"
-    COMPRESSED = "compressed"  # tested archive waits for the uploader
+    COMPRESSED = "compressed"  # a tested archive waits for the uploader
     UPLOADING = "uploading"
     UPLOAD_VERIFYING = "upload_verifying"
-    VERIFIED = "verified"  # proven to be at the destination; waits for the scanner
+    VERIFIED = "verified"  # proven at the destination; waits for the scanner
     DELETING_SOURCE = "deleting_source"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -35,7 +36,7 @@ class Status(StrEnum):
 
 
 class Role(StrEnum):
-    """The four services; each is also a database role `cs_<role>` and a NATS user."""
+    """The four services. Each one is also a database role `cs_<role>` and a NATS user."""
 
     SCANNER = "scanner"
     COMPRESSOR = "compressor"
@@ -44,7 +45,7 @@ class Role(StrEnum):
 
 
 class Edge(NamedTuple):
-    """`forward`: real progress, which forgives earlier crashes."""
+    """`forward`: real progress, which resets the count of earlier crashes."""
 
     source: Status
     target: Status
@@ -56,7 +57,7 @@ S, R = Status, Role
 
 ARCHIVE_EDGES: tuple[Edge, ...] = (
     Edge(S.QUEUED, S.COPYING, R.COMPRESSOR, forward=True),
-    Edge(S.QUEUED, S.COMPRESSED, R.COMPRESSOR, forward=True),  # intact archive of an earlier attempt, or complete evidence
+    Edge(S.QUEUED, S.COMPRESSED, R.COMPRESSOR, forward=True),  # an intact archive of an earlier attempt, or complete evidence
     Edge(S.COPYING, S.COMPRESSING, R.COMPRESSOR, forward=True),
     Edge(S.COMPRESSING, S.VERIFYING, R.COMPRESSOR, forward=True),
     Edge(S.VERIFYING, S.COMPRESSED, R.COMPRESSOR, forward=True),
@@ -65,7 +66,7 @@ ARCHIVE_EDGES: tuple[Edge, ...] = (
     Edge(S.VERIFYING, S.QUEUED, R.COMPRESSOR, forward=False),
     Edge(S.COMPRESSED, S.QUEUED, R.UPLOADER, forward=False),  # the local archive is gone or differs
     Edge(S.COMPRESSED, S.UPLOADING, R.UPLOADER, forward=True),
-    Edge(S.COMPRESSED, S.UPLOAD_VERIFYING, R.UPLOADER, forward=True),  # its task succeeded already, or evidence is complete
+    Edge(S.COMPRESSED, S.UPLOAD_VERIFYING, R.UPLOADER, forward=True),  # its task has already succeeded, or evidence is complete
     Edge(S.UPLOADING, S.UPLOAD_VERIFYING, R.UPLOADER, forward=True),
     Edge(S.UPLOADING, S.COMPRESSED, R.UPLOADER, forward=False),  # retry, reclaim
     Edge(S.UPLOAD_VERIFYING, S.COMPRESSED, R.UPLOADER, forward=False),
@@ -84,7 +85,7 @@ ARCHIVE_EDGES: tuple[Edge, ...] = (
         for source in sources
         for target in (S.FAILED, S.CANCELLED)
     ),
-    Edge(S.QUEUED, S.CANCELLED, R.GATEWAY, forward=False),  # these three: only while nobody holds a lease
+    Edge(S.QUEUED, S.CANCELLED, R.GATEWAY, forward=False),  # these three: only while no worker holds a lease
     Edge(S.COMPRESSED, S.CANCELLED, R.GATEWAY, forward=False),
     Edge(S.VERIFIED, S.CANCELLED, R.GATEWAY, forward=False),
     Edge(S.FAILED, S.QUEUED, R.GATEWAY, forward=False),  # manual retry
@@ -116,19 +117,20 @@ EDGES: dict[Kind, tuple[Edge, ...]] = {
 
 TERMINAL = frozenset({S.COMPLETED, S.FAILED, S.CANCELLED})
 CLEANERS = (Role.COMPRESSOR, Role.UPLOADER)
-"""Who may owe something when a job has ended."""
-# Cancel is possible before any byte of a source may go; afterwards it is refused with a reason.
+"""The services that may still have to clean up when a job has ended."""
+# A job can be cancelled until a byte of its source may be deleted. Afterwards the request is refused with a reason.
 CANCELLABLE = frozenset(
     {S.QUEUED, S.COPYING, S.COMPRESSING, S.VERIFYING, S.COMPRESSED, S.UPLOADING, S.UPLOAD_VERIFYING, S.VERIFIED, S.RUNNING}
 )
-# Pause is possible until the archive is proven; from there on a job runs to its end.
+# A job can be paused until the archive is proven. From then on it runs to its end.
 PAUSABLE = CANCELLABLE - {S.VERIFIED}
 
 
 class Lane(NamedTuple):
-    """What one service works on at the same time, within one limit.
+    """The jobs that one service works on concurrently, within one limit.
 
-    `ready` is where it picks up, `working` what it holds, `back` where a retry returns to; `limit` is the setting that says how many.
+    `ready`: the state that it claims from. `working`: the states that it holds. `back`: the state that a retry returns to.
+    `limit`: the setting with the maximum number of jobs.
     """
 
     name: str
@@ -146,13 +148,13 @@ _ARCHIVE = (Kind.ARCHIVE,)
 _PACKING = (S.COPYING, S.COMPRESSING, S.VERIFYING)
 COMPRESS_LANE = Lane("compress", R.COMPRESSOR, _ARCHIVE, S.QUEUED, _PACKING, S.QUEUED, "compress_limit")
 UPLOAD_LANE = Lane("upload", R.UPLOADER, _ARCHIVE, S.COMPRESSED, (S.UPLOADING, S.UPLOAD_VERIFYING), S.COMPRESSED, "upload_limit")
-# A deletion once begun is never taken back: its retry stays where it is.
+# A deletion that has begun is never reversed, so its retry stays in the same state.
 DELETE_LANE = Lane("delete", R.SCANNER, _ARCHIVE, S.VERIFIED, (S.DELETING_SOURCE,), S.DELETING_SOURCE, "delete_limit")
 WORKSPACE_LANE = Lane("workspace", R.COMPRESSOR, WORKSPACE_KINDS, S.QUEUED, (S.RUNNING, S.VERIFYING), S.QUEUED, "workspace_limit")
 EMPTY_LANE = Lane(
     "empty", R.COMPRESSOR, (Kind.PACK,), S.DELETING_SOURCE, (S.DELETING_SOURCE,), S.DELETING_SOURCE, "workspace_limit"
 )
-"""A pack's own source, after its archive was tested and compared; the pack's worker hands over to it."""
+"""Empties a pack's source after its archive was tested and compared. The pack's worker hands over to this lane."""
 
 # Overall progress at which each state begins, in percent.
 PROGRESS_FLOOR: dict[Status, int] = {
@@ -180,12 +182,12 @@ _CEILING: dict[Status, int] = {
 
 
 def may(kind: Kind, source: Status, target: Status, owner: Role) -> bool:
-    """True when `owner` may take a job of this kind from `source` to `target`."""
+    """Return True when `owner` may move a job of this kind from `source` to `target`."""
     return any(e.source == source and e.target == target and e.owner == owner for e in EDGES[kind])
 
 
 def overall_percent(status: Status, stage_fraction: float | None) -> int:
-    """Overall progress in percent from the state and how much of it is done (0..1, None when unknown)."""
+    """Return the overall progress in percent from the state and its completed fraction (0..1, None when unknown)."""
     floor = PROGRESS_FLOOR.get(status, 0)
     ceiling = _CEILING.get(status, floor)
     return floor + int((ceiling - floor) * min(max(stage_fraction or 0.0, 0.0), 1.0))

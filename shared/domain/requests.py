@@ -1,6 +1,7 @@
-"""What workspace jobs are about (`jobs.request`) and what came of them (`jobs.result`), by kind.
+"""Requests (`jobs.request`) and results (`jobs.result`) of workspace jobs, by kind.
 
-Paths are below their root, as `shared.files.paths.plain` writes them. Sizes in bytes, times in seconds. Additive changes only: rows stay.
+Paths are relative to their root, as `shared.files.paths.plain` writes them. Sizes are in bytes, times in seconds. Only additive
+changes are allowed, because old rows remain.
 """
 
 import base64
@@ -13,18 +14,18 @@ from shared.errors import PermanentError
 from shared.files.paths import Root
 
 ArchiveFormat = Literal["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"]
-"""What is created. Extracted besides: rar, and single gz, bz2, xz and zst files."""
+"""Formats that can be created. Extraction also supports rar, and single gz, bz2, xz and zst files."""
 FORMATS: tuple[ArchiveFormat, ...] = ("zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst")
 _SHORT: dict[str, ArchiveFormat] = {"tgz": "tar.gz", "tbz": "tar.bz2", "tbz2": "tar.bz2", "txz": "tar.xz", "tzst": "tar.zst"}
 _MADE: dict[str, ArchiveFormat] = {**_SHORT, **{form: form for form in FORMATS}}
 NOT_MADE = ("rar", "gz", "bz2", "xz", "zst", "lz", "lz4", "lzma", "z", "cab", "iso")
-"""Endings by which people know archives that are not made here."""
+"""Extensions of known archive formats that cannot be created here."""
 WITH_PASSWORD = ("zip", "7z")
 WITH_VOLUMES = ("zip", "7z")
 
 
 class PackRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Pack one folder for download into the owner's root; `jobs.keep_source` says what becomes of the folder."""
+    """Pack one folder into the owner's root for download. `jobs.keep_source` decides whether the folder stays."""
 
     root: Root
     path: str
@@ -35,8 +36,8 @@ class PackRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CompressRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Make an archive of chosen files and folders of one root. `output`: the archive's path in the workspace.
 
-    encrypted: a password lies in `job_secrets`. volume_bytes: size of each part, None: one file. auto: nobody asked for this one (the
-    user's auto-archive did), and it gets the first free name like `output`.
+    encrypted: the password is in `job_secrets`. volume_bytes: size of each part; None: one file. auto: the user's auto-archive
+    created this request, and the archive gets the first free name similar to `output`.
     """
 
     root: Root
@@ -52,7 +53,8 @@ class CompressRequest(msgspec.Struct, frozen=True, kw_only=True):
 class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Unpack an archive into the folder `destination` of the workspace.
 
-    `entries`: paths inside the archive; `entries_base64`: more of them, as bytes that are no plain text. None of both: everything.
+    `entries`: paths inside the archive. `entries_base64`: further paths whose bytes are not plain text. If both are empty,
+    everything.
     """
 
     root: Root
@@ -63,12 +65,12 @@ class ExtractRequest(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool = False
 
     def names(self) -> list[bytes]:
-        """Every path inside the archive that was chosen."""
+        """Return every chosen path inside the archive."""
         return [*(entry.encode() for entry in self.entries), *map(base64.b64decode, self.entries_base64)]
 
 
 class ArchiveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A pack or an archive that was made.
+    """The result of a pack or of a new archive.
 
     compression_ratio: (1 - compressed / original) x 100. mb_per_s: of the original size, 1 MB = 2^20.
     """
@@ -87,7 +89,7 @@ class ArchiveResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was unpacked where. placed: the files and folders that are new in the workspace; None: too many, or names that are no text."""
+    """The result of an extraction. placed: new files and folders in the workspace; None: too many, or names that are not text."""
 
     destination: str
     files_extracted: int
@@ -99,15 +101,15 @@ class ExtractResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a file's name ends as archives' do. Pure."""
+    """Return whether a file name has an archive's extension. Pure."""
     return any(name.lower().endswith(f".{ending}") for ending in (*_MADE, *NOT_MADE, "001"))
 
 
 def format_for(asked: str | None, name: str | None, default: ArchiveFormat) -> ArchiveFormat:
-    """The format of a new archive: the one asked for, else the one its name ends with (`.tgz` is tar.gz), else `default`. Pure.
+    """Return the format of a new archive: `asked`, else the one of its name (`.tgz` is tar.gz), else `default`. Pure.
 
-    `asked`: one of FORMATS. Raises PermanentError with what to do for a name that says another one, or one that is not made here: a
-    zip called x.rar would mislead whoever opens it.
+    `asked`: one of FORMATS. Raises PermanentError, with the fix, when the name's extension belongs to another format or to one
+    that cannot be created here. A zip called x.rar would mislead the people who open it.
     """
     wanted = None if asked is None else _MADE[asked]
     ending = max((end for end in (*_MADE, *NOT_MADE) if (name or "").lower().endswith(f".{end}")), key=len, default=None)
@@ -127,11 +129,14 @@ _REQUESTS: dict[Kind, type[Any]] = {Kind.PACK: PackRequest, Kind.COMPRESS: Compr
 
 
 def request_from(kind: Kind, document: Any) -> Request:
-    """Decode what a workspace job asks for. Raises KeyError for an archive job, msgspec.ValidationError for another version's document."""
+    """Decode a workspace job's request.
+
+    Raises KeyError for an archive job, msgspec.ValidationError for a document of another version.
+    """
     request: Request = msgspec.convert(document, _REQUESTS[kind])
     return request
 
 
 def request_of(row: Any) -> Request:
-    """The same of a row of `jobs`."""
+    """Decode the request in a row of `jobs`."""
     return request_from(Kind(row["kind"]), row["request"])

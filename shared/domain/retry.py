@@ -1,4 +1,4 @@
-"""What follows from a failure: a pure decision, so that one table of tests covers it."""
+"""Decide what follows from a failure. The decision is pure, so one table of tests covers it."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from shared.errors import REFUSED, DatabaseAway, Operation, PermanentError, Tran
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Retry budgets and the delay between tries."""
+    """Retry budgets and the delay between attempts."""
 
     compression: int = 3
     upload: int = 5
@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True, tag=True):
-    """Try again after `delay_s` seconds; `spends` names the budget that pays, None when waiting is free."""
+    """Try again after `delay_s` seconds. `spends` names the budget that pays; None when the wait is free."""
 
     delay_s: float
     reason: str
@@ -32,7 +32,7 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
 
 
 class Fail(msgspec.Struct, frozen=True, tag=True):
-    """The job fails with this reason; `code` where trying again as it is cannot help: which refusal it is."""
+    """Fail the job with this reason. `code` identifies the refusal when a retry without changes cannot help."""
 
     reason: str
     code: str | None = None
@@ -42,9 +42,9 @@ Decision = Retry | Fail
 
 
 def decide(error: Exception, spent: int, limits: Limits) -> Decision:
-    """Decide from the failure and the tries already `spent` from that operation's budget.
+    """Return the decision from the failure and the attempts already `spent` from that operation's budget.
 
-    Permanent errors and whatever nobody foresaw (a defect of ours: retrying would hide it behind 90 seconds) fail at once.
+    Permanent errors fail at once. So do unexpected errors: they are defects of ours, and retries would hide them for 90 seconds.
     """
     match error:
         case Waiting():

@@ -1,1 +1,1 @@
-"""Reading, comparing and deleting files through directory handles. Imports only the modules directly in `shared`."""
+"""Read, compare and delete files through directory handles. Imports only the modules directly in `shared`."""

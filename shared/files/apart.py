@@ -1,14 +1,16 @@
-"""Nothing of ours lies below the base, and the base lies below nothing of ours.
+"""Keep our own directories apart from the base: none of ours lies below the base, and the base lies below none of ours.
 
-Data directory, staging, workspaces, destination, database and stream: a folder that holds one of them would be archived and emptied like
-any other, and with it what proves the deletion, or the archives themselves. Two rules keep them apart:
+Our directories are the data directory, staging, workspaces, destination, database and stream. A folder that holds one of them
+would be archived and emptied like any other. The evidence for the deletion, or the archives themselves, would be lost. Two rules
+prevent that:
 
-- the places that a process knows are compared with the base, or with a folder, by path, by device and inode, and by what Linux says is
-  mounted where: links, `..`, other letter case and bind mounts lead to the same directory (`overlaps`);
-- each place carries a small file, `PLACE`. A folder that has it, above or anywhere below, is never offered, copied or emptied. This holds
-  also for places that the process does not know (`refuse_marked`, `is_place`).
+- The places that a process knows are compared with the base, or with a folder, by path, by device and inode, and by Linux's mount
+  table. Links, `..`, other letter case and bind mounts can all lead to the same directory (`overlaps`).
+- Each place carries a small file, `PLACE`. A folder that has it, above or anywhere below, is never offered, copied or emptied. This
+  also covers places that the process does not know (`refuse_marked`, `is_place`).
 
-The collection path of the source endpoint (GLOBUS_SOURCE_LOCAL_ROOT) may contain anything: only archives below the staging are sent.
+The collection path of the source endpoint (GLOBUS_SOURCE_LOCAL_ROOT) may contain anything: only archives below the staging are
+sent.
 """
 
 import os
@@ -31,7 +33,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo: which part (`root`) of which file system (`device`, "major:minor") is seen at `point`."""
+    """One line of mountinfo: the part (`root`) of a file system (`device`, "major:minor") that is mounted at `point`."""
 
     device: str
     root: Path
@@ -39,15 +41,15 @@ class Mount(NamedTuple):
 
 
 def places_of(settings: object) -> dict[str, Path]:
-    """The places of ours that a process with these settings (`shared.infra.settings`) knows, by the setting's name."""
+    """Return our places that a process with these settings (`shared.infra.settings`) knows, by setting name."""
     return {name.upper(): place for name in _OURS if (place := getattr(settings, name, None)) is not None}
 
 
 def check_settings(settings: object) -> bool:
-    """Raise ConfigurationError, with every overlap, when a place of ours and the NAS are not apart.
+    """Raise ConfigurationError, with every overlap, when our places and the NAS are not apart.
 
-    False: a disk or the NAS did not answer within `PATIENCE_S`. No service waits for that longer: folders are compared again before
-    anything is copied or deleted.
+    Return False when a disk or the NAS did not answer within `PATIENCE_S`. No service waits longer, because folders are compared
+    again before anything is copied or deleted.
     """
     base = getattr(settings, "qnap_base_path", None)
     found: list[list[str]] = []
@@ -60,7 +62,7 @@ def check_settings(settings: object) -> bool:
 
 
 def overlaps(base: Path, ours: Mapping[str, Path]) -> list[str]:
-    """A sentence for each place of ours that lies below `base` or contains it. `ours`: by the setting's name."""
+    """Return a sentence for each of our places that lies below `base` or contains it. `ours`: places by setting name."""
     mounts = _mounts()
     wrong = []
     for name, place in ours.items():
@@ -78,7 +80,7 @@ def overlaps(base: Path, ours: Mapping[str, Path]) -> list[str]:
 
 
 def refuse_overlap(folder: Path, ours: Mapping[str, Path]) -> None:
-    """Make sure that one folder of the NAS and our places are apart now. Raises PermanentError."""
+    """Check that one folder of the NAS and our places are apart now. Raises PermanentError."""
     mounts = _mounts()
     for name, place in ours.items():
         if _holds(folder, place, mounts) or _holds(place, folder, mounts):
@@ -88,9 +90,9 @@ def refuse_overlap(folder: Path, ours: Mapping[str, Path]) -> None:
 
 
 def refuse_marked(base: int, relative: bytes, shown: str) -> None:
-    """Make sure that no directory from the open `base` to the one at `relative` carries `PLACE`.
+    """Check that no directory from the open `base` to the one at `relative` carries `PLACE`.
 
-    shown: what to call the folder. Raises PermanentError; OSError when there is no such directory.
+    shown: the folder's name for messages. Raises PermanentError; OSError when there is no such directory.
     """
     parts = handles.split(relative)
     for depth in range(len(parts) + 1):
@@ -100,17 +102,17 @@ def refuse_marked(base: int, relative: bytes, shown: str) -> None:
 
 
 def is_marked(directory: int) -> bool:
-    """Whether an open directory carries `PLACE`."""
+    """Return whether an open directory carries `PLACE`."""
     return handles.lstat(directory, PLACE) is not None
 
 
 def is_place(path: bytes) -> bool:
-    """Whether a path names the mark of a place of ours. Pure."""
+    """Return whether a path names the marker file of one of our places. Pure."""
     return path.rpartition(b"/")[2] == PLACE
 
 
 def why_not(shown: str, where: str) -> str:
-    """Why a folder is never archived."""
+    """Return why such a folder is never archived."""
     return (
         f"{shown} is never archived: {where} belongs to CS Archiver (it holds {os.fsdecode(PLACE)}). "
         f"Archive it only after CS Archiver has left it and that file is removed."
@@ -118,7 +120,7 @@ def why_not(shown: str, where: str) -> str:
 
 
 def mark(directory: Path) -> None:
-    """Put `PLACE` into a directory of ours. A full disk is no reason not to start: the comparison of paths remains."""
+    """Put `PLACE` into one of our directories. A full disk does not prevent the start, because paths are still compared."""
     with suppress(OSError):
         handle = os.open(directory / os.fsdecode(PLACE), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
@@ -128,7 +130,7 @@ def mark(directory: Path) -> None:
 
 
 def _holds(outer: Path, inner: Path, mounts: Sequence[Mount]) -> bool:
-    """Whether `inner` is `outer` or lies below it, by whatever path; either may not exist yet."""
+    """Return whether `inner` is `outer` or lies below it, by any path. Either may not exist yet."""
     outer, inner = Path(os.path.realpath(outer)), Path(os.path.realpath(inner))
     if inner.is_relative_to(outer):
         return True
@@ -143,7 +145,7 @@ def _holds(outer: Path, inner: Path, mounts: Sequence[Mount]) -> bool:
 
 
 def _location(path: Path, mounts: Sequence[Mount]) -> tuple[str, Path]:
-    """Where a resolved path lies on its file system. Pure."""
+    """Return where a resolved path lies on its file system. Pure."""
     found = Mount("", Path("/"), Path("/"))
     for mount in mounts:  # later ones hide earlier ones
         if path.is_relative_to(mount.point) and len(mount.point.parts) >= len(found.point.parts):
@@ -152,7 +154,7 @@ def _location(path: Path, mounts: Sequence[Mount]) -> tuple[str, Path]:
 
 
 def _extents(path: Path, mounts: Sequence[Mount]) -> list[tuple[str, Path]]:
-    """All that is seen at and below a resolved path: its own place, and the roots of what is mounted below. Pure."""
+    """Return everything visible at and below a resolved path: its own location, and the roots of mounts below it. Pure."""
     below = [(mount.device, mount.root) for mount in mounts if mount.point != path and mount.point.is_relative_to(path)]
     return [_location(path, mounts), *below]
 
@@ -166,7 +168,7 @@ def _mounts() -> list[Mount]:
 
 
 def parse_mounts(text: bytes) -> list[Mount]:
-    """The lines of mountinfo; blanks and the like stand in it as octal numbers. Pure."""
+    """Parse the lines of mountinfo, which writes blanks and similar characters as octal numbers. Pure."""
     found = []
     for line in text.splitlines():
         _, _, device, root, point, *_ = line.split(b" ")

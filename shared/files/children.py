@@ -1,11 +1,12 @@
 """Child processes that never outlive their work.
 
-Every child gets its own session (so one signal reaches all it starts), no terminal (stdin is /dev/null unless bytes are given), a
-bounded memory of what it said on stderr, and PR_SET_PDEATHSIG: the kernel kills it when this process dies, however it dies.
+Every child gets its own session (so one signal reaches all its processes), no terminal (stdin is /dev/null unless bytes are
+given), a bounded buffer for its stderr, and PR_SET_PDEATHSIG: the kernel kills it when this process dies, for any reason.
 
-The death signal is set by a launcher, a few lines of Python that then become the program by `exec`. The usual `preexec_fn` would
-run Python code between fork and exec of a process that has threads, which may deadlock; the launcher costs 13 ms instead. To the
-kernel the parent is the thread that started the child: it must live as long as the child, as the event loop's and a worker's do.
+A launcher sets the death signal: a few lines of Python that then become the program by `exec`. The usual `preexec_fn` would run
+Python code between fork and exec in a process with threads, which may deadlock; the launcher costs 13 ms instead. For the kernel
+the parent is the thread that started the child. That thread must live as long as the child, as the event loop's thread and a
+worker thread do.
 """
 
 import asyncio
@@ -22,10 +23,10 @@ STDERR_CAP = 64 * 1024
 GRACE_S = 10.0
 _CHUNK = 65536
 
-# argv: our pid, resource limits as "number=value,...", how much to add to our niceness, the program and its arguments. Where the kernel
-# groups processes by session, only the group's niceness counts between sessions. A parent that died before prctl is noticed by
-# getppid. A smaller limit that we ourselves are under counts: only root may raise one. SIGPIPE is ignored by Python and would stay
-# ignored in the program.
+# argv: our pid, resource limits as "number=value,...", what to add to our niceness, the program and its arguments. If the kernel
+# groups processes by session, only the group's niceness counts between sessions. getppid detects a parent that died before prctl.
+# If our own limit is smaller, it applies, because only root may raise a limit. Python ignores SIGPIPE, and the program would
+# inherit that.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -58,18 +59,21 @@ class Outcome(NamedTuple):
 
     @property
     def clean(self) -> bool:
-        """Exit code 0 and not one byte of complaint."""
+        """True for exit code 0 and an empty stderr."""
         return self.returncode == 0 and not self.stderr
 
     def complaint(self) -> str:
-        """What to show of stderr: its last 300 characters in one line, control characters escaped."""
+        """Return the last 300 characters of stderr in one line, with control characters escaped."""
         text = " ".join(self.stderr.decode("utf-8", "backslashreplace").split())[-300:]
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         return text or "it said nothing"
 
 
 def launched(argv: Sequence[str | bytes], limits: Mapping[int, int] | None = None, niceness: int = 0) -> list[str | bytes]:
-    """The command that starts `argv` as a child of the calling thread that dies with it, within `limits`, `niceness` above ours."""
+    """Return the command that starts `argv` as a child of the calling thread.
+
+    The child dies with that thread, and runs within `limits` and with `niceness` added to ours.
+    """
     limit_list = ",".join(f"{which}={value}" for which, value in (limits or {}).items())
     return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), limit_list, str(niceness), *argv]
 
@@ -79,10 +83,10 @@ def _ignore(_: bytes) -> None:
 
 
 class Children:
-    """The child processes of one piece of work."""
+    """The child processes of one task."""
 
     def __init__(self, niceness: int = 0) -> None:
-        """`niceness`: by how much these children leave the processor to others (0 to 19)."""
+        """`niceness`: how far these children yield the processor to others (0 to 19)."""
         self._niceness = niceness
 
     async def run(
@@ -97,12 +101,11 @@ class Children:
         limits: Mapping[int, int] | None = None,
         grace_s: float = GRACE_S,
     ) -> Outcome:
-        """Run a program to its end and hand every piece of its stdout to `on_stdout`.
+        """Run a program to its end and pass every chunk of its stdout to `on_stdout`.
 
-        argv[0] is an absolute path. `limits`: `resource.RLIMIT_*` -> value (soft and hard); a smaller limit of this process counts.
-        When the task is cancelled or `on_stdout` raises, the group gets SIGTERM, after `grace_s` seconds SIGKILL, and has ended
-        before the exception goes on.
-        Raises ConfigurationError when the program is missing.
+        argv[0] is an absolute path. `limits`: `resource.RLIMIT_*` -> value (soft and hard); a smaller limit of this process
+        applies. When the task is cancelled or `on_stdout` raises, the group gets SIGTERM and, after `grace_s` seconds, SIGKILL.
+        The group has ended before the exception propagates. Raises ConfigurationError when the program is missing.
         """
         if not os.access(argv[0], os.X_OK):
             raise ConfigurationError(f"{os.fsdecode(argv[0])} is missing or not executable.")
@@ -132,7 +135,10 @@ class Children:
         pass_fds: Sequence[int] = (),
         poll_s: float = 0.2,
     ) -> Outcome:
-        """`run` for worker threads. `stop` is called every `poll_s` seconds; what it raises ends the child and is raised here."""
+        """Run a program as `run` does, from a worker thread.
+
+        `stop` is called every `poll_s` seconds. Its exception ends the child and is raised here.
+        """
 
         async def polled() -> Outcome:
             work = asyncio.create_task(self.run(argv, on_stdout=on_stdout, env=env, pass_fds=pass_fds))
@@ -182,7 +188,7 @@ async def _talk(process: asyncio.subprocess.Process, stdin: bytes | None, on_std
 
 
 async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
-    """Make sure that no process of the group is left; SIGCONT lets a stopped child hear SIGTERM."""
+    """End all processes of the group. SIGCONT lets a stopped child receive SIGTERM."""
     try:
         if process.returncode is None:
             _signal(process.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Digests of the files we wrote, and their durability."""
+"""Compute digests of the files that we wrote, and make files durable."""
 
 import hashlib
 import os
@@ -10,17 +10,18 @@ from shared.errors import Operation, TransientError
 from shared.files import handles
 from shared.files.manifest import FileFacts
 
-# 400 MiB in memory, 2 cores: one thread 487 MiB/s, md5 in a second thread 711 MiB/s (1 MiB blocks 695); hashlib frees the GIL.
+# 400 MiB in memory, 2 cores: one thread 487 MiB/s, md5 in a second thread 711 MiB/s (1 MiB blocks: 695). hashlib releases the
+# GIL.
 _BLOCK = 4 << 20
 
 
 def digest_file(path: Path, stop: Callable[[], None], progress: Callable[[int], None] = lambda _: None) -> FileFacts:
-    """Read a regular file once; `progress` gets the bytes done. Raises TransientError when it changed size meanwhile."""
+    """Read a regular file once. `progress` gets the bytes done. Raises TransientError when its size changed during the reading."""
     return digest_files([path], stop, progress)
 
 
 def digest_files(paths: Sequence[Path], stop: Callable[[], None], progress: Callable[[int], None] = lambda _: None) -> FileFacts:
-    """Read regular files once, as if they were one: the parts of an archive. Raises as `digest_file`."""
+    """Read regular files once as if they were one file: the parts of an archive. Raises the same errors as `digest_file`."""
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     before: Future[None] | None = None
     with ThreadPoolExecutor(1) as second:

@@ -1,4 +1,4 @@
-"""What is wrong, imperfect or unsteady about a tree, in sentences for its owner."""
+"""Problems of a tree (refusals, warnings, changes), in sentences for its owner."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,7 +10,7 @@ _NAMED = 20
 
 
 class SourceInUse(ArchiverError):  # noqa: N818 - says what happened to the source
-    """The source was changed while it was looked at or copied; copying again may help. `changes` names what changed."""
+    """The source changed while it was read or copied. Copying again may help. `changes` names what changed."""
 
     def __init__(self, changes: list[str]) -> None:
         super().__init__(f"The source is in use: {named(changes)}.")
@@ -18,7 +18,7 @@ class SourceInUse(ArchiverError):  # noqa: N818 - says what happened to the sour
 
 
 class Finding(StrEnum):
-    """What makes an entry impossible (refusal), imperfect (warning) or unsteady; the value is the sentence it is named in."""
+    """Reasons to refuse an entry, to warn about it, or to call it changing. The value is the sentence that lists the entries."""
 
     SPECIAL = "Special files (FIFO, socket, device) cannot be archived; remove them: {}"
     UNREADABLE = "Not readable; give the archiver's account the right to read: {}"
@@ -56,18 +56,18 @@ WITHOUT_SIDECAR = {
     Finding.SETID: "Set-user-id and set-group-id bits are not restored from the archive: {}",
     Finding.LINK_OUTSIDE: "Links with an absolute or '..' target may be refused when the archive is unpacked: {}",
 }
-"""What is said otherwise of archives that people ask for: no manifest travels with those."""
+"""Different sentences for archives that users request, because no manifest travels with those."""
 Report = Callable[[Finding, bytes], None]
 
 
 def named(items: list[str]) -> str:
-    """Name at most 20 things."""
+    """List at most 20 names."""
     more = len(items) - _NAMED
     return ", ".join(items[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 class Findings:
-    """Counts every finding and remembers the first 20 names of each, so that a bad tree costs no memory.
+    """Counts every finding and keeps the first 20 names of each, so that a bad tree uses little memory.
 
     sidecar: whether a manifest keeps what the archive does not hold.
     """
@@ -78,18 +78,18 @@ class Findings:
         self._count: dict[Finding, int] = {}
 
     def report(self, finding: Finding, path: bytes) -> None:
-        """Note one finding."""
+        """Record one finding."""
         self._count[finding] = self._count.get(finding, 0) + 1
         first = self._first.setdefault(finding, [])
         if len(first) < _NAMED:
             first.append(printable(path) or "the folder itself")
 
     def sentences(self, *, warnings: bool) -> list[str]:
-        """A sentence for each kind of refusal, or of warning."""
+        """Return a sentence for each kind of refusal, or of warning."""
         return [self._sentence(f) for f in self._first if f is not Finding.CHANGED and (f in WARNINGS) == warnings]
 
     def changes(self) -> list[str]:
-        """What changed while it was looked at, in a sentence."""
+        """Return sentences about what changed during the reading."""
         return [self._sentence(Finding.CHANGED)] if Finding.CHANGED in self._first else []
 
     def _sentence(self, finding: Finding) -> str:

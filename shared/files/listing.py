@@ -1,4 +1,4 @@
-"""What is in a folder, for people: one page of it, sorted, or everything below it whose name fits. Used on workspaces and on the NAS."""
+"""List a folder for people: one sorted page of it, or everything below it whose name matches. Used on workspaces and on the NAS."""
 
 import os
 import stat
@@ -19,17 +19,17 @@ from shared.files.paths import plain
 MOST_MATCHES = 10_000
 MOST_SECONDS = 15.0
 _MOST_BYTES = 2 << 20
-"""Of paths in one page: a page has to fit into a message between services (4 MB)."""
+"""Maximum bytes of paths in one page, because a page must fit into a message between services (4 MB)."""
 
 EntryType = Literal["file", "folder", "link", "other"]
 SortKey = Literal["name", "size", "modified", "type"]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry. `path`: below its root. `size`: of a file, in bytes.
+    """One entry. `path`: relative to its root. `size`: bytes of a file.
 
-    `reachable`: False for a name that no path can say (it is not UTF-8, or holds control characters): such an entry is shown, with
-    escapes, and reached through the folder that holds it.
+    `reachable`: False for a name that no path can express (it is not UTF-8, or holds control characters). Such an entry is shown
+    with escapes, and is reached through the folder that holds it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """`q`: part of the name, in any letter case. `deep`: all below the folder too. `hidden`: endings that are left out, with their dot."""
+    """`q`: part of the name, in any letter case. `deep`: search subfolders too. `hidden`: extensions to omit, with their dot."""
 
     q: str = ""
     deep: bool = False
@@ -53,9 +53,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """`total`: how many entries fit. `complete`: False when a search was ended by its limits.
+    """`total`: the number of matching entries. `complete`: False when the limits ended a search early.
 
-    A page may hold less than was asked for: the next one begins where it ends.
+    A page may hold fewer entries than requested. The next page begins where this one ends.
     """
 
     items: list[Item]
@@ -64,7 +64,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entry_type(mode: int) -> EntryType:
-    """What kind of thing a mode stands for. Pure."""
+    """Return the kind of entry that a mode stands for. Pure."""
     if stat.S_ISREG(mode):
         return "file"
     if stat.S_ISDIR(mode):
@@ -73,7 +73,7 @@ def entry_type(mode: int) -> EntryType:
 
 
 def item(path: bytes, found: os.stat_result) -> Item:
-    """An entry as people see it. Pure."""
+    """Return an entry as it is shown to people. Pure."""
     kind = entry_type(found.st_mode)
     shown, reachable = _said(path)
     return Item(
@@ -97,14 +97,14 @@ def _said(path: bytes) -> tuple[str, bool]:
 def _time(seconds: float) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):  # a year that no calendar of ours has
+    except (ValueError, OverflowError, OSError):  # a year that Python's calendar does not support
         return datetime.fromtimestamp(0, UTC)
 
 
 def listed(folder: int, path: str, wanted: Wanted) -> Page:
-    """One page of an open directory, folders first. `path`: the directory's own, below its root. Raises OSError.
+    """Return one page of an open directory, folders first. `path`: the directory's own path below its root. Raises OSError.
 
-    By name, only the page's own entries are looked at; other orders look at every one.
+    When sorted by name, only the page's own entries are read; other orders read every entry.
     """
     found, complete = _matches(folder, wanted)
     if wanted.sort in {"name", "type"}:
