@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.uploader import paths
 from services.uploader.decide import Verdict
-from services.uploader.globus import ChecksumAlgorithmRefused
+from services.uploader.globus_errors import ChecksumAlgorithmRefused
 from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose
 from services.uploader.rows import Archive, Held

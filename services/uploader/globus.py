@@ -7,29 +7,36 @@ families (`family`), with a sentence for the person who has to act and without a
 
 import asyncio
 import ipaddress
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from globus_sdk import (
-    AuthAPIError,
     ClientApp,
     ConfidentialAppAuthClient,
-    DeleteData,
     GlobusAPIError,
     GlobusAppConfig,
-    GlobusError,
-    NetworkError,
     TransferClient,
-    TransferData,
 )
-from globus_sdk.token_storage import TokenValidationError
 from globus_sdk.transport import RequestsTransport, RetryConfig
 
-from services.uploader.decide import refuses_algorithm
+from services.uploader.globus_documents import (
+    PAGE_SIZE,
+    delete_document,
+    label_filter,
+    make_directory,
+    pages,
+    pause_text,
+    read_endpoint,
+    read_stat,
+    task_view,
+    text_of,
+    transfer_document,
+    unless_missing,
+)
+from services.uploader.globus_errors import FORESEEN, family
 from services.uploader.model import (
     DeleteRequest,
     Endpoint,
@@ -40,10 +47,9 @@ from services.uploader.model import (
     Transferred,
     TransferRequest,
 )
-from services.uploader.paths import base_parts, split
+from services.uploader.paths import base_parts
 from shared import log
-from shared.domain.destinations import folded
-from shared.errors import ArchiverError, ConfigurationError, Operation, PermanentError, TransientError, Waiting
+from shared.errors import ArchiverError, ConfigurationError, PermanentError
 from shared.infra.settings import UploaderSettings
 
 logger = log.get(__name__)
@@ -51,13 +57,8 @@ logger = log.get(__name__)
 AUTH_URL = "https://auth.globus.org/"
 TRANSFER_URL = "https://transfer.api.globus.org/"
 APP_NAME = "cs-archiver"
-PAGE_SIZE = 1000  # the largest the task lists give
-LIST_SIZE = 100_000  # the largest a directory listing gives
-MESSAGE_MAXIMUM = 300
-PENDING_WAIT_S = 60.0  # 100 unfinished tasks per account are allowed; one ends in minutes, not seconds
 
 T = TypeVar("T")
-Answer = TypeVar("Answer")
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,14 +108,6 @@ def connection(settings: UploaderSettings, earlier_endpoints: tuple[str, ...] = 
     )
 
 
-class IdenticalPaths(TransientError):  # noqa: N818 - says what Globus found, and the uploader can go on from it
-    """Globus refused a new submission: an unfinished task already moves the same paths. Find it by its label, adopt or cancel it."""
-
-
-class ChecksumAlgorithmRefused(TransientError):  # noqa: N818 - says what Globus did, and the next algorithm answers it
-    """A collection does not know the checksum algorithm: submit with the next one (`decide.choose_algorithm`)."""
-
-
 class Probe(msgspec.Struct, frozen=True):
     """What the start-up check found; `problems` are sentences for the administrator, none when all is well."""
 
@@ -123,102 +116,6 @@ class Probe(msgspec.Struct, frozen=True):
     destination: Endpoint | None
     source_listed: bool
     destination_listed: bool
-
-
-# --- failures -------------------------------------------------------------------------------------------------------------------
-
-# What the SDK lets through besides its own errors, all seen with odd answers of proxies: a JSON list or `"code": null` as an error
-# body (TypeError), HTML with status 200 (ValueError), missing fields (KeyError), a broken socket below requests (OSError).
-_FORESEEN = (GlobusError, TypeError, ValueError, LookupError, AttributeError, msgspec.MsgspecError, OSError)
-_TOKEN = re.compile(r"(?i)\b(bearer|basic|globus-goauthtoken)\s+[^\s,;]+")
-_AUTH_REFUSALS = frozenset({400, 401, 403})
-
-
-def family(error: Exception, doing: str, *, client_id: str = "", secret: str = "") -> ArchiverError:
-    """What a failure of the SDK while `doing` something means for the job. The one place that decides about it.
-
-    TransientError(CONNECTION): Globus or the way to it does not work now. PermanentError: somebody has to change something.
-    Waiting: too many tasks at once. IdenticalPaths, ChecksumAlgorithmRefused: the uploader itself knows an answer.
-    """
-    if isinstance(error, ArchiverError):
-        return error
-    if isinstance(error, TokenValidationError):
-        return PermanentError(f"Globus {doing}: the token does not carry the rights we asked for ({type(error).__name__}).")
-    if isinstance(error, NetworkError):
-        return TransientError(f"Globus cannot be reached ({doing}): {_network_reason(error)}", Operation.CONNECTION)
-    if isinstance(error, AuthAPIError):
-        return _auth_family(error, doing)
-    if isinstance(error, GlobusAPIError):
-        return _api_family(error, doing, client_id, secret)
-    return TransientError(
-        f"Globus gave an answer that could not be read ({doing}): {type(error).__name__}."
-        " A proxy or a login page in between is the usual cause.",
-        Operation.CONNECTION,
-    )
-
-
-def _auth_family(error: AuthAPIError, doing: str) -> ArchiverError:
-    # Its text is left out: it is about credentials, and an answer may repeat what it was sent.
-    if error.http_status in _AUTH_REFUSALS and isinstance(error.raw_json, dict):
-        return PermanentError(
-            f"Globus {doing}: the client id or secret was refused (HTTP {error.http_status})."
-            " Check GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET."
-        )
-    return TransientError(f"Globus Auth did not give a token ({doing}): HTTP {error.http_status}.", Operation.CONNECTION)
-
-
-def _api_family(error: GlobusAPIError, doing: str, client_id: str, secret: str) -> ArchiverError:
-    status, code = error.http_status, error.code or ""
-    # Without the id of the request: two refusals of one kind must read the same, or a waiting job logs each of them.
-    said = f"HTTP {status} {code}: {_clean(error.message or error.http_reason or '', secret)}."
-    text = f"Globus refused ({doing}): {said}"
-    who = f"{client_id}@clients.auth.globus.org"
-    consent = error.info.consent_required
-    if not isinstance(error.raw_json, dict) or not code:
-        return TransientError(f"Not Globus but something in between answered ({doing}): HTTP {status}.", Operation.CONNECTION)
-    if refuses_algorithm(code, error.message) and status < 500:
-        return ChecksumAlgorithmRefused(text, Operation.UPLOAD)
-    if "TooManyPendingJobs" in code:
-        return Waiting(f"{text} The job goes on when some of them have ended.", PENDING_WAIT_S)
-    if consent:
-        return PermanentError(
-            f"{text} The service account {who} lacks a consent: {', '.join(consent.required_scopes or [])}."
-            " Check that the collection ids are right, and give the account access to the collection."
-        )
-    if status == 401:
-        return PermanentError(f"{text} A fresh access token was refused too: check the service account {who} at Globus.")
-    if "PermissionDenied" in code or status == 403:
-        return PermanentError(f"{text} Give the service account {who} the permission at that collection.")
-    if status == 409 and (code == "Conflict" or "identical paths" in (error.message or "")):
-        return IdenticalPaths(text, Operation.UPLOAD)
-    if "SizeLimit" in code:
-        return PermanentError(f"{text} The directory has too many entries to be listed: use another GLOBUS_DESTINATION_BASE_PATH.")
-    if "EndpointNotFound" in code:
-        return PermanentError(f"{text} Check GLOBUS_SOURCE_ENDPOINT and GLOBUS_DESTINATION_ENDPOINT.")
-    if status == 429 or status >= 500 or status == 408:
-        return TransientError(f"Globus does not work now ({doing}): {said}", Operation.CONNECTION)
-    return PermanentError(text)
-
-
-def _network_reason(error: NetworkError) -> str:
-    """Why, without addresses: a proxy's may carry a password. The innermost system error is the one that means something."""
-    names, reason = type(error.underlying_exception).__name__, ""
-    inner: BaseException | None = error.underlying_exception
-    for _ in range(10):
-        if inner is None:
-            break
-        if isinstance(inner, OSError) and inner.strerror:
-            reason = f", {inner.strerror}"
-        inner = inner.__cause__ or inner.__context__
-    return f"{error.message} ({names}{reason})"
-
-
-def _clean(text: str, secret: str) -> str:
-    """One line, short, without anything that opens a door."""
-    hidden = _TOKEN.sub(r"\1 [hidden]", " ".join(text.split()))
-    if secret:
-        hidden = hidden.replace(secret, "[hidden]")
-    return hidden if len(hidden) <= MESSAGE_MAXIMUM else hidden[: MESSAGE_MAXIMUM - 1] + "…"
 
 
 # --- construction ---------------------------------------------------------------------------------------------------------------
@@ -317,7 +214,7 @@ class Globus:
                 logger.info("globus_refused", message=f"Globus refused while {doing}.", **request)
                 # Without its cause: the SDK hangs the whole answer to it, which a traceback in a log would then show.
                 raise self._family(error, doing) from None
-            except _FORESEEN as error:
+            except FORESEEN as error:
                 raise self._family(error, doing) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)
@@ -342,10 +239,10 @@ class Globus:
 
     def _needing_data_access(self, client: TransferClient) -> list[str]:
         ends = {self._settings.source_endpoint, self._settings.destination_endpoint}
-        needing = {end for end in ends if _endpoint(client, end).needs_data_access}
+        needing = {end for end in ends if read_endpoint(client, end).needs_data_access}
         for end in set(self._settings.earlier_endpoints) - ends:
             try:
-                if _endpoint(client, end).needs_data_access:
+                if read_endpoint(client, end).needs_data_access:
                     needing.add(end)
             except GlobusAPIError as error:  # what is left there waits; it must not hold up the collections that are in use
                 logger.warning("earlier_collection", message=str(self._family(error, f"asking about collection {end}")))
@@ -355,29 +252,31 @@ class Globus:
 
     async def submission_id(self) -> str:
         """A new id, to be stored before it is used."""
-        return await self._call("asking for a submission id", lambda client: _text(client.get_submission_id()["value"]))
+        return await self._call("asking for a submission id", lambda client: text_of(client.get_submission_id()["value"]))
 
     async def submit_transfer(self, request: TransferRequest) -> str:
         """The task id. The same request again (lost answer, crash) gives the same task: Globus knows the submission id."""
         return await self._call(
-            "submitting a transfer", lambda client: _text(client.submit_transfer(transfer_document(request))["task_id"])
+            "submitting a transfer", lambda client: text_of(client.submit_transfer(transfer_document(request))["task_id"])
         )
 
     async def submit_delete(self, request: DeleteRequest) -> str:
         """The task id of a removal; as `submit_transfer`."""
         return await self._call(
-            "submitting a removal", lambda client: _text(client.submit_delete(delete_document(request))["task_id"])
+            "submitting a removal", lambda client: text_of(client.submit_delete(delete_document(request))["task_id"])
         )
 
     async def task(self, task_id: str) -> TaskView | None:
         """The task as it is now; None when Globus says that it knows no such task (which is never a success)."""
-        return await self._call("asking for a task", lambda client: _unless_missing(lambda: _view(client.get_task(task_id).data)))
+        return await self._call(
+            "asking for a task", lambda client: unless_missing(lambda: task_view(client.get_task(task_id).data))
+        )
 
     async def cancel(self, task_id: str) -> None:
         """Ask for the end of a task; that it has ended, `task` tells. A finished or unknown task is no error."""
 
         def work(client: TransferClient) -> None:
-            _unless_missing(lambda: client.cancel_task(task_id))
+            unless_missing(lambda: client.cancel_task(task_id))
 
         await self._call("cancelling a task", work)
 
@@ -385,8 +284,8 @@ class Globus:
         """All tasks of exactly this label, newest first: finds a task whose id was lost."""
 
         def work(client: TransferClient) -> list[TaskView]:
-            found = _pages(lambda offset: client.task_list(limit=PAGE_SIZE, offset=offset, filter=_label_filter(label)).data)
-            return [view for view in map(_view, found) if view.label == label]
+            found = pages(lambda offset: client.task_list(limit=PAGE_SIZE, offset=offset, filter=label_filter(label)).data)
+            return [view for view in map(task_view, found) if view.label == label]
 
         return await self._call("looking for a task by its label", work)
 
@@ -408,7 +307,7 @@ class Globus:
 
     async def pause_info(self, task_id: str) -> str:
         """Who paused a task and why, as the administrators wrote it; empty when nobody wrote anything."""
-        return await self._call("asking why a task is paused", lambda client: _pause_text(client.task_pause_info(task_id).data))
+        return await self._call("asking why a task is paused", lambda client: pause_text(client.task_pause_info(task_id).data))
 
     # --- the destination ---
 
@@ -418,11 +317,11 @@ class Globus:
         NotFound only when Globus says so in its own words; every other answer raises, because absence is what allows a transfer.
         Where the collection cannot stat, the parent is listed and the name is looked up in it.
         """
-        return await self._call(f"looking at {path} at the destination", lambda client: _stat(client, endpoint, path))
+        return await self._call(f"looking at {path} at the destination", lambda client: read_stat(client, endpoint, path))
 
     async def endpoint(self, endpoint_id: str) -> Endpoint:
         """A collection as Globus describes it."""
-        return await self._call("asking about a collection", lambda client: _endpoint(client, endpoint_id))
+        return await self._call("asking about a collection", lambda client: read_endpoint(client, endpoint_id))
 
     async def probe(self, source_path: str, destination_base: str) -> Probe:
         """Start-up check: the source directory can be listed, the destination base can be listed and is made when missing.
@@ -460,7 +359,7 @@ class Globus:
 
         def work(client: TransferClient) -> bool:
             # One entry is enough to know that the directory can be read.
-            return _unless_missing(lambda: client.operation_ls(endpoint_id, path=directory, limit=1)) is not None
+            return unless_missing(lambda: client.operation_ls(endpoint_id, path=directory, limit=1)) is not None
 
         try:
             if await self._call(f"listing {directory} ({setting})", work):
@@ -475,148 +374,4 @@ class Globus:
         return []
 
     async def _make(self, directory: str, endpoint_id: str, setting: str) -> None:
-        await self._call(f"making {directory} ({setting})", lambda client: _mkdir(client, endpoint_id, directory))
-
-
-# --- documents and answers ------------------------------------------------------------------------------------------------------
-
-
-def transfer_document(request: TransferRequest) -> TransferData:
-    """The body that is sent: the same bytes for the same request, every time."""
-    document = TransferData(
-        request.source_endpoint,
-        request.destination_endpoint,
-        label=request.label,
-        submission_id=request.submission_id,
-        sync_level=request.sync_level,
-        verify_checksum=request.verify_checksum,
-        preserve_timestamp=request.preserve_timestamp,
-        encrypt_data=request.encrypt_data,
-        deadline=request.deadline,
-        skip_source_errors=request.skip_source_errors,
-        fail_on_quota_errors=request.fail_on_quota_errors,
-        delete_destination_extra=request.delete_destination_extra,
-        # A service account has no mailbox.
-        notify_on_succeeded=False,
-        notify_on_failed=False,
-        notify_on_inactive=False,
-    )
-    for item in request.items:
-        document.add_item(
-            item.source_path,
-            item.destination_path,
-            external_checksum=item.external_checksum,
-            checksum_algorithm=item.checksum_algorithm.value,
-        )
-    return document
-
-
-def delete_document(request: DeleteRequest) -> DeleteData:
-    """The body of a removal: files only, never a tree, and no patterns, whatever the names contain."""
-    document = DeleteData(
-        request.endpoint,
-        label=request.label,
-        submission_id=request.submission_id,
-        recursive=False,
-        ignore_missing=True,
-        interpret_globs=False,
-        deadline=request.deadline,
-        notify_on_succeeded=False,
-        notify_on_failed=False,
-        notify_on_inactive=False,
-    )
-    for path in request.paths:
-        document.add_item(path)
-    return document
-
-
-def _text(value: Any) -> str:  # Any: JSON of the SDK, checked here
-    if not isinstance(value, str) or not value:
-        raise TypeError("a text was expected")
-    return value
-
-
-def _view(data: Any) -> TaskView:  # Any: JSON of the SDK, checked by msgspec
-    return msgspec.convert(data, type=TaskView)
-
-
-def _endpoint(client: TransferClient, endpoint_id: str) -> Endpoint:
-    return msgspec.convert(client.get_endpoint(endpoint_id).data, type=Endpoint)
-
-
-def _unless_missing(ask: Callable[[], Answer]) -> Answer | None:
-    """The answer, or None when Globus itself says that the thing does not exist (a proxy's 404 says nothing)."""
-    try:
-        return ask()
-    except GlobusAPIError as error:
-        if _is_missing(error):
-            return None
-        raise
-
-
-def _is_missing(error: GlobusAPIError) -> bool:
-    code = error.code or ""
-    return error.http_status == 404 and code.endswith("NotFound") and "Endpoint" not in code and "Collection" not in code
-
-
-def _pages(page: Callable[[int], Any]) -> Iterator[Any]:  # Any: JSON of the SDK, checked by the caller
-    """All entries of a list with `offset` and `total`."""
-    offset = 0
-    while True:
-        answer = page(offset)
-        entries = answer["DATA"]
-        yield from entries
-        offset += len(entries)
-        if not entries or offset >= int(answer["total"]):
-            return
-
-
-def _label_filter(label: str) -> str:
-    # The service's own list leaves removals out when no type is asked for.
-    return f"type:TRANSFER,DELETE/label:{label}"
-
-
-def _pause_text(data: Any) -> str:  # Any: JSON of the SDK, only texts are taken from it
-    names = ("source_pause_message", "destination_pause_message", "source_pause_message_share", "destination_pause_message_share")
-    messages = [data.get(name) for name in names]
-    messages += [rule.get("message") for rule in data.get("pause_rules") or []]
-    return "; ".join(dict.fromkeys(m.strip() for m in messages if isinstance(m, str) and m.strip()))
-
-
-def _stat(client: TransferClient, endpoint: str, path: str) -> Remote | NotFound:
-    try:
-        return msgspec.convert(client.operation_stat(endpoint, path).data, type=Remote)
-    except GlobusAPIError as error:
-        if error.http_status == 404 and error.code == "NotFound":
-            return NotFound()
-        # An unknown route answers 404 too: only a listing then says whether the name is there.
-        if not _cannot_stat(error) and not _is_missing(error):
-            raise
-    return _find_in_parent(client, endpoint, path)
-
-
-def _cannot_stat(error: GlobusAPIError) -> bool:
-    code = error.code or ""
-    return "NotSupported" in code or "NotImplemented" in code or error.http_status in {405, 501}
-
-
-def _find_in_parent(client: TransferClient, endpoint: str, path: str) -> Remote | NotFound:
-    """The entry of that name; else one that the destination may not tell apart from it (letter case, accents).
-
-    No filter is used: names cannot be quoted in one, and a filter that is misunderstood would look like absence.
-    """
-    parent, name = split(path)
-    listing = _unless_missing(
-        lambda: list(_pages(lambda offset: client.operation_ls(endpoint, path=parent, limit=LIST_SIZE, offset=offset).data))
-    )
-    entries = msgspec.convert(listing or [], type=list[Remote])
-    alike = [entry for entry in entries if folded(entry.name) == folded(name)]
-    return next((entry for entry in alike if entry.name == name), alike[0] if alike else NotFound())
-
-
-def _mkdir(client: TransferClient, endpoint: str, path: str) -> None:
-    try:
-        client.operation_mkdir(endpoint, path)
-    except GlobusAPIError as error:
-        if not (error.code or "").endswith(".Exists"):
-            raise
+        await self._call(f"making {directory} ({setting})", lambda client: make_directory(client, endpoint_id, directory))

@@ -28,7 +28,8 @@ from services.uploader.decide import (
     Verdict,
     WatchLimits,
 )
-from services.uploader.globus import ChecksumAlgorithmRefused, Globus
+from services.uploader.globus import Globus
+from services.uploader.globus_errors import ChecksumAlgorithmRefused
 from services.uploader.model import Algorithm, Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
 from services.uploader.rows import Archive, LoggedEvent
 from services.uploader.submissions import Stored, Submissions, owns

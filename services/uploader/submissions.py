@@ -8,7 +8,8 @@ import msgspec
 
 from services.uploader import paths
 from services.uploader.decide import Presence, Verdict, destination_verdict, presence
-from services.uploader.globus import ChecksumAlgorithmRefused, Globus
+from services.uploader.globus import Globus
+from services.uploader.globus_errors import ChecksumAlgorithmRefused
 from services.uploader.model import (
     DeleteRequest,
     FatalError,

@@ -15,15 +15,9 @@ import pytest
 
 from services.uploader import decide
 from services.uploader.decide import CancelEarly, Expected, ExpectedFile, FailedAttempt, Seen, ShowPaused, WatchLimits
-from services.uploader.globus import (
-    ChecksumAlgorithmRefused,
-    Connection,
-    Globus,
-    IdenticalPaths,
-    connection,
-    delete_document,
-    transfer_document,
-)
+from services.uploader.globus import Connection, Globus, connection
+from services.uploader.globus_documents import delete_document, transfer_document
+from services.uploader.globus_errors import ChecksumAlgorithmRefused, IdenticalPaths
 from services.uploader.model import (
     Algorithm,
     DeleteRequest,
