@@ -279,9 +279,9 @@ def closure(path: Path, seen: dict[Path, None]) -> dict[Path, None]:
     return seen
 
 
-@pytest.mark.parametrize("decide", sorted(ROOT.glob("services/**/decide.py")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("decide", sorted([*ROOT.glob("services/**/decide.py"), *ROOT.glob("services/**/decide/*.py")]), ids=str)
 def test_decisions_do_no_io(decide: Path) -> None:
-    """decide.py, and whatever of ours it imports, can be tested by a table: no files, sockets, clocks or threads."""
+    """A module of decisions, with all of ours that it imports, can be tested by a table: no files, sockets, clocks or threads."""
     wrong = [
         f"{place(path, line)} imports {module}"
         for path in closure(decide, {})

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from services.uploader import cleanup, globus, handlers, paths, pausing
-from services.uploader.decide import Verdict, WatchLimits
+from services.uploader.decide.ownership import Verdict
+from services.uploader.decide.running_task import WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
 from services.uploader.rows import Archive, Used
 from services.uploader.submissions import Route, Submissions, owns

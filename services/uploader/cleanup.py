@@ -6,7 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from services.uploader import paths
-from services.uploader.decide import Verdict
+from services.uploader.decide.ownership import Verdict
 from services.uploader.globus_errors import ChecksumAlgorithmRefused
 from services.uploader.handlers import Tools, is_here
 from services.uploader.model import Purpose

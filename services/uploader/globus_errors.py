@@ -11,7 +11,7 @@ from globus_sdk import (
 )
 from globus_sdk.token_storage import TokenValidationError
 
-from services.uploader.decide import refuses_algorithm
+from services.uploader.decide.running_task import refuses_algorithm
 from shared.errors import ArchiverError, Operation, PermanentError, TransientError, Waiting
 
 MESSAGE_MAXIMUM = 300

@@ -16,18 +16,12 @@ from uuid import UUID
 
 import msgspec
 
-from services.uploader import decide, paths, pausing
-from services.uploader.decide import (
-    CarriedOut,
-    Claimed,
-    Expected,
-    ExpectedFile,
-    LocalArchive,
-    RunRecheck,
-    Seen,
-    Verdict,
-    WatchLimits,
-)
+from services.uploader import paths, pausing
+from services.uploader.decide import claimed_job, proofs, running_task
+from services.uploader.decide.claimed_job import Claimed, LocalArchive
+from services.uploader.decide.ownership import Verdict
+from services.uploader.decide.proofs import CarriedOut, Expected, ExpectedFile, RunRecheck
+from services.uploader.decide.running_task import Seen, WatchLimits
 from services.uploader.globus import Globus
 from services.uploader.globus_errors import ChecksumAlgorithmRefused
 from services.uploader.model import Algorithm, Item, Purpose, RecheckPolicy, Rejection, TaskView, Transferred, TransferRequest
@@ -127,33 +121,33 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
         submissions=tuple(s.view for s in stored if s.counts),
         policy=case.tools.policy,
     )
-    step = decide.next_step(claimed)
+    step = claimed_job.next_step(claimed)
     logger.info("upload_step", job_id=str(work.id), step=type(step).__name__, message=getattr(step, "reason", "") or detail)
     by_id = {s.id: s for s in stored}
     match step:
-        case decide.GoVerify():
+        case claimed_job.GoVerify():
             await _verify(case)
             return True
-        case decide.AdoptTask(submission_id):
+        case claimed_job.AdoptTask(submission_id):
             await work.info("task_adopted", f"Globus task {step.task_id} is still at work; it goes on.")
             await _carry(case, by_id[submission_id])
-        case decide.SubmitAgain(submission_id):
+        case claimed_job.SubmitAgain(submission_id):
             with contextlib.suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and decided anew
                 await submissions.send(by_id[submission_id])
-        case decide.NewSubmission():
+        case claimed_job.NewSubmission():
             # Where a transfer of ours may have put something, "not found" may be an answer from before it.
             if verdict is Verdict.ABSENT and not owns(stored, work.id):
                 await submissions.clean(case.key, work.id, work.attempt)
             await _send_new(case, stored)
-        case decide.NewRemoval(reason):
+        case claimed_job.NewRemoval(reason):
             await _remove_own(case, reason)
-        case decide.WaitForOldTasks():
+        case claimed_job.WaitForOldTasks():
             await _end_old(case, by_id, step)
-        case decide.WaitForDestination(reason):
+        case claimed_job.WaitForDestination(reason):
             raise Waiting(f"{reason} {detail}".strip(), 15.0)
-        case decide.DestinationTaken(reason):
+        case claimed_job.DestinationTaken(reason):
             raise PermanentError(f"{reason} Seen: {detail}")
-        case decide.BackToQueued(reason):
+        case claimed_job.BackToQueued(reason):
             if not await work.in_thread(is_here, case.tools, case.archive):
                 raise Waiting(f"Waiting for staging {case.archive.staging}: {case.tools.archives} does not show it any more.", 15.0)
             sent_back = await work.value("sent_back", work.id)
@@ -231,8 +225,8 @@ async def _send_new(case: Case, stored: Sequence[Stored]) -> None:
     refused = [
         s.request.items[0].checksum_algorithm for s in stored if s.algorithm_refused and isinstance(s.request, TransferRequest)
     ]
-    algorithm = decide.choose_algorithm(refused)
-    if isinstance(algorithm, decide.NoAlgorithm):
+    algorithm = proofs.choose_algorithm(refused)
+    if isinstance(algorithm, proofs.NoAlgorithm):
         raise PermanentError(algorithm.reason)
     await _uploading(case)
     items = _items(case.expected, algorithm)
@@ -279,7 +273,7 @@ async def _carry(case: Case, stored: Stored) -> None:
     """Watch a transfer to its end; an attempt that did not succeed costs a try."""
     await _uploading(case)
     outcome = await _watch(case, stored, "Uploading to Globus", case.total)
-    if isinstance(outcome, decide.Succeeded):
+    if isinstance(outcome, running_task.Succeeded):
         await case.work.info("uploaded", "Upload complete; now it is verified.")
         return
     if outcome.algorithm_refused:
@@ -289,48 +283,48 @@ async def _carry(case: Case, stored: Stored) -> None:
     raise TransientError(outcome.reason, outcome.operation)
 
 
-async def _watch(case: Case, stored: Stored, operation: str, total: int) -> decide.Succeeded | decide.FailedAttempt:
+async def _watch(case: Case, stored: Stored, operation: str, total: int) -> running_task.Succeeded | running_task.FailedAttempt:
     """Look at a task until it is terminal, telling what Globus says meanwhile; a hopeless one is cancelled."""
     work, globus = case.work, case.tools.globus
     assert stored.view.task is not None, "only submissions with a task are watched"
     task_id = stored.view.task.task_id
     deadline = datetime.fromisoformat(stored.request.deadline)
-    limits = decide.limits_for(total, case.tools.limits)
+    limits = running_task.limits_for(total, case.tools.limits)
     seen, said, faults_seen = Seen(), "", 0
     while True:
         try:
             task = await globus.task(task_id)
         except TransientError as exc:
-            if (delay := decide.out_of_sight(seen, datetime.now(UTC), deadline, limits)) is None:
+            if (delay := running_task.out_of_sight(seen, datetime.now(UTC), deadline, limits)) is None:
                 raise
             seen = msgspec.structs.replace(seen, polls=seen.polls + 1)
             said = await _say(work, said, f"The task goes on at Globus, out of our sight: {exc}")
             await asyncio.sleep(delay)
             continue
-        seen = decide.observe(seen, task, datetime.now(UTC))
-        decision = decide.watch(task, seen, datetime.now(UTC), deadline, limits)
+        seen = running_task.observe(seen, task, datetime.now(UTC))
+        decision = running_task.watch(task, seen, datetime.now(UTC), deadline, limits)
         if task is not None:
-            work.progress(operation, decide.sent_bytes(task, total), total)
+            work.progress(operation, running_task.sent_bytes(task, total), total)
             if (task.faults or 0) > faults_seen:
                 faults_seen = task.faults or 0
                 await _log_events(case, stored)
         match decision:
-            case decide.Succeeded() | decide.FailedAttempt():
+            case running_task.Succeeded() | running_task.FailedAttempt():
                 if task is not None:
                     await case.tools.submissions.saw(stored, task)
                 return decision
-            case decide.CancelEarly():
+            case running_task.CancelEarly():
                 await work.warn("task_cancelled", f"Globus task {task_id} is cancelled: {decision.reason}")
                 await _until_ended(case, stored)
-                return decide.FailedAttempt(decision.reason, decision.operation, decision.algorithm_refused)
-            case decide.ShowPaused(text):
+                return running_task.FailedAttempt(decision.reason, decision.operation, decision.algorithm_refused)
+            case running_task.ShowPaused(text):
                 why = ""
                 with contextlib.suppress(ArchiverError):
                     why = await globus.pause_info(task_id)
                 said = await _say(work, said, f"Globus paused the task: {text} {why}".strip())
-            case decide.KeepPolling(note=note) if note:
+            case running_task.KeepPolling(note=note) if note:
                 said = await _say(work, said, note)
-            case decide.KeepPolling(queued=True):
+            case running_task.KeepPolling(queued=True):
                 said = await _say(work, said, "Globus has queued the task behind others of this account.")
         await asyncio.sleep(decision.delay_s)
 
@@ -368,7 +362,7 @@ async def _until_ended(case: Case, stored: Stored) -> None:
             return
 
 
-async def _end_old(case: Case, by_id: dict[str, Stored], step: decide.WaitForOldTasks) -> None:
+async def _end_old(case: Case, by_id: dict[str, Stored], step: claimed_job.WaitForOldTasks) -> None:
     case.work.progress(step.reason)
     by_task = {s.view.task.task_id: s for s in by_id.values() if s.view.task is not None}
     for task_id in (*step.cancel, *step.wait):
@@ -415,7 +409,7 @@ async def _prove(case: Case) -> None:
     """Collect the three verifications and record them together. Raises TransientError when one is refused."""
     work = case.work
     last, transfers, recheck = await _carried_out(case)
-    task = decide.verify_task(transfers[-1].task, transfers[-1].request)
+    task = proofs.verify_task(transfers[-1].task, transfers[-1].request)
     if isinstance(task, Rejection):
         await _reject(case, last, task)
     await _sizes(case, last)
@@ -423,7 +417,7 @@ async def _prove(case: Case) -> None:
         "verified_task", f"Verification 1 of 3: Globus task {transfers[-1].task.task_id} succeeded, both files dealt with."
     )
     for number in range(_RECHECKS + 1):
-        content = decide.verify_content(case.expected, transfers, recheck, case.tools.policy)
+        content = proofs.verify_content(case.expected, transfers, recheck, case.tools.policy)
         if isinstance(content, Rejection):
             await _reject(case, last, content)
         if not isinstance(content, RunRecheck):
@@ -435,7 +429,7 @@ async def _prove(case: Case) -> None:
         recheck = await _recheck(case, transfers[-1].request)
     remote = await _sizes(case, last)
     await work.info("verified_remote", "Verification 2 of 3: archive and manifest are at the destination with their exact sizes.")
-    assert isinstance(content, decide.ContentProof), "the loop ends with a proof, or raises"
+    assert isinstance(content, proofs.ContentProof), "the loop ends with a proof, or raises"
     if content.recheck_task_id is None:
         await work.warn("recheck_off", "REMOTE_RECHECK is off: the remote files were not read a second time.")
     said = "the digests are ours" + (", read a second time and equal" if content.recheck_task_id else "")
@@ -487,17 +481,17 @@ async def _finish_recheck(case: Case, stored: Stored) -> CarriedOut:
         await case.tools.submissions.send(stored)
         stored = await _stored(case, stored.id)
     outcome = await _watch(case, stored, "Reading the remote a second time", case.total)
-    if isinstance(outcome, decide.FailedAttempt):
+    if isinstance(outcome, running_task.FailedAttempt):
         raise TransientError(f"The second reading did not succeed: {outcome.reason}", outcome.operation)
     return await _done(case, await _stored(case, stored.id))
 
 
-async def _sizes(case: Case, last: Stored) -> decide.RemoteProof:
+async def _sizes(case: Case, last: Stored) -> proofs.RemoteProof:
     archive, sidecar = [await case.tools.globus.stat(case.destination.place.endpoint, name) for name in case.destination.names]
-    proof = decide.verify_remote(archive, sidecar, case.expected)
+    proof = proofs.verify_remote(archive, sidecar, case.expected)
     if isinstance(proof, Rejection):
         await _reject(case, last, proof)
-    assert isinstance(proof, decide.RemoteProof)
+    assert isinstance(proof, proofs.RemoteProof)
     return proof
 
 
@@ -553,5 +547,5 @@ async def sizes_now(tools: Tools, archive: Archive, destination: paths.Destinati
         ExpectedFile(source_path="", destination_path=destination.archive, size=archive.size, sha256="", md5=""),
         ExpectedFile(source_path="", destination_path=destination.sidecar, size=archive.manifest_size, sha256="", md5=""),
     )
-    proof = decide.verify_remote(found[0], found[1], sizes)
+    proof = proofs.verify_remote(found[0], found[1], sizes)
     return proof.reason if isinstance(proof, Rejection) else None

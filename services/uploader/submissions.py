@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from services.uploader import paths
-from services.uploader.decide import Presence, Verdict, destination_verdict, presence
+from services.uploader.decide.ownership import Presence, Verdict, destination_verdict, presence
 from services.uploader.globus import Globus
 from services.uploader.globus_errors import ChecksumAlgorithmRefused
 from services.uploader.model import (

@@ -13,8 +13,9 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from services.uploader import decide
-from services.uploader.decide import CancelEarly, Expected, ExpectedFile, FailedAttempt, Seen, ShowPaused, WatchLimits
+from services.uploader.decide import ownership, proofs, running_task
+from services.uploader.decide.proofs import Expected, ExpectedFile
+from services.uploader.decide.running_task import CancelEarly, FailedAttempt, Seen, ShowPaused, WatchLimits
 from services.uploader.globus import Connection, Globus, connection
 from services.uploader.globus_documents import delete_document, transfer_document
 from services.uploader.globus_errors import ChecksumAlgorithmRefused, IdenticalPaths
@@ -164,10 +165,10 @@ class Sent:
         }
         return TransferRequest(**{**given, **changes})
 
-    async def carried_out(self, globus: Globus, request: TransferRequest) -> decide.CarriedOut:
+    async def carried_out(self, globus: Globus, request: TransferRequest) -> proofs.CarriedOut:
         task = await ended(globus, await globus.submit_transfer(request))
         moved = tuple(await globus.successful_transfers(task.task_id))
-        return decide.CarriedOut(request=request, task=task, moved=moved)
+        return proofs.CarriedOut(request=request, task=task, moved=moved)
 
     async def stats(self, globus: Globus) -> tuple[Remote | NotFound, Remote | NotFound]:
         return await globus.stat(DESTINATION, ARCHIVE), await globus.stat(DESTINATION, SIDECAR)
@@ -184,12 +185,12 @@ async def test_a_transfer_is_proven_three_times(emulator: Emulator, globus: Glob
     first = await sent.carried_out(globus, await sent.request(globus))
     second = await sent.carried_out(globus, await sent.request(globus, Purpose.RECHECK))
 
-    assert isinstance(decide.verify_task(first.task, first.request), decide.TaskProof)
+    assert isinstance(proofs.verify_task(first.task, first.request), proofs.TaskProof)
     stats = await sent.stats(globus)
-    assert isinstance(decide.verify_remote(*stats, sent.expected), decide.RemoteProof)
+    assert isinstance(proofs.verify_remote(*stats, sent.expected), proofs.RemoteProof)
     assert [r.name for r in stats if isinstance(r, Remote)] == [NAME, NAME + ".manifest.json"]
-    assert decide.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS) == decide.ContentProof(
-        archive=decide.Standing.REPORTED, sidecar=decide.Standing.REPORTED, recheck_task_id=second.task.task_id
+    assert proofs.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS) == proofs.ContentProof(
+        archive=proofs.Standing.REPORTED, sidecar=proofs.Standing.REPORTED, recheck_task_id=second.task.task_id
     )
 
 
@@ -199,14 +200,14 @@ async def test_a_silent_change_at_the_destination_is_found_and_read_again(emulat
     emulator.control.set_faults({"kind": "data", "action": "flip", "when": "after_verify", "path": r"7z$", "times": 1})
 
     first = await sent.carried_out(globus, await sent.request(globus))
-    assert isinstance(decide.verify_task(first.task, first.request), decide.TaskProof)
-    assert isinstance(decide.verify_remote(*await sent.stats(globus), sent.expected), decide.RemoteProof)
+    assert isinstance(proofs.verify_task(first.task, first.request), proofs.TaskProof)
+    assert isinstance(proofs.verify_remote(*await sent.stats(globus), sent.expected), proofs.RemoteProof)
     second = await sent.carried_out(globus, await sent.request(globus, Purpose.RECHECK))
-    answer = decide.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS)
-    assert isinstance(answer, decide.RunRecheck)
+    answer = proofs.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS)
+    assert isinstance(answer, proofs.RunRecheck)
     assert answer.repaired
     third = await sent.carried_out(globus, await sent.request(globus, Purpose.RECHECK))
-    assert isinstance(decide.verify_content(sent.expected, [first], third, RecheckPolicy.ALWAYS), decide.ContentProof)
+    assert isinstance(proofs.verify_content(sent.expected, [first], third, RecheckPolicy.ALWAYS), proofs.ContentProof)
 
 
 async def test_a_transfer_of_what_is_there_vouches_for_nothing(emulator: Emulator, globus: Globus) -> None:
@@ -216,9 +217,9 @@ async def test_a_transfer_of_what_is_there_vouches_for_nothing(emulator: Emulato
 
     again = await sent.carried_out(globus, await sent.request(globus))
 
-    assert isinstance(decide.verify_task(again.task, again.request), decide.TaskProof)
+    assert isinstance(proofs.verify_task(again.task, again.request), proofs.TaskProof)
     assert again.moved == ()
-    answer = decide.verify_content(sent.expected, [again], None, RecheckPolicy.ALWAYS)
+    answer = proofs.verify_content(sent.expected, [again], None, RecheckPolicy.ALWAYS)
     assert isinstance(answer, Rejection)
     assert answer.remove_first
 
@@ -359,17 +360,17 @@ async def test_a_refused_sha256_is_answered_with_md5(emulator: Emulator, globus:
     else:
         task_id = await globus.submit_transfer(request)
         view = await until(globus, task_id, lambda v: v.is_finished or bool(v.faults))
-        answer = decide.watch(view, Seen(1), datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1), WatchLimits())
+        answer = running_task.watch(view, Seen(1), datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1), WatchLimits())
         assert isinstance(answer, FailedAttempt if way == "fail" else CancelEarly)
         assert answer.algorithm_refused
         await globus.cancel(task_id)
         await ended(globus, task_id)
 
-    algorithm = decide.choose_algorithm(["SHA256"])
+    algorithm = proofs.choose_algorithm(["SHA256"])
     assert algorithm is Algorithm.MD5
     first = await sent.carried_out(globus, await sent.request(globus, algorithm=algorithm))
     second = await sent.carried_out(globus, await sent.request(globus, Purpose.RECHECK, algorithm=algorithm))
-    assert isinstance(decide.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS), decide.ContentProof)
+    assert isinstance(proofs.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS), proofs.ContentProof)
 
 
 # --- tasks that do not go well ---------------------------------------------------------------------------------------------------
@@ -382,8 +383,8 @@ async def test_a_wrong_local_archive_never_counts(emulator: Emulator, globus: Gl
 
     done = await sent.carried_out(globus, await sent.request(globus))
 
-    assert isinstance(decide.verify_task(done.task, done.request), Rejection)
-    answer = decide.watch(done.task, Seen(1), datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1), WatchLimits())
+    assert isinstance(proofs.verify_task(done.task, done.request), Rejection)
+    answer = running_task.watch(done.task, Seen(1), datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1), WatchLimits())
     assert isinstance(answer, FailedAttempt)
     assert "EXTERNAL_CHECKSUM_MISMATCH" in answer.reason
     assert not answer.algorithm_refused
@@ -409,8 +410,8 @@ async def test_what_the_watcher_sees(
     view = await until(globus, task_id, lambda v: v.is_finished if code is None else v.nice_status == code)
 
     now = datetime.now(UTC)
-    seen = decide.observe(Seen(1, now - timedelta(minutes=6)), view, now)
-    answer = decide.watch(view, seen, now, now + timedelta(hours=1), WatchLimits())
+    seen = running_task.observe(Seen(1, now - timedelta(minutes=6)), view, now)
+    answer = running_task.watch(view, seen, now, now + timedelta(hours=1), WatchLimits())
     assert isinstance(answer, expected)
     if expected is ShowPaused:
         assert await globus.pause_info(task_id) == "maintenance till noon"
@@ -426,7 +427,7 @@ async def test_events_are_readable_and_a_skipped_file_is_no_success(emulator: Em
     events = await globus.events(task.task_id, limit=2)
 
     assert [event.code for event in events] == ["SUCCEEDED", "SKIPPED_ERRORS"]
-    assert isinstance(decide.verify_task(task, request), Rejection)
+    assert isinstance(proofs.verify_task(task, request), Rejection)
 
 
 async def test_details_of_a_running_task_are_refused(emulator: Emulator, globus: Globus) -> None:
@@ -536,7 +537,7 @@ async def test_no_trouble_looks_like_absence(emulator: Emulator, globus: Globus,
     error = await fails(globus, lambda g: g.stat(DESTINATION, ARCHIVE))
 
     assert isinstance(error, family)
-    assert decide.presence(error) is decide.Presence.UNKNOWN
+    assert ownership.presence(error) is ownership.Presence.UNKNOWN
 
 
 async def test_a_listing_that_is_too_long_is_not_absence(emulator: Emulator, globus: Globus) -> None:

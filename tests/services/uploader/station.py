@@ -11,7 +11,7 @@ import msgspec
 
 from services.uploader import cleanup, handlers
 from services.uploader.__main__ import use
-from services.uploader.decide import WatchLimits
+from services.uploader.decide.running_task import WatchLimits
 from services.uploader.globus import Connection, Globus
 from services.uploader.model import RecheckPolicy
 from services.uploader.submissions import Route, Submissions

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.uploader import decide
-from services.uploader.decide import (
+from services.uploader.decide import claimed_job, ownership
+from services.uploader.decide.claimed_job import (
     AdoptTask,
     BackToQueued,
     Claimed,
@@ -16,12 +16,11 @@ from services.uploader.decide import (
     LocalArchive,
     NewRemoval,
     NewSubmission,
-    Presence,
     SubmitAgain,
-    Verdict,
     WaitForDestination,
     WaitForOldTasks,
 )
+from services.uploader.decide.ownership import Presence, Verdict
 from services.uploader.model import NotFound, Purpose, RecheckPolicy, Rejection, Remote, Submission, TaskView
 from shared.errors import Operation, PermanentError, TransientError
 
@@ -46,8 +45,8 @@ REJECT = Rejection("wrong size")
 )
 def test_every_pair_of_answers_has_a_verdict(archive: Presence, sidecar: Presence, with_task: Verdict, without: Verdict) -> None:
     """Absent needs both names; one unclear answer makes all unclear; a directory is never ours."""
-    assert decide.destination_verdict(archive, sidecar, owned_by_job=True) is with_task
-    assert decide.destination_verdict(archive, sidecar, owned_by_job=False) is without
+    assert ownership.destination_verdict(archive, sidecar, owned_by_job=True) is with_task
+    assert ownership.destination_verdict(archive, sidecar, owned_by_job=False) is without
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_every_pair_of_answers_has_a_verdict(archive: Presence, sidecar: Presenc
 )
 def test_only_not_found_is_absence(answer: Remote | NotFound | Exception, expected: Presence) -> None:
     """An error of whatever kind is no absence."""
-    assert decide.presence(answer) is expected
+    assert ownership.presence(answer) is expected
 
 
 # --- the next step ---
@@ -223,7 +222,7 @@ def bare(step: Any) -> Any:
 @pytest.mark.parametrize(("job", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_next_step(job: Claimed, expected: Any) -> None:
     """Custody 2 and 3, row by row."""
-    step = decide.next_step(job)
+    step = claimed_job.next_step(job)
 
     assert bare(step) == bare(expected)
     assert getattr(step, "reason", "x")
@@ -259,7 +258,7 @@ def test_no_combination_breaks_the_rules_of_the_destination() -> None:
     for first, second, local, verdict in product(STATES, LATER, LocalArchive, Verdict):
         submissions = tuple(s for s in (first, second) if s is not None)
         job = claimed(*submissions, local=local, destination=verdict)
-        step = decide.next_step(job)
+        step = claimed_job.next_step(job)
         if isinstance(step, NewSubmission | NewRemoval | BackToQueued):
             assert all(s.refused or (s.task is not None and s.task.is_finished) for s in submissions), (job, step)
         if isinstance(step, NewSubmission):

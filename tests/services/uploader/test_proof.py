@@ -5,8 +5,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.uploader import decide
-from services.uploader.decide import CarriedOut, ContentProof, Expected, ExpectedFile, RemoteProof, RunRecheck, Standing, TaskProof
+from services.uploader.decide import proofs
+from services.uploader.decide.proofs import (
+    CarriedOut,
+    ContentProof,
+    Expected,
+    ExpectedFile,
+    RemoteProof,
+    RunRecheck,
+    Standing,
+    TaskProof,
+)
 from services.uploader.model import (
     Algorithm,
     FatalError,
@@ -109,7 +118,7 @@ RECHECK = CarriedOut(request=request(), task=recheck_task(), moved=())
 @pytest.mark.parametrize(("transferred", "skipped"), [(2, 0), (1, 1), (0, 2)])
 def test_a_task_that_dealt_with_both_files_is_evidence(transferred: int, skipped: int) -> None:
     """Transferred or skipped as equal: both were dealt with."""
-    proof = decide.verify_task(task(files_transferred=transferred, files_skipped=skipped), request())
+    proof = proofs.verify_task(task(files_transferred=transferred, files_skipped=skipped), request())
 
     assert isinstance(proof, TaskProof)
     assert (proof.task_id, proof.submission_id, proof.files_transferred, proof.files_skipped) == ("t1", "s", transferred, skipped)
@@ -146,7 +155,7 @@ def test_a_task_that_dealt_with_both_files_is_evidence(transferred: int, skipped
 )
 def test_a_task_with_any_doubt_is_no_evidence(broken: dict[str, Any]) -> None:
     """One wrong or missing figure is enough."""
-    assert isinstance(decide.verify_task(task(**broken), request()), Rejection)
+    assert isinstance(proofs.verify_task(task(**broken), request()), Rejection)
 
 
 # --- evidence 2 ---
@@ -173,7 +182,7 @@ def remote(size: int, kind: str = "file") -> Remote:
 )
 def test_only_exact_sizes_of_files_are_evidence(archive: Remote | NotFound, sidecar: Remote | NotFound, proven: bool) -> None:
     """No tolerance, both names, files only."""
-    answer = decide.verify_remote(archive, sidecar, EXPECTED)
+    answer = proofs.verify_remote(archive, sidecar, EXPECTED)
 
     assert answer == RemoteProof(archive_size=1000, sidecar_size=50) if proven else isinstance(answer, Rejection)
 
@@ -205,9 +214,9 @@ def without_recheck(proof: ContentProof) -> ContentProof:
 )
 def test_reported_digests_and_a_quiet_second_reading_are_the_proof(transfers: list[CarriedOut]) -> None:
     """Globus's word about each file once, and the remote read again."""
-    assert decide.verify_content(EXPECTED, transfers, RECHECK, ALWAYS) == PROVEN
-    assert isinstance(decide.verify_content(EXPECTED, transfers, None, ALWAYS), RunRecheck)
-    assert decide.verify_content(EXPECTED, transfers, None, NEVER) == without_recheck(PROVEN)
+    assert proofs.verify_content(EXPECTED, transfers, RECHECK, ALWAYS) == PROVEN
+    assert isinstance(proofs.verify_content(EXPECTED, transfers, None, ALWAYS), RunRecheck)
+    assert proofs.verify_content(EXPECTED, transfers, None, NEVER) == without_recheck(PROVEN)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +236,7 @@ def test_one_differing_report_rejects(lie: Transferred, place: str) -> None:
     transfers = {"transfer": [done(*GOOD.moved, lie)], "older transfer": [done(lie), GOOD], "recheck": [GOOD]}[place]
     recheck = CarriedOut(request=request(), task=recheck_task(), moved=(lie,)) if place == "recheck" else RECHECK
 
-    answer = decide.verify_content(EXPECTED, transfers, recheck, ALWAYS)
+    answer = proofs.verify_content(EXPECTED, transfers, recheck, ALWAYS)
 
     assert isinstance(answer, Rejection)
     assert answer.remove_first
@@ -238,16 +247,16 @@ def test_a_move_without_a_digest_stands_on_the_external_checksum() -> None:
     transfers = [done(report(ARCHIVE, None), report(SIDECAR, checksum=None))]
 
     for policy in (ALWAYS, NEVER):
-        assert decide.verify_content(EXPECTED, transfers, RECHECK, policy) == ContentProof(
+        assert proofs.verify_content(EXPECTED, transfers, RECHECK, policy) == ContentProof(
             archive=Standing.ENFORCED, sidecar=Standing.ENFORCED, recheck_task_id="t2"
         )
-        assert isinstance(decide.verify_content(EXPECTED, transfers, None, policy), RunRecheck)
+        assert isinstance(proofs.verify_content(EXPECTED, transfers, None, policy), RunRecheck)
 
 
 def test_a_written_digest_outranks_the_promise() -> None:
     """Whatever the order, the better word counts."""
     for transfers in ([done(report(ARCHIVE, None), report(SIDECAR, None)), GOOD], [GOOD, done(report(ARCHIVE, None))]):
-        assert decide.verify_content(EXPECTED, transfers, RECHECK, ALWAYS) == PROVEN
+        assert proofs.verify_content(EXPECTED, transfers, RECHECK, ALWAYS) == PROVEN
 
 
 def _other_source(req: TransferRequest) -> TransferRequest:
@@ -287,7 +296,7 @@ def _no_digest(req: TransferRequest) -> TransferRequest:
 @pytest.mark.parametrize("policy", [ALWAYS, NEVER])
 def test_a_file_nobody_vouches_for_is_sent_again(transfers: list[CarriedOut], policy: RecheckPolicy) -> None:
     """A skip says "as the source", never "ours"; a quiet second reading cannot make up for it."""
-    answer = decide.verify_content(EXPECTED, transfers, RECHECK, policy)
+    answer = proofs.verify_content(EXPECTED, transfers, RECHECK, policy)
 
     assert isinstance(answer, Rejection)
     assert answer.remove_first
@@ -317,7 +326,7 @@ def test_a_second_reading_with_any_doubt_is_repeated(broken: dict[str, Any], rep
     """It must have read both, moved nothing, and begun after the transfer."""
     recheck = CarriedOut(request=request(), task=recheck_task(**broken), moved=())
 
-    answer = decide.verify_content(EXPECTED, [GOOD], recheck, ALWAYS)
+    answer = proofs.verify_content(EXPECTED, [GOOD], recheck, ALWAYS)
 
     assert isinstance(answer, RunRecheck)
     assert answer.repaired is repaired
@@ -327,7 +336,7 @@ def test_a_repair_is_read_again() -> None:
     """A second reading that had to write something proves nothing, however right its digest is."""
     recheck = CarriedOut(request=request(), task=recheck_task(), moved=(report(ARCHIVE),))
 
-    assert decide.verify_content(EXPECTED, [GOOD], recheck, ALWAYS) == RunRecheck(
+    assert proofs.verify_content(EXPECTED, [GOOD], recheck, ALWAYS) == RunRecheck(
         "The second reading (task t2) found a difference and moved 0 bytes.", repaired=True
     )
 
@@ -348,7 +357,7 @@ def test_a_second_reading_of_something_else_does_not_count(req: TransferRequest)
     """It must compare both files, by checksum, under our digests (else a damaged source could overwrite a good remote)."""
     recheck = CarriedOut(request=req, task=recheck_task(sync_level=req.sync_level), moved=())
 
-    assert isinstance(decide.verify_content(EXPECTED, [GOOD], recheck, ALWAYS), RunRecheck)
+    assert isinstance(proofs.verify_content(EXPECTED, [GOOD], recheck, ALWAYS), RunRecheck)
 
 
 @pytest.mark.parametrize("recheck", [None, CarriedOut(request=request(), task=recheck_task(status="ACTIVE"), moved=())])
@@ -357,4 +366,4 @@ def test_running_tasks_are_not_judged(recheck: CarriedOut | None) -> None:
     transfers = [GOOD] if recheck else []
 
     with pytest.raises(ValueError, match="finished"):
-        decide.verify_content(EXPECTED, transfers, recheck, ALWAYS)
+        proofs.verify_content(EXPECTED, transfers, recheck, ALWAYS)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from services.uploader import decide
-from services.uploader.decide import (
+from services.uploader.decide import proofs, running_task
+from services.uploader.decide.proofs import NoAlgorithm
+from services.uploader.decide.running_task import (
     HARD_FAULTS,
     CancelEarly,
     FailedAttempt,
     KeepPolling,
-    NoAlgorithm,
     Seen,
     ShowPaused,
     Succeeded,
@@ -29,8 +29,8 @@ def view(status: str = "ACTIVE", **fields: Any) -> TaskView:
     return TaskView(task_id="t", status=status, **fields)
 
 
-def at(task: TaskView | None, *, seen: Seen | None = None, now: datetime = NOW) -> decide.Watch:
-    return decide.watch(task, seen or Seen(polls=1), now, DEADLINE, LIMITS)
+def at(task: TaskView | None, *, seen: Seen | None = None, now: datetime = NOW) -> running_task.Watch:
+    return running_task.watch(task, seen or Seen(polls=1), now, DEADLINE, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_hard_fault_ends_the_attempt_after_its_time(code: str, stood_s: int, c
 )
 def test_the_clock_of_a_hard_fault(seen: Seen, task: TaskView | None, since: datetime | None) -> None:
     """It begins with the first hard fault and ends with anything that shows life."""
-    after = decide.observe(seen, task, NOW)
+    after = running_task.observe(seen, task, NOW)
 
     assert (after.hard_fault_since, after.polls) == (since, seen.polls + 1)
 
@@ -122,21 +122,21 @@ def test_the_clock_of_a_hard_fault(seen: Seen, task: TaskView | None, since: dat
 )
 def test_looks_get_rarer_up_to_the_setting(polls: int, delay: float) -> None:
     """1 s at first, half as much again each time, never more than UPLOAD_TASK_POLL_INTERVAL_SECONDS."""
-    assert decide.poll_delay(polls, LIMITS) == pytest.approx(delay, rel=1e-4)
+    assert running_task.poll_delay(polls, LIMITS) == pytest.approx(delay, rel=1e-4)
 
 
 def test_a_short_interval_is_obeyed() -> None:
     """A setting below the first delay wins."""
-    assert decide.poll_delay(1, WatchLimits(poll_interval_s=0.2)) == 0.2
+    assert running_task.poll_delay(1, WatchLimits(poll_interval_s=0.2)) == 0.2
 
 
 @pytest.mark.parametrize(("total", "first"), [(0, 0.25), (4 << 30, 0.25), ((4 << 30) + 1, 1.0)])
 def test_a_small_task_is_looked_at_sooner(total: int, first: float) -> None:
     """Up to 4 GiB the first looks are closer together; the setting stays the longest pause."""
-    limits = decide.limits_for(total, LIMITS)
+    limits = running_task.limits_for(total, LIMITS)
 
-    assert decide.poll_delay(1, limits) == first
-    assert decide.poll_delay(10_000, limits) == LIMITS.poll_interval_s
+    assert running_task.poll_delay(1, limits) == first
+    assert running_task.poll_delay(10_000, limits) == LIMITS.poll_interval_s
 
 
 def test_queued_and_notes_are_shown() -> None:
@@ -195,12 +195,12 @@ def test_an_administrators_cancel_is_named() -> None:
 )
 def test_the_strongest_algorithm_left(refused: tuple[str, ...], chosen: Algorithm) -> None:
     """SHA-256 unless it was refused, then MD5."""
-    assert decide.choose_algorithm(refused) is chosen
+    assert proofs.choose_algorithm(refused) is chosen
 
 
 def test_no_algorithm_left_names_the_fix() -> None:
     """The job fails with what to do, never without a digest."""
-    answer = decide.choose_algorithm(("SHA256", "MD5"))
+    answer = proofs.choose_algorithm(("SHA256", "MD5"))
 
     assert isinstance(answer, NoAlgorithm)
     assert "Update Globus Connect" in answer.reason
@@ -208,12 +208,12 @@ def test_no_algorithm_left_names_the_fix() -> None:
 
 def test_progress_never_exceeds_the_archive() -> None:
     """Globus counts retransmitted bytes, the bar does not."""
-    assert decide.sent_bytes(view(bytes_transferred=120), 100) == 100
-    assert decide.sent_bytes(view(), 100) == 0
+    assert running_task.sent_bytes(view(bytes_transferred=120), 100) == 100
+    assert running_task.sent_bytes(view(), 100) == 0
 
 
 def test_out_of_sight_until_the_deadline() -> None:
     """While the task may go on we look again, ever slower; past its deadline there is nothing to wait for."""
-    assert decide.out_of_sight(Seen(polls=1), NOW, DEADLINE, LIMITS) == LIMITS.first_poll_s
-    assert decide.out_of_sight(Seen(polls=500), NOW, DEADLINE, LIMITS) == LIMITS.poll_interval_s
-    assert decide.out_of_sight(Seen(polls=1), DEADLINE + timedelta(seconds=LIMITS.grace_s), DEADLINE, LIMITS) is None
+    assert running_task.out_of_sight(Seen(polls=1), NOW, DEADLINE, LIMITS) == LIMITS.first_poll_s
+    assert running_task.out_of_sight(Seen(polls=500), NOW, DEADLINE, LIMITS) == LIMITS.poll_interval_s
+    assert running_task.out_of_sight(Seen(polls=1), DEADLINE + timedelta(seconds=LIMITS.grace_s), DEADLINE, LIMITS) is None
