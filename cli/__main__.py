@@ -1,4 +1,4 @@
-"""Entry point of `cs-archiver`: run the command, say what went wrong on stderr, end with the code of `cli.exits`."""
+"""Entry point of `cs-archiver`: run the command, report errors on stderr, and exit with a code of `cli.exits`."""
 
 import os
 import sys
@@ -12,10 +12,10 @@ from shared.endings import as_interrupts, ignore_from_now_on
 
 
 def main() -> None:
-    """Run `sys.argv`; always ends in SystemExit."""
+    """Run `sys.argv`. Always raises SystemExit."""
     as_interrupts()
-    if COMPLETE_VARIABLE in os.environ:  # a shell asks what may come next
-        from typer._completion_classes import completion_init  # noqa: PLC0415 - nobody else needs it
+    if COMPLETE_VARIABLE in os.environ:  # a shell asks for completions
+        from typer._completion_classes import completion_init  # noqa: PLC0415 - no other command needs it
 
         completion_init()
     try:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _end(code: Exit) -> None:
-    """End with this code. What was not written to a terminal that is gone would make the interpreter end with 120."""
+    """Exit with this code. Discard unwritten output first: if the terminal is gone, the interpreter would exit with 120."""
     if code is Exit.INTERRUPTED:
         ignore_from_now_on()
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""What each command does. `cli.commands` only parses and calls; nothing here is imported before a command needs it."""
+"""The actions behind the commands. `cli.commands` only parses and calls them, and imports nothing here until a command needs it."""
 
 import difflib
 import os
@@ -40,7 +40,7 @@ FOLDER_ORDER: dict[str, Callable[[Folder], Any]] = {
 
 
 class Actions:
-    """The commands, against one server."""
+    """The commands, run against one server."""
 
     def __init__(self, server: str | None) -> None:
         self._given = server
@@ -48,7 +48,7 @@ class Actions:
     # Login ---------------------------------------------------------------------------------------------------------------------
 
     def login(self, user: str | None) -> None:
-        """Ask for the password, and keep the token."""
+        """Ask for the password, log in, and store the token."""
         server = session.server_address(self._given, self._stored_if_readable())
         username = session.read_username(user or os.environ.get("CS_ARCHIVER_USER"))
         password = session.read_password(f"Password of {username} at {server}", "CS_ARCHIVER_PASSWORD")
@@ -56,7 +56,7 @@ class Actions:
             self._log_in(client, username, password)
 
     def logout(self) -> None:
-        """Forget the token here in any case, and void it at the server if that can be reached."""
+        """Delete the stored token in any case, and revoke it at the server if the server can be reached."""
         stored = self._stored_if_readable()
         session.clear()
         if stored is None:
@@ -66,7 +66,7 @@ class Actions:
             with Client(stored.server, stored.token) as client:
                 client.logout()
         except Failure as exc:
-            if exc.exit_code is not Exit.REFUSED:  # refused: the token is void already
+            if exc.exit_code is not Exit.REFUSED:  # refused: the token is already void
                 sentence = (
                     f"The login is forgotten here, but {stored.server} could not be told and honours it until it expires. {exc}"
                 )
@@ -74,10 +74,10 @@ class Actions:
         render.talk(f"Logged out from {stored.server}.")
 
     def password(self) -> None:
-        """Change the password, and log in with the new one: the old tokens may be void."""
+        """Change the password, then log in with the new one, because the server may revoke the old tokens."""
         with self._client() as client:
             stored = session.load()
-            assert stored is not None  # `_client` has seen it
+            assert stored is not None  # `_client` has checked it
             current = session.read_password(f"Present password of {stored.username}", "CS_ARCHIVER_PASSWORD")
             new = session.read_password("New password", "CS_ARCHIVER_NEW_PASSWORD")
             if sys.stdin.isatty() and "CS_ARCHIVER_NEW_PASSWORD" not in os.environ:
@@ -144,9 +144,9 @@ class Actions:
                 self._follow(client, job.job_id, as_json)
 
     def _at_folder(self, client: Client, path: str, act: Callable[[str], T]) -> T:
-        """Act on a folder, named by its absolute path or as Level1/Level2/Folder; the server judges it as it is now.
+        """Act on a folder, given as an absolute path or as Level1/Level2/Folder. The server checks the folder's present state.
 
-        Where nothing has that very name, the list of folders is looked at for the same name in other Unicode, and for similar ones.
+        If no folder has exactly this name, look for the same name in another Unicode form, then suggest similar names.
         """
         given = path.rstrip("/") or "/"
         if not given.startswith("/") and len(given.split("/")) != 3:
@@ -184,7 +184,7 @@ class Actions:
         )
         rows = [
             (
-                # Shortened for people only: what is piped has the whole id.
+                # Shorten it for people only: piped output has the whole id.
                 job.job_id[:8] if sys.stdout.isatty() else job.job_id,
                 job.folder_name,
                 sentences.shown_status(job),
@@ -209,8 +209,8 @@ class Actions:
         limit: int,
         as_json: bool,
     ) -> None:
-        """`since` and `before`: a day or a time, of this machine's time zone unless they name one."""
-        # Names go from a to z; all else has the newest, largest or longest first.
+        """List jobs that have ended. `since` and `before` are days or times, in the local time zone unless they name one."""
+        # Names run from A to Z; all other orders start with the newest, largest or longest.
         order = "asc" if (sort == "name") != reverse else "desc"
         times = {"since": _moment("--from", since), "before": _moment("--to", before, end_of_day=True)}
         with self._client() as client:
@@ -298,7 +298,7 @@ class Actions:
                 return
             after = 0
             while True:
-                ended = client.job(job_id).value.status in TERMINAL  # looked at first: its last line is then there
+                ended = client.job(job_id).value.status in TERMINAL  # asked first, so that the job's last log line is already there
                 doc = client.logs(job_id, level, after=after)
                 for line, raw in zip(doc.value, doc.raw, strict=True):
                     after = line.id
@@ -373,7 +373,7 @@ class Actions:
     # Shared --------------------------------------------------------------------------------------------------------------------
 
     def _stored_if_readable(self) -> session.Session | None:
-        """For `login` and `logout`, which mend what is damaged."""
+        """Return the stored session, or None if it is damaged: `login` and `logout` replace or remove it."""
         try:
             return session.load()
         except Failure:
@@ -381,7 +381,7 @@ class Actions:
 
     @contextmanager
     def _client(self) -> Iterator[Client]:
-        """A client that is logged in. A token is never shown to another server than the one that issued it."""
+        """Yield a logged-in client. A token is only ever sent to the server that issued it."""
         if token := os.environ.get("CS_ARCHIVER_TOKEN"):
             with Client(session.server_address(self._given, self._stored_if_readable()), token) as client:
                 yield client
@@ -395,13 +395,13 @@ class Actions:
             yield client
 
     def _follow(self, client: Client, job_id: str, as_json: bool, codes: Mapping[str, Exit] | None = None) -> None:
-        """Show a job until it has ended. Raises Failure unless it completed; codes: exit codes of refusals that have their own."""
+        """Show a job until it has ended. Raises Failure unless it completed; `codes` maps error codes to their exit codes."""
         again = f"Follow it with `cs-archiver job {job_id[:8]} --wait`"
         try:
             with render.progress(as_json=as_json) as view:
                 job = watch(client, job_id, view, interval_s=_interval_s())
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not cut this sentence
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut this message short
             raise Failure(Exit.INTERRUPTED, f"The job goes on. {again}; stop it with `cs-archiver cancel {job_id[:8]}`.") from None
         except Failure as exc:
             raise Failure(exc.exit_code, f"{exc} The job goes on by itself. {again}.") from exc
@@ -411,19 +411,19 @@ class Actions:
 
 
 def why_ignored(folder: Folder) -> str:
-    """Why a folder is not offered, or is seen in part only; empty for all others."""
+    """Return why a folder is not offered or only partly readable; empty for all other folders."""
     if folder.ignored is not None:
         return IGNORED.get(folder.ignored, folder.ignored)
     return f"partly unreadable: {folder.unreadable}" if folder.unreadable else ""
 
 
 def relative(folder: Folder) -> str:
-    """The folder as people name it: Level1/Level2/Folder."""
+    """Return the folder as users name it: Level1/Level2/Folder."""
     return f"{folder.level1}/{folder.level2}/{folder.name}"
 
 
 def resolve(client: Client, given: str) -> str:
-    """The job id that `given` is or uniquely begins (six characters or more)."""
+    """Return the id of the job whose id is `given` or starts with it. At least six characters must identify one job."""
     wanted = given.lower()
     if _UUID.fullmatch(wanted):
         return wanted
@@ -439,7 +439,7 @@ def resolve(client: Client, given: str) -> str:
 
 
 def job_facts(job: Job) -> list[tuple[str, str]]:
-    """Everything known about a job, in the order a person asks for it."""
+    """Return everything known about a job, the most important facts first."""
     return [
         ("job", job.job_id),
         ("folder", job.folder_name),
@@ -480,12 +480,12 @@ def _proof(proof: Verification) -> str:
 
 
 def _folded(path: str) -> str:
-    # A NAS written to by Macs has decomposed names; keyboards type composed ones.
+    # Macs write decomposed names to a NAS, and keyboards type composed ones.
     return unicodedata.normalize("NFC", path)
 
 
 def _moment(option: str, text: str | None, *, end_of_day: bool = False) -> datetime | None:
-    """A day (its beginning, or its end) or a time, of this machine's time zone unless it names one."""
+    """Parse a time, or a day (its start or its end). The local time zone applies unless the text names one."""
     if text is None:
         return None
     try:
@@ -499,7 +499,7 @@ def _moment(option: str, text: str | None, *, end_of_day: bool = False) -> datet
 
 
 def _interval_s() -> float:
-    """Seconds between two looks at a job; CS_ARCHIVER_POLL_SECONDS."""
+    """Return the seconds between two polls of a job, from CS_ARCHIVER_POLL_SECONDS."""
     text = os.environ.get("CS_ARCHIVER_POLL_SECONDS", "0.7")
     try:
         seconds = float(text)

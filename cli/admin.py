@@ -1,4 +1,4 @@
-"""What the commands for admins and for personal tokens do."""
+"""The commands for admins and for personal tokens."""
 
 from datetime import datetime
 from typing import Any
@@ -50,7 +50,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 class Admin(Actions):
-    """The commands, against one server."""
+    """The commands, run against one server."""
 
     def users(self, action: str, name: str | None, admin: bool, must_change: bool, as_json: bool) -> None:
         name = _named(action, name, USER_ACTIONS)

@@ -1,7 +1,7 @@
-"""`zip`, `unzip` and `zipinfo`: what they print, and how they work on files of this machine (`--local`), without any server.
+"""`zip`, `unzip` and `zipinfo`: their output, and their work on local files (`--local`), without a server.
 
-Work is done in a directory of ours beside its result, which is renamed into place at the end and never over anything; whatever
-ends the command early, nothing is left.
+The work is done in a private directory beside the result. The finished result is renamed into place and replaces nothing.
+A command that ends early leaves nothing behind.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ Step = Callable[[str, int, str], None]
 
 
 class Archives(Protocol):
-    """The three commands, on whatever side."""
+    """The three commands, on the server or on local files."""
 
     def zip(
         self,
@@ -66,17 +66,17 @@ class Archives(Protocol):
         password_file: str | None,
         as_json: bool,
     ) -> None:
-        """Unpack one."""
+        """Unpack an archive."""
 
     def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
-        """Say what is in one."""
+        """Show what an archive holds."""
 
 
-# Arguments and output, the same on both sides ----------------------------------------------------------------------------------
+# Arguments and output, the same for both ---------------------------------------------------------------------------------------
 
 
 def read_password(wanted: bool, file: str | None) -> str | None:
-    """The archive's password, if one is wanted: from the file's first line, the environment, the terminal, or stdin."""
+    """Return the archive's password, if one is wanted: from the first line of `file`, the environment, the terminal, or stdin."""
     if file is not None:
         try:
             lines = Path(file).read_text("utf-8").splitlines()
@@ -89,7 +89,7 @@ def read_password(wanted: bool, file: str | None) -> str | None:
 
 
 def bytes_of(size: str | None) -> int | None:
-    """A size as people write it ("700M", "4G", "4GB"), in bytes of units of 1024; None stays None."""
+    """Convert a size such as "700M", "4G" or "4GB" into bytes. Units are powers of 1024; None stays None."""
     if size is None:
         return None
     number = size.upper().removesuffix("IB").removesuffix("B")
@@ -104,7 +104,7 @@ def bytes_of(size: str | None) -> int | None:
 
 
 def speed(size: int, seconds: float) -> float:
-    """MB (2^20 bytes) per second."""
+    """Return the speed in MB (2^20 bytes) per second."""
     return round(size / max(seconds, 0.001) / (1 << 20), 2)
 
 
@@ -141,9 +141,9 @@ def show_unpacked(archive: str, result: ExtractResult) -> None:
 
 
 def show_stats(path: str, stats: Stats, options: Sequence[str] = ()) -> None:
-    """Print the fields of an archive, why it would not be unpacked, and on stderr the command that unpacks it.
+    """Print the facts about an archive, and why it would be refused. Print the command that unpacks it on stderr.
 
-    options: what that command needs besides the path.
+    options: further options of that command, besides the path.
     """
     name = path.rpartition("/")[2]
     facts = [
@@ -173,7 +173,7 @@ _ENTRY_COLUMNS = (
 
 
 def show_entries(members: list[Member]) -> None:
-    """One row per entry; sizes are shortened for people only."""
+    """Print one row per entry. Sizes are shortened only for people."""
     rows = [
         (
             member.kind,
@@ -186,11 +186,11 @@ def show_entries(members: list[Member]) -> None:
     render.table(_ENTRY_COLUMNS, rows, "The archive is empty.")
 
 
-# This machine's own files ------------------------------------------------------------------------------------------------------
+# Local files -------------------------------------------------------------------------------------------------------------------
 
 
 class Local:
-    """The commands on files of this machine."""
+    """The commands, run on local files."""
 
     def zip(
         self,
@@ -203,7 +203,7 @@ class Local:
         volume: str | None,
         as_json: bool,
     ) -> None:
-        """Make an archive beside what it is made of, or where `output` says."""
+        """Make an archive beside its sources, or at `output`."""
         found = _format(form, output)
         secret, volume_bytes = read_password(password, password_file), bytes_of(volume)
         spec = CreateSpec(format=found, level=_LEVEL if level is None else level, password=secret, volume_bytes=volume_bytes)
@@ -223,7 +223,7 @@ class Local:
         password_file: str | None,
         as_json: bool,
     ) -> None:
-        """Unpack beside the archive, or into the folder named, which is made if need be."""
+        """Unpack beside the archive, or into the named folder, which is created if needed."""
         archive = _archive(path)
         into = Path(destination).absolute() if destination else archive.parent
         spec = ExtractSpec(password=read_password(password, password_file), entries=[os.fsencode(entry) for entry in entries])
@@ -232,7 +232,7 @@ class Local:
         render.emit_json(result) if as_json else show_unpacked(archive.name, result)
 
     def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
-        """Figures, and with `entries` every entry."""
+        """Print the archive's facts and, with `entries`, every entry."""
         archive, secret = _archive(path), read_password(password, password_file)
         members: list[Member] = []
         if entries:
@@ -256,7 +256,7 @@ def _format(given: str | None, output: str | None) -> Format:
 
 
 def _figures(stats: Stats) -> dict[str, Any]:
-    """As the server writes them."""
+    """Return the statistics as the server writes them."""
     document: dict[str, Any] = msgspec.to_builtins(stats)
     return {**document, "directories": document.pop("entries") - stats.files, "compression_ratio": document.pop("ratio")}
 
@@ -274,7 +274,7 @@ def _document(member: Member) -> dict[str, Any]:
 
 
 def _base_of(paths: list[str]) -> tuple[Path, list[bytes]]:
-    """The deepest folder above all of them, and their paths below it. Links in the way are followed, the last part never."""
+    """Return the deepest folder above all paths, and the paths below it. Resolves links, except in the last part of a path."""
     full = [_existing(path) for path in paths]
     base = Path(os.path.commonpath([path.parent for path in full]))
     return base, [os.fsencode(path.relative_to(base)) for path in full]
@@ -292,7 +292,7 @@ def _existing(path: str) -> Path:
 
 
 def _archive(path: str) -> Path:
-    """A file that can be read, before a password is asked for. Raises Failure."""
+    """Return the path of a readable archive file, before any password is asked for. Raises Failure."""
     full = _existing(path)
     if not full.is_file():
         raise Failure(Exit.USAGE, f"{sentences.clean(path)} is no file: name an archive.")
@@ -302,7 +302,7 @@ def _archive(path: str) -> Path:
 
 
 def _check_target(target: Path, base: Path, names: list[bytes], ending: str) -> None:
-    """Refuse a target before anything is packed. ending: what follows its name where it is cut into parts. Raises Failure."""
+    """Refuse a bad target before packing. `ending` follows the target's name when it is split into volumes. Raises Failure."""
     for name in [target, target.with_name(f"{target.name}.001")]:
         if os.path.lexists(name):
             raise Failure(Exit.CONFLICT, f"There is a {sentences.clean(str(name))} already: name another file with --output.")
@@ -359,7 +359,7 @@ def _unpack_warnings(entries: Sequence[Entry], packed_bytes: int) -> list[str]:
 
 
 async def _read(base: Path, names: list[bytes], step: Step) -> Contents:
-    """The manifest, made in a thread that a cancelled command does not wait for to the end of all files."""
+    """Read the manifest in a thread. A cancelled command need not wait until every file was read."""
     step("Reading", 0, "")
     stopped = threading.Event()
 
@@ -380,7 +380,7 @@ async def _unpack(archive: Path, into: Path, spec: ExtractSpec, step: Step) -> E
     if into.is_dir():
         spec = msgspec.structs.replace(spec, taken=[os.fsencode(path.name) for path in into.iterdir()])
     home = into
-    while not home.is_dir():  # the nearest folder that is there: on its file system the new one will be
+    while not home.is_dir():  # find the nearest folder that exists: the new folder will be on the same file system
         home = home.parent
     with _workplace(home) as work:
         done = await engine.extract(archive, work / "new", spec, Children(), _told(step, "Unpacking"))
@@ -398,7 +398,7 @@ async def _unpack(archive: Path, into: Path, spec: ExtractSpec, step: Step) -> E
 
 
 class _workplace:  # noqa: N801 - used as a function
-    """A directory of ours in `parent`, removed in the end with whatever is in it."""
+    """Create a private directory in `parent`, and remove it with all its content at the end."""
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent
@@ -416,7 +416,7 @@ class _workplace:  # noqa: N801 - used as a function
 
 
 def _publish(made: list[Path], folder: Path) -> None:
-    """Rename everything into a folder, or nothing: what exists there is never replaced."""
+    """Rename all files into a folder, or none. Never replace an existing file."""
     moved: list[Path] = []
     with handles.root(folder) as target:
         for path in made:
@@ -452,11 +452,11 @@ CODES = {
     formats.TOO_BIG: Exit.JOB,
     formats.UNKNOWN_FORMAT: Exit.JOB,
 }
-"""The exit code of each refusal that has a code of its own, on this machine and of a job on the server."""
+"""The exit code of each refusal that has its own, both for local work and for a job on the server."""
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run to the end; Ctrl-C, SIGTERM and a closed terminal cancel it, so that it tidies up. What failed becomes the command's ending."""
+    """Run to the end. Cancel and clean up on Ctrl-C, SIGTERM or a closed terminal. Turn errors into Failure."""
 
     async def main() -> _T:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()

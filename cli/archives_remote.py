@@ -1,6 +1,7 @@
-"""`zip`, `unzip` and `zipinfo` on paths of your workspace (or, with `nas:` before them, of the NAS): as jobs of the server.
+"""`zip`, `unzip` and `zipinfo` for paths in your workspace, or with the prefix `nas:` on the NAS, as jobs of the server.
 
-The server makes and proves; here the job is followed, and its result printed as for files of this machine. Ctrl-C leaves it running.
+The server does and verifies the work. This module follows the job and prints its result in the same form as for local files.
+Ctrl-C leaves the job running.
 """
 
 import base64
@@ -26,7 +27,7 @@ _PAGE = 1000
 
 
 class _Figures(msgspec.Struct):
-    """What the server says of an archive."""
+    """What the server reports about an archive."""
 
     format: str
     files: int
@@ -48,7 +49,7 @@ class _Entry(msgspec.Struct):
 
 
 class Remote(Actions):
-    """The commands, at one server. `wait`: follow jobs to their end."""
+    """The commands, run on one server. `wait`: follow jobs to their end."""
 
     def __init__(self, server: str | None, *, wait: bool = True) -> None:
         super().__init__(server)
@@ -104,7 +105,7 @@ class Remote(Actions):
             show_unpacked(plain.rpartition("/")[2], msgspec.convert(result, ExtractResult))
 
     def zipinfo(self, path: str, entries: bool, password: bool, password_file: str | None, as_json: bool) -> None:
-        """Figures, and with `entries` every entry."""
+        """Print the archive's facts and, with `entries`, every entry."""
         root, (plain,) = _rooted([path])
         secret = read_password(password, password_file)
         headers = {} if secret is None else {_PASSWORD_HEADER: secret.encode()}
@@ -120,7 +121,7 @@ class Remote(Actions):
             show_entries([_member(msgspec.convert(entry, _Entry)) for entry in listed])
 
     def _done(self, client: Client, address: str, body: dict[str, Any], as_json: bool) -> Any:
-        """Ask for a job, follow it to its end, and return its result (None: nobody waits). Raises Failure when it does not complete."""
+        """Create a job, follow it to its end and return its result, or None without waiting. Raises Failure unless it completes."""
         made = client.write("POST", address, {name: value for name, value in body.items() if value is not None})
         job_id = str(made["job_id"])
         render.talk(f"Queued: {sentences.clean(made['name'])}. See it with `cs-archiver job {job_id[:8]}`.")
@@ -132,7 +133,7 @@ class Remote(Actions):
 
 
 def _rooted(paths: list[str]) -> tuple[str, list[str]]:
-    """Which root all of these are below, and the paths without its word. Pure."""
+    """Return the root that all paths share, and the paths without its prefix. Pure."""
     on_nas = {path.startswith(_NAS) for path in paths}
     if len(on_nas) > 1:
         raise Failure(Exit.USAGE, "All of the paths are in your workspace, or all of them on the NAS (nas:...).")
@@ -140,7 +141,7 @@ def _rooted(paths: list[str]) -> tuple[str, list[str]]:
 
 
 def _top(client: Client, root: str) -> list[str]:
-    """What `.` means: everything that lies at the top."""
+    """Return the entries at the top of a root: the meaning of `.`."""
     return [entry.path for entry in client.all("/api/files", {"path": "", "root": root}, FileEntry).value]
 
 

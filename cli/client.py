@@ -1,8 +1,8 @@
 """The gateway's REST interface, typed: one method per endpoint, one exception for every refusal.
 
-Structs name what this program reads; unknown fields are ignored, so a newer server stays readable. Every reading method returns a
-`Doc`: the typed value, and the server's own document for `--json`. All sizes are bytes, times are aware datetimes, durations
-seconds. Nothing is retried here: `cli.watch` alone is patient, because it alone runs for hours.
+Structs declare only the fields that this program reads. Unknown fields are ignored, so newer servers stay readable. Every reading
+method returns a `Doc`: the typed value, and the server's own document for `--json`. Sizes are in bytes, times are aware datetimes,
+and durations are in seconds. Nothing is retried here. Only `cli.watch` retries, because it alone runs for hours.
 """
 
 import ssl
@@ -18,10 +18,10 @@ import msgspec
 
 from cli.exits import Exit, Failure, from_http
 
-# httpx imports its own command-line tool, and with it click, rich and pygments: 60 % of its start-up time (0.20 of 0.33 s here).
-# It allows for their absence, so they are declared absent.
+# httpx imports its own command-line tool, and with it click, rich and pygments: 60 % of its import time (0.20 of 0.33 s here).
+# httpx works without them, so declare them missing.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # None is the documented "import fails"
-import httpx  # noqa: E402 - after the line above, or it has no effect
+import httpx  # noqa: E402 - must follow the line above
 
 T = TypeVar("T")
 _PAGE = 200
@@ -59,7 +59,7 @@ class StateTime(msgspec.Struct, kw_only=True):
 
 
 class Verification(msgspec.Struct, kw_only=True):
-    """One of the three proofs of arrival: `task`, `remote`, `content`, and what was seen. `voided_at`: from when it counts no more."""
+    """One of the three proofs of arrival (`task`, `remote`, `content`) and its findings. It is void from `voided_at` on."""
 
     kind: str
     at: datetime
@@ -68,21 +68,21 @@ class Verification(msgspec.Struct, kw_only=True):
 
 
 class ArchiveFacts(msgspec.Struct, kw_only=True):
-    """The archive that counts."""
+    """The job's current archive."""
 
     size: int
     sha256: str
 
 
 class Retries(msgspec.Struct):
-    """How often the whole job was tried again: by itself, and because a person asked for it."""
+    """How often the whole job was retried: automatically, and by users."""
 
     automatic: int = 0
     requested: int = 0
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """A job in a list or, with more fields filled, alone. Percent 0-100; `stage_percent` is None when unknown."""
+    """A job in a list or, with more fields filled, alone. Percentages are 0-100; `stage_percent` is None when unknown."""
 
     job_id: str
     folder_name: str
@@ -121,7 +121,7 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 class LogLine(msgspec.Struct, kw_only=True):
-    """`id` grows along the log."""
+    """A line of a job's log; `id` increases along the log."""
 
     id: int
     timestamp: datetime
@@ -146,7 +146,7 @@ class Queue(msgspec.Struct, kw_only=True):
 
 
 class DiskSpace(msgspec.Struct, kw_only=True):
-    """In GB of 1024**3 bytes."""
+    """Sizes in GB of 1024**3 bytes."""
 
     total_gb: float
     used_gb: float
@@ -180,7 +180,7 @@ class SystemStatus(msgspec.Struct, kw_only=True):
 
 
 class Problem(msgspec.Struct, kw_only=True):
-    """application/problem+json (RFC 9457)."""
+    """A problem document, application/problem+json (RFC 9457)."""
 
     type: str = ""
     title: str = ""
@@ -189,19 +189,19 @@ class Problem(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class Doc(Generic[T]):
-    """`value`: what this program understood; `raw`: the whole document as the server sent it."""
+    """`value`: the typed part that this program uses; `raw`: the whole document as the server sent it."""
 
     value: T
     raw: Any
 
 
 class Client:
-    """One connection to one gateway. Every method raises `Failure` with the server's own words; none retries."""
+    """One connection to one gateway. Every method raises `Failure` with the server's message; none retries."""
 
     def __init__(self, server: str, token: str | None = None, *, timeout_s: float = 15.0) -> None:
         self.server = server
         parts = urlsplit(server)
-        # An empty context trusts nobody and costs nothing; reading the system's certificates takes 80 ms.
+        # An empty context trusts no authority and costs nothing; loading the system's certificates takes 80 ms.
         verify: bool | ssl.SSLContext = True if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._http = httpx.Client(
             base_url=server,
@@ -222,13 +222,13 @@ class Client:
         self._http.close()
 
     def use_token(self, token: str | None) -> None:
-        """Authenticate from now on with this token (None: not at all)."""
+        """Use this token for all further requests; None: send no token."""
         self._http.headers.pop("Authorization", None)
         if token:
             self._http.headers["Authorization"] = f"Bearer {token}"
 
     def login(self, username: str, password: str) -> Login:
-        """The token and the user; it is used for what follows."""
+        """Log in, use the new token for all further requests, and return the token and the user."""
         answer = self._send("POST", "/api/auth/login", body={"username": username, "password": password})
         login = self._parse(answer, Login).value
         self.use_token(login.access_token)
@@ -238,16 +238,16 @@ class Client:
         self._send("POST", "/api/auth/logout")
 
     def change_password(self, current: str, new: str) -> None:
-        """Replace the logged-in user's password; tokens issued before may be void afterwards."""
+        """Replace the logged-in user's password. The server may revoke tokens issued before."""
         self._send("POST", "/api/auth/password", body={"current_password": current, "new_password": new})
 
     def refresh(self) -> bool:
-        """Scan the NAS now; False when the scan takes longer than the server waits for it (30 s) and still runs."""
+        """Scan the NAS now. Returns False if the scan is still running when the server stops waiting for it (30 s)."""
         answer = self._send("GET", "/api/folders", {"refresh": "true", "limit": 1}, timeout_s=60.0)
         return "X-Scan-Running" not in answer.headers
 
     def folders(self, q: str | None = None, *, archived: bool = False, ignored: bool = False) -> Doc[list[Folder]]:
-        """Every folder that can be archived, as of the last scan; also those that are archived, and those that are ignored."""
+        """Return every folder that can be archived, as of the last scan; on request also archived and ignored folders."""
         included = [word for word, wanted in (("archived", archived), ("ignored", ignored)) if wanted]
         return self._all("/api/folders", {"q": q, "include": ",".join(included) or None}, Folder)
 
@@ -256,7 +256,7 @@ class Client:
         return self._parse(self._send("POST", "/api/jobs", body=body), Job)
 
     def jobs(self, status: str | None = None, limit: int | None = None) -> Doc[list[Job]]:
-        """At most `limit` jobs, newest first; None: all of them."""
+        """Return at most `limit` jobs, newest first; None: all jobs."""
         return self._all("/api/jobs", {"status": status}, Job, limit)
 
     def history(
@@ -271,7 +271,7 @@ class Client:
         order: str = "desc",
         limit: int | None = None,
     ) -> Doc[list[Job]]:
-        """At most `limit` jobs that have ended (None: all of them); `since` and `before` are about their end."""
+        """Return at most `limit` jobs that have ended (None: all). `since` and `before` filter by the end of the job."""
         params = {
             "sort": sort,
             "order": order,
@@ -287,14 +287,14 @@ class Client:
         return self._parse(self._send("GET", _job_path(job_id)), Job)
 
     def logs(self, job_id: str, level: str | None = None, after: int = 0) -> Doc[list[LogLine]]:
-        """The job's log behind line `after` (0: from its beginning) to its end, oldest first."""
+        """Return the job's log after line `after` (0: from the beginning), oldest first."""
         lines, raw = list[LogLine](), list[Any]()
         while True:
             answer = self._send("GET", _job_path(job_id, "/logs"), {"level": level, "after": after, "limit": _PAGE})
             page = self._parse(answer, list[LogLine])
             lines += page.value
             raw += page.raw
-            # Until nothing follows: a server may give less at a time than it was asked for.
+            # Ask until nothing more comes: a server may return fewer lines than requested.
             if not page.value or page.value[-1].id <= after:
                 return Doc(lines, raw)
             after = page.value[-1].id
@@ -303,15 +303,15 @@ class Client:
         self._send("DELETE", _job_path(job_id))
 
     def control(self, job_id: str, action: Literal["pause", "resume"]) -> None:
-        """Pause a job, or let it go on."""
+        """Pause or resume a job."""
         self._send("POST", f"/api/tasks/{quote(job_id, safe='')}/control", body={"action": action})
 
     def release(self, job_id: str) -> None:
-        """Give up the place of a proven archive that is there no more (admins)."""
+        """Release the destination of a proven archive that no longer exists there (admins)."""
         self._send("POST", _job_path(job_id, "/release-destination"))
 
     def retry(self, job_id: str) -> Any:
-        """Queue a failed job again; the server's document."""
+        """Queue a failed job again; return the server's document."""
         return _decode(self._send("POST", _job_path(job_id, "/retry")), self.server)
 
     def clear(self, job_id: str) -> None:
@@ -333,42 +333,42 @@ class Client:
         timeout_s: float | None = None,
         headers: dict[bytes, bytes] | None = None,
     ) -> Doc[T]:
-        """Any document."""
+        """Read any document."""
         return self._parse(self._send("GET", path, params, timeout_s=timeout_s, headers=headers), shape)
 
     def fetch(self, path: str, params: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> httpx.Response:
-        """Any answer that is no document: an image."""
+        """Fetch a response that is not a document, such as an image."""
         return self._send("GET", path, params, timeout_s=timeout_s)
 
     def write(self, method: str, path: str, body: Any = None, params: dict[str, Any] | None = None) -> Any:
-        """Any change; the server's document, None where it sends none."""
+        """Send any change; return the server's document, or None if it sends none."""
         answer = self._send(method, path, params, body=body)
         return _decode(answer, self.server) if answer.content else None
 
     def all(self, path: str, params: dict[str, Any], shape: type[T]) -> Doc[list[T]]:
-        """A whole list, page by page."""
+        """Read a whole list, page by page."""
         return self._all(path, params, shape)
 
-    # Bytes: a connection that breaks is a ConnectionError, because the caller goes on where it broke.
+    # Transfers of bytes: a broken connection raises ConnectionError, because the caller resumes there.
 
     def look(self, address: str) -> tuple[str, int]:
-        """Which version of a file is there (its ETag), and how long it is."""
+        """Return the version (ETag) and the length of a file."""
         try:
-            # One byte of it: an answer to HEAD could not say what is wrong.
+            # Fetch one byte: a reply to HEAD has no body that could explain an error.
             answer = self._http.get(address, headers={"Range": "bytes=0-0", "Accept": "*/*"})
         except httpx.TransportError as exc:
             raise Failure(Exit.UNAVAILABLE, f"Cannot reach {self.server} ({exc}): is the server running?") from exc
-        if not answer.is_success and answer.status_code != 416:  # 416: it is empty
+        if not answer.is_success and answer.status_code != 416:  # 416: the file is empty
             raise _refusal(answer, self.server, address)
         return answer.headers.get("ETag", ""), int(answer.headers.get("Content-Range", "/0").rpartition("/")[2])
 
     def append(self, address: str, etag: str, file: IO[bytes], show: Callable[[int], None]) -> None:
-        """Append what `file` lacks of this version. Raises Failure when there is another version by now."""
+        """Append to `file` the bytes that it lacks of this version. Raises Failure when the version has changed."""
         at = file.seek(0, 2)
         headers = {"If-Match": etag, "Accept": "*/*", "Accept-Encoding": "identity"} | ({"Range": f"bytes={at}-"} if at else {})
         try:
             with self._http.stream("GET", address, headers=headers) as answer:
-                if answer.status_code == 416:  # all of it is there
+                if answer.status_code == 416:  # nothing is missing
                     return
                 if not answer.is_success:
                     answer.read()
@@ -381,7 +381,7 @@ class Client:
             raise ConnectionError(str(exc)) from exc
 
     def upload_state(self, path: str, params: dict[str, Any], total: int, shape: type[T]) -> Doc[T]:
-        """Begin an upload, or ask how far it got."""
+        """Start an upload, or ask how much has arrived."""
         return self._bytes(path, params, b"", f"bytes */{total}", shape)
 
     def send_part(self, path: str, params: dict[str, Any], content: bytes, start: int, total: int, shape: type[T]) -> Doc[T]:
@@ -400,7 +400,7 @@ class Client:
         return self._parse(answer, shape)
 
     def _all(self, path: str, params: dict[str, Any], shape: type[T], limit: int | None = None) -> Doc[list[T]]:
-        """Page by page, until the total the server names is reached (without one: until a page is not full)."""
+        """Read page by page, up to the total that the server names (without one: until a page is not full)."""
         rows: list[Any] = []
         while limit is None or len(rows) < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
@@ -465,7 +465,7 @@ def _decode(answer: httpx.Response, server: str) -> Any:
 
 
 def _refusal(answer: httpx.Response, server: str, path: str) -> Failure:
-    """The server's own sentence where it gave one, and what to do about it."""
+    """Turn a refusal into a Failure: the server's message if it sent one, and what to do next."""
     try:
         problem = msgspec.json.decode(answer.content, type=Problem)
     except msgspec.MsgspecError:
@@ -484,4 +484,4 @@ _SPELLED = {
     "say `recursive` to": "say --recursive to",
     "it is replaced only when that is asked for": "say --overwrite to replace it",
 }
-"""What the server's sentences call by the names of its fields, as it is spelled here."""
+"""The server's field names, as the command line spells them."""

@@ -1,4 +1,4 @@
-"""THE table of exit codes, and the one exception that ends a command with one of them."""
+"""The table of exit codes, and the exception that ends a command with one of them."""
 
 from enum import IntEnum
 
@@ -35,8 +35,8 @@ LOCAL = (Exit.OK, Exit.USAGE, Exit.CONFIGURATION, Exit.INTERRUPTED)
 SERVER = (*LOCAL, Exit.REFUSED, Exit.UNAVAILABLE, Exit.PIPE)
 
 
-class Failure(ArchiverError):  # noqa: N818 - Ctrl-C and a cancelled job are no errors, but end a command too
-    """Ends the command: `exit_code` for programs, the sentence (what happened, what to do) for people."""
+class Failure(ArchiverError):  # noqa: N818 - Ctrl-C and a cancelled job are not errors, but end a command too
+    """End the command: `exit_code` for programs, the message (what happened, what to do) for people."""
 
     def __init__(self, exit_code: Exit, sentence: str) -> None:
         super().__init__(sentence)
@@ -44,7 +44,7 @@ class Failure(ArchiverError):  # noqa: N818 - Ctrl-C and a cancelled job are no 
 
 
 def from_http(status: int) -> Exit:
-    """The exit code of an HTTP answer that is not a success."""
+    """Return the exit code for an HTTP status that is not a success."""
     known = {
         401: Exit.REFUSED,
         403: Exit.REFUSED,
@@ -55,10 +55,10 @@ def from_http(status: int) -> Exit:
     }
     if status in known:
         return known[status]
-    # Anything else below 500 says that the request was not acceptable; a redirect, that this is not our gateway.
+    # Any other status below 500 means an unacceptable request. A redirect means that this is not our gateway.
     return Exit.USAGE if 400 <= status < 500 else Exit.UNAVAILABLE
 
 
 def status_help(codes: tuple[Exit, ...]) -> str:
-    """The EXIT STATUS part of a command's help; the leading control character forbids re-wrapping."""
+    """Return the EXIT STATUS part of a command's help. The leading control character prevents re-wrapping."""
     return "\b\nEXIT STATUS\n" + "\n".join(f"{code.value:>5}  {MEANING[code]}" for code in sorted(set(codes)))

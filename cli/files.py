@@ -1,4 +1,4 @@
-"""What `files` and `pack` do: the files of one's workspace, and folders as one archive to download."""
+"""The commands `files` and `pack`: files of the user's workspace, and folders packed into one archive to download."""
 
 import os
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from shared.files.paths import name_with
 
 FILE_ACTIONS = ("ls", "get", "put", "mkdir", "mv", "rm", "auto")
 MEANT = {"--query": {"ls"}, "--nas": {"ls"}, "--recursive": {"ls", "mkdir", "rm"}, "--overwrite": {"get", "put", "mv"}}
-"""Which options mean something to which actions; elsewhere they are refused, not ignored."""
+"""The actions that accept each option. Elsewhere the option is refused, not ignored."""
 CONTENT = "/api/files/content"
 AUTO = "/api/files/auto-archive"
 _PART = 16 << 20
@@ -31,7 +31,7 @@ _TRIES = 5
 
 
 def below_root(path: str) -> str:
-    """A path of the server as it takes it, from one as people write it: `./a/`, `a//b` and `/a` are fine, `.` is the top. Pure."""
+    """Convert a path as users write it into one for the server: `./a/`, `a//b` and `/a` are accepted, `.` is the top. Pure."""
     plain = normpath(path).strip("/")
     return "" if plain == "." else plain
 
@@ -75,12 +75,12 @@ class Pack(msgspec.Struct, kw_only=True):
 
 
 class Files(Actions):
-    """The commands, against one server."""
+    """The commands, run against one server."""
 
     def files(
         self, action: str, paths: list[str], query: str | None, *, nas: bool, recursive: bool, overwrite: bool, as_json: bool
     ) -> None:
-        """Do one of FILE_ACTIONS."""
+        """Run one of FILE_ACTIONS."""
         least, most = {"ls": (0, 1), "get": (1, 2), "put": (1, 2), "mkdir": (1, 1), "mv": (2, 2), "rm": (1, 1), "auto": (0, 2)}.get(
             action, (-1, -1)
         )
@@ -217,7 +217,7 @@ def _list_packs(client: Client, *, as_json: bool) -> None:
 
 
 def _resolve(client: Client, given: str) -> str:
-    """A pack's id from the id or its beginning."""
+    """Return a pack's id, given the id or its beginning."""
     found = [pack.id for pack in client.all("/api/files/pack", {}, Pack).value if pack.id.startswith(given.lower())]
     if len(given) < 6 or len(found) != 1:
         raise Failure(Exit.NOT_FOUND, f"No pack, or more than one, begins with {sentences.clean(given)}: see `cs-archiver pack`.")
@@ -240,16 +240,16 @@ def _cancel(client: Client, pack: str) -> None:
     render.talk("Cancelled; the folder is not touched.")
 
 
-# Bytes -------------------------------------------------------------------------------------------------------------------------
+# Transfers ---------------------------------------------------------------------------------------------------------------------
 
 
 def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bool | None, as_json: bool) -> None:
-    """Download to a file beside the target, and give it its name when it is whole. Run again, it goes on where it stopped.
+    """Download to a file beside the target, and rename it when it is complete. A second run resumes an interrupted download.
 
     overwrite: None where the command has no such option.
     """
     if target.is_dir():
-        target /= os.path.basename(name.rstrip("/"))  # noqa: PTH119 - the server's path, not one of this machine
+        target /= os.path.basename(name.rstrip("/"))  # noqa: PTH119 - the path is the server's, not local
     _refuse_taken(target, overwrite)
     etag, total = client.look(address)
     version = sha256(etag.encode()).hexdigest()[:12]
@@ -269,14 +269,14 @@ def _get(client: Client, address: str, name: str, target: Path, *, overwrite: bo
 
 
 def _refuse_taken(target: Path, overwrite: bool | None) -> None:
-    """overwrite: as in `_get`."""
+    """Refuse an existing target. overwrite: as in `_get`."""
     if os.path.lexists(target) and not overwrite:
         advice = "name another file with --output" if overwrite is None else "say --overwrite to replace it"
         raise Failure(Exit.CONFLICT, f"{sentences.clean(str(target))} is there already: {advice}.")
 
 
 def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: bool) -> None:
-    """Upload in parts. Run again, it goes on where it stopped, unless the file has changed."""
+    """Upload in parts. A second run resumes an interrupted upload, unless the file has changed."""
     remote = _target(client, path, source.name)
     try:
         with source.open("rb") as file:
@@ -309,7 +309,7 @@ def _put(client: Client, source: Path, path: str, *, overwrite: bool, as_json: b
 
 
 def _target(client: Client, given: str, name: str) -> str:
-    """Where `name` goes: into the folder that is given, or under the name that is. `dir/` is always a folder, as for `mv` and `cp`."""
+    """Return the target for `name`: inside `given` if that is a folder, else `given` itself. As for `mv`, `dir/` is a folder."""
     path = below_root(given)
     return f"{path}/{name}".lstrip("/") if not path or given.endswith("/") or _is_folder(client, path) else path
 
@@ -325,7 +325,7 @@ def _is_folder(client: Client, path: str) -> bool:
 
 
 def _auto(client: Client, switch: str | None, folder: str | None, *, as_json: bool) -> None:
-    """Show of what a zip is made by itself, or turn that on or off: for a folder, or for the whole workspace."""
+    """Show where auto-archive is on, or switch it on or off, for a folder or for the whole workspace."""
     if switch not in {None, "on", "off"}:
         raise Failure(Exit.USAGE, f"files auto takes on or off, not {sentences.clean(switch or '')}.")
     doc = client.read(AUTO, AutoArchive)
@@ -351,7 +351,7 @@ def _auto(client: Client, switch: str | None, folder: str | None, *, as_json: bo
 
 
 def _patiently(move: Callable[[], None]) -> None:
-    """Go on after a broken connection; what has moved stays."""
+    """Resume after a broken connection; transferred bytes are kept."""
     for _ in range(_TRIES - 1):
         with suppress(ConnectionError):
             move()

@@ -1,4 +1,4 @@
-"""What `mediainfo`, `mstats`, `thumbnail` and `plan` do: through the API, or (`--local`) with this machine's own files and no server."""
+"""`mediainfo`, `mstats`, `thumbnail` and `plan`: through the API or, with `--local`, on local files without a server."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ _INFO = "/api/media/info"
 _FORMATS: dict[str, limits.ImageFormat] = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png", ".webp": "webp"}
 _ENDINGS = {"image/png": "png", "image/webp": "webp"}
 _SHOWN = 10
-_SLOW_S = 60.0  # the scanner may let us wait for a place, and then needs its time
+_SLOW_S = 60.0  # the scanner may make us wait for a free slot before it does the work
 _LANGUAGES = {
     "eng": "English", "spa": "Spanish", "deu": "German", "ger": "German", "fra": "French", "fre": "French", "ita": "Italian",
     "por": "Portuguese", "rus": "Russian", "jpn": "Japanese", "zho": "Chinese", "chi": "Chinese", "kor": "Korean", "ara": "Arabic",
@@ -55,7 +55,7 @@ class Preview(FolderSeen, kw_only=True):
 
 
 class Media(Actions):
-    """The commands about media files, and the look into a folder before it is archived."""
+    """The commands for media files, and the folder preview before archiving."""
 
     def info(self, path: str, brief: bool, nas: bool, local: bool, as_json: bool) -> None:
         if local:
@@ -104,7 +104,7 @@ class Media(Actions):
         _save(image, target, force)
         if notice:
             render.talk(sentences.clean(notice))
-        asked = [times.parse(timestamp)] if frames is None and not notice else seconds  # a frame begins a moment before it is shown
+        asked = [times.parse(timestamp)] if frames is None and not notice else seconds  # a frame starts a moment before it is shown
         shown = ", ".join(times.show(second) for second in asked)
         if as_json:
             source, file = (printable(os.fsencode(name)) for name in (path, target))
@@ -156,7 +156,7 @@ def _checked_time(timestamp: str) -> float:
 
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
-    """This machine's file. Raises Failure."""
+    """Open a local file. Raises Failure."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
@@ -183,7 +183,7 @@ def _local_info(path: str, *, brief: bool) -> MediaInfo:
 
 
 def _image_format(output: Path) -> limits.ImageFormat:
-    """The kind of image that a file's name says. Raises Failure for any other."""
+    """Return the image format that the file name implies. Raises Failure for any other."""
     found = _FORMATS.get(output.suffix.lower())
     if found is None:
         shown = sentences.clean(str(output))
@@ -222,7 +222,7 @@ def _local_picture(
 
 
 def _save(image: bytes, target: Path, force: bool) -> None:
-    """The new file or the old one, whatever happens; the old one always, unless `force`."""
+    """Write the image. After a crash the target is either the old or the new file. Without `force` an old file is kept."""
     _refuse_taken(target, force)
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".thumbnail-")
@@ -247,13 +247,13 @@ def _save(image: bytes, target: Path, force: bool) -> None:
         raise Failure(Exit.USAGE, f"Cannot write {sentences.clean(str(target))}: {exc.strerror}.") from exc
 
 
-# What is shown -----------------------------------------------------------------------------------------------------------------
+# Output ------------------------------------------------------------------------------------------------------------------------
 
 Facts = list[tuple[str, str]]
 
 
 def rate(bits: float | None) -> str:
-    """Bits per second as "4.2 Mbps"; 1 Kbps = 1,000 bit/s, as broadcasters count."""
+    """Format bits per second as "4.2 Mbps"; 1 Kbps = 1,000 bit/s, the unit of broadcasters."""
     if bits is None:
         return ""
     return f"{bits / 1e6:.1f} Mbps" if bits >= 1e6 else f"{bits / 1e3:.0f} Kbps"
@@ -345,7 +345,7 @@ def _subtitle(subtitle: SubtitleStream) -> str:
 
 
 def plan_facts(seen: Preview) -> Facts:
-    """What is in a folder and what archiving it will cost, in the order a person asks for it."""
+    """Return what is in a folder and what archiving it will cost, the most important facts first."""
     plan, media = seen.estimate, seen.media
     basis = f"as the last {units.counted(plan.basis_jobs, 'job')}" if plan.basis_jobs else "a rough guess: no job has completed yet"
     lacking = "" if plan.fits else f", {sentences.size(plan.needed_bytes - plan.available_bytes)} too little"

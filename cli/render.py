@@ -1,8 +1,8 @@
-"""How answers look: tables and facts on stdout, talk and progress on stderr.
+"""Output: tables and facts on stdout, messages and progress on stderr.
 
-In a terminal `cli.terminal` draws them (fitted to its width); piped, a table is tab-separated with one head line and nothing is
-ever shortened, so that `cut`, `sort` and `awk` work. Names come from other people's folders: characters that would steer a terminal
-are shown as escapes, always.
+On a terminal `cli.terminal` draws them to fit its width. In a pipe, a table is tab-separated with one header line, and nothing is
+shortened, so that `cut`, `sort` and `awk` work. Names come from other people's folders, so terminal control characters are always
+escaped.
 """
 
 import os
@@ -28,30 +28,30 @@ if TYPE_CHECKING:  # httpx costs 0.1 s, which a command without a server must no
 
 
 def emit(text: str) -> None:
-    """Write data to stdout now. A reader that went away (`| head`) ends the command quietly."""
+    """Write data to stdout now. If the reader has gone (`| head`), end the command quietly."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it exits
         raise SystemExit(Exit.PIPE) from None
     except UnicodeEncodeError as exc:
         raise Failure(Exit.CONFIGURATION, "This terminal cannot show these names: use a UTF-8 locale, or --json.") from exc
 
 
 def emit_json(document: Any) -> None:
-    """One JSON document on one line (so several of them are NDJSON)."""
+    """Write one JSON document on one line, so that several of them are NDJSON."""
     emit(msgspec.json.encode(document).decode() + "\n")
 
 
 def talk(sentence: str) -> None:
-    """A sentence to the person, on stderr."""
+    """Write a message to stderr, for people."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def table(columns: Sequence[Column], rows: Rows, empty: str) -> None:
-    """Rows of cells in the order of `columns`; `empty` is said on stderr when there are none."""
+    """Print rows of cells in the order of `columns`. If there are none, print `empty` on stderr."""
     safe = [[clean(cell) for cell in row] for row in rows]
     if not safe:
         talk(empty)
@@ -62,7 +62,7 @@ def table(columns: Sequence[Column], rows: Rows, empty: str) -> None:
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values, one below the other; empty values are left out."""
+    """Print names and values, one pair per line, without empty values."""
     known = [(name, clean(value)) for name, value in pairs if value]
     if sys.stdout.isatty():
         emit(_terminal().facts(known))
@@ -74,7 +74,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 class Lines:
-    """Progress without a terminal: a line for each state entered and for each further 10 %."""
+    """Progress without a terminal: a line for each new state and for each further 10 %."""
 
     def __init__(self, say: Callable[[str], None] = talk) -> None:
         self._say = say
@@ -95,7 +95,7 @@ class Lines:
 
 
 class Documents:
-    """Progress for programs: the job's document on stdout whenever it has changed (NDJSON); the rest goes to stderr."""
+    """Progress for programs: the job's document on stdout each time it changes (NDJSON); everything else on stderr."""
 
     def __init__(self) -> None:
         self._last: Any = None
@@ -106,21 +106,21 @@ class Documents:
             emit_json(doc.raw)
 
     def log(self, line: "LogLine") -> None:
-        """Said by `logs --follow --json`."""
+        """Do nothing: `logs --follow --json` prints log lines."""
 
     def notice(self, sentence: str) -> None:
         talk(clean(sentence))
 
 
 class PercentLines:
-    """Percent of something without a terminal: a line at its beginning and for each further 25 %."""
+    """A percentage without a terminal: a line at the start and for each further 25 %."""
 
     def __init__(self, say: Callable[[str], None] = talk) -> None:
         self._say = say
         self._last: tuple[str, int] | None = None
 
     def step(self, what: str, percent: int, _name: str = "") -> None:
-        """Say how far `what` is."""
+        """Report the progress of `what`."""
         step = (what, percent // 25)
         if step != self._last:
             self._last = step
@@ -129,7 +129,7 @@ class PercentLines:
 
 @contextmanager
 def percent(*, silent: bool = False) -> Iterator[Callable[[str, int, str], None]]:
-    """Yields what to call with (what happens, percent, name of the file at work): a bar on stderr if that is a terminal."""
+    """Yield a callback for (operation, percent, current file name). It draws a bar on stderr if that is a terminal."""
     if silent:
         yield lambda _what, _percent, _name: None
     elif sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}:
@@ -141,7 +141,7 @@ def percent(*, silent: bool = False) -> Iterator[Callable[[str, int, str], None]
 
 @contextmanager
 def progress(*, as_json: bool = False) -> "Iterator[View]":
-    """What to hand to `cli.watch.watch`: a live bar on stderr if that is a terminal, else lines; with `as_json` NDJSON on stdout."""
+    """Yield the view for `cli.watch.watch`: a bar on stderr if that is a terminal, else lines; with `as_json` NDJSON on stdout."""
     if as_json:
         yield Documents()
     elif sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}:
@@ -153,7 +153,7 @@ def progress(*, as_json: bool = False) -> "Iterator[View]":
 
 @contextmanager
 def bytes_moving(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how much of a file has moved: call what is given with the bytes so far. A bar on a terminal, else a line for each 10 %."""
+    """Yield a callback for the bytes transferred so far. It draws a bar on a terminal, else a line for each 10 %."""
     if sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb", "unknown"}:
         with _terminal().moving(name, total) as show:
             yield show

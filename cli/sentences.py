@@ -16,7 +16,7 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Column:
-    """`from_width`: narrower terminals leave the column out. `fixed`: never broken over lines."""
+    """`from_width`: narrower terminals omit the column. `fixed`: never wrap it."""
 
     title: str
     from_width: int = 0
@@ -25,19 +25,19 @@ class Column:
 
 
 def clean(text: str) -> str:
-    """The text with every character that is not printable (control, direction marks, halves of characters) as an escape."""
+    """Escape every character that is not printable: controls, direction marks, lone surrogates."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def size(count: float | None) -> str:
-    """Bytes as everywhere; empty when unknown."""
+    """Format bytes as everywhere else; empty when unknown."""
     return "" if count is None else units.size(count)
 
 
 def when(moment: datetime | None) -> str:
-    """This machine's local time, to the second."""
+    """Format a time in the local time zone, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
@@ -48,12 +48,12 @@ def shown_status(job: "Job") -> str:
 
 
 def doing(job: "Job") -> str:
-    """What happens now, in words: the reason for a wait says more than the operation that waits."""
+    """Say what happens now. A waiting job shows the reason for its wait instead of the operation."""
     return clean(job.wait_reason or job.error_message or job.current_operation or "")
 
 
 def figures(job: "Job") -> str:
-    """Bytes, speed and time left of the present stage, as far as known."""
+    """Return bytes, speed and time left of the current stage, as far as known."""
     parts = []
     if job.bytes_done is not None:
         parts.append(f"{size(job.bytes_done)} of {size(job.bytes_total)}" if job.bytes_total else size(job.bytes_done))
@@ -65,7 +65,7 @@ def figures(job: "Job") -> str:
 
 
 def ending(job: "Job") -> str:
-    """How the job ended, what is safe, what to do."""
+    """Say how the job ended, what is safe, and what to do next."""
     name, short = clean(job.folder_name), job.job_id[:8]
     if job.status == "completed":
         return f"Completed: {name} {_outcome(job)} {_source(job)}".rstrip()
@@ -76,7 +76,7 @@ def ending(job: "Job") -> str:
 
 
 def _next(job: "Job", short: str) -> str:
-    """What to do after a failure. Empty where the same request would fail again in any case."""
+    """Say what to do after a failure. Empty if the same request would fail again anyway."""
     if job.error_code is None:
         return f"Try again: `cs-archiver retry {short}`."
     return f"When that is mended: `cs-archiver retry {short}`." if job.error_code == REFUSED else ""
@@ -92,7 +92,7 @@ def _outcome(job: "Job") -> str:
 
 
 def _source(job: "Job") -> str:
-    """What became of the folder; nothing where none was to be deleted."""
+    """Say what happened to the source folder. Empty if it was never to be deleted."""
     if job.kept_count:
         were = units.plural(job.kept_count, "was", "were")
         entries = units.counted(job.kept_count, "source entry", "source entries")

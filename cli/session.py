@@ -1,7 +1,7 @@
-"""Who is logged in where: one small file of the user's own, and where a password may come from.
+"""The stored login, and where passwords may come from.
 
-The file is `$XDG_CONFIG_HOME/cs-archiver/session.json` (else `~/.config/...`), mode 0600, replaced whole. It holds a token, never
-a password. A token is only ever sent to the server that issued it.
+The login is one file of the user, `$XDG_CONFIG_HOME/cs-archiver/session.json` (else `~/.config/...`), mode 0600, replaced whole. It
+holds a token, never a password. A token is only ever sent to the server that issued it.
 """
 
 import getpass
@@ -25,14 +25,14 @@ class Session(msgspec.Struct, frozen=True):
 
 
 def file() -> Path:
-    """Where the session is kept. A relative XDG_CONFIG_HOME is ignored, as its specification asks."""
+    """Return the path of the session file. A relative XDG_CONFIG_HOME is ignored, as its specification demands."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     home = Path(base) if base.startswith("/") else Path.home() / ".config"
     return home / "cs-archiver" / "session.json"
 
 
 def load() -> Session | None:
-    """The stored session, None if there is none; a file that cannot be used is a configuration error."""
+    """Return the stored session, or None if there is none. An unusable file is a configuration error."""
     try:
         return msgspec.json.decode(file().read_bytes(), type=Session)
     except FileNotFoundError:
@@ -45,11 +45,11 @@ def load() -> Session | None:
 
 
 def save(session: Session) -> None:
-    """Keep the session: readable by this user alone, the old one or the new one whatever happens."""
+    """Store the session, readable by this user only. After a crash the file has either the old or the new content."""
     target = file()
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".session-")  # created 0600
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".session-")  # created with mode 0600
         try:
             with os.fdopen(handle, "wb") as new:
                 new.write(msgspec.json.encode(session))
@@ -64,7 +64,7 @@ def save(session: Session) -> None:
 
 
 def clear() -> None:
-    """Forget the session; nothing happens if there is none."""
+    """Delete the stored session, if there is one."""
     try:
         file().unlink(missing_ok=True)
     except OSError as exc:
@@ -72,7 +72,7 @@ def clear() -> None:
 
 
 def server_address(given: str | None, stored: Session | None) -> str:
-    """The server's base URL: `--server` or CS_ARCHIVER_URL, else that of the login, else this machine's own."""
+    """Return the server's base URL: `--server` or CS_ARCHIVER_URL, else that of the login, else this machine's own."""
     url = (given or (stored.server if stored else DEFAULT_SERVER)).rstrip("/")
     try:
         parts = urlsplit(url)
@@ -82,7 +82,7 @@ def server_address(given: str | None, stored: Session | None) -> str:
     if not usable or parts.query or parts.fragment:
         raise Failure(Exit.CONFIGURATION, "The server's address must look like http://host:8000 or https://host.")
     if parts.username is not None or parts.password is not None:
-        # Command lines and environments are shown to others; it is not repeated here either.
+        # Others can read command lines and environments, so do not repeat it here either.
         raise Failure(
             Exit.CONFIGURATION, "Leave user name and password out of the server's address; `cs-archiver login` asks for them."
         )
@@ -90,7 +90,7 @@ def server_address(given: str | None, stored: Session | None) -> str:
 
 
 def read_username(given: str | None) -> str:
-    """The user name given, else asked for."""
+    """Return the given user name, or ask for one."""
     if given:
         return given
     if not sys.stdin.isatty():
@@ -102,7 +102,7 @@ def read_username(given: str | None) -> str:
 
 
 def read_password(prompt: str, variable: str) -> str:
-    """From the environment variable, else asked for without echo, else one line of stdin; never from the command line."""
+    """Read a password: from the environment variable, else typed without echo, else one line of stdin; never from an argument."""
     password = os.environ.get(variable)
     try:
         if password is None:

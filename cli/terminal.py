@@ -1,4 +1,4 @@
-"""The same, drawn with rich for a person at a terminal of any width."""
+"""The output of `cli.render`, drawn with rich for a terminal of any width."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ STYLE = {
 
 
 def table(columns: Sequence[sentences.Column], rows: sentences.Rows) -> str:
-    """The table as text with colours; columns that do not fit this terminal are left out, long names go over several lines."""
+    """Return the table as coloured text. Columns that do not fit are omitted, and long names wrap."""
     width = shutil.get_terminal_size().columns
     shown = [index for index, column in enumerate(columns) if column.from_width <= width]
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -44,7 +44,7 @@ def table(columns: Sequence[sentences.Column], rows: sentences.Rows) -> str:
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
-    """Name and value, the values folded where they are too long."""
+    """Return names and values; long values wrap."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
@@ -54,7 +54,7 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 class Bar:
-    """A live bar of two lines on stderr: what happens with its figures, and the bar. Log lines scroll past above it."""
+    """A live bar of two lines on stderr: the operation with its figures, then the bar. Log lines scroll past above it."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -87,7 +87,7 @@ class Bar:
             words.append(f"  {part}" if part else "")
         top = Table.grid(padding=(0, 1, 0, 0))
         top.add_row(*(() if ended or job.paused else (self._spinner,)), words)
-        # The overall figure is always real; the words above it say whether the state has figures of its own.
+        # The overall figure is always real; the words above it tell whether the state has its own figures.
         bar = ProgressBar(
             total=100, completed=job.progress_percent, complete_style=STYLE.get(status, "cyan"), finished_style="green"
         )
@@ -99,7 +99,7 @@ class Bar:
 
 
 class PercentBar:
-    """One line on stderr: what happens, the bar, the file at work; gone at the end."""
+    """One line on stderr with the operation, the bar and the current file; it disappears at the end."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -114,7 +114,7 @@ class PercentBar:
             self._live.stop()
 
     def step(self, what: str, percent: int, name: str) -> None:
-        """Draw it."""
+        """Redraw the line."""
         line = Table.grid(padding=(0, 1, 0, 0), expand=True)
         line.add_column(no_wrap=True)
         line.add_column(ratio=1)
@@ -127,7 +127,7 @@ class PercentBar:
 
 @contextmanager
 def moving(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar with bytes, speed and time left, on stderr."""
+    """Show a bar with bytes, speed and time left, on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -150,7 +150,7 @@ def moving(name: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _text(drawn: RenderableType, width: int) -> str:
-    # Drawn to text, not printed: one place writes to stdout (`render.emit`) and knows about closed pipes.
+    # Draw to text instead of printing: only `render.emit` writes to stdout, and it handles closed pipes.
     console = Console(width=width, highlight=False)
     with console.capture() as captured:
         console.print(drawn)

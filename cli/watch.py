@@ -1,4 +1,4 @@
-"""Follow one job to its end: what `archive --wait`, `job --wait` and the demo do."""
+"""Follow one job to its end, for `archive --wait`, `job --wait` and the demo."""
 
 import time
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from shared.domain.lifecycle import TERMINAL
 
 
 class View(Protocol):
-    """Where the news goes; `cli.render.progress` makes them."""
+    """Receives the updates; `cli.render.progress` creates one."""
 
     def job(self, doc: Doc[Job]) -> None:
-        """The job as it is now; called at each look, changed or not, and at last with its final state."""
+        """Show the job. Called after each poll, changed or not, and finally with the job's last state."""
 
     def log(self, line: LogLine) -> None:
-        """One new line of the job's log, in order."""
+        """Show a new line of the job's log, in order."""
 
     def notice(self, sentence: str) -> None:
-        """Something about the watching itself."""
+        """Show a message about the watching itself."""
 
 
 def watch(
@@ -31,10 +31,10 @@ def watch(
     patience_s: float = 120.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Job:
-    """Look every `interval_s` seconds until the job has ended; return it then.
+    """Poll every `interval_s` seconds until the job has ended, then return it.
 
-    A server that is away (a restart, a network change) is waited for, `patience_s` seconds at most, then `Failure` is raised.
-    Whatever ends the watching, the job is not touched by it.
+    While the server is away (a restart, a network change), wait up to `patience_s` seconds, then raise `Failure`. The job itself is
+    never affected.
     """
     after = 0
     away_since: float | None = None
@@ -42,7 +42,7 @@ def watch(
         try:
             doc = client.job(job_id)
             render.job(doc)
-            # After the job: the line that tells of its end is then already written.
+            # Read the log after the job: then it includes the line about the job's end.
             for line in client.logs(job_id, after=after).value:
                 after = line.id
                 render.log(line)
