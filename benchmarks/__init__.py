@@ -1,1 +1,1 @@
-"""How fast the product is, always beside a reference that is measured in the same run. `python -m benchmarks --help`."""
+"""How fast the product is, always compared with a reference from the same run. `python -m benchmarks --help`."""

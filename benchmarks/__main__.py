@@ -1,4 +1,4 @@
-"""Measure, and print each figure beside its reference. Nothing is asserted: times say something only on a quiet machine."""
+"""Measure, and print each figure beside its reference. Nothing is asserted, because times count only on a quiet machine."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ from benchmarks.stack import Stack, workplace
 ALL: dict[str, Callable[[Options, Path, Stack], Iterator[Figure]]] = {
     "scan": scan.run,
     "media": media.run,
-    "idle": idle.run,  # leaves fresh processes to the next
+    "idle": idle.run,  # leaves fresh processes for the next benchmark
     "hundred_thousand": hundred_thousand.run,
     "pipeline": pipeline.run,
     "websocket": websocket.run,

@@ -1,4 +1,4 @@
-"""Making, unpacking and listing archives as jobs and `--local` do it, beside bare 7-Zip in the same rounds."""
+"""Making, unpacking and listing archives, as jobs and `--local` do it, compared with plain 7-Zip in the same rounds."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _LEVEL = 1
 
 
 def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
-    """Yield the ratios of zip and 7z made and unpacked, of the commands beside tar, and of a listing.
+    """Yield ratios for making and unpacking zip and 7z, for the commands compared with tar, and for a listing.
 
     Each side runs once per round, after one round that does not count.
     """
@@ -69,7 +69,7 @@ def _both_ways(base: Path, form: Format, options: Options) -> Iterator[Figure]:
 
 
 async def _make(base: Path, output: Path, form: Format) -> None:
-    """What a job does: look, make, test, compare."""
+    """Do the work of a job: read, make, test, compare."""
     names, children = [b"tree"], Children()
     manifest = await engine.manifest(base, names, lambda: None, lambda _: None)
     spec = CreateSpec(format=form, level=_LEVEL)
@@ -79,7 +79,7 @@ async def _make(base: Path, output: Path, form: Format) -> None:
 
 
 def _command_line(base: Path, options: Options) -> Iterator[Figure]:
-    """Processor time of `zipinfo` and `unzip` with many small entries; both sides start as commands do."""
+    """Yield the processor time of `zipinfo` and `unzip` with many small entries. Both sides start as commands do."""
     archive, ours, theirs = base / "many.tar", base / "ours", base / "theirs"
     _quietly("tar", "cf", str(archive), "tree", cwd=base)
 
@@ -117,7 +117,7 @@ def _quietly(*argv: str, cwd: Path) -> None:
 
 
 def _processor_seconds(action: Callable[[], None]) -> float:
-    """Processor time of the commands that `action` waits for, and of their children."""
+    """Return the processor time of the commands that `action` waits for, and of their children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     action()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -148,10 +148,10 @@ def _in_turn(
     after: Callable[[], None] = lambda: None,
     cost: Callable[[Callable[[], None]], float] = seconds,
 ) -> tuple[list[float], list[float]]:
-    """Seconds of both, round by round; the first round, which fills the page cache, does not count.
+    """Return the seconds of both sides, round by round. The first round fills the page cache and does not count.
 
-    Who goes first changes every round. What was written is removed and the disk is quiet before each turn: else the second one
-    would also pay for writing the first one's gigabyte to the disk.
+    The first side alternates. Before each turn, output is removed and the disk is idle; otherwise the second side would also
+    pay for writing the first side's gigabyte to the disk.
     """
     turns = [(product, list[float]()), (reference, list[float]())]
     for number in range(rounds + 1):
@@ -171,6 +171,6 @@ def _remove(*paths: Path) -> None:
 
 
 def seven(*arguments: str, cwd: Path) -> None:
-    """Bare 7-Zip, its words thrown away."""
+    """Run plain 7-Zip and discard its output."""
     quiet = [str(find_binary(None)), *arguments, "-bsp0", "-y"]
     subprocess.run(quiet, cwd=cwd, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

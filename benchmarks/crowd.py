@@ -1,10 +1,10 @@
-"""Twenty users try to have everything: what that costs the health check, another user's login, and an archive job at work.
+"""Twenty users try to take everything: the cost for the health check, another user's login, and a running archive job.
 
-Each round measures the three twice, quiet and crowded, one after the other, and gives their ratio. The crowd is a process of its own
-(`python -m benchmarks.crowd`), so that the clock of the measurement does not wait for it. Every user logs in with the right password
-and guesses the admin's, opens WebSockets and event streams, takes tickets, asks for packs and reads lists, each in a loop that asks
-again at once. Nothing heeds Retry-After. The crowd leaves when the archive job has ended, or after four times `--watch-s` seconds.
-`--clients` bounds it too: so many users at most, with a tenth as many sockets each.
+Each round measures the three twice, quiet and crowded, and gives their ratio. The crowd is a separate process (`python -m
+benchmarks.crowd`), so that it does not delay the clock of the measurement. Every user logs in with the right password, guesses
+the admin's, opens WebSockets and event streams, takes tickets, requests packs and reads lists, each in a loop without pauses.
+The users ignore Retry-After. The crowd leaves when the archive job has ended, or after four times `--watch-s` seconds.
+`--clients` limits it too: at most so many users, each with a tenth as many sockets.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ _USERS = 20
 _SOCKETS = 30  # that each user tries to hold
 _HEALTH_EVERY_S = 0.1
 _LOGIN_EVERY_S = 4.0
-_PERSONS = 24  # who log in by turns beside the crowd, each rarely, as people do
+_PERSONS = 24  # who log in by turns beside the crowd, each rarely, as real users do
 _PASSWORD = "one of the crowd"
 _READY = "crowded"
 
 
 class Crowd(msgspec.Struct):
-    """What the crowd's process is told. `users`: name and token of each; `sockets`: of each; `most_s`: when it leaves by itself."""
+    """The input of the crowd's process. `users`: their names and tokens; `sockets`: per user; `most_s`: seconds until it leaves."""
 
     address: str
     users: list[tuple[str, str]]
@@ -46,7 +46,7 @@ class Crowd(msgspec.Struct):
 
 
 class Times(msgspec.Struct):
-    """Seconds that each look took, and the archive job as a whole."""
+    """The seconds of each request, and of the whole archive job."""
 
     health: list[float]
     login: list[float]
@@ -63,7 +63,7 @@ async def _again(ask: Callable[[], Awaitable[object]]) -> None:
 
 
 class _User:
-    """One of the crowd."""
+    """One user of the crowd."""
 
     def __init__(self, crowd: Crowd, name: str, token: str) -> None:
         self._name = name
@@ -81,7 +81,7 @@ class _User:
         folder = await self._client.post("/api/files/folders", json={"path": "folder"})
         file = await self._client.put("/api/files/content", params={"path": "folder/notes.bin"}, content=b"some words " * 200_000)
         for answer in (folder, file):
-            if answer.status_code != httpx.codes.CONFLICT:  # there since an earlier round
+            if answer.status_code != httpx.codes.CONFLICT:  # it exists since an earlier round
                 answer.raise_for_status()
 
     async def _login(self) -> object:
@@ -125,7 +125,7 @@ async def _gather(crowd: Crowd) -> None:
 
 
 async def _answered(ask: Callable[[], Awaitable[httpx.Response]], pause: float) -> httpx.Response:
-    """Ask until it succeeds."""
+    """Repeat a request until it succeeds."""
     while True:
         answer = await ask()
         if answer.is_success:
@@ -134,7 +134,7 @@ async def _answered(ask: Callable[[], Awaitable[httpx.Response]], pause: float) 
 
 
 async def _measure(stack: Stack, folder: Path, persons: list[str]) -> Times:
-    """Archive the folder; ask for health and log in meanwhile."""
+    """Archive the folder; meanwhile ask for health and log in."""
     names = itertools.cycle(persons)
     health, login = list[float](), list[float]()
     headers = {"Authorization": f"Bearer {stack.token}"}
@@ -146,7 +146,7 @@ async def _measure(stack: Stack, folder: Path, persons: list[str]) -> Times:
         async def every(pause: float, took: list[float], ask: Callable[[], Awaitable[httpx.Response]]) -> None:
             while True:
                 began = time.monotonic()
-                await _answered(ask, pause / 10)  # refused or given up: the time until it succeeds counts
+                await _answered(ask, pause / 10)  # if refused or given up, the time until it succeeds counts
                 took.append(time.monotonic() - began)
                 await asyncio.sleep(pause)
 
@@ -168,7 +168,7 @@ async def _measure(stack: Stack, folder: Path, persons: list[str]) -> Times:
         if state != "completed":
             raise RuntimeError(f"Job {job} is {state}.")
         while True:
-            if health and login:  # at least one of each, however short the job was
+            if health and login:  # at least one of each, even during a short job
                 break
             await asyncio.sleep(0.05)
         for look in looks:
@@ -178,7 +178,7 @@ async def _measure(stack: Stack, folder: Path, persons: list[str]) -> Times:
 
 
 def _people(stack: Stack, names: list[str]) -> Crowd:
-    """Make users, each logged in once."""
+    """Create users, and log each in once."""
     headers = {"Authorization": f"Bearer {stack.token}"}
     users = []
     with httpx.Client(base_url=stack.address, timeout=60, trust_env=False) as client:
@@ -191,7 +191,7 @@ def _people(stack: Stack, names: list[str]) -> Crowd:
 
 
 def _crowded(crowd: Crowd, measure: Callable[[], Times]) -> Times:
-    """Measure while the crowd is at it."""
+    """Measure while the crowd runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.crowd"],
         stdin=subprocess.PIPE,
@@ -213,7 +213,7 @@ def _crowded(crowd: Crowd, measure: Callable[[], Times]) -> Times:
 
 
 def _cancel_all(stack: Stack) -> None:
-    """The next round begins with an empty queue."""
+    """Cancel all jobs, so that the next round starts with an empty queue."""
     headers = {"Authorization": f"Bearer {stack.token}"}
     with httpx.Client(base_url=stack.address, headers=headers, timeout=60, trust_env=False) as client:
         while tasks := client.get("/api/tasks", params={"active": "true", "limit": 1000}).raise_for_status().json():
@@ -228,7 +228,7 @@ def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
     data.mixed(tree, int(options.size * 2**20))
     stack.start()
     quiet, crowded = list[Times](), list[Times]()
-    # All of them first: an address that guesses is closed to accounts that never logged in from there.
+    # Create all of them first: an address that guesses cannot log in accounts that never logged in from there.
     count, sockets = min(_USERS, options.clients), min(_SOCKETS, options.clients // 10)
     crowd = _people(stack, [f"crowd-{n}" for n in range(count)])
     crowd = msgspec.structs.replace(crowd, sockets=sockets, most_s=4 * options.watch_s)

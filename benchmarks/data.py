@@ -1,4 +1,4 @@
-"""Trees to measure on: the same names and bytes on every machine."""
+"""Test trees with the same names and bytes on every machine."""
 
 import random
 from pathlib import Path
@@ -7,7 +7,7 @@ _MIB = 1 << 20
 _DIRECTORIES = 20
 _CLIP = 64 * _MIB
 _LOGS = 200
-_TEXT = 4 * _MIB  # far more than the 256 KiB that 7-Zip -mx1 looks back
+_TEXT = 4 * _MIB  # far more than the 256 KiB window of 7-Zip -mx1
 _LINES = (
     "INFO {a:08x} camera {b} took frame {c} of reel {d}\n",
     "{c},{d},{b},{a},{e:.6f}\n",
@@ -16,7 +16,7 @@ _LINES = (
 
 
 def mixed(directory: Path, size: int) -> None:
-    """Write `size` bytes: 80 % of what cannot be compressed (as footage), in clips of 64 MiB at most; 20 % in 200 text files."""
+    """Write `size` bytes: 80 % incompressible, like footage, in clips of at most 64 MiB; 20 % in 200 text files."""
     source = random.Random(20)
     text = _text(source, min(_TEXT, size) + _MIB)
     clips = max(2, round(size * 0.8 / _CLIP))
@@ -32,7 +32,7 @@ def mixed(directory: Path, size: int) -> None:
 
 
 def small_files(directory: Path, count: int) -> None:
-    """Write `count` files of 0.5 to 2 KiB, half of each random, up to 500 per directory."""
+    """Write `count` files of 0.5 to 2 KiB, each half random, up to 500 per directory."""
     source = random.Random(100)
     filler = _text(source, 1 << 16)
     for number in range(count):
@@ -45,7 +45,7 @@ def small_files(directory: Path, count: int) -> None:
 
 
 def folders(base: Path, count: int, files: int) -> None:
-    """Make `count` folders three levels below `base`, ten per level-2 folder, with `files` one-byte files in each."""
+    """Create `count` folders three levels below `base`, ten per level-2 folder, with `files` one-byte files in each."""
     for number in range(count):
         folder = base / f"Team {number // 100:02}" / f"Project {number // 10 % 10}" / f"Day {number:05}"
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how it is shown: medians, spreads, and the ratio of runs that were made side by side."""
+"""The results of a benchmark and their output: medians, spreads, and ratios of runs made side by side."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import msgspec
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """rounds: runs of product and reference each, in turn. size: MiB of the pipeline's tree. idle_s: seconds of watching.
 
-    asked: how often each list is asked for in a round.
+    asked: requests per list and round.
     """
 
     rounds: int = 5
@@ -28,7 +28,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beside(msgspec.Struct, frozen=True, tag="beside"):
-    """Seconds of product and reference, one pair per round, made one after the other. target: the ratio asked for, None: none."""
+    """Seconds of product and reference, one pair per round, run one after the other. target: the required ratio, or None."""
 
     what: str
     product: list[float]
@@ -38,7 +38,7 @@ class Beside(msgspec.Struct, frozen=True, tag="beside"):
 
     @property
     def ratios(self) -> list[float]:
-        """Each round against its own neighbour: what slows the machine for a while slows both."""
+        """Compare each round with its own neighbour: a machine that is slow for a while slows both."""
         return [ours / theirs for ours, theirs in zip(self.product, self.reference, strict=True)]
 
     def text(self) -> str:
@@ -51,7 +51,7 @@ class Beside(msgspec.Struct, frozen=True, tag="beside"):
 
 
 class Parts(msgspec.Struct, frozen=True, tag="parts"):
-    """How much of something each part took, per round: seconds of a state, MiB of a process. limit: what none may exceed."""
+    """How much each part took per round: seconds of a state, or MiB of a process. limit: the maximum for each part."""
 
     what: str
     unit: str
@@ -69,13 +69,13 @@ Figure = Beside | Parts
 
 
 def parts(what: str, unit: str, rounds: Sequence[dict[str, float]], limit: float | None = None) -> Parts:
-    """Gather one dict per round; a part that a round does not have counts as 0 there."""
+    """Combine one dict per round. A part that is missing in a round counts as 0."""
     names = dict.fromkeys(name for one in rounds for name in one)
     return Parts(what, unit, {name: [one.get(name, 0.0) for one in rounds] for name in names}, limit)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on; load: running processes, averaged over 1, 5 and 15 minutes."""
+    """Describe the machine. load: running processes, averaged over 1, 5 and 15 minutes."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
 
 
 def line(benchmark: str, options: Options, where: dict[str, Any], figure: Figure) -> bytes:
-    """One figure as a line of JSON."""
+    """Return one figure as a line of JSON."""
     ratio = {"ratio": median(figure.ratios), "ratios": figure.ratios} if isinstance(figure, Beside) else {}
     facts = {"benchmark": benchmark, "options": options, "machine": where, "figure": figure, **ratio}
     return msgspec.json.encode(facts) + b"\n"

@@ -1,4 +1,4 @@
-"""Pages of a folder of very many files in a workspace, over REST, beside a listing of the whole folder by the machine's own tools."""
+"""Pages of a very large workspace folder over REST, compared with a listing of the whole folder by the machine's own tools."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _SORTS = ("name", "size")
 
 
 def run(options: Options, _place: Path, stack: Stack) -> Iterator[Figure]:
-    """Yield per order the first page of 1,000 and one in the middle; each once per round after one that does not count."""
+    """Yield the first page of 1,000 and one in the middle, per order; each once per round, after one that does not count."""
     stack.start()
     with httpx.Client(
         base_url=stack.address, headers={"Authorization": f"Bearer {stack.token}"}, timeout=120, trust_env=False

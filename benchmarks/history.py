@@ -1,7 +1,7 @@
-"""The lists at a million jobs, beside `/api/health` asked in between: what else the machine does meanwhile is in both.
+"""The lists with a million jobs, compared with `/api/health` requested in between. Other load on the machine affects both.
 
-The jobs are made by one statement, as the owner and past the guard, in an installation of their own: 98 % archives and 2 % packs of ten
-users, every tenth failed, one per minute back from 2026.
+One statement creates the jobs in a separate installation, as the owner and without the guard: 98 % archives and 2 % packs of
+ten users, every tenth job failed, one per minute back from 2026.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ async def _fill(stack: Stack, jobs: int) -> None:
         async with connection.transaction():
             await connection.execute("SET LOCAL maintenance_work_mem = '256MB'; ALTER TABLE jobs DISABLE TRIGGER USER")
             made = await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'jobs_words'")
-            await connection.execute("DROP INDEX jobs_words")  # much cheaper to make at the end
+            await connection.execute("DROP INDEX jobs_words")  # much cheaper to create at the end
             await connection.execute(_FILL, jobs)
             await connection.execute(f"{made}; {_RECOUNT}")
             await connection.execute("ALTER TABLE jobs ENABLE TRIGGER USER")
@@ -57,7 +57,7 @@ async def _fill(stack: Stack, jobs: int) -> None:
 
 
 def _lists(client: httpx.Client, jobs: int) -> dict[str, str]:
-    """Addresses by what they show."""
+    """Return the addresses by what they show."""
     deep = min(99_900, jobs // 2)
     before = client.get(f"/api/jobs?limit=100&offset={deep - 100}").headers.get("x-next-cursor", "")
     ended = client.get(f"/api/jobs?sort=ended&limit=100&offset={deep - 100}").headers.get("x-next-cursor", "")
@@ -87,7 +87,7 @@ def _lists(client: httpx.Client, jobs: int) -> dict[str, str]:
 
 
 def run(options: Options, place: Path, _stack: Stack) -> Iterator[Figure]:
-    """Yield p50 and p99 of each list, each round against the health's, and the totals that the lists named."""
+    """Yield p50 and p99 of each list, each round compared with the health check, and the totals that the lists named."""
     own = place / "history"
     own.mkdir()
     with Stack(own) as stack:
@@ -106,7 +106,7 @@ def run(options: Options, place: Path, _stack: Stack) -> Iterator[Figure]:
 
 
 def _round(client: httpx.Client, lists: dict[str, str], times: int) -> dict[str, list[float]]:
-    """Seconds of each answer; the health is asked after each other one, so it is timed as often as all of them."""
+    """Return the seconds of each answer. The health check follows each other request, so it is timed as often as all of them."""
     took: dict[str, list[float]] = {name: [] for name in (*lists, _HEALTH)}
     for _ in range(times):
         for name, address in lists.items():

@@ -1,4 +1,4 @@
-"""A folder of very many small files through the real stack: the memory of every process, and the time beside a shell's."""
+"""A folder of very many small files through the real stack: the memory of every process, and the time compared with a shell."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ LIMIT_MIB = 300.0
 
 
 def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
-    """Yield peak memory per process, then what `pipeline` yields, beside a shell that removes the source as well."""
+    """Yield peak memory per process, then the figures of `pipeline`, compared with a shell that also removes the source."""
     memory = list[dict[str, float]]()
     what = f"{options.files:,} small files"
     tree = place / "small"

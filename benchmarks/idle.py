@@ -1,4 +1,4 @@
-"""A stack with nothing to do: what it costs, and how long its next start takes beside its two engines alone."""
+"""An idle stack: its cost, and the time of its next start compared with its two engines alone."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _SETTLE_S = 2.0  # the first scan, the first look for work
 
 
 def run(options: Options, _: Path, stack: Stack) -> Iterator[Figure]:
-    """Yield the ratio of a second start, then processor seconds and memory of each process while nothing happens."""
+    """Yield the ratio of a second start, then the processor seconds and memory of each idle process."""
     started, engines = list[float](), list[float]()
     stack.start()
     for _round in range(options.rounds):

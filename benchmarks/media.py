@@ -1,4 +1,4 @@
-"""Facts about a media file, beside `ffprobe -of json`, each a process of its own, in turn."""
+"""Facts about a media file, compared with `ffprobe -of json`. Each side runs a separate process, in turn."""
 
 import asyncio
 import os
@@ -16,13 +16,13 @@ from shared.media.reader import COLD, Readers
 FILES = 5
 _FFPROBE = ("-v", "error", "-of", "json", "-show_format", "-show_streams", "-show_chapters")
 _PAUSE_S = 0.5
-"""After each answer of the running scanner's way: its next child starts then, and would slow whatever is timed."""
+"""Pause after each answer of the waiting child, because the start of the next child would slow the measurement."""
 
 
 def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
-    """Yield the ratios for a film of two streams; needs Debian's ffmpeg, which makes the film and is the reference.
+    """Yield the ratios for a film of two streams. Needs Debian's ffmpeg, which makes the film and is the reference.
 
-    Once with a child started for the question (`--local`), once with the child that waits in a running scanner.
+    Measures a child started for each request (`--local`), and the child that waits in a running scanner.
     """
     film = place / "film.mkv"
     source = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=5", "-f", "lavfi", "-i", "sine=duration=5")
@@ -34,7 +34,7 @@ def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
 
 
 async def _rounds(rounds: int, film: Path) -> tuple[list[float], list[float], list[float]]:
-    """Seconds per file of each round: ffprobe, a new child, a waiting child. The first round is not counted."""
+    """Return the seconds per file of each round: ffprobe, a new child, a waiting child. The first round does not count."""
     command = [shutil.which("ffprobe") or "ffprobe", *_FFPROBE, str(film)]
     figures: list[list[float]] = [[], [], []]
     async with Readers() as readers:

@@ -1,4 +1,4 @@
-"""POST to `completed` of a tree of footage and text, beside the same commands in a shell."""
+"""POST to `completed` of a tree of footage and text, compared with the same commands in a shell."""
 
 import os
 import resource
@@ -23,10 +23,10 @@ EMPTYING = f"{AGAINST}, rm -rf of the source included"
 
 
 class Runs:
-    """What several rounds of product and shell took, gathered round by round."""
+    """The times of product and shell, collected over several rounds."""
 
     def __init__(self, stack: Stack, place: Path, *, empty: bool = False) -> None:
-        """`empty`: the shell, too, removes its source (a copy)."""
+        """`empty`: the shell also removes its source, a copy."""
         self._stack = stack
         self._place = place
         self._empty = empty
@@ -53,7 +53,7 @@ class Runs:
         self._stack.forget(folder)
 
     def figures(self, what: str, target: float | None = None) -> Iterator[Figure]:
-        """Yield the ratios by three clocks, and where the product's time went."""
+        """Yield the ratios by three clocks, and the time per state of the product."""
         against = EMPTYING if self._empty else AGAINST
         yield Beside(f"{what}, by the job's recorded times (created to completed)", self.recorded, self.shell, against, target)
         yield Beside(f"{what}, by a client that asks once per second", self.polled, self.shell, against, target)
@@ -74,7 +74,7 @@ def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
 
 
 def in_shell(tree: Path, work: Path, *, empty: bool) -> float:
-    """Seconds the shell takes; `work` is made and removed, `tree` removed with `empty`."""
+    """Return the seconds of the shell. It creates and removes `work`, and removes `tree` with `empty`."""
     work.mkdir()
     os.sync()
     began = time.monotonic()
@@ -87,18 +87,18 @@ def in_shell(tree: Path, work: Path, *, empty: bool) -> float:
 
 
 def children_processor_seconds() -> float:
-    """Processor time of every child of ours that has ended, and of theirs."""
+    """Return the processor time of all ended children and their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def took(job: Job) -> float:
-    """Seconds from the job's request to its completion, by the database's clock."""
+    """Return the seconds from the job's request to its completion, by the database's clock."""
     assert job.created_at is not None
     assert job.completed_at is not None
     return (job.completed_at - job.created_at).total_seconds()
 
 
 def state_times(job: Job) -> dict[str, float]:
-    """Seconds in each state."""
+    """Return the seconds in each state."""
     return {now.status: (following.at - now.at).total_seconds() for now, following in pairwise(job.state_times)}

@@ -1,4 +1,4 @@
-"""Walking a NAS of many folders, without the database, beside `find -printf`."""
+"""A walk over a NAS with many folders, without the database, compared with `find -printf`."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ FILES = 20
 
 
 def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
-    """Yield the ratio; both read warm directories, each once per round after one that does not count."""
+    """Yield the ratio. Both read cached directories, each once per round after one that does not count."""
     walked, found = list[float](), list[float]()
     base = place / "folders"
     data.folders(base, options.folders, FILES)
@@ -39,7 +39,7 @@ def run(options: Options, place: Path, _: Stack) -> Iterator[Figure]:
 
 
 def seconds(action: Callable[[], None]) -> float:
-    """How long an action takes."""
+    """Return the seconds that an action takes."""
     began = time.monotonic()
     action()
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The whole product on a machine of its own: `cs-archiver up` on a sample NAS, driven over REST as any client would."""
+"""The whole product: `cs-archiver up` on a sample NAS, driven over REST like any client."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ _ENDED = ("completed", "failed", "cancelled")
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A directory for everything, removed at the end. Passable, for Postgres' own account; TMPDIR says on which disk."""
+    """Yield a directory for everything, removed at the end. Postgres' account may pass through it; TMPDIR chooses the disk."""
     with tempfile.TemporaryDirectory(prefix="cs-archiver-bench-") as name:
         place = Path(name)
         place.chmod(0o711)
@@ -33,7 +33,7 @@ def workplace() -> Iterator[Path]:
 
 
 class Stack:
-    """One installation, `data` and `nas` below `place`. `start` and `stop` may follow each other; leaving `with` removes it."""
+    """One installation, with `data` and `nas` below `place`. `start` and `stop` may alternate; leaving `with` removes it."""
 
     def __init__(self, place: Path) -> None:
         self.data = place / "data"
@@ -59,7 +59,7 @@ class Stack:
         return f"http://127.0.0.1:{self._port}"
 
     def port(self, engine: str) -> int:
-        """Where `postgres` or `nats` listens."""
+        """Return the port of `postgres` or `nats`."""
         known = msgspec.json.decode((self.data / "run" / "ports.json").read_bytes(), type=dict[str, int])
         return known[engine]
 
@@ -69,7 +69,7 @@ class Stack:
         return self._client
 
     def start(self) -> None:
-        """Start it unless it runs, wait for its ready line and log in; `started_in_s` is the time to the line. Raises RuntimeError."""
+        """Start the stack unless it runs, wait for its ready line (`started_in_s`), and log in. Raises RuntimeError."""
         if self._process is not None:
             return
         settings = {
@@ -99,7 +99,7 @@ class Stack:
         self.token = self._client.login("admin", _PASSWORD).access_token
 
     def stop(self) -> None:
-        """Stop it as Ctrl-C does. Raises subprocess.TimeoutExpired when it does not."""
+        """Stop it as Ctrl-C does. Raises subprocess.TimeoutExpired if it keeps running."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -111,7 +111,7 @@ class Stack:
             process.stdout.close()
 
     def folder(self, tree: Path, name: str) -> Path:
-        """Put a copy of `tree` on the NAS, written out to the disk so that it disturbs nobody later."""
+        """Put a copy of `tree` on the NAS, flushed to the disk so that it disturbs no later measurement."""
         target = self.nas / "Bench" / "Runs" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-a", "--", tree, target], check=True)
@@ -119,9 +119,9 @@ class Stack:
         return target
 
     def archive(self, folder: Path) -> tuple[Job, float]:
-        """Archive a folder, asking for its state once per second; return the completed job and the seconds from POST to the answer.
+        """Archive a folder, polling its state once per second. Returns the completed job, and the seconds from POST to that answer.
 
-        Raises RuntimeError when it does not end well.
+        Raises RuntimeError unless the job completes.
         """
         began = time.monotonic()
         job = self.client.create_job(str(folder)).value
@@ -133,7 +133,7 @@ class Stack:
         return job, time.monotonic() - began
 
     def forget(self, folder: Path) -> None:
-        """Remove what a run left, at source and destination, and let the disk come to rest."""
+        """Remove what a run left at source and destination, and wait until the disk is idle."""
         shutil.rmtree(folder)
         shutil.rmtree(self.data / "destination")
         (self.data / "destination").mkdir()

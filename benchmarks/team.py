@@ -1,4 +1,4 @@
-"""Twenty people at work: each asks for jobs, queue, folders and figures every two seconds and watches the socket, while jobs run."""
+"""Twenty people at work. Each reads jobs, queue, folders and figures every two seconds and watches the socket, while jobs run."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ from benchmarks.figures import Beside, Figure, Options, parts
 from benchmarks.stack import Stack
 
 _PEOPLE = 20
-_JOBS = 3  # at once: one is packed, one transferred, one waits
+_JOBS = 3  # concurrent jobs: one is packed, one is transferred, one waits
 _EVERY_S = 2.0
 _HEALTH = "/api/health"
 _PAGES = ("/api/jobs", "/api/queue", "/api/folders", "/api/stats", "/api/tasks?active=true", _HEALTH)
@@ -27,7 +27,7 @@ _ENDED = ("completed", "failed", "cancelled")
 
 
 class _Team:
-    """What twenty people saw of a round. Updates by person and job: when (the database's and our wall clock are one) and which state."""
+    """What twenty people saw in a round: updates by person and job, with time and state. The database shares our wall clock."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -37,7 +37,7 @@ class _Team:
         self._all_watch = asyncio.Event()
 
     async def round(self, folders: list[Path]) -> list[Any]:
-        """Archive the folders; the jobs as they ended."""
+        """Archive the folders, and return the jobs in their final state."""
         authorization = {"Authorization": f"Bearer {self._stack.token}"}
         async with httpx.AsyncClient(base_url=self._stack.address, headers=authorization, timeout=60, trust_env=False) as client:
             tasks = [asyncio.create_task(work) for n in range(_PEOPLE) for work in (self._ask(client, n), self._watch(n))]
@@ -81,7 +81,7 @@ class _Team:
             await asyncio.sleep(0.5)
 
     def delays(self, jobs: list[Any]) -> tuple[list[float], float]:
-        """Seconds from each state that a job entered to each person's first update with it, and the share of these that came."""
+        """Return the seconds from each new state to each person's first update with it, and the share of updates that arrived."""
         found, entered = list[float](), 0
         for job in jobs:
             for state in job["state_times"]:
@@ -93,7 +93,7 @@ class _Team:
         return found, len(found) / entered
 
     def rates(self) -> list[float]:
-        """Updates per second of a job between two changes of its state, of every such time that lasted two seconds."""
+        """Return a job's updates per second within each state, for every stay of at least two seconds."""
         found = list[float]()
         for updates in self.updates[0].values():
             for _, group in itertools.groupby(updates, key=lambda update: update[1]):
@@ -104,7 +104,7 @@ class _Team:
 
 
 def run(options: Options, place: Path, stack: Stack) -> Iterator[Figure]:
-    """Yield p50 and p99 of all requests beside the health's, and how soon and how often people are told."""
+    """Yield p50 and p99 of all requests beside the health check's, and how soon and how often updates arrive."""
     tree = place / "team"
     data.mixed(tree, int(options.size / 2 * 2**20))
     stack.start()

@@ -1,4 +1,4 @@
-"""Memory and processor time of every process of a stack, seen from outside."""
+"""Memory and processor time of every process of a stack, measured from outside."""
 
 import threading
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import msgspec
 import psutil
 
 _EVERY_S = 0.1
-_LOOK_S = 0.5  # how often new processes are looked for, which costs more
+_LOOK_S = 0.5  # interval of the search for new processes, which costs more
 _MIB = 2**20
 
 
 def processes(data: Path) -> dict[str, list[psutil.Process]]:
-    """The stack's processes by name: those of the supervisor by their service, what these started as `service: program`."""
+    """Return the stack's processes by name: the supervisor's children by their service, their children as `service: program`."""
     found: dict[str, list[psutil.Process]] = {}
     for file in (data / "run").glob("*.pid"):
         with suppress(psutil.NoSuchProcess):
@@ -27,12 +27,12 @@ def processes(data: Path) -> dict[str, list[psutil.Process]]:
 
 
 def resident(data: Path) -> dict[str, float]:
-    """MiB in memory now, by name; Postgres' shared memory is counted in each of its processes."""
+    """Return the MiB in memory now, by name. Postgres' shared memory counts in each of its processes."""
     return {name: sum(map(_rss, each)) / _MIB for name, each in processes(data).items()}
 
 
 def highest(data: Path) -> dict[str, float]:
-    """The most MiB in memory since its start, by name; only of the supervisor's own children, whose names have no colon."""
+    """Return the peak MiB since the start, by name, only for the supervisor's own children, whose names have no colon."""
     found: dict[str, float] = {}
     for name, (process, *_) in processes(data).items():
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -41,13 +41,13 @@ def highest(data: Path) -> dict[str, float]:
 
 
 def processor_seconds(data: Path) -> dict[str, float]:
-    """Processor time used since the start, by name; a parent's includes that of children that have ended."""
+    """Return the processor time since the start, by name. A parent's time includes its ended children."""
     return {name: sum(map(_cpu, each)) for name, each in processes(data).items()}
 
 
 @contextmanager
 def peaks(data: Path) -> Iterator[dict[str, float]]:
-    """Watch while the block runs; the dict holds the highest MiB of each name, filled as it is seen."""
+    """Watch while the block runs. The yielded dict holds the peak MiB of each name so far."""
     highest: dict[str, float] = {}
     over = threading.Event()
 

@@ -1,10 +1,10 @@
-"""Many browsers on one gateway, beside the least that uvicorn needs to send the same bytes to as many: latency from send to receive.
+"""Many browsers on one gateway: latency from send to receive, compared with a minimal uvicorn server that sends the same bytes.
 
-Reference: a bare ASGI application in a process of its own that makes each message itself and sends it to every socket; nothing feeds it.
-The gateway's come the whole way: a process of its own says them on the bus, as a worker does. Both sides have the same clients, which
-take frames apart with the least work, and every message is stamped with the machine's monotonic clock where it is made. What is sent
-are log lines as long as a job's update: the one message that is never merged with the next, so every client has to get every one.
-Each round runs the gateway without and with one more client that never reads.
+The reference is a bare ASGI application in its own process. It creates each message itself and sends it to every socket. The
+gateway's messages come the whole way: a separate process publishes them on the bus, as a worker does. Both sides have the same
+clients, which parse frames with minimal work. Every message is stamped with the machine's monotonic clock where it is created.
+The messages are log lines as long as a job's update: only they are never merged with the next message, so every client must get
+every one. Each round runs the gateway without and with one more client that never reads.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ from shared.domain.events import LogLine
 
 _UPDATES_PER_S = 20
 _PADDING = "x" * 500  # a job's update has about 700 bytes
-_JOB = UUID(int=1)  # nobody's: lines of unknown jobs are shown to admins
+_JOB = UUID(int=1)  # an unknown job: its lines are shown to admins
 _MARK = b'"message":"benchmark '
 _LATE_S = 30.0
-_AT_ONCE = 50  # connecting
+_AT_ONCE = 50  # concurrent connection attempts
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What the process that sends is told, on its standard input: how many messages, and where to."""
+    """The input of the sending process, on stdin: the number of messages, and where to send them."""
 
     messages: int
     port: int
@@ -71,7 +71,7 @@ async def _on_the_bus(plan: Plan) -> None:
 
 
 async def _bare(plan: Plan) -> None:
-    """The reference: a WebSocket for each client; any other request has the messages sent."""
+    """Run the reference: a WebSocket for each client; any other request starts the messages."""
     import uvicorn  # noqa: PLC0415 - only this process needs it
 
     senders: set[Any] = set()
@@ -117,7 +117,7 @@ class _Crowd:
 
 
 class _Ear(asyncio.Protocol):
-    """One client, with so little work per message that the server is what is measured."""
+    """One client. It does so little work per message that the server dominates the measurement."""
 
     def __init__(self, crowd: _Crowd, path: str) -> None:
         self._crowd = crowd
@@ -142,7 +142,7 @@ class _Ear(asyncio.Protocol):
             self.open.set_result(data.startswith(b"HTTP/1.1 101"))
         while (found := _frame(data, at)) is not None:
             begin, end = found
-            if data[at] == 0x89:  # a ping; the answer's mask is zero
+            if data[at] == 0x89:  # a ping; the mask of the reply is zero
                 self._transport.write(b"\x8a" + bytes([0x80 | (end - begin)]) + bytes(4) + data[begin:end])
             elif (mark := data.find(_MARK, begin, end)) >= 0:
                 number, sent_at, _ = data[mark + len(_MARK) : mark + len(_MARK) + 60].split(b" ", 2)
@@ -155,7 +155,7 @@ class _Ear(asyncio.Protocol):
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the content of the frame at `at` begins and ends, or None while it is not whole."""
+    """Return the start and end of the content of the frame at `at`, or None while the frame is incomplete."""
     if len(data) < at + 4:
         return None
     length, begin = data[at + 1], at + 2
@@ -172,7 +172,7 @@ def _handshake(path: str) -> bytes:
 
 @asynccontextmanager
 async def _crowded(port: int, path: str, options: Options) -> AsyncIterator[_Crowd]:
-    """All clients connected."""
+    """Connect all clients."""
     crowd = _Crowd(options.clients, max(1, int(options.watch_s * _UPDATES_PER_S)))
     loop = asyncio.get_running_loop()
     ears: list[_Ear] = []
@@ -189,7 +189,7 @@ async def _crowded(port: int, path: str, options: Options) -> AsyncIterator[_Cro
 
 
 def _never_reads(port: int, path: str) -> socket.socket:
-    """A client with a small window that takes the answer to its handshake and nothing else."""
+    """Connect a client with a small window that completes its handshake and then reads nothing."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", port))
@@ -264,14 +264,14 @@ async def _listening(port: int) -> None:
 
 
 def _let_many_watch(stack: Stack, clients: int) -> None:
-    """All of them are one user here, which a team's never are."""
+    """Raise the limit of connections: unlike in a team, all clients are one user here."""
     headers = {"Authorization": f"Bearer {stack.token}"}
     body = {"user_streams_limit": clients + 100}
     httpx.put(f"{stack.address}/api/config", json=body, headers=headers, trust_env=False).raise_for_status()
 
 
 def run(options: Options, _place: Path, stack: Stack) -> Iterator[Figure]:
-    """Rounds of all three, in turn; delays in seconds, and the share of messages and of clients' last ones that came."""
+    """Yield rounds of all three, in turn: delays in seconds, and the share of messages, and of clients' last ones, that arrived."""
     stack.start()
     _let_many_watch(stack, options.clients)
     crowds: dict[str, list[_Crowd]] = {"alone": [], "stalled": [], "bare": []}

@@ -1,4 +1,4 @@
-"""The command line: names, options, help. Each command parses and calls one method of `cli.actions.Actions`."""
+"""The command line: names, options and help. Each command parses its arguments and calls one method of `cli.actions.Actions`."""
 
 import importlib
 import os
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination.",
     epilog=status_help(tuple(Exit)),
     no_args_is_help=True,
-    add_completion=False,  # `completion` prints it; nothing writes to people's start-up files
+    add_completion=False,  # `completion` prints the script; nothing writes to users' start-up files
     rich_markup_mode=None,  # plain help: rich would cost 0.1 s before the first character
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,22 +37,22 @@ Server = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", envvar="CS_ARCHIVER_URL", help="The gateway's address; by default that of the login."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout (streams: one per line).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one document per line.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Job id, or its first six characters or more.")]
-Follow = Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until it has ended; else print the job's id.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job has ended; Ctrl-C leaves it running.")]
+Follow = Annotated[bool, typer.Option("--wait/--no-wait", help="Show the progress until the job ends; else print its id.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the progress until the job ends; Ctrl-C leaves it running.")]
 
-Local = Annotated[bool, typer.Option("--local", help="Files of this machine, without any server.")]
+Local = Annotated[bool, typer.Option("--local", help="Work on local files, without a server.")]
 Password = Annotated[
     bool,
-    typer.Option("--password", "-p", help="With a password: asked for, from CS_ARCHIVER_ARCHIVE_PASSWORD, or one line of stdin."),
+    typer.Option("--password", "-p", help="Ask for a password, or take it from CS_ARCHIVER_ARCHIVE_PASSWORD or stdin."),
 ]
 PasswordFile = Annotated[
-    str | None, typer.Option("--password-file", metavar="FILE", help="With a password: the first line of this file.")
+    str | None, typer.Option("--password-file", metavar="FILE", help="Read the password from the first line of this file.")
 ]
 
 _MORE = {"allow_extra_args": True}
-"""For commands behind whose last argument somebody may write a password: it must not be repeated."""
+"""For commands where users may type a password after the last argument: the error message must not repeat it."""
 
 _ARCHIVE = status_help((*SERVER, Exit.JOB, Exit.NOT_FOUND, Exit.CONFLICT))
 _READ = status_help(SERVER)
@@ -77,7 +77,7 @@ _HOW = (
 
 
 class Sort(StrEnum):
-    """`cli.actions.FOLDER_ORDER` says how; a test compares the two."""
+    """The orders of `cli.actions.FOLDER_ORDER`; a test compares the two."""
 
     PATH = "path"
     NAME = "name"
@@ -87,7 +87,7 @@ class Sort(StrEnum):
 
 
 class HistorySort(StrEnum):
-    """Orders of the history that the gateway knows; a test compares the two."""
+    """The gateway's orders of the history; a test compares the two."""
 
     ENDED = "ended"
     NAME = "name"
@@ -96,7 +96,7 @@ class HistorySort(StrEnum):
 
 
 class Ended(StrEnum):
-    """How a job can have ended; a test compares it with the state machine."""
+    """The final states of a job; a test compares them with the state machine."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -104,7 +104,7 @@ class Ended(StrEnum):
 
 
 class ArchiveFormat(StrEnum):
-    """What archives can be made as; a test compares it with `shared.domain.requests.FORMATS`."""
+    """The formats of new archives; a test compares them with `shared.domain.requests.FORMATS`."""
 
     ZIP = "zip"
     SEVENZIP = "7z"
@@ -168,7 +168,7 @@ def _media(server: str | None) -> "Media":
 
 
 def _offers(*words: str) -> Callable[[str], list[str]]:
-    """What a shell may complete."""
+    """Return a completer that offers these words."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
@@ -184,7 +184,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination."""
+    """Archive NAS folders to Globus. No byte of a source is deleted unless it is proven to be at the destination."""
 
 
 @app.command(epilog=status_help(LOCAL))
@@ -194,18 +194,18 @@ def up(
         typer.Option("--env-file", metavar="FILE", help="Also read settings from this file; the environment wins over it."),
     ] = None,
 ) -> None:
-    """Start everything on this machine, and stay until Ctrl-C.
+    """Start everything on this machine, and run until Ctrl-C.
 
-    Engines, services and web interface; settings come from the environment (QNAP_BASE_PATH, DATA_DIR, ...).
+    Starts database, message server, services and web interface. Settings come from the environment (QNAP_BASE_PATH, DATA_DIR, ...).
     """
     _devstack("up", *([] if env_file is None else [env_file]))
 
 
 @app.command(epilog=status_help(LOCAL))
 def destroy(
-    yes: Annotated[bool, typer.Option("--yes", help="Really do it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm the deletion.")] = False,
 ) -> None:
-    """Delete what `up` made on this machine: DATA_DIR with database, staging, logs and the EMULATED destination.
+    """Delete what `up` created on this machine: DATA_DIR with database, staging, logs and the EMULATED destination.
 
     The NAS and a real Globus destination are not touched.
     """
@@ -221,11 +221,13 @@ def destroy(
 def login(
     context: typer.Context,
     server: Server = None,
-    user: Annotated[str | None, typer.Option("--user", "-u", metavar="NAME", help="Else CS_ARCHIVER_USER, or asked for.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", metavar="NAME", help="User name; default: CS_ARCHIVER_USER, else asked for.")
+    ] = None,
 ) -> None:
     """Log in, and stay logged in on this machine.
 
-    The password is asked for, taken from CS_ARCHIVER_PASSWORD, or read from stdin; never from the command line.
+    Type the password when asked, set CS_ARCHIVER_PASSWORD, or pipe it to stdin. It is never an argument.
     """
     _no_password(
         context.args, "say who with --user NAME; the password is asked for, or taken from CS_ARCHIVER_PASSWORD or one line of stdin"
@@ -235,7 +237,7 @@ def login(
 
 @app.command(epilog=_READ)
 def logout() -> None:
-    """Log out: forget the login here, and void it at the server."""
+    """Log out: delete the login from this machine, and revoke it at the server."""
     _actions(None).logout()
 
 
@@ -243,7 +245,7 @@ def logout() -> None:
 def password(context: typer.Context, server: Server = None) -> None:
     """Change your password.
 
-    Both are asked for, taken from CS_ARCHIVER_PASSWORD and CS_ARCHIVER_NEW_PASSWORD, or read from stdin, one per line.
+    Type both passwords when asked, set CS_ARCHIVER_PASSWORD and CS_ARCHIVER_NEW_PASSWORD, or pipe them to stdin, one per line.
     """
     _no_password(
         context.args, "both are asked for, or taken from CS_ARCHIVER_PASSWORD and CS_ARCHIVER_NEW_PASSWORD or two lines of stdin"
@@ -253,11 +255,13 @@ def password(context: typer.Context, server: Server = None) -> None:
 
 @app.command(epilog=_READ)
 def folders(
-    q: Annotated[str | None, typer.Option("-q", "--query", metavar="TEXT", help="Only folders whose path has this in it.")] = None,
+    q: Annotated[str | None, typer.Option("-q", "--query", metavar="TEXT", help="Only folders whose path contains this.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Scan the NAS first.")] = False,
-    sort: Annotated[Sort | None, typer.Option("--sort", help="Biggest, fullest, newest first; names from A.")] = None,
-    archived: Annotated[bool, typer.Option("--archived", help="Also those that are archived already.")] = False,
-    ignored: Annotated[bool, typer.Option("--ignored", help="Also those that are never offered, and why.")] = False,
+    sort: Annotated[
+        Sort | None, typer.Option("--sort", help="Order: largest, most files or newest first; names from A to Z.")
+    ] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="Also list archived folders.")] = False,
+    ignored: Annotated[bool, typer.Option("--ignored", help="Also list folders that cannot be archived, with the reason.")] = False,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
@@ -273,14 +277,14 @@ def archive(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Archive a folder; prints the job's id."""
+    """Archive a folder, and print the job's id."""
     _actions(server).archive(path, keep_source, wait, as_json)
 
 
 @app.command(epilog=_READ)
 def jobs(
     status: Annotated[str | None, typer.Option("--status", metavar="STATUS", help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of results.")] = 100,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
@@ -291,37 +295,41 @@ def jobs(
 @app.command(epilog=_READ)
 def history(
     q: Annotated[str | None, typer.Argument(metavar="TEXT", help="Part of the path.")] = None,
-    status: Annotated[list[Ended] | None, typer.Option("--status", help="Only jobs that ended so; repeat it for several.")] = None,
-    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only jobs that this user asked for.")] = None,
-    since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Ended then or later.")] = None,
-    before: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Ended before; a day counts to its end.")] = None,
-    sort: Annotated[HistorySort, typer.Option("--sort", help="Order; newest, largest or longest first.")] = HistorySort.ENDED,
-    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    status: Annotated[list[Ended] | None, typer.Option("--status", help="Only jobs that ended like this; may be repeated.")] = None,
+    user: Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only jobs that this user requested.")] = None,
+    since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Only jobs that ended at this time or later.")] = None,
+    before: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Only jobs that ended before; a day counts to its end.")
+    ] = None,
+    sort: Annotated[
+        HistorySort, typer.Option("--sort", help="Order: newest, largest or longest first; names from A to Z.")
+    ] = HistorySort.ENDED,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of results.")] = 100,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """List jobs that have ended, the last to end first."""
+    """List jobs that have ended, the latest first."""
     states = [one.value for one in status or []]
     _actions(server).history(q, states, user, since, before, sort.value, reverse, limit, as_json)
 
 
 @app.command(epilog=_WAIT)
 def job(job_id: JobId, wait: Wait = False, as_json: Json = False, server: Server = None) -> None:
-    """Show one job: facts, when it entered each state, the proofs of arrival."""
+    """Show one job: facts, the time of each state, and the proofs of arrival."""
     _actions(server).job(job_id, wait, as_json)
 
 
 @app.command(epilog=_READ)
 def queue(as_json: Json = False, server: Server = None) -> None:
-    """Show what is at work and what waits, in order."""
+    """Show running and waiting jobs, in order."""
     _actions(server).queue(as_json)
 
 
 @app.command(epilog=_JOB)
 def logs(
     job_id: JobId,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     level: Annotated[Level | None, typer.Option("--level", case_sensitive=False, help="Only lines of this level.")] = None,
     as_json: Json = False,
     server: Server = None,
@@ -332,25 +340,25 @@ def logs(
 
 @app.command(epilog=_CHANGE)
 def cancel(job_id: JobId, server: Server = None) -> None:
-    """Cancel a job; its source folder stays as it is."""
+    """Cancel a job. Its source folder is not changed."""
     _actions(server).cancel(job_id)
 
 
 @app.command(epilog=_CHANGE)
 def pause(job_id: JobId, server: Server = None) -> None:
-    """Pause a job; it keeps its state, its place and its space, and survives restarts."""
+    """Pause a job. It keeps its state, its place and its space, and stays paused after restarts."""
     _actions(server).pause(job_id)
 
 
 @app.command(epilog=_CHANGE)
 def resume(job_id: JobId, server: Server = None) -> None:
-    """Let a paused job go on."""
+    """Resume a paused job."""
     _actions(server).resume(job_id)
 
 
 @app.command(epilog=_CHANGE)
 def release(job_id: JobId, server: Server = None) -> None:
-    """Free the destination of an archive that was removed there, so that the name can be used again (admins)."""
+    """Release the destination of an archive that was removed there, so that its name can be used again (admins)."""
     _actions(server).release(job_id)
 
 
@@ -362,7 +370,7 @@ def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
 
 @app.command(epilog=_CHANGE)
 def clear(job_id: JobId, server: Server = None) -> None:
-    """Hide a job that has ended from the history; a failed one needs nobody any more."""
+    """Hide a job that has ended from the history, for example a failed job that nobody will retry."""
     _actions(server).clear(job_id)
 
 
@@ -370,15 +378,15 @@ def clear(job_id: JobId, server: Server = None) -> None:
 def zip_(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)],
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="The archive's path; else beside what it is made of.")
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Path of the archive; default: beside its sources.")
     ] = None,
     form: Annotated[
         ArchiveFormat | None,
-        typer.Option("--format", "-f", help="Else as the output's name ends; else the server's default, zip with --local."),
+        typer.Option("--format", "-f", help="Default: from the output's extension, else the server's; zip with --local."),
     ] = None,
     level: Annotated[
         int | None,
-        typer.Option("--level", "-l", min=0, max=9, help="0 stores, 9 packs smallest; else the server's, 6 with --local."),
+        typer.Option("--level", "-l", min=0, max=9, help="0 only stores, 9 is smallest; default: the server's, 6 with --local."),
     ] = None,
     password: Password = False,
     password_file: PasswordFile = None,
@@ -390,9 +398,9 @@ def zip_(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Make an archive, test it, and compare it with what it was made of.
+    """Make an archive, test it, and compare it with its sources.
 
-    `zip PATH FORMAT LEVEL` is understood as well.
+    The short form `zip PATH FORMAT LEVEL` works as well.
     """
     paths, form, level = _format_words(paths, form, level, local)
     _archives(server, local, wait).zip(paths, output, form, level, password, password_file, volume, as_json)
@@ -401,7 +409,7 @@ def zip_(
 def _format_words(
     paths: list[str], form: ArchiveFormat | None, level: int | None, local: bool
 ) -> tuple[list[str], ArchiveFormat | None, int | None]:
-    """`zip PATH FORMAT [LEVEL]`, as the format and level that are meant. Raises Failure where a file could be meant as well."""
+    """Parse the short form `zip PATH FORMAT [LEVEL]`. Raises Failure if the format could also be the name of a file."""
     words = [each.value for each in ArchiveFormat]
     if form is not None or len(paths) not in {2, 3}:
         return paths, form, level
@@ -423,10 +431,10 @@ def unzip(
     context: typer.Context,
     path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="zip, 7z, rar, tar, tar.gz, ...", show_default=False)],
     destination: Annotated[
-        str | None, typer.Argument(metavar="FOLDER", help="Where to; else beside the archive.", show_default=False)
+        str | None, typer.Argument(metavar="FOLDER", help="Target folder; default: beside the archive.", show_default=False)
     ] = None,
     entries: Annotated[
-        list[str] | None, typer.Option("--entry", "-e", metavar="NAME", help="Only this file or folder of it; may be repeated.")
+        list[str] | None, typer.Option("--entry", "-e", metavar="NAME", help="Only this file or folder; may be repeated.")
     ] = None,
     password: Password = False,
     password_file: PasswordFile = None,
@@ -435,7 +443,7 @@ def unzip(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Unpack an archive; nothing that exists is overwritten."""
+    """Unpack an archive. Existing files are never overwritten."""
     _no_password(context.args, _HOW)
     _archives(server, local, wait).unzip(path, destination, entries or [], password, password_file, as_json)
 
@@ -444,7 +452,7 @@ def unzip(
 def zipinfo(
     context: typer.Context,
     path: Annotated[str, typer.Argument(metavar="ARCHIVE", help="zip, 7z, rar, tar, tar.gz, ...", show_default=False)],
-    entries: Annotated[bool, typer.Option("--list", help="Also every entry.")] = False,
+    entries: Annotated[bool, typer.Option("--list", help="Also list every entry.")] = False,
     password: Password = False,
     password_file: PasswordFile = None,
     local: Local = False,
@@ -458,7 +466,7 @@ def zipinfo(
 
 @app.command(epilog=_READ)
 def status(as_json: Json = False, server: Server = None) -> None:
-    """Show disk space, workers and counts."""
+    """Show disk space, workers, counts, and what needs attention."""
     _actions(server).status(as_json)
 
 
@@ -474,21 +482,19 @@ def files(
         list[str] | None,
         typer.Argument(metavar="PATH", help="ls [FOLDER], get FILE [TO], put FILE [TO], mkdir, mv FROM TO, rm, auto on."),
     ] = None,
-    query: Annotated[
-        str | None, typer.Option("-q", "--query", metavar="TEXT", help="ls: only names that have this in them.")
-    ] = None,
+    query: Annotated[str | None, typer.Option("-q", "--query", metavar="TEXT", help="ls: only names that contain this.")] = None,
     nas: Annotated[bool, typer.Option("--nas", help="ls: look at the NAS instead of your workspace.")] = False,
     recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="ls: all below; mkdir: with those above; rm: with all in it.")
+        bool, typer.Option("--recursive", "-r", help="ls: include subfolders; mkdir: create parents; rm: remove all content.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="get, put, mv: replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="get, put, mv: replace an existing file.")] = False,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
     """List and change the files of your workspace.
 
-    `get` and `put` show their progress; run again after an interruption, they go on where they stopped. `auto on` has a zip made of what
-    arrives by an upload or an extraction, in a folder or in the whole workspace.
+    `get` and `put` show their progress. Run them again after an interruption, and they resume. With `auto on`, the server makes a
+    zip of new uploads and extractions, in a folder or in the whole workspace.
     """
     _files(server).files(action, paths or [], query, nas=nas, recursive=recursive, overwrite=overwrite, as_json=as_json)
 
@@ -496,22 +502,24 @@ def files(
 @app.command(epilog=_WAIT)
 def pack(
     path: Annotated[
-        str | None, typer.Argument(metavar="FOLDER", help="Folder of your workspace; without: list your packs.")
+        str | None, typer.Argument(metavar="FOLDER", help="Folder in your workspace; without it: list your packs.")
     ] = None,
-    nas: Annotated[bool, typer.Option("--nas", help="FOLDER is one of the NAS, which always stays.")] = False,
+    nas: Annotated[bool, typer.Option("--nas", help="FOLDER is on the NAS; NAS folders are never deleted.")] = False,
     keep_source: Annotated[bool, typer.Option("--keep-source", help="Do not delete the folder afterwards.")] = False,
     wait: Wait = False,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Wait, and download the archive to this file.")
     ] = None,
-    download: Annotated[str | None, typer.Option("--download", metavar="ID", help="Download what a finished pack made.")] = None,
+    download: Annotated[
+        str | None, typer.Option("--download", metavar="ID", help="Download the archive of a finished pack.")
+    ] = None,
     cancel: Annotated[str | None, typer.Option("--cancel", metavar="ID", help="Cancel a pack.")] = None,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
     """Pack a folder into one archive to download.
 
-    A workspace folder is DELETED after its archive was tested and compared with it, unless --keep-source is given.
+    A workspace folder is DELETED once its archive was tested and compared with it, unless --keep-source is given.
     """
     _files(server).pack(
         path, nas=nas, keep_source=keep_source, wait=wait, output=output, download=download, cancel=cancel, as_json=as_json
@@ -528,15 +536,15 @@ def users(
             autocompletion=_offers("list", "add", "delete", "disable", "enable", "promote", "demote", "password"),
         ),
     ] = "list",
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Whom.")] = None,
-    admin: Annotated[bool, typer.Option("--admin", help="add: make an admin.")] = False,
-    must_change: Annotated[bool, typer.Option("--must-change", help="add, password: to be changed at the next login.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="User name.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="add: create an admin.")] = False,
+    must_change: Annotated[bool, typer.Option("--must-change", help="add, password: require a change at the next login.")] = False,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """List and change users; for admins.
+    """List and change users (admins).
 
-    A new password is asked for, taken from CS_ARCHIVER_NEW_PASSWORD, or read from stdin; never from the command line.
+    Type a new password when asked, set CS_ARCHIVER_NEW_PASSWORD, or pipe it to stdin. It is never an argument.
     """
     _no_password(context.args, "a new one is asked for, or taken from CS_ARCHIVER_NEW_PASSWORD or one line of stdin")
     _admin(server).users(action, name, admin, must_change, as_json)
@@ -545,31 +553,31 @@ def users(
 @app.command(epilog=_CHANGE)
 def tokens(
     action: Annotated[str, typer.Argument(help="list, add or revoke.", autocompletion=_offers("list", "add", "revoke"))] = "list",
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which.")] = None,
-    scope: Annotated[Scope, typer.Option("--scope", help="add: what it may do.")] = Scope.READ,
-    days: Annotated[int | None, typer.Option("--days", min=1, help="add: how long it lasts; else until revoked.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the token.")] = None,
+    scope: Annotated[Scope, typer.Option("--scope", help="add: permissions of the token.")] = Scope.READ,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="add: days until it expires; default: never.")] = None,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """List, make and revoke your personal tokens for scripts."""
+    """List, create and revoke your personal tokens for scripts."""
     _admin(server).tokens(action, name, scope.value, days, as_json)
 
 
 @app.command(epilog=_READ)
 def audit(
-    actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Only what this user did.")] = None,
-    action: Annotated[str | None, typer.Option("--action", metavar="WORD", help="Only this: login, job_cancel, ...")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Only actions of this user.")] = None,
+    action: Annotated[str | None, typer.Option("--action", metavar="WORD", help="Only this action: login, job_cancel, ...")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Maximum number of results.")] = 50,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Show who did what, when and from where; for admins."""
+    """Show who did what, when and from where (admins)."""
     _admin(server).audit(actor, action, limit, as_json)
 
 
 FilePath = Annotated[str, typer.Argument(metavar="PATH", show_default=False, help="In your workspace; see --nas and --local.")]
-OnNas = Annotated[bool, typer.Option("--nas", help="PATH is below the NAS's base.")]
-OnThisMachine = Annotated[bool, typer.Option("--local", help="PATH is a file of this machine; no server is asked.")]
+OnNas = Annotated[bool, typer.Option("--nas", help="PATH is below the base of the NAS.")]
+OnThisMachine = Annotated[bool, typer.Option("--local", help="PATH is a local file; no server is used.")]
 _FILE = status_help((*SERVER, Exit.NOT_FOUND))
 
 
@@ -577,13 +585,13 @@ _FILE = status_help((*SERVER, Exit.NOT_FOUND))
 def mediainfo(
     path: FilePath,
     word: Annotated[str | None, typer.Argument(metavar="brief", show_default=False, help="The same as --brief.")] = None,
-    brief: Annotated[bool, typer.Option("--brief", help="Only what fits on a card.")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Only a short summary.")] = False,
     nas: OnNas = False,
     local: OnThisMachine = False,
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Show what a media file is: container, streams, chapters, tags, quality."""
+    """Show the facts about a media file: container, streams, chapters, tags, quality."""
     if word not in {None, "brief"}:
         raise Failure(Exit.USAGE, "Behind the file only the word brief may follow; mediainfo looks at one file at a time.")
     _media(server).info(path, brief or word is not None, nas, local, as_json)
@@ -591,23 +599,27 @@ def mediainfo(
 
 @app.command(epilog=_FILE)
 def mstats(path: FilePath, nas: OnNas = False, local: OnThisMachine = False, as_json: Json = False, server: Server = None) -> None:
-    """Show a media file in a few lines; the same as `mediainfo --brief`."""
+    """Show a media file in a few lines, like `mediainfo --brief`."""
     _media(server).info(path, True, nas, local, as_json)
 
 
 @app.command(epilog=status_help((*SERVER, Exit.NOT_FOUND, Exit.CONFLICT)))
 def thumbnail(
     path: FilePath,
-    timestamp: Annotated[str, typer.Argument(metavar="HH:MM:SS", help="When; past the end: the last picture.")] = "00:00:05",
-    width: Annotated[int | None, typer.Option("--width", min=16, max=1920, help="Pixels; else THUMBNAIL_SIZE.")] = None,
+    timestamp: Annotated[
+        str, typer.Argument(metavar="HH:MM:SS", help="Position in the film; past the end: the last picture.")
+    ] = "00:00:05",
+    width: Annotated[
+        int | None, typer.Option("--width", min=16, max=1920, help="Width in pixels; default: THUMBNAIL_SIZE.")
+    ] = None,
     frames: Annotated[
-        int | None, typer.Option("--sheet", min=1, max=36, metavar="N", help="A contact sheet of N pictures.")
+        int | None, typer.Option("--sheet", min=1, max=36, metavar="N", help="Make a contact sheet of N pictures.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Its ending says the kind: .jpg, .png, .webp; else NAME.jpg here."),
+        typer.Option("--output", "-o", metavar="FILE", help="Output file: .jpg, .png or .webp; default: NAME.jpg in this folder."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     nas: OnNas = False,
     local: OnThisMachine = False,
     as_json: Json = False,
@@ -623,13 +635,13 @@ def plan(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Look into a folder before archiving it: what is in it, what would be refused, what it will cost."""
+    """Preview a folder before archiving it: its content, what would be refused, and the likely cost."""
     _media(server).plan(path, as_json)
 
 
 @app.command(epilog=status_help((Exit.OK, Exit.USAGE)))
-def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.", show_default=False)]) -> None:
-    """Print what a shell needs to complete commands, options and files.
+def completion(shell: Annotated[Shell, typer.Argument(help="Name of the shell.", show_default=False)]) -> None:
+    """Print the script with which a shell completes commands, options and files.
 
     bash: source <(cs-archiver completion bash) in ~/.bashrc; zsh: the same in ~/.zshrc, after compinit; fish: cs-archiver completion fish >
     ~/.config/fish/completions/cs-archiver.fish.
@@ -642,14 +654,14 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.", show_
 @app.command("version", epilog=status_help((Exit.OK, Exit.USAGE)))
 def version(as_json: Json = False) -> None:
     """Show the version of this program."""
-    from importlib.metadata import version as installed  # noqa: PLC0415 - 20 ms that only this command needs
+    from importlib.metadata import version as installed  # noqa: PLC0415 - costs 20 ms, and only this command needs it
 
     number = installed("cs-archiver")
     print(f'{{"version":"{number}"}}' if as_json else f"cs-archiver {number}")
 
 
 def _devstack(name: str, *arguments: Path) -> None:
-    """Hand over to the embedded edition's own command."""
+    """Run the embedded edition's own command."""
     try:
         module: Any = importlib.import_module(f"devstack.{name}")
     except ModuleNotFoundError as exc:

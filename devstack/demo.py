@@ -1,7 +1,7 @@
-"""`make demo`: a sample NAS, the whole embedded stack, and one folder archived before your eyes. `python -m devstack.demo`.
+"""`make demo`: a sample NAS, the whole embedded stack, and one folder that is archived as you watch. `python -m devstack.demo`.
 
-The stack is `cs-archiver up` in a process of its own, exactly as a user runs it; this program is one of its clients. Everything
-lies below ./demo. A second run archives the next folder, or goes on with the job that Ctrl-C left behind.
+The stack is `cs-archiver up` in its own process, exactly as a user runs it. This program is one of its clients. Everything lies
+below ./demo. A second run archives the next folder, or continues with a job that Ctrl-C interrupted.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from shared.endings import as_interrupts, ignore_from_now_on
 USER = "admin"
 _READY = "CS Archiver is ready: "
 _PORT = 8000
-_MIN_FREE_GB = "0.1"  # a laptop's disk must do
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM")  # no GLOBUS_* above all: a demo never touches a real collection
+_MIN_FREE_GB = "0.1"  # a laptop's disk must be enough
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM")  # above all no GLOBUS_*: a demo never touches a real collection
 _STOP_S = 60.0
 
 
@@ -41,7 +41,7 @@ class DemoError(Failure):
 
 
 class Demo:
-    """One run: where things lie, and how to get in."""
+    """One run: its directories, and its login."""
 
     def __init__(self, directory: Path) -> None:
         self.nas = directory / "nas"
@@ -54,7 +54,7 @@ class Demo:
         self.url = ""
 
     def environment(self) -> dict[str, str]:
-        """What `cs-archiver up` sees."""
+        """Return the environment of `cs-archiver up`."""
         port = _PORT if ports.is_free(_PORT) else ports.choose(self.data / "run", "gateway")
         return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
             "DATA_DIR": str(self.data),
@@ -66,7 +66,7 @@ class Demo:
         }
 
     def archive_one(self) -> Job:
-        """Archive a folder and watch it. Raises Failure when it does not end as it should."""
+        """Archive a folder and watch it. Raises Failure when the job does not complete as expected."""
         with Client(self.url) as client:
             client.login(USER, self.password)
             job_id = self._live_job(client) or self._new_job(client)
@@ -100,7 +100,7 @@ class Demo:
         return client.create_job(chosen.path).value.job_id
 
     def where(self, job: Job) -> str:
-        """Where everything is. Raises DemoError when the archive or the marker is not there."""
+        """Say where everything is. Raises DemoError when the archive or the marker is missing."""
         source = Path(job.source_path or "")
         archive = self.data / "destination" / (job.globus_destination_path or "").lstrip("/")
         marker = source / os.fsdecode(marker_name(source.name))
@@ -125,7 +125,7 @@ class Demo:
 
 
 def run(directory: Path, *, once: bool) -> int:
-    """The whole demonstration; returns the exit code. Raises Failure."""
+    """Run the whole demonstration and return the exit code. Raises Failure."""
     demo = Demo(directory)
     say("Starting Postgres, NATS, the Globus emulator and the four services ...")
     with stack(demo.environment()) as (process, demo.url):
@@ -140,14 +140,14 @@ def run(directory: Path, *, once: bool) -> int:
 
 @contextmanager
 def stack(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`cs-archiver up` while the block runs: its process, and the gateway's address. It ends with us, however we end."""
+    """Run `cs-archiver up` during the block; yield its process and the gateway's address. It always ends with this process."""
     process = subprocess.Popen(
         launcher([sys.executable, "-m", "cli", "up"], None),
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
+        start_new_session=True,  # Ctrl-C reaches only this process, which stops the stack in order
     )
     try:
         assert process.stdout is not None
@@ -156,7 +156,7 @@ def stack(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], 
             raise DemoError(f"cs-archiver up did not start (exit code {process.wait(_STOP_S)}).")
         yield process, line.removeprefix(_READY).strip()
     finally:
-        ignore_from_now_on()  # an impatient second Ctrl-C must not leave half of it running
+        ignore_from_now_on()  # a second Ctrl-C must not leave half of it running
         if process.poll() is None:
             say("Stopping ...")
             process.terminate()
@@ -166,13 +166,13 @@ def stack(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal, in order with the progress bar, which is on stderr too."""
+    """Print a message on stderr, where the progress bar is too, so that both stay in order."""
     with suppress(OSError):  # the terminal may be gone
         print(line, file=sys.stderr, flush=True)
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be from here."""
+    """Return the shortest form of a path, relative to the current directory if possible."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
@@ -184,7 +184,7 @@ def _password(file: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 also after Ctrl-C, 1 when the demonstration failed."""
+    """Run the demo. Returns exit code 0, also after Ctrl-C, or 1 when the demonstration failed."""
     parser = argparse.ArgumentParser(prog="python -m devstack.demo", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--once", action="store_true", help="end when the folder is archived (also: DEMO_EXIT=1)")
     parser.add_argument("--directory", type=Path, default=Path("demo"), help="where everything lies (./demo)")

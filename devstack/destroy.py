@@ -1,4 +1,4 @@
-"""`cs-archiver destroy --yes`: remove everything the embedded edition made, the emulated destination included."""
+"""`cs-archiver destroy --yes`: remove everything that the embedded edition created, including the emulated destination."""
 
 import os
 
@@ -8,7 +8,7 @@ from shared.errors import ArchiverError
 
 
 def main() -> int:
-    """Remove DATA_DIR and its database; the caller has asked for a `--yes`. Returns the exit code."""
+    """Remove DATA_DIR and its database. The caller has checked `--yes`. Returns the exit code."""
     data_dir = data_dir_of(os.environ)
     try:
         destroy(data_dir)

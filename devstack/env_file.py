@@ -1,4 +1,4 @@
-"""Files of settings for `cs-archiver up --env-file FILE`: NAME=VALUE lines, as `docker --env-file` and compose's .env have them."""
+"""Settings files for `cs-archiver up --env-file FILE`: NAME=VALUE lines, as in `docker --env-file` and compose's .env."""
 
 import re
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the settings of a file's text. Raises ConfigurationError that names every line that is none. Pure.
+    """Return the settings in the text of a file. Raises ConfigurationError that names every invalid line. Pure.
 
-    A value may hold spaces without quotes. A `#` after a space begins a comment, except between quotes.
+    A value may contain spaces without quotes. A `#` after a space starts a comment, except between quotes.
     """
     found: dict[str, str] = {}
     wrong = []
@@ -36,7 +36,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return the settings of a file. Raises ConfigurationError that names the file, and for a `config.yaml` what to use instead."""
+    """Return the settings of a file. Raises ConfigurationError that names the file, and the replacement for a `config.yaml`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -55,16 +55,16 @@ def _unreadable(path: Path, exc: Exception) -> ConfigurationError:
 
 
 def unread(directory: Path, environment: Mapping[str, str], *, file_given: bool = False) -> list[str]:
-    """Name the files of settings in `directory` that nobody reads and that say something else than `environment`.
+    """Name the settings files in `directory` that nothing reads and that contradict `environment`.
 
-    file_given: settings come from a file already, so that a `.env` beside it is not missed.
+    file_given: settings already come from a file, so a `.env` beside it is ignored on purpose.
     """
     found = []
     env = directory / ".env"
     try:
         theirs = {} if file_given else parse(env.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ConfigurationError):
-        theirs = {}  # none, or another program's
+        theirs = {}  # no file, or another program's
     names = [name for name in theirs if name in unused_settings.SERVICE_SETTINGS and theirs[name] != environment.get(name, "")]
     if names:
         found.append(
@@ -82,6 +82,6 @@ def unread(directory: Path, environment: Mapping[str, str], *, file_given: bool 
 
 
 def _configuration_file(file: Path, text: str) -> str:
-    """What to say of a `config.yaml`: that it has no effect, and the setting to use for each of its keys."""
+    """Return the message about a `config.yaml`: it has no effect, and each of its keys has a setting."""
     head = f"{file} has no effect. Settings are environment variables, or lines of NAME=VALUE in a file for --env-file:"
     return "\n  ".join([head, *unused_settings.of_configuration_file(text)])

@@ -1,10 +1,10 @@
-"""Become another program: optionally another account, and told to end when the supervisor ends. Run as a script, never imported.
+"""Become another program: optionally under another account, and set to end with the supervisor. Run as a script, never imported.
 
 `python -I -S launch.py SUPERVISOR_PID SIGNAL UID:GID|- PROGRAM [ARGUMENT...]`
 
-A small program of its own because Python's `preexec_fn` is unsafe in a process with threads, and because the kernel forgets the
-death signal when the account changes: it has to be asked for after that, in this process. It imports no more than it needs:
-every child pays for it (about 15 ms).
+It is a separate program because Python's `preexec_fn` is unsafe in a process with threads. Also, the kernel forgets the death
+signal when the account changes, so this process must request the signal afterwards. It imports only what it needs, because it
+delays every child (by about 15 ms).
 """
 
 import ctypes
@@ -21,9 +21,9 @@ def main(supervisor: int, death_signal: int, account: str, command: list[str]) -
         os.setgid(gid)
         os.setuid(uid)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-    if os.getppid() != supervisor:  # it died before we asked: nobody would ever tell us
+    if os.getppid() != supervisor:  # it died before the request: no signal would ever come
         sys.exit("The supervisor is gone.")
-    os.execv(command[0], command)  # noqa: S606 - replacing ourselves by a program is what this file is for
+    os.execv(command[0], command)  # noqa: S606 - replacing this process by a program is the purpose of this file
 
 
 if __name__ == "__main__":

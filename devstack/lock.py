@@ -1,4 +1,4 @@
-"""One `up` per DATA_DIR, and the end of what a killed one left running."""
+"""Allow one `up` per DATA_DIR, and end the processes that a killed one left running."""
 
 import fcntl
 import os
@@ -19,15 +19,15 @@ _KILL = ((signal.SIGKILL, 5.0),)
 
 
 def was_used(data_dir: Path) -> bool:
-    """Whether an `up` ever had this DATA_DIR: only then another one may run on it, or a killed one have left something."""
+    """Return whether an `up` ever used this DATA_DIR. Only then may another one be running, or a killed one have left processes."""
     return (data_dir / "run" / _FILE).exists()
 
 
 @contextmanager
 def data_dir_lock(data_dir: Path) -> Iterator[None]:
-    """Hold DATA_DIR/run/up.lock; the kernel lets go when the holder dies, however it dies.
+    """Hold DATA_DIR/run/up.lock. The kernel releases it when the holder dies in any way.
 
-    Raises ArchiverError naming the holder's pid when another `up` has it.
+    Raises ArchiverError with the holder's pid when another `up` has it.
     """
     path = private_directory(data_dir / "run") / _FILE
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -47,16 +47,16 @@ def data_dir_lock(data_dir: Path) -> Iterator[None]:
 
 
 def recorded_pids(data_dir: Path) -> dict[str, int]:
-    """Return the pid of each process that a killed run recorded, by the process's name. Call it before `leftovers`. Blocks."""
+    """Return the pid of each process recorded by a killed run, by process name. Call it before `leftovers`. Blocks."""
     records = map(_read, (data_dir / "run").glob("*.pid"))
     return {record.name: record.pid for record in records if record is not None}
 
 
 def leftovers(data_dir: Path) -> list[str]:
-    """End every process of a killed run on this DATA_DIR; return what was ended, for the person at the terminal. Blocks.
+    """End every process of a killed run on this DATA_DIR. Returns their names, for a message to the user. Blocks.
 
-    Call it holding the lock. First those with a pid file, gently; then whatever they had started, known by its inherited mark.
-    A pid that now belongs to somebody else is left alone.
+    Call it while holding the lock. First end the processes with a pid file, gently. Then end their children, which are found by
+    the inherited mark. A pid that now belongs to another process is left alone.
     """
     ended = []
     for file in sorted((data_dir / "run").glob("*.pid")):
@@ -75,7 +75,7 @@ def leftovers(data_dir: Path) -> list[str]:
 
 
 def _read(file: Path) -> Record | None:
-    """What a pid file holds; None for one that a crash left damaged (its process is found by its mark)."""
+    """Return the content of a pid file. None if a crash damaged it; its process is then found by its mark."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Record)
     except (OSError, msgspec.MsgspecError):

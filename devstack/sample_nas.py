@@ -1,7 +1,7 @@
-"""A small NAS to try things on: level-3 folders as a media team has them, some with umlauts, spaces, links and empty files.
+"""A small NAS for trying things out: level-3 folders as a media team has them, some with umlauts, spaces, links and empty files.
 
-A round is one year: six folders, of which one is archived already and one holds only a note. When all of a round are archived the
-next year is added, because an archived path is taken at the destination for ever.
+A round is one year with six folders; one is already archived, and one holds only a note. When all folders of a round are
+archived, the next year is added, because an archived path stays taken at the destination permanently.
 """
 
 import random
@@ -10,7 +10,7 @@ from pathlib import Path
 FIRST_YEAR = 2024
 _MIB = 2**20
 _KINDS = {".mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", ".jpg": b"\xff\xd8\xff\xe0\0\x10JFIF\0", ".wav": b"RIFF\0\0\0\0WAVEfmt "}
-# Per folder: file below it -> size in bytes. Films and pictures hardly shrink, texts do: about 80/20, as on a real NAS.
+# Per folder: file path -> size in bytes. Films and pictures hardly shrink, texts do: about 80/20, as on a real NAS.
 _FOLDERS: dict[str, dict[str, int]] = {
     "Marketing/{year}/Kampagne Frühjahr": {
         "Bilder/Titel {year}.jpg": 3 * _MIB,
@@ -26,7 +26,7 @@ _FOLDERS: dict[str, dict[str, int]] = {
 
 
 def add_round(base: Path) -> int:
-    """Add the next year's folders to `base`, which is made if need be; return the year. About 40 MB, the same bytes every time."""
+    """Add the next year's folders to `base` and return the year. Creates `base` if needed. About 40 MB, always the same bytes."""
     year = FIRST_YEAR
     while (base / "Marketing" / str(year)).exists():
         year += 1

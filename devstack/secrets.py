@@ -1,4 +1,4 @@
-"""Secrets the embedded edition makes for itself: one file each, readable by its owner only, made once and for ever."""
+"""The embedded edition's own secrets: one file each, readable by its owner only, created once and kept permanently."""
 
 import os
 import secrets
@@ -13,14 +13,14 @@ _BYTES = 32
 
 
 def private_directory(path: Path) -> Path:
-    """Make `path` (mode 0700) unless it is there; a directory we did not make keeps its mode."""
+    """Create `path` (mode 0700) if it is missing. An existing directory keeps its mode."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700, parents=True)
     return path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole: readers see the old or the new text, never half of it, never a wider mode."""
+    """Write a file of mode 0600 atomically: readers see the old or the new text, never a part of it, never a wider mode."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     _write_new(new, text)
     new.replace(path)
@@ -28,9 +28,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def load_or_create(directory: Path, name: str) -> str:
-    """The secret of that name in DATA_DIR/secrets, made at first use; two processes asking at once get the same one.
+    """Return the secret of that name in DATA_DIR/secrets, created at first use. Two processes that ask at once get the same one.
 
-    Raises ConfigurationError when others could have read it, or when it is empty.
+    Raises ConfigurationError when other users could have read it, or when it is empty.
     """
     path = directory / name
     if not path.exists():

@@ -1,7 +1,7 @@
 """The embedded edition: everything on one machine, supervised by this process. `cs-archiver up`.
 
-Order: lock, leftovers of a killed run, checks, engines, migrations, emulator (unless Globus is real), services, ready line. The way
-down is the way up reversed. In a new DATA_DIR the checks come first: settings that are wrong make nothing there.
+The order is: lock, leftovers of a killed run, checks, engines, migrations, emulator (unless Globus is real), services, ready
+line. The shutdown reverses it. With a new DATA_DIR the checks come first, so that wrong settings create nothing there.
 """
 
 import asyncio
@@ -64,10 +64,10 @@ _OVERRIDDEN = {
     "HEALTH_PORT": "cs-archiver up gives each service a port of its own.",
     "GLOBUS_EMULATED": "Globus is emulated when GLOBUS_CLIENT_ID is not set.",
 }
-"""Settings that this edition replaces by its own."""
+"""Settings that this edition sets itself."""
 _LEAST_FREE_BYTES = 512 * 2**20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
-_FAULTS = "CS_ARCHIVER_CRASH_"  # what tests break services with: shared/faults.py
+_FAULTS = "CS_ARCHIVER_CRASH_"  # tests break services with these: shared/faults.py
 _START_S = 120.0
 _EXPIRE = (
     "UPDATE {table} SET lease_until = clock_timestamp() WHERE starts_with(lease_owner, $1) AND lease_until > clock_timestamp()"
@@ -76,7 +76,7 @@ _EXPIRE = (
 
 @dataclass(frozen=True)
 class Ready:
-    """What runs, once it answers."""
+    """The running system, once it answers."""
 
     url: str
     data_dir: Path
@@ -87,12 +87,12 @@ class Ready:
 
 
 def data_dir_of(environment: Mapping[str, str]) -> Path:
-    """DATA_DIR as an absolute path; ./data without one."""
+    """Return DATA_DIR as an absolute path, by default ./data."""
     return Path(environment.get("DATA_DIR") or "data").resolve()
 
 
 async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None], say: Report = report) -> None:
-    """Run everything until SIGINT, SIGTERM or SIGHUP. Raises ArchiverError (ConfigurationError before anything was started)."""
+    """Run everything until SIGINT, SIGTERM or SIGHUP. Raises ArchiverError, or ConfigurationError before anything starts."""
     for note in unused_settings.notes((name for name, value in environment.items() if value), _OVERRIDDEN):
         say(note)
     data_dir = data_dir_of(environment)
@@ -102,13 +102,13 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
     prepare(data_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in {signal.SIGINT, *asked_to_end()}:  # scripts start it with `&`, and end it with SIGINT all the same
+    for number in {signal.SIGINT, *asked_to_end()}:  # scripts start it with `&` and still end it with SIGINT
         loop.add_signal_handler(number, stop.set)
     with data_dir_lock(data_dir):
         dead = await asyncio.to_thread(recorded_pids, data_dir)
         for ended in await asyncio.to_thread(leftovers, data_dir):
             say(f"Ended what a killed run had left: {ended}.")
-        if used:  # after the lock and the leftovers: what they held, the gateway's port above all, is free only now
+        if used:  # after the lock and the leftovers: only now are their resources free, above all the gateway's port
             check(environment, data_dir)
         async with AsyncExitStack() as stack:
             starting = asyncio.create_task(start(environment, data_dir, stack, say, dead))
@@ -123,7 +123,7 @@ async def up(environment: Mapping[str, str], *, on_ready: Callable[[Ready], None
 
 
 def check(environment: Mapping[str, str], data_dir: Path) -> None:
-    """All that would stop the start later, named at once. Raises ConfigurationError."""
+    """Report every problem that would stop the start later, all at once. Raises ConfigurationError."""
     wrong = [
         *_wrong_source(environment),
         *_not_apart(environment, data_dir),
@@ -139,7 +139,7 @@ def check(environment: Mapping[str, str], data_dir: Path) -> None:
 
 
 def prepare(data_dir: Path) -> None:
-    """Make DATA_DIR; passable for Postgres' own account, while everything in it is closed."""
+    """Create DATA_DIR. Postgres' own account may pass through it, while everything in it is private."""
     if not data_dir.exists():
         data_dir.mkdir(parents=True)
         data_dir.chmod(0o711)
@@ -153,7 +153,7 @@ async def start(
 ) -> Ready:
     """Start everything in order; `stack` stops it in reverse. Raises ArchiverError.
 
-    dead: the pids of the processes of a run that was killed, by name.
+    dead: pids of the processes of a killed run, by name.
     """
     database = Postgres(data_dir, say=say)
     nats = NatsServer(data_dir, say=say)
@@ -183,7 +183,7 @@ async def start(
 
 
 def destroy(data_dir: Path) -> None:
-    """Remove DATA_DIR and its database, wherever that lies. Raises ArchiverError while `up` runs on it. Blocks."""
+    """Remove DATA_DIR and its database, wherever that is. Raises ArchiverError while `up` runs on it. Blocks."""
     if not data_dir.is_dir():
         raise ArchiverError(f"There is nothing at {data_dir}.")
     if not was_used(data_dir):
@@ -195,14 +195,14 @@ def destroy(data_dir: Path) -> None:
 
 
 def service_environment(role: Role, common: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """What one service sees: its own settings and nobody else's secrets. Pure."""
+    """Return the environment of one service: its own settings, and no secrets of others. Pure."""
     known = {setting.name.upper() for setting in fields(SHAPES[role])}
     passed_on = {name: value for name, value in common.items() if name in known or name in _PASSED_ON or name.startswith(_FAULTS)}
     return passed_on | dict(own)
 
 
 async def together(work: list[Awaitable[None]]) -> None:
-    """Run all; the first failure cancels the others, waits for them, and is raised by itself."""
+    """Run all awaitables. The first failure cancels the others, waits for them, and is raised alone."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         await asyncio.gather(*tasks)
@@ -247,7 +247,7 @@ def _service(
         own["JWT_SECRET_KEY"] = common.get("JWT_SECRET_KEY") or secrets.load_or_create(data_dir / "secrets", "jwt")
 
     async def healthy() -> bool:
-        # The gateway's own answer says more than that its process lives: what people are about to use works.
+        # The gateway's own answer says more than a living process: the part that people will use works.
         if role is Role.GATEWAY:
             return await ports.answers_ok(_gateway_port(common), "/api/health", _reachable(common.get("GATEWAY_HOST", "")))
         return await ports.answers_ok(health_port, "/health")
@@ -263,10 +263,10 @@ def _service(
 
 
 async def forget_instance(dsn: str, role: Role, pid: int) -> None:
-    """Let go of the work of one dead process of this host: its jobs need not wait for their leases to run out.
+    """Release the work of one dead process of this host, so that its jobs need not wait until their leases expire.
 
-    Other processes of this role, on this host too, keep theirs. The dead one is no instance any more, so nobody waits for a sign of
-    life. Raises DatabaseAway.
+    Other processes of this role keep their work, on this host too. The dead process is removed from the list of instances, so
+    no alert waits for it. Raises DatabaseAway.
     """
     prefix = instance_prefix(role, pid)
     with database_errors(OSError):
@@ -281,7 +281,7 @@ async def forget_instance(dsn: str, role: Role, pid: int) -> None:
 
 
 async def _start_emulator(environment: Mapping[str, str], data_dir: Path, stack: AsyncExitStack, say: Report) -> dict[str, str]:
-    """Start our Globus; return the settings that make the uploader (and the gateway's banner) use it."""
+    """Start the Globus emulator. Returns the settings with which the uploader (and the gateway's banner) use it."""
     storage = data_dir / "storage"
     port = ports.choose(data_dir / "run", "globus_emulator")
     client, source, destination = (
@@ -348,7 +348,7 @@ def _wrong_source(environment: Mapping[str, str]) -> list[str]:
 
 
 def _not_apart(environment: Mapping[str, str], data_dir: Path) -> list[str]:
-    """Where our own files and the NAS are not apart, ours being all that this edition keeps."""
+    """Return where the NAS and our own files overlap. Our own files are all that this edition keeps."""
     if not environment.get("QNAP_BASE_PATH"):
         return []
     ours = {"DATA_DIR": data_dir} | {name: Path(environment[name]) for name in _PLACES if environment.get(name)}
@@ -362,7 +362,7 @@ def _gateway_port(environment: Mapping[str, str]) -> int:
 
 
 def _reachable(host: str) -> str:
-    """Where a server listens that listens on `host`."""
+    """Return an address at which a server that listens on `host` can be reached."""
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
@@ -375,7 +375,7 @@ def _wrong_port(environment: Mapping[str, str]) -> list[str]:
 
 
 def _wrong_settings(environment: Mapping[str, str]) -> list[str]:
-    """What the services would refuse, said before anything runs; what we will give them ourselves has a stand-in."""
+    """Return what the services would refuse, before anything runs. Settings that we will provide have placeholders."""
     ours = {"DATABASE_URL": "postgresql://", "NATS_URL": "nats://"}
     with suppress(ConfigurationError):
         if not globus_is_real(environment):
@@ -386,7 +386,7 @@ def _wrong_settings(environment: Mapping[str, str]) -> list[str]:
             load(shape, {"JWT_SECRET_KEY": "-" * 32} | service_environment(role, environment, ours))
         except ConfigurationError as exc:
             wrong |= dict.fromkeys(line.strip() for line in str(exc).splitlines()[1:])
-    return [line for line in wrong if not line.startswith("GATEWAY_PORT")]  # looked at by itself
+    return [line for line in wrong if not line.startswith("GATEWAY_PORT")]  # checked separately
 
 
 def _missing_tools(environment: Mapping[str, str]) -> list[str]:
@@ -400,7 +400,7 @@ def _missing_tools(environment: Mapping[str, str]) -> list[str]:
 
 
 def main(file: Path | None = None) -> int:
-    """`cs-archiver up`: settings come from the environment, then from `file`. Returns the exit code; raises ConfigurationError."""
+    """Run `cs-archiver up` with settings from the environment, then `file`. Returns the exit code. Raises ConfigurationError."""
     environment = (env_file.read(file) if file is not None else {}) | os.environ
     for note in env_file.unread(Path.cwd(), environment, file_given=file is not None):
         report(note)

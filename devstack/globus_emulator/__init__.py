@@ -1,5 +1,5 @@
-"""An emulator of Globus Auth and the Globus Transfer API: a program of its own, spoken to by the real SDK, moving real bytes.
+"""An emulator of Globus Auth and the Globus Transfer API. It is its own program, serves the real SDK, and moves real bytes.
 
-`__main__` starts it; `app` is the HTTP face; `world` holds the tasks and `transfer` runs one; `faults` is what tests break it with;
-`client` is the remote control. docs/globus-emulator.md says how to use it and where it differs from Globus.
+`__main__` starts it. `app` is the HTTP side, `world` holds the tasks, and `transfer` runs one task. Tests break the emulator
+with `faults`, through the remote control in `client`. docs/globus-emulator.md explains its use and its differences from Globus.
 """

@@ -1,6 +1,6 @@
 """Start the emulator: `python -m devstack.globus_emulator --config FILE --state DIR [--port 0] [--port-file FILE]`.
 
-When it listens, one line of JSON with the URL goes to stdout. SIGTERM and SIGINT end it; unfinished tasks go on at the next start.
+Once it listens, it prints one line of JSON with its URL. SIGTERM and SIGINT stop it; unfinished tasks continue at the next start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EXIT_USAGE = 2
 
 
 class _Server(uvicorn.Server):
-    """A server whose signals are ours: uvicorn would raise them again at the end, and a clean stop would look like a crash."""
+    """A server with its own signal handling: uvicorn raises signals again at the end, so a clean stop would look like a crash."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,7 +54,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
-    """Raises ConfigError."""
+    """Return a listening socket. Raises ConfigError."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -62,7 +62,7 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
     if not address.is_loopback and not allow_remote:
         raise ConfigError(f"{address} is reachable from other machines; say --allow-remote if that is wanted")
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    # With its protocol named, or asyncio does not set TCP_NODELAY on what it accepts and every answer waits 40 ms for an ACK.
+    # Name the protocol, or asyncio does not set TCP_NODELAY on accepted connections and every answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -75,7 +75,7 @@ def _listen(host: str, port: int, *, allow_remote: bool) -> socket.socket:
 
 
 def _own(state: Path) -> int:
-    """Take the state directory for this process alone, until it ends however it ends. Raises ConfigError."""
+    """Lock the state directory for this process until it ends, even by a crash. Raises ConfigError."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -121,17 +121,17 @@ async def _serve(world: World, config: Config, listener: socket.socket, port_fil
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     world.start()
-    # The socket listens since it was bound: a caller that reads this line is answered as soon as the loop runs.
+    # The socket has listened since it was bound: a caller that reads this line gets an answer as soon as the loop runs.
     _announce(listener, port_file)
     await server.serve(sockets=[listener])
     world.close()
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 stopped by a signal, 2 the configuration cannot be used."""
+    """Run the emulator. Returns 0 when a signal stopped it, 2 when the configuration is unusable."""
     arguments = _arguments(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Start and stop of the server are said by the ready line and the exit status.
+    # The ready line and the exit status report the start and stop of the server.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         config = load(arguments.config)

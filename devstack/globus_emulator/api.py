@@ -1,4 +1,4 @@
-"""The routes: Auth, Transfer, and the emulator's own control plane. One request in, one answer out, no sockets here."""
+"""The routes: Auth, Transfer, and the emulator's control plane. One request in, one answer out, no sockets here."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Request(NamedTuple):
 
     method: str
     path: str
-    """Decoded, without the query."""
+    """Decoded, without the query string."""
     query: dict[str, list[str]]
     headers: dict[str, str]
-    """Names in lower case."""
+    """Header names in lower case."""
     body: bytes
     peer: str
 
     def json(self) -> Any:
-        """Raises ApiError."""
+        """Return the decoded body. Raises ApiError."""
         try:
             return msgspec.json.decode(self.body)
         except msgspec.DecodeError:
@@ -66,13 +66,13 @@ def request_id() -> str:
 
 
 def refusal(error: ApiError, resource: str) -> Answer:
-    """The error body of Transfer."""
+    """Return the error body of Transfer."""
     document = {"code": error.code, "message": error.message, "request_id": request_id(), "resource": resource}
     return answer({**document, **error.fields}, error.status)
 
 
 class Api:
-    """The routes over one world. `handle` may be called from any thread and raises nothing."""
+    """The routes over one world. Any thread may call `handle`, which never raises."""
 
     def __init__(self, world: World, requests: RequestLog) -> None:
         self.world = world
@@ -181,7 +181,7 @@ class Api:
             raise ApiError(404, "EndpointNotFound", f"No such endpoint '{endpoint}'") from None
 
     def _reach(self, request: Request, token: Token, endpoint: str, operation: str, path: str) -> Collection:
-        """The collection, when scope and fault list let the call through to it."""
+        """Return the collection, if scope and faults let the call reach it. Raises ApiError."""
         collection = self._collection(endpoint)
         auth.need_data_access(self.world, token, endpoint, request.path)
         if any(character in path for character in "\r\n\0"):
@@ -196,7 +196,7 @@ class Api:
         return collection
 
     def _visible(self, endpoint: str, operation: str, path: str) -> Callable[[Path], bool]:
-        """Whether an entry is shown yet: with a stale listing, only what is older than the fault's seconds."""
+        """Return whether an entry is visible yet. A stale listing shows only entries older than the fault's seconds."""
         seconds = self.world.faults.stale_seconds(operation, endpoint, path)
         if not seconds:
             return lambda _real: True
@@ -205,7 +205,7 @@ class Api:
             try:
                 return real.lstat().st_ctime <= self.world.now() - seconds
             except OSError:
-                return True  # what is not there is reported by the caller
+                return True  # the caller reports a missing file
 
         return visible
 
@@ -326,7 +326,7 @@ _WORDS = {
 
 
 def _fs_refusal(fault: FsFault, operation: str, path: str) -> ApiError:
-    """What the service would answer: endpoint-side trouble is a 502 ExternalError, which the SDK does not retry."""
+    """Return the service's answer: trouble at the endpoint is a 502 ExternalError, which the SDK does not retry."""
     if fault.action == "not_found":
         return ApiError(404, "NotFound" if operation == "stat" else "ClientError.NotFound", f"Path not found: {path}")
     if fault.action == "denied" and operation == "stat":
@@ -360,5 +360,5 @@ ROUTES: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
 
 
 def parse_query(raw: bytes) -> dict[str, list[str]]:
-    """A query as the SDK writes it: blanks arrive as `+`."""
+    """Parse a query as the SDK writes it: `+` is a space."""
     return parse_qs(raw.decode("latin-1"), keep_blank_values=True)

@@ -1,7 +1,7 @@
-"""The HTTP face: a plain ASGI application under uvicorn, which can also cut, stall and reset its connections.
+"""The HTTP side: a plain ASGI application under uvicorn that can also cut, stall and reset its connections.
 
-The routes are in `api`. Here is the wire, because half of the faults worth testing are broken wires: an answer that is lost
-after the work was done, one that stops in the middle, a connection that is reset.
+The routes are in `api`. This module handles connections, because half of the faults worth testing are broken ones: an answer
+lost after the work was done, an answer that stops in the middle, a reset.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 TRANSPORT = "devstack.transport"
-# l_onoff=1, l_linger=0: closing sends RST instead of FIN.
+# l_onoff=1, l_linger=0: close sends RST instead of FIN.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Protocol(H11Protocol):
-    """uvicorn's protocol, handing its transport to the application: ASGI itself has no word for breaking a connection."""
+    """uvicorn's protocol, which also gives the application its transport: ASGI cannot break a connection."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # same as uvicorn's own
         super().connection_made(transport)
         self.app = functools.partial(_with_transport, self.app, transport)
 
@@ -44,7 +44,7 @@ async def _with_transport(app: Any, transport: asyncio.Transport, scope: Message
 
 
 class _Wire(NamedTuple):
-    """One exchange: the connection, and both directions of it."""
+    """One exchange: the connection and both of its directions."""
 
     transport: asyncio.Transport
     receive: Receive
@@ -52,12 +52,12 @@ class _Wire(NamedTuple):
 
 
 class Application:
-    """The ASGI application. Work is done in threads, so a slow disk does not stop the other calls."""
+    """The ASGI application. Threads do the work, so a slow disk does not delay other calls."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
         self.closing = asyncio.Event()
-        """Set when the program ends: whatever stalls on purpose stops stalling."""
+        """Set when the program ends, so that intentional stalls end."""
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,7 +90,7 @@ class Application:
         entry: dict[str, Any],
         wire: _Wire,
     ) -> None:
-        """Answer as the fault says. Every action but `status` and `reset_before` does the work."""
+        """Answer as the fault demands. Every action except `status` and `reset_before` does the work first."""
         if fault.action == "reset_before":
             await _reset(wire)
             return
@@ -174,6 +174,6 @@ async def _reset(wire: _Wire) -> None:
 
 
 async def _gone(receive: Receive) -> None:
-    """Wait until the server knows that the connection is gone, or it would answer 500 on it."""
+    """Wait until the server knows that the connection is gone; otherwise it would send a 500."""
     while (await receive())["type"] != "http.disconnect":
         pass

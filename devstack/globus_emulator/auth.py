@@ -1,4 +1,4 @@
-"""Globus Auth, as far as a service account needs it: a token for an id and a secret, and what a token allows."""
+"""Globus Auth, as far as a service account needs it: tokens for client credentials, and what a token allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEPENDENCIES = re.compile(r"\[[^\]]*\]")
 
 
 class Token(msgspec.Struct, kw_only=True):
-    """What the emulator knows of an access token; the token itself is kept only as a hash."""
+    """The emulator's record of an access token. The token itself is kept only as a hash."""
 
     client: str
     expires: float
@@ -32,7 +32,7 @@ class Token(msgspec.Struct, kw_only=True):
 
 
 class AuthError(Exception):
-    """A call to Auth refused, in Auth's own format."""
+    """A call to Auth was refused, in Auth's own format."""
 
     def __init__(self, status: int, code: str, detail: str, error: str) -> None:
         super().__init__(detail)
@@ -49,7 +49,7 @@ def _hash(token: str) -> str:
 
 
 def _client(world: World, authorization: str, form: dict[str, list[str]]) -> str:
-    """The client that proved itself. Raises AuthError."""
+    """Return the authenticated client. Raises AuthError."""
     refused = AuthError(401, "UNAUTHORIZED", "Call must be authenticated", "unauthorized")
     identity, secret = form.get("client_id", [""])[0], form.get("client_secret", [""])[0]
     if authorization.lower().startswith("basic "):
@@ -66,7 +66,7 @@ def _client(world: World, authorization: str, form: dict[str, list[str]]) -> str
 
 
 def grant(world: World, authorization: str, body: bytes) -> dict[str, Any]:
-    """Answer of `POST /v2/oauth2/token`. Raises AuthError."""
+    """Answer `POST /v2/oauth2/token`. Raises AuthError."""
     form = parse_qs(body.decode(errors="replace"))
     client = _client(world, authorization, form)
     if form.get("grant_type", [""])[0] != "client_credentials":
@@ -75,10 +75,10 @@ def grant(world: World, authorization: str, body: bytes) -> dict[str, Any]:
     data_access = _DATA_ACCESS.findall(asked)
     for collection in data_access:
         known = world.config.collections.get(collection)
-        # Only mapped collections have this scope; at Auth it is unknown for all others.
+        # Only mapped collections have this scope; for all others Auth does not know it.
         if known is None or not (known.requires_data_access or known.entity_type == "GCSv5_mapped_collection"):
             raise AuthError(400, "UNKNOWN_SCOPE_ERROR", "Unknown scope requested", "unknown_scope")
-    # The SDK repeats the scope once with and once without what depends on it; granted is the bare scope.
+    # The SDK sends the scope twice, with and without its dependent scopes; grant the bare scope.
     scope = " ".join(dict.fromkeys(_DEPENDENCIES.sub("", asked).split()))
     other = world.faults.auth({"scope"})
     brief = world.faults.auth({"expires_in"})
@@ -97,7 +97,7 @@ def grant(world: World, authorization: str, body: bytes) -> dict[str, Any]:
 
 
 def revoke(world: World, authorization: str, body: bytes) -> dict[str, Any]:
-    """Answer of `POST /v2/oauth2/token/revoke`. Raises AuthError."""
+    """Answer `POST /v2/oauth2/token/revoke`. Raises AuthError."""
     form = parse_qs(body.decode(errors="replace"))
     _client(world, authorization, form)
     world.store.drop_tokens(_hash(form.get("token", [""])[0]))
@@ -105,7 +105,7 @@ def revoke(world: World, authorization: str, body: bytes) -> dict[str, Any]:
 
 
 def check(world: World, authorization: str, path: str) -> Token:
-    """The token of a call to Transfer. Raises ApiError (401)."""
+    """Return the token of a call to Transfer. Raises ApiError (401)."""
     refused = ApiError(401, "AuthenticationFailed", "Token is not active")
     if not authorization.lower().startswith("bearer "):
         raise ApiError(401, "AuthenticationFailed", "No credentials supplied")
@@ -123,7 +123,7 @@ def check(world: World, authorization: str, path: str) -> Token:
 
 
 def need_data_access(world: World, token: Token, collection: str, path: str) -> None:
-    """Raise ApiError (403 ConsentRequired) when the token does not reach into the collection."""
+    """Raise ApiError (403 ConsentRequired) when the token does not cover the collection's data."""
     known = world.config.collections.get(collection)
     missing = known is not None and known.requires_data_access and collection not in token.data_access
     if missing or world.faults.auth({"consent_required"}, path):

@@ -11,10 +11,10 @@ TIMEOUT_S = 60.0
 
 
 class EmulatorControl:
-    """Control plane of the emulator at `url`. Raises httpx.HTTPStatusError when a call is refused."""
+    """The control plane of the emulator at `url`. Raises httpx.HTTPStatusError when a call is refused."""
 
     def __init__(self, url: str, secret: str) -> None:
-        # No proxy from the environment: the emulator is on loopback, and a proxy would swallow that.
+        # Ignore proxies of the environment: a proxy cannot reach the emulator on loopback.
         self._http = httpx.Client(base_url=url, headers={"X-Emulator-Secret": secret}, timeout=TIMEOUT_S, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -32,19 +32,19 @@ class EmulatorControl:
         return response.json()
 
     def set_faults(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
-        """Put this list in force; no arguments: nothing is broken any more."""
+        """Replace the list of faults. Without arguments, remove all faults."""
         return list(self._call("PUT", "faults", {"faults": list(faults)})["faults"])
 
     def faults(self) -> list[dict[str, Any]]:
-        """The list in force, with the counters `seen` and `fired`."""
+        """Return the active faults with the counters `seen` and `fired`."""
         return list(self._call("GET", "faults")["faults"])
 
     def requests(self, *, after: int = 0, path: str = "") -> list[dict[str, Any]]:
-        """What was asked, oldest first: number, method, path, query, body, status, fault."""
+        """Return the logged requests, oldest first: number, method, path, query, body, status, fault."""
         return list(self._call("GET", "requests", after=after, path=path)["requests"])
 
     def advance(self, seconds: float) -> float:
-        """Move the clock; returns the new time."""
+        """Move the clock and return the new time."""
         return float(self._call("POST", "clock/advance", {"seconds": seconds})["now"])
 
     def configure(self, **settings: Any) -> dict[str, Any]:
@@ -52,13 +52,13 @@ class EmulatorControl:
         return dict(self._call("PUT", "config", settings))
 
     def reset(self, *, clock: bool = True) -> None:
-        """Forget tasks, tokens, faults and requests; files stay."""
+        """Forget tasks, tokens, faults and requests. Files stay."""
         self._call("POST", "reset", {"clock": clock})
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Task documents of all owners, oldest first."""
+        """Return the task documents of all owners, oldest first."""
         return list(self._call("GET", "tasks")["tasks"])
 
     def raw(self, task_id: str) -> dict[str, Any]:
-        """Everything kept of a task: `task`, `outcomes`, `running`, `document`."""
+        """Return all data of a task: `task`, `outcomes`, `running`, `document`."""
         return dict(self._call("GET", f"tasks/{task_id}/raw"))

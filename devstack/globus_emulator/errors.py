@@ -1,10 +1,10 @@
-"""The two families of trouble: an API call that is refused, and a task that meets an obstacle."""
+"""The two kinds of trouble: a refused API call, and an obstacle for a task."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """A call refused with the error body of the Transfer API."""
+    """A call was refused with the error body of the Transfer API."""
 
     def __init__(self, status: int, code: str, message: str, **fields: object) -> None:
         super().__init__(message)
@@ -12,7 +12,7 @@ class ApiError(Exception):
 
 
 class ObstacleError(Exception):
-    """A fault of a task: counted, recorded as an event, and tried again until the deadline."""
+    """A fault of a task. It is counted, recorded as an event, and retried until the deadline."""
 
     def __init__(self, code: str, details: str, *, at_source: bool = False) -> None:
         super().__init__(details)
@@ -20,7 +20,7 @@ class ObstacleError(Exception):
 
 
 class FatalError(Exception):
-    """The task has failed with this code; nothing is tried again."""
+    """The task failed with this code and is not retried."""
 
     def __init__(self, code: str, description: str, details: str = "") -> None:
         super().__init__(description)
@@ -28,7 +28,7 @@ class FatalError(Exception):
 
 
 class StoppedError(Exception):
-    """The worker must leave the task as it is: cancelled, reset, or the program ends."""
+    """The worker must leave the task as it is: the task was cancelled or reset, or the program ends."""
 
 
 def bad_request(message: str, code: str = "ClientError.BadRequest") -> ApiError:

@@ -1,8 +1,8 @@
-"""What tests break the emulator with. A fault says what it matches, how often, and what happens then.
+"""Faults, with which tests break the emulator. A fault says what it matches, how often it fires, and what happens then.
 
-Five kinds, told apart by `kind`: `http` (the wire), `auth` (tokens and scopes), `task` (the life of a task), `data` (the bytes at
-the destination) and `fs` (file operations and the storage behind them). The list is kept in the state directory with its counters,
-so a fault outlives a restart like the trouble it stands for.
+The field `kind` names one of five kinds: `http` (the connection), `auth` (tokens and scopes), `task` (the life of a task),
+`data` (the bytes at the destination) and `fs` (file operations and the storage behind them). The list and its counters are kept
+in the state directory, so a fault survives a restart, as a real failure would.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from devstack.globus_emulator.tasks import Task
 
 
 class _Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """How often: the first `after` matches pass, then `times` (-1: all) are hit, each with `probability`."""
+    """When to fire: skip the first `after` matches, then hit the next `times` (-1: all), each with `probability`."""
 
     after: int = 0
     times: int = -1
     probability: float = 1.0
     seed: int = 0
     seen: int = 0
-    """Matches so far; written by the emulator."""
+    """Matches so far; set by the emulator."""
     fired: int = 0
-    """Hits so far; written by the emulator."""
+    """Hits so far; set by the emulator."""
 
 
 class HttpFault(_Fault, kw_only=True, tag="http"):
-    """The wire. `method` and `path` choose the request (regular expression, searched in the path without the query)."""
+    """The connection. `method` and `path` select the request (regular expression, searched in the path without the query)."""
 
     action: Literal["status", "delay", "stall_body", "reset_before", "lost_response", "cut_body"]
     method: str = "*"
@@ -42,7 +42,7 @@ class HttpFault(_Fault, kw_only=True, tag="http"):
     status: int = 500
     headers: dict[str, str] = {}
     body: Any = None
-    """JSON body of `status`; None is a body in the style of the service."""
+    """JSON body of `status`; None: a body in the style of the service."""
     text: str | None = None
     """Raw body of `status`, sent as text/html."""
     code: str = "InternalError"
@@ -52,7 +52,7 @@ class HttpFault(_Fault, kw_only=True, tag="http"):
 
 
 class AuthFault(_Fault, kw_only=True, tag="auth"):
-    """Tokens. revoke_tokens acts on the next call it matches: one 401, the next token is good."""
+    """Tokens. revoke_tokens acts on the next matching call: that call gets 401, and the next token is good."""
 
     action: Literal["reject_secret", "revoke_tokens", "refuse_tokens", "expires_in", "scope", "consent_required"]
     path: str = ""
@@ -60,11 +60,11 @@ class AuthFault(_Fault, kw_only=True, tag="auth"):
     seconds: int = 1
     """For expires_in."""
     scope: str = "urn:globus:auth:scope:transfer.api.globus.org:none"
-    """For scope: what is granted instead."""
+    """For scope: the scope to grant instead."""
 
 
 class TaskFault(_Fault, kw_only=True, tag="task"):
-    """The life of a task. Counted once per task; it holds as long as it is in the list."""
+    """The life of a task. Counted once per task; active while it is in the list."""
 
     action: Literal[
         "fail",
@@ -84,30 +84,30 @@ class TaskFault(_Fault, kw_only=True, tag="task"):
     task_id: str | None = None
     type: Literal["TRANSFER", "DELETE"] | None = None
     at_bytes: int = 0
-    """Acts once the task has moved this many bytes."""
+    """Act once the task has moved this many bytes."""
     code: str = "PERMISSION_DENIED"
     details: str = "made by a fault of the emulator"
     seconds: float = 60.0
     """For queue and slow_cancel."""
     fields: dict[str, Any] = {}
-    """For document: what the task document shows instead."""
+    """For document: fields to replace in the task document."""
     tasks: list[str] = []
-    """Tasks it was applied to; written by the emulator."""
+    """Tasks it was applied to; set by the emulator."""
     passed: list[str] = []
-    """Tasks that were let pass; written by the emulator."""
+    """Tasks it let pass; set by the emulator."""
 
 
 class DataFault(_Fault, kw_only=True, tag="data"):
-    """The bytes at the destination: a checksum catches it before the verification, nobody after it; counted per file written."""
+    """The bytes at the destination. A checksum finds damage before the verification, nothing later does. Counted per file."""
 
     action: Literal["truncate", "grow", "flip", "delete", "directory", "empty", "mtime"]
     when: Literal["before_verify", "after_verify"] = "before_verify"
     path: str = ""
     """Regular expression, searched in the destination path."""
     fraction: float = 0.005
-    """For truncate and grow: part of the size."""
+    """For truncate and grow: fraction of the size."""
     offset: int | None = None
-    """For flip: which byte; the middle when absent."""
+    """For flip: position of the byte; None: the middle."""
 
 
 class FsFault(_Fault, kw_only=True, tag="fs"):
@@ -137,12 +137,12 @@ class FsFault(_Fault, kw_only=True, tag="fs"):
 
 Fault = HttpFault | AuthFault | TaskFault | DataFault | FsFault
 _Kind = TypeVar("_Kind", HttpFault, AuthFault, DataFault, FsFault)
-# These do not answer a call, they change what it shows; counting them as hits would use them up unseen.
+# These faults change what a call shows instead of answering it. Counting them as hits would use them up unnoticed.
 _STANDING = frozenset({"stale"})
 
 
 class FaultBook:
-    """The list in force. Its methods may be called from any thread."""
+    """The active faults. Any thread may call its methods."""
 
     def __init__(self, saved: bytes | None, save: Callable[[bytes], None]) -> None:
         self._lock = threading.RLock()
@@ -157,11 +157,11 @@ class FaultBook:
             for pattern in (getattr(fault, "path", ""), getattr(fault, "label", "")):
                 re.compile(pattern)
         self._faults = faults
-        # Seeded dice, not secrets: the same seed must give the same run.
+        # The same seed must give the same run.
         self._dice = [random.Random(fault.seed) for fault in faults]  # noqa: S311 - not secrets: a seed makes faults repeatable
 
     def replace(self, document: bytes) -> bytes:
-        """Put another list in force; returns it as JSON. Raises ValueError."""
+        """Replace the list of faults and return it as JSON. Raises ValueError."""
         faults = msgspec.json.decode(document, type=dict[str, list[Fault]])["faults"]
         try:
             with self._lock:
@@ -188,7 +188,7 @@ class FaultBook:
         return True
 
     def _first(self, kind: type[_Kind], matches: Callable[[_Kind], bool]) -> _Kind | None:
-        """The first fault that matches and is due; counters are saved. The usual empty list costs nothing."""
+        """Return the first matching fault that is due, and save the counters. The usual empty list costs nothing."""
         if not self._faults:
             return None
         with self._lock:
@@ -216,7 +216,7 @@ class FaultBook:
         return self._first(FsFault, lambda fault: _fs_matches(fault, operation, collection, path))
 
     def stale_seconds(self, operation: str, collection: str, path: str) -> float:
-        """For how long a fresh entry is not shown."""
+        """Return for how many seconds new entries stay hidden."""
         if not self._faults:
             return 0.0
         with self._lock:
@@ -228,7 +228,7 @@ class FaultBook:
         return max(found, default=0.0)
 
     def of_task(self, task: Task, *actions: str) -> TaskFault | None:
-        """The first fault of these actions that holds for the task now."""
+        """Return the first fault with one of these actions that applies to the task now, or None."""
         if not self._faults:
             return None
         with self._lock:
@@ -236,7 +236,7 @@ class FaultBook:
 
     def _for(self, task: Task, actions: tuple[str, ...]) -> Iterator[TaskFault]:
         for index, fault in enumerate(self._faults):
-            # Only what is asked for is counted: a finished task that is looked at must not use up a `fail`.
+            # Count only the requested actions: a look at a finished task must not use up a `fail`.
             if not isinstance(fault, TaskFault) or fault.action not in actions or task.bytes_transferred < fault.at_bytes:
                 continue
             if fault.task_id not in {None, task.task_id} or fault.type not in {None, task.kind}:
@@ -254,7 +254,7 @@ class FaultBook:
 
 
 def _fs_matches(fault: FsFault, operation: str, collection: str, path: str) -> bool:
-    # A write is asked about only by what can meet a write; `*` means the calls of the API.
+    # Only faults that can affect a write match a write; `*` means the calls of the API.
     if operation == "write":
         fits = fault.operation == "write" or (fault.operation == "*" and fault.action in {"quota", "read_only"})
     else:
@@ -263,7 +263,7 @@ def _fs_matches(fault: FsFault, operation: str, collection: str, path: str) -> b
 
 
 def damage(fault: DataFault, real: Path) -> None:
-    """Do to a file at the destination what the fault says."""
+    """Damage a file at the destination as the fault says."""
     size = real.stat().st_size
     if fault.action == "truncate":
         os.truncate(real, max(0, size - max(1, int(size * fault.fraction))))

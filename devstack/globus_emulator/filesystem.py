@@ -1,4 +1,4 @@
-"""The files of a collection: from a collection path to a real one, and the documents of ls and stat."""
+"""The files of a collection: real paths for collection paths, and the documents of ls and stat."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def denied(path: str) -> ApiError:
 
 
 def normal(path: str) -> str:
-    """A collection path as `/a/b`: home mapped to `/`, dots resolved. Raises ApiError for control characters and for escapes."""
+    """Normalize a collection path to `/a/b`: map home to `/`, resolve dots. Raises ApiError for control characters and escapes."""
     if any(character in path for character in "\r\n\0"):
         raise bad_request("Path contains characters that are not allowed", "InvalidPath")
     if path == "/~" or path.startswith("/~/"):
@@ -49,7 +49,7 @@ def normal(path: str) -> str:
 
 
 def resolve(collection: Collection, path: str) -> Path:
-    """The real path of a collection path. Raises ApiError when it leaves the collection, also through a symbolic link."""
+    """Return the real path of a collection path. Raises ApiError when it leaves the collection, also through a symbolic link."""
     inside = normal(path)
     prefixes = [normal(prefix).rstrip("/") + "/" for prefix in collection.allowed_prefixes]
     if not any((inside + "/").startswith(prefix) for prefix in prefixes):
@@ -58,7 +58,7 @@ def resolve(collection: Collection, path: str) -> Path:
     if inside == "/":
         return root
     full = root / inside[1:]
-    # The last part itself is not followed: a link may be listed and removed, only what it points to is out of bounds.
+    # Do not follow the last part: a link may be listed and removed, only its target is out of bounds.
     real = full.parent.resolve() / full.name
     target = real.resolve() if real.is_symlink() else real
     if not (real.is_relative_to(root) and target.is_relative_to(root)):
@@ -97,12 +97,12 @@ def _kind(mode: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    # A space and not a T: as the service writes it.
+    # The service separates date and time by a space, not a T.
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S+00:00")
 
 
 def _name(raw: str) -> str:
-    """A name as JSON can carry it: bytes that are no UTF-8 come back as latin-1 behind U+FFFD."""
+    """Convert a name for JSON: a name that is not UTF-8 becomes latin-1 after U+FFFD."""
     try:
         raw.encode()
     except UnicodeEncodeError:
@@ -111,7 +111,7 @@ def _name(raw: str) -> str:
 
 
 def file_document(real: Path, name: str) -> Document:
-    """One `file` document. Raises OSError."""
+    """Return one `file` document. Raises OSError."""
     own = real.lstat()
     shown, link = own, None
     if stat.S_ISLNK(own.st_mode):
@@ -138,7 +138,7 @@ def file_document(real: Path, name: str) -> Document:
 
 
 def stat_document(collection: Collection, path: str, visible: Callable[[Path], bool]) -> Document:
-    """Answer of `stat`. `visible` says whether the real path is shown yet. Raises ApiError."""
+    """Answer `stat`. `visible` says whether the real path is shown yet. Raises ApiError."""
     real = resolve(collection, path)
     missing = ApiError(
         404,
@@ -154,12 +154,12 @@ def stat_document(collection: Collection, path: str, visible: Callable[[Path], b
         raise missing from None
     except PermissionError:
         raise denied(path) from None
-    except OSError as error:  # a name too long, a broken medium
+    except OSError as error:  # a name that is too long, a broken disk
         raise ApiError(502, "ExternalError.StatFailed", f"Error (stat): {error.strerror}") from None
 
 
 def list_document(collection: Collection, endpoint: str, query: dict[str, list[str]], visible: Callable[[Path], bool]) -> Document:
-    """Answer of `ls`. Raises ApiError."""
+    """Answer `ls`. Raises ApiError."""
     path = query.get("path", ["/"])[0]
     real = resolve(collection, path)
     try:
@@ -195,11 +195,11 @@ def list_document(collection: Collection, endpoint: str, query: dict[str, list[s
 
 
 def used_bytes(root: Path) -> int:
-    """Bytes of all files under a directory."""
+    """Return the size in bytes of all files below a directory."""
     total = 0
     for directory, _, names in os.walk(root):
         for name in names:
-            with contextlib.suppress(OSError):  # it may go while we walk
+            with contextlib.suppress(OSError):  # it may vanish during the walk
                 total += (Path(directory) / name).lstat().st_size
     return total
 
@@ -208,7 +208,7 @@ def used_bytes(root: Path) -> int:
 
 
 def window(query: dict[str, list[str]], *, default: int, maximum: int) -> tuple[int, int]:
-    """(limit, offset). Raises ApiError."""
+    """Return (limit, offset). Raises ApiError."""
     try:
         limit = int(query.get("limit", [str(default)])[0])
         offset = int(query.get("offset", ["0"])[0])
@@ -220,7 +220,7 @@ def window(query: dict[str, list[str]], *, default: int, maximum: int) -> tuple[
 
 
 def ordered(documents: list[Document], orderby: str) -> list[Document]:
-    """Sort by `field [ASC|DESC]`, several joined by commas. Raises ApiError."""
+    """Sort by `field [ASC|DESC]`; commas separate several fields. Raises ApiError."""
     result = list(documents)
     for clause in reversed([part for part in orderby.split(",") if part.strip()]):
         field, _, direction = clause.strip().partition(" ")
@@ -231,13 +231,13 @@ def ordered(documents: list[Document], orderby: str) -> list[Document]:
 
 
 def filtered(documents: list[Document], filters: Iterable[str]) -> list[Document]:
-    """Documents that one of the filters lets through, in their order; all where there is no filter. Raises ApiError."""
+    """Return the documents that match any filter, in order; all without a filter. Raises ApiError."""
     passed = [{id(document) for document in _matching(documents, text)} for text in filters]
     return [document for document in documents if not passed or any(id(document) in some for some in passed)]
 
 
 def _matching(documents: list[Document], text: str) -> list[Document]:
-    """Documents that match every clause `field:value` of one filter, clauses joined by `/`."""
+    """Return the documents that match every clause `field:value` of one filter. `/` separates clauses."""
     result = list(documents)
     for clause in filter(None, text.split("/")):
         field, colon, value = clause.partition(":")
@@ -264,7 +264,7 @@ def _moment(text: str, fallback: str) -> datetime:
 
 
 def _matches(actual: object, wanted: str) -> bool:
-    """`=x` or `x` equals, `~x*` matches as a glob, `!` negates, `>n` and `<n` compare numbers."""
+    """Compare: `=x` or `x` is equality, `~x*` a glob; `!` negates; `>n` and `<n` compare numbers."""
     if isinstance(actual, bool):
         actual = int(actual)
     if wanted.startswith("!"):
@@ -282,7 +282,7 @@ def _matches(actual: object, wanted: str) -> bool:
 
 
 def make_directory(collection: Collection, path: str) -> None:
-    """Raises ApiError."""
+    """Create a directory. Raises ApiError."""
     real = resolve(collection, path)
     try:
         real.mkdir()
@@ -295,7 +295,7 @@ def make_directory(collection: Collection, path: str) -> None:
 
 
 def rename(collection: Collection, old: str, new: str) -> None:
-    """Raises ApiError."""
+    """Rename a file or directory. Raises ApiError."""
     source, destination = resolve(collection, old), resolve(collection, new)
     try:
         if os.path.lexists(destination):

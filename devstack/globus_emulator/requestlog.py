@@ -1,4 +1,4 @@
-"""The ordered log of requests, for tests that ask what was sent. Bounded, and without secrets."""
+"""The log of requests, in order, for tests that check what was sent. Bounded, and without secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECRET_FIELDS = frozenset({"client_secret", "token", "refresh_token", "code", "
 
 
 class RequestLog:
-    """The last requests. Its methods may be called from any thread."""
+    """The last requests. Any thread may call its methods."""
 
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class RequestLog:
         headers: dict[str, str],
         body: bytes,
     ) -> dict[str, Any]:
-        """Note a request as it arrives; the caller fills in `status` and `fault`."""
+        """Record a request on arrival; the caller fills in `status` and `fault`."""
         shown = {name: headers[name] for name in _SHOWN_HEADERS if name in headers}
         if "authorization" in headers:
             shown["authorization"] = f"{headers['authorization'].partition(' ')[0]} {REDACTED}"
@@ -54,7 +54,7 @@ class RequestLog:
         return entry
 
     def entries(self, after: int, path: str) -> list[dict[str, Any]]:
-        """Those with a higher number and this text in their path, oldest first."""
+        """Return entries with a higher number and this text in their path, oldest first."""
         with self._lock:
             return [dict(entry) for entry in self._entries if entry["number"] > after and path in entry["path"]]
 

@@ -1,7 +1,7 @@
-"""What outlives the program: tasks, outcomes of files, events, tokens, faults, the clock.
+"""The state that survives a restart: tasks, outcomes of files, events, tokens, faults, the clock.
 
-SQLite in WAL mode with full synchronisation, every change one transaction: a `kill -9` between two lines loses at most the work on
-the current file, never a task, a submission id or an end that was reported.
+SQLite in WAL mode with full synchronization. Every change is one transaction. So a `kill -9` at any line loses at most the work
+on the current file, never a task, a submission id or a reported end.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, document BLOB NOT NULL)
 
 
 class Store:
-    """The state file. Its methods may be called from any thread."""
+    """The state file. Any thread may call its methods."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.RLock()
-        # The lock above is what makes one connection safe for all threads.
+        # The lock above makes one connection safe for all threads.
         self._db = sqlite3.connect(directory / "emulator.db", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -47,7 +47,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside happens or nothing; may be nested."""
+        """Run the block in one transaction. Transactions may be nested."""
         with self._lock:
             if self._db.in_transaction:
                 yield
@@ -69,7 +69,7 @@ class Store:
             self._db.execute(sql, values)
 
     def load_tasks(self) -> list[Task]:
-        """All tasks, oldest first."""
+        """Return all tasks, oldest first."""
         return [msgspec.json.decode(row[0], type=Task) for row in self._rows("SELECT document FROM tasks ORDER BY number")]
 
     def save(self, task: Task) -> None:
@@ -97,7 +97,7 @@ class Store:
         self._write("INSERT INTO events (task_id, document) VALUES (?, ?)", task_id, msgspec.json.encode(document))
 
     def events(self, task_id: str) -> list[dict[str, Any]]:
-        """Newest first."""
+        """Return the events of a task, newest first."""
         rows = self._rows("SELECT document FROM events WHERE task_id = ? ORDER BY number DESC", task_id)
         return [msgspec.json.decode(row[0]) for row in rows]
 
@@ -109,7 +109,7 @@ class Store:
         return rows[0][0] if rows else None
 
     def drop_tokens(self, token_hash: str | None = None) -> None:
-        """Forget one token, or all."""
+        """Forget one token, or all tokens."""
         self._write("DELETE FROM tokens WHERE ?1 IS NULL OR hash = ?1", token_hash)
 
     def fact(self, name: str) -> bytes | None:
@@ -122,4 +122,4 @@ class Store:
     def drop_tasks(self) -> None:
         with self.transaction():
             for table in ("tasks", "outcomes", "events"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - three names of our own, no input
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - three constant names, no input

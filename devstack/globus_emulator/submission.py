@@ -1,4 +1,4 @@
-"""From the JSON of a submission to a task, or to the refusal it deserves."""
+"""Turn the JSON of a submission into a task, or refuse it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Delete(_Common, kw_only=True):
 
 
 def submission_id(body: Any) -> str:
-    """The id alone: a repetition is answered before anything else is looked at. Raises ApiError."""
+    """Return the submission id. It is read first: a repeated submission is answered without reading the rest. Raises ApiError."""
     value = body.get("submission_id") if isinstance(body, dict) else None
     if value is None:
         raise bad_request("Missing required field 'submission_id'")
@@ -72,7 +72,7 @@ def submission_id(body: Any) -> str:
 
 
 def label_of(value: str | None) -> str | None:
-    """Raises ApiError."""
+    """Return the valid label. Raises ApiError."""
     if value is None:
         return None
     if len(value) > LABEL_MAXIMUM:
@@ -83,7 +83,7 @@ def label_of(value: str | None) -> str | None:
 
 
 def deadline_of(value: str | None, now: float) -> float | None:
-    """Seconds since the epoch; a time without a zone is taken as UTC. Raises ApiError."""
+    """Return seconds since the epoch. A time without a zone counts as UTC. Raises ApiError."""
     if value is None:
         return None
     try:
@@ -97,7 +97,7 @@ def deadline_of(value: str | None, now: float) -> float | None:
 
 
 def algorithm_name(value: str | None) -> str | None:
-    """`sha-256`, `SHA256` and `Sha256` are one algorithm."""
+    """Normalize: `sha-256`, `SHA256` and `Sha256` are one algorithm."""
     return None if value is None else value.upper().replace("-", "").replace("_", "")
 
 
@@ -110,12 +110,12 @@ def _collection(config: Config, endpoint: str) -> str:
 def _refuse_what_is_not_emulated(body: dict[str, Any]) -> None:
     for field in _NOT_EMULATED:
         if body.get(field):
-            # Taken silently, a test would pass here and lose files at the real service.
+            # If it were accepted silently, a test would pass here while the real service loses files.
             raise bad_request(f"{field} is not emulated", "NotEmulated")
 
 
 def transfer(body: dict[str, Any], *, owner: str, config: Config, now: float) -> Task:
-    """A new transfer task. Raises ApiError."""
+    """Return a new transfer task. Raises ApiError."""
     _refuse_what_is_not_emulated(body)
     try:
         document = msgspec.convert(body, type=_Transfer)
@@ -178,7 +178,7 @@ def supports(config: Config, endpoint: str, algorithm: str) -> bool:
 
 
 def delete(body: dict[str, Any], *, owner: str, config: Config, now: float) -> Task:
-    """A new delete task. Raises ApiError."""
+    """Return a new delete task. Raises ApiError."""
     try:
         document = msgspec.convert(body, type=_Delete)
     except msgspec.ValidationError as error:
@@ -212,7 +212,7 @@ def delete(body: dict[str, Any], *, owner: str, config: Config, now: float) -> T
 
 
 def identical_paths(one: Task, other: Task) -> bool:
-    """True if both move the same files between the same collections."""
+    """Return whether both tasks move the same files between the same collections."""
     return (
         one.kind == other.kind == "TRANSFER"
         and (one.source, one.destination) == (other.source, other.destination)

@@ -1,4 +1,4 @@
-"""One task: what is kept of it, and the documents the API shows of it."""
+"""One task: its stored data, and its documents in the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FINISHED = frozenset({"SUCCEEDED", "FAILED"})
 
 
 class Item(msgspec.Struct, kw_only=True):
-    """One line of a submission; for a delete, `source_path` is what goes."""
+    """One line of a submission. For a delete, `source_path` is the path to remove."""
 
     source_path: str
     destination_path: str = ""
@@ -23,7 +23,7 @@ class Item(msgspec.Struct, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What became of one file; with its event it is what a restarted emulator knows not to do again."""
+    """The outcome of one file. It is stored with its event, so a restarted emulator does not repeat the file."""
 
     source_path: str
     destination_path: str
@@ -39,7 +39,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """The state of a task; times are seconds since the epoch by the emulator's clock."""
+    """The state of a task. Times are seconds since the epoch by the emulator's clock."""
 
     task_id: str
     submission_id: str
@@ -50,7 +50,7 @@ class Task(msgspec.Struct, kw_only=True):
     deadline: float
     deadline_given: bool
     source: str
-    """Collection id; for a delete, the collection."""
+    """Collection id. For a delete, the only collection."""
     destination: str | None
     items: list[Item]
     label: str | None = None
@@ -95,7 +95,7 @@ def moment(seconds: float | None) -> str | None:
 
 
 def task_document(task: Task, *, now: float, names: dict[str, str]) -> Document:
-    """The `task` document, with the service's rules about what is null when."""
+    """Return the `task` document, with null fields as in the service."""
     total = (len(task.items) + task.files) if task.files else len(task.items)
     settled = task.files_transferred + task.files_skipped + task.errors_skipped
     scanned = len(task.items) if task.files or task.finished else 0

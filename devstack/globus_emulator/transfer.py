@@ -1,7 +1,7 @@
-"""Running one task: waiting for its turn, copying, hashing, deleting, meeting obstacles.
+"""Run one task: wait for its turn, copy, hash, delete, and meet obstacles.
 
-Each unfinished task has one thread. All its waits are on the world's condition, so a cancel, a moved clock or another fault list is
-seen at once; between two chunks of a copy the same questions are asked.
+Each unfinished task has one thread. All waits use the world's condition, so the thread notices a cancel, a clock change or new
+faults at once. It makes the same checks between two chunks of a copy.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ class File(NamedTuple):
 
 
 class Run:
-    """One task being worked on, in its own thread."""
+    """One running task, in its own thread."""
 
     def __init__(self, world: World, task: Task, number: int) -> None:
         self.world = world
         self.task = task
         self.number = number
         self.working = False
-        """Holds one of the few places of its owner."""
+        """True while the task holds one of its owner's slots."""
         self.waiting = False
-        """Stands in the queue for a place."""
+        """True while the task waits for a slot."""
         self.stopped = False
         self._outcomes: dict[str, Outcome] = {}
         self._next_chunk_at = 0.0
         self._saved_at = 0.0
 
     def main(self) -> None:
-        """Thread: work until the task has an end, or the program does."""
+        """Run the thread until the task or the program ends."""
         try:
             self._outcomes = {outcome.destination_path: outcome for outcome in self.world.store.outcomes(self.task.task_id)}
             self._until_done()
@@ -83,7 +83,7 @@ class Run:
     def _until_done(self) -> None:
         wait_s = self.world.config.retry_first_s
         self._enter()
-        while True:  # the place is kept between two tries, as the service does: three hopeless transfers hold up all others
+        while True:  # keep the slot between attempts, as the service does: three hopeless transfers block all others
             try:
                 self._hold()
                 if self._attempt():
@@ -97,7 +97,7 @@ class Run:
     # --- waiting -------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise what ends the work: the program's end, a cancel, the deadline."""
+        """Raise an error if the work must end: the program stops, a cancel, the deadline."""
         if self.stopped:
             raise StoppedError
         now = self.world.now()
@@ -107,7 +107,7 @@ class Run:
             raise FatalError("EXPIRED", "expired", "The task did not complete before its deadline")
 
     def _sleep(self, seconds: float | None = None, until: Callable[[], bool] = lambda: False) -> None:
-        """Wait for a time (None: for ever) or a condition, with an ear for what ends the work."""
+        """Wait for some seconds (None: without limit) or until a condition holds. Raises when the work must end."""
         end = None if seconds is None else time.monotonic() + seconds
         with self.world.changed:
             while True:
@@ -123,7 +123,7 @@ class Run:
                 self.world.changed.wait(max(0.001, min(waits)))
 
     def _enter(self) -> None:
-        """Take a place among the few that are worked on at a time."""
+        """Wait for a slot and take it."""
         task = self.task
         while (left := task.request_time + self._queue_seconds() - self.world.now()) > 0:
             self._sleep(min(left, self.world.config.tick_s))
@@ -153,7 +153,7 @@ class Run:
         return self.world.faults.of_task(self.task, *actions)
 
     def _hold(self) -> None:
-        """Between two chunks: stop for what ends the work, and for what the fault list says about this task."""
+        """Check between two chunks whether the work must end, and apply the task's faults."""
         self.check()
         while fault := self._fault("fail", "expire", "faulting", "stall", "inactive", "pause"):
             if fault.action == "fail":
@@ -169,7 +169,7 @@ class Run:
                 self._suspend(action, fault)
 
     def _suspend(self, action: str, fault: TaskFault) -> None:
-        """Paused, or INACTIVE: no place is held and nothing moves until the fault is taken away."""
+        """Hold the task, PAUSED or INACTIVE, until the fault is removed. It keeps no slot and moves nothing."""
         task = self.task
         self._leave()
         if action == "pause":
@@ -201,7 +201,7 @@ class Run:
     # --- working -------------------------------------------------------------------------------------------------
 
     def _attempt(self) -> bool:
-        """Work on everything not done yet; True if nothing is left."""
+        """Work on everything that is not done. Returns True when nothing is left."""
         if self.task.kind == "DELETE":
             self._delete_all()
             return True
@@ -228,7 +228,7 @@ class Run:
         return obstacles == 0
 
     def _plan(self) -> tuple[list[File], list[str]]:
-        """(files, directories of the destination). Symbolic links inside a directory are ignored, as the service does."""
+        """Return (files, destination directories). Ignore symbolic links inside a directory, as the service does."""
         files: list[File] = []
         directories: list[str] = []
         for item in self.task.items:
@@ -268,7 +268,7 @@ class Run:
             raise ObstacleError(code, f"{error.message}\nPath: {path}", at_source=at_source) from None
 
     def _done(self, outcome: Outcome) -> None:
-        """Make the end of one file durable together with the counters that show it."""
+        """Store the end of one file together with the counters that show it."""
         task = self.task
         if outcome.result == "transferred":
             task.files_transferred += 1
@@ -296,14 +296,14 @@ class Run:
         )
 
     def _move(self, file: File) -> Outcome:
-        """Move one file, or find that it is there already. Raises ObstacleError and FatalError."""
+        """Move one file, unless it is already there. Raises ObstacleError and FatalError."""
         task, item = self.task, file.item
         source = self._real(task.source, file.source, at_source=True)
         destination = self._real(task.destination or "", file.destination)
         algorithm = self._algorithm(item)
         with _obstacles(file.source, at_source=True):
             before = source.stat()
-        if stat.S_ISDIR(before.st_mode):  # an item without `recursive`; trying again cannot help
+        if stat.S_ISDIR(before.st_mode):  # an item without `recursive`; a retry cannot help
             obstacle = ObstacleError("IS_A_DIRECTORY", f"Error (transfer)\nPath: {file.source}", at_source=True)
             self.world.met(task, obstacle)
             raise FatalError(obstacle.code, "is a directory", obstacle.details)
@@ -341,7 +341,7 @@ class Run:
         return outcome
 
     def _algorithm(self, item: Item) -> str | None:
-        """What to hash with, None for not at all. Raises FatalError or ObstacleError when an end refuses the algorithm."""
+        """Return the hash to use, or None. Raises FatalError or ObstacleError when a collection refuses the algorithm."""
         task = self.task
         if not (task.verify_checksum or item.external_checksum or item.checksum_algorithm or task.sync_level == 3):
             return None
@@ -359,7 +359,7 @@ class Run:
         return algorithm
 
     def _equal(self, file: File, source: Path, destination: Path, source_stat: os.stat_result, algorithm: str | None) -> bool:
-        """True if the sync level finds the destination good as it is."""
+        """Return True if the sync level accepts the destination as it is."""
         level = self.task.sync_level
         if level is None or not destination.is_file():
             return False
@@ -380,7 +380,7 @@ class Run:
         return here == self._digest(destination, file.destination, algorithm)
 
     def _may_write(self, file: File, size: int) -> None:
-        """Raise ObstacleError or FatalError when the destination takes nothing (now)."""
+        """Raise ObstacleError or FatalError when the destination does not accept files now."""
         endpoint = self.task.destination or ""
         collection = self._collection(endpoint)
         fault = self.world.faults.fs("write", endpoint, normal(file.destination))
@@ -402,7 +402,7 @@ class Run:
             damage(fault, real)
 
     def _copy(self, file: File, source: Path, destination: Path, algorithm: str | None) -> str | None:
-        """Straight to the final name, in chunks; returns the digest of what was read."""
+        """Copy in chunks, directly to the final name. Returns the digest of the bytes read."""
         task = self.task
         hasher = _hasher(algorithm) if algorithm else None
         buffer = memoryview(bytearray(CHUNK))
@@ -433,7 +433,7 @@ class Run:
         return hasher.hexdigest() if hasher else None
 
     def _digest(self, real: Path, path: str, algorithm: str, *, at_source: bool = False) -> str:
-        """The digest of a file; what is read counts as checksummed on the destination side only."""
+        """Return the digest of a file. Only bytes read at the destination count as checksummed."""
         hasher = _hasher(algorithm)
         buffer = memoryview(bytearray(CHUNK))
         with _obstacles(path, at_source=at_source), real.open("rb", buffering=0) as reader:
@@ -449,7 +449,7 @@ class Run:
         return CHUNK if not speed else max(1, min(CHUNK, speed // 20))
 
     def _pace(self, count: int) -> None:
-        """Keep to `bytes_per_second`; a changed speed holds from now on."""
+        """Keep to `bytes_per_second`. A new speed applies from now on."""
         speed = self.world.config.bytes_per_second
         if not speed:
             return
@@ -461,7 +461,7 @@ class Run:
                 self._next_chunk_at = 0.0
 
     def _save_sometimes(self) -> None:
-        """Counters of a long file, so a restart does not start its display from zero."""
+        """Save the counters of a long file now and then, so that after a restart they do not start from zero."""
         now = time.monotonic()
         if now - self._saved_at >= SAVE_EVERY_S:
             if self._saved_at:
@@ -495,7 +495,7 @@ class Run:
         task = self.task
         known = self._outcomes.get(path)
         if not os.path.lexists(real):
-            # Ours if the intent was written before a crash; otherwise it was never there.
+            # It was ours if the intent was recorded before a crash; otherwise it never existed.
             if known is None and not task.ignore_missing:
                 raise FatalError("FILE_NOT_FOUND", "file not found", f"Error (delete)\nNo such file or directory: {path}")
             return
@@ -513,7 +513,7 @@ class Run:
 
 
 def _hasher(algorithm: str) -> Any:
-    """A fresh hash; MD5 is the service's default, not a matter of safety."""
+    """Return a new hasher. MD5 is the service's default and has no security role here."""
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
@@ -528,7 +528,7 @@ def _external(item: Item, digest: str | None) -> None:
 
 @contextmanager
 def _obstacles(path: str, *, at_source: bool = False) -> Iterator[None]:
-    """Turn an OSError into the fault the service would report."""
+    """Turn an OSError into the fault that the service would report."""
     try:
         yield
     except OSError as error:

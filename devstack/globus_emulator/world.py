@@ -1,4 +1,4 @@
-"""The world behind the API: collections, tasks and their runs, the clock. Every rule about more than one task is here."""
+"""The world behind the API: collections, tasks, their runs, and the clock. It holds every rule that concerns several tasks."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ STOP_WAIT_S = 10.0
 
 
 class Running(Protocol):
-    """A task being worked on in its own thread: what the world needs to know of it."""
+    """What the world needs to know about a running task, which has its own thread."""
 
     task: Task
     number: int
     working: bool
-    """Holds one of the few places of its owner."""
+    """True while the task holds one of its owner's slots."""
     waiting: bool
-    """Stands in the queue for a place."""
+    """True while the task waits for a slot."""
     stopped: bool
 
     def main(self) -> None:
-        """Work until the task has an end, or the program does."""
+        """Work until the task or the program ends."""
 
 
 class World:
-    """All state. Its methods may be called from any thread and raise ApiError."""
+    """All state. Any thread may call its methods, which raise ApiError."""
 
     def __init__(self, config: Config, store: Store, runner: Callable[[World, Task, int], Running]) -> None:
         self._runner = runner
         self.config = config
         self.store = store
         self.changed = threading.Condition(threading.RLock())
-        """Guards everything below; notified on whatever a waiting run may be waiting for."""
+        """Guards everything below. It is notified of every change that a run may wait for."""
         self.faults = FaultBook(store.fact("faults"), lambda document: store.save_fact("faults", document))
         self._offset = float(store.fact("clock") or b"0")
         self._tasks: dict[str, Task] = {}
@@ -62,7 +62,7 @@ class World:
             Path(collection.root).mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        """Take up the tasks of the last life."""
+        """Resume the tasks of the last run of the program."""
         with self.changed:
             for task in self.store.load_tasks():
                 self._tasks[task.task_id] = task
@@ -73,19 +73,19 @@ class World:
                     self._run(task)
 
     def close(self) -> None:
-        """Stop all runs where they stand; their tasks stay unfinished in the store."""
+        """Stop all runs where they are. Their tasks stay unfinished in the store."""
         self.wake_for_close()
         self._stop_runs()
         self.store.close()
 
     def wake_for_close(self) -> None:
-        """Let go of every call that waits, because the program ends."""
+        """Release every waiting call, because the program ends."""
         with self.changed:
             self._closed = True
             self.changed.notify_all()
 
     def linger(self, seconds: float) -> None:
-        """Let a slow answer be slow, but not slower than the end of the program."""
+        """Delay an answer for some seconds, or until the program ends."""
         with self.changed:
             self.changed.wait_for(lambda: self._closed, seconds)
 
@@ -100,7 +100,7 @@ class World:
     # --- the clock -----------------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Seconds since the epoch, as the emulator has it."""
+        """Return the emulator's time in seconds since the epoch."""
         return time.time() + self._offset
 
     def advance(self, seconds: float) -> None:
@@ -110,21 +110,21 @@ class World:
             self.changed.notify_all()
 
     def reconfigure(self, patch: bytes) -> None:
-        """Raises ConfigError."""
+        """Apply a patch to the configuration. Raises ConfigError."""
         with self.changed:
             self.config = changed(self.config, patch)
             self._make_roots()
             self.changed.notify_all()
 
     def replace_faults(self, document: bytes) -> bytes:
-        """Raises ValueError."""
+        """Replace the list of faults. Raises ValueError."""
         answer = self.faults.replace(document)
         with self.changed:
             self.changed.notify_all()
         return answer
 
     def reset(self, *, clock: bool) -> None:
-        """Forget all tasks, tokens and faults; files stay as they are."""
+        """Forget all tasks, tokens and faults. Files stay."""
         self._stop_runs()
         with self.changed:
             self._tasks.clear()
@@ -135,10 +135,10 @@ class World:
                 self._offset = 0.0
                 self.store.save_fact("clock", b"0")
 
-    # --- what a run tells ----------------------------------------------------------------------------------------
+    # --- reports of a run ----------------------------------------------------------------------------------------
 
     def has_place(self, run: Running) -> bool:
-        """True if the run may start: a place is free and nobody of the same owner and kind waits longer."""
+        """Return True if the run may start: a slot is free and no run of the same owner and kind has waited longer."""
         group = [
             other
             for other in self._runs.values()
@@ -164,7 +164,7 @@ class World:
         is_error: bool = False,
         outcome: Outcome | None = None,
     ) -> None:
-        """Save the task with an event, and the outcome of a file when there is one, in one transaction."""
+        """Save the task with an event and, if given, the outcome of a file, in one transaction."""
         event = tasks.event_document(code, description, details, is_error=is_error, time=self.now())
         with self.store.transaction():
             self.store.save(task)
@@ -173,14 +173,14 @@ class World:
                 self.store.add_outcome(task.task_id, outcome)
 
     def met(self, task: Task, obstacle: ObstacleError) -> None:
-        """Show a fault, then count it: who sees the count sees why."""
+        """Record a fault before counting it, so that a client that sees the count also sees the reason."""
         task.nice_status, task.nice_details = obstacle.code, obstacle.details
         task.faults += 1
         description = obstacle.code.lower().replace("_", " ")
         self.record(task, obstacle.code, description, obstacle.details, is_error=True)
 
     def finish(self, task: Task, status: str, fatal: FatalError | None = None) -> None:
-        """Give the task its end; it is durable before anybody can see it."""
+        """End the task. The end is stored before any client can see it."""
         with self.changed:
             ended = msgspec.structs.replace(
                 task,
@@ -203,7 +203,7 @@ class World:
     # --- the API -------------------------------------------------------------------------------------------------
 
     def submit(self, owner: str, kind: str, body: Any) -> tuple[Task, bool]:
-        """(task, new). The same submission id is the same task, whatever the rest of the body says."""
+        """Return (task, new). The same submission id means the same task, even if the rest of the body differs."""
         identity = submission.submission_id(body)
         with self.changed:
             for known in self._tasks.values():
@@ -234,7 +234,7 @@ class World:
 
     def document(self, task: Task) -> Document:
         names = {endpoint: collection.display_name for endpoint, collection in self.config.collections.items()}
-        this_moment = msgspec.structs.replace(task)  # its thread goes on meanwhile, and the document must fit together
+        this_moment = msgspec.structs.replace(task)  # its thread continues meanwhile, and the document must be consistent
         document = tasks.task_document(this_moment, now=self.now(), names=names)
         if self._history_deleted(task):
             document["history_deleted"] = True
@@ -245,7 +245,7 @@ class World:
         return self.faults.of_task(task, "history_deleted") is not None
 
     def raw(self, task_id: str) -> Document:
-        """Everything kept of a task, and its run, for the control plane."""
+        """Return all data of a task and its run, for the control plane."""
         with self.changed:
             task = self._tasks.get(task_id)
             if task is None:
@@ -331,10 +331,10 @@ class World:
         }
 
     def cancel(self, task: Task) -> Document:
-        """Ask the task to end, and wait a while until it has."""
+        """Ask the task to end, and wait a short time for its end."""
         slow = self.faults.of_task(task, "slow_cancel")
         with self.changed:
-            task = self._tasks.get(task.task_id, task)  # it may have ended since it was looked up
+            task = self._tasks.get(task.task_id, task)  # it may have ended since the lookup
             if task.finished:
                 return {"code": "TaskComplete", "message": "The task completed before the cancel request was processed."}
             if not task.cancel_requested:
@@ -353,7 +353,7 @@ class World:
         return task is None or task.finished
 
     def update(self, task: Task, body: Any) -> Document:
-        """Change label or deadline of an unfinished task."""
+        """Change the label or deadline of an unfinished task."""
         if not isinstance(body, dict) or set(body) - {"DATA_TYPE", "label", "deadline"}:
             raise bad_request("Only label and deadline can be updated")
         with self.changed:
@@ -371,7 +371,7 @@ class World:
 
 
 def _marked(data_type: str, documents: list[Document], query: Query) -> Document:
-    """One page of a list with markers; the marker is an offset, which callers must not rely on."""
+    """Return one page of a list with markers. The marker is an offset, but callers must not rely on that."""
     marker = query.get("marker", ["0"])[0]
     if not marker.isdigit():
         raise bad_request(f"Invalid marker '{marker}'")
