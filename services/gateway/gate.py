@@ -1,7 +1,7 @@
-"""The outermost layer: request id, security headers, time limits, and who may pass, before anybody looks at path, query or body.
+"""The outermost layer: request id, security headers, timeouts and access, checked before path, query and body.
 
-Everything below /api needs a login but what PUBLIC names; an unknown address below /api says 401 like any other. What is neither
-API nor schema is a page.
+Everything below /api needs a login, except the routes in PUBLIC. An unknown URL below /api returns 401 like any other. Anything
+that is neither API nor schema is a page.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ SESSION_COOKIE = "cs_archiver_session"
 SCHEMAS = {"/schema", "/schema/openapi.json", "/schema/asyncapi.json"}
 
 BODY_SECONDS = 30.0
-ANSWER_SECONDS = 60.0  # a scan is waited for half of it
+ANSWER_SECONDS = 60.0  # a scan is waited for half of this time
 REFUSED_SECONDS = 2.0
-"""How long an answer waits that refuses too much: a program that asks again at once keeps nobody else waiting."""
+"""The delay of a 429, so that a program that retries at once does not keep others waiting."""
 STREAMED = {("PUT", "/api/files/content")}
-"""Bodies of any length: each piece has to arrive in time, and the answer is waited for from the last one on."""
+"""Bodies of any length. Each piece must arrive in time. The limit for the answer starts with the last piece."""
 STOPPING = "This gateway is shutting down and could not finish the request. Send it again in a moment."
 WRONG_ORIGIN = (
     "With a cookie, changes are accepted only from this server's own pages. Programs send `Authorization: Bearer <token>`."
@@ -55,7 +55,7 @@ _HEADERS = [
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
 _STAY_ENCRYPTED = (b"strict-transport-security", b"max-age=31536000")
-# For whatever sets no policy or caching of its own: the API's answers are data, never a page, in no frame, and never kept.
+# Defaults for responses that set no policy or caching. API responses are data: never a page, never framed, never stored.
 _DEFAULTS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"x-frame-options": b"DENY",
@@ -64,7 +64,7 @@ _DEFAULTS = {
 
 
 def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The token of `Authorization: Bearer <token>`."""
+    """Return the token of `Authorization: Bearer <token>`."""
     for name, value in headers:
         if name.lower() == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
@@ -73,7 +73,7 @@ def bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def session_cookie(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The login of a browser: the cookie that POST /api/auth/login sets when it is asked to."""
+    """Return the browser's login from the cookie that POST /api/auth/login sets on request."""
     for name, value in headers:
         if name.lower() == b"cookie":
             for pair in value.decode("latin-1").split(";"):
@@ -84,9 +84,9 @@ def session_cookie(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a browser says that the request comes from a page of ours; a cookie alone proves nothing.
+    """Return whether the browser says that the request comes from one of our pages. A cookie alone proves nothing.
 
-    The scheme is left out: behind a proxy that speaks HTTPS ours is another.
+    The scheme is not compared, because a proxy may speak HTTPS while this server does not.
     """
     values = {name.lower(): value.decode("latin-1") for name, value in headers}
     if b"origin" in values:
@@ -95,7 +95,7 @@ def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 class Gate:
-    """ASGI application around the API and the pages."""
+    """The ASGI application around the API and the pages."""
 
     def __init__(self, api: Asgi, pages: Asgi, security: Security, limits: Limits, metrics_page: Asgi | None = None) -> None:
         self._limits = limits
@@ -121,11 +121,11 @@ class Gate:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await _in_time(self._route, scope, receive, guarded)
-            except asyncio.CancelledError:  # the server stops, and this request took longer than it waits
+            except asyncio.CancelledError:  # the server is stopping, and its grace period for this request is over
                 if begun:
                     raise
                 await refuse(guarded, unavailable(STOPPING), request_id)
-            except Exception as exc:  # the last place where a defect can become an answer
+            except Exception as exc:  # the last place where a defect can become a response
                 error = problems.from_exception(exc)
                 if error is None:
                     logger.exception("request_failed", message="A request failed unexpectedly.", path=scope["path"])
@@ -139,11 +139,11 @@ class Gate:
                 await self._call(scope, receive, send)
                 return
             who = await self._admit(scope, path)
-            with self._limits.holding(who.id):  # until the answer has ended: streams and downloads as well
+            with self._limits.holding(who.id):  # until the answer has ended, including streams and downloads
                 async with self._limits.pace.answering(who.id) as begun:
                     await self._call(scope, receive, _telling(send, begun))
         elif path in SCHEMAS:
-            # The framework keeps /schema itself for pages that load scripts from elsewhere; ours lies beside it.
+            # The framework reserves /schema for pages that load scripts from other sites, so ours has its own path.
             await self._api({**scope, "path": "/schema/index.html"} if path == "/schema" else scope, receive, send)
         elif path == "/metrics" and self._metrics_page is not None:
             await self._metrics_page(scope, receive, send)
@@ -176,7 +176,7 @@ class Gate:
 
 
 def address_of(scope: Any) -> str:
-    """Return the client's address. A proxy named in FORWARDED_ALLOW_IPS is asked for it; nobody else is believed."""
+    """Return the client's address. Only proxies named in FORWARDED_ALLOW_IPS may report it for others."""
     return str((scope.get("client") or ("",))[0])
 
 
@@ -190,7 +190,7 @@ async def refuse(send: Send, error: ProblemError, request_id: str) -> None:
 
 
 def _refuse_bytes(query: bytes) -> None:
-    """The framework would read what is no UTF-8 as another name, one for all."""
+    """Reject a query that is not UTF-8. The framework would replace the invalid bytes, so different names would become equal."""
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
@@ -202,15 +202,15 @@ def _below(path: str, root: str) -> bool:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """The caller's own id when it is a harmless one, so that a proxy's log and ours can be laid side by side."""
+    """Return the caller's own request id if it is harmless, so that a proxy's log can be matched with ours. Else a new one."""
     given = next((value for name, value in headers if name.lower() == b"x-request-id"), b"")
     return given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> None:
-    """Nobody holds a place here by sending slowly, and no answer that has not begun is waited for without end.
+    """Apply the timeouts: slow requests time out, and so do answers that have not started.
 
-    An answer that has begun may take as long as its reader: streams last.
+    An answer that has started may take as long as its reader needs, because streams stay open.
     """
     loop = asyncio.get_running_loop()
     sent_by = loop.time() + BODY_SECONDS
@@ -224,7 +224,7 @@ async def _in_time(route: Asgi, scope: Scope, receive: Receive, send: Send) -> N
         except TimeoutError as exc:
             raise ProblemError(408, "too-slow", f"The request did not arrive within {units.duration(BODY_SECONDS)}.") from exc
         if not message.get("more_body"):
-            sent_by = float("inf")  # what comes now is only that the client has gone
+            sent_by = float("inf")  # from here on, the only message is the client's disconnect
         elif is_streamed:
             sent_by = loop.time() + BODY_SECONDS
         if is_streamed and message["type"] == "http.request":
@@ -262,7 +262,7 @@ def _with_headers(send: Send, request_id: str, *, encrypted: bool) -> Send:
 
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
-            if message["status"] == 429:  # a client that does not wait by itself waits here, at no cost
+            if message["status"] == 429:  # delay clients that do not wait by themselves, at no cost
                 await asyncio.sleep(REFUSED_SECONDS)
             given = {name.lower() for name, _ in message.get("headers", [])}
             more = [(name, value) for name, value in _DEFAULTS.items() if name not in given]

@@ -1,4 +1,4 @@
-"""Prometheus figures of the gateway: its own HTTP and WebSocket traffic, and what only the database knows of jobs and events."""
+"""Prometheus metrics of the gateway: HTTP and WebSocket traffic, and job and event figures from the database."""
 
 import time
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class CountedRequests:
-    """ASGI application that counts what goes through it; routes by their template, so that labels stay few."""
+    """An ASGI application that counts requests. Routes are labelled by template, so that there are few labels."""
 
     def __init__(self, app: Asgi) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class CountedRequests:
 
 
 class MetricsPage:
-    """`GET /metrics`: to whoever is logged in, and without a login to this machine itself."""
+    """`GET /metrics`, for logged-in users, and without a login for this machine itself."""
 
     def __init__(self, store: Store, hub: Hub, security: Security) -> None:
         self._store = store
@@ -95,7 +95,7 @@ class MetricsPage:
 
 
 class _Ready:
-    """Families that are read already, in the shape that the library wants."""
+    """Metric families that were already read, in the form that the library expects."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -109,7 +109,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 
 def is_local(scope: Scope) -> bool:
-    """True if a program on this very machine asks, and no proxy for somebody else."""
+    """Return whether the request comes from a program on this machine and not from a proxy."""
     names = {name.lower() for name, _ in scope["headers"]}
     if names & {b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"} or not scope.get("client"):
         return False

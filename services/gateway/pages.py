@@ -1,6 +1,7 @@
-"""The browser's files: the built UI where there is one, else the small page that comes with the gateway.
+"""The browser's files: the built UI if it exists, else the gateway's small built-in page.
 
-Deep links answer with index.html. A per-request nonce replaces __CSP_NONCE__ in it, so that the policy needs no 'unsafe-inline'.
+Deep links return index.html. A nonce per request replaces __CSP_NONCE__ in it, so that the policy does not need
+'unsafe-inline'.
 """
 
 import asyncio
@@ -28,19 +29,19 @@ def content_type(name: str) -> str:
 
 
 def inside(root: Path, path: str) -> Path | None:
-    """The file of a request path below `root`, or None: nothing outside, no links that lead out, no directory."""
+    """Return the file of a request path below `root`. None for outside paths, links that lead outside, and directories."""
     parts = [part for part in path.split("/") if part]
     if any(part in {".", ".."} or "\0" in part or "\\" in part for part in parts):
         return None
     try:
         file = root.joinpath(*parts).resolve()
         return file if file.is_file() and file.is_relative_to(root.resolve()) else None
-    except OSError:  # a name too long for the file system
+    except OSError:  # the name is too long for the file system
         return None
 
 
 class Pages:
-    """ASGI application. `ui_path`: directory of the built UI; None: ui/dist beside the code."""
+    """An ASGI application. `ui_path` is the directory of the built UI. None: ui/dist beside the code."""
 
     def __init__(self, ui_path: Path | None) -> None:
         self._built = ui_path or BUILT
@@ -58,7 +59,7 @@ class Pages:
         root = self._built if (self._built / "index.html").is_file() else MINIMAL
         file = inside(root, path)
         if file is None and "." not in path.rpartition("/")[2]:
-            file = inside(root, "index.html")  # a deep link: the page finds its way by itself
+            file = inside(root, "index.html")  # a deep link: the UI resolves it
         if file is None:
             raise not_found("There is nothing at this address.")
         if file.name == "index.html":

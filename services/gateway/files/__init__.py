@@ -1,1 +1,1 @@
-"""Workspaces: files, uploads, packs, archives, media, quotas. Imports `jobs` and the rooms below."""
+"""Workspaces: files, uploads, packs, archives, media, quotas. Imports `jobs` and the packages below it."""

@@ -1,4 +1,4 @@
-"""Archives that people ask for: made and unpacked as jobs of their own, and looked into at once."""
+"""User archives: create and extract them as jobs of their own, and list them directly."""
 
 import base64
 from pathlib import PurePosixPath
@@ -36,7 +36,7 @@ from shared.service.rpc import (
 
 
 class Defaults(msgspec.Struct, frozen=True):
-    """ARCHIVE_DEFAULT_FORMAT and ARCHIVE_DEFAULT_LEVEL."""
+    """The values of ARCHIVE_DEFAULT_FORMAT and ARCHIVE_DEFAULT_LEVEL."""
 
     format: ArchiveFormat
     level: int
@@ -55,7 +55,7 @@ class ArchiveSpec(NamedTuple):
 
 
 class Archives:
-    """Every method raises ProblemError, and 503 while something it needs is away."""
+    """Every method raises ProblemError, with 503 while a service or the database is unavailable."""
 
     def __init__(
         self, store: Store, peers: Peers, configuration: Configuration, quotas: Quotas, limits: Limits, defaults: Defaults
@@ -68,7 +68,7 @@ class Archives:
         self._defaults = defaults
 
     async def create(self, who: Identity, asked: ArchiveRequest) -> tuple[Any, str]:
-        """Queue the making of an archive; its row, and where the archive will be."""
+        """Queue a job that creates an archive. Return its row and the path of the archive."""
         root = await self.readable(who, asked.root)
         request = compress_request(asked, self._defaults)
         planned = await self._peers.plan_archive(
@@ -90,29 +90,29 @@ class Archives:
         return row, request.output
 
     async def extract(self, who: Identity, asked: ExtractionRequest) -> tuple[Any, str]:
-        """Queue the unpacking of an archive; its row, and the folder it goes to."""
+        """Queue a job that extracts an archive. Return its row and the destination folder."""
         root = await self.readable(who, asked.root)
         request = extract_request(asked)
         planned = await self._peers.plan_extraction(PlanExtraction(root, who.id, request.path, request.destination))
         sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
         wish = ArchiveSpec(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
-        async with self._store.transaction() as session:  # what it needs is known, and reserved, when the archive was looked into
+        async with self._store.transaction() as session:  # space is reserved later, when the archive was read
             return await self._queue(session, who, wish), request.destination
 
     async def entries(
         self, who: Identity, root: str, path: str, password: str | None, q: str | None, limit: int, offset: int
     ) -> ArchiveListing:
-        """A page of what is in an archive."""
+        """Return one page of an archive's entries."""
         place = await self.readable(who, root)
         return await self._peers.list_archive(ListArchive(place, who.id, named(path), password, q or None, limit, offset))
 
     async def stats(self, who: Identity, root: str, path: str, password: str | None) -> ArchiveStats:
-        """An archive in figures."""
+        """Return an archive's figures."""
         place = await self.readable(who, root)
         return await self._peers.archive_stats(AskArchiveStats(place, who.id, named(path), password))
 
     async def readable(self, who: Identity, root: str) -> Root:
-        """The root, when this user may read there. Raises ProblemError 403."""
+        """Return the root if this user may read there. Raises ProblemError 403."""
         if root == Root.NAS:
             refuse_nas(who, (await self._configuration.read()).nas_browsing)
         return Root(root)
@@ -138,7 +138,7 @@ async def _new_job(session: Session, who: Identity, wish: ArchiveSpec) -> Any:
 
 
 def named(path: str) -> str:
-    """The plain form of a path to something below a root. Raises ProblemError 400."""
+    """Return the normalized path of an entry below a root. Raises ProblemError 400."""
     try:
         plain = paths.plain(path)
     except PermanentError as exc:
@@ -149,7 +149,7 @@ def named(path: str) -> str:
 
 
 def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressRequest:
-    """The request as it is recorded, defaults filled in. Pure. Raises ProblemError 400."""
+    """Return the request as it is recorded, with defaults filled in. Pure. Raises ProblemError 400."""
     paths = list(dict.fromkeys(map(named, asked.paths)))
     output = None if asked.output is None else named(asked.output)
     try:
@@ -180,7 +180,7 @@ def compress_request(asked: ArchiveRequest, defaults: Defaults) -> CompressReque
 
 
 def extract_request(asked: ExtractionRequest) -> ExtractRequest:
-    """The request as it is recorded. Pure. Raises ProblemError 400."""
+    """Return the request as it is recorded. Pure. Raises ProblemError 400."""
     path = named(asked.path)
     if asked.password is not None:
         _check_password(asked.password)
@@ -221,7 +221,7 @@ def _check_password(password: str) -> None:
 
 
 def _beside(paths: list[str], root: Root, kind: str) -> str:
-    """Where an archive goes when nobody says: the first path's name and the format's ending, in its folder."""
+    """Return the default path of an archive: the first path's name and folder, with the format's extension."""
     first = PurePosixPath(paths[0])
     folder = first.parent if root == Root.WORKSPACE else PurePosixPath()
     name = first.name if len(paths) == 1 else (folder.name or "archive")

@@ -1,8 +1,11 @@
-"""Auto-archive: zip what arrives in a workspace, if its user wants that. Uploads count once they are whole, extractions once they succeed.
+"""Auto-archive: zip new files in a workspace if its user wants that.
 
-An upload notes its file in the transaction that gives it its name. The notes of one upload are taken, and its zip asked for, in one
-transaction: with several gateways, and after a crash, there is one zip. Making it is a job like any other, with its checks of quota and
-disk. No zip is made of archives that arrive, nor of what is unpacked from such a zip, so nothing goes round in circles.
+Uploads count when they are complete, extractions when they have succeeded.
+
+An upload records its file in the transaction that publishes it. One transaction takes the records of an upload and requests its
+zip. There is therefore one zip, even with several gateways or after a crash. The zip is a normal job with the usual checks of
+quota and disk. Uploaded archives are not zipped, and neither are files that were extracted from such a zip, so there is no
+loop.
 """
 
 import asyncio
@@ -32,7 +35,7 @@ from shared.infra.db import Session
 from shared.isolation import Isolation
 
 QUIET_SECONDS = 10.0
-"""After so long without another file, files that belong to no batch have arrived."""
+"""If no file arrives for this time, files without a batch count as complete."""
 STALE_HOURS = 24.0
 _LOOK_SECONDS = 2.0
 _MOST_PATHS = 10_000
@@ -43,7 +46,7 @@ _TOO_MANY = (
 
 
 class AutoArchiveSpec(msgspec.Struct, frozen=True):
-    """A zip that is to be made: its sources and its path."""
+    """A zip to be created: its sources and its path."""
 
     paths: list[str]
     output: str
@@ -53,7 +56,7 @@ class AutoArchiveSpec(msgspec.Struct, frozen=True):
 def output_of(paths: list[str], name: str | None = None) -> str:
     """Return the path of the zip: beside a single source, else in the folder that holds all sources. Pure.
 
-    name: the name of the archive that the sources were unpacked from, if any.
+    name: the name of the archive that the sources were extracted from, if any.
     """
     if len(paths) == 1:
         return f"{paths[0]}.zip"
@@ -79,7 +82,7 @@ class AutoArchiver:
             return await _shown(session, who.id)
 
     async def change(self, who: Identity, change: AutoArchiveChange) -> AutoArchive:
-        """Change what is given; the rest stays. Raises ProblemError 400 for a path that is not valid."""
+        """Change the given settings. The others stay. Raises ProblemError 400 for an invalid path."""
         folders = None if change.folders is None else list(dict.fromkeys(map(plain_path, change.folders)))
         if folders is not None and "" in folders:
             raise bad_request("For the whole workspace set `everything`.")
@@ -96,7 +99,7 @@ class AutoArchiver:
             return await _shown(session, who.id)
 
     async def close(self, who: Identity, batch: str) -> None:
-        """Note that all files of this batch have arrived."""
+        """Record that all files of this batch have arrived."""
         async with self._store.transaction() as session:
             await session.run("close_batch", who.id, batch)
 
@@ -110,7 +113,7 @@ class AutoArchiver:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Ask for the zip of everything that has arrived whole."""
+        """Request the zip of every complete arrival."""
         async with self._store.transaction() as session:
             for stale in await session.rows("forget_stale_arrivals", STALE_HOURS):
                 sentence = f"No zip was made: an upload was never finished. {units.counted(stale['files'], 'file')} of it arrived."
@@ -152,7 +155,7 @@ class AutoArchiver:
                 await self._ask(session, owner, AutoArchiveSpec(result.placed, output_of(result.placed, stem), result.total_size))
 
     async def _ask(self, session: Session, owner: UUID, wish: AutoArchiveSpec) -> None:
-        """Queue the job, or say why not."""
+        """Queue the job, or record why it is not possible."""
         user = await session.row("user", owner)
         if user is None or user["disabled_at"] is not None:
             return

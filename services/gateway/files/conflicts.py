@@ -1,4 +1,4 @@
-"""What running workspace jobs are about: nobody changes what one of them reads, writes or will delete."""
+"""Conflicts with running workspace jobs: nobody may change a path that a job reads, writes or will delete."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -13,17 +13,17 @@ from shared.infra.db import Session
 
 
 class Used(NamedTuple):
-    """Paths of the owner's workspace that a job is about. `as_is`: read, or to be deleted by it; `there`: where it will write."""
+    """The workspace paths that a job uses. `as_is`: the job reads or will delete them. `there`: the job will write them."""
 
     as_is: list[str]
     there: list[str]
 
 
 def used_by(row: Any) -> Used:
-    """Of a workspace job's row. Pure."""
+    """Return the paths that a workspace job uses, from its row. Pure."""
     match request_of(row):
         case PackRequest(root=Root.WORKSPACE, path=path) if row["status"] == Status.DELETING_SOURCE and row["result"]:
-            return Used([path, row["result"]["output_path"]], [])  # until its source has gone, the archive is what stands for it
+            return Used([path, row["result"]["output_path"]], [])  # until the source is deleted, the archive must stay
         case PackRequest(root=Root.WORKSPACE, path=path):
             return Used([path], [])
         case CompressRequest(root=root, paths=paths, output=output):
@@ -35,12 +35,12 @@ def used_by(row: Any) -> Used:
 
 
 def holds(folder: str, path: str) -> bool:
-    """Whether a path is this folder, or below it. Pure."""
+    """Return whether a path is this folder or below it. Pure."""
     return not folder or f"{path}/".startswith(f"{folder}/")
 
 
 def standing_in_the_way(rows: Iterable[Any], path: str) -> Any | None:
-    """The first of these jobs that a change of this path would disturb. Pure."""
+    """Return the first of these jobs that a change of this path would disturb. Pure."""
     for row in rows:
         used = used_by(row)
         if any(holds(path, one) or holds(one, path) for one in used.as_is) or any(holds(path, one) for one in used.there):
@@ -49,19 +49,19 @@ def standing_in_the_way(rows: Iterable[Any], path: str) -> Any | None:
 
 
 class Busy:
-    """Asks the database."""
+    """Checks for conflicts in the database."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def refuse(self, owner: UUID, *paths: str) -> None:
-        """Raises ProblemError 409 while a running job needs one of these paths as it is."""
+        """Raise ProblemError 409 while a running job needs one of these paths unchanged."""
         async with self._store.transaction() as session:
             await refuse(session, owner, *paths)
 
 
 async def refuse(session: Session, owner: UUID, *paths: str) -> None:
-    """As `Busy.refuse`, in the caller's transaction: until its end no pack starts to delete its source."""
+    """Work like `Busy.refuse`, in the caller's transaction. Until it ends, no pack starts to delete its source."""
     await session.run("share_names", owner)
     rows = await session.rows("live_work_of", owner)
     for path in paths:

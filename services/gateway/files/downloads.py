@@ -1,4 +1,4 @@
-"""Sending files: read piece by piece from an open handle, so that neither memory nor a swap of the name matters."""
+"""Send files in pieces from an open handle. This keeps memory use low, and a renamed file does not matter."""
 
 import mimetypes
 import os
@@ -23,24 +23,24 @@ _BOXED = {
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'self'",
     "X-Frame-Options": "SAMEORIGIN",
 }
-"""For a document that a page of ours shows in a frame: it gets an origin of its own, runs no script, and no other site can show it."""
+"""Headers of a document that our pages show in a frame: own origin, no scripts, and other sites cannot show it."""
 
 
 def content_type(name: str) -> str:
-    """Pictures, sound and films by their ending; everything else as bytes, because a page or a script would run with our rights."""
+    """Return the type of images, audio and video by extension, else bytes, because a page or script would run with our rights."""
     kind = mimetypes.guess_type(name)[0] or _PLAIN
     return kind if kind.startswith(_SHOWN) and kind != "image/svg+xml" else _PLAIN
 
 
 def shown_type(name: str) -> str | None:
-    """Return the content type of a file that our pages may show in a frame, judged by its ending. None: it is only downloaded. Pure."""
+    """Return the content type for a file that our pages may show in a frame, by extension. None: download only. Pure."""
     return _PDF if mimetypes.guess_type(name) == (_PDF, None) else None
 
 
 def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None, shown: str | None = None) -> Response[Any]:
-    """The answer to a GET of an open file, which is closed at the end. Raises ProblemError 412 and 416.
+    """Answer a GET with an open file, and close it at the end. Raises ProblemError 412 and 416.
 
-    shown: the type to show it as, in a sandbox; None: the browser saves it.
+    shown: the content type for display in a sandbox. None: the browser saves the file.
     """
     file = FileIO(handle, closefd=True)
     try:
@@ -51,12 +51,12 @@ def send(handle: int, name: str, headers: Mapping[str, str], kind: str | None = 
     if status == 304:
         file.close()
         return _Headers(None, status_code=status, headers=own, media_type=_PLAIN)
-    own["Content-Type"] = shown or kind or content_type(name)  # as a header: the framework gives a stream the type of its route
+    own["Content-Type"] = shown or kind or content_type(name)  # set as a header: the framework gives a stream the type of its route
     return Stream(_Pieces(file, part), status_code=status, headers=own)
 
 
 def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = None, shown: str | None = None) -> Response[None]:
-    """The answer to a HEAD: as `send`, without the content, and never of a part (RFC 9110, 14.2)."""
+    """Answer a HEAD like `send`, without content and never with a range (RFC 9110, 14.2)."""
     try:
         status, own, _ = _answer(handle, name, {key: value for key, value in headers.items() if key != "range"}, shown)
     finally:
@@ -65,7 +65,7 @@ def look(handle: int, name: str, headers: Mapping[str, str], kind: str | None = 
 
 
 class _Headers(Response[None]):
-    """Nothing but headers, of whatever type the content would be."""
+    """A response with headers only. Its content type is that of the file."""
 
     def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:  # noqa: ARG002 - the framework's signature
         return b""
@@ -90,7 +90,7 @@ def _answer(handle: int, name: str, headers: Mapping[str, str], shown: str | Non
 
 
 class _Pieces:
-    """Iterates over a part of a file; closes it at the end, and also when nobody ever asks for the first piece."""
+    """Iterate over a part of a file. The file is closed at the end, even if no piece is ever requested."""
 
     def __init__(self, file: FileIO, part: Part) -> None:
         self._file = file
@@ -104,7 +104,7 @@ class _Pieces:
             while self._at < self._end:
                 piece = await at_disk(os.pread, self._file.fileno(), min(_PIECE, self._end - self._at), self._at)
                 if not piece:
-                    return  # it was cut meanwhile: the connection ends short of its Content-Length, and the client knows
+                    return  # the file was truncated meanwhile: the response ends before its Content-Length, so the client notices
                 self._at += len(piece)
                 yield piece
         finally:

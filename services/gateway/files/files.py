@@ -1,4 +1,4 @@
-"""What people do with the files of their workspace, and what they may see of the NAS. Every change has its line in the audit log."""
+"""Workspace file operations, and read access to the NAS. Every change has an audit entry."""
 
 import asyncio
 from contextlib import suppress
@@ -42,7 +42,7 @@ class Files:
     # Looking
 
     async def page(self, who: Identity, root: Root, path: str, wanted: Wanted, *, show_hidden: bool) -> Page:
-        """One page of a folder. 404 when none is there, 403 for a NAS that this user may not look at."""
+        """Return one page of a folder. Raises 404 when it does not exist, 403 for a NAS that this user may not see."""
         config = await self._configuration.read()
         if not show_hidden:
             wanted = _hiding(wanted, config.hidden_file_extensions)
@@ -52,21 +52,21 @@ class Files:
         return await at_disk(self._workspaces.page, who.id, path, wanted)
 
     async def info(self, who: Identity, path: str) -> tuple[Item, Measured | None]:
-        """One entry of the workspace; of a folder also what is in it."""
+        """Return one entry of the workspace and, for a folder, the totals of its contents."""
         item = await at_disk(self._workspaces.item, who.id, path)
         if item.type != "folder":
             return item, None
         return item, await at_disk(self._workspaces.measure, who.id, path)
 
     async def open(self, who: Identity, path: str) -> tuple[int, str]:
-        """A file's handle for reading, which the caller closes, and its name."""
+        """Return a file's read handle, which the caller closes, and its name."""
         handle = await open_at_disk(self._workspaces.open_file, who.id, path)
         return handle, plain_path(path).rpartition("/")[2]
 
     # Changing
 
     async def make_folder(self, who: Identity, path: str, *, parents: bool) -> Item:
-        """409 when something has this name, 403 when the workspace may not hold more."""
+        """Create a folder. Raises 409 when the path is taken, 403 when the workspace may not hold more."""
         relative = plain_path(path)
         async with self._store.storage_transaction() as session:
             await refuse(session, who.id, relative)
@@ -80,7 +80,7 @@ class Files:
             return item
 
     async def move(self, who: Identity, source: str, target: str, *, overwrite: bool) -> Item:
-        """Rename or move."""
+        """Rename or move an entry."""
         old, new = plain_path(source), plain_path(target)
         for _ in range(_MOVE_TRIES):
             unpacked = await self._store.count_extractions(who.id)
@@ -88,7 +88,7 @@ class Files:
             async with self._store.storage_transaction() as session:
                 await refuse(session, who.id, old, new)
                 if await session.value("count_extractions", who.id) != unpacked:
-                    continue  # it may have brought links that nobody has looked at
+                    continue  # it may have brought in links that are not checked yet
                 entry = AuditRecord(
                     "file_moved", f"{who.username} moved {old} to {new}.", new, {"from": old, "overwrite": overwrite}
                 )
@@ -101,7 +101,7 @@ class Files:
         raise conflict(f"Archives are being unpacked in your workspace all the time. Move {old} when that has ended.")
 
     async def delete(self, who: Identity, path: str, *, recursive: bool) -> None:
-        """Take away a file or folder; its space on the disk is given back afterwards."""
+        """Remove a file or folder. Its disk space is released afterwards."""
         relative = plain_path(path)
         async with self._store.storage_transaction() as session:
             await refuse(session, who.id, relative)
@@ -127,14 +127,14 @@ class Files:
     # Workspaces of all users, for admins
 
     async def workspaces(self) -> list[dict[str, Any]]:
-        """Every workspace that is there: of users, and of those who were deleted."""
+        """Return every workspace, including those of deleted users."""
         owners = await at_disk(self._workspaces.owners)
         async with self._store.transaction() as session:
             rows = await session.rows("owners", owners)
         config = await self._configuration.read()
         made = []
         for row in rows:
-            with suppress(ProblemError):  # its disk is away: what is recorded is shown
+            with suppress(ProblemError):  # the disk is unavailable: show the recorded values
                 await self._quotas.refresh(row["user_id"])
             known = await self._store.usage_of(row["user_id"])
             made.append(
@@ -151,7 +151,7 @@ class Files:
         return made
 
     async def remove_workspace(self, who: Identity, owner: UUID) -> None:
-        """Remove what a deleted user left. 409 while the user exists, or a job still works there."""
+        """Remove a deleted user's workspace. Raises 409 while the user exists or a job still works in it."""
         async with self._store.storage_transaction() as session:
             if await session.row("user", owner) is not None:
                 raise conflict("This workspace has a user. Delete the user first.")

@@ -1,4 +1,4 @@
-"""Media files and previews of folders: who may look, what the scanner says of them, what archiving will cost."""
+"""Media files and folder previews: access rights, the scanner's replies, and estimates of the archiving cost."""
 
 import asyncio
 from pathlib import Path
@@ -23,11 +23,11 @@ from shared.media import limits, reader, times
 from shared.service.rpc import AskMedia, AskPicture, AskPreview, FolderSeen, MediaAnswer, PictureAnswer, Place
 
 USUAL_BYTES_PER_SECOND = 20 << 20
-"""From copy to the last proof, where no job has completed yet: a gigabit network that others use, too."""
+"""Speed from copy to last proof when no job has completed yet: a gigabit network with other users."""
 
 
 def refusal(exc: PermanentError) -> ProblemError:
-    """The scanner's refusal as an answer: 404 where nothing is, 422 for a file that is no media or no good. Pure."""
+    """Return the response to a scanner error: 404 for a missing file, 422 for a file that is not media or is damaged. Pure."""
     if exc.code == NOT_FOUND:
         return not_found(str(exc))
     return ProblemError(422, exc.code, str(exc)) if exc.code in reader.CODES else bad_request(str(exc))
@@ -36,7 +36,10 @@ def refusal(exc: PermanentError) -> ProblemError:
 def estimate(
     total: int, largest: int, ratio: float, rate: float | None, jobs: int, free: int, unwritten: int, least_free: int
 ) -> PreviewEstimate:
-    """What archiving `total` bytes will cost, `largest` of them in one folder. rate: bytes per second of the last `jobs` jobs. Pure."""
+    """Estimate the cost of archiving `total` bytes, of which one folder holds `largest`. Pure.
+
+    rate: bytes per second of the last `jobs` jobs.
+    """
     per_second = rate if rate and jobs else float(USUAL_BYTES_PER_SECOND)
     available = space.available(free, unwritten, least_free)
     needed = space.required_bytes(largest)
@@ -53,7 +56,10 @@ def estimate(
 
 
 def without_names(seen: FolderSeen) -> FolderSeen:
-    """The figures alone, for those who may not look at NAS folders; the sentences of the pre-flight would name files, too. Pure."""
+    """Remove names for users who may not see NAS folders. Pure.
+
+    The pre-flight messages would name files, so only their number stays.
+    """
     hidden = "{count} kinds of trouble; their files are named to those who may look at NAS folders (setting nas_browsing)."
     return msgspec.structs.replace(
         seen,
@@ -82,7 +88,7 @@ class Media:
         self._ratio = ratio
 
     async def info(self, who: Identity, root: Root, path: str, *, brief: bool) -> MediaAnswer:
-        """What a file is."""
+        """Return a file's media information."""
         question = AskMedia(place=await self._place(who, root, path), brief=brief)
         try:
             return await self._peers.media_info(question)
@@ -99,7 +105,7 @@ class Media:
         kind: limits.ImageFormat | None,
         known: list[str],
     ) -> PictureAnswer:
-        """One picture of a film."""
+        """Return one frame of a video."""
         try:
             at_s = times.DEFAULT_S if timestamp is None else times.parse(timestamp)
         except PermanentError as exc:
@@ -118,7 +124,7 @@ class Media:
         kind: limits.ImageFormat | None,
         known: list[str],
     ) -> PictureAnswer:
-        """Pictures from all over a film in one image."""
+        """Return frames from the whole video in one image."""
         place = await self._place(who, root, path)
         question = AskPicture(place=place, frames=frames, columns=columns, width=width, format=kind, known=known)
         return await self._picture("contact_sheet", question)
@@ -130,7 +136,7 @@ class Media:
             raise refusal(exc) from exc
 
     async def _place(self, who: Identity, root: Root, path: str) -> Place:
-        """Where the file is. Raises ProblemError 400, and 403 for the NAS where this user may not look there."""
+        """Return the location of a file. Raises ProblemError 400, and 403 when this user may not see the NAS."""
         try:
             relative = plain(path)
         except PermanentError as exc:
@@ -141,7 +147,7 @@ class Media:
         return Place(root=root, path=relative, owner=who.id)
 
     async def preview(self, who: Identity, path: str, *, refresh: bool) -> FolderPreview:
-        """What is in a folder, as far as it has been seen; when all of it was, also what refuses a request for it."""
+        """Return a folder's contents as far as they are read. When all are read, add the reasons that would block a request."""
         try:
             seen = await self._peers.preview(AskPreview(path=decide.below_base(self._base, path), refresh=refresh))
         except PermanentError as exc:
@@ -159,7 +165,7 @@ class Media:
         )
 
     async def estimate(self, total: int, largest: int) -> PreviewEstimate:
-        """What archiving folders of `total` bytes will likely cost, and whether there is room for the largest of them now."""
+        """Estimate the cost of archiving folders of `total` bytes, and say whether the largest fits into the free space now."""
         rate, jobs, unwritten = await self._store.throughput()
         free = (await asyncio.to_thread(lambda: psutil.disk_usage(str(existing(self._storage))))).free
         least_free = (await self._configuration.read()).min_free_disk

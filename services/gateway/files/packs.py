@@ -1,4 +1,4 @@
-"""Packs: a folder as one archive to download, made by a job in the compressor; here it is asked for, looked at, fetched."""
+"""Packs: a folder as one archive for download. A compressor job creates it. This module requests, shows and opens it."""
 
 import asyncio
 import os
@@ -31,13 +31,13 @@ from shared.domain.requests import ArchiveResult, PackRequest
 from shared.files.paths import Root
 
 CANCEL_SECONDS = 5.0
-"""How long a request waits for a cancelled pack to be gone; after that the cancel goes on without it."""
+"""The time for which a request waits until a cancelled pack is removed. After that the cancel continues on its own."""
 _LOOK_SECONDS = 0.05
 ENDED = "Task already completed or cancelled."
 
 
 class Packed(NamedTuple):
-    """A finished pack's file, open for reading; the caller closes it."""
+    """The open archive of a finished pack. The caller closes it."""
 
     handle: int
     name: str
@@ -68,7 +68,7 @@ class Packs:
         return await self._quotas.available(who.id)
 
     async def create(self, who: Identity, wanted: PackRequested) -> Any:
-        """Queue a pack with its space reserved, and return its row. Raises ProblemError 404, 400, 403 or 409, checked in this order."""
+        """Queue a pack, reserve its space, and return its row. Raises ProblemError 404, 400, 403 or 409, checked in this order."""
         config = await self._configuration.read()
         path, root = _folder(wanted.folder_path), Root(wanted.root)
         if root is Root.NAS:
@@ -97,7 +97,7 @@ class Packs:
         return await self.find(who, job["id"])
 
     async def _measured(self, who: Identity, root: Root, path: str) -> tuple[int, int]:
-        """Bytes and files of a folder."""
+        """Return the bytes and files of a folder."""
         if root is Root.NAS:
             seen = await self._peers.measure(path)
             return seen.total_bytes, seen.file_count
@@ -111,13 +111,13 @@ class Packs:
         return found.total_bytes, found.file_count
 
     async def mine(self, who: Identity, limit: int, offset: int) -> tuple[list[Any], int]:
-        """One page of the user's own packs, newest first, and how many there are."""
+        """Return one page of the user's own packs, newest first, and their total number."""
         async with self._store.transaction() as session:
             total = int(await session.value("count_packs", who.id))
             return await session.rows("packs", who.id, limit, offset), total
 
     async def find(self, who: Identity, pack: UUID) -> Any:
-        """A pack's row: one's own, or as an admin anybody's."""
+        """Return a pack's row: the user's own or, for an admin, any pack."""
         async with self._store.transaction() as session:
             row = await session.row("pack", pack)
         if row is None or (row["created_by_id"] != who.id and not who.is_admin):
@@ -125,7 +125,10 @@ class Packs:
         return row
 
     async def cancel(self, who: Identity, pack: UUID) -> None:
-        """Cancel, and wait a little until nothing of it is left. 400 when it has ended, 409 when its folder is being deleted already."""
+        """Cancel a pack, and wait a moment until its files are removed.
+
+        Raises 400 when it has ended, 409 when its folder is already being deleted.
+        """
         row = await self.find(who, pack)
         if row["status"] in TERMINAL:
             raise bad_request(ENDED)
@@ -139,11 +142,11 @@ class Packs:
                 while row["status"] not in TERMINAL or row["reserved"]:
                     await asyncio.sleep(_LOOK_SECONDS)
                     row = await self.find(who, pack)
-        if row["status"] == Status.COMPLETED:  # it was faster
+        if row["status"] == Status.COMPLETED:  # the pack completed before the cancel
             raise bad_request(ENDED)
 
     async def fetch(self, who: Identity, pack: UUID, *, is_head: bool) -> Packed:
-        """Open what a finished pack made. 400 while it is not done, 404 when the file is not there any more."""
+        """Open the archive of a finished pack. Raises 400 while it is not finished, 404 when the file no longer exists."""
         row = await self.find(who, pack)
         if row["status"] != Status.COMPLETED or row["result"] is None:
             raise bad_request("Pack task not completed.")
@@ -176,7 +179,7 @@ def _folder(path: str) -> str:
 
 
 def _request(wanted: PackRequested, root: Root, path: str, config: Config) -> PackRequest:
-    """What was asked, with what admins set where nothing was. Pure."""
+    """Return the request, with the admin's settings as defaults. Pure."""
     return PackRequest(
         root=root,
         path=path,

@@ -1,8 +1,8 @@
-"""How much room a user has: the quotas of the workspace, and what the disk gives to everybody together. In bytes and in entries.
+"""The space that a user may fill: the workspace quota and the free space of the shared disk, in bytes and in entries.
 
-Whoever will add to a workspace reserves first, in the transaction that records it (a job, an upload). Two locks, always in this order, keep
-that exact: the user's, then the ledger's, while the disk is asked. What the workspace holds is a running total
-(shared/files/usage.py): no directory is read while a connection is held.
+Code that adds to a workspace reserves space first, in the transaction that records the job or upload. Two locks keep this
+exact, always in this order: the user's lock, then the ledger's lock while the disk is asked. A workspace's usage is a running
+total (shared/files/usage.py), so no directory is read while a connection is held.
 """
 
 import os
@@ -29,9 +29,10 @@ NO_LEDGER = "The compressor has not said yet where workspaces lie. It does so wh
 
 @dataclass(frozen=True)
 class Entries:
-    """Files, folders and links. `limit`: what a workspace may hold; `server`: what the file system still takes, None where it does not say.
+    """Counts of files, folders and links. `limit` is the maximum of a workspace.
 
-    `used`, `reserved`: what this workspace holds, and what is promised to its owner's jobs and uploads.
+    `server`: how many more the file system accepts, None if it does not say. `used`: entries in this workspace. `reserved`:
+    entries promised to its owner's jobs and uploads.
     """
 
     limit: int
@@ -41,12 +42,12 @@ class Entries:
 
     @property
     def user(self) -> int:
-        """How many this user may still add."""
+        """Return how many entries this user may still add."""
         own = max(0, self.limit - self.used - self.reserved)
         return own if self.server is None else min(own, self.server)
 
     def require(self, needed: int) -> None:
-        """Raise ProblemError 403 with both figures when `needed` more are too many."""
+        """Raise ProblemError 403 with both figures when `needed` more entries are too many."""
         if needed <= self.user:
             return
         added = units.counted(needed, "file or folder", "files and folders")
@@ -60,9 +61,10 @@ class Entries:
 
 @dataclass(frozen=True)
 class Available:
-    """In bytes. `user`: what this user may still add; `server`: what anybody may. `reserved`: promised to this user's jobs and uploads.
+    """Space in bytes. `user`: what this user may still add. `server`: what any user may still add.
 
-    `is_measured`: False while the workspace is measured for the first time; until then `used` is what was recorded.
+    `reserved`: promised to this user's jobs and uploads. `is_measured`: False while the workspace is measured for the first
+    time. Until then, `used` is the recorded value.
     """
 
     quota: int
@@ -86,7 +88,7 @@ class Reserving:
     filesystem: str
 
     def require(self, needed: int, entries: int) -> None:
-        """Raises ProblemError 403 with both figures."""
+        """Raise ProblemError 403 with both figures when the space or the number of entries is too small."""
         if needed > self.available.user:
             required, available = units.gigabytes(needed), units.gigabytes(self.available.user)
             sentence = f"Not enough space. Required: {required}, Available: {available}"
@@ -96,19 +98,19 @@ class Reserving:
 
 
 def free_bytes(path: Path) -> int:
-    """What the file system gives to us."""
+    """Return the bytes that the file system gives to us."""
     disk = os.statvfs(existing(path))
     return disk.f_bavail * disk.f_frsize
 
 
 def free_entries(path: Path) -> int | None:
-    """How many files and folders the file system still takes; None where it does not say."""
+    """Return how many files and folders the file system still accepts, None if it does not say."""
     disk = os.statvfs(existing(path))
     return space.free_entries(disk.f_files, disk.f_favail)
 
 
 class Quotas:
-    """Every method raises ProblemError; 503 while the compressor has not named the file system of the workspaces."""
+    """Every method raises ProblemError, with 503 while the compressor has not named the workspaces' file system."""
 
     def __init__(
         self,
@@ -127,14 +129,14 @@ class Quotas:
         self.usages = store.usages(workspaces.root)
 
     async def available(self, owner: UUID) -> Available:
-        """What a user has now; looking takes no lock, and promises nothing."""
+        """Return the space that a user has now. This takes no lock and reserves nothing."""
         await self.refresh(owner)
         free = await self._ask_disk()
         async with self._store.transaction() as session:
             return await self._look(session, owner, await self._filesystem(session), free)
 
     async def refresh(self, owner: UUID) -> None:
-        """Measure a small workspace. Hold no connection meanwhile."""
+        """Measure a small workspace. The caller must not hold a connection meanwhile."""
         try:
             await self.usages.refresh(owner)
         except OSError as exc:
@@ -142,9 +144,9 @@ class Quotas:
 
     @asynccontextmanager
     async def reserving(self, owner: UUID) -> AsyncIterator[Reserving]:
-        """A transaction in which to reserve: what is available stays so until it ends."""
+        """Open a transaction for reservations. The available space does not change until it ends."""
         await self.refresh(owner)
-        await self._ask_disk()  # a disk that hangs is waited for here, without a connection
+        await self._ask_disk()  # wait for an unresponsive disk here, without a connection
         async with self._store.storage_transaction() as session:
             filesystem = await self._filesystem(session)
             await session.run("lock_quota", owner)
@@ -153,7 +155,7 @@ class Quotas:
             yield Reserving(session, available, filesystem)
 
     async def require_entries(self, session: Session, owner: UUID, needed: int) -> None:
-        """Raise ProblemError 403 when a workspace may not take so many files and folders more; the disk is not asked."""
+        """Raise ProblemError 403 when a workspace may not hold this many more files and folders. The disk is not asked."""
         limit = (await self._configuration.of(session)).workspace_entries
         promised = await session.row("promised", owner)
         assert promised is not None
@@ -172,7 +174,7 @@ class Quotas:
     async def _look(self, session: Session, owner: UUID, filesystem: str, free: tuple[int, int | None]) -> Available:
         config = await self._configuration.of(session)
         own: int | None = await session.value("quota_of", owner)
-        # First what is promised, then what is there: something published in between is counted twice, never not at all.
+        # Read the promised space first, then the used space: a file published in between is counted twice, never missed.
         promised = await session.row("promised", owner)
         known = await usage.known(session, owner)
         unwritten = await session.row("unwritten_space", filesystem)

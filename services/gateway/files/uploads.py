@@ -1,7 +1,7 @@
-"""Files on their way into a workspace: streamed to disk as they come, taken up again where they broke off, published all at once.
+"""Uploads into a workspace: streamed to disk, resumable, published atomically.
 
-One row per user and path says how long the file will be, and holds that much of the quota and of the disk; the bytes lie beside the
-workspaces until all are there. Nobody sees half a file, and nothing is replaced unless that was asked for.
+One row per user and path records the file's length and reserves that much quota and disk space. The bytes are stored beside the
+workspaces until the file is complete. Nobody sees a partial file, and a file is replaced only on request.
 """
 
 import asyncio
@@ -38,9 +38,10 @@ _NOTE_SECONDS = 1.0
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where an upload goes. `tag`: what the client says of the file, so that another one of this name never continues it.
+    """The target of an upload. `tag` is the client's description of the file, so that a different file never continues it.
 
-    `headers`: If-Match and the like, names in small letters. `batch`: files that the client sends together have the same.
+    `headers`: If-Match and similar headers, with names in lower case. `batch`: the same for all files that the client sends
+    together.
     """
 
     path: str
@@ -51,7 +52,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """How far an upload got; `item` and `etag`: the file and its version, once it is published."""
+    """The progress of an upload. `item` and `etag`: the file and its version, once it is published."""
 
     upload: UUID
     received: int
@@ -71,7 +72,7 @@ class Uploads:
         self._left_out = Isolation("forgotten upload")
 
     async def receive(self, who: Identity, target: Target, part: Sent, stream: AsyncIterator[bytes]) -> Arrived:
-        """Take one request's bytes. 409 names the byte to go on at when they do not continue what is there."""
+        """Store one request's bytes. Raises 409 with the next offset when they do not continue the stored bytes."""
         path = plain_path(target.path)
         await self._busy.refuse(who.id, path)
         await self._check(who, path, target)
@@ -90,14 +91,14 @@ class Uploads:
                 return Arrived(row["id"], received, part.total)
             await at_disk(os.fsync, handle)
             await self._publish(who, row["id"], path, part.total, target)
-            found = os.fstat(handle)  # of this very file, whatever has its name by now
+            found = os.fstat(handle)  # of this very file, even if the path was replaced meanwhile
         return Arrived(row["id"], part.total, part.total, item(path.encode(), found), ranges.version_of(found).etag)
 
     async def _check(self, who: Identity, path: str, target: Target) -> None:
         await at_disk(self._workspaces.check_target, who.id, path, target.headers, overwrite=target.overwrite)
 
     async def _begin(self, who: Identity, path: str, tag: str, part: Sent) -> Any:
-        """The upload's row: the one that is there, or a new one with its space reserved."""
+        """Return the upload's row: the existing one, or a new one with its space reserved."""
         if (there := await self._going_on(who, path, tag, part)) is not None:
             return there
         if part.start:
@@ -107,7 +108,7 @@ class Uploads:
             there = await session.row("upload_at", who.id, path)
             if there is not None and (there["total_bytes"], there["tag"]) == (part.total, tag):
                 return there  # another request was faster
-            if there is not None:  # another file of this name: what was there is not continued
+            if there is not None:  # a different file with this path: discard its bytes
                 await session.run("forget_upload", there["id"])
                 reserving.require(part.total - there["total_bytes"], 0)
             else:
@@ -119,7 +120,7 @@ class Uploads:
         return row
 
     async def _going_on(self, who: Identity, path: str, tag: str, part: Sent) -> Any | None:
-        """The row of an upload that this request continues, which needs no more space."""
+        """Return the row of the upload that this request continues, if any. It needs no more space."""
         async with self._store.transaction() as session:
             there = await session.row("upload_at", who.id, path)
             if there is None or (there["total_bytes"], there["tag"]) != (part.total, tag):
@@ -129,7 +130,7 @@ class Uploads:
 
     @asynccontextmanager
     async def _held(self, upload: UUID) -> AsyncIterator[int]:
-        """The file, with nobody else writing to it, in whatever gateway."""
+        """Open the file and lock it against other writers, in any gateway."""
         handle = await open_at_disk(self._workspaces.open_upload, upload)
         try:
             try:
@@ -137,14 +138,14 @@ class Uploads:
             except BlockingIOError as exc:
                 raise conflict("This file is arriving already, by another request.") from exc
             if not await at_disk(self._workspaces.is_upload, upload, handle):
-                # Whoever held it has just given it its name in the workspace: it is not written to any more.
+                # The previous holder has just published this file, so it must not be written any more.
                 raise conflict("This file has just arrived by another request, or was given up.")
             yield handle
         finally:
             os.close(handle)
 
     async def _write(self, handle: int, upload: UUID, part: Sent, stream: AsyncIterator[bytes]) -> int:
-        """Append what arrives; what has arrived stays when the rest does not."""
+        """Append the received bytes. They stay on disk if the rest does not arrive."""
         at, end, noted = part.start, part.start + part.length, time.monotonic()
         waiting = bytearray()
         try:
@@ -171,13 +172,14 @@ class Uploads:
 
     async def _publish(self, who: Identity, upload: UUID, path: str, total: int, target: Target) -> None:
         async with self._store.storage_transaction() as session:
-            # The row goes with the name: whoever adds up meanwhile counts the file twice, never not at all.
+            # Delete the row in the transaction that publishes the name: a concurrent sum counts the file twice, never misses
+            # it.
             await session.run("lock_quota", who.id)
             await session.run("lock_names", who.id)
             if await session.run("forget_upload", upload) != "DELETE 1":
                 raise conflict("Another upload to this path has taken the place of this one.")
-            await refuse(session, who.id, path)  # a job may have begun while the file arrived
-            await self._check(who, path, target)  # and somebody may have been faster
+            await refuse(session, who.id, path)  # a job may have started while the file arrived
+            await self._check(who, path, target)  # and another request may have been faster
             sentence = f"{who.username} uploaded {path} ({units.size(total)})."
             await audit.note(session, who.actor, AuditRecord("file_uploaded", sentence, path, {"size": total}))
             await session.run("note_arrival", who.id, path, total, target.batch)
@@ -190,12 +192,12 @@ class Uploads:
     # Unfinished ones
 
     async def unfinished(self, who: Identity) -> list[Any]:
-        """Rows of what has not arrived whole, newest first."""
+        """Return the rows of incomplete uploads, newest first."""
         async with self._store.transaction() as session:
             return await session.rows("uploads_of", who.id)
 
     async def give_up(self, who: Identity, upload: UUID) -> None:
-        """Throw away what has arrived; its space is free again."""
+        """Discard an incomplete upload and release its space."""
         async with self._store.transaction() as session:
             row = await session.row("upload", upload)
         if row is None or row["user_id"] != who.id:
@@ -208,11 +210,11 @@ class Uploads:
                 raise conflict("This file has just arrived by another request, or was given up.")
 
     async def sweep(self) -> int:
-        """Forget what nobody went on with for a day, and bytes without a row (their user is gone); returns how many."""
+        """Remove uploads without progress for a day, and bytes without a row (their user was deleted). Return how many."""
         async with self._store.transaction() as session:
             stale = [row["id"] for row in await session.rows("forget_stale_uploads", STALE_HOURS)]
         await self._forget_all(stale)
-        there = await at_disk(self._workspaces.uploads)  # before the rows are read: a new one has its row first
+        there = await at_disk(self._workspaces.uploads)  # before the rows are read: a new upload creates its row first
         async with self._store.transaction() as session:
             known = {row["id"] for row in await session.rows("known_uploads", there)}
         orphans = [upload for upload in there if upload not in known]
@@ -226,7 +228,7 @@ class Uploads:
 
 
 async def _to_its_end(change: Callable[..., int], *args: int) -> int:
-    """Change an open file in a thread. Closed before the thread has ended, the handle could be another's."""
+    """Change an open file in a thread. Wait for the thread before the handle is closed and reused for another file."""
     return await to_its_end(asyncio.ensure_future(at_disk(change, *args)))
 
 
@@ -244,7 +246,7 @@ def _cut(handle: int) -> int:
 
 
 async def _append(handle: int, at: int, waiting: bytearray) -> int:
-    """Write and empty `waiting`; the new end. Raises ProblemError 507 when the disk is full."""
+    """Write and clear `waiting`. Return the new end. Raises ProblemError 507 when the disk is full."""
     if not waiting:
         return at
     piece = bytes(waiting)
@@ -265,7 +267,7 @@ async def _append(handle: int, at: int, waiting: bytearray) -> int:
 
 
 async def _whole(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Until the client has sent all, or has gone."""
+    """Yield pieces until the client has sent everything or has disconnected."""
     with suppress(ClientException):
         async for piece in stream:
             yield piece

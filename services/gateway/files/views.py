@@ -24,7 +24,7 @@ PACK_WORDS: dict[Status, PackWord] = {
     Status.FAILED: "failed",
     Status.CANCELLED: "cancelled",
 }
-"""A pack's status in the words of the packs interface, which knows fewer states than a job has."""
+"""A pack's status in the terms of the packs API, which has fewer states than a job."""
 
 
 def _facts(item: Item) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def space(available: Available) -> PackAvailableSpace:
 
 
 def pack(row: Any, retention_days: int) -> PackTask:
-    """From a job's row with `reserved`."""
+    """Return a pack from a job's row with `reserved`."""
     status, asked = Status(row["status"]), msgspec.convert(row["request"], PackRequest)
     made = msgspec.convert(row["result"], ArchiveResult) if row["result"] else None
     ended = status in TERMINAL

@@ -1,6 +1,6 @@
-"""The directories of users' workspaces: everything by handle below the user's own root, links never followed.
+"""The directories of users' workspaces. All access is by handle below the user's own root. Links are never followed.
 
-All methods block; callers run them in threads. Errors of the file system become refusals with a sentence.
+All methods block, so callers run them in threads. File system errors become refusals with a message.
 """
 
 import errno
@@ -41,7 +41,7 @@ class Workspaces:
     # Places
 
     def ensure(self, owner: UUID) -> Path:
-        """The user's workspace, made where it is not there yet."""
+        """Return the user's workspace, and create it if it does not exist."""
         path = paths.workspace(self._root, owner)
         try:
             path.mkdir(mode=_MODE, parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class Workspaces:
         return paths.workspace(self._root, owner).is_dir()
 
     def owners(self) -> list[UUID]:
-        """Of whom there is a workspace."""
+        """Return the users that have a workspace."""
         with _told():
             return paths.owners(self._root)
 
@@ -82,7 +82,7 @@ class Workspaces:
             return listing.listed(folder, plain_path(path), wanted)
 
     def item(self, owner: UUID, path: str) -> Item:
-        """404 when nothing is there."""
+        """Return one entry. Raises 404 when it does not exist."""
         with self._parent(owner, path) as (folder, name):
             found = handles.lstat(folder, name)
             if found is None:
@@ -90,12 +90,12 @@ class Workspaces:
             return listing.item(plain_path(path).encode(), found)
 
     def measure(self, owner: UUID, path: str) -> Measured:
-        """404 when no folder is there."""
+        """Return one page of a folder. Raises 404 when it does not exist."""
         with self._folder(owner, path) as folder:
             return trees.measure(folder)
 
     def open_file(self, owner: UUID, path: str) -> int:
-        """A handle for reading; the caller closes it. 404 when no regular file has this path."""
+        """Return a read handle, which the caller closes. Raises 404 when the path is not a regular file."""
         with self._parent(owner, path) as (folder, name):
             try:
                 with handles.file(folder, name) as handle:
@@ -108,9 +108,9 @@ class Workspaces:
                 raise not_found(f"There is no file {path}.{more}") from exc
 
     def gathered(self, owner: UUID, files: list[str], keep: list[str]) -> list[str]:
-        """Which of these files are still there, sorted; a folder stands for its files where it holds nothing else.
+        """Return the files that still exist, sorted. A folder replaces its files when it holds nothing else.
 
-        keep: folders that stand for nothing. Neither does a folder for a single file.
+        keep: folders that never replace their files. A folder also does not replace a single file.
         """
         whole = {path for path in files if self._is_file(owner, path)}
         if len(whole) < 2:
@@ -132,9 +132,10 @@ class Workspaces:
     # Changing
 
     def make_folder(self, owner: UUID, path: str, *, parents: bool) -> tuple[Item, int]:
-        """Make a folder; returns it and how many were made.
+        """Create a folder. Return it and the number of folders created.
 
-        409 when something has this name; with `parents`, the folders above are made too, and a folder that is there is fine.
+        Raises 409 when the path is taken. With `parents`, missing parent folders are created, and an existing folder is
+        accepted.
         """
         relative = plain_path(path)
         if not relative:
@@ -156,14 +157,14 @@ class Workspaces:
         return True
 
     def refuse_links_out(self, owner: UUID, source: str, target: str) -> None:
-        """409 where a link that is moved along would lead out of the workspace. It reads all below `source`."""
+        """Raise 409 if the move would make a link point outside the workspace. Reads everything below `source`."""
         with self._parent(owner, source) as (folder, name):
             _refuse_links_out(folder, name, plain_path(target))
 
     def move(self, owner: UUID, source: str, target: str, *, overwrite: bool) -> tuple[Item, Measured]:
-        """Rename or move within the workspace; returns the entry and what it replaced.
+        """Rename or move within the workspace. Return the entry and the totals of the replaced one.
 
-        409 when the target is there; with `overwrite` a file replaces a file. `refuse_links_out` comes first.
+        Raises 409 when the target exists. With `overwrite`, a file replaces a file. Call `refuse_links_out` first.
         """
         old, new = plain_path(source), plain_path(target)
         if f"{new}/".startswith(f"{old}/") and old != new:
@@ -177,10 +178,10 @@ class Workspaces:
         return self.item(owner, new), replaced if old != new else usage.NOTHING
 
     def delete(self, owner: UUID, path: str, *, recursive: bool) -> UUID | None:
-        """Take away a file, or with `recursive` a folder with all in it: at once, and whole.
+        """Remove a file or, with `recursive`, a folder and its contents, in one step.
 
-        What is left on the disk is removed by `sweep_deleted`, by the id that comes back; None: an empty folder, of which nothing is
-        left. 409 for a folder that is not empty, without `recursive`.
+        Return an id for `sweep_deleted`, which removes the remains from the disk. None: it was an empty folder, so nothing
+        remains. Raises 409 for a folder that is not empty, without `recursive`.
         """
         with self._parent(owner, path) as (folder, name):
             found = handles.lstat(folder, name)
@@ -200,13 +201,13 @@ class Workspaces:
             return aside
 
     def leave(self, owner: UUID) -> None:
-        """Take away a whole workspace; `sweep_deleted` removes what it held."""
+        """Remove a whole workspace. `sweep_deleted` deletes its contents."""
         with _told(), handles.root(self._root) as root, handles.root(self._service_place(_DELETED)) as deleted:
             if handles.lstat(root, str(owner).encode()) is not None:
                 handles.rename_noreplace(root, str(owner).encode(), deleted, str(uuid4()).encode())
 
     def measure_deleted(self, aside: UUID) -> Measured:
-        """How much was taken away by one deletion."""
+        """Return how much one deletion removed."""
         with _told(), handles.root(self._service_place(_DELETED)) as deleted:
             found = handles.lstat(deleted, str(aside).encode())
             if found is None:
@@ -218,28 +219,28 @@ class Workspaces:
             return held._replace(entries=held.entries + 1)
 
     def sweep_deleted(self, only: UUID | None = None) -> None:
-        """Remove what was taken away: one, or all of it."""
+        """Delete the remains of one deletion, or of all deletions, from the disk."""
         with _told(), handles.root(self._service_place(_DELETED)) as deleted:
             names = [str(only)] if only else os.listdir(deleted)  # noqa: PTH208 - pathlib cannot list a handle
             for name in self._left_out.due(names, str):
-                with self._left_out.isolated(name), suppress(FileNotFoundError):  # somebody else removes it too
+                with self._left_out.isolated(name), suppress(FileNotFoundError):  # another gateway removes it too
                     trees.remove(deleted, os.fsencode(name))
 
     # Uploads
 
     def open_upload(self, upload: UUID) -> int:
-        """A handle for writing what arrives; the caller closes it."""
+        """Return a write handle for an upload. The caller closes it."""
         with _told(), handles.root(self._service_place(_UPLOADS)) as folder:
             return os.open(str(upload).encode(), _WRITE, 0o600, dir_fd=folder)
 
     def is_upload(self, upload: UUID, handle: int) -> bool:
-        """Whether an open file still is this upload, neither published nor thrown away."""
+        """Return whether an open file is still this upload, neither published nor discarded."""
         with _told(), handles.root(self._service_place(_UPLOADS)) as folder:
             found = handles.lstat(folder, str(upload).encode())
             return found is not None and os.path.samestat(found, os.fstat(handle))
 
     def publish(self, upload: UUID, owner: UUID, path: str, *, overwrite: bool) -> Measured:
-        """Give an upload that is complete its name, all at once; returns what it replaced. 409 when something has the name already.
+        """Publish a complete upload atomically. Return the totals of the replaced file. Raises 409 when the path is taken.
 
         The name is durable after `sync_parent`.
         """
@@ -247,14 +248,14 @@ class Workspaces:
             return _place(uploads, str(upload).encode(), folder, name, path, overwrite=overwrite)
 
     def sync_parent(self, owner: UUID, path: str) -> None:
-        """Make the names in the folder that holds `path` durable; a folder that is gone needs nothing."""
+        """Make the names in the parent folder of `path` durable. Do nothing if that folder no longer exists."""
         with suppress(ProblemError), self._parent(owner, path) as (folder, _):
             handles.sync_directory(folder)
 
     def check_target(self, owner: UUID, path: str, headers: Mapping[str, str], *, overwrite: bool) -> None:
-        """Whether a file may be given this path: 404 without its folder, 409 when something is there that may not be replaced.
+        """Check that a file may have this path. Raises 404 without its folder, 409 for an entry that must not be replaced.
 
-        412 where the request's headers ask for another version than what is there.
+        Raises 412 when the request's headers ask for a version other than the existing one.
         """
         with self._parent(owner, path) as (folder, name):
             found = handles.lstat(folder, name)
@@ -267,7 +268,7 @@ class Workspaces:
             os.unlink(str(upload).encode(), dir_fd=folder)
 
     def uploads(self) -> list[UUID]:
-        """Of which something has arrived."""
+        """Return the uploads of which bytes are stored."""
         found = []
         for path in self._service_place(_UPLOADS).iterdir():
             with suppress(ValueError):
@@ -276,15 +277,15 @@ class Workspaces:
 
 
 def _above(path: str) -> list[str]:
-    """The folders that a path lies in, the top one left out. Pure."""
+    """Return the parent folders of a path, without the top one. Pure."""
     parts = path.split("/")
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _refuse_links_out(folder: int, name: bytes, target: str) -> None:
-    """Links count upwards from where they lie: moved up, one that was unpacked here could lead out of the workspace.
+    """Raise 409 if a link would point outside the workspace after the move, because `..` counts from the link's own folder.
 
-    Nothing here follows it, but programs that read archives by path would. 409.
+    Nothing here follows such a link, but programs that read archives by path would.
     """
     for path, link in trees.links(folder, name):
         there = target.encode() + path
@@ -302,7 +303,7 @@ def _refuse_taken(folder: int, name: bytes, path: str, *, overwrite: bool) -> No
 
 
 def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path: str, *, overwrite: bool) -> Measured:
-    """Rename; replaces nothing but, with `overwrite`, a regular file. Returns what it replaced."""
+    """Rename an entry. With `overwrite`, replace a regular file, else nothing. Return the totals of the replaced file."""
     if overwrite:
         _refuse_taken(target_dir, target, path, overwrite=True)
         there = handles.lstat(target_dir, target)
@@ -317,20 +318,20 @@ def _place(source_dir: int, source: bytes, target_dir: int, target: bytes, path:
 
 
 def _one(facts: os.stat_result) -> Measured:
-    """An entry that is no folder, as `trees.measure` counts it. Pure."""
+    """Return the totals of an entry that is not a folder, as `trees.measure` counts it. Pure."""
     is_file = stat.S_ISREG(facts.st_mode)
     return Measured(facts.st_size if is_file else 0, int(is_file), 1)
 
 
 def plain_path(path: str) -> str:
-    """The plain path below a root. Raises ProblemError 400."""
+    """Return the normalized path below a root. Raises ProblemError 400."""
     with _told():
         return paths.plain(path)
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What paths and the file system say, as refusals."""
+    """Turn errors of paths and of the file system into refusals."""
     try:
         yield
     except PermanentError as exc:
@@ -340,7 +341,7 @@ def _told() -> Iterator[None]:
 
 
 def disk_refusal(error: OSError) -> ProblemError:
-    """What an error of the storage means to people. Pure."""
+    """Return the refusal for a storage error. Pure."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return ProblemError(507, "disk-full", "The server's disk is full. Nothing was lost; try again when there is space.")

@@ -1,1 +1,1 @@
-"""HTTP itself: bodies, ranges, headers, time limits, and errors as problem documents. Imports no other room."""
+"""HTTP: bodies, ranges, headers, timeouts, and errors as problem documents. Imports no other package of the gateway."""

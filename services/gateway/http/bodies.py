@@ -1,4 +1,4 @@
-"""What the body of a JSON address must be before anybody looks into it."""
+"""Checks of JSON bodies before they are decoded."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from services.gateway.http.http_errors import ProblemError, bad_request
 
 
 def shape_of(handler: Any) -> Any | None:
-    """The type that a handler reads its JSON body into, or None when it takes none."""
+    """Return the type that a handler decodes its JSON body into, or None when it takes no body."""
     field = getattr(handler, "parsed_data_field", None)
     kind = field.kwarg_definition if field is not None else None
     is_json = isinstance(kind, BodyKwarg) and kind.media_type == RequestEncodingType.JSON
@@ -20,7 +20,10 @@ def shape_of(handler: Any) -> Any | None:
 
 
 async def check(request: "Request[Any, Any, Any]") -> None:
-    """Refuse what is not JSON. Raises ProblemError 400 and 415; the framework would read a form as JSON, and fail on wrong bytes."""
+    """Reject a body that is not JSON. Raises ProblemError 400 and 415.
+
+    The framework would accept a form as JSON and crash on invalid bytes.
+    """
     shape = shape_of(request.route_handler)
     if shape is None:
         return
@@ -32,7 +35,7 @@ async def check(request: "Request[Any, Any, Any]") -> None:
     if not await request.body():
         raise bad_request("The body is missing: this address takes a JSON object.")
     try:
-        body = await request.json()  # kept by the framework, and so read once
+        body = await request.json()  # cached by the framework, so it is read only once
     except SerializationException as exc:
         raise bad_request(f"{exc}.") from exc
     except UnicodeDecodeError as exc:
@@ -43,14 +46,14 @@ async def check(request: "Request[Any, Any, Any]") -> None:
 
 
 def _refuse_near_misses(body: Any, shape: Any) -> None:
-    """The framework takes 0 for false and "5" for 5, which the document does not. Raises ValidationException."""
+    """Raise ValidationException for values such as 0 for false and "5" for 5. The framework accepts them, the schema does not."""
     try:
         msgspec.convert(body, shape)
     except msgspec.ValidationError as exc:
         try:
             msgspec.convert(body, shape, strict=False)
         except msgspec.ValidationError:
-            return  # the framework refuses it as well
+            return  # the framework rejects it too
         message, _, place = str(exc).partition(" - at `$.")
         field = {"message": message, "key": place.rstrip("`") or "data", "source": "body"}
         raise ValidationException("The body does not have the documented types.", extra=[field]) from exc

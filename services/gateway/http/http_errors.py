@@ -1,4 +1,4 @@
-"""What the gateway refuses with: a status, a word for programs, a sentence for people. No I/O; problems.py turns it into an answer."""
+"""The gateway's refusals: status, code for programs, message for people. No I/O. problems.py turns them into responses."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from shared.errors import ArchiverError
 
 
 class ProblemError(ArchiverError):
-    """A refusal with its status; `str(error)` is the detail. `fields`: of each wrong value its name and what is wrong with it."""
+    """A refusal with its status. `str(error)` is the detail. `fields`: the name and the problem of each invalid value."""
 
     fields: Sequence[tuple[str, str]] = ()
 
@@ -22,7 +22,7 @@ def bad_request(detail: str) -> ProblemError:
 
 
 def bad_fields(wrong: Sequence[tuple[str, str]]) -> ProblemError:
-    """400 that names every wrong value of the body."""
+    """Return a 400 that names every invalid value of the body."""
     problem = bad_request("; ".join(f"{name} {what}" for name, what in wrong) + ".")
     problem.fields = wrong
     return problem
@@ -41,12 +41,12 @@ def not_found(detail: str) -> ProblemError:
 
 
 def conflict(detail: str, retry_after_s: int | None = None) -> ProblemError:
-    """`retry_after_s`: the cause passes by itself, so that it makes sense to ask again then."""
+    """Return a 503. `retry_after_s`: the cause is temporary, and the client should retry after this time."""
     return ProblemError(409, "conflict", detail, {} if retry_after_s is None else {"Retry-After": str(retry_after_s)})
 
 
 def unavailable(detail: str, retry_after_s: float = 5.0) -> ProblemError:
-    """503: something this request needs is away; `detail` says what."""
+    """Return a 503 because something that this request needs is unavailable. `detail` names it."""
     return ProblemError(503, "unavailable", detail, {"Retry-After": str(max(1, round(retry_after_s)))})
 
 

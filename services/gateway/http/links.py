@@ -1,4 +1,4 @@
-"""Which answer leads to which request: the links of the OpenAPI document (3.1, Link Object), for programs that find their own way."""
+"""The links of the OpenAPI document (3.1, Link Object). They tell programs which response leads to which request."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from litestar.openapi.spec import Link
 
 
 class _Way(NamedTuple):
-    """A value of an operation's good answer is a parameter of other operations."""
+    """A value in an operation's success response that is a parameter of other operations."""
 
     operation: str
     value: str
@@ -54,7 +54,7 @@ WAYS = (
 
 
 def links_of(operation: str) -> dict[str, Any]:
-    """The links of an operation's good answer, by the operation they lead to."""
+    """Return the links of an operation's success response, by target operation."""
     found: dict[str, Any] = {
         target: Link(operation_id=target, parameters={way.parameter: way.value})
         for way in WAYS

@@ -1,7 +1,7 @@
-"""Every refusal of the gateway, as application/problem+json (RFC 9457) with a `detail` that a user understands.
+"""Refusals as application/problem+json (RFC 9457), with a `detail` that users understand.
 
-Code below raises `ProblemError` (or an error of `shared.errors`); this file alone turns whatever was raised into an answer. An error
-nobody foresaw becomes 500 with the request id and no internals: those are in the log under the same id.
+Other code raises `ProblemError` or an error of `shared.errors`. Only this module turns exceptions into responses. An unexpected
+error becomes a 500 with the request id and no internals. The log has the details under the same id.
 """
 
 from http import HTTPStatus
@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
-    """One value that was not accepted: `field` as the caller wrote it, `source` body, query, path or header."""
+    """One invalid value. `field` is the caller's name for it, `source` is body, query, path or header."""
 
     field: str
     message: str
@@ -31,7 +31,7 @@ class FieldProblem(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """RFC 9457. `type` is a stable word for programs, `detail` a sentence for people, `request_id` what to quote when asking for help."""
+    """RFC 9457. `type` is a stable code for programs, `detail` a message for people. Quote `request_id` when you ask for help."""
 
     type: str
     title: str
@@ -58,7 +58,7 @@ _DETAILS = {
 
 
 def encode(error: ProblemError, request_id: str, errors: list[FieldProblem] | None = None) -> bytes:
-    """The document as sent."""
+    """Return the document as it is sent."""
     title = HTTPStatus(error.status).phrase
     detail = str(error)
     return msgspec.json.encode(
@@ -67,7 +67,7 @@ def encode(error: ProblemError, request_id: str, errors: list[FieldProblem] | No
 
 
 def from_exception(exc: Exception) -> ProblemError | None:
-    """The refusal that an error stands for; None for what nobody foresaw."""
+    """Return the refusal for an exception, or None for an unexpected one."""
     match exc:
         case ProblemError():
             return exc
@@ -90,7 +90,7 @@ def from_exception(exc: Exception) -> ProblemError | None:
 
 
 def _sentence(text: str) -> str:
-    """The framework's messages end in nothing."""
+    """Return the text as a sentence. The framework's messages have no final period."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -111,7 +111,7 @@ def _field_problems(exc: Exception) -> list[FieldProblem]:
 
 
 def answer(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
-    """Litestar's exception handler for everything."""
+    """Handle every exception for Litestar."""
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
     error = from_exception(exc)
     if error is None:
@@ -145,7 +145,10 @@ _MEANINGS = {
 
 
 def refusals(*more: int, public: bool = False) -> dict[int, ResponseSpec]:
-    """The refusals of a route for the API's documentation: those of every route, and `more`; 413 brings what else a body may lead to."""
+    """Return a route's refusals for the API's documentation: the common ones and `more`.
+
+    413 adds the other refusals that a body can cause.
+    """
     statuses = {400, 503, *more} | (set() if public else {401, 403, 429}) | ({408, 415} if 413 in more else set())
     return {
         status: ResponseSpec(Problem, generate_examples=False, description=_MEANINGS[status], media_type=MEDIA_TYPE)

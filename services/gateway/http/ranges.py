@@ -1,4 +1,4 @@
-"""Parts of files over HTTP (RFC 9110, 13 and 14): which bytes, whether at all, and what an upload's part is. Pure."""
+"""Ranges of files over HTTP (RFC 9110, 13 and 14): preconditions, byte ranges, and parts of uploads. Pure."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _ETAGS = re.compile(r'(W/)?("[^"]*")')
 
 
 class Part(NamedTuple):
-    """Bytes from `start` up to, but not with, `end`."""
+    """The bytes from `start` up to, but not including, `end`."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Answer(StrEnum):
 
 
 class Version(NamedTuple):
-    """What tells two contents of a file apart."""
+    """The facts that distinguish two contents of a file."""
 
     etag: str
     modified: datetime
@@ -44,12 +44,12 @@ class Version(NamedTuple):
 
 
 def version_of(found: os.stat_result) -> Version:
-    """Of a file."""
+    """Return the headers of this version."""
     return version(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def version(inode: int, size: int, mtime_ns: int, ctime_ns: int) -> Version:
-    """Of a file as fstat sees it. A strong tag: ctime changes with every change of the content, whoever sets mtime."""
+    """Return the version from fstat. The tag is strong: ctime changes with the content, even if mtime is set back."""
     try:
         modified = datetime.fromtimestamp(mtime_ns // 1_000_000_000, UTC)
         format_datetime(modified, usegmt=True)
@@ -63,7 +63,7 @@ def failed(headers: Mapping[str, str] | None = None) -> ProblemError:
 
 
 def answer(headers: Mapping[str, str], file: Version) -> tuple[Answer, Part]:
-    """What a GET or HEAD gets. Several ranges at once, and ranges nobody can read, are answered with the whole file (14.2)."""
+    """Return the response to a GET or HEAD. Several ranges and unreadable ranges return the whole file (14.2)."""
     whole = Part(0, file.size)
     if not _may_go_on(headers, file):
         return Answer.FAILED, whole
@@ -75,7 +75,7 @@ def answer(headers: Mapping[str, str], file: Version) -> tuple[Answer, Part]:
     found = _RANGE.fullmatch(given.strip())
     if found is None or not (found[1] or found[2]):
         return Answer.WHOLE, whole
-    if not found[1]:  # the last so many bytes
+    if not found[1]:  # a suffix range: the last N bytes
         last = int(found[2])
         part = Part(max(0, file.size - last), file.size)
         return (Answer.PART, part) if last and file.size else (Answer.UNSATISFIABLE, whole)
@@ -87,7 +87,7 @@ def answer(headers: Mapping[str, str], file: Version) -> tuple[Answer, Part]:
 
 
 def may_write(headers: Mapping[str, str], file: Version | None) -> bool:
-    """Whether an upload may be what `file` was until now; None: nothing is there."""
+    """Return whether an upload may replace `file`. None: there is no file."""
     if file is None:
         return "if-match" not in headers
     return _may_go_on(headers, file) and not ("if-none-match" in headers and _is_known(headers, file))
@@ -108,7 +108,7 @@ def _is_known(headers: Mapping[str, str], file: Version) -> bool:
 
 
 def _if_range(given: str | None, file: Version) -> bool:
-    """Whether the client still has the beginning of this very content."""
+    """Return whether the client's partial copy is of this same content."""
     if given is None:
         return True
     text = given.strip()
@@ -124,7 +124,7 @@ def _date(text: str | None) -> datetime | None:
 
 
 class Sent(NamedTuple):
-    """The part of a file that a request carries: from `start`, `length` bytes, of `total`. `length` 0: only asks how far it got."""
+    """The part of a file in a request: `length` bytes from `start`, of `total`. `length` 0 only asks for the progress."""
 
     start: int
     length: int
@@ -133,7 +133,7 @@ class Sent(NamedTuple):
 
 
 def sent(content_range: str | None, content_length: str | None) -> Sent:
-    """What an upload's request brings. Raises ProblemError 400 and 411."""
+    """Return the part that an upload request carries. Raises ProblemError 400 and 411."""
     length = int(content_length) if content_length is not None and re.fullmatch(r"\d{1,18}", content_length) else None
     if content_range is None:
         if length is None:
@@ -157,6 +157,6 @@ def sent(content_range: str | None, content_length: str | None) -> Sent:
 
 
 def disposition(name: str, how: str = "attachment") -> str:
-    """Content-Disposition that saves under this very name, in any script (RFC 6266, RFC 8187). how: attachment or inline."""
+    """Return a Content-Disposition with this exact name, in any script (RFC 6266, RFC 8187). how: attachment or inline."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
     return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,7 +1,7 @@
-"""Requests whose head arrives too slowly, or never: their connection is closed, so that nobody holds places here for nothing.
+"""Close connections that do not finish sending their request headers in time.
 
-uvicorn limits how long a connection may be silent between two requests, but any byte ends that limit. Bodies that are being read have a
-limit in gate.py.
+uvicorn limits the silence between two requests, but any byte ends that limit. gate.py limits the time for a body that is being
+read.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from shared import units
 
 
 class TimedRequests(H11Protocol):
-    """One client's connection: from its beginning, and from the end of each answer, the next head has `head_seconds` to be whole.
+    """A client's connection. Each request's headers must arrive within `head_seconds` of the connection or the last answer.
 
-    The rest of a body that nobody waits for, because the request was refused without it, has to arrive in the same time. Requests being
-    answered, streams and WebSockets are not limited.
+    The rest of a body that is not read, because the request was refused early, must arrive within the same time. Requests in
+    progress, streams and WebSockets are not limited.
     """
 
     head_seconds: float
@@ -43,7 +43,7 @@ class TimedRequests(H11Protocol):
         self._stop()
 
     def _watch(self) -> None:
-        """Let the time run while a head, or the rest of a refused body, is on its way; it does not begin anew with each byte."""
+        """Run the timer while headers, or the rest of a refused body, are arriving. Further bytes do not restart it."""
         heads = self.conn.their_state is h11.IDLE
         leftover = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
         if not (heads or leftover) or self.transport.is_closing():
@@ -58,7 +58,7 @@ class TimedRequests(H11Protocol):
 
     def _too_slow(self) -> None:
         self._due = None
-        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:  # who has sent nothing asked nothing
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:  # a client that sent nothing gets no reply
             self._answer_408()
         self.transport.close()
 
@@ -78,7 +78,7 @@ class TimedRequests(H11Protocol):
 
 
 def timed(seconds: float) -> type[TimedRequests]:
-    """The protocol with this limit, for `uvicorn.Config(http=...)`."""
+    """Return the protocol class with this limit, for `uvicorn.Config(http=...)`."""
 
     class Timed(TimedRequests):
         head_seconds = seconds

@@ -1,1 +1,1 @@
-"""Jobs of every kind: requests, history, exports, and the services that answer questions. Imports `auth` and the rooms below."""
+"""Jobs of every kind: requests, history, exports, and requests to the other services. Imports `auth` and the packages below it."""

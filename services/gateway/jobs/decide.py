@@ -1,4 +1,4 @@
-"""Decisions of the gateway, without any I/O: what a path is, who may cancel now, what a row looks like to people."""
+"""The gateway's decisions, without any I/O: paths, possible actions, the queue's order, alerts, pages, progress."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ from shared.units import counted
 
 
 class FailedJob(NamedTuple):
-    """A job that failed and was neither cleared nor tried again."""
+    """A failed job that was neither cleared nor retried."""
 
     id: UUID
     folder_name: str
@@ -32,12 +32,12 @@ class FailedJob(NamedTuple):
 
 
 def below_base(base: str, path: str) -> str:
-    """A folder's absolute path: of `Level1/Level2/Folder`, as lists show it, that below the base; any other as it is. Pure."""
+    """Return a folder's absolute path. `Level1/Level2/Folder`, as in lists, is taken as below the base. Pure."""
     return path if path.startswith("/") else f"{base.rstrip('/')}/{path}"
 
 
 def folder_path(base: str, path: str) -> str:
-    """The plain form of a requested path. Raises ProblemError 400 for what cannot be one of the folders on offer."""
+    """Return the normalized form of a requested path. Raises ProblemError 400 if it cannot be a folder on offer."""
     root, text = base.rstrip("/"), below_base(base, path).removesuffix("/")
     if "\0" in text:
         raise bad_request(f"{path!r} is no path.")
@@ -54,13 +54,13 @@ def folder_path(base: str, path: str) -> str:
 
 
 def scanner_refusal(refusal: PermanentError) -> ProblemError:
-    """The status for a refusal of the scanner."""
+    """Return the response to a scanner's refusal."""
     by_code = {ARCHIVED_ALREADY: conflict, NOT_FOUND: not_found}
     return by_code.get(refusal.code or "", bad_request)(str(refusal))
 
 
 def archive_refusal(refusal: PermanentError) -> ProblemError:
-    """The status for a refusal of the compressor; its code, where it has one, is the problem's type."""
+    """Return the response to a compressor's refusal. Its code, if any, becomes the problem's type."""
     by_code = {NOT_FOUND: not_found, TAKEN: conflict}
     if refusal.code in by_code:
         return by_code[refusal.code](str(refusal))
@@ -68,7 +68,7 @@ def archive_refusal(refusal: PermanentError) -> ProblemError:
 
 
 def destination(level1: str, level2: str, name: str) -> str:
-    """Where the archive goes, below the destination's base path."""
+    """Return the archive's path below the destination's base path."""
     return f"/{level1}/{level2}/{name}{ARCHIVE_SUFFIX}"
 
 
@@ -76,7 +76,7 @@ def destination(level1: str, level2: str, name: str) -> str:
 
 
 class Action(StrEnum):
-    """What people ask of a running job."""
+    """The actions that a user can request for a running job."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -85,19 +85,19 @@ class Action(StrEnum):
 
 class Cancel(StrEnum):
     NOW = "now"
-    """Nobody works on it and the edge is the gateway's."""
+    """No worker holds the job, and the gateway may change its state."""
     REQUEST = "request"
-    """Whoever works on it (or whose edge it is) has to do it."""
+    """The worker that holds the job, or the service that owns the transition, must cancel it."""
 
 
-# States from which the gateway itself cancels while nobody holds a lease (the edges of shared/domain/lifecycle.py).
+# In these states the gateway itself cancels when nobody holds a lease (the edges of shared/domain/lifecycle.py).
 UNHELD = {Kind.ARCHIVE: frozenset({Status.QUEUED, Status.COMPRESSED, Status.VERIFIED})}
 _UNHELD_WORKSPACE = frozenset({Status.QUEUED})
 _ENDED = {Status.COMPLETED: "has completed", Status.FAILED: "has failed", Status.CANCELLED: "is cancelled already"}
 
 
 def cancel(kind: Kind, status: Status, *, held: bool) -> Cancel:
-    """How to cancel a job in this state. Raises ProblemError 409 with the reason when it is too late."""
+    """Return how to cancel a job in this state. Raises ProblemError 409 with the reason when it is too late."""
     if status in TERMINAL:
         raise conflict(f"This job {_ENDED[status]}; there is nothing left to cancel.")
     if status not in CANCELLABLE:
@@ -110,7 +110,7 @@ def cancel(kind: Kind, status: Status, *, held: bool) -> Cancel:
 
 
 def pause(status: Status, *, cancelling: bool) -> None:
-    """Raises ProblemError 409 with the reason where a job cannot be paused."""
+    """Raise ProblemError 409 with the reason when a job cannot be paused."""
     if status in TERMINAL:
         raise conflict(f"This job {_ENDED[status]}; there is nothing left to pause.")
     if status not in PAUSABLE:
@@ -120,19 +120,19 @@ def pause(status: Status, *, cancelling: bool) -> None:
 
 
 def resume(status: Status) -> None:
-    """Raises ProblemError 409 where there is nothing to go on with."""
+    """Raise ProblemError 409 when there is nothing to resume."""
     if status in TERMINAL:
         raise conflict(f"This job {_ENDED[status]}; it cannot go on.")
 
 
 def clear(status: Status) -> None:
-    """Raises ProblemError 409 with the reason where a job cannot be cleared from the history."""
+    """Raise ProblemError 409 with the reason when a job cannot be cleared from the history."""
     if status not in TERMINAL:
         raise conflict("This job has not ended, so it cannot be cleared. Cancel it first.")
 
 
 def actions(status: Status, *, paused: bool, cancelling: bool) -> list[Action]:
-    """What may be asked of a job now; the routes refuse everything else with 409."""
+    """Return the actions that a job accepts now. The routes refuse all others with 409."""
     if cancelling or status not in CANCELLABLE:
         return []
     if status not in PAUSABLE:
@@ -141,7 +141,7 @@ def actions(status: Status, *, paused: bool, cancelling: bool) -> list[Action]:
 
 
 def owner(status: Status, kind: Kind = Kind.ARCHIVE) -> Role:
-    """The service that works on a job in this state."""
+    """Return the service that works on a job in this state."""
     if kind is not Kind.ARCHIVE:
         return Role.COMPRESSOR
     for lane in (UPLOAD_LANE, DELETE_LANE):
@@ -154,7 +154,7 @@ def owner(status: Status, kind: Kind = Kind.ARCHIVE) -> Role:
 
 
 class Waiting(NamedTuple):
-    """A waiting job: higher `priority` first, then lower `seq`."""
+    """A waiting job. Higher `priority` goes first, then lower `seq`."""
 
     id: UUID
     priority: int
@@ -162,7 +162,7 @@ class Waiting(NamedTuple):
 
 
 def moved(order: Sequence[Waiting], chosen: Collection[UUID], to: str) -> list[Waiting]:
-    """`order` with the chosen jobs at the top, one place up or down, or at the bottom; among themselves they keep their order."""
+    """Return `order` with the chosen jobs at the top, one up, one down, or at the bottom. The chosen keep their relative order."""
     rest, moving = [job for job in order if job.id not in chosen], [job for job in order if job.id in chosen]
     if to == "top":
         return [*moving, *rest]
@@ -176,7 +176,7 @@ def moved(order: Sequence[Waiting], chosen: Collection[UUID], to: str) -> list[W
 
 
 def priorities(order: Sequence[Waiting]) -> dict[UUID, int]:
-    """The jobs whose priority must rise so that the queue has this order, and to what; none ever sinks."""
+    """Return the new priorities that produce this order of the queue. A priority only rises."""
     needed: dict[UUID, int] = {}
     below: Waiting | None = None
     for job in reversed(order):
@@ -193,14 +193,14 @@ _EVENTS_LATE_SECONDS = 30.0
 
 
 def postgres_state(refused: DatabaseAway | None) -> Literal["ok", "disk_full", "refusing"]:
-    """The database as the status shows it."""
+    """Return the database state that the status shows."""
     if refused is None:
         return "ok"
     return "disk_full" if refused.kind == DISK_FULL else "refusing"
 
 
 def events_late(relay: RelayState) -> str | None:
-    """Say that events are late; None where they are not."""
+    """Return a message that events are late, or None if they are not."""
     if (relay.oldest_seconds or 0) <= _EVENTS_LATE_SECONDS:
         return None
     return f"{counted(relay.waiting, 'event waits', 'events wait')} to be published. Jobs go on; followers of the events see them late."
@@ -212,9 +212,10 @@ def alerts(
     refused: DatabaseAway | None = None,
     elsewhere: Sequence[Elsewhere] = (),
 ) -> list[Alert]:
-    """What somebody should look at, most urgent first.
+    """Return what needs attention, most urgent first.
 
-    refused: why the database does not take all work now. elsewhere: work at places that the settings do not name any more.
+    refused: the reason why the database does not accept all work now. elsewhere: work at destinations that the settings no
+    longer name.
     """
     found = []
     if refused is not None:
@@ -253,7 +254,7 @@ def alerts(
 
 
 def _unreplaced(instances: Sequence[ServiceInstance]) -> list[ServiceInstance]:
-    """Return the silent ones of a service's instances that no living one replaces: each that started later stands for one of them."""
+    """Return a service's silent instances without a replacement. Each live instance that started later replaces one of them."""
     silent = sorted((instance for instance in instances if not instance.alive), key=lambda instance: instance.seen_at)
     for started in sorted(instance.started_at for instance in instances if instance.alive):
         if silent and silent[0].seen_at < started:
@@ -265,7 +266,7 @@ def _unreplaced(instances: Sequence[ServiceInstance]) -> list[ServiceInstance]:
 
 
 class Sort(StrEnum):
-    """Orders of the history. All but the first are of jobs that have ended."""
+    """Orders of the history. All but the first list only jobs that have ended."""
 
     CREATED = "created"
     ENDED = "ended"
@@ -281,7 +282,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a page begins: behind this job in this order, which has `key` there."""
+    """The start of a page: after this job in this order. `key` is the job's sort key."""
 
     sort: Sort
     key: Key
@@ -289,14 +290,14 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def cursor_of(place: Place) -> str:
-    """Opaque text for `place`."""
+    """Return opaque text for `place`."""
     key = place.key - _EPOCH if isinstance(place.key, datetime) else place.key
     text = str(key // _MICROSECOND) if isinstance(key, timedelta) else str(key)
     return base64.urlsafe_b64encode(f"{place.sort}.{text}.{place.id}".encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str, sort: Sort) -> Place:
-    """The inverse of `cursor_of`. Raises ProblemError 400, for a cursor of another order too."""
+    """Return the place of a cursor. Raises ProblemError 400, also for a cursor of another order."""
     try:
         order, _, rest = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")
         text, _, job = rest.rpartition(".")
@@ -309,7 +310,7 @@ def place_of(cursor: str, sort: Sort) -> Place:
 
 
 def _key_of(sort: Sort, text: str) -> Key:
-    """Raises ValueError or OverflowError when it is none."""
+    """Return the key in a cursor. Raises ValueError or OverflowError if it is invalid."""
     kind = _KEYS.get(sort, datetime)
     if kind is str:
         if "\0" in text:
@@ -317,18 +318,18 @@ def _key_of(sort: Sort, text: str) -> Key:
         return text
     number = int(text)
     if kind is int:
-        number.to_bytes(8, signed=True)  # as in the database
+        number.to_bytes(8, signed=True)  # like the database column
         return number
     return number * _MICROSECOND if kind is timedelta else _EPOCH + number * _MICROSECOND
 
 
 def cursor_of_number(number: int) -> str:
-    """Opaque text for a place in a list ordered by number."""
+    """Return opaque text for a place in a list ordered by number."""
     return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
 
 
 def number_of(cursor: str) -> int:
-    """The inverse of `cursor_of_number`. Raises ProblemError 400."""
+    """Return the number in a cursor. Raises ProblemError 400."""
     try:
         return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error) as exc:
@@ -336,7 +337,7 @@ def number_of(cursor: str) -> int:
 
 
 def statuses_of(values: list[str]) -> list[Status]:
-    """`status=a,b&status=c` as a list. Raises ProblemError 400 naming what is unknown."""
+    """Return `status=a,b&status=c` as a list. Raises ProblemError 400 that names the unknown ones."""
     words = [word.strip() for value in values for word in value.split(",") if word.strip()]
     unknown = [word for word in words if word not in set(Status)]
     if unknown:
@@ -348,7 +349,7 @@ def statuses_of(values: list[str]) -> list[Status]:
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """`name` for programs; `step` for people; the lane's bar goes from `low` to `high`, and rests at `unknown` without figures."""
+    """A step. `name` is for programs, `step` for people. The lane's bar runs from `low` to `high`, or stays at `unknown`."""
 
     name: str
     step: str
@@ -357,7 +358,7 @@ class Stage(msgspec.Struct, frozen=True):
     unknown: int
 
 
-# The bars that people see: each lane's bar runs from 0 to 100, and each of its steps has a part.
+# The progress bars in the UI: each lane's bar runs from 0 to 100, and each of its steps has a share.
 STAGES: dict[Status, Stage] = {
     Status.COPYING: Stage("copy", "Step 1/3: Copying", 0, 33, 16),
     Status.COMPRESSING: Stage("compress", "Step 2/3: Compressing", 33, 66, 50),
@@ -381,7 +382,7 @@ UPLOADING_STATES = frozenset({*UPLOAD_LANE.working, Status.DELETING_SOURCE})
 
 
 def stage_of(kind: Kind, status: Status) -> Stage | None:
-    """The step a job is at; None where no lane has it."""
+    """Return the step that a job is at, or None when no lane has the job."""
     if kind is Kind.ARCHIVE:
         return STAGES.get(status)
     if status is Status.RUNNING:
@@ -396,7 +397,7 @@ def stage_of(kind: Kind, status: Status) -> Stage | None:
 
 
 def lane_percent(status: Status, stage_percent: float | None, kind: Kind = Kind.ARCHIVE) -> int | None:
-    """The lane's own bar, percent; None where no lane has the job."""
+    """Return the lane's own progress in percent, or None when no lane has the job."""
     if status in {Status.COMPRESSED, Status.COMPLETED}:
         return 100
     stage = stage_of(kind, status)
@@ -408,7 +409,7 @@ def lane_percent(status: Status, stage_percent: float | None, kind: Kind = Kind.
 
 
 def operation(status: Status, recorded: str | None, wait_reason: str | None, *, paused: bool, cancelling: bool) -> str:
-    """What is going on, in words."""
+    """Return the current activity in words."""
     if cancelling and status not in TERMINAL and status != Status.DELETING_SOURCE:
         return "Cancelling"
     if paused:

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-CSV = "text/csv"  # the framework names the character set
+CSV = "text/csv"  # the framework adds the character set
 NDJSON = "application/x-ndjson"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    """RFC 4180. Text that a spreadsheet would run as a formula gets an apostrophe before it: folder names are strangers' words."""
+    """Return a CSV row (RFC 4180). Text that a spreadsheet would run as a formula gets an apostrophe, as names are untrusted."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerows([[_cell(value) for value in row] for row in rows])
@@ -28,7 +28,7 @@ def _cell(value: Any) -> Any:
 
 
 def struct_lines(structs: Sequence[msgspec.Struct]) -> bytes:
-    """One row per Struct, its fields in their order."""
+    """Return one row per Struct, with its fields in their order."""
     return csv_lines([[getattr(one, name) for name in one.__struct_fields__] for one in structs])
 
 

@@ -1,4 +1,4 @@
-"""The list of jobs that ended or not: filters, pages, totals, and hiding what is done. Made for a million rows."""
+"""The job history: filters, pages, totals, and hiding completed jobs. Designed for a million rows."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -16,14 +16,15 @@ from shared.domain.lifecycle import Kind, Status
 
 _BATCH = 1000
 _SAMPLE = 1000
-_PIECE = 3  # characters; shorter words have no piece
-_CLEAR_BATCH = 5000  # one statement stays far below its time limit
+_PIECE = 3  # characters per trigram; shorter words have no trigram
+_CLEAR_BATCH = 5000  # keeps each statement far below its time limit
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted; None: whatever. `owner`: workspace jobs of this user only (None: of all; archive jobs are everybody's).
+    """The requested jobs. None means any value.
 
-    `words_are_rare`: see History.prepare; it changes how long an answer takes, never what it says.
+    `owner`: only this user's workspace jobs. None: those of all users. Archive jobs are visible to everyone. `words_are_rare`:
+    see History.prepare. It affects the speed of the query, never its result.
     """
 
     kinds: tuple[Kind, ...] = (Kind.ARCHIVE,)
@@ -39,23 +40,23 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def times(self) -> tuple[datetime | None, ...]:
-        """Created from and before, ended from and before."""
+        """Return the bounds of the creation time and of the end time."""
         return tuple(map(_utc, (self.since, self.before, self.ended_since, self.ended_before)))
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """$1 to $10 of the history's queries."""
+        """Return $1 to $10 of the history's queries."""
         return (list(self.kinds), list(self.statuses) or None, self.user, self.owner, self.words, self.words_are_rare, *self.times)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """How a list is ordered. By creation it is always newest first; all other orders are of jobs that have ended."""
+    """The order of a list. By creation, it is always newest first. All other orders list only jobs that have ended."""
 
     sort: Sort = Sort.CREATED
     descending: bool = True
 
     def query(self, wanted: Filter) -> str:
-        """The name of the query that walks this order's index."""
+        """Return the name of the query that walks this order's index."""
         if self.sort is not Sort.CREATED:
             return f"history_{'desc' if self.descending else 'asc'}_{self.sort}"
         return "history_by_state" if wanted.statuses else "history"
@@ -65,25 +66,25 @@ NEWEST = Order()
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """A time without a zone is taken as UTC: the server's own zone is nobody's business."""
+    """Return the time in UTC. A time without a zone counts as UTC, because the server's own zone must not matter."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def place(order: Order, row: Any) -> Place:
-    """Where the page that begins behind this row begins."""
+    """Return the start of the page that follows this row."""
     return Place(order.sort, row["place"], row["id"])
 
 
 class History:
-    """Every method raises ProblemError 503 while the database is away."""
+    """Every method raises ProblemError 503 while the database is unavailable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def prepare(self, wanted: Filter) -> Filter:
-        """Choose how words are looked for, which the planner cannot: by the index of their pieces where few jobs have them.
+        """Choose how to search for words, because the planner cannot. Use the trigram index when few jobs match.
 
-        Where many have them, that index would have every one of them read whole; then the index of the list itself is walked.
+        When many jobs match, that index would read each of them completely. Then the list's own index is walked instead.
         """
         if wanted.words is None or len(wanted.words) < _PIECE:
             return wanted
@@ -92,20 +93,20 @@ class History:
         return msgspec.structs.replace(wanted, words_are_rare=not common)
 
     async def page(self, wanted: Filter, after: Place | None, limit: int, offset: int, order: Order = NEWEST) -> list[Any]:
-        """Rows in this order; the column `place` is the key that the order goes by. All orders but the first need `statuses`."""
+        """Return rows in this order. The column `place` is the sort key. All orders but the first need `statuses`."""
         place = (None, None) if after is None else (after.key, after.id)
         async with self._store.transaction() as session:
             return await session.rows(order.query(wanted), *wanted.arguments, *place, limit, offset)
 
     async def total(self, wanted: Filter) -> int:
-        """How many match. Known without words and dates, else counted: each row that they leave is looked at."""
+        """Return the number of matches. Without words and dates it is known. Otherwise the remaining rows are counted."""
         async with self._store.transaction() as session:
             if wanted.words is None and not any(wanted.times):
                 return int(await session.value("total_history", *wanted.arguments[:4]))
             return int(await session.value("count_history", *wanted.arguments))
 
     async def all(self, wanted: Filter, order: Order = NEWEST) -> AsyncIterator[list[Any]]:
-        """Everything, in batches: neither memory nor a connection is held for as long as the client reads."""
+        """Yield all rows in batches, so that a slow client holds neither memory nor a connection."""
         after: Place | None = None
         while rows := await self.page(wanted, after, _BATCH, 0, order):
             yield rows
@@ -114,7 +115,7 @@ class History:
     async def clear_completed(
         self, who: Identity, kinds: tuple[Kind, ...], user: str | None, before: datetime | None
     ) -> tuple[int, datetime]:
-        """Hide completed jobs of these kinds; returns how many, and the moment by which `restore` finds them."""
+        """Hide completed jobs of these kinds. Return how many, and the moment that identifies them for `restore`."""
         cleared, moment = 0, None
         while True:
             async with self._store.transaction() as session:
@@ -127,7 +128,7 @@ class History:
                     return cleared, moment
 
     async def restore(self, who: Identity, moment: datetime) -> int:
-        """Show again what the clearing of that moment has hidden, as far as `who` may see it; returns how many jobs that are."""
+        """Undo the clearing of that moment, for the jobs that `who` may see. Return how many jobs reappear."""
         shown = 0
         while True:
             async with self._store.transaction() as session:

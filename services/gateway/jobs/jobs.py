@@ -1,4 +1,4 @@
-"""What people may do to jobs: request, cancel, retry. Each change is one transaction that the database's guard has the last word in."""
+"""User actions on jobs: request, cancel, retry. Each is one transaction, and the database's guard has the final say."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,9 +29,9 @@ _LIVE_JOB = {"one_live_job_per_source", "one_live_job_per_folder"}
 
 
 def visible(who: Identity, job_id: UUID, row: Any | None) -> Any:
-    """A job of any kind that this user may see and control: archive jobs are the team's, others their owner's and the admins'.
+    """Return a job that this user may see and control: the team's archive jobs, or jobs of the user (for admins: of anyone).
 
-    Raises ProblemError 404, also for what is somebody else's: that it exists is theirs to know.
+    Raises ProblemError 404, also for another user's job, so that its existence stays private.
     """
     if row is None or (row["kind"] != Kind.ARCHIVE and row["created_by_id"] != who.id and not who.is_admin):
         raise not_found(f"There is no job {job_id}.")
@@ -39,7 +39,7 @@ def visible(who: Identity, job_id: UUID, row: Any | None) -> Any:
 
 
 class Jobs:
-    """Every method raises ProblemError, and 503 while something it needs is away."""
+    """Every method raises ProblemError, with 503 while a service or the database is unavailable."""
 
     def __init__(self, store: Store, peers: Peers, base: str, limits: Limits) -> None:
         self._store = store
@@ -48,11 +48,11 @@ class Jobs:
         self._base = base
 
     async def find(self, who: Identity, job_id: UUID) -> Any:
-        """A job's row, of any kind. Raises ProblemError 404."""
+        """Return the row of a job of any kind. Raises ProblemError 404."""
         return visible(who, job_id, await self._store.job(job_id))
 
     async def create(self, who: Identity, path: str, *, keep_source: bool) -> Any:
-        """Queue an archive job for a folder; returns its row."""
+        """Queue an archive job for a folder, and return its row."""
         folder, destination = await self._judge(decide.folder_path(self._base, path))
         try:
             async with self._store.transaction() as session:
@@ -74,13 +74,13 @@ class Jobs:
             ) from exc
 
     async def refusal(self, path: str) -> str | None:
-        """Return why a request for this folder (its absolute path) would be refused now, None where it would be queued.
+        """Return why a request for this folder (its absolute path) would be refused now, or None if it would be queued.
 
-        Raises as `create` while nobody can say. The user's limits are not checked.
+        Raises like `create` while the answer is unknown. The user's limits are not checked.
         """
         try:
             await self._judge(path)
-        except PermanentError as exc:  # a name that cannot travel
+        except PermanentError as exc:  # a name that cannot be transferred
             return str(exc)
         except ProblemError as exc:
             if exc.status not in _REFUSED:
@@ -97,11 +97,11 @@ class Jobs:
         return folder, destination
 
     async def cancel(self, who: Identity, job_id: UUID) -> None:
-        """Cancel a job now, or ask whoever works on it; returns at once."""
+        """Cancel a job now, or ask the worker that holds it. Return at once."""
         await self.control(who, job_id, Action.CANCEL)
 
     async def control(self, who: Identity, job_id: UUID, action: Action) -> Any:
-        """Pause, resume or cancel a job of any kind; returns its row as it is afterwards. Asking twice is no mistake."""
+        """Pause, resume or cancel a job of any kind, and return its new row. Idempotent."""
         async with self._store.transaction() as session:
             job = visible(who, job_id, await session.row("lock_job", job_id))
             status = Status(job["status"])
@@ -126,12 +126,12 @@ class Jobs:
             await self._peers.show_log(job_id, line)
             await self._peers.show_control(job_id)
             await self._peers.nudge(decide.owner(status, Kind(job["kind"])))
-            if action is Action.CANCEL:  # perhaps it has ended by that
+            if action is Action.CANCEL:  # it may have ended as a result
                 await self._peers.nudge_cleaners()
         return after
 
     async def move(self, who: Identity, job_ids: Sequence[UUID], to: str) -> None:
-        """Change the order of what waits. Raises ProblemError 409 when one of the jobs does not wait (any more)."""
+        """Change the order of the waiting jobs. Raises ProblemError 409 when one of the jobs is not waiting."""
         async with self._store.transaction() as session:
             await session.run("lock_order")
             order = [decide.Waiting(row["id"], row["priority"], row["seq"]) for row in await session.rows("waiting")]
@@ -149,7 +149,7 @@ class Jobs:
         await self._peers.nudge(Role.COMPRESSOR)
 
     async def retry(self, who: Identity, job_id: UUID) -> Any:
-        """Queue a failed job again; returns its row."""
+        """Queue a failed job again, and return its row."""
         job = await self.find(who, job_id)
         _refuse_unless_failed(job)
         if job["kind"] != Kind.ARCHIVE:
@@ -174,7 +174,7 @@ class Jobs:
         return retried
 
     async def clear(self, who: Identity, job_id: UUID) -> Any:
-        """Hide an ended job from the history, and its alert with it; returns its row. Asking twice changes nothing."""
+        """Hide an ended job and its alert from the history, and return its row. Idempotent."""
         line = None
         async with self._store.transaction() as session:
             job = visible(who, job_id, await session.row("lock_job", job_id))
@@ -188,9 +188,9 @@ class Jobs:
         return after
 
     async def release_destination(self, who: Identity, job_id: UUID) -> Any:
-        """Free the destination of a proven archive that somebody removed there; returns the job's row.
+        """Release the destination of a proven archive that was removed there, and return the job's row.
 
-        Raises ProblemError 409 while the archive or anything else is there, and while the job is at work.
+        Raises ProblemError 409 while the archive or anything else exists there, and while a worker holds the job.
         """
         await self.find(who, job_id)
         path = await self._peers.release_destination(job_id)
@@ -219,9 +219,9 @@ class Jobs:
             raise _live_job_conflict(other, folder.path)
 
     async def _refuse_taken(self, destination: str, job_id: UUID | None) -> None:
-        """409 when the destination belongs to another job, or something foreign stands there.
+        """Raise 409 when the destination belongs to another job, or holds something foreign.
 
-        Another's clean-up is no refusal: it ends by itself, and the job waits for it in the queue.
+        Another job's clean-up is not a reason to refuse. It ends by itself, and the job waits for it in the queue.
         """
         own = await self._store.destination_of(job_id) if job_id is not None else None
         if own is not None and own["state"] == "verified":
@@ -240,7 +240,7 @@ class Jobs:
             )
 
     async def _acquire(self, session: Session, destination: str, job_id: UUID) -> Any | None:
-        """Take the destination, or let the job wait for another's clean-up of it: then its row. Raises ProblemError 409."""
+        """Acquire the destination. During another job's clean-up, let the job wait and return its row. Raises ProblemError 409."""
         if await session.row("keep_destination", job_id) is not None:
             return None
         row = await session.row("remote_place")
@@ -261,12 +261,12 @@ class Jobs:
 
 
 def _keys(place: RemotePlace | None, destination: str) -> list[str]:
-    """The keys under which a destination may be held, the one that a new job takes first."""
+    """Return the keys under which a destination may be held. A new job acquires the first one."""
     return [*([] if place is None else [place.key(destination)]), unplaced_key(destination)]
 
 
 def _is_cleaning(holder: Any) -> bool:
-    """Whether a job that has ended keeps the destination only until its files there are gone."""
+    """Return whether an ended job holds the destination only until its files there are removed."""
     return holder["state"] != "verified" and holder["status"] in TERMINAL
 
 
@@ -295,7 +295,7 @@ def _holder_conflict(holder: Any) -> ProblemError:
 
 
 async def _note(session: Session, job_id: UUID, action: str, message: str, who: Identity) -> LogLine:
-    """Who did it, in the job's log and in the audit log."""
+    """Record the user's action in the job's log and in the audit log."""
     at = await session.value("log", job_id, "INFO", action, message, {"by": who.username, "user_id": str(who.id)})
     await audit.note(session, who.actor, AuditRecord(f"job_{action.removesuffix('_requested')}", message, str(job_id)))
     return LogLine(job_id=job_id, timestamp=at, level="INFO", action=action, message=message)

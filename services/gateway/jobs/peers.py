@@ -1,4 +1,4 @@
-"""Questions to the other services, and what their silence means to the user."""
+"""Requests to the other services, and the error that a user gets when a service does not reply."""
 
 import asyncio
 from typing import TypeVar
@@ -48,19 +48,19 @@ logger = log.get(__name__)
 A = TypeVar("A")
 
 _INSPECT_SECONDS = 10.0
-_DESTINATION_SECONDS = 5.0  # Globus is asked meanwhile; the compressor and the uploader look again before anything is sent
-_GLOBUS_SECONDS = 25.0  # four requests to a service far away
+_DESTINATION_SECONDS = 5.0  # Globus is asked meanwhile; the compressor and the uploader check again before anything is sent
+_GLOBUS_SECONDS = 25.0  # four requests to a remote service
 REFRESH_SECONDS = 30.0
-_ARCHIVE_SECONDS = 50.0  # a big folder is measured, a big listing read
+_ARCHIVE_SECONDS = 50.0  # a large folder is measured, or a long listing is read
 _BROWSE_SECONDS = 20.0
-_MEASURE_SECONDS = 45.0  # the scanner gives up a little earlier, with a sentence
+_MEASURE_SECONDS = 45.0  # the scanner gives up slightly earlier, with a message
 
-_MEDIA_SECONDS = 45.0  # the scanner waits 20 s for a free place and gives a file 20 s
+_MEDIA_SECONDS = 45.0  # the scanner waits 20 s for a free slot and gives a file 20 s
 _PREVIEW_SECONDS = 15.0
 
 
 class Peers:
-    """Asks over NATS."""
+    """Sends requests over NATS."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -71,40 +71,40 @@ class Peers:
         return await self._bus.ask(service, name, question, answer, timeout)
 
     async def inspect(self, path: str) -> Inspected:
-        """The folder as it is now. Raises ProblemError 400, 404, 409 or 503, Waiting while the NAS is not mounted."""
+        """Return the folder's current state. Raises ProblemError 400, 404, 409 or 503, Waiting while the NAS is not mounted."""
         try:
             return await self._ask(Role.SCANNER, "inspect", Inspect(path), Inspected, _INSPECT_SECONDS)
         except PermanentError as exc:
             raise decide.scanner_refusal(exc) from exc
 
     async def browse(self, path: str, wanted: Wanted) -> Page:
-        """One page of a folder on the NAS. Raises ProblemError 400, 404 or 503, Waiting while the NAS is not mounted."""
+        """Return one page of a folder on the NAS. Raises ProblemError 400, 404 or 503, Waiting while the NAS is not mounted."""
         try:
             return await self._ask(Role.SCANNER, "browse", Browse(path, wanted), Page, _BROWSE_SECONDS)
         except PermanentError as exc:
             raise decide.scanner_refusal(exc) from exc
 
     async def measure(self, path: str) -> FolderMeasured:
-        """How much is in a folder on the NAS now. Raises as `browse`."""
+        """Return the current size of a folder on the NAS. Raises like `browse`."""
         try:
             return await self._ask(Role.SCANNER, "measure", MeasureFolder(path), FolderMeasured, _MEASURE_SECONDS)
         except PermanentError as exc:
             raise decide.scanner_refusal(exc) from exc
 
     async def media_info(self, question: AskMedia) -> MediaAnswer:
-        """What a media file is. Raises PermanentError with the scanner's code."""
+        """Return a file's media information. Raises PermanentError with the scanner's code."""
         return await self._ask(Role.SCANNER, "media_info", question, MediaAnswer, _MEDIA_SECONDS)
 
     async def picture(self, name: str, question: AskPicture) -> PictureAnswer:
-        """`thumbnail` or `contact_sheet`. Raises PermanentError with the scanner's code."""
+        """Return a `thumbnail` or `contact_sheet`. Raises PermanentError with the scanner's code."""
         return await self._ask(Role.SCANNER, name, question, PictureAnswer, _MEDIA_SECONDS)
 
     async def preview(self, question: AskPreview) -> FolderSeen:
-        """What is in a folder, as far as it has been seen. Raises PermanentError with the scanner's code."""
+        """Return a folder's contents, as far as they are read. Raises PermanentError with the scanner's code."""
         return await self._ask(Role.SCANNER, "preview", question, FolderSeen, _PREVIEW_SECONDS)
 
     async def destination(self, path: str, job_id: UUID | None) -> DestinationState:
-        """What stands under a destination path; `unknown` while nobody can say. Raises PermanentError for a name that cannot travel."""
+        """Return the state of a destination path, or `unknown`. Raises PermanentError for a name that Globus cannot transfer."""
         question = AskDestination(path, job_id)
         try:
             return await self._ask(Role.UPLOADER, "destination", question, DestinationState, _DESTINATION_SECONDS)
@@ -113,7 +113,7 @@ class Peers:
             return DestinationState("unknown", str(exc))
 
     async def release_destination(self, job_id: UUID) -> str:
-        """Free the place of a proven archive that is there no more; returns its path. Raises ProblemError 409 and 503."""
+        """Release the destination of a proven archive that no longer exists. Return its path. Raises ProblemError 409 and 503."""
         question = ReleaseDestination(job_id)
         try:
             return (await self._ask(Role.UPLOADER, "release_destination", question, DestinationReleased, _GLOBUS_SECONDS)).path
@@ -121,13 +121,13 @@ class Peers:
             raise conflict(str(exc)) from exc
 
     async def globus(self) -> GlobusChecked:
-        """Whether Globus works, as the uploader sees it now. Raises ProblemError 503 and TransientError while nobody can say."""
+        """Return whether Globus works, as the uploader sees it. Raises ProblemError 503, and TransientError while it is unknown."""
         return await self._ask(Role.UPLOADER, "globus_check", GlobusCheck(), GlobusChecked, _GLOBUS_SECONDS)
 
     async def refresh(self) -> bool:
-        """Scan now and wait for the end, 30 s at most; False when the scan goes on after that."""
+        """Scan now and wait for the end, at most 30 s. Return False if the scan continues after that."""
         try:
-            # The scanner may take any time; the answer to the user may not.
+            # The scanner may take any time, but the response to the user may not.
             await self._ask(Role.SCANNER, "refresh", Refresh(), Refreshed, REFRESH_SECONDS)
         except TransientError as exc:
             if isinstance(exc.__cause__, asyncio.TimeoutError):
@@ -135,7 +135,7 @@ class Peers:
             raise
         return True
 
-    # Each of these raises ProblemError 400, 404 or 409 as the compressor refuses, and 503 while it is away.
+    # Each of these raises ProblemError 400, 404 or 409 when the compressor refuses, and 503 while it is unavailable.
 
     async def plan_archive(self, question: PlanArchive) -> PlannedArchive:
         return await self._ask_compressor("plan_archive", question, PlannedArchive)
@@ -162,9 +162,9 @@ class Peers:
         await self._bus.nudge_cleaners()
 
     async def show_control(self, job_id: UUID) -> None:
-        """Tell every gateway that a control changed this job, which no event does; it is read again."""
+        """Tell every gateway to read this job again, because no event reports a pause or cancel request."""
         await self._bus.publish_live(f"live.control.{job_id}", JobChanged(job_id))
 
     async def show_log(self, job_id: UUID, line: msgspec.Struct) -> None:
-        """Show a log line live."""
+        """Show a log line to live clients."""
         await self._bus.publish_live(f"live.log.{job_id}", line)

@@ -1,4 +1,4 @@
-"""Rows of the database as people see them. Pure."""
+"""Turn database rows into API objects. Pure."""
 
 import zlib
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def folder(row: Any) -> Folder:
 
 
 def _progress(row: Any) -> dict[str, Any]:
-    """What a list entry and a live message have in common."""
+    """Return the fields that a list entry and a live message share."""
     status = Status(row["status"])
     kind = Kind(row["kind"])
     stage = decide.stage_of(kind, status)
@@ -74,7 +74,7 @@ def _progress(row: Any) -> dict[str, Any]:
 
 
 def _output(row: Any) -> tuple[str | None, int | None, int | None]:
-    """What a completed job of a workspace has made: path, bytes, files."""
+    """Return the output of a completed workspace job: path, bytes, files."""
     if not row["result"] or row["status"] != Status.COMPLETED:
         return None, None, None
     made = msgspec.convert(row["result"], WorkspaceResult)
@@ -133,7 +133,7 @@ def job_detail(
 
 
 def task(row: Any) -> Task:
-    """A job as the dashboard shows it."""
+    """Return a job as the dashboard shows it."""
     shown = _progress(row)
     status, at_work = shown["status"], row["bytes_per_second"] or 0
     cancelling = row["cancel_requested_by"] is not None and status not in TERMINAL
@@ -170,7 +170,7 @@ def dashboard_stats(stats: Stats) -> DashboardStatsMessage:
 
 
 def job_entered(seq: int, payload: dict[str, Any]) -> JobEntered:
-    """An event of the outbox as seen by people."""
+    """Return an outbox event as the API shows it."""
     event = msgspec.convert(payload, JobEvent)
     same = ("job_id", "version", "kind", "status", "previous_status", "attempt", "folder_name", "progress_percent", "reason")
     return JobEntered(seq=seq, time=event.time, **{name: getattr(event.data, name) for name in same})
@@ -181,7 +181,7 @@ def log_line(row: Any) -> JobLogLine:
 
 
 def oldest(live: Sequence[Any], states: frozenset[Status]) -> Any | None:
-    """Return the oldest of the jobs in one of these states: the queue shows one per lane."""
+    """Return the oldest of the jobs in one of these states. The queue shows one per lane."""
     return min((row for row in live if row["status"] in states), key=lambda row: row["seq"], default=None)
 
 
@@ -190,7 +190,7 @@ def _current(row: Any | None) -> CurrentJob | None:
 
 
 def queue(live: Sequence[Any]) -> Queue:
-    """From all live jobs in the order of the queue."""
+    """Return the queue from all live jobs in the queue's order."""
     waiting = [row for row in live if row["status"] == Status.QUEUED]
     same = ("folder_name", "created_by", "created_at", "folder_size_bytes", "wait_reason", "missing_bytes", "paused", "keep_source")
     return Queue(
@@ -239,9 +239,10 @@ def statistics(counts: dict[str, int]) -> Statistics:
 
 
 def disk_space(total: int, used: int, free: int, promised: int) -> DiskSpace:
-    """From bytes. Like df: `free` is what we may use, and the percentage is of used and free.
+    """Return disk figures from bytes. Like df, `free` is what we may use, and the percentage is used of used plus free.
 
-    The rest of the total is what the file system keeps for its administrator. promised: what jobs and uploads will still write.
+    The file system reserves the rest of the total for its administrator. promised: bytes that jobs and uploads will still
+    write.
     """
     low = free < (used + free) * _LOW_FREE_PERCENT / 100
     percent = round(100 * used / (used + free), 1) if used + free else 0.0

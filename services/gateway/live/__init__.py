@@ -1,1 +1,1 @@
-"""What is sent to connected clients as it happens. Imports `jobs` and the rooms below."""
+"""Live updates for connected clients. Imports `jobs` and the packages below it."""

@@ -1,12 +1,12 @@
-"""What happens to jobs, to everybody who watches: one ordered consumer, each message encoded once, one bounded queue per client.
+"""Job updates for live clients: one ordered consumer, each message encoded once, one bounded queue per client.
 
-The hub knows every live job. An event says which job to read again; figures of the running stage come as they are; every few
-seconds each row that changed is read again, which also shows what has no event (a reason to wait, a pause) and heals what got lost.
-A client's queue holds at most one message per job, so a slow client sees fewer steps and never an older state; one that does
-not read at all is dropped, and nobody else notices.
+The hub knows every live job. An event names a job to be read again. Progress figures of the running stage are used directly.
+Every few seconds, the hub reads each changed row again. This also shows changes without an event (a wait reason, a pause) and
+repairs lost ones. A client's queue holds at most one message per job. A slow client therefore skips steps and never gets an
+older state. A client that does not read at all is dropped, without effect on others.
 
-`seq` is the sequence that JetStream gave the newest event which what is shown includes: the same number on every gateway, so a
-client may come back to another one and ask there what it missed (`GET /api/events?after=`).
+`seq` is the JetStream sequence of the newest event that the shown state includes. It is the same on every gateway. A client may
+reconnect to another gateway and ask there for missed events (`GET /api/events?after=`).
 """
 
 import asyncio
@@ -42,39 +42,39 @@ from shared.isolation import Isolation
 logger = log.get(__name__)
 
 LOGIN_ENDED = 4401
-"""Close code: the token does not count (any more)."""
+"""Close code: the token is not valid, or no longer."""
 PASSWORD_CHANGE = 4403
 """Close code: the password must be changed first."""
 TOO_SLOW = 4408
-"""Close code: this client did not read what it was sent; connect again."""
+"""Close code: this client did not read its messages. It should reconnect."""
 RIGHTS_CHANGED = 4409
-"""Close code: this user is an admin now, or is none any more; connect again with the new rights."""
+"""Close code: this user became an admin or ceased to be one. Reconnect with the new rights."""
 TRY_LATER = 1013
 
 HEARTBEAT_SECONDS = 2.0
-"""Who hears nothing for longer than twice this has lost its connection (browsers do not see the protocol's own pings)."""
+"""A client that hears nothing for more than twice this time has lost its connection (browsers hide the protocol's own pings)."""
 
 Channel = Literal["jobs", "dashboard"]
 CHANNELS: tuple[Channel, ...] = ("jobs", "dashboard")
 
 _RESYNC_SECONDS = 2.0
 _REVIEW_SECONDS = 0.5
-_AGAIN_SECONDS = 1.0  # after a reading that failed
+_AGAIN_SECONDS = 1.0  # after a failed read
 _SEND_SECONDS = 10.0  # without reading anything
 _CLOSE_SECONDS = 1.0
-_BATCH = 50  # of a snapshot's messages written at once
+_BATCH = 50  # snapshot messages written at once
 _NOT_READ = (TOO_SLOW, "You did not read what was sent; connect again.")
 _STATS_SECONDS = 2.0
-_QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client beyond its snapshot; the texts are everybody's
+_QUEUE_LENGTH = 5000  # jobs and log lines waiting for one client beyond its snapshot; the message texts are shared
 _CLIENTS = 5000
-_ENDED_JOBS = 10_000  # of which it is remembered whose they were: their last lines come after them
-_FIGURES_SECONDS = 5.0  # figures just heard are newer than those just read
+_ENDED_JOBS = 10_000  # whose owners are recorded: a job's last log lines arrive after its end
+_FIGURES_SECONDS = 5.0  # for this time, live figures are newer than those of the database row
 _FIGURES = ("progress_percent", "stage_percent", "bytes_done", "bytes_total", "bytes_per_second", "eta_seconds")
 _QUEUE, _HEARTBEAT, _STATS, _SNAPSHOT = "queue", "heartbeat", "stats", "snapshot"
 
 
 class Message:
-    """Encoded once, however many hear it."""
+    """A message that is encoded once for all clients."""
 
     def __init__(self, message: msgspec.Struct, seq: int = 0) -> None:
         self.text = msgspec.json.encode(message)
@@ -82,17 +82,17 @@ class Message:
 
     @cached_property
     def frame(self) -> bytes:
-        """As a WebSocket's text frame."""
+        """Return the message as a WebSocket text frame."""
         return wire.frame(self.text)
 
     @cached_property
     def event(self) -> bytes:
-        """As a server-sent event; without a name, so that `onmessage` gets all of them and looks at `type`."""
+        """Return the message as a server-sent event. It has no name, so `onmessage` gets every type and checks `type`."""
         return (b"id: %d\n" % self.seq if self.seq else b"") + b"data: %s\n\n" % self.text
 
 
 class Audience:
-    """Whose a job is: archive jobs are the team's, others their owner's and the admins'."""
+    """The users who may see a job: everyone for archive jobs, else its owner and the admins."""
 
     __slots__ = ("_owner", "_team")
 
@@ -105,7 +105,7 @@ class Audience:
 
 
 class Client:
-    """One watching browser or program. `job_id`: it follows this job alone. `line`: its WebSocket; None: it takes `events`."""
+    """A connected browser or program. `job_id`: it follows only this job. `line`: its WebSocket, or None if it reads `events`."""
 
     def __init__(self, who: Identity, channel: Channel = "jobs", job_id: UUID | None = None, line: Wire | None = None) -> None:
         self.who = who
@@ -122,13 +122,13 @@ class Client:
             line.on_resumed = self._flush
 
     def begin(self, snapshot: Iterable[tuple[Hashable, Message]]) -> None:
-        """Queue what is there now; however much that is, the client has room for it."""
+        """Queue the snapshot. The client's queue always has space for it."""
         self._waiting.update(snapshot)
         self._quotas = _QUEUE_LENGTH + len(self._waiting)
         self._flush()
 
     def offer(self, key: Hashable, message: Message) -> None:
-        """Send a message, at once if the client reads; else it waits, in the place of a waiting one with the same key."""
+        """Send a message at once if the client reads. Otherwise queue it, in place of a queued message with the same key."""
         if self.over is not None:
             return
         self._waiting[key] = message
@@ -143,16 +143,16 @@ class Client:
 
     @property
     def is_slow(self) -> bool:
-        """True if it was dropped because it did not read."""
+        """Return whether the client was dropped because it did not read."""
         return self.over == _NOT_READ
 
     def finish(self) -> None:
-        """Nothing more will come: end when all is sent."""
+        """Send what is queued, then end the stream."""
         self._finishing = True
         self._ready.set()
 
     def drop_if_stalled(self, now: float) -> None:
-        """End a client that has read nothing for too long."""
+        """Drop a client that has read nothing for too long."""
         since = self._line.stalled_at if self._line is not None else None
         if since is not None and now - since > _SEND_SECONDS:
             self.end(*_NOT_READ)
@@ -167,17 +167,17 @@ class Client:
             self.sent += len(batch)
 
     async def closing(self, socket: "WebSocket[Any, Any, Any]") -> None:
-        """Wait until the hub ends this client, and close its WebSocket."""
+        """Wait until the hub ends this client, then close its WebSocket."""
         while self.over is None:
             await self._ready.wait()
             self._ready.clear()
         try:
             await asyncio.wait_for(socket.close(*self.over), _CLOSE_SECONDS)
-        except TimeoutError:  # it reads nothing, so not this either
+        except TimeoutError:  # the client does not read, so it does not confirm the close either
             wire.of(socket.scope).abort()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Server-sent events until the end; the framework stops asking when the client does not read."""
+        """Yield server-sent events until the end. The framework stops reading when the client does not read."""
         while self.over is None:
             await self._ready.wait()
             self._ready.clear()
@@ -190,7 +190,7 @@ class Client:
 
 
 class Hub:
-    """Fans out what happens. `run` does the work; `attend` and `stream` serve one client."""
+    """Distributes updates to clients. `run` does the work; `attend` and `stream` serve one client."""
 
     def __init__(self, store: Store, bus: Bus, host_stats: HostStats) -> None:
         self._store = store
@@ -201,7 +201,7 @@ class Hub:
         self.sent = 0
         self.dropped = 0
         self._known: dict[UUID, dict[str, Any]] = {}
-        self._versions: dict[UUID, str] = {}  # of the rows when all were looked at
+        self._versions: dict[UUID, str] = {}  # of the rows at the last full read
         self._shown: dict[UUID, JobUpdate] = {}
         self._messages: dict[tuple[Channel, Hashable], Message] = {}
         self._audiences: OrderedDict[UUID, Audience] = OrderedDict()
@@ -223,11 +223,11 @@ class Hub:
 
     @property
     def is_following(self) -> bool:
-        """Whether what is shown was read within the last seconds."""
+        """Return whether the shown state was read within the last few seconds."""
         return time.monotonic() - self._synced_at < 5 * _RESYNC_SECONDS
 
     async def attend(self, socket: "WebSocket[Any, Any, Any]", who: Identity, channel: Channel, begun: Callable[[], None]) -> None:
-        """Serve an accepted socket until it ends. Calls `begun` when what is there now has been sent or queued."""
+        """Serve an accepted socket until it ends. Call `begun` when the snapshot is sent or queued."""
         if len(self.clients) >= _CLIENTS:
             await socket.close(TRY_LATER, "Too many are watching here already.")
             return
@@ -246,12 +246,12 @@ class Hub:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stream(self, client: Client, missed: Iterable[Message]) -> AsyncIterator[bytes]:
-        """Server-sent events for a client: what it missed, what is there now, then what happens."""
+        """Yield server-sent events for a client: missed events, the current state, then updates."""
         for message in missed:
             yield message.event
         self._begin(client)
         if client.job_id is not None and client.job_id not in self._known:
-            # It may have ended after it was looked up: nothing else would say so any more, and this stream would have no end.
+            # The job may have ended after the lookup. No later message would say so, and this stream would never end.
             self._dirty.add(client.job_id)
             self._wake.set()
         try:
@@ -261,8 +261,8 @@ class Hub:
             self._forget(client)
 
     async def review(self) -> None:
-        """End the connections whose login does not count any more, or whose rights are others now."""
-        with suppress(ProblemError):  # Postgres is away: nobody can log out now either
+        """Close the connections whose login is no longer valid or whose rights have changed."""
+        with suppress(ProblemError):  # Postgres is unavailable: nobody can log out now either
             await self._end_logins()
 
     def _begin(self, client: Client) -> None:
@@ -291,7 +291,7 @@ class Hub:
     # Events ------------------------------------------------------------------------------------------------------------------------
 
     async def _consume(self) -> None:
-        """Subscribe once; nats-py renews the ordered consumer and the core subscriptions by itself afterwards."""
+        """Subscribe once. nats-py then renews the ordered consumer and the core subscriptions by itself."""
         connection = self._bus.connection
         await connection.subscribe("live.progress.>", cb=_quietly(self._on_progress))
         await connection.subscribe("live.log.>", cb=_quietly(self._on_log))
@@ -326,7 +326,7 @@ class Hub:
         figures = msgspec.json.decode(message.data, type=events.Progress)
         job = self._known.get(figures.job_id)
         if job is None or job["paused"] or (job["attempt"], job["status"]) != (figures.attempt, figures.status):
-            return  # of a state that is over, or whose event is on its way
+            return  # for a state that is over, or whose event has not arrived yet
         job |= {name: getattr(figures, name) for name in _FIGURES}
         if figures.current_operation:
             job["current_operation"] = figures.current_operation
@@ -342,14 +342,14 @@ class Hub:
     async def _refresh(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_RESYNC_SECONDS):  # wait_for could swallow a stop that comes with the wake-up
+                async with asyncio.timeout(_RESYNC_SECONDS):  # wait_for could swallow a shutdown that coincides with the wake-up
                     await self._wake.wait()
             self._wake.clear()
             dirty, entered = self._dirty, self._entered
             self._dirty, self._entered = set(), []
             try:
                 await self._read(dirty, entered)
-            except ProblemError:  # Postgres is away
+            except ProblemError:  # Postgres is unavailable
                 self._dirty |= dirty
                 self._entered = entered + self._entered
                 await asyncio.sleep(_AGAIN_SECONDS)
@@ -359,13 +359,13 @@ class Hub:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _read(self, dirty: set[UUID], entered: list[tuple[UUID, int]]) -> None:
-        seq = self._heard_seq  # before the rows: they include all that was heard
+        seq = self._heard_seq  # before the rows are read: they include everything received so far
         versions, synced_at = self._versions, self._synced_at
         if time.monotonic() - synced_at >= _RESYNC_SECONDS:
             seq = max(seq, await self._store.last_seq())
             versions = await self._store.live_versions()
             synced_at = time.monotonic()
-            # Figures just heard are not those of the row; a job that has ended has no version any more.
+            # Live figures differ from those in the row. A job that has ended has no version any more.
             dirty = dirty | self._heard_at.keys() | (self._known.keys() - versions.keys())
             dirty |= {key for key, version in versions.items() if key not in self._shown or self._versions.get(key) != version}
         rows = await self._store.some_jobs(list(dirty)) if dirty else []
@@ -387,11 +387,11 @@ class Hub:
             self._broadcast("jobs", _QUEUE, Message(queue))
 
     def _take(self, row: Any) -> None:
-        """Learn a job's row as just read."""
+        """Store a job's row that was just read."""
         job_id, job = row["id"], dict(row)
         known = self._known.get(job_id)
         if known is not None and (known["version"], known["attempt"]) > (job["version"], job["attempt"]):
-            return  # read before what we know
+            return  # the row is older than the known state
         same = known is not None and (known["version"], known["attempt"]) == (job["version"], job["attempt"])
         if known is not None and same and time.monotonic() - self._heard_at.get(job_id, float("-inf")) < _FIGURES_SECONDS:
             job |= {name: known[name] for name in (*_FIGURES, "current_operation")}
@@ -425,7 +425,7 @@ class Hub:
                     client.offer(job_id, message)
 
     def _message(self, channel: Channel, job_id: UUID) -> Message:
-        """What a channel says of a job now; made when somebody first hears it."""
+        """Return a job's current message for a channel. It is created on first use."""
         if (channel, job_id) not in self._messages:
             if channel == "jobs":
                 shown: msgspec.Struct = msgspec.structs.replace(self._shown[job_id], seq=self.seq)
@@ -458,15 +458,15 @@ class Hub:
                 client.offer(_HEARTBEAT, message)
 
     async def _tell_stats(self) -> None:
-        """The dashboard's figures, read only while somebody looks at them."""
+        """Send the dashboard's figures. Read them only while a client is connected."""
         while True:
             if any(client.channel == "dashboard" for client in self.clients):
-                with suppress(ProblemError):  # Postgres is away
+                with suppress(ProblemError):  # Postgres is unavailable
                     self._broadcast("dashboard", _STATS, Message(views.dashboard_stats(await self._machine.stats())))
             await asyncio.sleep(_STATS_SECONDS)
 
     async def _read_stats(self) -> None:
-        """Read the figures that a new client of the dashboard gets first; without Postgres it gets none, instead of old ones."""
+        """Read the first figures for a new dashboard client. Without Postgres it gets none rather than outdated ones."""
         self._messages.pop(("dashboard", _STATS), None)
         with suppress(ProblemError):
             self._messages["dashboard", _STATS] = Message(views.dashboard_stats(await self._machine.stats(current=True)))
@@ -497,7 +497,7 @@ class Hub:
 
 
 def _quietly(handle: Callable[[Any], None]) -> Callable[[Any], Coroutine[Any, Any, None]]:
-    """A subscription's callback that survives what is not one of our messages."""
+    """Return a subscription callback that survives messages that it cannot decode."""
 
     async def received(message: Any) -> None:
         try:
@@ -509,6 +509,6 @@ def _quietly(handle: Callable[[Any], None]) -> Callable[[Any], Coroutine[Any, An
 
 
 async def _until_gone(socket: "WebSocket[Any, Any, Any]") -> None:
-    """Read, and forget, what the client sends, until it is gone."""
+    """Read and discard the client's messages until it disconnects."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass

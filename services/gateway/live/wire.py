@@ -1,7 +1,7 @@
-"""A WebSocket of uvicorn's that also takes frames which are ready: one encoding for all clients, no task and no timer per message.
+"""A uvicorn WebSocket that also accepts encoded frames: one encoding for all clients, no task or timer per message.
 
-ASGI's `send` makes each client's frame anew and may wait for a client that does not read; a broadcast can afford neither. The
-application finds its wire in the scope's state. Everything else, the handshake, pings and the close, stays uvicorn's.
+ASGI's `send` encodes a frame for each client and may wait for a client that does not read. A broadcast can afford neither. The
+application finds its wire in the scope's state. uvicorn still does the handshake, the pings and the close.
 """
 
 import socket
@@ -14,25 +14,25 @@ from websockets.frames import Frame, Opcode
 
 _STATE = "wire"
 _SEND_BUFFER = 128 * 1024
-"""Bytes that the kernel holds for a client. Left alone it takes megabytes: what is in there is old before a slow client sees it."""
+"""The kernel's send buffer per client. The default is megabytes, so a slow client would get outdated messages."""
 
 
 def frame(text: bytes) -> bytes:
-    """A text message as every client gets it; a server's frames are not masked."""
+    """Return a text message as a frame for every client. A server does not mask its frames."""
     return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 def of(scope: Any) -> "Wire":
-    """The wire of an accepted WebSocket."""
+    """Return the wire of an accepted WebSocket."""
     wire: Wire = scope["state"][_STATE]
     return wire
 
 
 class Wire(WebSocketsSansIOProtocol):
-    """One client's connection. `on_resumed` is called when a client that did not read reads again."""
+    """One client's connection. `on_resumed` is called when a stalled client reads again."""
 
     stalled_at: float | None = None
-    """Since when (monotonic) this client has not read what it was sent; None: it reads."""
+    """The monotonic time since which this client has not read its messages, or None while it reads."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,7 +44,7 @@ class Wire(WebSocketsSansIOProtocol):
         try:
             await super().run_asgi()
         finally:
-            # uvicorn waits without end for a client to read what was sent before the close.
+            # Without this, uvicorn waits indefinitely for the client to read what was sent before the close.
             self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def pause_writing(self) -> None:
@@ -57,10 +57,10 @@ class Wire(WebSocketsSansIOProtocol):
         self.on_resumed()
 
     def write(self, ready: bytes) -> None:
-        """Send a frame; nothing happens when the connection is about to end. Never waits: look at `stalled_at` first."""
+        """Send a frame, or do nothing if the connection is closing. Never waits: check `stalled_at` first."""
         if not self.close_sent and not self.transport.is_closing():
             self.transport.write(ready)
 
     def abort(self) -> None:
-        """End it now, whatever was not sent yet."""
+        """Close the connection now and discard unsent data."""
         self.transport.abort()

@@ -1,1 +1,1 @@
-"""What the gateway reads and writes: the database, the audit log, settings, the host and its disk. Imports `http`, `schemas`."""
+"""Data access: the database, the audit log, settings, the host and its disk. Imports `http` and `schemas`."""

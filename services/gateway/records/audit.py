@@ -1,4 +1,7 @@
-"""The audit log: who did what, when and from where. Written in the transaction of the deed; the database refuses to change a row."""
+"""The audit log: who did what, when and from where.
+
+Each entry is written in the transaction of its action. The database refuses to change an entry.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -14,7 +17,7 @@ _BATCH = 1000
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts: the name as it is now, and how they came in. `via`: login, cookie or token:<name>; all empty for nobody known."""
+    """The user who acts: the current name and the kind of login. `via`: login, cookie or token:<name>. All empty if unknown."""
 
     name: str = ""
     id: UUID | None = None
@@ -24,7 +27,7 @@ class Actor(msgspec.Struct, frozen=True):
 
 
 class AuditRecord(msgspec.Struct, frozen=True):
-    """What was done: a stable word, what it was done to (an id or a name), a sentence, figures. Never a secret."""
+    """One action: a stable code, its target (an id or a name), a message, and data. Never a secret."""
 
     action: str
     message: str
@@ -33,13 +36,13 @@ class AuditRecord(msgspec.Struct, frozen=True):
 
 
 async def note(session: Session, actor: Actor, entry: AuditRecord) -> None:
-    """Write one line, in the caller's transaction: the deed and its record stand or fall together."""
+    """Write one entry in the caller's transaction, so that the action and its record commit together."""
     who = (actor.name, actor.id, actor.via, actor.address, actor.request_id)
     await session.run("note_audit", *who, entry.action, entry.target, entry.message, entry.data)
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the log is wanted; None or empty: whatever."""
+    """The requested entries. None or empty means any value."""
 
     actor: str | None = None
     actions: tuple[str, ...] = ()
@@ -51,29 +54,29 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """$1 to $7 of the log's queries; a time without a zone is UTC."""
+        """Return $1 to $7 of the log's queries. A time without a zone counts as UTC."""
         times = [t.replace(tzinfo=UTC) if t is not None and t.tzinfo is None else t for t in (self.since, self.before)]
         return (self.actor, list(self.actions) or None, self.target, self.address, self.words, *times)
 
 
 class AuditLog:
-    """Reading the log. Every method raises ProblemError 503 while the database is away."""
+    """Reads the log. Every method raises ProblemError 503 while the database is unavailable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def page(self, wanted: AuditFilter, below: int | None, limit: int, offset: int) -> list[Any]:
-        """Rows, newest first, older than the line `below`."""
+        """Return entries older than the entry `below`, newest first."""
         async with self._store.transaction() as session:
             return await session.rows("audit", *wanted.arguments, below, limit, offset)
 
     async def total(self, wanted: AuditFilter) -> int:
-        """How many match."""
+        """Return the number of matches."""
         async with self._store.transaction() as session:
             return int(await session.value("count_audit", *wanted.arguments))
 
     async def all(self, wanted: AuditFilter) -> AsyncIterator[list[Any]]:
-        """Everything, in batches."""
+        """Yield all matches in batches."""
         below: int | None = None
         while rows := await self.page(wanted, below, _BATCH, 0):
             yield rows

@@ -1,4 +1,4 @@
-"""What an admin changes at run time: validated all at once, kept in Postgres with its audit line, told to every service."""
+"""Run-time settings: validated together, stored in Postgres with an audit entry, announced to every service."""
 
 import os
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from shared.infra.runtime_settings import DEFINITIONS
 
 
 def checked(update: ConfigUpdate) -> dict[str, Any]:
-    """The new values in their plain form. Raises ProblemError 400 that names every wrong one. Pure."""
+    """Return the new values in normalized form. Raises ProblemError 400 that names every invalid one. Pure."""
     values: dict[str, Any] = {}
     wrong: list[tuple[str, str]] = []
     for name, tunable in DEFINITIONS.items():
@@ -40,14 +40,14 @@ def checked(update: ConfigUpdate) -> dict[str, Any]:
 
 
 def effective(environment: Mapping[str, str], rows: list[Any]) -> Config:
-    """What counts: the rows over the environment. The environment is this process's: give all services the same. Pure."""
+    """Return the effective settings: rows override this process's environment. Give all services the same environment. Pure."""
     values = {name: tunable.default(environment) for name, tunable in DEFINITIONS.items()}
     known = {row["name"]: row["value"] for row in rows if row["name"] in DEFINITIONS}
     return Config(**(values | known), overridden=sorted(known))
 
 
 def described(environment: Mapping[str, str], rows: list[Any]) -> list[Setting]:
-    """Every setting as a form shows it, in the order of DEFINITIONS. Pure."""
+    """Return every setting as a form shows it, in the order of DEFINITIONS. Pure."""
     known = {row["name"]: row for row in rows}
     found = []
     for name, tunable in DEFINITIONS.items():
@@ -82,7 +82,7 @@ class Configuration:
             return await self.of(session)
 
     async def of(self, session: Session) -> Config:
-        """As one transaction sees it."""
+        """Return the settings as one transaction sees them."""
         return effective(self._environment, await session.rows("runtime_settings"))
 
     async def describe(self) -> list[Setting]:
@@ -90,7 +90,7 @@ class Configuration:
             return described(self._environment, await session.rows("runtime_settings"))
 
     async def change(self, who: Identity, update: ConfigUpdate) -> Config:
-        """Write what differs, and tell everybody; what counts afterwards comes back."""
+        """Write the changed settings and announce them. Return the effective settings."""
         values = checked(update)
         async with self._store.transaction() as session:
             await session.run("lock_settings")

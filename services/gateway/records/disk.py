@@ -1,6 +1,6 @@
-"""Threads for the storage: a disk that hangs holds these, and neither logins nor anything else that needs a thread.
+"""Threads for storage access. An unresponsive disk blocks only these threads, not logins or other work.
 
-A thread cannot be cancelled. What a thread has opened is closed here when nobody waits for it any more.
+A thread cannot be cancelled. A handle that it opens for a cancelled caller is closed here.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ async def at_disk(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 
 
 async def to_its_end(running: "asyncio.Future[T]") -> T:
-    """Wait for work in a thread until the thread has ended, also when cancelled: then what it works with may be closed or given on."""
+    """Wait until the thread has ended, even when cancelled. Then its resources may be closed or handed on."""
     try:
         return await asyncio.shield(running)
     finally:
@@ -36,7 +36,7 @@ async def to_its_end(running: "asyncio.Future[T]") -> T:
 
 
 async def open_at_disk(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
-    """Run a function that returns an open handle, which the caller closes. Cancelled, the handle is closed as soon as it is open."""
+    """Run a function that returns an open handle, which the caller closes. When cancelled, close the handle once it is open."""
     opening = asyncio.ensure_future(at_disk(function, *args, **kwargs))
     try:
         return await asyncio.shield(opening)

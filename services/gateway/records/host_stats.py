@@ -1,4 +1,4 @@
-"""How busy jobs and machine are: what the dashboard shows."""
+"""The load of jobs and machine, for the dashboard."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ SPAN_SECONDS = 1800.0
 
 
 def existing(path: Path) -> Path:
-    """The path itself, or before it is made the nearest directory above it."""
+    """Return the path itself or, before it exists, its nearest existing parent."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 
 class HostStats:
-    """Counts, speeds, CPU, memory, disk. However many ask, the database is asked once a second."""
+    """Counts, speeds, CPU, memory, disk. The database is queried at most once a second, however many clients ask."""
 
     def __init__(self, store: Store, storage: Path) -> None:
         self._store = store
@@ -31,12 +31,12 @@ class HostStats:
         self._last: Stats | None = None
         self._reading = asyncio.Lock()
         self._samples: deque[StatsSample] = deque(maxlen=round(SPAN_SECONDS / SAMPLE_SECONDS))
-        psutil.cpu_percent(None)  # the first answer of all means nothing
+        psutil.cpu_percent(None)  # the first result has no meaning
 
     async def stats(self, *, current: bool = False) -> Stats:
         """Return the figures, at most a second old. `current`: read after this call began.
 
-        Callers that wait at the same time share one reading. Raises ProblemError 503 while the database is away.
+        Callers that wait at the same time share one read. Raises ProblemError 503 while the database is unavailable.
         """
         oldest = time.monotonic() - (0 if current else _FRESH_SECONDS)
         async with self._reading:
@@ -47,12 +47,12 @@ class HostStats:
             return self._last
 
     async def sample(self) -> None:
-        """Remember what is seen now. Kept in memory: processor and memory are this machine's, so each gateway has its own history."""
+        """Add the current figures to the history. It is in memory and per gateway, because CPU and memory are this machine's."""
         seen = await self.stats()
         self._samples.append(StatsSample(datetime.now(UTC), seen.upload_speed, seen.cpu_usage, seen.memory_usage))
 
     def history(self) -> StatsHistory:
-        """The last half hour; what is older, because nobody could look since, is left out."""
+        """Return the last half hour. Samples from before a longer outage are left out."""
         now = datetime.now(UTC)
         recent = [sample for sample in self._samples if (now - sample.at).total_seconds() <= SPAN_SECONDS]
         return StatsHistory(SAMPLE_SECONDS, SPAN_SECONDS, recent)

@@ -1,4 +1,4 @@
-"""Who asks: the user behind a request, and the token that was shown."""
+"""The identity behind a request: the user and the token."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,11 +9,11 @@ from services.gateway.records.audit import Actor
 from services.gateway.schemas.common import Scope
 
 PERSONAL = -1
-"""In place of an epoch: this is a personal token."""
+"""The epoch value of a personal token."""
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a token says."""
+    """The contents of a token."""
 
     sub: UUID
     jti: UUID
@@ -22,9 +22,9 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The user behind a request, as the database has it now, and the token that was shown.
+    """The user behind a request, as the database has it now, and the presented token.
 
-    `is_admin`: what this request may do; a personal token of a lesser scope takes it away.
+    `is_admin` applies to this request. A personal token with a lower scope removes admin rights.
     """
 
     id: UUID
@@ -39,7 +39,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     @property
     def is_person(self) -> bool:
-        """A login, not a script with a personal token."""
+        """Return whether this is a login, not a script with a personal token."""
         return self.claims.epoch != PERSONAL
 
     @property

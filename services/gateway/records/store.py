@@ -1,6 +1,6 @@
-"""The gateway's database: one method per question, and every failure of the connection told as what it is.
+"""The gateway's database: one method per query, and a clear error for every connection failure.
 
-A caller gets rows (asyncpg Records) or plain values; views.py makes them fit for people.
+Methods return rows (asyncpg Records) or plain values. views.py turns them into API objects.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def _told() -> AsyncIterator[None]:
 
 
 class FolderFilter:
-    """What of the folders is wanted; see `GET /api/folders`."""
+    """The requested folders. See `GET /api/folders`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class FolderFilter:
 
 
 class Store:
-    """All methods raise ProblemError 503 while the database is away."""
+    """All methods raise ProblemError 503 while the database is unavailable."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -62,7 +62,7 @@ class Store:
 
     @property
     def refused(self) -> DatabaseAway | None:
-        """Why the database does not take all work now, although it answers; None where it does."""
+        """Return why the database does not accept all work although it answers, or None if it does."""
         return self._db.refused
 
     @asynccontextmanager
@@ -72,10 +72,10 @@ class Store:
 
     @asynccontextmanager
     async def storage_transaction(self) -> AsyncIterator[Session]:
-        """A transaction in which names on the storage are changed, or locks of a workspace are waited for.
+        """Open a transaction that changes names on the storage or waits for a workspace's locks.
 
-        At most half of the connections are in such transactions: when the storage hangs, all else is still answered. 503 after ten
-        seconds without a turn.
+        At most half of the connections run such transactions. When the storage hangs, all other requests still work. Raises 503
+        after ten seconds without a free connection.
         """
         try:
             async with asyncio.timeout(_DISK_SECONDS):
@@ -89,7 +89,7 @@ class Store:
             self._disk_turns.release()
 
     def usages(self, workspaces: Path) -> usage.Usages:
-        """The running totals of the workspaces."""
+        """Return the running totals of the workspaces."""
         return usage.Usages(self._db, workspaces, at_disk)
 
     async def _rows(self, name: str, *args: Any) -> list[Any]:
@@ -114,27 +114,27 @@ class Store:
         return await self._row("user_by_name", name)
 
     async def session_user(self, user: UUID, token: UUID, epoch: int) -> Any | None:
-        """The user's row while the token counts, else None."""
+        """Return the user's row while the token is valid, else None."""
         return await self._row("session_user", user, token, epoch)
 
     async def sessions_now(self, sessions: list[tuple[UUID, UUID, int]]) -> dict[UUID, Any]:
-        """Of (user, token, epoch): each token that counts, with `is_admin` and `must_change_password` as they are now."""
+        """Return the valid ones of these (user, token, epoch), with current `is_admin` and `must_change_password`, by token."""
         users, tokens, epochs = [list(column) for column in zip(*sessions, strict=True)] if sessions else ([], [], [])
         return {row["jti"]: row for row in await self._rows("sessions_now", users, tokens, epochs)}
 
     async def token_user(self, digest: bytes) -> Any | None:
-        """The user's row and the personal token's facts while it counts, else None."""
+        """Return the user's row and the personal token's data while it is valid, else None."""
         return await self._row("token_user", digest)
 
     async def token_used(self, token: UUID) -> None:
         await self._run("token_used", token)
 
     async def login_user(self, name: str, address: str) -> Any | None:
-        """A user by name, and whether this user has logged in from this address (`is_known`)."""
+        """Return a user by name, and whether this user has logged in from this address (`is_known`)."""
         return await self._row("login_user", name, address)
 
     async def login_counts(self, keys: list[str], window_s: float) -> list[Any]:
-        """Of each key that counts: how often, and the seconds until that is forgotten."""
+        """Return the current count of each key, and the seconds until it expires."""
         return await self._rows("login_counts", keys, window_s)
 
     async def count_logins(self, keys: list[str], window_s: float) -> None:
@@ -147,7 +147,7 @@ class Store:
         await self._run("fold_totals")
 
     async def forget_logins(self) -> None:
-        """Forget counts that are over and addresses that were not used for long."""
+        """Remove expired counts and addresses that were not used for a long time."""
         await self._run("forget_login_failures")
         await self._run("forget_addresses")
 
@@ -158,11 +158,11 @@ class Store:
         return bool(await self._value("has_users"))
 
     async def first_admin(self, hashed: str, *, must_change: bool) -> bool:
-        """Make `admin` when there is no user at all; False when there is."""
+        """Create `admin` if there are no users. Return False if there are."""
         return await self._value("first_admin", hashed, must_change) is not None
 
     async def usage_of(self, owner: UUID) -> usage.Known:
-        """What a workspace holds, as far as it is recorded."""
+        """Return the recorded usage of a workspace."""
         return usage.Known(await self._row("usage_of", owner))
 
     async def count_extractions(self, owner: UUID) -> int:
@@ -174,21 +174,21 @@ class Store:
     # Folders
 
     async def throughput(self) -> tuple[float | None, int, int]:
-        """Bytes per second of the last completed archive jobs and how many those are; bytes reserved and not written yet."""
+        """Return bytes per second and number of the last completed archive jobs, and the bytes reserved but not yet written."""
         row = await self._row("throughput")
         assert row is not None
         return row["bytes_per_second"], row["jobs"], row["unwritten"]
 
     async def reserved_space(self) -> int:
-        """Bytes that jobs and uploads will still write into the storage."""
+        """Return the bytes that jobs and uploads will still write to the storage."""
         row = await self._row("reserved_space")
         assert row is not None
         return int(row["unwritten"])
 
     async def folders(self, wanted: FolderFilter) -> tuple[list[Any], int]:
-        """One page, and how many match in all."""
+        """Return one page and the total number of matches."""
         rows = await self._rows("folders", *wanted.arguments)
-        if not rows and wanted.arguments[-1]:  # beyond the end, where no row tells the total
+        if not rows and wanted.arguments[-1]:  # past the end, where no row has the total
             first = await self._row("folders", *wanted.arguments[:-2], 1, 0)
             return rows, first["total"] if first else 0
         return rows, rows[0]["total"] if rows else 0
@@ -220,7 +220,7 @@ class Store:
         return await self._row("destination_holder", list(keys))
 
     async def remote_place(self) -> RemotePlace | None:
-        """Where new jobs go; None before the first uploader has said so."""
+        """Return the destination of new jobs, or None before the first uploader has reported it."""
         row = await self._row("remote_place")
         return None if row is None else RemotePlace(row["endpoint"], row["base_path"])
 
@@ -243,7 +243,7 @@ class Store:
         return [row["message"] for row in await self._rows("warnings_of", job_id, limit)]
 
     async def transition_lines(self, events: list[tuple[UUID, int]]) -> list[Any]:
-        """Log lines of (job, version) pairs."""
+        """Return the log lines of (job, version) pairs."""
         return await self._rows("transition_lines", [job for job, _ in events], [version for _, version in events])
 
     async def logs_after(self, job_id: UUID, after: int, level: str | None, limit: int) -> list[Any]:
@@ -258,18 +258,18 @@ class Store:
     # Live
 
     async def live_versions(self) -> dict[UUID, str]:
-        """All jobs that have not ended, each with a text that changes whenever its row does."""
+        """Return all jobs that have not ended, each with a text that changes whenever its row does."""
         return {row["id"]: row["row_version"] for row in await self._rows("live_versions")}
 
     async def last_seq(self) -> int:
-        """The sequence of the newest event that the stream has."""
+        """Return the sequence of the newest event in the stream."""
         return int(await self._value("outbox_last"))
 
     async def events_after(self, seq: int, user: UUID, *, everything: bool, limit: int) -> list[Any]:
         return await self._rows("events_after", seq, user, everything, limit)
 
     async def take_ticket(self, digest: bytes) -> Any | None:
-        """Whose it is, once; None when it is unknown, used or too old."""
+        """Use a ticket once, and return its owner. None if it is unknown, used or expired."""
         return await self._value("take_ticket", digest)
 
     async def forget_expired_tickets(self) -> None:
@@ -299,11 +299,11 @@ class Store:
         return await self._row("relay_lag")
 
     async def failures(self, kinds: Sequence[Kind], owner: UUID | None, limit: int) -> list[Any]:
-        """Failed jobs that need attention, newest first. `owner`: whose workspace jobs; None: everybody's."""
+        """Return failed jobs that need attention, newest first. `owner` limits workspace jobs to this user. None: all users."""
         return await self._rows("failures", list(kinds), owner, limit)
 
     async def schema_version(self) -> str | None:
-        """The newest migration that has run; None when none has."""
+        """Return the newest migration that has run, or None."""
         try:
             return await self._value("schema_version")  # type: ignore[no-any-return] # a text column
         except asyncpg.UndefinedTableError:

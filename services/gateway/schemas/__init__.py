@@ -1,4 +1,4 @@
-"""What goes over the wire, as concrete msgspec Structs, a file per subject.
+"""The API's data types, as concrete msgspec Structs, one module per subject.
 
 Sizes are bytes, percentages 0 to 100, times ISO 8601 in UTC. Fields are only ever added.
 """

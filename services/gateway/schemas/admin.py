@@ -1,4 +1,4 @@
-"""What goes over the wire about users, personal tokens, settings and the audit log; see schemas.py for the rules."""
+"""API types for users, personal tokens, settings and the audit log. See schemas/__init__.py for the rules."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -18,9 +18,9 @@ Quota = Annotated[int, Meta(ge=0, le=1 << 60)]
 
 
 class UserAccount(msgspec.Struct, kw_only=True):
-    """A user as admins see them. `disabled_at`: from when this account may do nothing; null: it may.
+    """A user as admins see it. `disabled_at`: the account is disabled since then. null: it is enabled.
 
-    `quota_bytes`: what the workspace may hold; null: what the setting workspace_quota says.
+    `quota_bytes`: the user's own limit for the workspace. null: the setting workspace_quota applies.
     """
 
     id: UUID
@@ -34,7 +34,10 @@ class UserAccount(msgspec.Struct, kw_only=True):
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`must_change_password`: everything but changing it answers 403 until then. `quota_bytes`: null: the setting workspace_quota."""
+    """`must_change_password`: all other requests return 403 until the password is changed.
+
+    `quota_bytes`: null means the setting workspace_quota.
+    """
 
     username: Annotated[str, Meta(min_length=1, max_length=100)]
     password: Password
@@ -44,9 +47,10 @@ class NewUser(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class UserChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is absent or null stays as it is. A new `password`, or `disabled`, ends every login and personal token of the user at once.
+    """An absent or null value stays unchanged. A new `password`, or `disabled`, ends all logins and personal tokens of the user.
 
-    `quota_bytes`: what the workspace may hold; null gives the user the setting's quota again, absent stays as it is.
+    `quota_bytes`: the limit for the workspace. null: the setting workspace_quota applies again. If it is absent, it stays
+    unchanged.
     """
 
     is_admin: bool | None = None
@@ -60,9 +64,9 @@ class UserChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`scope`: read looks, operate does what a user does, admin what an admin does (for admins only).
+    """`scope`: read allows reading, operate all actions of a user, admin all actions of an admin (for admins only).
 
-    `expires_in_days`: null lasts until it is revoked.
+    `expires_in_days`: null means until it is revoked.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -71,7 +75,7 @@ class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Token(msgspec.Struct, kw_only=True):
-    """A personal token without its text, which nobody can show again. `last_used_at` is exact to the minute."""
+    """A personal token without its text, which cannot be shown again. `last_used_at` is exact to the minute."""
 
     id: UUID
     name: str
@@ -82,7 +86,7 @@ class Token(msgspec.Struct, kw_only=True):
 
 
 class NewToken(Token, kw_only=True):
-    """`token`: shown this once. Send it as `Authorization: Bearer <token>`."""
+    """`token` is shown only this once. Send it as `Authorization: Bearer <token>`."""
 
     token: str
 
@@ -91,7 +95,10 @@ class NewToken(Token, kw_only=True):
 
 
 class Config(msgspec.Struct, kw_only=True):
-    """What counts now. Sizes in bytes; 0: no limit. `overridden`: what an admin set here; the rest is the environment's or the default."""
+    """The effective settings. Sizes are bytes, and 0 means no limit.
+
+    `overridden` names the settings that an admin changed. The others come from the environment or the defaults.
+    """
 
     pack_format: Literal["zip", "7z"]
     pack_compression_level: Annotated[int, Meta(ge=1, le=9)]
@@ -121,9 +128,9 @@ class Config(msgspec.Struct, kw_only=True):
 
 
 class ConfigUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is absent or null stays as it is; `reset` names what goes back to the environment's value.
+    """An absent or null value stays unchanged. `reset` names the settings to be reset to the environment's value.
 
-    `pack_format`: zip or 7z. `pack_compression_level` is brought into 1 to 9. `hidden_file_extensions`: such as ".tmp".
+    `pack_format`: zip or 7z. `pack_compression_level` is clamped to 1 to 9. `hidden_file_extensions`: for example ".tmp".
     """
 
     pack_format: str | None = None
@@ -154,10 +161,11 @@ class ConfigUpdate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, kw_only=True):
-    """One of Config's values with all that a form needs.
+    """One of the values in Config, with everything that a form needs.
 
-    `kind`: whole and number lie between `low` and `high`; choice is one of `choices`; list is words. `default`: the environment's value,
-    which counts while nobody set another; `changed_by` and `changed_at` say who did and when, null while nobody has.
+    `kind`: whole and number lie between `low` and `high`, choice is one of `choices`, list is a list of words. `default`: the
+    environment's value, which applies until an admin changes it. `changed_by` and `changed_at`: the last change, null if there
+    is none.
     """
 
     name: str
@@ -177,9 +185,9 @@ class Setting(msgspec.Struct, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, kw_only=True):
-    """Who did what, when and from where. `via`: login, cookie or token:<name>; `actor` is empty when nobody is known.
+    """Who did what, when and from where. `via`: login, cookie or token:<name>. `actor` is empty if the user is unknown.
 
-    `action` is a stable word for programs, `message` a sentence for people, `target` an id or a name.
+    `action` is a stable code for programs, `message` a sentence for people, `target` an id or a name.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Archives over the wire: make, unpack, look into. Sizes are bytes; paths are below their root, without a slash at either end."""
+"""API types for archives: create, extract, list. Sizes are bytes. Paths are relative to their root, without outer slashes."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -16,13 +16,13 @@ Password = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class ArchiveRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Files and folders of one root to be put into a new archive, which always lies in your workspace.
+    """Files and folders of one root for a new archive. The archive is always created in your workspace.
 
-    `output`: its path, with its ending; absent: beside the first of `paths` (from the NAS: at the top), under the first free name.
-    `format`: absent: what `output` ends with, else ARCHIVE_DEFAULT_FORMAT; an `output` that ends as another format does, or as archives
-    do that are not made here (.rar), is refused. `level`: 0 stores, 9 packs hardest; absent:
-    ARCHIVE_DEFAULT_LEVEL. `password`: zip (AES-256) and 7z (names too) only. `volume_bytes`: cut into parts of so many bytes, zip and
-    7z only.
+    `output`: its path with extension. If absent: beside the first of `paths` (for the NAS: in the top folder), with the first
+    free name. `format`: if absent, the format of the extension of `output`, else ARCHIVE_DEFAULT_FORMAT. An `output` with the
+    extension of another format, or of an archive type that cannot be created here (.rar), is rejected. `level`: 0 stores, 9
+    compresses most. If absent: ARCHIVE_DEFAULT_LEVEL. `password`: only for zip (AES-256) and 7z (which also encrypts names).
+    `volume_bytes`: split into volumes of this size, only for zip and 7z.
     """
 
     paths: Annotated[list[LongestPath], Meta(min_length=1, max_length=1000)]
@@ -35,11 +35,11 @@ class ArchiveRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ExtractionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """An archive to be unpacked into a folder of your workspace.
+    """An archive to be extracted into a folder of your workspace.
 
-    `destination`: that folder, made where it is not there; absent: the archive's own folder (from the NAS: the top). Nothing that is
-    there is ever replaced. `entries`: paths inside the archive, folders with all they hold; `entries_base64`: more of them, by the
-    `path_base64` of the listing; none of both: everything.
+    `destination`: that folder, created if it does not exist. If absent: the archive's own folder (for the NAS: the top folder).
+    Existing files are never replaced. `entries`: paths inside the archive. A folder includes its contents. `entries_base64`:
+    more entries, by the `path_base64` of the listing. If both are absent, everything is extracted.
     """
 
     path: LongestPath
@@ -51,7 +51,7 @@ class ExtractionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
 
 
 class ArchiveJobCreated(msgspec.Struct):
-    """`output`: where the result will be, in your workspace."""
+    """`output` is the path of the result in your workspace."""
 
     job_id: UUID
     kind: Kind
@@ -62,7 +62,7 @@ class ArchiveJobCreated(msgspec.Struct):
 
 
 class ArchiveContent(msgspec.Struct, kw_only=True):
-    """One thing in an archive. `path_base64`: the raw bytes of a path that is no plain text, which `path` shows with escapes."""
+    """An entry of an archive. `path_base64`: the raw bytes of a path that is not plain text. `path` shows it with escapes."""
 
     path: str
     type: Literal["file", "directory", "link", "other"]
@@ -74,7 +74,7 @@ class ArchiveContent(msgspec.Struct, kw_only=True):
 
 
 class ArchiveStatistics(msgspec.Struct, kw_only=True):
-    """An archive in figures. `compression_ratio`: (1 - compressed / original) x 100. `problems`: why it will not be unpacked."""
+    """An archive's figures. `compression_ratio`: (1 - compressed / original) x 100. `problems`: why it cannot be extracted."""
 
     format: str
     files: int

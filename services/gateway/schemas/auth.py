@@ -1,4 +1,4 @@
-"""Logins and users as the UI sees them."""
+"""API types for logins and the current user."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`cookie`: for browsers, keep the login in an httpOnly cookie instead of giving out a token."""
+    """`cookie`: for browsers, store the login in an httpOnly cookie instead of returning a token."""
 
     username: Annotated[str, Meta(min_length=1, max_length=200)]
     password: Annotated[str, Meta(max_length=1000)]
@@ -16,7 +16,7 @@ class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class User(msgspec.Struct):
-    """`must_change_password`: everything but changing it answers 403 until then."""
+    """`must_change_password`: all other requests return 403 until the password is changed."""
 
     id: UUID
     username: str
@@ -25,7 +25,7 @@ class User(msgspec.Struct):
 
 
 class LoginResult(msgspec.Struct):
-    """Send `access_token` as `Authorization: Bearer <token>`; empty when the login is in a cookie."""
+    """Send `access_token` as `Authorization: Bearer <token>`. It is empty when the login is in a cookie."""
 
     access_token: str
     user: User
@@ -33,7 +33,7 @@ class LoginResult(msgspec.Struct):
 
 
 class PasswordChange(msgspec.Struct, forbid_unknown_fields=True):
-    """At least 8 characters, at most 72 bytes, neither the old one nor the user's name."""
+    """A password change. The new password: at least 8 characters, at most 72 bytes, not the old one, not the user's name."""
 
     current_password: Annotated[str, Meta(max_length=1000)]
     new_password: Annotated[str, Meta(max_length=1000)]

@@ -6,5 +6,5 @@ from msgspec import Meta
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Scope = Literal["read", "operate", "admin"]
-"""Of a personal token: what a script may do with it."""
+"""The scope of a personal token: what a script may do with it."""
 Level = Literal["INFO", "WARNING", "ERROR"]

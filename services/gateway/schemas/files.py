@@ -1,4 +1,4 @@
-"""What goes over the wire about files, workspaces and packs; see schemas.py for the rules."""
+"""API types for files, workspaces and packs. See schemas/__init__.py for the rules."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -17,10 +17,10 @@ RootName = Literal["workspace", "nas"]
 
 
 class FileEntry(msgspec.Struct, kw_only=True):
-    """An entry of a folder. `path`: below its root, to be given back as it is; `size`: of a file, in bytes.
+    """An entry of a folder. `path`: relative to its root, to be sent back unchanged. `size`: for a file, in bytes.
 
-    `reachable`: false for a name that no path can say (not Unicode, or with control characters): it is shown with escapes, and is
-    reached through the folder that holds it.
+    `reachable`: false for a name that no path can express (not Unicode, or with control characters). Such a name is shown with
+    escapes. Its entry is reachable only through its parent folder.
     """
 
     name: str
@@ -33,21 +33,21 @@ class FileEntry(msgspec.Struct, kw_only=True):
 
 
 class FileInfo(FileEntry, kw_only=True):
-    """`total_bytes`, `file_count`: of everything in a folder; null for what is none."""
+    """`total_bytes`, `file_count`: totals of a folder's contents. null if it is not a folder."""
 
     total_bytes: int | None
     file_count: int | None
 
 
 class FolderRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`parents`: make the folders above too, and be content when it is there."""
+    """`parents`: also create the parent folders, and accept an existing folder."""
 
     path: Annotated[str, Meta(min_length=1, max_length=4096)]
     parents: bool = False
 
 
 class MoveRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`target`: the new path, name included. `overwrite`: a file may take a file's place; folders never replace anything."""
+    """`target`: the new path, including the name. `overwrite`: a file may replace a file. Folders never replace anything."""
 
     source: Annotated[str, Meta(min_length=1, max_length=4096)]
     target: Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -55,10 +55,10 @@ class MoveRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AutoArchive(msgspec.Struct, kw_only=True):
-    """What a zip is made of by itself, once it has arrived by an upload or an extraction.
+    """What is zipped automatically after an upload or an extraction.
 
-    `everything`: wherever in the workspace; `folders`: in these and below. `waiting_files`: uploaded, and waiting for the rest of their
-    upload. `problem`: why no zip was made the last time; it goes with the next change.
+    `everything`: anywhere in the workspace. `folders`: in these folders and below. `waiting_files`: uploaded files that wait
+    for the rest of their upload. `problem`: why the last zip was not created. The next change clears it.
     """
 
     everything: bool
@@ -69,20 +69,20 @@ class AutoArchive(msgspec.Struct, kw_only=True):
 
 
 class AutoArchiveChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is absent stays as it is. `folders`: need not be there yet."""
+    """An absent value stays unchanged. `folders` need not exist yet."""
 
     everything: bool | None = None
     folders: Annotated[list[Annotated[str, Meta(min_length=1, max_length=4096)]], Meta(max_length=100)] | None = None
 
 
 class UploadBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """`batch`: as it was said with each file."""
+    """`batch` is the value that was sent with each file."""
 
     batch: Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class UploadState(msgspec.Struct, kw_only=True):
-    """How far an upload got. `entry`: the file, once all has arrived and it has its name; until then go on at `received_bytes`."""
+    """The progress of an upload. `entry`: the published file. Until it is complete, continue at `received_bytes`."""
 
     upload_id: UUID
     received_bytes: int
@@ -91,7 +91,7 @@ class UploadState(msgspec.Struct, kw_only=True):
 
 
 class UnfinishedUpload(msgspec.Struct, kw_only=True):
-    """`expires_at`: when what has arrived is thrown away, unless it goes on."""
+    """`expires_at`: when the received bytes are discarded, unless the upload continues."""
 
     upload_id: UUID
     path: str
@@ -106,10 +106,10 @@ class UnfinishedUpload(msgspec.Struct, kw_only=True):
 
 
 class PackRequested(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`folder_path`: a folder of the workspace, or with `root` nas of the NAS.
+    """`folder_path`: a folder of the workspace or, with `root` nas, of the NAS.
 
-    Unless `keep_source` is true, a WORKSPACE FOLDER IS DELETED after its archive was tested and compared with it; a NAS folder never is.
-    `format`, `compression_level`: what the admin has set, where absent.
+    Unless `keep_source` is true, a WORKSPACE FOLDER IS DELETED after its archive was tested and compared with it. A NAS folder
+    is never deleted. `format`, `compression_level`: if absent, the admin's settings apply.
     """
 
     folder_path: Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -120,11 +120,11 @@ class PackRequested(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class PackTask(msgspec.Struct, kw_only=True):
-    """A pack. `reserved_space`: what it holds of the space now, 0 once it has ended and is cleaned up. `output_path`: below the workspace.
+    """A pack. `reserved_space`: the space that it reserves now, 0 once it has ended and is cleaned up.
 
-    `keep_source`: whether the folder stays. `kept_count`: entries of the folder that changed or came during the pack, and were kept.
-    `updated_at` moves with status and progress. `fetched_at`: when it was first downloaded. `expires_at`: when the archive is removed;
-    null: never by itself.
+    `output_path`: relative to the workspace. `keep_source`: whether the folder stays. `kept_count`: entries of the folder that
+    changed or appeared during the pack and were kept. `updated_at` changes with status and progress. `fetched_at`: the first
+    download. `expires_at`: when the archive is removed. null: never automatically.
     """
 
     id: UUID
@@ -159,10 +159,10 @@ class PackCancelled(msgspec.Struct):
 
 
 class PackAvailableSpace(msgspec.Struct, kw_only=True):
-    """In bytes. `user_available`: what you may still add: the rest of your quota, or what the server has, whichever is less.
+    """Space in bytes. `user_available`: what you may still add, the lower of the rest of your quota and the server's free space.
 
-    `..._entries`: the same in files, folders and links, of which the workspace may hold `entry_limit`. `measuring`: your workspace is
-    being measured for the first time, and `used_bytes` and `used_entries` are only what was recorded so far.
+    `..._entries`: the same in files, folders and links. The workspace may hold `entry_limit`. `measuring`: your workspace is
+    being measured for the first time. Until then, `used_bytes` and `used_entries` are only the recorded values.
     """
 
     user_available: int
@@ -181,9 +181,10 @@ class PackAvailableSpace(msgspec.Struct, kw_only=True):
 
 
 class Workspace(msgspec.Struct, kw_only=True):
-    """A user's workspace. `left_at`: when its user was deleted; it is kept until an admin removes it. `quota_bytes`: what counts.
+    """A user's workspace. `left_at`: when its user was deleted. It is kept until an admin removes it.
 
-    `..._entries`: files, folders and links. `measuring`: it is being measured for the first time.
+    `quota_bytes`: the effective quota. `..._entries`: files, folders and links. `measuring`: it is being measured for the first
+    time.
     """
 
     user_id: UUID

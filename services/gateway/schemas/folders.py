@@ -1,4 +1,4 @@
-"""Folders of the NAS."""
+"""API types for folders on the NAS."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,9 +9,10 @@ from shared.domain.lifecycle import Status
 
 
 class Folder(msgspec.Struct):
-    """`ignored`: why it is not offered (archived, single_text_file, empty, name_impossible: too long, or not printable in one line).
+    """A folder. `job_id`, `job_status`: the live job on this folder.
 
-    `unreadable`: what could not be read, sizes are then partial. `job_id`, `job_status`: the live job on this folder.
+    `ignored`: why it is not offered (archived, single_text_file, empty, name_impossible: too long, or not printable in one
+    line). `unreadable`: entries that cannot be read. Sizes are then partial.
     """
 
     path: str
@@ -31,7 +32,7 @@ class Folder(msgspec.Struct):
 
 
 class FolderPlace(msgspec.Struct):
-    """A category and subcategory, and how many folders the last scan saw there."""
+    """A category and subcategory, with the number of folders in the last scan."""
 
     level1: str
     level2: str

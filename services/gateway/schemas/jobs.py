@@ -1,4 +1,4 @@
-"""Jobs, the queue, and tasks of every kind."""
+"""API types for jobs, the queue, and tasks of every kind."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,9 +12,9 @@ from shared.domain.lifecycle import Kind, Status
 
 
 class JobRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`folder_path`: a folder exactly three levels below the base, by its absolute path or as `level1/level2/name`.
+    """`folder_path`: a folder exactly three levels below the base, as an absolute path or as `level1/level2/name`.
 
-    `keep_source`: archive it, but do not empty it afterwards.
+    `keep_source`: archive the folder, but do not empty it afterwards.
     """
 
     folder_path: Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -35,7 +35,7 @@ class JobRetried(msgspec.Struct):
 
 
 class JobCleared(msgspec.Struct):
-    """`cleared_at` names this clearing, so that it can be taken back."""
+    """`cleared_at` identifies this clearing, so that it can be undone."""
 
     job_id: UUID
     cleared_at: datetime
@@ -44,11 +44,12 @@ class JobCleared(msgspec.Struct):
 class JobSummary(msgspec.Struct, kw_only=True):
     """A job in a list.
 
-    `progress_percent` is overall and 100 only with `completed`; `lane_percent` is the bar of the lane that works on it,
-    `stage_percent` of the running step, null when unknown; `step` says which step that is.
+    `progress_percent` is the overall progress, and 100 only with `completed`. `lane_percent` is the progress in the current
+    lane. `stage_percent` is the progress of the running step, null when unknown. `step` names that step.
 
-    `output_...`: what a job of a workspace has made there, once it has completed. `output_path`: a pack's or an archive's file, the first
-    of `output_files`; of an extraction the folder ("" is the workspace itself), with `output_files` unpacked into it. `output_size`: bytes.
+    `output_...`: the output of a completed workspace job. `output_path` of a pack or an archive is its file, the first of
+    `output_files`. `output_path` of an extraction is the folder with its `output_files` ("" is the workspace itself).
+    `output_size`: bytes.
     """
 
     job_id: UUID
@@ -88,7 +89,7 @@ class JobSummary(msgspec.Struct, kw_only=True):
 
 
 class StateTime(msgspec.Struct):
-    """A state the job entered."""
+    """A state that the job entered."""
 
     status: Status
     at: datetime
@@ -96,7 +97,7 @@ class StateTime(msgspec.Struct):
 
 
 class Verification(msgspec.Struct):
-    """One of the three proofs of arrival: `task`, `remote`, `content`. `voided_at`: from when it counts no more."""
+    """One of the three proofs of arrival: `task`, `remote`, `content`. `voided_at`: since when it is no longer valid."""
 
     kind: Literal["task", "remote", "content"]
     attempt: int
@@ -106,7 +107,7 @@ class Verification(msgspec.Struct):
 
 
 class ArchiveFacts(msgspec.Struct):
-    """The archive that counts."""
+    """The valid archive."""
 
     size: int
     sha256: str
@@ -118,9 +119,9 @@ class ArchiveFacts(msgspec.Struct):
 
 
 class WorkspaceRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a pack, an archive or an extraction is about; each kind has its own of these. Paths are below `root`.
+    """The request of a pack, an archive or an extraction. Each kind uses some of these fields. Paths are relative to `root`.
 
-    `encrypted`: a password came with it, which is kept nowhere once the job has ended.
+    `encrypted`: the request has a password. It is deleted when the job ends.
     """
 
     root: Literal["workspace", "nas"]
@@ -137,10 +138,10 @@ class WorkspaceRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class WorkspaceResult(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What came of it; paths in the workspace, sizes in bytes, `mb_per_s` of the unpacked size.
+    """The result of a workspace job. Paths are in the workspace, sizes in bytes, `mb_per_s` is of the uncompressed size.
 
-    Packs and archives have the fields from `output_path` on, extractions those from `destination` on.
-    `compression_ratio`: (1 - compressed / original) x 100.
+    Packs and archives have the fields from `output_path` on, extractions those from `destination` on. `compression_ratio`: (1 -
+    compressed / original) x 100.
     """
 
     seconds: float
@@ -160,20 +161,20 @@ class WorkspaceResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Retries(msgspec.Struct):
-    """How often a job was tried again since it was requested: by itself after a failure, and because a person asked for it."""
+    """The number of retries since the job was requested: automatic ones after a failure, and those that a user requested."""
 
     automatic: int
     requested: int
 
 
 class JobDetail(JobSummary, kw_only=True):
-    """Everything about one job. `file_count`: files in the folder; `globus_destination_path` is below the destination's base.
+    """One job in full. `file_count`: files in the folder. `globus_destination_path` is below the destination's base.
 
-    `error_code`: which refusal `error_message` is: bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big, not-found,
-    taken, archived-already; refused: another one, to be mended first. null: trying again may help. `cleared_at`: since when the history
-    hides it. `request`, and `result` once it has completed: of packs, archives and extractions, which have no destination. `retries`
-    counts over the whole job; `retry_count` counts the step at work, and `attempt` the claims by workers. `notes` ask for nobody's
-    attention, `warnings` do.
+    `error_code` classifies `error_message`: bad-password, damaged, truncated, unknown-format, unsafe-archive, too-big,
+    not-found, taken, archived-already, or refused (another cause, to be fixed first). null: a retry may help. `cleared_at`:
+    since when the history hides the job. `request`, and `result` after completion: for packs, archives and extractions, which
+    have no destination. `retries` counts over the whole job, `retry_count` the current step, and `attempt` the claims by
+    workers. `warnings` need attention, `notes` do not.
     """
 
     error_code: str | None
@@ -193,7 +194,7 @@ class JobDetail(JobSummary, kw_only=True):
 
 
 class JobLogLine(msgspec.Struct):
-    """`id` orders the lines; pass it as `after` for what came later. `action` is a stable word for programs."""
+    """`id` orders the lines. Pass it as `after` to get later lines. `action` is a stable code for programs."""
 
     id: int
     timestamp: datetime
@@ -204,14 +205,14 @@ class JobLogLine(msgspec.Struct):
 
 
 class DeletedCount(msgspec.Struct):
-    """How many completed jobs are now hidden from the history. `cleared_at` names this clearing, so that it can be taken back."""
+    """The number of completed jobs that are now hidden. `cleared_at` identifies this clearing, so that it can be undone."""
 
     deleted_count: int
     cleared_at: datetime
 
 
 class RestoreRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """`cleared_at`: of the clearing that shall be taken back."""
+    """`cleared_at` identifies the clearing to be undone."""
 
     cleared_at: datetime
 
@@ -221,7 +222,7 @@ class RestoredCount(msgspec.Struct):
 
 
 class CurrentJob(msgspec.Struct):
-    """The job a lane works on."""
+    """The job that a lane works on."""
 
     job_id: UUID
     folder_name: str
@@ -230,7 +231,7 @@ class CurrentJob(msgspec.Struct):
 
 
 class QueuedJob(msgspec.Struct):
-    """A waiting job; `position` counts from 1."""
+    """A waiting job. `position` counts from 1."""
 
     job_id: UUID
     folder_name: str
@@ -246,7 +247,7 @@ class QueuedJob(msgspec.Struct):
 
 
 class Queue(msgspec.Struct):
-    """What works and what waits, in the order of the queue. `active_jobs`: at work, or waiting for the source's deletion."""
+    """Active and waiting jobs in the order of the queue. `active_jobs` are running, or wait for the deletion of the source."""
 
     current_copy_compress_job: CurrentJob | None
     current_upload_job: CurrentJob | None
@@ -256,13 +257,13 @@ class Queue(msgspec.Struct):
 
 
 class QueueMove(msgspec.Struct, forbid_unknown_fields=True):
-    """Waiting jobs and where they go: to the top, one place up, one place down, to the bottom. Their own order stays."""
+    """Waiting jobs and their new place: top, one up, one down, or bottom. They keep their relative order."""
 
     job_ids: Annotated[list[UUID], Meta(min_length=1, max_length=1000)]
     to: Literal["top", "up", "down", "bottom"]
 
 
-# A job's state, or `paused`. (msgspec takes no union of an enum and a word.)
+# A job's state, or `paused`. (msgspec does not support a union of an enum and a literal.)
 TaskStatus = Literal[
     "paused",
     "queued",
@@ -286,7 +287,7 @@ class TaskControl(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NamedTaskControl(TaskControl, forbid_unknown_fields=True):
-    """A task and what to do with it."""
+    """A task and the action for it."""
 
     task_id: UUID
 
@@ -294,9 +295,9 @@ class NamedTaskControl(TaskControl, forbid_unknown_fields=True):
 class Task(msgspec.Struct, kw_only=True):
     """A job of any kind as the dashboard shows it.
 
-    `status`: the job's state, or `paused`; `job_status` is the state in either case. `progress` is overall percent, `speed` bytes per
-    second (0: unknown or at rest), `eta` seconds. `current_size`, `total_size`: bytes of the running step. `actions`: what its control
-    takes now.
+    `status`: the job's state, or `paused`. `job_status` is always the state. `progress` is overall percent, `speed` bytes per
+    second (0: unknown or idle), `eta` seconds. `current_size`, `total_size`: bytes of the running step. `actions`: the actions
+    that the task accepts now.
     """
 
     task_id: UUID

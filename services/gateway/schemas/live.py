@@ -12,9 +12,10 @@ from shared.domain.lifecycle import Kind, Status
 
 
 class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True):
-    """A job's state, and the figures that a progress bar needs.
+    """A job's state, and the figures for a progress bar.
 
-    `version` counts the job's states, so an older message is recognised; `seq`: the newest event that this includes.
+    `version` counts the job's states, so that a client recognizes an older message. `seq`: the newest event that this message
+    includes.
     """
 
     job_id: UUID
@@ -40,7 +41,7 @@ class JobUpdate(msgspec.Struct, tag_field="type", tag="job_update", kw_only=True
 
 
 class QueueUpdate(msgspec.Struct, tag_field="type", tag="queue_update"):
-    """`order` changes when the waiting jobs change their order."""
+    """`order` changes when the order of the waiting jobs changes."""
 
     queue_length: int
     current_copy_compress_job: UUID | None
@@ -56,10 +57,10 @@ class LogMessage(msgspec.Struct, tag_field="type", tag="log"):
 
 
 class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot", kw_only=True):
-    """First of all: what follows is the whole of what is live now, as of event `seq`. A job not named here has ended.
+    """The first message: the following messages are the complete live state as of event `seq`. A job not listed here has ended.
 
-    One `job_update` per job follows, then a `queue_update`, then what happens. Ask `GET /api/events?after=` with the highest `seq`
-    you saw before for what you missed.
+    One `job_update` per job follows, then a `queue_update`, then changes. To get missed events, call `GET /api/events?after=`
+    with the highest `seq` that you saw before.
     """
 
     seq: int
@@ -67,7 +68,7 @@ class Snapshot(msgspec.Struct, tag_field="type", tag="snapshot", kw_only=True):
 
 
 class JobEntered(msgspec.Struct, tag_field="type", tag="job_event", kw_only=True):
-    """A job entered a state: one event of stream JOBS, `seq` its place there, `version` its place among the job's own."""
+    """A job entered a state. This is an event of stream JOBS with sequence `seq`. `version` counts the job's own states."""
 
     seq: int
     job_id: UUID
@@ -83,7 +84,7 @@ class JobEntered(msgspec.Struct, tag_field="type", tag="job_event", kw_only=True
 
 
 class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat", kw_only=True):
-    """Every ten seconds, so that silence means a dead connection. `seq`: the newest event that what you were shown includes."""
+    """Sent every two seconds, so that silence means a dead connection. `seq`: the newest event that your messages include."""
 
     seq: int
     timestamp: datetime
@@ -93,7 +94,7 @@ LiveMessage = Snapshot | JobUpdate | QueueUpdate | LogMessage | JobEntered | Hea
 
 
 class TaskFigures(msgspec.Struct, kw_only=True):
-    """The state and figures that a task card shows; see Task."""
+    """The state and figures of a task card. See Task."""
 
     status: TaskStatus
     progress: Percent
@@ -119,9 +120,9 @@ class TaskStatusMessage(msgspec.Struct, tag_field="type", tag="task_status", kw_
 class Stats(msgspec.Struct, kw_only=True):
     """Figures of the dashboard: jobs, bytes per second, percent of this machine, seconds.
 
-    `active_tasks` are worked on now; `total_uploads`: archive jobs that completed; `total_downloads`: packs that were fetched.
-    `upload_speed`: what uploads to the destination move; `staging_speed`: copies, archives and extractions; `total_speed`: both.
-    `uptime` is the machine's, `disk_*` the storage's file system.
+    `active_tasks`: tasks in progress. `total_uploads`: completed archive jobs. `total_downloads`: downloaded packs.
+    `upload_speed`: uploads to the destination. `staging_speed`: copies, archives and extractions. `total_speed`: both. `uptime`
+    is the machine's, `disk_*` are of the storage's file system.
     """
 
     active_tasks: int
@@ -142,7 +143,7 @@ class Stats(msgspec.Struct, kw_only=True):
 
 
 class StatsSample(msgspec.Struct):
-    """What the machine did at a moment: bytes per second of uploads, percent."""
+    """One sample of the machine: upload bytes per second, percent."""
 
     at: datetime
     upload_speed: int
@@ -151,9 +152,9 @@ class StatsSample(msgspec.Struct):
 
 
 class StatsHistory(msgspec.Struct):
-    """The last half hour as the gateway that answers has seen it, oldest first, a sample every `interval_seconds`.
+    """The last half hour as recorded by the responding gateway, oldest first, with a sample every `interval_seconds`.
 
-    Nobody looked while it did not run or the database was away: then samples are further apart.
+    There are gaps while the gateway did not run or the database was unavailable.
     """
 
     interval_seconds: float
@@ -170,7 +171,10 @@ DashboardMessage = TaskStatusMessage | DashboardStatsMessage | Heartbeat
 
 
 class EventPage(msgspec.Struct, kw_only=True):
-    """What happened after `after`, oldest first. Go on with `after=last` while `more`. `last`: of what is here, or `after` itself."""
+    """Events after `after`, oldest first. While `more` is true, continue with `after=last`.
+
+    `last`: the last event here, or `after` itself.
+    """
 
     events: list[LiveMessage]
     last: int
@@ -178,7 +182,7 @@ class EventPage(msgspec.Struct, kw_only=True):
 
 
 class Ticket(msgspec.Struct):
-    """Opens one live connection with `?ticket=`, within `expires_in` seconds, once."""
+    """A ticket opens one live connection with `?ticket=`, once, within `expires_in` seconds."""
 
     ticket: str
     expires_in: int

@@ -1,4 +1,4 @@
-"""What goes over the wire about media files and previews of folders. Sizes are bytes, times seconds. Fields are only ever added."""
+"""API types for media files and folder previews. Sizes are bytes, times seconds. Fields are only ever added."""
 
 import msgspec
 
@@ -8,11 +8,11 @@ __all__ = ["Branch", "FolderPreview", "MediaTotals", "NamedSize", "PreviewEstima
 
 
 class PreviewEstimate(msgspec.Struct, kw_only=True):
-    """What archiving the folder (or folders) will likely cost. Of a preview, it grows until the preview is complete.
+    """The estimated cost of archiving one or more folders. In a preview, it grows until the preview is complete.
 
-    archive_bytes: COMPRESSION_SIZE_ESTIMATE_RATIO of the size. seconds: at `bytes_per_second`, which is that of the last
-    `basis_jobs` completed jobs (0: a constant, docs/media.md). needed_bytes: what the job (of the largest folder) reserves:
-    copy, archive, 64 MiB. available_bytes: what it may reserve now.
+    archive_bytes: COMPRESSION_SIZE_ESTIMATE_RATIO of the size. seconds: at `bytes_per_second`, the speed of the last
+    `basis_jobs` completed jobs (0: a constant, docs/media.md). needed_bytes: the space that the job of the largest folder
+    reserves: copy, archive, 64 MiB. available_bytes: the space that it may reserve now.
     """
 
     archive_bytes: int
@@ -26,9 +26,9 @@ class PreviewEstimate(msgspec.Struct, kw_only=True):
 
 
 class FolderPreview(FolderSeen, kw_only=True):
-    """What is in a folder before it is archived. `names_hidden`: names are left out, because you may not look at NAS folders.
+    """The contents of a folder before it is archived. `names_hidden`: names are omitted, because you may not see NAS folders.
 
-    `refusals`: once the preview is complete, also what a request for the folder would be refused for.
+    `refusals`: once the preview is complete, they include the reasons that would block a request.
     """
 
     estimate: PreviewEstimate

@@ -10,10 +10,10 @@ from shared.domain.lifecycle import Status
 
 
 class DiskSpace(msgspec.Struct, kw_only=True):
-    """The storage's file system, in GB of 1024 cubed; `low`: less than 20 % is free.
+    """The storage's file system, in GB of 1024 cubed. `low`: less than 20 % is free.
 
-    `used_gb`, `system_reserved_gb` (which the file system keeps for its administrator) and `free_gb` add up to `total_gb`.
-    `job_reserved_gb`: of the free space, what running jobs and uploads will still write.
+    `used_gb`, `system_reserved_gb` (reserved by the file system for its administrator) and `free_gb` add up to `total_gb`.
+    `job_reserved_gb`: the part of the free space that running jobs and uploads will still write.
     """
 
     total_gb: float
@@ -45,7 +45,7 @@ class Statistics(msgspec.Struct):
 
 
 class HeldJob(msgspec.Struct):
-    """A job in a process's hands; unless it renews its lease, somebody else takes the job up after `lease_until`."""
+    """A job that a process holds. Unless the process renews its lease, another one takes over the job after `lease_until`."""
 
     job_id: UUID
     folder_name: str
@@ -54,7 +54,7 @@ class HeldJob(msgspec.Struct):
 
 
 class ServiceInstance(msgspec.Struct):
-    """A process; `alive`: it gave a sign of life within the last 30 seconds, the last at `seen_at`."""
+    """A process. `alive`: it sent a heartbeat within the last 30 seconds. `seen_at` is the time of the last one."""
 
     instance: str
     service: str
@@ -71,7 +71,7 @@ class UnreadablePlace(msgspec.Struct):
 
 
 class ScanFacts(msgspec.Struct):
-    """The newest scan, and what hid folders from it."""
+    """The newest scan, and the errors that hid folders from it."""
 
     finished_at: datetime
     folder_count: int
@@ -79,7 +79,7 @@ class ScanFacts(msgspec.Struct):
 
 
 class Alert(msgspec.Struct):
-    """What somebody should look at. `kind` is a stable word; `job_id` where it is about one."""
+    """Something that needs attention. `kind` is a stable code. `job_id` is set if it concerns a job."""
 
     kind: Literal[
         "disk_low",
@@ -98,14 +98,14 @@ class Alert(msgspec.Struct):
 
 
 class RelayState(msgspec.Struct):
-    """Events that the stream does not have yet, and the age of the oldest in seconds; 0 and null when all is said."""
+    """Events that the stream does not have yet, and the age of the oldest in seconds. 0 and null when all are published."""
 
     waiting: int
     oldest_seconds: float | None
 
 
 class Collection(msgspec.Struct):
-    """A Globus collection; `connected` only of those on a personal machine."""
+    """A Globus collection. `connected` applies only to collections on a personal machine."""
 
     id: str
     display_name: str | None
@@ -115,9 +115,10 @@ class Collection(msgspec.Struct):
 
 
 class GlobusStatus(msgspec.Struct):
-    """`ok`: Globus answers, both collections can be used and listed. `problems` say what to put right (a missing consent, for one).
+    """`ok`: Globus answers, and both collections can be used and listed. `problems`: what to fix (for example a missing consent).
 
-    `emulated`: archives go to the built-in emulator. `..._listed`: the directory there can be read, which takes the consents as well.
+    `emulated`: archives go to the built-in emulator. `..._listed`: the directory there can be read. This also needs the
+    consents.
     """
 
     ok: bool
@@ -131,9 +132,10 @@ class GlobusStatus(msgspec.Struct):
 
 
 class SystemStatus(msgspec.Struct):
-    """`globus_emulated`: archives go to the built-in emulator, not to Globus. `alerts`: what needs somebody, newest failures first.
+    """`globus_emulated`: archives go to the built-in emulator, not to Globus. `alerts`: what needs attention.
 
-    `postgres`: `disk_full` while the database can read and not write; `refusing` while it lacks something else, which an alert names.
+    The newest failures come first. `postgres`: `disk_full` while the database can read but not write, `refusing` while it lacks
+    something else. An alert names the cause.
     """
 
     disk_space: DiskSpace
@@ -155,7 +157,7 @@ class Health(msgspec.Struct):
 
 
 class Ready(msgspec.Struct, omit_defaults=True):
-    """`notes`: what is not well although this gateway is ready; absent where all is."""
+    """`notes`: problems that do not affect readiness. Absent if there are none."""
 
     status: Literal["ready"]
     notes: list[str] = []
