@@ -134,7 +134,7 @@ async def _new_job(session: Session, who: Identity, wish: ArchiveSpec) -> Any:
     return row
 
 
-# What is asked for, in its plain form ------------------------------------------------------------------------------------------------
+# Normalized requests -----------------------------------------------------------------------------------------------------------------
 
 
 def named(path: str) -> str:

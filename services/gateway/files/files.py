@@ -39,7 +39,7 @@ class Files:
         self._peers = peers
         self._removing: set[asyncio.Task[None]] = set()
 
-    # Looking
+    # Reading
 
     async def page(self, who: Identity, root: Root, path: str, wanted: Wanted, *, show_hidden: bool) -> Page:
         """Return one page of a folder. Raises 404 when it does not exist, 403 for a NAS that this user may not see."""

@@ -189,7 +189,7 @@ class Uploads:
                 await session.run("usage_removed", who.id, *replaced, walks)
         await at_disk(self._workspaces.sync_parent, who.id, path)
 
-    # Unfinished ones
+    # Incomplete uploads
 
     async def unfinished(self, who: Identity) -> list[Any]:
         """Return the rows of incomplete uploads, newest first."""

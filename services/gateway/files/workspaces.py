@@ -38,7 +38,7 @@ class Workspaces:
     def root(self) -> Path:
         return self._root
 
-    # Places
+    # Directories
 
     def ensure(self, owner: UUID) -> Path:
         """Return the user's workspace, and create it if it does not exist."""
@@ -75,7 +75,7 @@ class Workspaces:
         with _told(), paths.parent_of(self.ensure(owner), path) as (handle, name):
             yield handle, name
 
-    # Looking
+    # Reading
 
     def page(self, owner: UUID, path: str, wanted: Wanted) -> Page:
         with self._folder(owner, path) as folder:

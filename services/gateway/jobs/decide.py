@@ -345,7 +345,7 @@ def statuses_of(values: list[str]) -> list[Status]:
     return [Status(word) for word in words]
 
 
-# Progress as people see it -----------------------------------------------------------------------------------------------------------
+# Progress in the UI ------------------------------------------------------------------------------------------------------------------
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -337,7 +337,7 @@ class Hub:
         line = msgspec.json.decode(message.data, type=events.LogLine)
         self._say_line(LogMessage(line.job_id, line.timestamp, line.level, line.message))
 
-    # What is known -------------------------------------------------------------------------------------------------------------------
+    # State ---------------------------------------------------------------------------------------------------------------------------
 
     async def _refresh(self) -> None:
         while True:
@@ -448,7 +448,7 @@ class Hub:
             if client.channel == channel and client.job_id is None:
                 client.offer(key, message)
 
-    # By the clock ---------------------------------------------------------------------------------------------------------------------
+    # Periodic work --------------------------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         while True:
