@@ -1,11 +1,11 @@
-"""What was copied, entry by entry: the document that gives the right to delete, and that lets anyone restore without us.
+"""The manifest of a copy, entry by entry. It gives the right to delete, and lets anyone restore without us.
 
-One manifest describes one folder at the moment its copy ended. It travels as `{folder}.tar.7z.manifest.json` beside the archive,
-stays in Postgres compressed with zstd, and names every path with type, size, digests, times, mode, owner, link text and extended
-attributes (POSIX ACLs are the attributes `system.posix_acl_*`).
+One manifest describes one folder at the moment when its copy ended. It travels as `{folder}.tar.7z.manifest.json` beside the
+archive, stays in Postgres compressed with zstd, and names every path with type, size, digests, times, mode, owner, link text and
+extended attributes (POSIX ACLs are the attributes `system.posix_acl_*`).
 
-The file is one JSON object laid out one entry per line, so that a million entries are written and read as a stream. Bytes that
-are not UTF-8 travel as base64 in a field of their own (`path_base64`, `link_base64`).
+The file is one JSON object with one entry per line, so that a million entries can be written and read as a stream. Bytes that are
+not UTF-8 are stored as base64 in a separate field (`path_base64`, `link_base64`).
 """
 
 import base64
@@ -27,12 +27,12 @@ EntryType = Literal["file", "directory", "link"]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One thing below the folder, or the folder itself (`path` empty).
+    """One file, link or directory below the folder, or the folder itself (`path` empty).
 
-    path: bytes relative to the folder, `/` between parts, never absolute. size: bytes (a link's is its text's length, a
-    directory's 0). mtime_ns, ctime_ns: nanoseconds since 1970. crc32 and sha256 (32 raw bytes) are of a file's content; crc32
-    also of a link's text, as 7-Zip lists it. xattrs: name -> value, POSIX ACLs included. read_from_ns, read_to_ns: when a file's
-    content was read, by the clock of the machine that read it; None in manifests of older versions.
+    path: bytes relative to the folder, `/` between parts, never absolute. size: bytes (of a link: the length of its text; of a
+    directory: 0). mtime_ns, ctime_ns: nanoseconds since 1970. crc32 and sha256 (32 raw bytes): digests of a file's content; crc32
+    also of a link's text, as 7-Zip lists it. xattrs: name -> value, including POSIX ACLs. read_from_ns, read_to_ns: when a file's
+    content was read, by the clock of the reading machine; None in manifests of older versions.
     """
 
     path: bytes
@@ -53,14 +53,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     read_to_ns: int | None = None
 
     def identity(self) -> tuple[EntryType, int, int, int, int]:
-        """What must still be true of the source for this entry to be the thing that was copied."""
+        """Return the values that the source must still have for this entry to be the object that was copied."""
         return (self.type, self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
 class Clock(msgspec.Struct, frozen=True):
     """The clock that stamps a folder's files, beside ours, at one moment; nanoseconds since 1970 (shared/files/clocks.py).
 
-    server_ns: the file system's time, cut down to its unit. our_ns: the database's time. granularity_ns: the unit, as it was measured.
+    server_ns: the file system's time, rounded down to its unit. our_ns: the database's time. granularity_ns: the measured unit.
     """
 
     server_ns: int
@@ -69,9 +69,9 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """A folder as it was when its copy ended: `entries` parents first, the folder itself at index 0.
+    """A folder as it was when its copy ended. `entries`: parents first, the folder itself at index 0.
 
-    clock: taken after the folder was listed and before the first file was read; None where nobody could say.
+    clock: read after the folder was listed and before the first file was read; None when it could not be read.
     """
 
     folder_name: str
@@ -90,7 +90,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class ArchiveFacts(msgspec.Struct, frozen=True):
-    """The tested archive: exact size in bytes and its digests in lower-case hex."""
+    """The tested archive: its exact size in bytes and its digests in lower-case hex."""
 
     name: str
     size: int
@@ -99,7 +99,7 @@ class ArchiveFacts(msgspec.Struct, frozen=True):
 
 
 class FileFacts(msgspec.Struct, frozen=True):
-    """A file we wrote: exact size in bytes and its digests in lower-case hex."""
+    """A file that we wrote: its exact size in bytes and its digests in lower-case hex."""
 
     size: int
     sha256: str
@@ -232,7 +232,7 @@ def encode(manifest: Manifest, archive: ArchiveFacts, job_id: str, attempt: int)
 
 
 def decode(lines: Iterable[bytes]) -> Manifest:
-    """Read a sidecar back. Raises PermanentError when it is damaged, cut short or of another format."""
+    """Decode a sidecar. Raises PermanentError when it is damaged, truncated or in another format."""
     iterator = iter(lines)
     entries: list[Entry] = []
     try:
@@ -270,9 +270,9 @@ def write_sidecar(path: Path, manifest: Manifest, archive: ArchiveFacts, job_id:
 
 
 def unpack(packed: bytes, sha256: str) -> Manifest:
-    """Read the manifest as Postgres keeps it. sha256: the sidecar's digest, as it was recorded or proven, in lower-case hex.
+    """Decode a manifest as Postgres keeps it. sha256: the sidecar's recorded or proven digest, in lower-case hex.
 
-    Raises PermanentError when it is damaged, or is not the manifest of that digest: such a one gives no right to anything.
+    Raises PermanentError when the manifest is damaged or has another digest. Such a manifest gives no right to anything.
     """
     reader = zstandard.ZstdDecompressor().stream_reader(packed)
     digest = hashlib.sha256()
@@ -290,7 +290,7 @@ def unpack(packed: bytes, sha256: str) -> Manifest:
     text = lines()
     try:
         manifest = decode(text)
-        for _ in text:  # what follows the last line is digested too
+        for _ in text:  # the digest also covers everything after the last line
             pass
     except zstandard.ZstdError as exc:
         raise PermanentError(f"This manifest is damaged: {exc}") from exc
@@ -303,12 +303,12 @@ def unpack(packed: bytes, sha256: str) -> Manifest:
 
 
 def crc32(data: bytes, value: int = 0) -> int:
-    """CRC-32 as 7-Zip lists it."""
+    """Return the CRC-32 as 7-Zip lists it."""
     return zlib.crc32(data, value)
 
 
 def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
-    """Name what differs between two walks of one folder, as sentences for a log; empty when nothing does."""
+    """Return the differences between two walks of one folder, as sentences for a log; empty when there are none."""
     old = {e.path: e.identity() for e in before}
     found: list[str] = []
     for entry in after:
@@ -322,11 +322,11 @@ def changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
 
 
 def unsaid(path: bytes) -> str | None:
-    """Base64 of a path that `printable` cannot show as it is, for whoever has to name it; None for plain text."""
+    """Return the base64 of a path that `printable` cannot show unchanged, so that it can still be named; None for plain text."""
     return None if printable(path).encode() == path else base64.b64encode(path).decode()
 
 
 def printable(path: bytes) -> str:
-    """Show a path to a person: valid UTF-8 as it is, other bytes and control characters escaped."""
+    """Return a path for display: valid UTF-8 unchanged, other bytes and control characters escaped."""
     text = path.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

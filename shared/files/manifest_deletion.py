@@ -1,33 +1,36 @@
-"""Empty a folder by its manifest, entry by entry: never a byte that is not the very one that was archived.
+"""Empty a folder by its manifest, entry by entry, and never delete a byte that is not exactly the archived one.
 
-How one entry goes (`name` is what the user sees, `private` is `<the job's prefix><manifest index>-<token>`):
+How one entry is deleted (`name` is what the user sees, `private` is `<the job's prefix><manifest index>-<token>`):
 
-1. `name` is opened without following links; type, device, inode, size, mtime and ctime are what was copied. Where these prove nothing,
-   the content is hashed again instead, and mode, owner, attributes and ACLs are compared with the manifest. They prove nothing where
+1. `name` is opened without following links. Its type, device, inode, size, mtime and ctime must equal those of the copy. If these
+   values prove nothing, the content is hashed again instead, and mode, owner, attributes and ACLs are compared with the manifest.
+   They prove nothing if
    - the file system does not stamp every write itself (SMB, FUSE, cluster file systems whose clients stamp, tmpfs for mapped writes);
-   - our own unlink of a sibling hard link moved ctime;
-   - the file was changed shortly before the copy, so that a later write may carry the same times (shared/files/clocks.py), or the clocks
-     have moved apart since, or the manifest does not say when it was read.
-   A hash proves the past, so the file must have been at rest: where a write now could be stamped with the time that the file has, the
-   run waits some seconds. What cannot be read stays.
-2. `name` is renamed to `private`. From here nobody can open it by the name they know.
-3. Nobody has it open for writing, and who opens it so has to wait from now on (a lease, where the kernel gives one: see below).
-   What stands under `private` is the inode that was checked, its size and mtime, mode, owner, attributes and ACLs still are, nobody waits
-   to write: it is unlinked. Else it is renamed back without replacing; if `name` exists again, both stay and are reported.
+   - our own unlink of a sibling hard link changed ctime;
+   - the file changed shortly before the copy, so that a later write may get the same times (shared/files/clocks.py), or the clocks
+     have drifted apart since, or the manifest does not say when the file was read.
+   A hash proves only the past, so the file must have been at rest: if a write now could get the time that the file has, the run
+   waits some seconds. An unreadable entry stays.
+2. `name` is renamed to `private`. From then on nobody can open the entry by its known name.
+3. No process may have it open for writing, and a process that tries to open it for writing must wait (a lease, if the kernel grants
+   one: see below). The entry is unlinked if `private` still has the checked inode, its size, mtime, mode, owner, attributes and
+   ACLs are unchanged, and no process waits to write. Otherwise it is renamed back without replacing. If `name` exists again, both
+   stay and are reported.
 
-The token is random and used once. That is why two runs of one job (a new owner, and an old one that does not know it is
-fenced) cannot hurt: a private name holds only what its own run put there, and another run takes an entry over by renaming it to
-a name of its own, which only one can win. The loser finds nothing and goes on. The rename to `private` is a plain one: no one
-else can know that name, and where a file system lacks RENAME_NOREPLACE the substitute (link, then unlink `name`) could unlink a
-file that took the name in between.
+The token is random and used once. Therefore two runs of one job (a new owner, and an old one that does not know that it is
+fenced) cannot do harm. A private name holds only what its own run put there. Another run takes an entry over by renaming it to a
+name of its own, and only one run can win that rename. The loser finds nothing and continues. The rename to `private` is a plain
+rename: nobody else can know that name. If a file system lacks RENAME_NOREPLACE, the fallback (link, then unlink `name`) could
+unlink a file that took the name in between.
 
-Killed at any instruction, and run again: an entry under a private name is taken over, hashed, and unlinked or put back; an unlinked
-one counts as gone; one that was put back is judged like any other (its ctime has moved: it stays). Directories are empty or gone; one
-whose mode, owner, attributes or ACLs are not the archived ones stays and is reported.
+The run can be killed at any instruction and run again. An entry under a private name is taken over, hashed, and unlinked or put
+back. An unlinked entry counts as gone. An entry that was put back is judged like any other (its ctime has changed, so it stays).
+Directories are empty or gone; a directory whose mode, owner, attributes or ACLs differ from the archived ones stays and is
+reported.
 
-What this cannot see: where there are no leases (another machine's files, over NFS or SMB; files of another account than ours, unless we
-are root), a writer that opened the file before step 2 and writes in the instant between the check and the unlink of step 3, or later.
-No call of the kernel unlinks on condition. Nor a clock that was set back after the copy and forward again before the deletion.
+Two cases cannot be detected. First, without leases (another machine's files, over NFS or SMB; files of another account, unless we
+are root) a writer that opened the file before step 2 may write between the check and the unlink of step 3, or later. The kernel
+has no conditional unlink. Second, a clock may be set back after the copy and forward again before the deletion.
 """
 
 import errno
@@ -56,47 +59,49 @@ WRITTEN = "open for writing"
 UNSURE = "its time is in the future, or the clock was set back: a change could not be seen"
 GONE = "gone"
 
-# File systems whose writers are all known to this kernel: a lease that it refuses means that somebody writes.
+# File systems whose writers are all known to this kernel: if it refuses a lease, another process is writing.
 _LOCAL = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"})
-# File systems that keep ctime themselves. Elsewhere (SMB, exFAT, FUSE, 9p, ...) it may be made up: there content is hashed again.
+# File systems that maintain ctime themselves. On others (SMB, exFAT, FUSE, 9p, ...) it may be invented, so content is hashed
+# again.
 _KEEPS_CTIME = _LOCAL | {"ceph", "gpfs", "lustre", "nfs", "nfs4"}
-# Of these: file systems on which a write may leave the times as they are. A node of a cluster stamps with its own clock, and the later time
-# counts; a write through a memory map of a file in memory is not stamped at all.
+# The file systems among these on which a write may leave the times unchanged. A cluster node stamps with its own clock, and the
+# later time counts. A write through a memory map of a file in memory is not stamped at all.
 _MISSES_WRITES = frozenset({"ceph", "gpfs", "lustre", "ramfs", "tmpfs"})
-# Failures that concern one entry: it stays. Any other (EIO, ESTALE, EROFS, ...) is the NAS's: the run ends and comes back.
+# Failures that concern one entry, which then stays. Any other (EIO, ESTALE, EROFS, ...) is the NAS's: the run ends and is
+# repeated.
 _ENTRY_ONLY = frozenset(
     {errno.EACCES, errno.EPERM, errno.EBUSY, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}
     | {errno.ETXTBSY, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EINVAL, errno.ENAMETOOLONG, errno.EMLINK, errno.EXDEV}
 )
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.EISDIR})  # opening something else as a file
 NO_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-# Failures to read one file. Others, and these when the NAS is away, end the run.
+# Failures to read one file. Other failures end the run, and so do these when the NAS is away.
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.EREMOTEIO, errno.EILSEQ})
 _CHUNK = 1 << 20  # bytes hashed between two calls of `stop`
-_READS = 3  # how often a file is read again that was touched while it was read
-_REST_SECONDS = 10.0  # more than the coarsest unit and its margins: a clock that stands still is not waited for
+_READS = 3  # maximum reads of a file that is touched while it is read
+_REST_SECONDS = 10.0  # more than the coarsest unit and its margins, so that the wait ends even if the clock stands still
 _LOOK_SECONDS = 0.05
 NO_HANDLE = -1
 Judgement = tuple[str | None, int]
-"""None, or why an entry stays; and its open handle, NO_HANDLE for a link."""
+"""Why an entry stays, or None; and its open handle (NO_HANDLE for a link)."""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Something that stays in the source: path relative to the folder, and why as a short phrase."""
+    """An entry that stays in the source: its path relative to the folder, and the reason as a short phrase."""
 
     path: bytes
     reason: str
 
 
 class Callbacks(msgspec.Struct, frozen=True):
-    """How the engine reaches the database. Each may raise, which ends the run at a safe point.
+    """How the engine reaches the database. Each callback may raise, which ends the run at a safe point.
 
     before_first_unlink: commits `first_unlink_at` (keeping an earlier one); called at least once per run that deletes.
-    log(action, path, size, result): one per deletion attempt; path is relative and printable, size in bytes.
-    progress(done, total, reading): manifest entries; reading: the printable path of a file that is read again just now, and its part of
-    `done` is a fraction. stop: between entries and while hashing; raises on a lost lease or shutdown. our_clock: the database's time,
-    nanoseconds since 1970. look: asks a file system for its time (`clocks.look`). fault_point: named instants at which tests kill the
-    process.
+    log(action, path, size, result): one call per deletion attempt; path is relative and printable, size is in bytes.
+    progress(done, total, reading): counts manifest entries. reading: the printable path of a file that is being read again; it
+    counts as a fraction in `done`. stop: called between entries and while hashing; raises on a lost lease or shutdown. our_clock:
+    the database's time, nanoseconds since 1970. look: asks a file system for its time (`clocks.look`). fault_point: named
+    instants at which tests kill the process.
     """
 
     before_first_unlink: Callable[[], None]
@@ -109,14 +114,14 @@ class Callbacks(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The manifest by directory: indexes of directories, parents first, and of the files and links in each."""
+    """The manifest by directory: indexes of directories, parents first, and indexes of the files and links in each."""
 
     directories: list[int]
     children: dict[bytes, list[int]]
 
 
 def difference(entry: Entry, facts: os.stat_result, device: int) -> str | None:
-    """Pure. Why this is not what was copied, ctime apart; None when it is."""
+    """Return why this is not what was copied, ignoring ctime; None when it is. Pure."""
     if _type(facts) != entry.type or facts.st_dev != device or facts.st_ino != entry.inode:
         return REPLACED
     if facts.st_mtime_ns != entry.mtime_ns or facts.st_size != entry.size:
@@ -125,17 +130,17 @@ def difference(entry: Entry, facts: os.stat_result, device: int) -> str | None:
 
 
 def keeps_ctime(handle: int) -> bool:
-    """Whether the file system below `handle` is known to keep ctime; False when in doubt."""
+    """Return whether the file system below `handle` is known to maintain ctime; False when in doubt."""
     return _file_system(handle) in _KEEPS_CTIME
 
 
 def stamps_writes(handle: int) -> bool:
-    """Whether the file system below `handle` is known to move ctime at every write, by its own clock; False when in doubt."""
+    """Return whether the file system below `handle` is known to stamp ctime at every write by its own clock; False when in doubt."""
     return keeps_ctime(handle) and _file_system(handle) not in _MISSES_WRITES
 
 
 def _file_system(handle: int) -> str:
-    """What kind it is, as the kernel calls it; empty when in doubt."""
+    """Return the kernel's name for the file system; empty when in doubt."""
     try:
         lines = Path(f"/proc/self/fdinfo/{handle}").read_text().splitlines()
         mount_id = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
@@ -146,10 +151,10 @@ def _file_system(handle: int) -> str:
 
 
 class Rereading:
-    """How a run reads files again whose times prove nothing. Not for several threads.
+    """Reads files again whose times prove nothing. Not thread-safe.
 
-    copied: the clock at the copy. look: the file system's time now, given the look before. our_clock: as in `Callbacks`.
-    reading(entry, bytes done): tells of the reading. check_place: raises where a failed reading is the NAS's failure, not the file's.
+    copied: the clock at the copy. look: returns the file system's time, given the previous reading. our_clock: as in `Callbacks`.
+    reading(entry, bytes done): reports the progress. check_place: raises when a failed read is the NAS's failure, not the file's.
     """
 
     def __init__(
@@ -169,19 +174,19 @@ class Rereading:
         self.check_place = check_place
 
     def must(self, entry: Entry) -> bool:
-        """Whether the content has to be read where the times are the copied ones."""
+        """Return whether the content must be read even though the times equal those of the copy."""
         if self._now is None:
             now = self.look()
             self._now = Clock(now.server_ns, self._our_clock(), now.granularity_ns)
         return clocks.must_hash(entry, self._copied, self._now)
 
     def look(self) -> Stamp:
-        """The file system's time now."""
+        """Return the file system's time now."""
         self.latest = self._look(self.latest)
         return self.latest
 
     def rest(self, mtime_ns: int, stop: Callable[[], None]) -> Stamp:
-        """Wait, for some seconds at most, until a write could not be stamped with this time; return the latest look at the clock."""
+        """Wait up to `_REST_SECONDS` until no write could get this time; return the latest clock reading."""
         if self.latest is not None and clocks.is_past(mtime_ns, self.latest):
             return self.latest
         now, end = self.look(), time.monotonic() + _REST_SECONDS
@@ -193,9 +198,9 @@ class Rereading:
 
 
 class Proof:
-    """Is this still what was copied? Answers None for yes, else why not.
+    """Decides whether an object is still what was copied. Answers None for yes, else the reason.
 
-    Without `rereading`, what only the content could prove is taken on trust: for a first look, which deletes nothing.
+    Without `rereading`, anything that only the content could prove is trusted. This is for a first check, which deletes nothing.
     """
 
     def __init__(self, folder: int, stop: Callable[[], None], rereading: Rereading | None = None) -> None:
@@ -221,7 +226,7 @@ class Proof:
         return self.by_content(handle, entry)
 
     def of_link(self, directory: int, name: bytes, entry: Entry, *, renamed: bool) -> str | None:
-        """Judge the link `name` (`renamed`: by us, which moved its ctime). Raises FileNotFoundError when there is nothing."""
+        """Judge the link `name`. `renamed`: by us, which changed its ctime. Raises FileNotFoundError when it does not exist."""
         facts = os.stat(name, dir_fd=directory, follow_symlinks=False)
         found = difference(entry, facts, self.device)
         if found is not None:
@@ -233,11 +238,11 @@ class Proof:
         return None if os.readlink(name, dir_fd=directory) == entry.link else CHANGED
 
     def is_written(self, handle: int) -> bool:
-        """Whether somebody has an open file open for writing; else whoever wants to waits until `handle` is closed."""
+        """Return whether a process has an open file open for writing. If not, new writers wait until `handle` is closed."""
         return handle != NO_HANDLE and self._is_local and handles.lease(handle) is False
 
     def by_content(self, handle: int, entry: Entry) -> str | None:
-        """Judge an open file by its content, and by the attributes that the archive does not hold."""
+        """Judge an open file by its content and by the attributes that the archive does not hold."""
         assert self._again is not None
         mtime_ns = os.fstat(handle).st_mtime_ns
         since = self._again.rest(mtime_ns, self._stop)
@@ -247,9 +252,9 @@ class Proof:
         return found or self.attributes(handle, entry)
 
     def attributes(self, handle: int, entry: Entry) -> str | None:
-        """Judge what the sidecar alone keeps of an open file or directory: mode, owner, extended attributes and ACLs."""
+        """Judge what only the sidecar keeps of an open file or directory: mode, owner, extended attributes and ACLs."""
         facts = os.fstat(handle)
-        # A mount that makes ctime up makes mode and owner up as well, perhaps in another way than the mount that was copied from.
+        # A mount that invents ctime also invents mode and owner, perhaps differently from the mount that was copied from.
         if self.ctime and (stat.S_IMODE(facts.st_mode), facts.st_uid, facts.st_gid) != (entry.mode, entry.uid, entry.gid):
             return TOUCHED
         try:
@@ -260,7 +265,7 @@ class Proof:
             return f"attributes could not be read: {(exc.strerror or str(exc)).lower()}"
 
     def _same_content(self, handle: int, entry: Entry, again: Rereading) -> str | None:
-        """Whether the open file has the archived content now, and nobody touched it while we read."""
+        """Return None if the open file has the archived content and was not touched while we read it, else the reason."""
         for _ in range(_READS):
             before = os.fstat(handle)
             if entry.sha256 is None or before.st_size != entry.size:
@@ -287,10 +292,11 @@ class Proof:
 
 
 class Emptying:
-    """One run over one open folder; may be run again after any end, by any process. Not for several threads.
+    """One run over one open folder. Any process may repeat it after any kind of end. Not thread-safe.
 
-    prefix: how this job's private names begin; nobody else's do. clock: an open file or directory of ours on the same file system, which is
-    touched to learn the time; where we may not, the folder itself is. Subclasses say what else belongs to a beginning.
+    prefix: how this job's private names begin; no other names begin so. clock: one of our open files or directories on the same
+    file system, which is touched to read the time; if that is not allowed, the folder itself is touched. Subclasses extend
+    `begin`.
     """
 
     def __init__(self, folder: int, manifest: Manifest, prefix: bytes, callbacks: Callbacks, clock: int) -> None:
@@ -312,16 +318,16 @@ class Emptying:
         self.kept_directories: dict[bytes, str] = {}  # path -> why it stays, though it may be empty
 
     def begin(self) -> None:
-        """Before the first change: the database knows."""
+        """Record in the database that changes begin, before the first change."""
         self.call.before_first_unlink()
         self.call.fault_point("deletion.begun")
         self.begun = True
 
     def check_place(self) -> None:
-        """Raises what ends the run when the folder is not where it was."""
+        """Raise an error that ends the run when the folder is no longer where it was."""
 
     def is_own(self, path: bytes) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether a file that is there was put there by us."""
+        """Return whether we put an existing file there."""
         return False
 
     def empty_all(self) -> None:
@@ -330,14 +336,14 @@ class Emptying:
             self._empty(self.entries[at].path)
 
     def remove_directories(self) -> None:
-        """Bottom-up, only when empty; the folder itself stays."""
+        """Remove empty directories bottom-up. The folder itself stays."""
         for at in reversed(self.plan.directories[1:]):
             self._remove_directory(self.entries[at])
 
     # Files and links
 
     def _empty(self, path: bytes) -> None:
-        """Remove what the manifest names directly in one directory, first of all what an interrupted run left there."""
+        """Remove the manifest's entries directly in one directory. First settle what an interrupted run left there."""
         self.check_place()
         with visit(self.folder, path) as directory:
             if directory is not None:
@@ -356,7 +362,7 @@ class Emptying:
             reason, handle = check(stack, self.proof, directory, entry)
             if reason is None and not self.begun:
                 self.begin()
-                reason, handle = check(stack, self.proof, directory, entry)  # that took its time
+                reason, handle = check(stack, self.proof, directory, entry)  # begin() took some time
             if reason is not None:
                 self._keep(entry, reason)
                 return
@@ -373,7 +379,7 @@ class Emptying:
             self._finish(directory, private, entry, lambda stack: self._still(stack, directory, private, entry, handle))
 
     def _still(self, stack: ExitStack, directory: int, private: bytes, entry: Entry, handle: int) -> Judgement:
-        """Whether the private name holds the very thing that was judged, unwritten since."""
+        """Judge whether the private name holds the judged object, and whether it was not written since."""
         if entry.type == "link":
             return self.proof.of_link(directory, private, entry, renamed=True), NO_HANDLE
         stack.callback(handles.end_lease, handle)
@@ -384,7 +390,7 @@ class Emptying:
         return self.proof.attributes(handle, entry) if is_same else CHANGED, handle
 
     def _finish(self, directory: int, private: bytes, entry: Entry, judge: Callable[[ExitStack], Judgement]) -> None:
-        """Unlink a private name that is proven, else put it back."""
+        """Unlink a proven private name, else put it back."""
         try:
             with ExitStack() as stack:
                 reason, handle = judge(stack)
@@ -409,7 +415,7 @@ class Emptying:
         self.call.fault_point("deletion.unlinked")
 
     def _restore(self, directory: int, private: bytes, entry: Entry, reason: str) -> None:
-        """Give a private name its old name back, never replacing what has that name now: then both stay."""
+        """Rename a private name back to its old name. Never replace a file that now has that name: then both stay."""
         try:
             handles.rename_noreplace(directory, private, directory, _name(entry))
         except FileNotFoundError:
@@ -425,7 +431,7 @@ class Emptying:
         self.call.fault_point("deletion.restored")
 
     def _settle(self, directory: int, path: bytes) -> None:
-        """Take over what other runs left under private names: their content decides."""
+        """Take over what other runs left under private names. The content decides what happens to it."""
         for name in sorted(os.fsencode(name) for name in os.listdir(directory)):
             found = self.private_name.fullmatch(name)
             index = int(found[1]) if found else 0
@@ -433,7 +439,7 @@ class Emptying:
                 continue
             entry = self.entries[index]
             if entry.type == "directory" or _parent(entry.path) != path:
-                continue  # not a name we gave
+                continue  # not one of our names
             self.call.stop()
             if not self.begun:
                 self.begin()
@@ -444,7 +450,7 @@ class Emptying:
         try:
             os.rename(name, private, src_dir_fd=directory, dst_dir_fd=directory)
         except FileNotFoundError:
-            return  # its own run, or another, was faster
+            return  # the name's own run, or another one, was faster
         except OSError as exc:
             self.reasons[_join(_parent(entry.path), name)] = entry_only(exc)
             return
@@ -452,7 +458,7 @@ class Emptying:
         self._finish(directory, private, entry, lambda stack: self._archived(stack, directory, private, entry))
 
     def _archived(self, stack: ExitStack, directory: int, private: bytes, entry: Entry) -> Judgement:
-        """Whether the content under a private name is the archived one, and stays so."""
+        """Judge whether the content under a private name is the archived content, and stays so."""
         if entry.type == "link":
             facts = os.stat(private, dir_fd=directory, follow_symlinks=False)
             is_same = stat.S_ISLNK(facts.st_mode) and os.readlink(private, dir_fd=directory) == entry.link
@@ -492,17 +498,17 @@ class Emptying:
         self._step()
 
     def _changed_directory(self, parent: int, entry: Entry) -> str | None:
-        """Why a directory stays that may be empty: the archive's sidecar does not hold what it is now."""
+        """Return why a directory stays that may be empty: it differs from the record in the archive's sidecar."""
         try:
             with handles.directory(parent, _name(entry)) as directory:
                 return self.proof.attributes(directory, entry)
         except OSError as exc:
-            return None if exc.errno in NO_DIRECTORY else entry_only(exc)  # no directory: its removal says so
+            return None if exc.errno in NO_DIRECTORY else entry_only(exc)  # no directory: its removal reports that
 
     def account(self) -> list[Kept]:
-        """Every file that is there now, and every directory kept for its own sake, with the reason.
+        """Return every file that is there now, and every directory kept for its own attributes, with the reason.
 
-        The folder itself is asked, so a resumed run says the same.
+        The folder itself is read, so a resumed run returns the same.
         """
         kept: list[Kept] = []
         for path, trouble in files_below(self.folder, self._settle):
@@ -539,7 +545,7 @@ class Emptying:
 
 
 def plan_of(manifest: Manifest) -> Plan:
-    """Raises PermanentError when the manifest is no tree: nothing is deleted by a damaged list."""
+    """Build the plan. Raises PermanentError when the manifest is not a tree: a damaged list deletes nothing."""
     plan = Plan([], {})
     known: set[bytes] = set()
     for index, entry in enumerate(manifest.entries):
@@ -558,7 +564,7 @@ def plan_of(manifest: Manifest) -> Plan:
 
 
 def check(stack: ExitStack, proof: Proof, directory: int, entry: Entry) -> Judgement:
-    """Judge what stands under the entry's name; the handle is open in `stack`."""
+    """Judge the object under the entry's name. Its handle stays open in `stack`."""
     try:
         if entry.type == "link":
             return proof.of_link(directory, _name(entry), entry, renamed=False), NO_HANDLE
@@ -574,7 +580,7 @@ def check(stack: ExitStack, proof: Proof, directory: int, entry: Entry) -> Judge
 
 @contextmanager
 def visit(folder: int, path: bytes) -> Iterator[int | None]:
-    """Open a directory of the manifest; None when it is not there, is something else now, is closed to us or on another device."""
+    """Open a directory of the manifest; None when it is missing, replaced, unreadable to us or on another device."""
     with ExitStack() as stack:
         handle: int | None = None
         try:
@@ -590,9 +596,9 @@ def visit(folder: int, path: bytes) -> Iterator[int | None]:
 def files_below(
     folder: int, before: Callable[[int, bytes], None] = lambda _directory, _path: None
 ) -> Iterator[tuple[bytes, str | None]]:
-    """Yield (path, None) for all that is no directory, and (path, reason) for a directory that could not be looked into.
+    """Yield (path, None) for everything except directories, and (path, reason) for a directory that could not be read.
 
-    before(directory, path) is called ahead of each listing. One directory is open at a time.
+    before(directory, path) is called ahead of each listing. Only one directory is open at a time.
     """
     pending = [b""]
     while pending:
@@ -614,7 +620,7 @@ def files_below(
 
 
 def entry_only(exc: OSError) -> str:
-    """Why one entry stays; raises the failure again when it is not about one entry."""
+    """Return why one entry stays. Raise the failure again when it does not concern only one entry."""
     if exc.errno in _NO_FILE:
         return REPLACED
     if exc.errno in _ENTRY_ONLY:

@@ -1,4 +1,4 @@
-"""Is the NAS really there? An unmounted NAS looks like an empty folder; a file in the base, which only the NAS holds, tells."""
+"""Check that the NAS is mounted. An unmounted NAS looks like an empty folder, so a file that only the NAS holds identifies it."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from shared.files import clocks, handles
 from shared.files.clocks import Stamp
 
 SENTINEL = ".cs-archiver-nas-id"
-_LONGEST = 256  # bytes read: an id has 36, and whoever writes it by hand may add blanks
+_LONGEST = 256  # bytes read: an id has 36, and a person who writes it by hand may add blanks
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -28,11 +28,11 @@ def opened(base: Path) -> Iterator[int]:
 
 
 def ensure_sentinel(base: Path, known: str | None, may_adopt: bool) -> str:
-    """Return the id of the NAS mounted at `base`, creating the sentinel when no id is known yet.
+    """Return the id of the NAS mounted at `base`. Create the sentinel when no id is known yet.
 
-    known: the id recorded earlier. may_adopt: True only when no job is live; then a base without our id becomes the NAS, if it
-    holds at least one directory (a bare mount point holds none). An adopted base gets an id of its own, never the known one: the
-    known one may lie hidden below the mount point, and must then not look like the NAS. Raises Waiting with the fix.
+    known: the id recorded earlier. may_adopt: True only when no job is live. A base without our id then becomes the NAS if it
+    holds at least one directory (a bare mount point holds none). An adopted base gets a new id, never the known one. The known
+    one may be hidden below the mount point, and must then not look like the NAS. Raises Waiting with the fix.
     """
     with opened(base) as handle:
         found = _read(handle, base)
@@ -46,7 +46,7 @@ def ensure_sentinel(base: Path, known: str | None, may_adopt: bool) -> str:
 
 
 def check_mounted(base_handle: int, base: Path, expected: str) -> None:
-    """Make sure that `base` is this open directory now, and the NAS whose id is `expected`. Raises Waiting with the fix."""
+    """Check that `base` is still this open directory, and the NAS with the id `expected`. Raises Waiting with the fix."""
     try:
         here, there = os.fstat(base_handle), base.stat()
     except OSError as exc:
@@ -59,18 +59,18 @@ def check_mounted(base_handle: int, base: Path, expected: str) -> None:
 
 
 def stamp(base_handle: int) -> Stamp:
-    """What time it is on the file system of an open base, told by its sentinel. Raises OSError where we may not touch that."""
+    """Read the clock of an open base's file system by its sentinel. Raises OSError when we may not touch the sentinel."""
     with handles.file(base_handle, SENTINEL.encode()) as handle:
         return clocks.look(handle)
 
 
 def same_device(base_handle: int, source_handle: int) -> bool:
-    """Whether both are on one file system now (device numbers change at every mount: they are compared, never stored)."""
+    """Return whether both are on one file system now. Device numbers change at every mount, so they are compared, never stored."""
     return os.fstat(base_handle).st_dev == os.fstat(source_handle).st_dev
 
 
 def _read(base_handle: int, base: Path) -> str | None:
-    """The sentinel's id in canonical form, None when there is no sentinel, "" when it holds no id."""
+    """Return the sentinel's id in canonical form, None when there is no sentinel, "" when it holds no id."""
     try:
         with handles.file(base_handle, SENTINEL.encode()) as handle:
             content = os.read(handle, _LONGEST)
@@ -104,7 +104,7 @@ def _has_directory(handle: int) -> bool:
 
 
 def _create(handle: int, base: Path) -> str:
-    """Write the sentinel whole or not at all; when another scanner was faster, its id counts."""
+    """Write the sentinel completely or not at all. If another scanner was faster, its id counts."""
     new = str(uuid.uuid4())
     temporary = f"{SENTINEL}.{new}".encode()
     try:

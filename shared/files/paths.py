@@ -1,8 +1,8 @@
-"""Where people's paths lead: below a user's own workspace, or below the NAS, and nowhere else.
+"""Resolve people's paths: below a user's own workspace or below the NAS, and nowhere else.
 
-People name things by a root and a path below it (`reports/2026`); programs hold a directory handle on the root and walk from there, one
-part at a time, links never followed (shared/files/handles.py). A name that is not UTF-8 cannot be said in JSON: such entries are shown, and
-reached through the folder that holds them.
+People name an entry by a root and a path below it (`reports/2026`). Programs hold a directory handle on the root and walk from
+there, part by part, never following links (shared/files/handles.py). JSON cannot express a name that is not UTF-8. Such entries
+are shown, and are reached through the folder that holds them.
 """
 
 import errno
@@ -18,23 +18,23 @@ from shared.errors import NOT_FOUND, PermanentError
 from shared.files import handles
 
 LONGEST_PATH = 3500
-"""Bytes of a path below its root: what archives hold reliably."""
+"""Maximum bytes of a path below its root: archives hold such paths reliably."""
 LONGEST_NAME = handles.NAME_LIMIT
 
 _IN_THE_WAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 class Root(StrEnum):
-    """What a path lies below."""
+    """The root that a path is relative to."""
 
     WORKSPACE = "workspace"
     NAS = "nas"
 
 
 def plain(path: str) -> str:
-    """The one way to write a path below a root: no slash at either end; the root itself is "". Pure.
+    """Return the only valid form of a path below a root: no slash at either end; the root itself is "". Pure.
 
-    Raises PermanentError, with what is wrong, for everything that could lead elsewhere or that a file system cannot hold.
+    Raises PermanentError, with the problem, for every path that could lead elsewhere or that a file system cannot hold.
     """
     trimmed = path.strip("/")
     try:
@@ -52,18 +52,18 @@ def plain(path: str) -> str:
 
 
 def name_with(stem: str, tail: str) -> str:
-    """Return `stem` and `tail` as one name, the stem cut between letters where a file system takes no longer one. Pure."""
+    """Return `stem` and `tail` as one name. The stem is cut between letters if a file system cannot hold the whole name. Pure."""
     raw, room = os.fsencode(stem), LONGEST_NAME - len(tail.encode())
     return (stem if len(raw) <= room else raw[:room].decode(errors="ignore")) + tail
 
 
 def workspace(workspaces: Path, owner: UUID) -> Path:
-    """The directory that is one user's workspace."""
+    """Return the directory of one user's workspace."""
     return workspaces / str(owner)
 
 
 def owners(workspaces: Path) -> list[UUID]:
-    """Of whom there is a workspace."""
+    """Return the users who have a workspace."""
     found = []
     for path in workspaces.iterdir() if workspaces.is_dir() else ():
         with suppress(ValueError):
@@ -73,9 +73,9 @@ def owners(workspaces: Path) -> list[UUID]:
 
 @contextmanager
 def opened(root: Path, path: str) -> Iterator[int]:
-    """Open the directory `path` below `root` for reading; yields its handle.
+    """Open the directory `path` below `root` for reading; yield its handle.
 
-    Raises PermanentError for a path that is none, with the code "not-found" where no plain folder has it (a link is none).
+    Raises PermanentError for an invalid path, with the code "not-found" when it is not a plain folder (a link is not).
     """
     relative = plain(path).encode()
     with ExitStack() as stack:
@@ -91,7 +91,7 @@ def opened(root: Path, path: str) -> Iterator[int]:
 
 @contextmanager
 def parent_of(root: Path, path: str) -> Iterator[tuple[int, bytes]]:
-    """Open the folder that holds `path`; yields its handle and the last name. Raises as `opened`, and for the root itself."""
+    """Open the folder that holds `path`; yield its handle and the last name. Raises as `opened`, and for the root itself."""
     relative = plain(path)
     if not relative:
         raise PermanentError("The top folder itself cannot be named here.")

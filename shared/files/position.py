@@ -1,4 +1,4 @@
-"""One directory handle that moves through a tree."""
+"""Move one directory handle through a tree."""
 
 import errno
 import os
@@ -10,9 +10,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Position:
-    """One directory handle that moves through a tree, part by part, never through a link; deep trees need no more handles.
+    """One directory handle that moves through a tree, part by part, never through a link. Deep trees need no more handles.
 
-    Going up opens `..` and checks that it is the directory we came from. Not for several threads.
+    Going up opens `..` and checks that it is the directory we came from. Not thread-safe.
     """
 
     def __init__(self, root: int) -> None:
@@ -29,11 +29,11 @@ class Position:
         os.close(self._handle)
 
     def at(self, path: bytes) -> int:
-        """The handle of directory `path`, good until the next call. Raises OSError when there is no such directory any more."""
+        """Return the handle of directory `path`, valid until the next call. Raises OSError when the directory no longer exists."""
         if path == self._path:
             return self._handle
         parts = handles.split(path)
-        self._path = b"/"  # no path is that: after a failure half-way nothing is assumed
+        self._path = b"/"  # no path equals this: after a failure half-way nothing is assumed
         common = 0
         for here, there in zip(self._parts, parts, strict=False):
             if here != there:
@@ -53,7 +53,7 @@ class Position:
         self._parts.pop()
         self._ids.pop()
         if _identity(self._handle) != self._ids[-1]:
-            os.close(self._handle)  # who knows where this is: the next call starts at the root again
+            os.close(self._handle)  # its location is unknown: the next call starts at the root again
             self._handle = os.dup(self._root)
             self._parts, self._ids = [], self._ids[:1]
             raise OSError(errno.ESTALE, "a directory was moved")

@@ -1,4 +1,4 @@
-"""What a folder holds, and what keeps it from being archived, before anything is copied."""
+"""Check what a folder holds, and what prevents archiving it, before anything is copied."""
 
 from collections.abc import Iterable
 
@@ -14,10 +14,10 @@ from shared.units import counted
 
 
 class PreflightReport(msgspec.Struct, frozen=True):
-    """What a folder holds. `refusals`, `warnings` and `notes` are sentences for the user; with any refusal nothing may be copied.
+    """What a folder holds. `refusals`, `warnings` and `notes` are sentences for the user. With any refusal nothing may be copied.
 
-    A note asks for nobody's attention. entries: parents first, the folder itself (empty path) at index 0. total_bytes: content of
-    regular files. file_count: files and links.
+    A note needs no attention. entries: parents first, the folder itself (empty path) at index 0. total_bytes: content of regular
+    files. file_count: files and links.
     """
 
     entries: list[Entry]
@@ -29,9 +29,9 @@ class PreflightReport(msgspec.Struct, frozen=True):
 
 
 def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
-    """Look at a whole folder and say what refuses it and what only the sidecar will keep; opens every file for reading.
+    """Scan a whole folder and report refusals and what only the sidecar will keep. Opens every file for reading.
 
-    Raises SourceInUse when it changes meanwhile, TransientError when the file system fails.
+    Raises SourceInUse when the folder changes during the scan, TransientError when the file system fails.
     """
     findings = Findings()
     check_folder_name(folder_name, handles.longest_name(root), findings.report)
@@ -50,7 +50,7 @@ def preflight(root: int, folder_name: bytes, stop: Stop) -> PreflightReport:
 
 
 def _owner_notes(entries: Iterable[Entry]) -> list[str]:
-    """Say that owners are not in the archive, where there are several: one owner is nobody's loss."""
+    """Return a note that owners are not in the archive if there are several. With one owner nothing is lost."""
     pairs = {(entry.uid, entry.gid) for entry in entries}
     users, groups = len({uid for uid, _ in pairs}), len({gid for _, gid in pairs})
     if users == groups == 1:
@@ -60,14 +60,14 @@ def _owner_notes(entries: Iterable[Entry]) -> list[str]:
 
 
 def name_refusals(folder: int, name: bytes) -> list[str]:
-    """Return what makes the own name of an open folder impossible, in sentences; empty for a good one."""
+    """Return sentences about why an open folder's own name is impossible; empty for a valid name."""
     findings = Findings()
     check_folder_name(name, handles.longest_name(folder), findings.report)
     return findings.sentences(warnings=False)
 
 
 def check_folder_name(name: bytes, longest: int, report: Report) -> None:
-    """Report what makes a folder's own name impossible. longest: what its file system takes for a name, in bytes."""
+    """Report why a folder's own name is impossible. longest: the maximum bytes of a name on its file system."""
     try:
         text = name.decode()
     except UnicodeDecodeError:

@@ -1,10 +1,11 @@
-"""A sandbox that a process puts on itself, for good, before it reads what strangers wrote.
+"""A permanent sandbox that a process enters before it reads untrusted data.
 
-Three layers, each used where this kernel has it. A process of root that needs no rights of its own becomes the account `nobody`.
-Landlock lets it open only the files that it names. Seccomp takes away the network, other processes and the kernel's rarely used
-doors, and from a reader also every call that opens, changes or starts anything.
+It has three layers and uses each one that this kernel supports. A root process that needs no rights of its own becomes the
+account `nobody`. Landlock lets it open only the files that it names. Seccomp blocks the network, other processes and rarely used
+kernel interfaces. For a reader it also blocks every call that opens, changes or starts anything.
 
-Nothing of ours is imported: the child that enters is waited for. `enter` must run before the process starts threads.
+This module imports nothing else of ours, because a caller waits for the child that enters. `enter` must run before the process
+starts threads.
 """
 
 import ctypes
@@ -27,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # Seccomp -----------------------------------------------------------------------------------------------------------------------
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-"""Machine -> what the kernel calls it (AUDIT_ARCH_*), and the column of its numbers below; 0: the call does not exist there."""
+"""Machine -> the kernel's name for it (AUDIT_ARCH_*), and the column of its numbers below. 0: the call does not exist there."""
 
 _NETWORK = {
     "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
@@ -57,7 +58,7 @@ _KERNEL = {
     "setresuid": (117, 147), "setresgid": (119, 149), "setgroups": (116, 159), "setfsuid": (122, 151), "setfsgid": (123, 152),
     "capset": (126, 91), "memfd_secret": (447, 447),
 }  # fmt: skip
-# A file that was handed over open for reading can still be given another mode, owner, attribute or time.
+# Calls that can change the mode, owner, attributes or times of a file that was passed in open for reading.
 _FILES = {
     "open": (2, 0), "openat": (257, 56), "openat2": (437, 437), "creat": (85, 0), "unlink": (87, 0), "unlinkat": (263, 35),
     "rename": (82, 0), "renameat": (264, 38), "renameat2": (316, 276), "mkdir": (83, 0), "mkdirat": (258, 34), "rmdir": (84, 0),
@@ -79,7 +80,10 @@ _X32 = 0x40000000
 
 
 def program(machine: str, pid: int, *, reader: bool) -> bytes:
-    """The filter as the kernel takes it. reader: opens, changes and starts nothing any more. Pure. Raises KeyError for a machine."""
+    """Return the filter in the kernel's format. Pure. Raises KeyError for an unknown machine.
+
+    reader: also blocks calls that open, change or start anything.
+    """
     name, column = _ARCHITECTURES[machine]
     made: list[tuple[int, int, int, int]] = []
 
@@ -87,7 +91,7 @@ def program(machine: str, pid: int, *, reader: bool) -> bytes:
         return _RETURN, 0, 0, _ERRNO | number
 
     def only(call: tuple[int, int], argument: int, values: Sequence[int]) -> None:
-        """Allow a call with these values of an argument alone."""
+        """Allow a call only with these values of an argument."""
         tests = [(_EQUAL, len(values) - 1 - n + 1, 0, value) for n, value in enumerate(values)]
         body = [(_LOAD, 0, 0, _ARGUMENTS + 8 * argument), *tests, refuse(), (_RETURN, 0, 0, _ALLOW)]
         made.extend([(_EQUAL, 0, len(body), call[column]), *body])
@@ -100,7 +104,8 @@ def program(machine: str, pid: int, *, reader: bool) -> bytes:
             made += [(_EQUAL, 0, 1, call[column]), refuse()]
     only(_PRLIMIT, 0, [0, pid])
     if reader:
-        # A library asks for a thread with clone3 first, whose flags no filter can see, and with clone where that does not exist.
+        # A library asks for a thread first with clone3, whose flags no filter can see, and then with clone if clone3 does not
+        # exist.
         made += [(_EQUAL, 0, 1, _CLONE3[column]), refuse(errno.ENOSYS)]
         body = [(_LOAD, 0, 0, _ARGUMENTS), (_ANY_BIT, 1, 0, _CLONE_THREAD), refuse(), (_RETURN, 0, 0, _ALLOW)]
         made += [(_EQUAL, 0, len(body), _CLONE[column]), *body]
@@ -134,9 +139,9 @@ _TCP, _SCOPES = 0b11, 0b11  # bind and connect; abstract sockets and signals to 
 
 
 class Opening(NamedTuple):
-    """What stays open to a process, each with all that is below it. Paths or open handles.
+    """What a process may still access, each item with everything below it. Paths or open handles.
 
-    read: may be read. write: anything. remove: an empty directory there may go. list: names may be listed.
+    read: may be read. write: any access. remove: empty directories there may be removed. list: names may be listed.
     """
 
     read: Sequence[str | bytes | int] = ()
@@ -146,7 +151,7 @@ class Opening(NamedTuple):
 
 
 def landlock_version() -> int:
-    """Which Landlock this kernel has: 0 is none."""
+    """Return this kernel's Landlock version; 0 means none."""
     return max(0, int(_libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))
 
 
@@ -172,7 +177,7 @@ def _restrict(opening: Opening) -> bool:
 
 
 def _allow(rules: int, place: str | bytes | int, rights: int) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # what is not there needs no right
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # a missing path needs no right
         handle = place if isinstance(place, int) else os.open(place, os.O_PATH | os.O_CLOEXEC)
         try:
             is_directory = stat.S_ISDIR(os.fstat(handle).st_mode)
@@ -187,17 +192,17 @@ def _allow(rules: int, place: str | bytes | int, rights: int) -> None:
 
 
 def programs() -> list[str]:
-    """What Python and other programs read to run: themselves, libraries, and a few facts about the machine."""
+    """Return the paths that Python and other programs read to run: themselves, libraries, and a few facts about the machine."""
     facts = ("/etc/ld.so.cache", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu")
-    # Not the directory above: a checkout may hold DATA_DIR with its secrets.
+    # Do not include the directory above: a checkout may hold DATA_DIR with its secrets.
     ours = str(Path(__file__).parents[1])
     return [ours, sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/bin", "/dev/urandom", *facts]
 
 
 def enter_as_reader() -> list[str]:
-    """From here on use only what is open already: open nothing, start nothing, reach nobody. Return the layers that hold.
+    """Use only open files from here on: open nothing, start nothing, connect to nothing. Return the active layers.
 
-    As root, become `nobody` first: another account than the parent's, which cannot even look at it.
+    As root, first become `nobody`. That account differs from the parent's and cannot even see the parent.
     """
     account = os.geteuid() == 0 and _become_nobody()
     return [*(["account"] if account else []), *_enter(Opening(), reader=True)]
@@ -211,19 +216,19 @@ def _become_nobody() -> bool:
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     except OSError:  # a container without the capability
         return False
-    _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)  # the kernel forgets it with the account
+    _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)  # the kernel clears it when the account changes
     if os.getppid() != parent:
         os._exit(1)
     return True
 
 
 def enter(opening: Opening) -> list[str]:
-    """From here on open only what `opening` and `programs` name, and reach nobody. Return the layers that hold.
+    """From here on open only what `opening` and `programs` name, and connect to nothing. Return the active layers.
 
-    Programs that are started, such as 7-Zip, are in it, too.
+    Started programs, such as 7-Zip, are inside the sandbox too.
     """
     devices = ("/dev/null", "/dev/zero")
-    # Who starts a program lists its own open files first.
+    # A process that starts a program first lists its own open files.
     everything = Opening([*opening.read, *programs()], [*opening.write, *devices], opening.remove, [*opening.list, "/proc"])
     return _enter(everything, reader=False)
 
@@ -240,7 +245,7 @@ def _enter(opening: Opening, *, reader: bool) -> list[str]:
 
 
 def sentence() -> str:
-    """What holds the children that read strangers' files on this machine, for the log of a service that starts them."""
+    """Return a sentence for a service's log: which layers protect the children that read untrusted files on this machine."""
     held: list[str] = []
     lacking: list[str] = []
     version = landlock_version()

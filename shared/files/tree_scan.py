@@ -1,6 +1,7 @@
-"""Looking at one folder by directory handle: what is in it, what 7-Zip could not hold, what only the sidecar keeps.
+"""Scan one folder by directory handle: its content, what 7-Zip cannot hold, and what only the sidecar keeps.
 
-No link is followed, no other file system entered, nothing written. Any depth works: a walk holds two directory handles.
+The scan follows no link, enters no other file system and writes nothing. Any depth works, because a walk holds only two directory
+handles.
 """
 
 import errno
@@ -19,13 +20,12 @@ from shared.files.manifest import Entry, crc32, printable
 from shared.files.position import Position
 from shared.files.trees import Stop
 
-# Measured with 7zz 26.03: longer paths are not extractable, a link text of 1,024 bytes is
-# the longest that is stored.
+# Measured with 7zz 26.03: longer paths are not extractable, and 1,024 bytes is the longest link text that is stored.
 PATH_LIMIT = 3_500
 LINK_LIMIT = 1_000
 XATTR_LIMIT = 1 << 20
-# What 7-Zip's 100 ns since 1601 and its listing hold: 1601-01-01 00:00:00.0000001 to the end of 9999 (measured: 1601 itself is
-# listed as nothing, earlier times as the year 60056).
+# The range of 7-Zip's 100 ns since 1601 and of its listing: 1601-01-01 00:00:00.0000001 to the end of 9999. Measured: 1601 itself
+# is listed as empty, earlier times as the year 60056.
 _FIRST_TIME_NS = -11_644_473_600 * 10**9 + 100
 _END_TIME_NS = 253_402_300_800 * 10**9
 
@@ -36,10 +36,10 @@ DENIED = {errno.EACCES, errno.EPERM}
 
 
 def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length: int = 0) -> Iterator[Entry]:
-    """Yield what is below the open directory `root`, the directory itself first, parents before children, names in byte order.
+    """Yield everything below the open directory `root`: the directory itself first, parents before children, names in byte order.
 
-    `inspect` opens every file for reading and reads extended attributes; without it only names and `lstat` are read. What cannot
-    be archived is reported instead of yielded. `prefix_length`: bytes that stand before every path in the archive. `stop` is
+    `inspect` opens every file for reading and reads extended attributes; without it only names and `lstat` are read. An entry
+    that cannot be archived is reported instead of yielded. `prefix_length`: the bytes before every path in the archive. `stop` is
     called every 100 entries. Raises TransientError when the file system fails.
     """
     look = _Look(report, os.fstat(root).st_dev, inspect)
@@ -77,7 +77,7 @@ def scan(root: int, *, report: Report, stop: Stop, inspect: bool, prefix_length:
 
 
 def same_names(names: Iterable[bytes]) -> list[bytes]:
-    """Those names of one folder that differ from another only in case, or in the writing of letters (NFC, NFD). Pure."""
+    """Return the names of one folder that differ from another only in case or Unicode form (NFC, NFD). Pure."""
     alike: dict[str, list[bytes]] = {}
     for name in names:
         alike.setdefault(unicodedata.normalize("NFC", os.fsdecode(name)).casefold(), []).append(name)
@@ -85,9 +85,9 @@ def same_names(names: Iterable[bytes]) -> list[bytes]:
 
 
 def scan_below(root: int, path: bytes, *, report: Report, stop: Stop, inspect: bool) -> Iterator[Entry]:
-    """Yield whatever stands at `path` below the open directory `root`, and all below it; paths are relative to `root`.
+    """Yield the object at `path` below the open directory `root`, and everything below it. Paths are relative to `root`.
 
-    As `scan`, but `path` may also be a file or a link. Raises OSError when there is no such thing.
+    As `scan`, but `path` may also be a file or a link. Raises OSError when it does not exist.
     """
     above, _, name = path.rpartition(b"/")
     with handles.directory(root, above) as parent:
@@ -106,14 +106,14 @@ def scan_below(root: int, path: bytes, *, report: Report, stop: Stop, inspect: b
 
 
 class _Folder:
-    """Says that a name is a directory, to be looked at when its turn comes."""
+    """Marks a name as a directory that is scanned later."""
 
 
 _FOLDER = _Folder()
 
 
 class _Look:
-    """What one thing in a folder is, and what is to be said about it."""
+    """Classifies one object in a folder and reports its findings."""
 
     def __init__(self, report: Report, device: int, inspect: bool) -> None:
         self._report = report
@@ -129,7 +129,7 @@ class _Look:
         return _entry(path, "directory", found, xattrs=self._xattrs.read(handle, path))
 
     def name(self, parent: int, name: bytes, path: bytes) -> Entry | _Folder | None:
-        """The entry of a file or link, `_FOLDER` for a directory; None when it cannot be archived, which was reported."""
+        """Return the entry of a file or link, `_FOLDER` for a directory, or None after reporting that it cannot be archived."""
         if b"\n" in name:
             self._report(Finding.NEWLINE, path)
         if name == PLACE:
@@ -148,7 +148,7 @@ class _Look:
             self._report(Finding.SPECIAL, path)
         except OSError as exc:
             _report_failure(self._report, path, exc)
-        except PermanentError:  # handles.file: no regular file any more
+        except PermanentError:  # handles.file: no longer a regular file
             self._report(Finding.CHANGED, path)
         return None
 
@@ -215,7 +215,7 @@ def _report_failure(report: Report, path: bytes, exc: OSError) -> None:
 
 
 class _XattrReader:
-    """Reads extended attributes (POSIX ACLs are among them) by handle; equal sets share one dict, as inherited ACLs mostly are."""
+    """Reads extended attributes (including POSIX ACLs) by handle. Equal sets, as inherited ACLs usually are, share one dict."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -232,15 +232,15 @@ class _XattrReader:
         if sum(len(value) for _, value in pairs) > XATTR_LIMIT:
             self._report(Finding.XATTR_SIZE, path)
             return None
-        if any(name != "security.selinux" for name, _ in pairs):  # a label every file has on such systems
+        if any(name != "security.selinux" for name, _ in pairs):  # a label that every file has on such systems
             self._report(Finding.XATTRS, path)
         return self._shared.setdefault(pairs, found)
 
 
 def attributes(handle: int) -> dict[str, bytes]:
-    """Read the extended attributes of an open file or directory, POSIX ACLs included, by name.
+    """Read the extended attributes of an open file or directory, including POSIX ACLs, by name.
 
-    Names that the account may not see are not among them; empty where the file system has none. Raises OSError where a value is refused.
+    Names that the account may not see are missing. Empty when the file system has none. Raises OSError when a value is refused.
     """
     try:
         names = sorted(os.listxattr(handle))
@@ -255,7 +255,7 @@ def _xattr(handle: int, name: str) -> bytes | None:
     try:
         return os.getxattr(handle, name)
     except OSError as exc:
-        if exc.errno == errno.ENODATA:  # removed since it was listed: ctime tells later
+        if exc.errno == errno.ENODATA:  # removed since it was listed: ctime shows that later
             return None
         raise
 

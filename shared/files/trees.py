@@ -1,4 +1,4 @@
-"""Directory trees by handle: looked through, added up, removed. Any depth, links never followed, what vanishes meanwhile is no error."""
+"""Walk, measure and remove directory trees by handle. Any depth works, links are never followed, vanishing entries are no error."""
 
 import errno
 import os
@@ -15,30 +15,30 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _CLOSED = {*_GONE, errno.EACCES, errno.EPERM}
 
 Stop = Callable[[], None]
-"""Called now and then; raises what ends the work."""
+"""Called now and then; raises an error to end the work."""
 
 
 def go_on() -> None:
-    """Nothing stops it."""
+    """Never stop the work."""
 
 
 class Found(NamedTuple):
-    """An entry, and the folder that holds it (below the top, bytes; b"": the top itself)."""
+    """An entry and the folder that holds it, relative to the top (bytes; b"": the top itself)."""
 
     folder: bytes
     entry: "os.DirEntry[str]"
 
     @property
     def path(self) -> bytes:
-        """Below the top."""
+        """Return the path relative to the top."""
         name = os.fsencode(self.entry.name)
         return self.folder + b"/" + name if self.folder else name
 
 
 def walk(top: int, stop: Stop = go_on) -> Iterator[Found]:
-    """Every entry below an open directory, a folder before what it holds.
+    """Yield every entry below an open directory, a folder before its content.
 
-    Folders that may not be read are taken as empty, and so are other file systems. `entry.stat` works until the next entry is asked for.
+    Unreadable folders and other file systems count as empty. `entry.stat` works until the next entry is requested.
     """
     pending, device = [b""], os.fstat(top).st_dev
     while pending:
@@ -57,9 +57,9 @@ def walk(top: int, stop: Stop = go_on) -> Iterator[Found]:
 
 
 class Measured(NamedTuple):
-    """`total_bytes`: of regular files, by their length; a file of several names counts once per name.
+    """`total_bytes`: lengths of regular files. A file with several names counts once per name.
 
-    `file_count`: regular files. `entries`: these, folders, links and everything else that has a name.
+    `file_count`: regular files. `entries`: files, folders, links and everything else that has a name.
     """
 
     total_bytes: int
@@ -68,14 +68,14 @@ class Measured(NamedTuple):
 
 
 def measure(top: int, stop: Stop = go_on) -> Measured:
-    """Add up what is below an open directory."""
+    """Add up everything below an open directory."""
     found = measure_up_to(top, None, stop)
     assert found is not None
     return found
 
 
 def measure_up_to(top: int, most: int | None, stop: Stop = go_on) -> Measured | None:
-    """Add up what is below an open directory; None as soon as there are more than `most` entries (None: no limit)."""
+    """Add up everything below an open directory; None as soon as there are more than `most` entries (None: no limit)."""
     total = count = entries = 0
     for _, entry in walk(top, stop):
         entries += 1
@@ -89,7 +89,7 @@ def measure_up_to(top: int, most: int | None, stop: Stop = go_on) -> Measured | 
 
 
 def links(parent: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every link of what has this name: its path below the name (b"" or b"/a/b") and its text."""
+    """Yield every link at or below this name: its path below the name (b"" or b"/a/b") and its text."""
     found = handles.lstat(parent, name)
     if found is not None and stat.S_ISLNK(found.st_mode):
         yield b"", os.readlink(name, dir_fd=parent)
@@ -103,7 +103,7 @@ def links(parent: int, name: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def remove(parent: int, name: bytes, stop: Stop = go_on) -> None:
-    """Remove whatever has this name in an open directory, and all below it. Nothing there is fine. Raises OSError."""
+    """Remove any object with this name in an open directory, and everything below it. A missing name is fine. Raises OSError."""
     found = handles.lstat(parent, name)
     if found is None:
         return

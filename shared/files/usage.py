@@ -1,9 +1,9 @@
-"""What workspaces hold: a running total in Postgres, corrected by walks that hold neither a connection nor a lock.
+"""Workspace usage: a running total in Postgres, corrected by walks that hold neither a connection nor a lock.
 
-Whoever adds to a workspace or removes from it records how much, in the transaction that ends its promise. People also write past us
-(over SMB, say), so a walk is the truth over time. A small workspace is walked before each answer. A large one is walked in the
-background, and answers come from the running total at once. Additions that were recorded during a walk count on top of what it found
-(`usage_walked`): a total may be too large until the next walk, never too small.
+Code that adds to a workspace or removes from it records the change in the transaction that ends its reservation. People also
+write directly (over SMB, for example), so only walks stay correct over time. A small workspace is walked before each answer. A
+large one is walked in the background, and answers come immediately from the running total. Additions recorded during a walk are
+added to its result (`usage_walked`). A total may be too large until the next walk, never too small.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from shared.isolation import Isolation
 logger = log.get(__name__)
 
 SMALL_ENTRIES = 10_000
-"""A workspace with at most so many entries is walked before each answer: about 20 ms on a local disk."""
+"""A workspace with at most this many entries is walked before each answer, which takes about 20 ms on a local disk."""
 _LOOK_SECONDS = 10.0
 _FAILURES: tuple[type[Exception], ...] = (OSError, asyncpg.UndefinedTableError, DatabaseAway)
 NOTHING = Measured(0, 0, 0)
@@ -39,7 +39,7 @@ class Queries(Protocol):
 
 
 class Known:
-    """What a workspace holds as far as it is recorded. `is_measured`: False until the first walk has ended."""
+    """The recorded usage of a workspace. `is_measured`: False until the first walk has ended."""
 
     def __init__(self, row: Any | None) -> None:
         self.amount = NOTHING if row is None else Measured(row["bytes"], row["files"], row["entries"])
@@ -51,12 +51,12 @@ class Known:
 
 
 async def known(queries: Queries, owner: UUID) -> Known:
-    """The running total."""
+    """Return the running total."""
     return Known(await queries.row("usage_of", owner))
 
 
 class Usages:
-    """The totals of all workspaces below `root`. `in_thread`: where walks run. Every method raises what the database raises."""
+    """The totals of all workspaces below `root`. `in_thread`: runs the walks. Every method raises the database's errors."""
 
     def __init__(self, db: Any, root: Path, in_thread: InThread = asyncio.to_thread) -> None:
         self._db = db
@@ -66,9 +66,9 @@ class Usages:
         self._left_out = Isolation("workspace that is to be measured")
 
     async def refresh(self, owner: UUID, in_thread: InThread | None = None) -> None:
-        """Bring the total of a small workspace up to date; a large one is left to the background. Raises OSError.
+        """Update the total of a small workspace; a large one is left to the background. Raises OSError.
 
-        Hold no connection meanwhile: this reads directories.
+        Hold no connection during this call, because it reads directories.
         """
         if (await known(self._db, owner)).is_large:
             return
@@ -76,7 +76,7 @@ class Usages:
             self._wanted.set()
 
     async def _walk(self, owner: UUID, most: int | None, in_thread: InThread) -> bool:
-        """Replace a total by what is there; False when there are more than `most` entries."""
+        """Replace a total by a walk's result. Return False when there are more than `most` entries."""
         before, began = await self._db.row("usage_before", owner), time.monotonic()
         found = await in_thread(_measured, paths.workspace(self._root, owner), most)
         if found is None:
@@ -85,7 +85,7 @@ class Usages:
         return True
 
     async def keep(self) -> None:
-        """Walk every workspace now and then, one after another, until cancelled."""
+        """Walk every workspace periodically, one after another, until cancelled."""
         while True:
             self._wanted.clear()
             try:
@@ -109,5 +109,5 @@ def _measured(workspace: Path, most: int | None) -> Measured | None:
     try:
         with handles.root(workspace) as top:
             return trees.measure_up_to(top, most)
-    except FileNotFoundError:  # not made yet, or removed
+    except FileNotFoundError:  # not created yet, or removed
         return NOTHING
