@@ -1,1 +1,1 @@
-"""Postgres, NATS, settings, metrics and migrations: adapters to what runs outside this process. Imports `files` and `domain`."""
+"""Postgres, NATS, settings, metrics and migrations: adapters to everything outside this process. Imports `files` and `domain`."""

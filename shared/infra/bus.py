@@ -1,4 +1,4 @@
-"""NATS: wake-ups, live lines, and questions between services. Nothing here decides about a job; losing any of it only costs time."""
+"""NATS: wake-ups, live messages, and requests between services. Nothing here decides about jobs; a lost message only costs time."""
 
 import asyncio
 import ssl
@@ -24,9 +24,9 @@ Handler = Callable[[bytes], Awaitable[msgspec.Struct]]
 
 
 def heed_cancellation() -> None:
-    """Raise the CancelledError that a task was sent and did not get.
+    """Raise the CancelledError that was sent to this task but did not arrive.
 
-    nats-py waits for answers with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes together with the answer.
+    nats-py waits for replies with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that races with the reply.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -34,7 +34,7 @@ def heed_cancellation() -> None:
 
 
 class Problem(msgspec.Struct, tag_field="problem", tag="error"):
-    """A refusal as an answer: `permanent` tells the asker whether trying again can help, `code` which refusal it is."""
+    """A refusal as a reply. `permanent` tells the caller whether a retry can help, `code` identifies the refusal."""
 
     message: str
     permanent: bool
@@ -43,7 +43,7 @@ class Problem(msgspec.Struct, tag_field="problem", tag="error"):
 
 
 class Bus:
-    """One connection of one service; reconnects for ever, says so in the log."""
+    """One service's connection. It reconnects without limit and reports that in the log."""
 
     def __init__(self, connection: Any, service: str) -> None:
         self.connection = connection
@@ -53,18 +53,19 @@ class Bus:
 
     @classmethod
     async def connect(cls, url: str, service: str, password: str, user: str = "", trusted: ssl.SSLContext | None = None) -> "Bus":
-        """Connect; waits for a server that is not there yet.
+        """Connect; wait for a server that is not up yet.
 
-        trusted: for TLS, with which certificates; None: no TLS. Raises ConfigurationError for a certificate that is refused.
+        trusted: the TLS context with the certificates to trust; None: no TLS. Raises ConfigurationError for a refused
+        certificate.
         """
         made: list[Bus] = []
 
         async def on_error(exc: Exception) -> None:
-            # The only place where a missing permission shows up.
+            # A missing permission is reported only here.
             logger.error("nats_error", message="NATS reported an error.", error=str(exc))
 
         async def on_disconnect() -> None:
-            if not made or not made[0].closing:  # our own close is no news
+            if not made or not made[0].closing:  # our own close is not reported
                 logger.warning("nats_disconnected", message="NATS is gone; work goes on, events follow later.")
 
         async def on_reconnect() -> None:
@@ -111,7 +112,7 @@ class Bus:
             await self.connection.close()
 
     async def publish_live(self, subject: str, message: msgspec.Struct) -> None:
-        """Say something that may get lost."""
+        """Publish a message that may get lost."""
         if self.connected:
             with suppress(NatsError, OSError):
                 await self.connection.publish(subject, msgspec.json.encode(message))
@@ -123,7 +124,7 @@ class Bus:
                 await self.connection.publish(f"live.nudge.{service}", b"")
 
     async def nudge_cleaners(self) -> None:
-        """Tell who may owe a clean-up that a job has ended; what it held is somebody else's the sooner."""
+        """Tell the services that may have to clean up that a job has ended, so that its resources are free sooner."""
         for service in CLEANERS:
             await self.nudge(service)
 
@@ -134,7 +135,7 @@ class Bus:
         await self.connection.subscribe(f"live.nudge.{self.service}", cb=received)
 
     def wake_on_events(self, wake: Callable[[], None]) -> None:
-        """Call `wake` for every event of this service's durable consumer. An event is acknowledged at once: it is only a wake-up."""
+        """Call `wake` for every event of this service's durable consumer. Events are acknowledged at once: they only wake."""
         self._keep(asyncio.create_task(self._consume(wake)))
 
     async def _consume(self, wake: Callable[[], None]) -> None:
@@ -144,7 +145,7 @@ class Bus:
             try:
                 if subscription is None:
                     subscription = await self.connection.jetstream().pull_subscribe_bind(self.service, STREAM)
-                # One at a time and not for long: a pending fetch is not failed when the server restarts (facts 2).
+                # Fetch one event at a time, briefly: a pending fetch does not fail when the server restarts (facts 2).
                 for message in await subscription.fetch(1, timeout=5):
                     wake()
                     await message.ack()
@@ -160,7 +161,7 @@ class Bus:
         task.add_done_callback(self._tasks.discard)
 
     async def ask(self, service: str, name: str, question: msgspec.Struct, answer: type[A], timeout: float = 10.0) -> A:
-        """Ask another service. Raises PermanentError or Waiting as it answered, TransientError when it does not answer."""
+        """Send a request to another service. Raises PermanentError or Waiting as in the reply, TransientError without a reply."""
         try:
             reply = await self.connection.request(f"rpc.{service}.{name}", msgspec.json.encode(question), timeout=timeout)
         except NoRespondersError as exc:
@@ -181,7 +182,7 @@ class Bus:
         raise Waiting(problem.message, problem.retry_after_s or 60.0)
 
     async def serve(self, name: str, handler: Handler) -> None:
-        """Answer `rpc.<this service>.<name>`; several instances share the questions."""
+        """Answer `rpc.<this service>.<name>`. Several instances share the requests."""
 
         async def answer(message: Any) -> None:
             try:
@@ -193,7 +194,7 @@ class Bus:
                 problem = Problem(str(exc), permanent=True, code=getattr(exc, "code", None))
             except ArchiverError as exc:
                 problem = Problem(str(exc), permanent=False)
-            except Exception as exc:  # a defect of ours: say so instead of letting the asker wait
+            except Exception as exc:  # a defect of ours: report it instead of letting the caller wait
                 logger.exception("rpc_failed", name=name)
                 problem = Problem(f"The {self.service} failed on this question ({type(exc).__name__}).", permanent=False)
             await self.connection.publish(message.reply, msgspec.json.encode(problem), headers={"Problem": "1"})
@@ -201,15 +202,15 @@ class Bus:
         subject = f"rpc.{self.service}.{name}"
 
         async def received(message: Any) -> None:
-            # A subscriber's consumer can be told to deliver events here; they come under their own subject.
+            # A subscriber can make its consumer deliver events to this subject. Such events carry their own subject.
             if message.subject == subject:
-                self._keep(asyncio.create_task(answer(message)))  # a slow answer must not hold up the next question
+                self._keep(asyncio.create_task(answer(message)))  # a slow reply must not delay the next request
 
         await self.connection.subscribe(subject, queue=self.service, cb=received)
         await self._known()
 
     async def _known(self) -> None:
-        """Wait until the server knows our subscriptions. Twice: nats-py sends a flush's PING before what is still buffered."""
+        """Wait until the server knows our subscriptions. Flush twice: nats-py sends a flush's PING before its remaining buffer."""
         with suppress(NatsError, OSError, TimeoutError):
             await self.connection.flush(timeout=2)
             await self.connection.flush(timeout=2)

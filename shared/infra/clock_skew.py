@@ -1,4 +1,4 @@
-"""This machine's clock beside the database's: deadlines that we send elsewhere are made with ours."""
+"""Compare this machine's clock with the database's, because we send deadlines elsewhere that are based on our clock."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ TOLERATED_SECONDS = 300.0
 
 
 def problem(ours: datetime, theirs: datetime) -> str | None:
-    """Say how far our clock is from the database's, and what to do; None where it is near enough. Pure."""
+    """Return how far our clock is from the database's, and what to do; None when it is close enough. Pure."""
     off = (ours - theirs).total_seconds()
     if abs(off) <= TOLERATED_SECONDS:
         return None
@@ -21,7 +21,7 @@ def problem(ours: datetime, theirs: datetime) -> str | None:
 
 
 async def require(db: Database, now: datetime | None = None) -> None:
-    """Raise Waiting while our clock (`now` in its place for tests) is far from the database's; DatabaseAway."""
+    """Raise Waiting while our clock is far from the database's. `now` replaces our clock in tests. Also raises DatabaseAway."""
     wrong = problem(now or datetime.now(UTC), await db.value("now"))
     if wrong is not None:
         raise Waiting(wrong, 60.0)

@@ -1,6 +1,7 @@
-"""What a process counts, for Prometheus. Each service shows its own on its health port; the gateway's are at /metrics.
+"""Prometheus metrics of a process. Each service serves its own on its health port; the gateway serves them at /metrics.
 
-Names begin with `cs_archiver_`; seconds and bytes, never milliseconds or megabytes. Labels have few values: never a job, a path or a user.
+Names begin with `cs_archiver_`. Units are seconds and bytes, never milliseconds or megabytes. Labels have few values: never a
+job, a path or a user.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector, generate_latest
@@ -24,5 +25,5 @@ RELAYED = Counter("cs_archiver_events_published", "Events that this process publ
 
 
 def render() -> bytes:
-    """All figures of this process as Prometheus' text."""
+    """Return all metrics of this process as Prometheus text."""
     return generate_latest(COLLECTED)

@@ -1,6 +1,6 @@
-"""Bring the database to the newest schema and give each service's role its password: `python -m shared.infra.migrate`.
+"""Migrate the database to the newest schema and set the password of each service's role: `python -m shared.infra.migrate`.
 
-Environment: DATABASE_URL of the owner; CS_SCANNER_PASSWORD, CS_COMPRESSOR_PASSWORD, CS_UPLOADER_PASSWORD, CS_GATEWAY_PASSWORD.
+Environment: the owner's DATABASE_URL; CS_SCANNER_PASSWORD, CS_COMPRESSOR_PASSWORD, CS_UPLOADER_PASSWORD, CS_GATEWAY_PASSWORD.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _ALTER_ROLE = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
 
 
 def upgrade(database_url: str) -> None:
-    """Run every missing migration. Blocks; starts an event loop of its own, so call it from a thread inside a running one."""
+    """Run every missing migration. It blocks and starts its own event loop, so call it from a thread inside a running loop."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -29,7 +29,7 @@ def upgrade(database_url: str) -> None:
 
 
 async def set_passwords(database_url: str, passwords: Mapping[Role, str]) -> None:
-    """Give each role its password. ALTER ROLE takes no parameters: the server itself quotes the literal."""
+    """Set each role's password. ALTER ROLE takes no parameters, so the server itself quotes the literal."""
     connection = await connect_postgres(database_url)
     try:
         for role, password in passwords.items():

@@ -1,10 +1,10 @@
-"""Who may say and hear what on NATS: one table, from which the embedded server's and compose's configuration are made.
+"""NATS permissions in one table, from which the configurations of the embedded server and of compose are made.
 
-Readers have an account of their own, with a copy of the stream. Permissions look at the subject of a request only: its body says
-where a consumer delivers, its reply where the answer goes. In the services' account a reader could name `rpc.*`, `live.*` or `job.*`
-there; in its own account nobody listens on them.
+Readers have their own account with a copy of the stream. Permissions apply only to a request's subject. The body says where a
+consumer delivers, and the reply says where the answer goes. In the services' account a reader could name `rpc.*`, `live.*` or
+`job.*` there. In the readers' account nobody listens on those subjects.
 
-Every user of ours connects with `inbox_prefix="_INBOX_<user>"`, so that nobody hears another's replies.
+Every user of ours connects with `inbox_prefix="_INBOX_<user>"`, so that no user receives another user's replies.
 """
 
 from collections.abc import Mapping
@@ -13,41 +13,42 @@ STREAM = "JOBS"
 SUBJECTS = "job.>"
 SERVICES = ("scanner", "compressor", "uploader", "gateway")
 DURABLES = {"compressor": "job.queued", "uploader": "job.compressed", "scanner": "job.verified"}
-"""Durable consumer (named like its service) -> the one subject that wakes it."""
+"""Durable consumer (named after its service) -> the one subject that wakes the service."""
 PROVISION = "provision"
 PROVISION_READERS = "provision_readers"
-"""`provision` in the readers' account; it has the same password."""
+"""The user `provision` in the readers' account; it has the same password."""
 SUBSCRIBER = "subscriber"
 USERS = (PROVISION, *SERVICES, SUBSCRIBER)
-"""Everybody who has a password."""
+"""All users with a password."""
 REBUILD = "rpc.provision.rebuild"
-"""Where the relay asks for a damaged stream to be made again; who provisions listens."""
+"""The relay sends a request here to have a damaged stream recreated. The provisioning process listens."""
 INSIDE = "SERVICES"
 OUTSIDE = "READERS"
 """The two accounts."""
 READING = "services.API"
-"""In the readers' account: the part of the services' JetStream API that keeps the copy going. A reader may ask `LOOKUP` alone."""
+"""In the readers' account: the part of the services' JetStream API that maintains the copy. A reader may call only `LOOKUP`."""
 LOOKUP = "STREAM.NAMES"
-"""A client that names no stream asks which one has its subject. The copy has none of its own, so the services' account answers."""
+"""A client that names no stream asks which stream has its subject. The copy has no subject, so the services' account answers."""
 COPYING = "copy.events"
-"""Where the events of the stream go to its copy."""
+"""The subject on which the stream's events reach the copy."""
 CONSUMERS = 100
-"""Consumers that all readers together may have."""
+"""Maximum number of consumers of all readers together."""
 ACK_PENDING = 1_000
-"""Unacknowledged events per consumer of a reader."""
+"""Maximum unacknowledged events per consumer of a reader."""
 IDLE_S = 7 * 24 * 3600
-"""A reader's consumer that nobody has asked for so long is removed, durable ones too."""
+"""A reader's consumer is removed after this many seconds without a request, even if it is durable."""
 MAPPINGS = {f"$JS.API.CONSUMER.CREATE.{STREAM}": f"$JS.API.CONSUMER.CREATE.{STREAM}.{{{{random(2147483647)}}}}"}
-"""The server's `mappings` block, applied before permissions are looked at.
+"""The server's `mappings` block, which is applied before permissions are checked.
 
-The old subject for temporary consumers (nats-py's `js.subscribe` uses it) takes the consumer's name from the body, where no permission
-looks: with `"name": "compressor"` it rewrites that durable's filter or lets it expire (seen with nats-server 2.15.1). Mapped to the newer
-subject, the name is a random number that the server itself puts in and that wins over the body.
+The old subject for temporary consumers (used by nats-py's `js.subscribe`) takes the consumer's name from the body, where no
+permission applies. With `"name": "compressor"` it rewrites that durable's filter or lets it expire (seen with nats-server
+2.15.1). The mapping leads to the newer subject with a random number as the name. The server inserts that number, and it takes
+precedence over the body.
 """
 
 
 def permissions(user: str) -> dict[str, object]:
-    """The `permissions` block of one user's NATS configuration. Pure. Raises KeyError for an unknown user."""
+    """Return the `permissions` block of one user's NATS configuration. Pure. Raises KeyError for an unknown user."""
     if user in {PROVISION, PROVISION_READERS}:
         return {"publish": {"allow": [">"]}, "subscribe": {"allow": [">"]}}
     if user == SUBSCRIBER:
@@ -58,9 +59,9 @@ def permissions(user: str) -> dict[str, object]:
 
 
 def accounts(passwords: Mapping[str, str], copy_bytes: int) -> dict[str, object]:
-    """The `accounts` block: the services with the stream, the readers with a copy of it. Pure.
+    """Return the `accounts` block: the services with the stream, the readers with a copy of it. Pure.
 
-    passwords: of each of USERS. copy_bytes: how large the copy may become on disk.
+    passwords: one for each of USERS. copy_bytes: the maximum size of the copy on disk.
     """
     create, flow = f"$JS.API.CONSUMER.CREATE.{STREAM}", f"$JS.FC.{STREAM}.>"
     asked = (create, f"{create}.>", flow, f"$JS.API.{LOOKUP}")
@@ -103,12 +104,12 @@ def _users(passwords: Mapping[str, str]) -> list[dict[str, object]]:
 
 
 def inbox_prefix(user: str) -> str:
-    """What to give `nats.connect(inbox_prefix=...)`. Pure."""
+    """Return the value for `nats.connect(inbox_prefix=...)`. Pure."""
     return f"_INBOX_{user}"
 
 
 def _service(user: str) -> dict[str, object]:
-    # `job.>` for every service is the price of the embedded relay: any of them may be elected to publish the outbox.
+    # The embedded relay requires `job.>` for every service: any of them may be elected to publish the outbox.
     publish = ["job.>", "live.>", "rpc.>", f"$JS.API.STREAM.INFO.{STREAM}", f"$JS.API.STREAM.MSG.GET.{STREAM}"]
     publish.append(f"$JS.API.DIRECT.GET.{STREAM}.>")
     subscribe = [f"{inbox_prefix(user)}.>", f"live.nudge.{user}", f"rpc.{user}.>"]
@@ -126,17 +127,17 @@ def _service(user: str) -> dict[str, object]:
 
 
 def _subscriber() -> dict[str, object]:
-    """Reads the copy in the readers' account: consumers of every kind, live lines, nothing of the services."""
-    # Plain `_INBOX.>` serves clients that know no prefix; no user of ours uses it.
+    """Return the permissions of a reader of the copy: all kinds of consumers and live messages, nothing of the services."""
+    # Plain `_INBOX.>` serves clients without a prefix; no user of ours uses it.
     subscribe = ["job.>", "live.progress.>", "live.log.>", "live.config", f"{inbox_prefix(SUBSCRIBER)}.>", "_INBOX.>"]
     publish = [f"$JS.API.STREAM.INFO.{STREAM}", f"{READING}.{LOOKUP}", "$JS.API.INFO", *_reading()]
     return {"publish": {"allow": publish, "deny": _protected()}, "subscribe": {"allow": subscribe}}
 
 
 def _reading() -> list[str]:
-    """What a reader of history needs: temporary consumers of any name, made by any client library."""
+    """Return what a reader of history needs: temporary consumers with any name, created by any client library."""
     return [
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.>",  # not without the name: a server that lacks MAPPINGS has to refuse that
+        f"$JS.API.CONSUMER.CREATE.{STREAM}.>",  # not without the name: a server without MAPPINGS has to refuse that
         f"$JS.API.CONSUMER.INFO.{STREAM}.*",
         f"$JS.API.CONSUMER.DELETE.{STREAM}.*",
         f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.*",
@@ -146,7 +147,7 @@ def _reading() -> list[str]:
 
 
 def _protected() -> list[str]:
-    """What no reader may do to the services' durables; a denial wins over what is allowed."""
+    """Return what no reader may do to the services' durables. A denial overrides a permission."""
     denied = []
     for durable in DURABLES:
         denied += [f"$JS.API.CONSUMER.{what}.{STREAM}.{durable}" for what in ("CREATE", "DELETE", "MSG.NEXT")]

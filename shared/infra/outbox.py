@@ -1,8 +1,9 @@
-"""The relay: the one publisher of stream JOBS, elected among all services, that makes the stream an exact copy of the outbox.
+"""The relay: the only publisher of stream JOBS, elected among all services. It makes the stream an exact copy of the outbox.
 
-Each message carries its event id (`Nats-Msg-Id`, so a repeat is dropped) and the sequence it must follow
-(`Nats-Expected-Last-Sequence`, so a stream that lost its end, or a second leader, is refused instead of being written to blindly).
-On any doubt the two are made to agree again: what the stream lost goes once more, what it has although the answer got lost is adopted.
+Each message carries its event id (`Nats-Msg-Id`, so a repeat is dropped) and the sequence that it must follow
+(`Nats-Expected-Last-Sequence`). If the stream lost its end, or a second leader publishes, the server refuses the message. On any
+doubt the relay makes the two agree again: it republishes what the stream lost, and adopts messages whose acknowledgement got
+lost.
 """
 
 import asyncio
@@ -28,21 +29,21 @@ logger = log.get(__name__)
 _LEADER_LOCK = 4242  # session lock: losing it only lets another relay start, and the sequence check keeps two apart
 _BATCH = 200
 _LOOK_SECONDS = 5.0
-_REFUSALS = 3  # one may come from an end that was lost, which agreeing mends
-_YOUNG = 0.8  # of the stream's limits: below, it does not forget events by itself
+_REFUSALS = 3  # one may come from a lost end, which `_agree` repairs
+_YOUNG = 0.8  # of the stream's limits: below them it drops no events by itself
 
 
 class _OutOfStepError(Exception):
-    """The stream is not where we thought."""
+    """The stream is not at the expected sequence."""
 
 
 class _DamagedError(Exception):
-    """The stream lacks events that it had: publishing what it lost at its end cannot mend it."""
+    """The stream lost events that are not at its end, so republishing its end cannot repair it."""
 
 
 async def relay(db: Database, bus: Bus) -> None:
-    """Run for ever: become the leader, publish, start again after any failure; have a damaged stream made again."""
-    refused = 0  # times that JetStream refused a request since it last took an event
+    """Run permanently: become the leader, publish, start again after any failure; have a damaged stream recreated."""
+    refused = 0  # requests that JetStream refused since it last accepted an event
     while True:
         heed_cancellation()
         connection: Any = None
@@ -70,7 +71,7 @@ async def relay(db: Database, bus: Bus) -> None:
 
 
 async def _rebuild(bus: Bus, why: str) -> None:
-    """Ask whoever provisions to make the stream again; it comes back empty, and `_agree` publishes everything."""
+    """Ask the provisioning process to recreate the stream. It comes back empty, and `_agree` publishes everything."""
     logger.error("stream_damaged", message="The stream of events is damaged; it is rebuilt from the database.", error=why)
     try:
         await bus.connection.request(REBUILD, b"", timeout=60)
@@ -101,7 +102,7 @@ async def _lead(session: Session, bus: Bus, taken: Callable[[], None]) -> None:
         try:
             async with asyncio.timeout(_LOOK_SECONDS):  # not wait_for: before Python 3.12 it may lose a cancellation
                 await wake.wait()
-        except TimeoutError:  # a stream that was lost or rolled back is rebuilt even when nothing happens
+        except TimeoutError:  # a stream that was lost or rolled back is rebuilt even without new events
             state = (await jetstream.stream_info(STREAM)).state
             if (state.last_seq, state.last_seq - state.messages) != (last, missing):
                 raise _OutOfStepError from None
@@ -119,9 +120,9 @@ async def _publish(session: Session, jetstream: Any, event: Any, last: int) -> i
 
 
 async def _check(session: Session, bus: Bus) -> int:
-    """Compare the stream with the outbox, place by place; return how many sequences it does not hold. Raises _DamagedError.
+    """Compare the stream with the outbox by sequence; return how many sequences it does not hold. Raises _DamagedError.
 
-    By places, not by counts: a message of somebody else would make up for one that was lost.
+    Sequences are compared, not counts: with counts, a foreign message would compensate for a lost one.
     """
     jetstream = bus.connection.jetstream(timeout=2)
     state, config = await _state(bus)
@@ -144,7 +145,7 @@ async def _check(session: Session, bus: Bus) -> int:
 
 
 async def _state(bus: Bus) -> tuple[StreamState, StreamConfig]:
-    """The stream's state with the list of sequences that it lacks, which nats-py does not ask for. Raises as `stream_info`."""
+    """Return the stream's state with its list of missing sequences, which nats-py does not request. Raises as `stream_info`."""
     await bus.connection.jetstream(timeout=2).stream_info(STREAM)
     reply = await bus.connection.request(f"$JS.API.STREAM.INFO.{STREAM}", b'{"deleted_details": true}', timeout=2)
     info = StreamInfo.from_response(msgspec.json.decode(reply.data))
@@ -155,7 +156,7 @@ async def _agree(session: Session, jetstream: Any) -> int:
     """Make outbox and stream agree; return the stream's last sequence."""
     try:
         last = int((await jetstream.stream_info(STREAM)).state.last_seq)
-    except NotFoundError:  # until somebody makes it again every event waits, and the figures of the relay say so
+    except NotFoundError:  # until the stream is recreated every event waits, and the relay's metrics show that
         await session.run("outbox_lost", 0)
         raise
     lost = await session.run("outbox_lost", last)

@@ -1,8 +1,9 @@
-"""Create the stream, its durable consumers and the readers' copy, or bring existing ones up to date. Idempotent; run by `up` and compose.
+"""Create or update the stream, its durable consumers and the readers' copy. Idempotent; run by `up` and compose.
 
-`python -m shared.infra.provision` with NATS_URL and NATS_PASSWORD (of the user `provision`), for TLS also NATS_TLS_CA, _CERT and _KEY.
-`--rebuild` removes the stream first: nothing is lost, because the relay publishes all events again. `--keep FILE` stays until SIGTERM
-and makes again what the server loses and what the relay finds damaged; it touches FILE whenever it finds the stream.
+`python -m shared.infra.provision` needs NATS_URL and NATS_PASSWORD (of the user `provision`), for TLS also NATS_TLS_CA, _CERT and
+_KEY. `--rebuild` removes the stream first. Nothing is lost, because the relay publishes all events again. `--keep FILE` runs
+until SIGTERM. It recreates what the server loses and what the relay reports as damaged, and touches FILE whenever it finds the
+stream.
 """
 
 import argparse
@@ -57,13 +58,13 @@ from shared.infra.tls import connect_nats, nats_context
 logger = log.get(__name__)
 
 _KEEP_SECONDS = 2.0
-_SETTLED_SECONDS = 60.0  # a failure after so long is a new one
+_SETTLED_SECONDS = 60.0  # a failure after this time counts as a new one
 _DAY_S = 24 * 3600
-_PATIENCE_S = 30  # a start is no moment to be hasty: the disk that the stream is made on may be busy
+_PATIENCE_S = 30  # generous at start-up: the disk for the stream may be busy
 
 
 class StreamSettings(msgspec.Struct, frozen=True):
-    """What may differ between editions. The stream can be rebuilt from Postgres, so its limits lose no truth."""
+    """Settings that may differ between editions. The stream can be rebuilt from Postgres, so its limits lose no truth."""
 
     replicas: int = 1
     max_bytes: int = 256 * 2**20
@@ -74,7 +75,7 @@ class StreamSettings(msgspec.Struct, frozen=True):
 async def provision(
     nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None
 ) -> None:
-    """Connect as `provision` and make stream JOBS, the durables and the readers' copy what they should be.
+    """Connect as `provision` and create or update stream JOBS, the durables and the readers' copy.
 
     trusted: for `tls://`, see `connect_nats`, which may raise ConfigurationError. Raises nats.errors.Error, OSError.
     """
@@ -90,7 +91,7 @@ async def provision(
 async def rebuild(
     nats_url: str, password: str, settings: StreamSettings | None = None, trusted: ssl.SSLContext | None = None
 ) -> None:
-    """Remove the stream and make it anew, empty: the relay then publishes all events again. Raises as `provision`."""
+    """Recreate the stream, empty. The relay then publishes all events again. Raises as `provision`."""
     async with _connected(nats_url, PROVISION, password, trusted) as stream:
         await _remove(stream)
     await provision(nats_url, password, settings, trusted)
@@ -103,10 +104,10 @@ async def keep(
     trusted: ssl.SSLContext | None = None,
     found: Callable[[], None] | None = None,
 ) -> None:
-    """Until cancelled, make again what the server lost, and rebuild the stream when the relay asks for it. Raises nothing.
+    """Until cancelled, recreate what the server lost, and rebuild the stream when the relay requests it. Raises nothing.
 
-    The stream and the readers' copy are kept apart: the services do not wait for the readers' account. `found` is called whenever the
-    stream is there, every few seconds.
+    The stream and the readers' copy are maintained separately, so that the services do not wait for the readers' account. `found`
+    is called every few seconds while the stream exists.
     """
     wanted = settings or StreamSettings()
 
@@ -127,7 +128,7 @@ async def keep(
 
 
 async def _again_and_again(work: Callable[[], Awaitable[None]], what: str) -> None:
-    """Start `work` again whenever it fails; say each new reason once."""
+    """Restart `work` whenever it fails; log each new reason once."""
     said = ""
     while True:
         heed_cancellation()
@@ -146,7 +147,7 @@ async def _again_and_again(work: Callable[[], Awaitable[None]], what: str) -> No
 
 
 async def _keep_stream(client: Client, wanted: StreamSettings, found: Callable[[], None]) -> None:
-    """Raises nats.errors.Error, OSError when the server goes."""
+    """Maintain the stream. Raises nats.errors.Error, OSError when the server goes away."""
     asked: asyncio.Queue[Msg] = asyncio.Queue()
     await client.subscribe(REBUILD, queue=PROVISION, cb=asked.put)
     stream = client.jetstream(timeout=_PATIENCE_S)
@@ -170,10 +171,10 @@ async def _keep_stream(client: Client, wanted: StreamSettings, found: Callable[[
 
 
 async def _keep_copy(copies: JetStreamContext, original: JetStreamContext, wanted: StreamSettings) -> None:
-    """Raises nats.errors.Error, OSError when the server goes."""
+    """Maintain the copy. Raises nats.errors.Error, OSError when the server goes away."""
     while True:
         heed_cancellation()
-        with suppress(NotFoundError):  # no original: `_keep_stream` makes it first
+        with suppress(NotFoundError):  # no original: `_keep_stream` creates it first
             state = await _copy_state(copies, original)
             if state is not _Copy.FOLLOWS:
                 logger.warning("copy_lost", message="The readers' copy of the events is gone or out of date; it is made again.")
@@ -186,14 +187,14 @@ async def _keep_copy(copies: JetStreamContext, original: JetStreamContext, wante
 class _Copy(Enum):
     FOLLOWS = auto()
     STALE = auto()
-    """Of a stream that was lost or made again: it would wait for numbers that were given already."""
+    """The copy of a stream that was lost or recreated. It would wait for sequences that were already used."""
     MISSING = auto()
 
 
 async def _copy_state(copies: JetStreamContext, original: JetStreamContext) -> _Copy:
-    """Compare the copy with the original; raises NotFoundError without an original."""
+    """Compare the copy with the original. Raises NotFoundError without an original."""
     try:
-        copy = await copies.stream_info(STREAM)  # first: meanwhile the original only gets more
+        copy = await copies.stream_info(STREAM)  # read first, because the original can only grow in the meantime
     except NotFoundError:
         await original.stream_info(STREAM)
         return _Copy.MISSING
@@ -202,7 +203,7 @@ async def _copy_state(copies: JetStreamContext, original: JetStreamContext) -> _
 
 
 async def _provide(stream: JetStreamContext, wanted: StreamSettings) -> None:
-    """Make the stream and its durables what they should be."""
+    """Create or update the stream and its durables."""
     await _stream(stream, stream_config(wanted))
     for durable, subject in DURABLES.items():
         # Creating a durable that exists updates it and keeps its place in the stream.
@@ -243,7 +244,7 @@ def _made(info: StreamInfo) -> datetime:
 
 
 def stream_config(settings: StreamSettings) -> StreamConfig:
-    """The stream JOBS. Pure."""
+    """Return the configuration of stream JOBS. Pure."""
     return StreamConfig(
         name=STREAM,
         description="What happened to CS Archiver's jobs; rebuilt from Postgres when lost.",
@@ -262,7 +263,7 @@ def stream_config(settings: StreamSettings) -> StreamConfig:
 
 
 def copy_config(settings: StreamSettings) -> StreamConfig:
-    """The readers' copy: the same events under the same numbers, and limits for who reads. Pure."""
+    """Return the configuration of the readers' copy: the same events with the same sequences, and limits for readers. Pure."""
     return StreamConfig(
         name=STREAM,
         description="A copy of what happened to CS Archiver's jobs, for readers.",
@@ -280,7 +281,7 @@ def copy_config(settings: StreamSettings) -> StreamConfig:
 
 
 def consumer_config(durable: str, subject: str) -> ConsumerConfig:
-    """A service's wake-up call. Pure."""
+    """Return the configuration of a service's wake-up consumer. Pure."""
     return ConsumerConfig(
         durable_name=durable,
         filter_subject=subject,

@@ -1,7 +1,7 @@
-"""What an admin may change while everything runs: the names, what each may be, and a process's own up-to-date view.
+"""Settings that an admin may change at run time: their names, their valid values, and a process's current view of them.
 
-The environment says how a process starts; a row of `runtime_settings` wins over it from the moment it is written. A process reads the
-rows at its start, on every nudge and once a minute, so a lost message costs a minute at most.
+The environment says how a process starts. A row of `runtime_settings` overrides it as soon as it is written. A process reads the
+rows at its start, on every nudge and once a minute, so a lost message causes a delay of at most a minute.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ logger = log.get(__name__)
 T = TypeVar("T")
 
 _REFRESH_SECONDS = 60.0
-_AGAIN_SECONDS = 1.0  # after a read that failed
+_AGAIN_SECONDS = 1.0  # after a failed read
 _GIB = 1 << 30
 _MOST_BYTES = 1 << 60
 _MOST_ENTRIES = 1_000_000_000
 WORKSPACE_ENTRIES = 1_000_000
-"""What a workspace may hold unless an admin says otherwise: a walk of so many takes less than a minute on a local disk."""
+"""Default limit of entries in a workspace. A walk of that many takes less than a minute on a local disk."""
 PACK_FORMATS = ("zip", "7z")
 NAS_BROWSING = ("everybody", "admins", "nobody")
 LOGIN_LIMIT = 30
@@ -35,7 +35,7 @@ _TIMES: tuple[Literal["seconds", "hours", "days"], ...] = ("seconds", "hours", "
 
 
 class Shape(NamedTuple):
-    """What a value looks like, for forms. `low` and `high` belong to numbers, `choices` to choices; `unit` is empty for plain counts."""
+    """The shape of a value, for forms. `low` and `high`: for numbers. `choices`: for choices. `unit`: empty for plain counts."""
 
     kind: Literal["whole", "number", "choice", "list"]
     unit: Literal["bytes", "seconds", "hours", "days", ""] = ""
@@ -48,7 +48,7 @@ _BYTES = Shape("whole", "bytes", 0, _MOST_BYTES)
 
 
 class Tunable(NamedTuple):
-    """`check` brings a value into its plain form or raises ValueError with what it must be; `default` reads an environment."""
+    """`check` normalises a value or raises ValueError with what it must be. `default` reads an environment."""
 
     check: Callable[[Any], Any]
     default: Callable[[Mapping[str, str]], Any]
@@ -91,7 +91,7 @@ def _browsing(value: Any) -> str:
 
 
 def _extensions(value: Any) -> list[str]:
-    """Small letters, with their dot, each once."""
+    """Return the extensions in lower case, with their dot, each once."""
     plain = dict.fromkeys(f".{str(item).strip().lower().removeprefix('.')}" for item in value)
     if len(plain) > 200 or any(not 2 <= len(item) <= 32 or not item[1:].isprintable() or "/" in item for item in plain):
         raise ValueError("must be at most 200 endings such as .tmp, each of 1 to 31 characters without '/'")
@@ -99,7 +99,7 @@ def _extensions(value: Any) -> list[str]:
 
 
 def _limit(default: int, high: int, doc: str) -> Tunable:
-    """How many one user may have. An ordinary team never meets the default."""
+    """Define a limit per user. An ordinary team never reaches the default."""
 
     def check(value: Any) -> int:
         if not 1 <= int(value) <= high:
@@ -113,7 +113,7 @@ _FIELDS = {field.name: field for shape in (ScannerSettings, CompressorSettings, 
 
 
 def _environment(name: str) -> Tunable:
-    """A setting that processes also take from their environment: same name, same limits."""
+    """Define a setting that processes also read from their environment: same name, same limits."""
     field = _FIELDS[name]
     parse = field.metadata["parse"]
     assert field.default is not MISSING, "only what has a default is changed at run time"
@@ -191,16 +191,16 @@ DEFINITIONS: dict[str, Tunable] = {
         )
     },
 }
-"""What admins may change while everything runs. Bytes, seconds, hours, days; `max_task_size` 0: no limit.
+"""Settings that admins may change at run time. Bytes, seconds, hours, days; `max_task_size` 0: no limit.
 
-`pack_retention_days`: when finished packs that kept their source are removed, 0: never; a pack that deleted its source is the only
-copy and is never removed. `workspace_quota`: what each user's workspace may hold, unless the user has a quota of its own.
-`nas_browsing`: who may look at NAS folders in the file views.
+`pack_retention_days`: age at which finished packs that kept their source are removed; 0: never. A pack that deleted its source is
+the only copy and is never removed. `workspace_quota`: limit of each user's workspace, unless the user has a quota of their own.
+`nas_browsing`: who may browse NAS folders in the file views.
 """
 
 
 class RuntimeSettings:
-    """The values an admin set, as this process knows them. Empty until `loaded` is set."""
+    """The values that an admin set, as this process knows them. Empty until `loaded` is set."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
@@ -208,18 +208,18 @@ class RuntimeSettings:
         self.loaded = asyncio.Event()
 
     def get(self, name: str, default: T) -> T:
-        """What counts now; `default` is the process's own setting. Raises KeyError for a name that nobody can set."""
+        """Return the current value; `default` is the process's own setting. Raises KeyError for a name that cannot be set."""
         assert name in DEFINITIONS, name
         value: T = self._values.get(name, default)
         return value
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` now, and whenever a value has changed."""
+        """Call `listener` now, and after every change of a value."""
         self._listeners.append(listener)
         listener()
 
     async def load(self, db: Database) -> None:
-        """Read the rows. Raises what the database raises."""
+        """Read the rows. Raises the database's errors."""
         values = {}
         for row in await db.rows("runtime_settings"):
             try:
@@ -246,5 +246,5 @@ class RuntimeSettings:
                 logger.warning("settings_unread", message="Saved settings could not be read; trying again.", error=repr(exc))
                 pause = _AGAIN_SECONDS
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):  # wait_for could swallow a stop that comes with the wake-up
+                async with asyncio.timeout(pause):  # wait_for could lose a stop that races with the wake-up
                     await wake.wait()

@@ -1,7 +1,7 @@
 """Every setting of every process, in one place: typed, documented, read once from the environment.
 
-`load` collects everything that is wrong and names it at once, so that
-nobody fixes one value per start. The table in docs/settings.md is checked against this file by a test.
+`load` collects all errors and reports them together, so that nobody has to fix one value per start. A test checks the table in
+docs/settings.md against this file.
 """
 
 import os
@@ -32,7 +32,7 @@ def _path(value: str) -> Path:
 
 @dataclass(frozen=True)
 class Number:
-    """Parses a number from `low` to `high`. Raises ValueError that says so."""
+    """Parses a number from `low` to `high`. Raises ValueError with that range."""
 
     low: float
     high: float
@@ -46,7 +46,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Whole:
-    """Parses a whole number from `low` to `high`. Raises ValueError that says so."""
+    """Parses a whole number from `low` to `high`. Raises ValueError with that range."""
 
     low: int
     high: int
@@ -95,7 +95,7 @@ NATS_TLS = ("NATS_TLS_CA", "NATS_TLS_CERT", "NATS_TLS_KEY")
 
 @dataclass(frozen=True, kw_only=True)
 class Nats:
-    """How NATS is reached."""
+    """How to reach NATS."""
 
     nats_url: str = _setting(_url("nats", "tls"), "NATS address, without user and password; tls:// demands TLS.")
     nats_password: str = _setting(_text, "NATS password.", "", secret=True)
@@ -108,7 +108,7 @@ class Nats:
 
 @dataclass(frozen=True, kw_only=True)
 class Common(Nats):
-    """What every service needs."""
+    """Settings that every service needs."""
 
     database_url: str = _setting(
         _url("postgresql", "postgres"), "Postgres address, with this service's own role; `sslmode` as in Postgres.", secret=True
@@ -138,7 +138,7 @@ class Common(Nats):
 
 @dataclass(frozen=True, kw_only=True)
 class Workspaces:
-    """Where people's workspaces lie."""
+    """Where users' workspaces are."""
 
     storage_base_path: Path = _setting(_path, "Root of temp, archives, failed and workspaces.", Path("/storage"))
 
@@ -149,7 +149,7 @@ class Workspaces:
 
 @dataclass(frozen=True, kw_only=True)
 class Storage(Workspaces):
-    """Where the service's own files lie."""
+    """Where the service's own files are."""
 
     storage_temp_path: Path | None = _setting(_path, "Temporary copies; empty: temp below the root.", None)
     storage_archives_path: Path | None = _setting(_path, "Archives waiting for upload; empty: archives below the root.", None)
@@ -179,7 +179,7 @@ TRUST_NOBODY = "none"
 
 
 def _proxies(value: str) -> tuple[str, ...]:
-    """Addresses and networks, separated by commas. An open list such as `*` would let every client choose its address."""
+    """Parse addresses and networks, separated by commas. An open list such as `*` would let every client choose its address."""
     if value.strip().lower() == TRUST_NOBODY:
         return ()
     parts = tuple(part.strip() for part in value.split(","))
@@ -204,7 +204,7 @@ def _image_size(value: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MediaTools:
-    """How pictures are made of films, and with what media files are read."""
+    """How to make pictures from videos, and how to read media files."""
 
     thumbnail_size: str = _setting(_image_size, "WIDTH:HEIGHT of thumbnails in pixels; -1: as it fits the film.", "320:-1")
     thumbnail_format: str = _setting(_one_of("jpg", "png", "webp"), "Kind of image that thumbnails and contact sheets are.", "jpg")
@@ -351,7 +351,7 @@ GLOBUS_SET = ("GLOBUS_CLIENT_ID", "GLOBUS_CLIENT_SECRET", "GLOBUS_SOURCE_ENDPOIN
 
 
 def globus_is_real(environment: Mapping[str, str]) -> bool:
-    """True when the environment names a Globus service account. Raises ConfigurationError when it names only a part of one."""
+    """Return True when the environment names a Globus service account. Raises ConfigurationError when it names only part of one."""
     present = [name for name in GLOBUS_SET if environment.get(name)]
     if present and len(present) < len(GLOBUS_SET):
         missing = [name for name in GLOBUS_SET if name not in present]
@@ -360,7 +360,7 @@ def globus_is_real(environment: Mapping[str, str]) -> bool:
 
 
 def _wrong_together(shape: type[Any], environment: Mapping[str, str]) -> list[str]:
-    """What is wrong between settings rather than in one."""
+    """Return errors that concern several settings together."""
     wrong: list[str] = []
     if issubclass(shape, Nats):
         wrong += _wrong_tls(environment)
@@ -386,7 +386,7 @@ def _wrong_tls(environment: Mapping[str, str]) -> list[str]:
 
 
 def retry_limits(settings: Common) -> Limits:
-    """The retry budgets of one process."""
+    """Return the retry budgets of one process."""
     return Limits(
         compression=settings.max_compression_retries,
         upload=settings.max_upload_retries,

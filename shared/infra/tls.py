@@ -1,7 +1,7 @@
-"""TLS to NATS and Postgres: trusted certificates, and which refusals no retry can cure.
+"""TLS to NATS and Postgres: trusted certificates, and the refusals that no retry can fix.
 
-Postgres' own parameters in DATABASE_URL (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`) mean what they mean to every client of Postgres.
-NATS has settings for the same (`shared.infra.settings.Nats`).
+Postgres' own parameters in DATABASE_URL (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`) have the same meaning as in every
+Postgres client. NATS has its own settings for this (`shared.infra.settings.Nats`).
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from shared.infra.settings import NATS_TLS, Nats
 _NATS_PORT = 4222
 _PATIENCE_S = 10
 _ABOUT_OURS = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
-"""Words in the reason of an alert with which a server refuses the certificate of a client, or that it has none."""
+"""Words in an alert with which a server refuses a client because its certificate is invalid or missing."""
 
 
 def context(ca: Path | None, certificate: Path | None, key: Path | None, names: tuple[str, str, str]) -> ssl.SSLContext:
-    """The context of a client that verifies certificate and host name; without `ca` against the authorities of this system.
+    """Return a client context that verifies certificate and host name; without `ca`, against this system's authorities.
 
-    names: what to call the three files in an error. Raises ConfigurationError for a file that cannot be read or used.
+    names: the names of the three files for errors. Raises ConfigurationError for a file that cannot be read or used.
     """
     try:
         made = ssl.create_default_context(cafile=ca)
@@ -35,7 +35,7 @@ def context(ca: Path | None, certificate: Path | None, key: Path | None, names: 
         raise ConfigurationError(f"{names[0]}: {ca} cannot be used as a file of CA certificates (PEM): {exc}.") from exc
     if certificate is not None:
         try:
-            made.load_cert_chain(certificate, key, password="")  # an encrypted key must not ask at a terminal
+            made.load_cert_chain(certificate, key, password="")  # an encrypted key must not prompt at a terminal
         except (OSError, ssl.SSLError) as exc:
             raise ConfigurationError(
                 f"{names[1]} and {names[2]}: {certificate} and {key} cannot be used as certificate and private key (PEM): {exc}."
@@ -44,14 +44,14 @@ def context(ca: Path | None, certificate: Path | None, key: Path | None, names: 
 
 
 def nats_context(settings: Nats) -> ssl.SSLContext | None:
-    """What NATS is verified with; None where NATS_URL does not ask for TLS. Raises ConfigurationError for unusable files."""
+    """Return the context that verifies NATS; None when NATS_URL does not use TLS. Raises ConfigurationError for unusable files."""
     if not settings.nats_url.startswith("tls://"):
         return None
     return context(settings.nats_tls_ca, settings.nats_tls_cert, settings.nats_tls_key, NATS_TLS)
 
 
 def check_database_files(url: str) -> None:
-    """Make sure that the files named in DATABASE_URL can be used. Raises ConfigurationError."""
+    """Check that the files named in DATABASE_URL can be used. Raises ConfigurationError."""
     query = parse_qs(urlsplit(url).query)
     ca, certificate, key = (Path(query[name][-1]) if name in query else None for name in ("sslrootcert", "sslcert", "sslkey"))
     if ca or certificate:
@@ -60,7 +60,7 @@ def check_database_files(url: str) -> None:
 
 
 def refusal(error: BaseException) -> str | None:
-    """Why no retry can make this connection: half a sentence; None for an error that may pass."""
+    """Return, as half a sentence, why no retry can make this connection; None for an error that may pass."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     reason = str(getattr(error, "reason", ""))
@@ -74,13 +74,13 @@ def refusal(error: BaseException) -> str | None:
 
 
 def check_database_error(error: BaseException) -> None:
-    """Raise ConfigurationError for an error of a connection to Postgres that no retry can cure."""
+    """Raise ConfigurationError for a Postgres connection error that no retry can fix."""
     if why := refusal(error):
         raise ConfigurationError(f"Postgres cannot be used: {why}. Check DATABASE_URL: host, sslmode, sslrootcert.") from error
 
 
 async def connect_postgres(url: str) -> Any:
-    """One connection. Raises ConfigurationError for what no retry can cure, else what asyncpg raises."""
+    """Connect to Postgres. Raises ConfigurationError for errors that no retry can fix, else asyncpg's errors."""
     check_database_files(url)
     try:
         return await asyncpg.connect(url)
@@ -90,7 +90,7 @@ async def connect_postgres(url: str) -> Any:
 
 
 class _OnlyWithTls(Client):  # type: ignore[misc]  # nats-py has no types
-    """nats-py's client, which encrypts when the server says so; this one sends no password where the server does not."""
+    """A nats-py client that requires encryption: it sends no password to a server that does not require TLS."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if not info.get("tls_required"):
@@ -99,9 +99,9 @@ class _OnlyWithTls(Client):  # type: ignore[misc]  # nats-py has no types
 
 
 async def connect_nats(url: str, trusted: ssl.SSLContext | None, **options: Any) -> Client:
-    """A connected client; `options` as for `nats.connect`. trusted: for `tls://`, else None.
+    """Return a connected client; `options` as for `nats.connect`. trusted: for `tls://`, else None.
 
-    Raises ConfigurationError for what no retry can cure, nats.errors.Error, OSError or TimeoutError for the rest.
+    Raises ConfigurationError for errors that no retry can fix, and nats.errors.Error, OSError or TimeoutError for the rest.
     """
     await _check_nats(url, trusted)
     client = Client() if trusted is None else _OnlyWithTls()
@@ -110,7 +110,7 @@ async def connect_nats(url: str, trusted: ssl.SSLContext | None, **options: Any)
 
 
 async def _check_nats(url: str, trusted: ssl.SSLContext | None) -> None:
-    """Shake hands once: nats-py itself hangs, or tries again and again, where a certificate is refused."""
+    """Do one TLS handshake first, because nats-py hangs or retries repeatedly when a certificate is refused."""
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or _NATS_PORT
     try:
@@ -141,7 +141,7 @@ async def _check_nats(url: str, trusted: ssl.SSLContext | None) -> None:
 
 
 def _requires_tls(greeting: bytes) -> bool:
-    """Whether a NATS server's first line (`INFO {...}`) demands TLS. Raises ConnectionError for a line of another kind."""
+    """Return whether a NATS server's first line (`INFO {...}`) demands TLS. Raises ConnectionError for any other line."""
     try:
         return bool(msgspec.json.decode(greeting.removeprefix(b"INFO "), type=dict[str, Any]).get("tls_required"))
     except msgspec.MsgspecError as exc:

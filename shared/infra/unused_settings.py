@@ -1,7 +1,7 @@
-"""Names that look like settings and have no effect: settings of other programs, of other editions, and misspelled ones.
+"""Names that look like settings but have no effect: settings of other programs or editions, and misspelled ones.
 
-Every process names what it finds when it starts, with what to use instead, so that no setting is ignored in silence. It warns and
-goes on: an environment also holds what was meant for other programs. docs/settings.md lists `INSTEAD`.
+At its start every process logs the names that it finds, with the correct setting, so that no setting is silently ignored. It
+warns and continues, because an environment also holds settings for other programs. docs/settings.md lists `INSTEAD`.
 """
 
 import re
@@ -86,7 +86,7 @@ INSTEAD: dict[tuple[str, ...], str] = {
     ("DOWNLOAD_DIR",): "Set `STORAGE_BASE_PATH`: workspaces lie in its directory `workspaces`.",
     ("ARIA2_RPC_URL", "ARIA2_RPC_SECRET"): "Nothing needs to be set: CS Archiver does not use aria2.",
 }
-"""Names of the documents that CS Archiver was made from, and what to use instead. With a dot: a key of their `config.yaml`."""
+"""Names in the documents that CS Archiver was made from, and what to use instead. With a dot: a key of their `config.yaml`."""
 
 SERVICE_SETTINGS = frozenset(
     setting.name.upper()
@@ -94,10 +94,10 @@ SERVICE_SETTINGS = frozenset(
     for setting in fields(shape)
 )
 OF_UP = {"DATA_DIR": "Only `cs-archiver up` reads it. Set `STORAGE_BASE_PATH`."}
-"""What `cs-archiver up` reads and no service does."""
+"""Settings that `cs-archiver up` reads and no service does."""
 
 _INSTEAD = {name: sentence for names, sentence in INSTEAD.items() for name in names}
-_OTHERS = ("GLOBUS_CLI_", "GLOBUS_SDK_")  # other programs' own
+_OTHERS = ("GLOBUS_CLI_", "GLOBUS_SDK_")  # other programs' own settings
 _OUR_PREFIX = "CS_ARCHIVER_"
 _SAME_FAMILY, _ANYWHERE = 0.85, 0.9
 _FILE_KEY = re.compile(r"^( *)(\w+):", re.MULTILINE)
@@ -105,7 +105,7 @@ _FILE_SECTIONS = ("database", "storage", "globus", "workers", "disk_space", "log
 
 
 def notes(environment: Iterable[str], elsewhere: Mapping[str, str] = OF_UP) -> list[str]:
-    """Return a sentence for each name that looks like a setting and has no effect, sorted. Pure.
+    """Return a sentence for each name that looks like a setting but has no effect, sorted. Pure.
 
     elsewhere: settings that have no effect for this process, and why.
     """
@@ -125,7 +125,7 @@ def _plain(sentence: str) -> str:
 
 
 def _meant(name: str) -> str | None:
-    """The setting that a misspelled name most likely means; None when no setting is close enough."""
+    """Return the setting that a misspelled name most likely means; None when no setting is close enough."""
     upper = name.upper()
     ours = upper.removeprefix(_OUR_PREFIX)
     if ours in SERVICE_SETTINGS and "_" in ours:
@@ -139,7 +139,7 @@ def _meant(name: str) -> str | None:
 
 
 def is_configuration_file(text: str) -> bool:
-    """True for a YAML file with the sections of the documents' `config.yaml`. Pure."""
+    """Return True for a YAML file with the sections of the documents' `config.yaml`. Pure."""
     sections = set(re.findall(r"^(\w+):", text, re.MULTILINE))
     return len(sections & set(_FILE_SECTIONS)) >= 3
 
@@ -147,7 +147,7 @@ def is_configuration_file(text: str) -> bool:
 def of_configuration_file(text: str) -> list[str]:
     """Return a line for each key of a `config.yaml`, with what to use instead, in the file's order. Pure.
 
-    Only the keys of `INSTEAD` are known; others are left out. A key's place is read from the indentation, as YAML writes it.
+    Only the keys of `INSTEAD` are known; others are omitted. The indentation gives a key's place, as in YAML.
     """
     found: list[str] = []
     sections: list[tuple[int, str]] = []

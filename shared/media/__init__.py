@@ -1,1 +1,1 @@
-"""Media files: facts, quality and thumbnails, read only in a limited child process. Imports `files`."""
+"""Media files: information, quality and thumbnails, read only in a limited child process. Imports `files`."""

@@ -1,6 +1,6 @@
-"""What is said about a media file. Sizes in bytes, times in seconds, rates in bits per second; None: the file does not say.
+"""The description of a media file. Sizes in bytes, times in seconds, rates in bits per second. None: the file does not say.
 
-`dispositions` of a stream: every flag it carries, in ffprobe's words (default, forced, comment, visual_impaired, ...).
+`dispositions` of a stream: every flag that it carries, in ffprobe's words (default, forced, comment, visual_impaired, ...).
 """
 
 from typing import Literal
@@ -11,7 +11,7 @@ Rating = Literal["Very Low", "Low", "Medium", "High", "Excellent"]
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """How good the picture can be, by its shorter side; `label` as people read it: "High (1080p)". `warnings`: what spoils it."""
+    """The best possible picture quality, by its shorter side. `label`: for people, "High (1080p)". `warnings`: what reduces it."""
 
     rating: Rating
     label: str
@@ -19,14 +19,14 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture track. `codec`: FFmpeg's word (h264), `codec_label`: people's (H.264).
+    """One video track. `codec`: FFmpeg's name (h264). `codec_label`: the usual name (H.264).
 
-    frame_rate: exact ("24000/1001"), fps: the same rounded. rotation: degrees clockwise that make it upright; width and height are as
-    stored, before that; display_width and display_height: upright, with square pixels. field_order: progressive, or which field of an
-    interlaced film comes first (tt, bb, tb, bt). hdr: HDR10, HDR10+, HLG, Dolby Vision or PQ. min_luminance, max_luminance: of the
-    display it was graded on, max_content_light, max_average_light: of its brightest pixel and frame, all cd/m2. bit_rate_source:
-    header, tag (the muxer's statistics), measured (all packets counted) or sampled (the first ones counted). attached_picture: a
-    cover, not a film.
+    frame_rate: exact ("24000/1001"). fps: the same, rounded. rotation: degrees clockwise that make it upright. width and height:
+    as stored, before rotation. display_width and display_height: upright, with square pixels. field_order: progressive, or which
+    field of interlaced video comes first (tt, bb, tb, bt). hdr: HDR10, HDR10+, HLG, Dolby Vision or PQ. min_luminance,
+    max_luminance: of the display that it was graded on; max_content_light, max_average_light: of its brightest pixel and frame;
+    all in cd/m2. bit_rate_source: header, tag (the muxer's statistics), measured (all packets counted) or sampled (the first ones
+    counted). attached_picture: a cover, not a video.
     """
 
     index: int
@@ -66,7 +66,7 @@ class VideoStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
-    """One sound track. channel_label: "6 (5.1)". bits_per_sample: of lossless sound."""
+    """One audio track. channel_label: "6 (5.1)". bits_per_sample: of lossless audio."""
 
     index: int
     codec: str
@@ -88,7 +88,7 @@ class AudioStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
-    """One subtitle track. styled: a format that carries fonts and places (ASS, SSA)."""
+    """One subtitle track. styled: the format carries fonts and positions (ASS, SSA)."""
 
     index: int
     codec: str
@@ -103,7 +103,7 @@ class SubtitleStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chapter(msgspec.Struct, frozen=True, kw_only=True):
-    """`title` is empty where the file gives none."""
+    """A chapter. `title` is empty when the file has none."""
 
     start_seconds: float
     end_seconds: float
@@ -111,11 +111,11 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one file. `brief`: the lists and tags are left empty, nothing is measured.
+    """Everything about one file. `brief`: the lists and tags are empty, and nothing is measured.
 
-    format: the container as people name it (MATROSKA), format_name: FFmpeg's word. duration: HH:MM:SS. resolution, video_codec,
-    audio_codec, channels: of the first film and sound track, as one line each ("1920x1080 @ 23.976 FPS", "H.264", "AAC", "6 (5.1)").
-    quality: None without a film. warnings: what is damaged or odd. other_streams: data and attachments.
+    format: the container's usual name (MATROSKA). format_name: FFmpeg's name. duration: HH:MM:SS. resolution, video_codec,
+    audio_codec, channels: of the first video and audio track, as one line each ("1920x1080 @ 23.976 FPS", "H.264", "AAC", "6
+    (5.1)"). quality: None without a video. warnings: what is damaged or unusual. other_streams: data and attachments.
     """
 
     file: str
@@ -142,7 +142,7 @@ class MediaInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """An image made from a film. `seconds`: the times shown (one for a thumbnail); `notice`: what differs from what was asked, or ""."""
+    """An image made from a video. `seconds`: the times shown (one for a thumbnail). `notice`: any deviation from the request, or ""."""
 
     image: bytes
     media_type: str

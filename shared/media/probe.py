@@ -1,10 +1,10 @@
-"""The child that reads one media file: `python -m shared.media.probe 5`, 5 being its end of a socket pair.
+"""The child that reads one media file: `python -m shared.media.probe 5`, where 5 is its end of a socket pair.
 
-It is started with limits (shared/media/reader.py) because FFmpeg's libraries parse what strangers wrote. One message comes over the
-socket: the question ({"do": "info", "measure": true}) and the open file. It opens nothing else: FFmpeg may use the protocol `fd` and
-the formats of `limits.FORMATS` only, and the child enters a sandbox (shared/files/sandbox.py) before it takes the file. What it says on
-stdout: four bytes of length, a JSON document of that length in the words of `ffprobe -of json`, then the image if one was asked for.
-Nothing of ours is imported but constants: what is imported is waited for.
+It runs under limits (shared/media/reader.py) because FFmpeg's libraries parse untrusted data. One message arrives over the
+socket: the question ({"do": "info", "measure": true}) and the open file. The child opens nothing else: FFmpeg may use only the
+protocol `fd` and the formats of `limits.FORMATS`, and the child enters a sandbox (shared/files/sandbox.py) before it receives the
+file. Its answer on stdout is four bytes of length, a JSON document of that length in the words of `ffprobe -of json`, then the
+image if one was requested. It imports only constants of ours, because the caller waits for every import.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from typing import Any
 import av
 import av.logging
 
-# PyAV imports these when it meets a subtitle: too late, the sandbox opens no module any more.
+# PyAV imports these at the first subtitle. That is too late, because the sandbox opens no more modules.
 import av.subtitles.codeccontext
 import av.subtitles.stream
 import av.subtitles.subtitle
@@ -55,10 +55,10 @@ _SIDE_DATA = {
     SideData.DOVI_RPU_BUFFER: "Dolby Vision RPU Data",
 }
 _QUESTION_BYTES = 65_536
-_TOLD = re.compile("language|title|bps", re.IGNORECASE)  # of a stream's tags
+_TOLD = re.compile("language|title|bps", re.IGNORECASE)  # the tags of a stream that are reported
 _CLOCKWISE = {90: ["clock"], 180: ["clock", "clock"], 270: ["cclock"]}
 _FURTHER_BACK_S = 10.0
-_FIRST_PACKETS = 200  # read for a stream's first frame, whose side data tells rotation and HDR
+_FIRST_PACKETS = 200  # read to find a stream's first frame, whose side data has rotation and HDR
 _ENCODERS = {
     "jpg": ("mjpeg", "yuvj420p", "image/jpeg"),
     "png": ("png", "rgb24", "image/png"),
@@ -75,7 +75,7 @@ class Refused(Exception):  # noqa: N818 - says what happened to the file
 
 
 def opened(fd: int) -> Any:
-    """The container behind an open file. Raises Refused."""
+    """Open the container behind an open file. Raises Refused."""
     options = {
         "fd": str(fd),
         "protocol_whitelist": "fd",
@@ -91,7 +91,11 @@ def opened(fd: int) -> Any:
 
 
 def _unreadable(exc: Exception, said: list[tuple[int, str, str]]) -> Refused:
-    """A demuxer that recognised its format and then gave up has said why, under its name; where none did, this is no media."""
+    """Return why a file cannot be opened.
+
+    A demuxer that recognised its format and then gave up has logged the reason under its name. Without such a line, this is not
+    media.
+    """
     if isinstance(exc, MemoryError):
         return Refused("too-big", "Reading it takes more memory than a media file may cost.")
     why = [line.strip(" .\n") for _, name, line in said if set(name.split(",")) & set(limits.FORMATS) and "whitelist" not in line]
@@ -104,7 +108,7 @@ def _unreadable(exc: Exception, said: list[tuple[int, str, str]]) -> Refused:
 
 
 def info(question: dict[str, Any]) -> dict[str, Any]:
-    """The document. `measure`: count packets where the header does not tell a bit rate."""
+    """Return the document. `measure`: count packets when the header has no bit rate."""
     complaints: list[str] = []
     with opened(question["fd"]) as container, av.logging.Capture(local=False) as said:
         streams = [_stream(stream) for stream in container.streams]
@@ -132,7 +136,7 @@ def info(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(line: str) -> str:
-    """What FFmpeg's log says in one line, without how often it said so."""
+    """Return a line of FFmpeg's log without its repeat count."""
     return " ".join(line.partition(" (repeated ")[0].split()).rstrip(".!")
 
 
@@ -185,9 +189,10 @@ def _audio(context: Any, codec: str) -> dict[str, Any]:
 
 
 def _sample_bits(codec: str, extradata: bytes, decoded: int | None) -> int | None:
-    """Of lossless sound: named by PCM codecs (pcm_s24le), in FLAC's STREAMINFO (RFC 9639, 8.2) and ALAC's cookie.
+    """Return the bits per sample of lossless audio.
 
-    TrueHD's 24 bits are decoded to 32.
+    PCM codecs name it (pcm_s24le), FLAC has it in STREAMINFO (RFC 9639, 8.2) and ALAC in its cookie. TrueHD's 24 bits are decoded
+    to 32.
     """
     if codec == "flac" and len(extradata) >= 34:
         return ((extradata[12] & 1) << 4 | extradata[13] >> 4) + 1
@@ -217,7 +222,7 @@ def _chapter(chapter: Any) -> dict[str, Any]:
 
 
 def _look_at_frames(container: Any, streams: list[dict[str, Any]]) -> None:
-    """Decode one frame of the first film: its side data tells rotation and HDR. What does not decode is left out."""
+    """Decode one frame of the first video, whose side data has rotation and HDR. A frame that cannot be decoded is skipped."""
     film = _film(container)
     if film is None or _too_big(film.codec_context):
         return
@@ -237,13 +242,16 @@ def _side_data(frame: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if frame.rotation:
         found.append({"side_data_type": "Display Matrix", "rotation": frame.rotation})
-    with contextlib.suppress(ValueError):  # PyAV 18 gives none where one is of a type it has no name for, such as a JPEG's EXIF
+    with contextlib.suppress(ValueError):  # PyAV 18 returns none if one has an unnamed type, such as a JPEG's EXIF
         found += [_told(data) for data in frame.side_data if data.type in _SIDE_DATA]
     return found
 
 
 def _told(data: Any) -> dict[str, Any]:
-    """AVMasteringDisplayMetadata: ten fractions (min, max luminance the last), two flags. AVContentLightMetadata: two numbers."""
+    """Parse AVMasteringDisplayMetadata or AVContentLightMetadata.
+
+    The first has ten fractions (the last are min and max luminance) and two flags. The second has two numbers.
+    """
     told: dict[str, Any] = {"side_data_type": _SIDE_DATA[data.type]}
     raw = bytes(data)
     if data.type is SideData.MASTERING_DISPLAY_METADATA and len(raw) >= 88 and struct.unpack_from("=i", raw, 84)[0]:
@@ -255,7 +263,7 @@ def _told(data: Any) -> dict[str, Any]:
 
 
 def _film(container: Any) -> Any:
-    """The first picture track that is no cover and can be decoded."""
+    """Return the first video track that is not a cover and can be decoded."""
     return next((stream for stream in container.streams.video if stream.codec_context and not _is_cover(stream)), None)
 
 
@@ -268,7 +276,10 @@ def _too_big(context: Any) -> bool:
 
 
 def _measured(container: Any, streams: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bits per second of each stream that tells none, by counting packets: exact at the end of the file, else of what was read."""
+    """Measure the bit rate of each stream that does not give one, by counting packets.
+
+    The result is exact if the end of the file is reached; otherwise it covers the part that was read.
+    """
     silent = {
         s["index"]
         for s in streams
@@ -301,7 +312,7 @@ def _measured(container: Any, streams: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _read_end(container: Any) -> None:
-    """Read the last packets: where the end is missing, these two demuxers complain; others would search for it."""
+    """Read the last packets. If the end is missing, these two demuxers report it; other demuxers would search for the end."""
     if not container.duration or not container.format.name.startswith(("mov,", "matroska,")):
         return
     try:
@@ -317,7 +328,10 @@ def _read_end(container: Any) -> None:
 
 
 def thumbnail(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """One frame at `at` seconds, or the last one before; a file with only a cover shows that. `size`: [width, height], -1: as it fits."""
+    """Return the frame at `at` seconds, or the last one before; a file with only a cover shows that.
+
+    `size`: [width, height]; -1: follows from the proportions.
+    """
     with opened(question["fd"]) as container:
         film = _film(container)
         if film is None:
@@ -338,7 +352,7 @@ def thumbnail(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def contact_sheet(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """`frames` pictures from all over the film, `columns` in a row."""
+    """Return `frames` pictures spread over the whole video, `columns` in a row."""
     with opened(question["fd"]) as container:
         film = _film(container)
         if film is None:
@@ -365,14 +379,14 @@ def _check_size(context: Any) -> None:
 
 
 def _end(container: Any, film: Any) -> float:
-    """When the film ends, in seconds after its start; where the file does not say, as far as we can look in a moment."""
+    """Return the video's end in seconds after its start. If the file has no duration, search as far as a short time allows."""
     if film.duration:
         return float(film.duration * film.time_base)
     return container.duration / av.time_base if container.duration else _latest(container, film)
 
 
 def _latest(container: Any, film: Any) -> float:
-    """The time of the latest packet, in seconds after the start; 0 where packets tell no times."""
+    """Return the time of the latest packet in seconds after the start; 0 when packets have no times."""
     found, give_up = 0.0, time.monotonic() + limits.MEASURE_S
     with contextlib.suppress(av.error.FFmpegError):
         for packet in container.demux(film):
@@ -384,7 +398,7 @@ def _latest(container: Any, film: Any) -> float:
 
 
 def _shown_at(film: Any, frame: Any) -> float:
-    """Seconds after the film's start."""
+    """Return a frame's seconds after the video's start."""
     return max(0.0, round((frame.time or 0.0) - float((film.start_time or 0) * film.time_base), 3))
 
 
@@ -397,12 +411,12 @@ def _first(container: Any, stream: Any) -> Any:
 
 
 def _frame_at(container: Any, film: Any, at: float, end: float) -> Any:
-    """The frame shown at this time; past the end the last one. Raises Refused when none can be decoded."""
+    """Return the frame shown at this time; past the end, the last one. Raises Refused when none can be decoded."""
     start = float((film.start_time or 0) * film.time_base)
     wanted = start + at
     target = min(wanted, start + max(0.0, end - 0.001))
     late = None
-    # Streams without an index are found by guessing, mostly too late; a damaged index misleads.
+    # Seeking in streams without an index is a guess and usually lands too late; a damaged index misleads.
     for place in (target if target > start else 0.0, target - _FURTHER_BACK_S, 0.0):
         frame = _decoded_to(container, film, max(0.0, place), wanted)
         if frame is not None and (frame.time is None or frame.time <= wanted + 1e-6):
@@ -414,7 +428,7 @@ def _frame_at(container: Any, film: Any, at: float, end: float) -> Any:
 
 
 def _decoded_to(container: Any, film: Any, place: float, wanted: float) -> Any:
-    """The last frame up to `wanted`, decoding from `place`; the first one where all are later, None where there is none."""
+    """Return the last frame up to `wanted`, decoding from `place`; the first one if all are later, None if there is none."""
     last = None
     try:
         _go_to(container, film, place)
@@ -432,7 +446,7 @@ def _decoded_to(container: Any, film: Any, place: float, wanted: float) -> Any:
 
 
 def _go_to(container: Any, film: Any, place: float) -> None:
-    """Raises FFmpegError. The beginning is found in any file, also in a bare stream that knows no times."""
+    """Seek. Raises FFmpegError. The beginning is found in any file, even in a raw stream without times."""
     try:
         container.seek(int(place / film.time_base), stream=film)
     except av.error.FFmpegError:
@@ -442,7 +456,7 @@ def _go_to(container: Any, film: Any, place: float) -> None:
 
 
 def _size(stream: Any, frame: Any, size: list[int]) -> tuple[int, int]:
-    """The image's width and height: upright, with square pixels; -1 follows the film's own proportions."""
+    """Return the image's width and height: upright, with square pixels. -1 follows from the video's proportions."""
     sample = float(stream.sample_aspect_ratio or 1)
     width, height = frame.width * sample, float(frame.height)
     if frame.rotation % 180:
@@ -484,7 +498,7 @@ def _encoded(
             frame = frame.reformat(first.width, first.height, first.format.name)  # noqa: PLW2901 - films may change their size
         frame.pts, frame.time_base = count, Fraction(1, 1000)
         graph.push(frame)
-        with contextlib.suppress(BlockingIOError):  # it wants more; pulled now, so that one large frame is kept at a time
+        with contextlib.suppress(BlockingIOError):  # needs more input; pulled now, to hold only one large frame at a time
             made = graph.pull()
     if made is None:
         graph.push(None)
@@ -501,7 +515,7 @@ def _encoded(
 
 
 def answer(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """What to say; a refusal is an answer too."""
+    """Return the answer to a question. A refusal is an answer, too."""
     try:
         if question["do"] == "info":
             return info(question), b""
@@ -516,7 +530,7 @@ def answer(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def main() -> None:
-    """Answer the one question that comes over the socket of the command line, with the open file; nobody asks: end."""
+    """Answer the one question that arrives with the open file over the socket of the command line. End when no question comes."""
     av.logging.set_level(av.logging.ERROR)
     sandbox.enter_as_reader()
     with socket.socket(fileno=int(sys.argv[1])) as line:

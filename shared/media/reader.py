@@ -1,8 +1,8 @@
-"""Asking a child process about one media file: limits, and what its end means.
+"""Ask a child process about one media file: its limits, and the meaning of its exit.
 
-The child (shared/media/probe.py) gets one open file and nothing else. Whatever a hostile file makes of it ends with it: its time, its
-processor time, its memory and the number of its files are limited, and it may write nothing (docs/media.md). It answers one question
-and ends. Most of its time goes into starting; so who asks often lets `Readers` keep one that has started and waits.
+The child (shared/media/probe.py) gets one open file and nothing else. A hostile file can affect only the child: its time,
+processor time, memory and number of files are limited, and it may write nothing (docs/media.md). It answers one question and
+ends. Starting takes most of its time, so frequent callers let `Readers` keep one started child waiting.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from shared.media import limits, reading, times
 from shared.media.model import MediaInfo, Picture
 
 NOT_MEDIA = "not-media"
-"""Code of a refusal: the content is of no kind we know (playlists that name other files are none)."""
+"""Code of a refusal: the content is no media format that we know (this includes playlists that name other files)."""
 DAMAGED = "damaged"
-"""Code of a refusal: it was media once."""
+"""Code of a refusal: the content is damaged media."""
 NO_VIDEO = "no-video"
 """Code of a refusal: there is no picture to show."""
 TOO_BIG = "too-big"
-"""Code of a refusal: it takes more memory or pixels than one file may cost."""
+"""Code of a refusal: it needs more memory or pixels than one file may use."""
 TOO_LONG = "too-long"
-"""Code of a refusal: it takes more time than one file may cost."""
+"""Code of a refusal: it needs more time than one file may use."""
 CODES = (NOT_MEDIA, DAMAGED, NO_VIDEO, TOO_BIG, TOO_LONG)
 
 _GRACE_S = 0.5
@@ -66,11 +66,11 @@ class Shape:
     format: limits.ImageFormat = "jpg"
 
     def of_width(self, width: int | None) -> "Shape":
-        """The same with another width, the height as it fits."""
+        """Return the same shape with another width; the height follows from the proportions."""
         return self if width is None else Shape((width, -1), self.format)
 
     def of_format(self, kind: limits.ImageFormat | None) -> "Shape":
-        """The same as another kind of image."""
+        """Return the same shape with another image format."""
         return self if kind is None else Shape(self.size, kind)
 
 
@@ -99,8 +99,8 @@ class _Child:
         self._theirs.close()
 
     async def ask(self, question: dict[str, Any], handle: int) -> tuple[dict[str, Any], bytes]:
-        """Its document and image. Raises PermanentError with one of CODES."""
-        # The same open file would share its position with every other child that reads it.
+        """Return its document and image. Raises PermanentError with one of CODES."""
+        # Open the file again: the same open file would share its position with every other child that reads it.
         own = os.open(handles.path_of(handle), os.O_RDONLY | os.O_CLOEXEC)
         try:
             socket.send_fds(self._line, [json.dumps(question).encode()], [own])
@@ -122,15 +122,15 @@ class _Child:
 
 
 def check_installed() -> None:
-    """Raise ConfigurationError, naming what to install, where the media library is missing."""
+    """Raise ConfigurationError, with what to install, when the media library is missing."""
     if importlib.util.find_spec("av") is None:
         raise ConfigurationError("The media library is missing: install the package av, then start again.")
 
 
 class Readers:
-    """Starts a child for every question. Within `async with`, one more waits for the next question from the first one on.
+    """Starts a child for every question. Within `async with`, it keeps one child ready from the first question on.
 
-    The clock and the processor's clock of a child's limits do not run while it waits: it sleeps.
+    A waiting child sleeps, and neither its time limit nor its processor limit runs.
     """
 
     def __init__(self, cost: Cost = Cost()) -> None:
@@ -149,24 +149,24 @@ class Readers:
             await asyncio.wait({self._spare.life})
 
     async def ask(self, question: dict[str, Any], handle: int) -> tuple[dict[str, Any], bytes]:
-        """What a child says of the open file: document and image. Raises PermanentError with one of CODES."""
+        """Return a child's answer about the open file: document and image. Raises PermanentError with one of CODES."""
         child, self._spare = self._spare, None
         if child is None or child.life.done():
             child = _Child(self._cost)
         try:
             return await child.ask(question, handle)
         finally:
-            child.life.cancel()  # one that never got its question would wait for ever
+            child.life.cancel()  # a child without a question would wait permanently
             if self._open and self._spare is None:
                 self._spare = _Child(self._cost)
 
 
 COLD = Readers()
-"""For those who ask once."""
+"""For callers with a single question."""
 
 
 def _check(ended: Outcome, cost: Cost) -> None:
-    """A child that ended without an answer. Raises PermanentError."""
+    """Check a child that ended without an answer. Raises PermanentError."""
     if ended.returncode == 0:
         return
     if ended.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
@@ -181,13 +181,13 @@ def _check(ended: Outcome, cost: Cost) -> None:
 
 
 async def info(handle: int, name: str, *, brief: bool = False, readers: Readers = COLD) -> MediaInfo:
-    """What the open file is. Raises PermanentError with one of CODES."""
+    """Describe the open file. Raises PermanentError with one of CODES."""
     document, _ = await readers.ask({"do": "info", "measure": not brief}, handle)
     return reading.read(document, name=name, size=os.fstat(handle).st_size, brief=brief)
 
 
 async def thumbnail(handle: int, at_s: float, shape: Shape, *, readers: Readers = COLD) -> Picture:
-    """The picture shown at `at_s` seconds; past the end the last one, with a notice. Raises PermanentError with one of CODES."""
+    """Return the picture at `at_s` seconds; past the end the last one, with a notice. Raises PermanentError with one of CODES."""
     question = {"do": "thumbnail", "at": at_s, "size": shape.size, "format": shape.format}
     document, image = await readers.ask(question, handle)
     shown = times.show(document["seconds"][0])
@@ -196,7 +196,7 @@ async def thumbnail(handle: int, at_s: float, shape: Shape, *, readers: Readers 
 
 
 async def contact_sheet(handle: int, frames: int, columns: int, shape: Shape, *, readers: Readers = COLD) -> Picture:
-    """`frames` pictures from all over the film in one image, `shape` being that of each. Raises PermanentError with one of CODES."""
+    """Return one image of `frames` pictures from the whole video, each of `shape`. Raises PermanentError with one of CODES."""
     question = {"do": "contact_sheet", "frames": frames, "columns": columns, "size": shape.size, "format": shape.format}
     document, image = await readers.ask(question, handle)
     return _picture(document, image, "")

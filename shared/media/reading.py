@@ -1,4 +1,4 @@
-"""From what the prober says (the words of `ffprobe -of json`) to `MediaInfo`: names for people, rates, quality. Pure."""
+"""Convert the prober's output (the words of `ffprobe -of json`) to `MediaInfo`: names for people, rates, quality. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ _STYLED = {"ass", "ssa"}
 _FORMATS = {"matroska,webm": "MATROSKA", "mpegts": "MPEG-TS", "asf": "ASF", "mpeg": "MPEG-PS"}
 _LAYOUTS = {1: "Mono", 2: "Stereo"}
 _NO_LANGUAGE = {"", "und"}
-_LARGEST = 1 << 53  # tags are strangers' words: nan, inf, 1e300
+_LARGEST = 1 << 53  # tags are untrusted data: nan, inf, 1e300
 _UNKNOWN = {"", "unknown", "N/A", "reserved", "unspecified", "none"}
 
 
 def read(document: Mapping[str, Any], *, name: str, size: int, brief: bool) -> MediaInfo:
-    """Everything about the file of that name and size. `document`: `shared.media.probe.info`, or ffprobe's own."""
+    """Return everything about the file with that name and size. `document`: from `shared.media.probe.info`, or ffprobe's own."""
     container, streams = document["format"], document.get("streams", [])
     measured = document.get("measured", {})
     videos = [_video(s, measured) for s in streams if s.get("codec_type") == "video"]
@@ -68,7 +68,7 @@ def _quality(film: VideoStream, overall: int | None) -> Any:
 
 
 def _format(container: Mapping[str, Any], name: str) -> str:
-    """MP4 and QuickTime, Matroska and WebM have one reader each: the brand and the file's ending tell."""
+    """Return the format. MP4 and QuickTime share a demuxer, as do Matroska and WebM; the brand and the extension decide."""
     raw = str(container.get("format_name", ""))
     if raw.startswith("mov,mp4"):
         brand = str(container.get("tags", {}).get("major_brand", "")).strip()
@@ -162,7 +162,7 @@ def _common(stream: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rate(stream: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
-    """The stream's bit rate: from the header, else from the muxer's statistics, else as we counted."""
+    """Return the stream's bit rate: from the header, else from the muxer's statistics, else from our count."""
     if header := _whole(stream.get("bit_rate")):
         return {"bit_rate": header, "bit_rate_source": "header"}
     statistic = next((_whole(value) for name, value in stream.get("tags", {}).items() if name.upper().startswith("BPS")), None)

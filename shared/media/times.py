@@ -1,4 +1,4 @@
-"""HH:MM:SS, as people write times in films. Pure."""
+"""HH:MM:SS, the usual notation for times in videos. Pure."""
 
 import re
 
@@ -9,7 +9,7 @@ _TIME = re.compile(r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(\.\d{1,3})?", re.ASCII)
 
 
 def parse(text: str) -> float:
-    """Seconds of "HH:MM:SS" (also "MM:SS", and with ".5"). Raises PermanentError for everything else."""
+    """Parse "HH:MM:SS" (also "MM:SS", and with ".5") to seconds. Raises PermanentError for everything else."""
     found = _TIME.fullmatch(text.strip())
     if found is None or int(found[2]) > 59 or int(found[3]) > 59:
         raise PermanentError(f"{text[:40]!r} is no time: write it as HH:MM:SS, such as 00:00:05.")
@@ -17,7 +17,7 @@ def parse(text: str) -> float:
 
 
 def show(seconds: float) -> str:
-    """As HH:MM:SS, whole seconds."""
+    """Format as HH:MM:SS, in whole seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{rest:02}"

@@ -1,1 +1,1 @@
-"""Schema changes: alembic runs them, plain SQL says them. File names: NNNN_what.{py,sql}; one linear history."""
+"""Schema changes in plain SQL, run by alembic. File names: NNNN_what.{py,sql}; one linear history."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on asyncpg, the only Postgres driver we carry."""
+"""Alembic's entry point. It runs on asyncpg, the only Postgres driver that we ship."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ async def _run() -> None:
     url = context.config.attributes.get("database_url") or os.environ["DATABASE_URL"]
     if not url.startswith(("postgres://", "postgresql://")):
         raise SystemExit("DATABASE_URL must begin with postgresql://")
-    # asyncpg reads the address itself: SQLAlchemy would not understand its parameters (`?sslmode=require`).
+    # asyncpg parses the address itself, because SQLAlchemy does not understand its parameters (`?sslmode=require`).
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect_postgres(url), poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(_migrate)

@@ -1,4 +1,4 @@
-"""The names that our functions find, and the rights that keep others from giving them away."""
+"""Protect the names that our functions resolve, and the rights that keep others from redefining them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ PATH = "pg_catalog, public, pg_temp"
 
 
 async def fix_names(connection: Any) -> None:
-    """Run `versions/0016_guard.sql`: every function's path, and no right for a service to make objects. Idempotent.
+    """Run `versions/0016_guard.sql`: set every function's path, and take from services the right to create objects. Idempotent.
 
-    connection: asyncpg's, of the owner. Run after every upgrade, too: a database's own rights are in no dump of it, and a later
-    migration may add a function.
+    connection: asyncpg's, as the owner. Run this after every upgrade, too: a dump does not contain a database's own rights, and a
+    later migration may add a function.
     """
     text = (Path(__file__).parent / "versions" / "0016_guard.sql").read_text(encoding="utf-8")
     await connection.execute(text)
