@@ -49,7 +49,7 @@ class TransientError(ArchiverError):
         self.operation = operation
 
 
-class Waiting(ArchiverError):  # noqa: N818 - not a failure: nothing went wrong, something is not there yet
+class Waiting(ArchiverError):  # noqa: N818 - not a failure: something is not ready yet
     """The work cannot continue yet, and no budget pays: no space, NAS not mounted, the destination's state unknown.
 
     `retry_after_s`: seconds until the next check. `missing_bytes`: how much space is missing, if that is the reason.
@@ -65,7 +65,7 @@ DISK_FULL = "disk_full"
 """Kind of a DatabaseAway: the database can read but cannot write."""
 
 
-class DatabaseAway(ArchiverError):  # noqa: N818 - not a failure of what was asked: the database does not take it now
+class DatabaseAway(ArchiverError):  # noqa: N818 - not a failure of the request: the database is unavailable now
     """The database cannot run a statement now, for a reason that is unrelated to the statement or its job.
 
     No budget pays for it and no job fails because of it: the call is repeated later. `kind`: a stable word for programs. `lasts`:

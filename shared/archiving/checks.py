@@ -150,7 +150,7 @@ def link_problem(member: Member) -> str | None:
     """Return why a link would lead out of the directory it is unpacked in; None when it cannot.
 
     `..` is allowed only at the start of a target. After a name, which may itself be a link, `..` would start from wherever that
-    name leads. With this rule each link leads from its own real directory to a place inside, whatever other links it passes.
+    name leads. With this rule each link leads from its own real directory to a place inside, even if it passes other links.
     """
     target, shown = member.link or b"", _shown(member.path)
     if member.kind == "hardlink":

@@ -62,8 +62,8 @@ def manifest(base: Path, names: Sequence[bytes], stop: Stop, on_bytes: Callable[
     """List everything and read every file for its CRC-32 (with `sha256`, also for its SHA-256).
 
     `on_bytes` gets the number of bytes read so far. Raises PermanentError that names everything that cannot be archived,
-    SourceInUse when something changes during the reading, TransientError when the file system fails, and whatever `stop`
-    raises.
+    SourceInUse when something changes during the reading, TransientError when the file system fails, and the errors of
+    `stop`.
     """
     findings = Findings(sidecar=False)
     with handles.root(base) as root:

@@ -160,7 +160,7 @@ def members(stream: BinaryIO) -> Iterator[tuple[Member, Read | None]]:
             if (header := others.next()) is None:
                 break
             end = others.offset
-            others.members = []  # type: ignore[attr-defined]  # it would keep every one of a million headers
+            others.members = []  # type: ignore[attr-defined]  # it would keep all of a million headers
             if header.type == _CONTINUED:
                 raise EOFError("it goes on in another volume")
             if header.type != _VOLUME_LABEL:
