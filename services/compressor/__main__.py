@@ -26,7 +26,7 @@ from shared.service.runtime import Runtime, run_service
 from shared.service.work import Work
 
 logger = log.get(__name__)
-Handler = Callable[[Work, workspace.Tools], Awaitable[None]]
+Handler = Callable[[Work, workspace.WorkspaceTools], Awaitable[None]]
 HANDLERS: dict[Kind, Handler] = {Kind.PACK: making.make, Kind.COMPRESS: making.make, Kind.EXTRACT: extracting.extract}
 """Who takes a workspace job from `queued` on; a pack's source is `emptying.empty`'s."""
 _QUOTA = 100 << 30
@@ -36,8 +36,8 @@ _QUOTA = 100 << 30
 class Parts:
     """What the lanes work with."""
 
-    archive: handlers.Tools
-    workspace: workspace.Tools
+    archive: handlers.ArchiveTools
+    workspace: workspace.WorkspaceTools
     ledger: Ledger
     places: Places
 
@@ -57,7 +57,7 @@ def build(settings: CompressorSettings) -> Parts:
     ledger = Ledger(places, settings.min_free_space_gb, settings.space_check_seconds, settings.workspaces)
     sevenzip = find_binary(str(settings.sevenzip_path) if settings.sevenzip_path else None)
     return Parts(
-        archive=handlers.Tools(
+        archive=handlers.ArchiveTools(
             base=settings.qnap_base_path,
             places=places,
             ledger=ledger,
@@ -66,13 +66,13 @@ def build(settings: CompressorSettings) -> Parts:
             tiers=Tiers(settings.copy_small_gb, settings.copy_medium_gb, settings.copy_large_gb),
             own=own,
         ),
-        workspace=workspace.Tools(bench, Room(bench, ledger, _QUOTA), sevenzip),
+        workspace=workspace.WorkspaceTools(bench, Room(bench, ledger, _QUOTA), sevenzip),
         ledger=ledger,
         places=places,
     )
 
 
-async def on_workspace(work: Work, tools: workspace.Tools) -> None:
+async def on_workspace(work: Work, tools: workspace.WorkspaceTools) -> None:
     """Hand a job to its kind's handler."""
     await HANDLERS[work.job.kind](work, tools)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.compressor import workspace
 from services.compressor.rows import WholeArchive
-from services.compressor.workspace import Tools
+from services.compressor.workspace import WorkspaceTools
 from shared import faults, units
 from shared.domain.lifecycle import Status
 from shared.domain.requests import PackRequest
@@ -27,7 +27,7 @@ from shared.service.work import Work
 _NAMED = 500
 
 
-async def empty(work: Work, tools: Tools) -> None:
+async def empty(work: Work, tools: WorkspaceTools) -> None:
     """Take a pack whose archive is in place to its end."""
     request = work.job.wanted
     assert isinstance(request, PackRequest)

@@ -15,7 +15,7 @@ import msgspec
 from services.compressor import publication, workspace
 from services.compressor.ledger import Need
 from services.compressor.publication import Plan
-from services.compressor.workspace import Desk, Finished, Tools
+from services.compressor.workspace import Finished, JobContext, WorkspaceTools
 from shared import faults, units
 from shared.archiving import engine
 from shared.archiving.checks import Chosen
@@ -36,13 +36,13 @@ _MOST_PLACED = 10_000
 _LEAST = 1 << 20
 
 
-async def extract(work: Work, tools: Tools) -> None:
+async def extract(work: Work, tools: WorkspaceTools) -> None:
     """Take a claimed extraction to its end."""
     request = work.job.wanted
     assert isinstance(request, ExtractRequest)
-    extractor = _Extractor(Desk(work, tools), request)
+    extractor = _Extractor(JobContext(work, tools), request)
     await work.advance(Status.RUNNING, "Looking into the archive")
-    earlier = await extractor.desk.earlier()
+    earlier = await extractor.context.earlier()
     if earlier is None:
         finished = await extractor.unpack()
     else:
@@ -53,28 +53,28 @@ async def extract(work: Work, tools: Tools) -> None:
 
 
 class _Extractor:
-    def __init__(self, desk: Desk, request: ExtractRequest) -> None:
-        self.desk = desk
-        self.work = desk.work
+    def __init__(self, context: JobContext, request: ExtractRequest) -> None:
+        self.context = context
+        self.work = context.work
         self.request = request
         self.names = request.names()
 
     async def unpack(self) -> Finished:
-        desk, work = self.desk, self.work
-        await desk.clear()
-        sentinel, password = await desk.sentinel(self.request.root), await desk.password()
-        taken = await work.in_thread(_names_there, desk.workspace, self.request.destination)
+        context, work = self.context, self.work
+        await context.clear()
+        sentinel, password = await context.sentinel(self.request.root), await context.password()
+        taken = await work.in_thread(_names_there, context.workspace, self.request.destination)
         with ExitStack() as stack:
             folder = await work.in_thread(stack.enter_context, self._folder(sentinel))
             held = await self._look(folder, password)
             folders = self.request.destination.count("/") + 1  # of the destination, at most
-            await desk.tools.room.reserve(work, Need(held.total_bytes, held.entries + folders))
+            await context.tools.room.reserve(work, Need(held.total_bytes, held.entries + folders))
             await work.run("record_folder", work.id, work.attempt, held.total_bytes, held.files)
             extracted = await self._extract(folder, password, held, taken)
         faults.point("workspace.created")
 
         await work.advance(Status.VERIFYING, "Looking at what was unpacked")
-        seconds = desk.seconds()
+        seconds = context.seconds()
         result = ExtractResult(
             destination=self.request.destination,
             files_extracted=extracted.files,
@@ -100,8 +100,8 @@ class _Extractor:
     def _folder(self, sentinel: str | None) -> Iterator[int]:
         """The open folder that holds the archive, once that is known to be a plain file there."""
         folder, _, name = self.request.path.rpartition("/")
-        bench = self.desk.tools.bench
-        with bench.opened(self.request.root, self.desk.owner, folder, sentinel) as parent:
+        bench = self.context.tools.bench
+        with bench.opened(self.request.root, self.context.owner, folder, sentinel) as parent:
             try:
                 with handles.file(parent, os.fsencode(name)):
                     pass
@@ -115,9 +115,9 @@ class _Extractor:
     async def _look(self, folder: int, password: str | None) -> "_Wanted":
         """Nothing is written for an archive that is to be refused."""
         wanted = _Wanted(self.names)
-        archive, binary = self._archive(folder), self.desk.tools.sevenzip
+        archive, binary = self._archive(folder), self.context.tools.sevenzip
         stats = await engine.listing(
-            archive, password, self.desk.children, wanted.add, limits=Limits(), inherit=[folder], binary=binary
+            archive, password, self.context.children, wanted.add, limits=Limits(), inherit=[folder], binary=binary
         )
         if stats.problems and not self.names:
             raise PermanentError(f"The archive is refused: {'; '.join(stats.problems[:_SHOWN])}.", stats.problem_code)
@@ -133,30 +133,30 @@ class _Extractor:
         # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
         limits = Limits(total_bytes=max(total, _LEAST), entries=min(Limits().entries, max(held.members, held.entries)))
         spec = ExtractSpec(password=password, entries=self.names, taken=taken, limits=limits)
-        archive, out, binary = self._archive(folder), self.desk.directory / _OUT, self.desk.tools.sevenzip
-        async with self.desk.tools.room.using(self.work, total, lambda: written[0]):
-            return await engine.extract(archive, out, spec, self.desk.children, progress, inherit=[folder], binary=binary)
+        archive, out, binary = self._archive(folder), self.context.directory / _OUT, self.context.tools.sevenzip
+        async with self.context.tools.room.using(self.work, total, lambda: written[0]):
+            return await engine.extract(archive, out, spec, self.context.children, progress, inherit=[folder], binary=binary)
 
     # Put in place -------------------------------------------------------------------------------------------------------------------
 
     def _planned(self, result: dict[str, Any], extracted: Extracted) -> Plan:
         """What goes where, its content durable. Raises PermanentError "taken" naming what stands in the way."""
-        _sync(self.desk.directory / _OUT)
-        there, missing = existing(self.desk.workspace, self.request.destination)
+        _sync(self.context.directory / _OUT)
+        there, missing = existing(self.context.workspace, self.request.destination)
         if missing:
             source = self._nested(missing)
             sources, names = [source], [os.fsencode(missing[0])]
         else:
-            out = self.desk.directory / _OUT
+            out = self.context.directory / _OUT
             names = sorted(os.fsencode(path.name) for path in out.iterdir())
             sources = [f"{_OUT}/".encode() + name for name in names]
-        if found := publication.taken(self.desk.workspace, there, names):
+        if found := publication.taken(self.context.workspace, there, names):
             shown = ", ".join(printable(name) for name in found[:_SHOWN])
             raise PermanentError(
                 f"There is something named {shown} in {there or 'the workspace'} already; nothing is replaced.", TAKEN
             )
-        pieces = [publication.piece_of(self.desk.directory, s, n) for s, n in zip(sources, names, strict=True)]
-        newest = publication.newest_change(self.desk.directory, sources) if sources else 0
+        pieces = [publication.piece_of(self.context.directory, s, n) for s, n in zip(sources, names, strict=True)]
+        newest = publication.newest_change(self.context.directory, sources) if sources else 0
         adds = Measured(extracted.total_bytes, extracted.files, extracted.files + extracted.directories + len(missing))
         result["placed"] = _placed(self.request.destination if missing else there, [] if missing else names)
         return Plan(directory=there, pieces=pieces, newest_ns=newest, result=result, adds=adds)
@@ -165,15 +165,15 @@ class _Extractor:
         """The new folders of the destination, around what was unpacked; the topmost, below the attempt's directory."""
         if len(missing) == 1:
             return _OUT.encode()
-        top = self.desk.directory / "new"
+        top = self.context.directory / "new"
         above = top.joinpath(*missing[1:-1])
         above.mkdir(mode=0o700, parents=True)
-        (self.desk.directory / _OUT).rename(above / missing[-1])
+        (self.context.directory / _OUT).rename(above / missing[-1])
         return b"new"
 
     async def publish(self, finished: Finished) -> None:
-        await self.desk.put_in_place(finished)
-        await self.desk.finish(finished.plan)
+        await self.context.put_in_place(finished)
+        await self.context.finish(finished.plan)
 
 
 def _placed(folder: str, names: list[bytes]) -> list[str] | None:

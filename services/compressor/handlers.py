@@ -31,7 +31,7 @@ from shared.service.work import Work
 _COPY_PASSES = 3  # a folder that changes during the copy is copied again; a busy one fails the job instead of blocking the lane
 
 
-class Tools(msgspec.Struct, frozen=True):
+class ArchiveTools(msgspec.Struct, frozen=True):
     """What the handlers work with; built once per process. own: our places, by the name of their setting."""
 
     base: Path
@@ -43,7 +43,7 @@ class Tools(msgspec.Struct, frozen=True):
     own: dict[str, Path] = {}
 
 
-async def archive(work: Work, tools: Tools) -> None:
+async def archive(work: Work, tools: ArchiveTools) -> None:
     """Take a claimed job as far as `compressed`."""
     await _sweep_earlier(work, tools)
     if await _use_earlier_archive(work, tools):
@@ -79,7 +79,7 @@ async def archive(work: Work, tools: Tools) -> None:
 # Before ----------------------------------------------------------------------------------------------------------------------------
 
 
-async def _sweep_earlier(work: Work, tools: Tools) -> None:
+async def _sweep_earlier(work: Work, tools: ArchiveTools) -> None:
     """Remove what earlier attempts left half done; archives that were recorded stay."""
     recorded = {archive.attempt for archive in await work.many(Archive, "archives_of", work.id)}
     earlier = work.attempt - 1
@@ -89,7 +89,7 @@ async def _sweep_earlier(work: Work, tools: Tools) -> None:
     await work.run("release_space", work.id)
 
 
-async def _use_earlier_archive(work: Work, tools: Tools) -> bool:
+async def _use_earlier_archive(work: Work, tools: ArchiveTools) -> bool:
     """Go straight to `compressed` where an earlier attempt's archive is proven, or is still exactly what was recorded."""
     if await work.value("evidence", work.id) is not None:
         await work.info("evidence_complete", "The archive is proven to be at the destination already; nothing is copied again.")
@@ -152,7 +152,7 @@ async def _check_destination(work: Work) -> None:
         raise Waiting(f"Waiting until the destination can be looked at: {answer.detail}")
 
 
-async def _sentinel(work: Work, tools: Tools) -> str:
+async def _sentinel(work: Work, tools: ArchiveTools) -> str:
     sentinel = await work.value("nas_sentinel", str(tools.base))
     if sentinel is None:
         raise Waiting(f"The scanner has not seen the NAS at {tools.base} yet.", 2.0)
@@ -160,7 +160,7 @@ async def _sentinel(work: Work, tools: Tools) -> str:
 
 
 @contextmanager
-def _source(work: Work, tools: Tools, sentinel: str) -> Iterator[int]:
+def _source(work: Work, tools: ArchiveTools, sentinel: str) -> Iterator[int]:
     """The folder, opened part by part below the mounted base. Raises Waiting when the NAS is not there."""
     relative = work.job.source_path.removeprefix(str(tools.base).rstrip("/") + "/")
     with mount.opened(tools.base) as base:
@@ -185,7 +185,7 @@ def _opened(base: int, relative: str, shown: str) -> Iterator[int]:
         yield folder
 
 
-async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
+async def _look(work: Work, tools: ArchiveTools, sentinel: str) -> PreflightReport:
     """See what the folder holds now, and reserve space for it. Raises PermanentError when it cannot be archived as it is."""
     report = await work.in_thread(_preflight, work, tools, sentinel)
     refusals = [*report.refusals, *staging.name_refusals(tools.places, work.job.folder_name, report.entries)]
@@ -197,7 +197,7 @@ async def _look(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
     return report
 
 
-def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
+def _preflight(work: Work, tools: ArchiveTools, sentinel: str) -> PreflightReport:
     with _source(work, tools, sentinel) as folder:
         try:
             report = preflight(folder, work.job.folder_name.encode(), work.stop)
@@ -215,7 +215,7 @@ def _preflight(work: Work, tools: Tools, sentinel: str) -> PreflightReport:
 # Copy, compress, test ----------------------------------------------------------------------------------------------------------------
 
 
-async def _copy(work: Work, tools: Tools, sentinel: str, report: PreflightReport) -> Manifest:
+async def _copy(work: Work, tools: ArchiveTools, sentinel: str, report: PreflightReport) -> Manifest:
     """Copy until a pass in which nothing changed. Raises PermanentError after the third that did."""
     children = Children()
     written = [0]
@@ -258,7 +258,7 @@ async def _clock(work: Work) -> Clock | None:
 
 def _copy_once(
     work: Work,
-    tools: Tools,
+    tools: ArchiveTools,
     sentinel: str,
     report: PreflightReport,
     target: Path,
@@ -278,7 +278,7 @@ def _copy_once(
         )
 
 
-async def _compress(work: Work, tools: Tools, zipper: sevenzip.SevenZip, target: Path, total_bytes: int) -> Path:
+async def _compress(work: Work, tools: ArchiveTools, zipper: sevenzip.SevenZip, target: Path, total_bytes: int) -> Path:
     def progress(seen: sevenzip.Progress) -> None:
         work.progress("Compressing", total_bytes * seen.percent // 100, total_bytes, seen.percent / 100)
 
@@ -299,7 +299,7 @@ async def _test(work: Work, zipper: sevenzip.SevenZip, partial: Path, manifest: 
     )
 
 
-async def _hand_over(work: Work, tools: Tools, partial: Path, target: Path, manifest: Manifest) -> None:
+async def _hand_over(work: Work, tools: ArchiveTools, partial: Path, target: Path, manifest: Manifest) -> None:
     """Digest, sidecar, durable names, no copy any more; then the archive belongs to the uploader."""
     work.progress("Taking the archive's digest")
     packed = await work.in_thread(digests.digest_file, partial, work.stop)

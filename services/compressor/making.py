@@ -16,7 +16,7 @@ from services.compressor.ledger import Need
 from services.compressor.publication import Plan
 from services.compressor.rows import Archive, NameInUse, WholeArchive
 from services.compressor.workbench import below_workspace
-from services.compressor.workspace import Desk, Finished, Tools
+from services.compressor.workspace import Finished, JobContext, WorkspaceTools
 from shared import faults, units
 from shared.archiving import contents, engine, space
 from shared.archiving.contents import Contents
@@ -36,7 +36,7 @@ from shared.infra.db import Database, Session
 from shared.service.work import Work
 
 
-class Wish(msgspec.Struct, frozen=True):
+class ArchiveSpec(msgspec.Struct, frozen=True):
     """What is to be made, whichever kind of job wants it. base: folder below the root; names: below that.
 
     directory, file_name: where in the workspace. unique: another number in the name when it is taken, instead of an error.
@@ -52,16 +52,18 @@ class Wish(msgspec.Struct, frozen=True):
     volume_bytes: int | None = None
 
 
-def wish_of(request: PackRequest | CompressRequest) -> Wish:
+def spec_of(request: PackRequest | CompressRequest) -> ArchiveSpec:
     """Pure."""
     if isinstance(request, PackRequest):
         base, _, name = request.path.rpartition("/")
         kind = Format(request.format)
-        return Wish(base, [name], "", f"{name}.{kind}", unique=True, format=kind, level=request.level)
+        return ArchiveSpec(base, [name], "", f"{name}.{kind}", unique=True, format=kind, level=request.level)
     base, names = common(request.paths)
     directory, _, file_name = request.output.rpartition("/")
     kind, volume = Format(request.format), request.volume_bytes
-    return Wish(base, names, directory, file_name, unique=request.auto, format=kind, level=request.level, volume_bytes=volume)
+    return ArchiveSpec(
+        base, names, directory, file_name, unique=request.auto, format=kind, level=request.level, volume_bytes=volume
+    )
 
 
 def common(paths: list[str]) -> tuple[str, list[str]]:
@@ -77,12 +79,12 @@ def numbered(file_name: str, ending: str, number: int) -> str:
     return name_with(stem, tail)
 
 
-async def make(work: Work, tools: Tools) -> None:
+async def make(work: Work, tools: WorkspaceTools) -> None:
     """Take a claimed pack or archive to its end, or to the deletion of its source."""
-    desk, request = Desk(work, tools), work.job.wanted
+    context, request = JobContext(work, tools), work.job.wanted
     assert isinstance(request, PackRequest | CompressRequest)
-    wish = wish_of(request)
-    maker = _Maker(desk, request, wish)
+    spec = spec_of(request)
+    maker = _Maker(context, request, spec)
     await work.advance(Status.RUNNING, "Looking at the files")
     if not await maker.use_earlier():
         await maker.make()
@@ -99,19 +101,19 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 class _Maker:
-    def __init__(self, desk: Desk, request: PackRequest | CompressRequest, wish: Wish) -> None:
-        self.desk = desk
-        self.work = desk.work
+    def __init__(self, context: JobContext, request: PackRequest | CompressRequest, spec: ArchiveSpec) -> None:
+        self.context = context
+        self.work = context.work
         self.request = request
-        self.wish = wish
-        self.emptying = not workspace.keeps_source(desk.work.job)
+        self.spec = spec
+        self.emptying = not workspace.keeps_source(context.work.job)
         self.clock: Clock | None = None  # when the reading began, for a source that is emptied
 
     # Used again -----------------------------------------------------------------------------------------------------------------------
 
     async def use_earlier(self) -> bool:
         """Go on with what an earlier attempt recorded, when all of it is still there and intact."""
-        earlier = await self.desk.earlier()
+        earlier = await self.context.earlier()
         if earlier is None:
             return False
         (finished, parts), work = earlier, self.work
@@ -119,7 +121,7 @@ class _Maker:
         recorded = (await work.many(Archive, "archives_of", work.id))[0]
         if not await work.in_thread(workspace.is_intact, parts, recorded.size, recorded.sha256, work.stop):
             await work.warn("archive_damaged", "The archive that an earlier try made is not what was recorded; it is made again.")
-            await self.desk.withdraw(finished)
+            await self.context.withdraw(finished)
             return False
         await work.info("archive_reused", "The archive that an earlier try made is intact and is used again.")
         await work.advance(Status.VERIFYING, "Putting it in place")
@@ -129,16 +131,16 @@ class _Maker:
     # Made anew ------------------------------------------------------------------------------------------------------------------------
 
     async def make(self) -> None:
-        desk, work = self.desk, self.work
-        await desk.clear()
+        context, work = self.context, self.work
+        await context.clear()
         await self._refuse_taken()
-        sentinel = await desk.sentinel(self.request.root)
-        password = await desk.password()
+        sentinel = await context.sentinel(self.request.root)
+        password = await context.password()
         held = await self._look(sentinel)
         if self.emptying:
             await self._judged(held, held.total_bytes)
         need = self._need(held)
-        await desk.tools.room.reserve(work, Need(need, space.volumes(need, self.wish.volume_bytes)))
+        await context.tools.room.reserve(work, Need(need, space.volumes(need, self.spec.volume_bytes)))
         for warning in held.warnings:
             await work.warn("preflight", warning)
         parts = await self._create(sentinel, held, password)
@@ -153,11 +155,11 @@ class _Maker:
 
     async def _refuse_taken(self) -> None:
         """Early, so that nobody waits for an archive that cannot have its name."""
-        if self.wish.unique:
+        if self.spec.unique:
             return
-        names = [self.wish.file_name, f"{self.wish.file_name}.001"] if self.wish.volume_bytes else [self.wish.file_name]
+        names = [self.spec.file_name, f"{self.wish.file_name}.001"] if self.spec.volume_bytes else [self.spec.file_name]
         raw = [os.fsencode(name) for name in names]
-        if await self.work.in_thread(publication.taken, self.desk.workspace, self.wish.directory, raw):
+        if await self.work.in_thread(publication.taken, self.context.workspace, self.spec.directory, raw):
             raise PermanentError(
                 f"There is something named {self._output(self.wish.file_name)} already; it is not replaced. Choose another name."
             )
@@ -168,7 +170,7 @@ class _Maker:
 
     def _base(self, sentinel: str | None) -> AbstractContextManager[int]:
         """The open folder that holds what is to be packed."""
-        return self.desk.tools.bench.opened(self.request.root, self.desk.owner, self.wish.base, sentinel)
+        return self.context.tools.bench.opened(self.request.root, self.context.owner, self.spec.base, sentinel)
 
     async def _look(self, sentinel: str | None) -> Contents:
         """The manifest: every entry with its identity and checksums."""
@@ -191,15 +193,15 @@ class _Maker:
 
     def _need(self, held: Contents) -> int:
         """More than what was reserved at the request, which did not know how many entries there are, and how long their names."""
-        return space.making_bytes(self.wish.format, held.entries)
+        return space.making_bytes(self.spec.format, held.entries)
 
     def _stamp(self) -> Stamp:
         """The workspaces' time: the directory of this attempt is on their file system."""
-        with handles.root(self.desk.directory) as directory:
+        with handles.root(self.context.directory) as directory:
             return clocks.look(directory)
 
     def _contents(self, sentinel: str | None, read: Callable[[int], None]) -> Contents:
-        names = [os.fsencode(name) for name in self.wish.names]
+        names = [os.fsencode(name) for name in self.spec.names]
         with self._base(sentinel) as base:
             return contents.manifest(handles.path_of(base), names, self.work.stop, read, sha256=self.emptying)
 
@@ -222,29 +224,29 @@ class _Maker:
         return msgspec.structs.replace(held, warnings=[*held.warnings, warning])
 
     async def _create(self, sentinel: str | None, held: Contents, password: str | None) -> list[Path]:
-        wish, work = self.wish, self.work
-        spec = CreateSpec(format=wish.format, level=wish.level, password=password, volume_bytes=wish.volume_bytes)
-        names = [os.fsencode(name) for name in wish.names]
+        spec, work = self.spec, self.work
+        spec = CreateSpec(format=spec.format, level=spec.level, password=password, volume_bytes=spec.volume_bytes)
+        names = [os.fsencode(name) for name in spec.names]
 
         def progress(seen: Progress) -> None:
             done = held.total_bytes * seen.percent // 100
             work.progress("Packing", done, held.total_bytes, 0.2 + seen.percent / 100 * 0.8)
 
-        written = _Written(self.desk.directory)
+        written = _Written(self.context.directory)
         try:
-            async with self.desk.tools.room.using(work, self._need(held), written):
+            async with self.context.tools.room.using(work, self._need(held), written):
                 with ExitStack() as stack:
                     base = await work.in_thread(stack.enter_context, self._base(sentinel))
                     return await engine.create(
                         handles.path_of(base),
                         names,
-                        self.desk.directory,
-                        f"archive.{wish.format}",
+                        self.context.directory,
+                        f"archive.{spec.format}",
                         spec,
-                        self.desk.children,
+                        self.context.children,
                         progress,
                         inherit=[base],
-                        binary=self.desk.tools.sevenzip,
+                        binary=self.context.tools.sevenzip,
                     )
         except SourceInUse as exc:
             raise workspace.in_use(exc) from exc
@@ -255,10 +257,10 @@ class _Maker:
             found = await engine.verify(
                 parts[0],
                 held.entries,
-                self.desk.children,
+                self.context.children,
                 lambda seen: self.work.progress("Testing the archive", fraction=seen.percent / 100),
                 password=password,
-                binary=self.desk.tools.sevenzip,
+                binary=self.context.tools.sevenzip,
             )
         except PermanentError as exc:  # of a stranger's archive it is; this one is made again
             found = [str(exc)]
@@ -274,7 +276,7 @@ class _Maker:
 
         def changes() -> list[str]:
             with self._base(sentinel) as base:
-                names = [os.fsencode(name) for name in self.wish.names]
+                names = [os.fsencode(name) for name in self.spec.names]
                 return manifest.changes(held.entries, contents.entries(handles.path_of(base), names, self.work.stop))
 
         self.work.progress("Looking at the files again")
@@ -292,18 +294,18 @@ class _Maker:
         work.progress("Taking the archive's digest")
         packed: FileFacts = await work.in_thread(digests.digest_files, parts, work.stop)
         document = Manifest(work.job.folder_name, work.job.source_path, self._entries(held), held.warnings, self.clock)
-        archive = ArchiveFacts(self.wish.file_name, packed.size, packed.sha256, packed.md5)
+        archive = ArchiveFacts(self.spec.file_name, packed.size, packed.sha256, packed.md5)
         sidecar, packed_manifest = await work.in_thread(self._durable, parts, document, archive)
-        newest = await work.in_thread(publication.newest_change, self.desk.directory, [os.fsencode(p.name) for p in parts])
+        newest = await work.in_thread(publication.newest_change, self.context.directory, [os.fsencode(p.name) for p in parts])
         result = ArchiveResult(
             output_path="",
-            format=self.wish.format,
+            format=self.spec.format,
             original_size=held.total_bytes,
             compressed_size=packed.size,
             compression_ratio=engine.ratio(held.total_bytes, packed.size),
             file_count=held.file_count,
-            seconds=round(self.desk.seconds(), 2),
-            mb_per_s=workspace.speed(held.total_bytes, self.desk.seconds()),
+            seconds=round(self.context.seconds(), 2),
+            mb_per_s=workspace.speed(held.total_bytes, self.context.seconds()),
             volumes=len(parts),
             sha256=packed.sha256,
             warnings=held.warnings,
@@ -316,26 +318,26 @@ class _Maker:
         """A pack's manifest is that of its folder, which is emptied by it; of other archives, of all that was chosen."""
         if self.work.job.kind is not Kind.PACK:
             return held.entries
-        top = os.fsencode(self.wish.names[0])
+        top = os.fsencode(self.spec.names[0])
         return [msgspec.structs.replace(entry, path=entry.path[len(top) :].removeprefix(b"/")) for entry in held.entries]
 
     def _durable(self, parts: list[Path], document: Manifest, archive: ArchiveFacts) -> tuple[FileFacts, bytes]:
         for part in parts:
             digests.sync_file(part)
-        digests.sync_directory(self.desk.directory)
-        digests.sync_directory(self.desk.directory.parent)
-        digests.sync_directory(self.desk.directory.parent.parent)
-        sidecar = self.desk.directory / f"archive{manifest.SIDECAR_SUFFIX}"
+        digests.sync_directory(self.context.directory)
+        digests.sync_directory(self.context.directory.parent)
+        digests.sync_directory(self.context.directory.parent.parent)
+        sidecar = self.context.directory / f"archive{manifest.SIDECAR_SUFFIX}"
         return manifest.write_sidecar(sidecar, document, archive, str(self.work.id), self.work.attempt)
 
     async def _plan(self, attempt: int, sources: list[bytes], result: ArchiveResult, newest: int, facts: _Facts) -> Finished:
         """Choose the name and record archive and plan in one transaction, before the first rename."""
-        work, desk = self.work, self.desk
+        work, context = self.work, self.context
         packed, sidecar = facts.packed, facts.sidecar
 
         async def planned(session: Session | Database) -> set[str]:
-            names = await session.many(NameInUse, "names_in_use", desk.owner, work.id)
-            return {below_workspace(desk.owner, name.archive_path) for name in names}
+            names = await session.many(NameInUse, "names_in_use", context.owner, work.id)
+            return {below_workspace(context.owner, name.archive_path) for name in names}
 
         async def once() -> Plan | None:
             file_name = await work.in_thread(self._free_name, await planned(work.db))
@@ -346,8 +348,8 @@ class _Maker:
                     before = await session.one(Finished, "publication", work.id)
                     assert before is not None
                     return before.plan
-                await session.run("lock_names", desk.owner)
-                if self.wish.unique and path in await planned(session):
+                await session.run("lock_names", context.owner)
+                if self.spec.unique and path in await planned(session):
                     return None  # another job has chosen this name since
                 await session.run(
                     "record_archive",
@@ -377,37 +379,37 @@ class _Maker:
 
     def _free_name(self, planned: set[str]) -> str:
         """The first name that nothing has, and no other job is about to give."""
-        if not self.wish.unique:
-            return self.wish.file_name
+        if not self.spec.unique:
+            return self.spec.file_name
         number = 0
         while True:
-            name = numbered(self.wish.file_name, self.wish.format, number)
+            name = numbered(self.spec.file_name, self.spec.format, number)
             if self._output(name) not in planned and not publication.taken(
-                self.desk.workspace, self.wish.directory, [os.fsencode(name)]
+                self.context.workspace, self.spec.directory, [os.fsencode(name)]
             ):
                 return name
             number += 1
 
     def _planned(self, attempt: int, sources: list[bytes], file_name: str, result: ArchiveResult, newest: int) -> Plan:
-        directory = self.desk.tools.bench.attempt(self.work.id, attempt)
+        directory = self.context.tools.bench.attempt(self.work.id, attempt)
         made = f"archive.{self.wish.format}".encode()
         pieces = [publication.piece_of(directory, source, os.fsencode(file_name) + source.removeprefix(made)) for source in sources]
         output = self._output(os.fsdecode(pieces[0].name))
         told = msgspec.to_builtins(msgspec.structs.replace(result, output_path=output))
         adds = Measured(result.compressed_size, len(pieces), len(pieces))
-        return Plan(directory=self.wish.directory, pieces=pieces, newest_ns=newest, result=told, adds=adds)
+        return Plan(directory=self.spec.directory, pieces=pieces, newest_ns=newest, result=told, adds=adds)
 
     async def _publish(self, finished: Finished) -> None:
         try:
-            await self.desk.put_in_place(finished)
+            await self.context.put_in_place(finished)
         except PermanentError as exc:
-            if not (workspace.is_taken(exc) and self.wish.unique):
+            if not (workspace.is_taken(exc) and self.spec.unique):
                 raise
             # Somebody took the name since it was chosen. The archive is good: it gets the next one.
             finished = await self._rename(finished)
-            await self.desk.put_in_place(finished)
+            await self.context.put_in_place(finished)
         await self.work.info("published", f"The archive is {finished.plan.result['output_path']}.")
-        await self.desk.finish(finished.plan, empty_source=self.emptying)
+        await self.context.finish(finished.plan, empty_source=self.emptying)
 
     async def _rename(self, finished: Finished) -> Finished:
         """Another name for an archive that an earlier attempt recorded; what is recorded never changes, so this attempt records it anew."""

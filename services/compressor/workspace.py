@@ -31,7 +31,7 @@ _NICENESS = 15
 that two packs took a sixth of each core from a job."""
 
 
-class Tools(msgspec.Struct, frozen=True):
+class WorkspaceTools(msgspec.Struct, frozen=True):
     """What the handlers work with; built once per process. sevenzip: the 7zz program."""
 
     bench: Workbench
@@ -39,10 +39,10 @@ class Tools(msgspec.Struct, frozen=True):
     sevenzip: Path
 
 
-class Desk:
+class JobContext:
     """One attempt at one workspace job."""
 
-    def __init__(self, work: Work, tools: Tools) -> None:
+    def __init__(self, work: Work, tools: WorkspaceTools) -> None:
         self.work = work
         self.tools = tools
         self.owner = work.job.owner

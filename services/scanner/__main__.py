@@ -38,7 +38,7 @@ async def run(runtime: Runtime[ScannerSettings]) -> None:
     logger.info("sandbox", message=sandbox.sentence())
     own = apart.places_of(settings)
     catalog = Catalog(runtime.db, settings.qnap_base_path, settings.scan_interval_seconds, own)
-    tools = handlers.Tools(settings.qnap_base_path, catalog, settings.evidence_fresh_seconds, own)
+    tools = handlers.ScannerTools(settings.qnap_base_path, catalog, settings.evidence_fresh_seconds, own)
 
     async def inspect(question: bytes) -> Inspected:
         return await catalog.inspect(msgspec.json.decode(question, type=Inspect))

@@ -28,7 +28,7 @@ logger = log.get(__name__)
 _LOG_BATCH = 500
 
 
-class Tools(msgspec.Struct, frozen=True):
+class ScannerTools(msgspec.Struct, frozen=True):
     """What the handlers work with; built once per process.
 
     fresh_s: how old evidence may be when it is used, in seconds. own: our places, by the name of their setting.
@@ -40,7 +40,7 @@ class Tools(msgspec.Struct, frozen=True):
     own: dict[str, Path] = {}
 
 
-async def finish(work: Work, tools: Tools) -> None:
+async def finish(work: Work, tools: ScannerTools) -> None:
     """Take a claimed job from `verified`, or a deletion somebody else began, to `completed`.
 
     Before the first unlink it may end in many ways: each takes the job's own marker back, which would call a full folder archived.
@@ -65,7 +65,7 @@ def _has_marker(work: Work) -> bool:
     return work.status is Status.DELETING_SOURCE and not work.is_handed_over
 
 
-async def _finish(work: Work, tools: Tools) -> None:
+async def _finish(work: Work, tools: ScannerTools) -> None:
     if work.job.keep_source:
         await work.info("source_kept", "The archive is proven at the destination; the source stays, as the job asks.")
         await work.advance(Status.COMPLETED, "Completed, source kept", keep_lease=False)
@@ -126,7 +126,7 @@ def _facts(work: Work, proof: Proof) -> MarkerFacts:
     )
 
 
-async def _proof(work: Work, tools: Tools) -> Proof:
+async def _proof(work: Work, tools: ScannerTools) -> Proof:
     """The complete evidence; when it is old, the destination is asked once more before anything goes (custody 4)."""
     proof = await work.one(Proof, "proof", work.id)
     if proof is None:
@@ -166,7 +166,7 @@ def _deletable(task: Task, copied: Manifest, work: Work, own: Mapping[str, Path]
         return deletion.deletable(folder, copied, work.stop)
 
 
-async def _take_marker_back(work: Work, tools: Tools, *, is_lost: bool = False) -> None:
+async def _take_marker_back(work: Work, tools: ScannerTools, *, is_lost: bool = False) -> None:
     """A job that ends before its first unlink leaves no marker of its own.
 
     is_lost: this run has lost the job, so that the marker goes only where no deletion is under way any more. Raises Waiting while that
@@ -188,7 +188,7 @@ async def _take_marker_back(work: Work, tools: Tools, *, is_lost: bool = False) 
         raise Waiting(f"Whether the deletion has begun is not known, so that the marker stays: {exc}", 15.0) from exc
 
 
-def _remove_marker(work: Work, tools: Tools, nas_id: str) -> None:
+def _remove_marker(work: Work, tools: ScannerTools, nas_id: str) -> None:
     try:
         with deletion.opened(tools.base, nas_id, work.job.source_path) as (_, folder):
             marker.remove_own(folder, marker.marker_name(work.job.folder_name), str(work.id))
@@ -200,7 +200,7 @@ def _remove_marker(work: Work, tools: Tools, nas_id: str) -> None:
         raise Waiting(f"Nothing was deleted, but the unfinished marker cannot be removed: {exc}", 15.0) from exc
 
 
-async def _look_again(work: Work, tools: Tools) -> None:
+async def _look_again(work: Work, tools: ScannerTools) -> None:
     try:
         await tools.catalog.look_again(work.job.source_path)
     except (ArchiverError, OSError) as exc:

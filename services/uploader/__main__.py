@@ -35,7 +35,9 @@ from shared.service.runtime import Runtime, run_service
 logger = log.get(__name__)
 
 
-def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, collections: tuple[str, ...] = ()) -> handlers.Tools:
+def build(
+    settings: UploaderSettings, db: Database, tuned: RuntimeSettings, collections: tuple[str, ...] = ()
+) -> handlers.UploadTools:
     """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet.
 
     collections: ids of those that were used so far, by whatever settings.
@@ -44,7 +46,7 @@ def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, coll
     place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
     route = Route(settings.globus_source_endpoint, place, settings.upload_task_timeout_hours)
     paths.base_parts(settings.globus_source_collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
-    return handlers.Tools(
+    return handlers.UploadTools(
         globus=adapter,
         submissions=Submissions(db, adapter, route),
         archives=settings.archives,
@@ -61,7 +63,7 @@ def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, coll
 class Answers:
     """What the gateway, the compressor and the scanner ask about the destination."""
 
-    def __init__(self, db: Database, tools: handlers.Tools) -> None:
+    def __init__(self, db: Database, tools: handlers.UploadTools) -> None:
         self._db = db
         self._tools = tools
 
@@ -137,7 +139,7 @@ def _collection(end: Endpoint | None) -> CollectionState | None:
     return CollectionState(end.id, end.display_name, end.entity_type, end.high_assurance, end.gcp_connected)
 
 
-async def _probe(tools: handlers.Tools) -> None:
+async def _probe(tools: handlers.UploadTools) -> None:
     """Say early what an administrator has to put right; jobs would say it again."""
     try:
         for problem in (await tools.globus.probe(tools.source_path, tools.submissions.place.base)).problems:

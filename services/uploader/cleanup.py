@@ -8,7 +8,7 @@ from uuid import UUID
 from services.uploader import paths
 from services.uploader.decide.ownership import Verdict
 from services.uploader.globus_errors import ChecksumAlgorithmRefused
-from services.uploader.handlers import Tools, is_here
+from services.uploader.handlers import UploadTools, is_here
 from services.uploader.model import Purpose
 from services.uploader.rows import Archive, Held
 from services.uploader.submissions import Stored, owns
@@ -23,7 +23,7 @@ from shared.service import jobs
 logger = log.get(__name__)
 
 
-async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
+async def settle(db: Database, tools: UploadTools, job_id: UUID) -> None:
     """End the job's tasks, remove its unverified remote files, give the destination back. Raises Waiting until all that is done.
 
     A proven archive is left alone, whatever became of the job: the rule looks at the evidence, not at the state. Waits also while our
@@ -39,7 +39,7 @@ async def settle(db: Database, tools: Tools, job_id: UUID) -> None:
         await _remove_local(db, tools, job)
 
 
-async def _remove_local(db: Database, tools: Tools, job: Job) -> None:
+async def _remove_local(db: Database, tools: UploadTools, job: Job) -> None:
     archive = await db.one(Archive, "archive", job.id)
     if archive is not None and not await asyncio.to_thread(is_here, tools, archive):
         return  # its own compressor removes what ended jobs left on that staging, and gives the space back
@@ -51,7 +51,7 @@ async def _remove_local(db: Database, tools: Tools, job: Job) -> None:
     await db.run("release_space", job.id)
 
 
-async def _give_back(tools: Tools, job: Job, key: str) -> None:
+async def _give_back(tools: UploadTools, job: Job, key: str) -> None:
     job_id = job.id
     if await _own(tools, key, job_id):
         destination = await tools.submissions.held(job_id)
@@ -61,7 +61,7 @@ async def _give_back(tools: Tools, job: Job, key: str) -> None:
     logger.info("destination_settled", job_id=str(job_id), message=f"{job.destination} is free of this job's files.")
 
 
-async def _undo(tools: Tools, job: Job, destination: paths.Destination) -> None:
+async def _undo(tools: UploadTools, job: Job, destination: paths.Destination) -> None:
     """End what was sent, and remove what it may have left. Raises Waiting until both are done."""
     job_id, key = job.id, destination.key
     stored = await _own(tools, key, job_id)
@@ -76,11 +76,13 @@ async def _undo(tools: Tools, job: Job, destination: paths.Destination) -> None:
         await _empty(tools, job, destination, stored)
 
 
-async def _own(tools: Tools, key: str, job_id: UUID) -> list[Stored]:
+async def _own(tools: UploadTools, key: str, job_id: UUID) -> list[Stored]:
     return [s for s in await tools.submissions.load(key, job_id) if s.view.own]
 
 
-async def _settle_unknown(tools: Tools, job: Job, destination: paths.Destination, stored: list[Stored], submission: Stored) -> None:
+async def _settle_unknown(
+    tools: UploadTools, job: Job, destination: paths.Destination, stored: list[Stored], submission: Stored
+) -> None:
     """An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
 
     Sent again it may run for a moment, so never onto what might be somebody else's: there it ends by its own deadline.
@@ -95,7 +97,7 @@ async def _settle_unknown(tools: Tools, job: Job, destination: paths.Destination
         raise Waiting(f"A transfer that may still begin ends at {submission.request.deadline}; until then: {detail}", 60.0)
 
 
-async def _empty(tools: Tools, job: Job, destination: paths.Destination, stored: list[Stored]) -> None:
+async def _empty(tools: UploadTools, job: Job, destination: paths.Destination, stored: list[Stored]) -> None:
     """Remove this job's own files; a foreign file is left alone. Raises Waiting until a removal has succeeded.
 
     "Not found" is no reason to leave it out: a listing may be older than the transfer, and the file would stay as an orphan.

@@ -44,7 +44,7 @@ _RECHECKS = 3  # a recheck that moved bytes repaired something; after the third 
 _STEPS = 50  # more turns than any honest job needs: a job that goes in circles must not do so in silence
 
 
-class Tools(msgspec.Struct, frozen=True):
+class UploadTools(msgspec.Struct, frozen=True):
     """What the handlers work with; built once per process."""
 
     globus: Globus
@@ -62,7 +62,7 @@ class Case(msgspec.Struct):
     """One job in hand: what was recorded of its archive, and where it goes."""
 
     work: Work
-    tools: Tools
+    tools: UploadTools
     archive: Archive
     expected: Expected
     destination: paths.Destination
@@ -76,7 +76,7 @@ class Case(msgspec.Struct):
         return self.archive.total
 
 
-async def upload(work: Work, tools: Tools) -> None:
+async def upload(work: Work, tools: UploadTools) -> None:
     """Take a claimed job as far as `verified`. Waits while our clock is far off: Globus would call a deadline past."""
     await work.with_retry(clock_skew.require, work.db)
     archive = await work.one(Archive, "archive", work.id)
@@ -163,7 +163,7 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
 # The archive in hand -----------------------------------------------------------------------------------------------------------------
 
 
-def _expected(tools: Tools, archive: Archive, destination: paths.Destination) -> Expected:
+def _expected(tools: UploadTools, archive: Archive, destination: paths.Destination) -> Expected:
     root = str(tools.source_root)
     local = str(stagings.located(tools.archives, archive.archive_path))
     return Expected(
@@ -184,7 +184,7 @@ def _expected(tools: Tools, archive: Archive, destination: paths.Destination) ->
     )
 
 
-def is_here(tools: Tools, archive: Archive) -> bool:
+def is_here(tools: UploadTools, archive: Archive) -> bool:
     """Whether the staging that holds an archive is mounted here now. Archives from before stagings had names are looked for here."""
     return archive.staging is None or archive.staging == stagings.read(tools.archives)
 
@@ -539,7 +539,7 @@ async def _remove_local(case: Case) -> None:
 # Answers ----------------------------------------------------------------------------------------------------------------------------
 
 
-async def sizes_now(tools: Tools, archive: Archive, destination: paths.Destination) -> str | None:
+async def sizes_now(tools: UploadTools, archive: Archive, destination: paths.Destination) -> str | None:
     """What is wrong with the sizes at the destination now; None when both are right. Raises what the adapter raises."""
     found = [await tools.globus.stat(destination.place.endpoint, name) for name in destination.names]
     # What is there is compared; where the local files were does not matter any more.

@@ -42,7 +42,7 @@ class Defaults(msgspec.Struct, frozen=True):
     level: int
 
 
-class ArchiveSpec(NamedTuple):
+class NewArchiveJob(NamedTuple):
     """A job to be queued."""
 
     kind: Kind
@@ -76,7 +76,7 @@ class Archives:
         )
         request = msgspec.structs.replace(request, output=planned.output)
         sentence = f"{who.username} asked for the archive {request.output}."
-        wish = ArchiveSpec(
+        order = NewArchiveJob(
             Kind.COMPRESS, request.paths[0], request, asked.password, planned.total_bytes, planned.file_count, sentence
         )
         largest = (await self._configuration.read()).max_task_size
@@ -85,7 +85,7 @@ class Archives:
         async with self._quotas.reserving(who.id) as reserving:
             entries = space.volumes(planned.total_bytes, request.volume_bytes)
             reserving.require(planned.total_bytes, entries)
-            row = await self._queue(reserving.session, who, wish)
+            row = await self._queue(reserving.session, who, order)
             await reserving.session.run("reserve_for", row["id"], reserving.filesystem, planned.total_bytes, entries)
         return row, request.output
 
@@ -95,9 +95,9 @@ class Archives:
         request = extract_request(asked)
         planned = await self._peers.plan_extraction(PlanExtraction(root, who.id, request.path, request.destination))
         sentence = f"{who.username} asked for {request.path} to be unpacked into {request.destination or 'the workspace'}."
-        wish = ArchiveSpec(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
+        order = NewArchiveJob(Kind.EXTRACT, request.path, request, asked.password, planned.archive_bytes, None, sentence)
         async with self._store.transaction() as session:  # space is reserved later, when the archive was read
-            return await self._queue(session, who, wish), request.destination
+            return await self._queue(session, who, order), request.destination
 
     async def entries(
         self, who: Identity, root: str, path: str, password: str | None, q: str | None, limit: int, offset: int
@@ -117,20 +117,20 @@ class Archives:
             refuse_nas(who, (await self._configuration.read()).nas_browsing)
         return Root(root)
 
-    async def _queue(self, session: Session, who: Identity, wish: ArchiveSpec) -> Any:
+    async def _queue(self, session: Session, who: Identity, order: NewArchiveJob) -> Any:
         await self._limits.refuse_more_jobs(session, who.id)
-        return await _new_job(session, who, wish)
+        return await _new_job(session, who, order)
 
 
-async def _new_job(session: Session, who: Identity, wish: ArchiveSpec) -> Any:
-    name, document = wish.path.rpartition("/")[2], msgspec.to_builtins(wish.request)
-    facts = (who.username, who.id, wish.total_bytes, wish.file_count)
-    row = await session.row("new_workspace_job", wish.kind, name, f"/{wish.path}", document, *facts)
+async def _new_job(session: Session, who: Identity, order: NewArchiveJob) -> Any:
+    name, document = order.path.rpartition("/")[2], msgspec.to_builtins(order.request)
+    facts = (who.username, who.id, order.total_bytes, order.file_count)
+    row = await session.row("new_workspace_job", order.kind, name, f"/{order.path}", document, *facts)
     assert row is not None
-    if wish.password is not None:
-        await session.run("keep_secret", row["id"], wish.password)
-    data = {"kind": wish.kind, "path": wish.path}
-    await audit.note(session, who.actor, AuditRecord("job_create", wish.sentence, str(row["id"]), data))
+    if order.password is not None:
+        await session.run("keep_secret", row["id"], order.password)
+    data = {"kind": order.kind, "path": order.path}
+    await audit.note(session, who.actor, AuditRecord("job_create", order.sentence, str(row["id"]), data))
     return row
 
 

@@ -45,7 +45,7 @@ _TOO_MANY = (
 )
 
 
-class AutoArchiveSpec(msgspec.Struct, frozen=True):
+class AutoArchiveJob(msgspec.Struct, frozen=True):
     """A zip to be created: its sources and its path."""
 
     paths: list[str]
@@ -137,7 +137,7 @@ class AutoArchiver:
             files, total = [row["path"] for row in rows], sum(row["size"] for row in rows)
             paths = await at_disk(self._workspaces.gathered, owner, files, list(wanted["folders"]))
             if paths:
-                await self._ask(session, owner, AutoArchiveSpec(paths, output_of(paths), total))
+                await self._ask(session, owner, AutoArchiveJob(paths, output_of(paths), total))
 
     async def _after_extraction(self, owner: UUID, job: UUID) -> None:
         async with self._store.transaction() as session:
@@ -152,17 +152,19 @@ class AutoArchiver:
                 await session.run("auto_archive_problem", owner, sentence)
             elif result.placed and result.placed != [""]:
                 stem = request.path.rpartition("/")[2].partition(".")[0]
-                await self._ask(session, owner, AutoArchiveSpec(result.placed, output_of(result.placed, stem), result.total_size))
+                await self._ask(session, owner, AutoArchiveJob(result.placed, output_of(result.placed, stem), result.total_size))
 
-    async def _ask(self, session: Session, owner: UUID, wish: AutoArchiveSpec) -> None:
+    async def _ask(self, session: Session, owner: UUID, order: AutoArchiveJob) -> None:
         """Queue the job, or record why it is not possible."""
         user = await session.row("user", owner)
         if user is None or user["disabled_at"] is not None:
             return
         largest = (await self._configuration.of(session)).max_task_size
-        problem = _TOO_MANY if len(wish.paths) > _MOST_PATHS else None
-        if 0 < largest < wish.total_bytes:
-            problem = f"No zip was made: {units.size(wish.total_bytes)} arrived, and a task may have at most {units.size(largest)}."
+        problem = _TOO_MANY if len(order.paths) > _MOST_PATHS else None
+        if 0 < largest < order.total_bytes:
+            problem = (
+                f"No zip was made: {units.size(order.total_bytes)} arrived, and a task may have at most {units.size(largest)}."
+            )
         if problem is None:
             try:
                 await self._limits.refuse_more_jobs(session, owner)
@@ -172,14 +174,14 @@ class AutoArchiver:
             await session.run("auto_archive_problem", owner, problem)
             return
         request = CompressRequest(
-            root=Root.WORKSPACE, paths=wish.paths, output=wish.output, format="zip", level=self._level, auto=True
+            root=Root.WORKSPACE, paths=order.paths, output=order.output, format="zip", level=self._level, auto=True
         )
-        name, facts = wish.output.rpartition("/")[2].removesuffix(".zip"), (user["username"], owner, wish.total_bytes, None)
+        name, facts = order.output.rpartition("/")[2].removesuffix(".zip"), (user["username"], owner, order.total_bytes, None)
         document: Any = msgspec.to_builtins(request)
-        row = await session.row("new_workspace_job", Kind.COMPRESS, name, f"/{wish.paths[0]}", document, *facts)
+        row = await session.row("new_workspace_job", Kind.COMPRESS, name, f"/{order.paths[0]}", document, *facts)
         assert row is not None
-        sentence = f"The archive {wish.output} was asked for by the auto-archive of {user['username']}."
-        entry = AuditRecord("job_create", sentence, str(row["id"]), {"kind": Kind.COMPRESS, "path": wish.paths[0]})
+        sentence = f"The archive {order.output} was asked for by the auto-archive of {user['username']}."
+        entry = AuditRecord("job_create", sentence, str(row["id"]), {"kind": Kind.COMPRESS, "path": order.paths[0]})
         await audit.note(session, Actor(user["username"], owner, _VIA), entry)
 
 

@@ -37,14 +37,14 @@ class Station:
         self.base = root / "nas"
         self.places = Places(root / "temp", root / "archives", root / "failed")
         self.answer: DestinationState | Exception = DestinationState("absent")
-        self.tools: handlers.Tools
+        self.tools: handlers.ArchiveTools
         self.cleaner: Cleaner
 
     async def open(self) -> None:
         self.base.mkdir()
         self.places.prepare()
         space = Ledger(self.places, 0, 0.05)
-        self.tools = handlers.Tools(self.base, self.places, space, find_binary(None), "auto", Tiers())
+        self.tools = handlers.ArchiveTools(self.base, self.places, space, find_binary(None), "auto", Tiers())
         self.cleaner = Cleaner(await self.kernel.db("compressor"), self.places, space, retention_days=30)
         sentinel = await asyncio.to_thread(mount.ensure_sentinel, self.base, None, may_adopt=False)
         await self.kernel.owner.execute("INSERT INTO nas_bases (path, sentinel) VALUES ($1, $2)", str(self.base), sentinel)

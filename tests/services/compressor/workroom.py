@@ -38,7 +38,7 @@ class Workroom:
         self.root = root
         self.owner: UUID
         self.home: Path
-        self.tools: workspace.Tools
+        self.tools: workspace.WorkspaceTools
         self.cleaner: Cleaner
 
     async def open(self) -> None:
@@ -57,7 +57,7 @@ class Workroom:
         bench = Workbench(self.root / name, self.root / name / ".work", self.root / "nas")
         bench.prepare()
         ledger = Ledger(places, 0, 0.05, bench.workspaces)
-        self.tools = workspace.Tools(bench, Room(bench, ledger, QUOTA), find_binary(None))
+        self.tools = workspace.WorkspaceTools(bench, Room(bench, ledger, QUOTA), find_binary(None))
         self.cleaner = Cleaner(await self.kernel.db("compressor"), places, ledger, retention_days=30, bench=bench)
 
     async def user(self, name: str) -> tuple[UUID, Path]:

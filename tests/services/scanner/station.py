@@ -33,14 +33,14 @@ class Station(Case):
         self.answer: SizeChecked | Exception = SizeChecked(ok=True)
         self.asked = 0
         self.catalog: Catalog
-        self.tools: handlers.Tools
+        self.tools: handlers.ScannerTools
 
     async def open(self) -> None:
         self.put("one")
         self.put("deep/two")
         await self.kernel.owner.execute("INSERT INTO nas_bases (path, sentinel) VALUES ($1, $2)", str(self.base), NAS_ID)
         self.catalog = Catalog(await self.kernel.db("scanner"), self.base, 900)
-        self.tools = handlers.Tools(self.base, self.catalog, fresh_s=900)
+        self.tools = handlers.ScannerTools(self.base, self.catalog, fresh_s=900)
 
     async def uploader(self) -> None:
         """Somebody answers for the uploader from now on."""

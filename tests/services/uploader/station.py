@@ -36,7 +36,7 @@ class Station:
         self.kernel = kernel
         self.emulator = emulator
         self.archives = emulator.source
-        self.tools: handlers.Tools
+        self.tools: handlers.UploadTools
         self.staging: UUID
 
     async def open(self) -> None:
@@ -52,7 +52,7 @@ class Station:
             max_retries=1,
         )
         globus = Globus(settings)
-        self.tools = handlers.Tools(
+        self.tools = handlers.UploadTools(
             globus=globus,
             submissions=Submissions(await self.kernel.db("uploader"), globus, Route(SOURCE, PLACE, 12)),
             archives=self.archives,
