@@ -157,16 +157,16 @@ class _Maker:
         """Early, so that nobody waits for an archive that cannot have its name."""
         if self.spec.unique:
             return
-        names = [self.spec.file_name, f"{self.wish.file_name}.001"] if self.spec.volume_bytes else [self.spec.file_name]
+        names = [self.spec.file_name, f"{self.spec.file_name}.001"] if self.spec.volume_bytes else [self.spec.file_name]
         raw = [os.fsencode(name) for name in names]
         if await self.work.in_thread(publication.taken, self.context.workspace, self.spec.directory, raw):
             raise PermanentError(
-                f"There is something named {self._output(self.wish.file_name)} already; it is not replaced. Choose another name."
+                f"There is something named {self._output(self.spec.file_name)} already; it is not replaced. Choose another name."
             )
 
     def _output(self, file_name: str) -> str:
         """Where a file of this name lies below the workspace: so archives are recorded, and people told."""
-        return f"{self.wish.directory}/{file_name}".lstrip("/")
+        return f"{self.spec.directory}/{file_name}".lstrip("/")
 
     def _base(self, sentinel: str | None) -> AbstractContextManager[int]:
         """The open folder that holds what is to be packed."""
@@ -215,7 +215,7 @@ class _Maker:
             return held
         if self.emptying:
             raise PermanentError(
-                f"{self.wish.names[0]} is not packed and stays as it is, because its archive could not be unpacked here ({wrong}). "
+                f"{self.spec.names[0]} is not packed and stays as it is, because its archive could not be unpacked here ({wrong}). "
                 f"Mend that, or pack it and keep the folder.",
                 UNSAFE,
             )
@@ -225,7 +225,7 @@ class _Maker:
 
     async def _create(self, sentinel: str | None, held: Contents, password: str | None) -> list[Path]:
         spec, work = self.spec, self.work
-        spec = CreateSpec(format=spec.format, level=spec.level, password=password, volume_bytes=spec.volume_bytes)
+        options = CreateSpec(format=spec.format, level=spec.level, password=password, volume_bytes=spec.volume_bytes)
         names = [os.fsencode(name) for name in spec.names]
 
         def progress(seen: Progress) -> None:
@@ -242,7 +242,7 @@ class _Maker:
                         names,
                         self.context.directory,
                         f"archive.{spec.format}",
-                        spec,
+                        options,
                         self.context.children,
                         progress,
                         inherit=[base],
@@ -392,7 +392,7 @@ class _Maker:
 
     def _planned(self, attempt: int, sources: list[bytes], file_name: str, result: ArchiveResult, newest: int) -> Plan:
         directory = self.context.tools.bench.attempt(self.work.id, attempt)
-        made = f"archive.{self.wish.format}".encode()
+        made = f"archive.{self.spec.format}".encode()
         pieces = [publication.piece_of(directory, source, os.fsencode(file_name) + source.removeprefix(made)) for source in sources]
         output = self._output(os.fsdecode(pieces[0].name))
         told = msgspec.to_builtins(msgspec.structs.replace(result, output_path=output))

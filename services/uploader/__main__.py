@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.uploader import cleanup, globus, handlers, paths, pausing
+from services.uploader import case, cleanup, globus, handlers, paths, pausing, proving
 from services.uploader.decide.ownership import Verdict
 from services.uploader.decide.running_task import WatchLimits
 from services.uploader.model import Endpoint, RecheckPolicy
@@ -35,9 +35,7 @@ from shared.service.runtime import Runtime, run_service
 logger = log.get(__name__)
 
 
-def build(
-    settings: UploaderSettings, db: Database, tuned: RuntimeSettings, collections: tuple[str, ...] = ()
-) -> handlers.UploadTools:
+def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, collections: tuple[str, ...] = ()) -> case.UploadTools:
     """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet.
 
     collections: ids of those that were used so far, by whatever settings.
@@ -46,7 +44,7 @@ def build(
     place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
     route = Route(settings.globus_source_endpoint, place, settings.upload_task_timeout_hours)
     paths.base_parts(settings.globus_source_collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
-    return handlers.UploadTools(
+    return case.UploadTools(
         globus=adapter,
         submissions=Submissions(db, adapter, route),
         archives=settings.archives,
@@ -63,7 +61,7 @@ def build(
 class Answers:
     """What the gateway, the compressor and the scanner ask about the destination."""
 
-    def __init__(self, db: Database, tools: handlers.UploadTools) -> None:
+    def __init__(self, db: Database, tools: case.UploadTools) -> None:
         self._db = db
         self._tools = tools
 
@@ -127,7 +125,7 @@ class Answers:
         if archive is None or held is None:
             return SizeChecked(ok=False, detail="No archive and no place at the destination are recorded for this job.")
         try:
-            problem = await handlers.sizes_now(self._tools, archive, held)
+            problem = await proving.sizes_now(self._tools, archive, held)
         except ArchiverError as exc:  # no answer is neither a yes nor a no
             raise Waiting(f"The destination gives no clear answer: {exc}", 15.0) from exc
         return SizeChecked(ok=problem is None, detail=problem or "")
@@ -139,7 +137,7 @@ def _collection(end: Endpoint | None) -> CollectionState | None:
     return CollectionState(end.id, end.display_name, end.entity_type, end.high_assurance, end.gcp_connected)
 
 
-async def _probe(tools: handlers.UploadTools) -> None:
+async def _probe(tools: case.UploadTools) -> None:
     """Say early what an administrator has to put right; jobs would say it again."""
     try:
         for problem in (await tools.globus.probe(tools.source_path, tools.submissions.place.base)).problems:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from uuid import UUID
 
 from services.uploader import paths
+from services.uploader.case import UploadTools, is_here
 from services.uploader.decide.ownership import Verdict
 from services.uploader.globus_errors import ChecksumAlgorithmRefused
-from services.uploader.handlers import UploadTools, is_here
 from services.uploader.model import Purpose
 from services.uploader.rows import Archive, Held
 from services.uploader.submissions import Stored, owns

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from services.uploader import cleanup, handlers
+from services.uploader import case, cleanup, handlers
 from services.uploader.__main__ import use
 from services.uploader.decide.running_task import WatchLimits
 from services.uploader.globus import Connection, Globus
@@ -36,7 +36,7 @@ class Station:
         self.kernel = kernel
         self.emulator = emulator
         self.archives = emulator.source
-        self.tools: handlers.UploadTools
+        self.tools: case.UploadTools
         self.staging: UUID
 
     async def open(self) -> None:
@@ -52,7 +52,7 @@ class Station:
             max_retries=1,
         )
         globus = Globus(settings)
-        self.tools = handlers.UploadTools(
+        self.tools = case.UploadTools(
             globus=globus,
             submissions=Submissions(await self.kernel.db("uploader"), globus, Route(SOURCE, PLACE, 12)),
             archives=self.archives,

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.uploader import handlers
+from services.uploader import case, handlers
+from services.uploader.decide.claimed_job import LocalArchive
 from shared.domain.lifecycle import UPLOAD_LANE, Role
 from shared.service import stagings
 from shared.service.stagings import Sight
@@ -110,13 +111,13 @@ async def test_a_staging_that_goes_during_the_work_is_waited_for(
 ) -> None:
     """Unmounted between the claim and the look at the archive: the job waits, and is not archived again."""
     job = await station.job()
-    hidden, real = station.archives.with_name("hidden"), handlers._local_archive
+    hidden, real = station.archives.with_name("hidden"), case.local_archive
 
-    def look(case: handlers.Case) -> handlers.LocalArchive:
+    def look(one: case.Case) -> LocalArchive:
         station.archives.rename(hidden)
-        return real(case)
+        return real(one)
 
-    monkeypatch.setattr(handlers, "_local_archive", look)
+    monkeypatch.setattr(handlers, "local_archive", look)
     try:
         async with running(kernel, UPLOAD_LANE, lambda work: handlers.upload(work, station.tools)):
             row = await waits(kernel, job, "does not show it any more")
