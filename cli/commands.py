@@ -24,7 +24,7 @@ COMPLETE_VARIABLE = "_CS_ARCHIVER_COMPLETE"
 
 app = typer.Typer(
     name=PROGRAM,
-    help="Archive NAS folders to Globus; no byte of a source is deleted unless it is proven to be at the destination.",
+    help="Archive NAS folders to Globus. No byte of a source is deleted unless it is proven to be at the destination.",
     epilog=status_help(tuple(Exit)),
     no_args_is_help=True,
     add_completion=False,  # `completion` prints the script; nothing writes to users' start-up files
@@ -205,9 +205,9 @@ def up(
 def destroy(
     yes: Annotated[bool, typer.Option("--yes", help="Confirm the deletion.")] = False,
 ) -> None:
-    """Delete what `up` created on this machine: DATA_DIR with database, staging, logs and the EMULATED destination.
+    """Delete everything that `up` created on this machine.
 
-    The NAS and a real Globus destination are not touched.
+    This is DATA_DIR with database, staging, logs and the EMULATED destination. The NAS and a real Globus destination are not touched.
     """
     if not yes:
         raise Failure(
@@ -237,7 +237,7 @@ def login(
 
 @app.command(epilog=_READ)
 def logout() -> None:
-    """Log out: delete the login from this machine, and revoke it at the server."""
+    """Log out, and revoke the login at the server."""
     _actions(None).logout()
 
 
@@ -316,7 +316,7 @@ def history(
 
 @app.command(epilog=_WAIT)
 def job(job_id: JobId, wait: Wait = False, as_json: Json = False, server: Server = None) -> None:
-    """Show one job: facts, the time of each state, and the proofs of arrival."""
+    """Show one job: facts, times, and proofs of arrival."""
     _actions(server).job(job_id, wait, as_json)
 
 
@@ -358,7 +358,10 @@ def resume(job_id: JobId, server: Server = None) -> None:
 
 @app.command(epilog=_CHANGE)
 def release(job_id: JobId, server: Server = None) -> None:
-    """Release the destination of an archive that was removed there, so that its name can be used again (admins)."""
+    """Release the destination of a removed archive (admins).
+
+    The name can then be used again. Refused unless the archive is gone from the destination.
+    """
     _actions(server).release(job_id)
 
 
@@ -370,7 +373,10 @@ def retry(job_id: JobId, as_json: Json = False, server: Server = None) -> None:
 
 @app.command(epilog=_CHANGE)
 def clear(job_id: JobId, server: Server = None) -> None:
-    """Hide a job that has ended from the history, for example a failed job that nobody will retry."""
+    """Hide a job that has ended from the history.
+
+    For example, hide a failed job that nobody will retry. Nothing is erased.
+    """
     _actions(server).clear(job_id)
 
 
@@ -591,7 +597,10 @@ def mediainfo(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Show the facts about a media file: container, streams, chapters, tags, quality."""
+    """Show the facts about a media file.
+
+    These are container, streams, chapters, tags and quality.
+    """
     if word not in {None, "brief"}:
         raise Failure(Exit.USAGE, "Behind the file only the word brief may follow; mediainfo looks at one file at a time.")
     _media(server).info(path, brief or word is not None, nas, local, as_json)
@@ -635,13 +644,16 @@ def plan(
     as_json: Json = False,
     server: Server = None,
 ) -> None:
-    """Preview a folder before archiving it: its content, what would be refused, and the likely cost."""
+    """Preview a folder before archiving it.
+
+    Shows its content, what would be refused, and the likely size and time.
+    """
     _media(server).plan(path, as_json)
 
 
 @app.command(epilog=status_help((Exit.OK, Exit.USAGE)))
 def completion(shell: Annotated[Shell, typer.Argument(help="Name of the shell.", show_default=False)]) -> None:
-    """Print the script with which a shell completes commands, options and files.
+    """Print the completion script for a shell.
 
     bash: source <(cs-archiver completion bash) in ~/.bashrc; zsh: the same in ~/.zshrc, after compinit; fish: cs-archiver completion fish >
     ~/.config/fish/completions/cs-archiver.fish.
