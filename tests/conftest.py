@@ -17,6 +17,9 @@ __all__ = ["database", "films", "kernel", "nas", "nats_engine", "ordinary_user",
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
-# A shell that runs us in the background has us ignore Ctrl-C, and every program we start would inherit that.
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and `nohup` makes them ignore a hang-up. Every program that
+# they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -55,7 +55,7 @@ def environment() -> dict[str, str]:
 def test_no_point_is_forgotten() -> None:
     """The plans below hold every fault point of the sources, and before and after of every transition of the main job."""
     found = {f"transition.{state}.{when}" for state in REACHED for when in ("before", "after")}
-    for file in (*(ROOT / "services").rglob("*.py"), *(ROOT / "shared" / name for name in ("work.py", "emptying.py"))):
+    for file in (*(ROOT / "services").rglob("*.py"), *(ROOT / "shared").rglob("*.py")):
         found |= set(re.findall(r'(?:faults\.point|fault_point)\("([a-z_.]+)"\)', file.read_text()))
     found |= {f"uploader.{purpose}.sent" for purpose in ("transfer", "recheck", "removal")}
 

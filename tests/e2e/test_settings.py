@@ -257,7 +257,7 @@ def max_upload_retries(stack: Stack) -> None:
     with saved(stack, max_upload_retries=1):
         job = stack.archive(stack.folder())
         found = stack.wait(job, "failed")
-    assert "gave up after 1 retries" in found["error_message"]
+    assert "gave up after 1 retry" in found["error_message"]
 
 
 def max_connection_error_retries(stack: Stack) -> None:

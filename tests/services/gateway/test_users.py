@@ -450,7 +450,7 @@ EVERYBODYS = {
     *("getQueue", "moveQueuedJobs", "getSystemStatus", "checkGlobus"),
     *("createJob", "listJobs", "getJob", "cancelJob", "retryJob", "getJobLogs"),
     *("clearJob", "clearCompletedJobs", "restoreCompletedJobs", "listFailures"),
-    *("listTasks", "getTask", "controlTask"),
+    *("listTasks", "getTask", "controlTask", "controlNamedTask"),
 }
 OWN_WORKSPACE = {
     *(
