@@ -1,4 +1,4 @@
-"""One stack per module; a failing test shows the logs of its jobs."""
+"""One stack per module. A failing test shows the logs of its jobs."""
 
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.stack import Stack, running_stack
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """Settings of a module's stack; a module that needs others defines this fixture itself."""
+    """Settings of a module's stack. A module that needs other settings defines this fixture itself."""
     return {}
 
 
@@ -22,7 +22,7 @@ def running(environment: dict[str, str]) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(running: Stack) -> Iterator[Stack]:
-    """The module's stack with nothing broken in it, before and after."""
+    """The module's stack. All faults are cleared before and after each test."""
     running.jobs.clear()
     yield running
     running.plan.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What others hear of a job, and the order in which jobs are served."""
+"""Job events for subscribers, and the order in which jobs are served."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def test_a_subscriber_hears_each_state_once_and_in_order(stack: Stack) -> 
 
 
 def test_history_is_kept_for_who_comes_later(stack: Stack) -> None:
-    """A subscriber that connects after the fact reads the same events from the stream."""
+    """A subscriber that connects later reads the same events from the stream."""
     job = stack.archive(stack.folder())
     stack.wait(job, "completed")
 
@@ -53,7 +53,7 @@ def test_history_is_kept_for_who_comes_later(stack: Stack) -> None:
 
 
 async def test_a_subscriber_changes_nothing(stack: Stack) -> None:
-    """It can't publish an event, a nudge or a question, nor touch the stream, nor the consumers that wake the services."""
+    """A subscriber cannot publish an event, a nudge or a request. It cannot change the stream or the services' consumers."""
     refused: list[str] = []
 
     async def note(error: Exception) -> None:
@@ -61,7 +61,7 @@ async def test_a_subscriber_changes_nothing(stack: Stack) -> None:
 
     client = await stack.connect(error_cb=note)
     try:
-        stream = client.jetstream(timeout=0.5)  # what is refused is not answered
+        stream = client.jetstream(timeout=0.5)  # a refused request gets no reply
         before = await _state(client)
         for subject in ("job.completed", "live.log.x", "live.nudge.scanner", "rpc.scanner.refresh", "anything"):
             refused.clear()
@@ -94,7 +94,7 @@ def entered(job: Job, state: str) -> datetime:
 
 
 def test_three_jobs_are_served_in_turn_on_two_lanes(stack: Stack) -> None:
-    """Must-show 5: first come, first served in every state, and the second is compressed while the first is on its way."""
+    """Must-show 5: every state serves jobs first come, first served. The second job is compressed while the first one is transferred."""
     folders = [stack.folder({"a.bin": os.urandom(800_000)}) for _ in range(3)]
     stack.control.set_faults({"kind": "task", "action": "stall", "label": r"\.transfer\."})
 

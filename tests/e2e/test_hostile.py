@@ -1,4 +1,4 @@
-"""What can go wrong on the way, one by one: no byte is lost, and the job says what happened."""
+"""Faults along the way, one at a time. No byte is lost, and the job says what happened."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ def environment() -> dict[str, str]:
 
 
 def stall(**more: Any) -> dict[str, Any]:
-    """Transfers stand still until the list of faults is emptied: the window between copy and arrival."""
+    """Stall all transfers until the list of faults is cleared. This opens the window between copy and arrival."""
     return {"kind": "task", "action": "stall", "label": r"\.transfer\.", **more}
 
 
 @contextmanager
 def uploading(stack: Stack, folder: Path, **options: Any) -> Iterator[str]:
-    """A job whose transfer stands still while the block runs; the source was copied by then."""
+    """Yield a job whose transfer is stalled while the block runs. Its source is already copied."""
     stack.control.set_faults(stall())
     job = stack.archive(folder, **options)
     stack.wait(job, "uploading")
@@ -38,7 +38,7 @@ def uploading(stack: Stack, folder: Path, **options: Any) -> Iterator[str]:
 
 
 def transfers(stack: Stack, job: str, purpose: str = "transfer") -> list[dict[str, Any]]:
-    """The tasks of a job at Globus."""
+    """Return the job's tasks at Globus."""
     return [task for task in stack.control.tasks() if job in task["label"] and f".{purpose}." in task["label"]]
 
 
@@ -48,7 +48,7 @@ def assert_untouched(stack: Stack, folder: Path, before: object) -> None:
 
 
 def settled(stack: Stack, job: str, folder: Path) -> None:
-    """Wait until a job that ended has cleaned up: nothing staged, nothing at the destination."""
+    """Wait until an ended job has cleaned up: nothing is left in staging or at the destination."""
     until(lambda: stack.staged(job) == [], "staging empty", tell=lambda: f"{stack.staged(job)}\n{stack.stories()}")
     until(lambda: stack.arrived(folder) == [], "destination empty", tell=stack.stories)
 
@@ -58,7 +58,7 @@ def settled(stack: Stack, job: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("action", ["truncate", "flip", "delete", "grow"])
 def test_damage_after_globus_verified_is_found_and_repaired(stack: Stack, action: str) -> None:
-    """Half a percent missing, one byte flipped, a file gone, a file grown: the task says SUCCEEDED, the proof says no."""
+    """Half a percent missing, a flipped byte, a missing file, a grown file: the task says SUCCEEDED, but the proof fails."""
     folder = stack.folder({"data.bin": os.urandom(200_000)})
     before = snapshot(folder)
     stack.control.set_faults({"kind": "data", "action": action, "when": "after_verify", "path": r"\.7z$", "times": 1})
@@ -73,7 +73,7 @@ def test_damage_after_globus_verified_is_found_and_repaired(stack: Stack, action
 
 @pytest.mark.parametrize("action", ["truncate", "flip"])
 def test_damage_that_comes_back_every_time_fails_the_job(stack: Stack, action: str) -> None:
-    """The budget ends, the reason is told, the source is whole; the damaged remote file, never proven, is removed."""
+    """The retry budget runs out. The job gives the reason, the source is whole, and the damaged, unproven remote file is removed."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults({"kind": "data", "action": action, "when": "after_verify", "path": r"\.7z$"})
@@ -90,7 +90,7 @@ def test_damage_that_comes_back_every_time_fails_the_job(stack: Stack, action: s
 
 
 def test_what_changed_or_came_after_the_copy_stays(stack: Stack) -> None:
-    """Added, rewritten and replaced files are kept and counted; the rest, which is proven, goes."""
+    """Added, rewritten and replaced files are kept and counted. The proven rest is deleted."""
     folder = stack.folder({"same": b"same", "changed": b"old", "replaced": b"12345", "sub/same too": b"x", "sub/gone": b"y"})
     before = snapshot(folder)
 
@@ -99,7 +99,7 @@ def test_what_changed_or_came_after_the_copy_stays(stack: Stack) -> None:
         times = (folder / "replaced").stat()
         (folder / "other").write_bytes(b"54321")
         os.utime(folder / "other", ns=(times.st_atime_ns, times.st_mtime_ns))
-        (folder / "other").rename(folder / "replaced")  # same name, size and time; only the inode tells
+        (folder / "other").rename(folder / "replaced")  # same name, size and time; only the inode differs
         (folder / "added").write_bytes(b"added")
         (folder / "sub" / "gone").unlink()
     done = stack.wait(job, "completed")
@@ -112,7 +112,7 @@ def test_what_changed_or_came_after_the_copy_stays(stack: Stack) -> None:
 
 
 def test_a_source_that_is_another_by_now_is_left_alone(stack: Stack) -> None:
-    """When nothing of what was copied is there any more, the job fails before it deletes a byte, and leaves no marker."""
+    """If nothing that was copied is there any more, the job fails before it deletes a byte, and leaves no marker."""
     folder = stack.folder({"one": b"1", "two": b"2"})
 
     with uploading(stack, folder) as job:
@@ -127,12 +127,12 @@ def test_a_source_that_is_another_by_now_is_left_alone(stack: Stack) -> None:
 
 
 def test_a_file_that_changes_during_the_copy_is_copied_again(stack: Stack) -> None:
-    """The archive holds the folder as it was at one moment, never half old and half new."""
+    """The archive holds the folder as it was at one moment, never a mix of old and new."""
     folder = stack.folder(BIG)
     stack.stops_at("transition.copying.after")
 
     job = stack.archive(folder)
-    with stack.holding("compressor"):  # it has looked at the folder and copied nothing yet
+    with stack.holding("compressor"):  # the job has scanned the folder and copied nothing yet
         (folder / "a.txt").write_bytes(b"changed under its hands")
         (folder / "new.txt").write_bytes(b"new")
         before = snapshot(folder)
@@ -143,8 +143,8 @@ def test_a_file_that_changes_during_the_copy_is_copied_again(stack: Stack) -> No
 
 
 def test_a_folder_that_never_rests_fails(stack: Stack) -> None:
-    """Three copies, each of something that was written meanwhile: the job says that the folder is in use."""
-    files = 800  # so many that the writer gets a turn within each copy, however busy the machine is
+    """The folder changes during each of three copies. The job says that the folder is in use."""
+    files = 800  # enough files that the writer gets a turn within each copy, even on a busy machine
     folder = stack.folder({**{f"{n}.bin": bytes(100) for n in range(files)}, "log.txt": b""})
     ended = threading.Event()
 
@@ -167,12 +167,12 @@ def test_a_folder_that_never_rests_fails(stack: Stack) -> None:
     settled(stack, job, folder)
 
 
-# Names and places at the destination ----------------------------------------------------------------------------------------------
+# Destination names and paths ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["", ".manifest.json"])
 def test_an_existing_remote_path_is_refused_at_request(stack: Stack, suffix: str) -> None:
-    """Archive or sidecar: whoever put it there keeps it."""
+    """An existing archive or sidecar is kept, no matter who created it."""
     folder = stack.folder()
     taken = stack.remote(folder).with_name(stack.remote(folder).name + suffix)
     taken.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def test_an_existing_remote_path_is_refused_at_request(stack: Stack, suffix: str
 
 
 def test_a_remote_file_that_appears_meanwhile_is_never_touched(stack: Stack) -> None:
-    """Between request and upload somebody else puts a file there: the job fails and says so; nobody's file is harmed."""
+    """Somebody creates the remote file between request and upload. The job fails with a reason and harms no file."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at("compressor.packed")
@@ -203,7 +203,7 @@ def test_a_remote_file_that_appears_meanwhile_is_never_touched(stack: Stack) -> 
 
 
 def test_two_folders_of_one_name_do_not_meet(stack: Stack) -> None:
-    """Same name in two level 2 folders, archived at once: two archives, each its own."""
+    """Folders of the same name in two level 2 folders are archived at the same time. Each gets its own archive."""
     folders = [stack.folder({"which": level2.encode()}, name="Twin", level2=level2) for level2 in ("North", "South")]
     before = [snapshot(folder) for folder in folders]
 
@@ -215,7 +215,7 @@ def test_two_folders_of_one_name_do_not_meet(stack: Stack) -> None:
 
 
 def test_one_folder_has_one_job_and_one_name_one_place(stack: Stack) -> None:
-    """A second request for the folder, and one for a twin that a destination might not tell apart, are 409 that name the job."""
+    """A second request for the folder, or for a name that a destination might not tell apart, gets 409 with the job's id."""
     folder, twin = stack.folder(name="Straße"), stack.folder(name="STRASSE")
 
     with uploading(stack, folder) as job:
@@ -233,19 +233,19 @@ def test_one_folder_has_one_job_and_one_name_one_place(stack: Stack) -> None:
 
 @contextmanager
 def unmounted(stack: Stack) -> Iterator[None]:
-    """An empty directory where the NAS was, as an unmounted one looks."""
+    """Yield an empty directory in the place of the NAS, as an unmounted NAS looks."""
     aside = stack.root / "aside"
     stack.nas.rename(aside)
     stack.nas.mkdir()
     try:
         yield
     finally:
-        stack.nas.rmdir()  # fails when anything was written there
+        stack.nas.rmdir()  # fails if anything was written there
         aside.rename(stack.nas)
 
 
 def test_an_unmounted_nas_is_waited_for_before_the_copy(stack: Stack) -> None:
-    """The job stays queued and says why; when the NAS is back it goes on by itself."""
+    """The job stays queued and gives the reason. It continues by itself when the NAS is back."""
     folder = stack.folder()
     before = snapshot(folder)
 
@@ -263,7 +263,7 @@ def test_an_unmounted_nas_is_waited_for_before_the_copy(stack: Stack) -> None:
 
 
 def test_an_unmounted_nas_is_waited_for_before_the_deletion(stack: Stack) -> None:
-    """An empty directory is no emptied source: the job waits in `verified`, then empties the real one."""
+    """An empty mount point does not count as an emptied source: the job waits in `verified`, then empties the real one."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at("transition.verified.before")
@@ -283,7 +283,7 @@ def test_an_unmounted_nas_is_waited_for_before_the_deletion(stack: Stack) -> Non
 
 
 def cancelled(stack: Stack, job: str, folder: Path, before: object) -> None:
-    """The job ends cancelled, the source is whole, and soon nothing is left of it anywhere; its place is free again."""
+    """Check that the job ends cancelled, the source is whole, nothing of the job is left anywhere and its path is released."""
     stack.wait(job, "cancelled")
     assert_untouched(stack, folder, before)
     settled(stack, job, folder)
@@ -339,11 +339,11 @@ def test_cancel_while_it_waits_for_its_upload(stack: Stack) -> None:
 
 @pytest.mark.parametrize("moved", [0, 50_000])
 def test_cancel_while_it_is_uploaded(stack: Stack, moved: int) -> None:
-    """Before the first byte and half-way: the task at Globus is cancelled too, and what it had written is removed."""
+    """Before the first byte and half-way: the Globus task is cancelled too, and the files that it wrote are removed."""
     folder = stack.folder({"data.bin": os.urandom(2_000_000)})
     before = snapshot(folder)
     if moved:
-        stack.control.configure(bytes_per_second=50_000)  # under way for 40 s
+        stack.control.configure(bytes_per_second=50_000)  # runs for 40 s
 
     with uploading(stack, folder) if not moved else slow_upload(stack, folder, moved) as job:
         assert stack.cancel(job).status_code == 204
@@ -362,7 +362,7 @@ def slow_upload(stack: Stack, folder: Path, moved: int) -> Iterator[str]:
 
 
 def test_cancel_while_the_upload_is_verified(stack: Stack) -> None:
-    """Amid the second reading: its task ends, and what arrived but was never proven is removed."""
+    """During the second reading: its task ends, and the files that arrived but were never proven are removed."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults({"kind": "task", "action": "stall", "label": r"\.recheck\."})
@@ -378,7 +378,7 @@ def test_cancel_while_the_upload_is_verified(stack: Stack) -> None:
 
 
 def test_cancel_of_a_verified_job_keeps_the_source_and_the_proven_archive(stack: Stack) -> None:
-    """What is proven at the destination is never removed; the source stays, because that is what was asked for."""
+    """A proven archive at the destination is never removed. The source stays, because the user cancelled."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at("transition.verified.before")
@@ -400,7 +400,7 @@ def test_cancel_of_a_verified_job_keeps_the_source_and_the_proven_archive(stack:
 
 
 def test_a_deletion_that_has_begun_is_not_cancelled(stack: Stack) -> None:
-    """409 with the reason, and the job completes."""
+    """The answer is 409 with the reason, and the job completes."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at("deletion.renamed")
@@ -420,7 +420,7 @@ def test_a_deletion_that_has_begun_is_not_cancelled(stack: Stack) -> None:
 
 
 def test_a_retry_uses_the_tested_archive_again(stack: Stack) -> None:
-    """A job that failed on the way up keeps its archive; tried again, it copies and packs nothing."""
+    """A job that failed during the upload keeps its archive. A retry copies and packs nothing."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults({"kind": "task", "action": "fail", "code": "PERMISSION_DENIED", "label": r"\.transfer\."})
@@ -442,7 +442,7 @@ def test_a_retry_uses_the_tested_archive_again(stack: Stack) -> None:
 
 
 def test_what_an_archive_cannot_hold_refuses_before_copying(stack: Stack) -> None:
-    """A named pipe is named in the refusal; nothing was copied."""
+    """The refusal names the named pipe, and nothing is copied."""
     folder = stack.folder()
     os.mkfifo(folder / "sub" / "pipe")
 
@@ -455,7 +455,7 @@ def test_what_an_archive_cannot_hold_refuses_before_copying(stack: Stack) -> Non
 
 
 def test_a_foreign_file_with_the_markers_name_fails_before_any_deletion(stack: Stack) -> None:
-    """Somebody's file stands where the marker belongs: the job fails, both stay as they are, the proven archive too."""
+    """A foreign file has the marker's name. The job fails; the file, the source and the proven archive stay as they are."""
     folder = stack.folder()
 
     with uploading(stack, folder) as job:
@@ -472,7 +472,7 @@ def test_a_foreign_file_with_the_markers_name_fails_before_any_deletion(stack: S
 
 @pytest.mark.parametrize("how", ["fail", "fault", "reject"])
 def test_md5_is_used_where_sha256_is_refused(stack: Stack, how: str) -> None:
-    """However an endpoint says that it does not know SHA-256: the next algorithm both sides know proves the arrival."""
+    """However an endpoint rejects SHA-256, the next algorithm that both sides support proves the arrival."""
     folder = stack.folder()
     before = snapshot(folder)
     config = stack.control._call("GET", "config")
@@ -505,7 +505,7 @@ def test_md5_is_used_where_sha256_is_refused(stack: Stack, how: str) -> None:
     ids=lambda fault: fault["action"],
 )
 def test_trouble_at_globus_that_passes(stack: Stack, fault: dict[str, Any]) -> None:
-    """Token gone, answer lost, answer cut, service away, task failed, suspended or stuck: the job still ends right."""
+    """Token expired, reply lost, reply cut, service down, task failed, suspended or stuck: the job still ends correctly."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults(fault)
@@ -521,14 +521,14 @@ def test_trouble_at_globus_that_passes(stack: Stack, fault: dict[str, Any]) -> N
 
 
 def test_a_transfer_that_nobody_vouches_for_is_sent_again(stack: Stack) -> None:
-    """The history of the task is gone, so its digest is nobody's word: the file, which is our own, is removed and sent afresh."""
+    """The task's history is gone, so nothing confirms its digest. The job removes the file, which is its own, and sends it again."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at("transition.compressed.before")
 
     job = stack.archive(folder)
     with stack.holding("compressor"):
-        # Of its first task only: the history of older jobs is looked at too, and must not use the fault up.
+        # Only for its first task: the history of older jobs is read too and must not use up the fault.
         fault = {"kind": "task", "action": "history_deleted", "label": rf"{job}\.\d+\.transfer\.", "times": 1}
         stack.control.set_faults(fault)
     stack.wait(job, "completed")
@@ -538,7 +538,7 @@ def test_a_transfer_that_nobody_vouches_for_is_sent_again(stack: Stack) -> None:
 
 
 def test_globus_is_away_for_a_while(stack: Stack) -> None:
-    """The job waits and says so; when Globus answers again it goes on by itself."""
+    """The job waits and gives the reason. It continues by itself when Globus responds again."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults({"kind": "http", "action": "status", "status": 503, "path": "^/v0|^/(transfer|task|operation)"})

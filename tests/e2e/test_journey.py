@@ -1,4 +1,4 @@
-"""The main job on a folder that is as awkward as real ones: it leaves the NAS, arrives, and only then is emptied."""
+"""The main job on a realistically awkward folder: it leaves the NAS, arrives, and only then is emptied."""
 
 import os
 import re
@@ -33,7 +33,7 @@ LONG_AGO = 1_000_000_000_123_456_700
 
 
 def test_a_folder_travels_and_only_its_marker_stays(stack: Stack) -> None:
-    """Must-show 2: byte-identical at the destination with its sidecar, source emptied, staging empty, progress honest."""
+    """Must-show 2: byte-identical at the destination with its sidecar, source emptied, staging empty, progress correct."""
     folder = stack.folder(AWKWARD, name="Projekt Ä, final (2)", level1="Büro Köln", level2="Ablage 2024")
     os.utime(folder / "big.bin", ns=(LONG_AGO, LONG_AGO))
     (folder / ".hidden").chmod(0o640)
@@ -48,7 +48,7 @@ def test_a_folder_travels_and_only_its_marker_stays(stack: Stack) -> None:
         return bool(seen["status"] == "completed")
 
     until(ended, "completed", tell=stack.stories)
-    assert stack.staged() == []  # asked at the very moment the status said so
+    assert stack.staged() == []  # requested at the very moment of that status
 
     stack.assert_archived(folder, before)
     assert [percent for _, percent, _ in progress] == sorted(percent for _, percent, _ in progress)
@@ -60,7 +60,7 @@ def test_a_folder_travels_and_only_its_marker_stays(stack: Stack) -> None:
 
 
 def test_the_marker_says_what_went_where(stack: Stack) -> None:
-    """The five lines for people verbatim, then what proves the archive; size and digest are those of the file at the destination."""
+    """The five lines for people are verbatim. The proof follows: the size and digest of the file at the destination."""
     folder = stack.folder({"a": b"1", "b/c": b"2"})
 
     job = stack.archive(folder)
@@ -85,7 +85,7 @@ def test_the_marker_says_what_went_where(stack: Stack) -> None:
 
 
 def test_the_sidecar_restores_what_the_archive_cannot_hold(stack: Stack) -> None:
-    """It lies beside the archive, parses without us knowing the job, and names every entry with its digest and exact time."""
+    """It is stored beside the archive, can be parsed without the job, and lists every entry with its digest and exact time."""
     folder = stack.folder(AWKWARD)
     os.utime(folder / "big.bin", ns=(LONG_AGO + 5, LONG_AGO + 5))
     before = snapshot(folder)
@@ -110,7 +110,7 @@ def test_the_sidecar_restores_what_the_archive_cannot_hold(stack: Stack) -> None
 
 
 def test_keep_source_keeps_everything(stack: Stack) -> None:
-    """Archived and proven, while the folder stays as it was: no marker, no time changed."""
+    """The folder is archived and proven, and stays as it was: no marker, no changed time."""
     folder = stack.folder(AWKWARD)
     before = snapshot(folder)
 
@@ -125,7 +125,7 @@ def test_keep_source_keeps_everything(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", ["n" * 232, "é" * 116, "🎉" * 58], ids=["ascii", "two bytes", "four bytes"])
 def test_the_longest_name_that_a_marker_allows_travels(stack: Stack, name: str) -> None:
-    """232 bytes and the marker's 23 are the 255 of the file system; archive (239) and sidecar (253) fit below that."""
+    """232 bytes plus the marker's 23 are the file system's 255. Archive (239) and sidecar (253) fit below that."""
     folder = stack.folder({"x" * 255: b"1", "é" * 127 + "/ende": b"2"}, name=name)
     before = snapshot(folder)
     assert stack.preview(folder)["refusals"] == []
@@ -139,7 +139,7 @@ def test_the_longest_name_that_a_marker_allows_travels(stack: Stack, name: str) 
 
 @pytest.mark.parametrize("name", ["n" * 233, "é" * 117, "n" * 255], ids=["one more byte", "one more letter", "longest of all"])
 def test_a_longer_name_is_refused_before_anything_is_copied(stack: Stack, name: str) -> None:
-    """The request says why, and the plan says it in the same words."""
+    """The request gives the reason, and the plan gives it in the same words."""
     folder = stack.folder({"a": b"1"}, name=name)
 
     answer = stack.ask(folder)
@@ -150,7 +150,7 @@ def test_a_longer_name_is_refused_before_anything_is_copied(stack: Stack, name: 
 
 
 def test_a_plan_refuses_what_archive_would_refuse(stack: Stack, tmp_path: Path) -> None:
-    """At a shell: both name the true reason, for folders that no scan has seen yet and for ignored ones, which `--ignored` lists."""
+    """On the command line, both give the true reason, for folders that no scan has seen and for ignored ones (`--ignored` lists them)."""
     reasons = {
         "Only text": ("only one .txt file", "holds only one .txt file"),
         "Empty": ("is empty", "holds no file"),
@@ -187,7 +187,7 @@ def test_a_plan_refuses_what_archive_would_refuse(stack: Stack, tmp_path: Path) 
 
 
 def test_an_archived_folder_is_not_archived_again(stack: Stack) -> None:
-    """Its marker says so to every later request, and the folder list does not offer it any more."""
+    """Its marker makes every later request fail, and the folder list no longer offers it."""
     folder = stack.folder()
     stack.wait(stack.archive(folder), "completed")
 

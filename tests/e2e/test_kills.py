@@ -1,7 +1,7 @@
-"""Kill -9 anywhere: before and after every transition of the main job, at every named point between them, and of the engines.
+"""Kill -9 anywhere: before and after every transition, at every named fault point between them, and of the engines.
 
-The plan of a job names points one after the other; whichever service comes to the first is killed there, restarted by the
-supervisor, and the job goes on. In the end it must have ended right, as if nothing had happened.
+A job's plan lists fault points in order. Each service is killed when it reaches its point, the supervisor restarts it, and the
+job continues. The job must end as if nothing had happened.
 """
 
 import json
@@ -19,8 +19,8 @@ from tests.support.stack import ROOT, Stack, snapshot, until
 REACHED = {edge.target for edge in ARCHIVE_EDGES if edge.forward}
 """Every state that a service takes the main job to; `queued` is the gateway's INSERT, which has no point before or after."""
 
-# A job that was handed over is the next service's at once: a plan goes no further than the points of one service, or that one might come
-# to the later points before the one that hands over comes to its last.
+# After a handover, the next service may claim the job at once. A plan therefore holds the points of one service only. Otherwise
+# the next service could reach its points before the first service reaches its last one.
 COPYING = ("transition.copying.before", "transition.copying.after", "compressor.copied")
 PACKING = ("transition.compressing.before", "transition.compressing.after", "compressor.packed")
 COMPRESSED = ("transition.compressed.before", "transition.compressed.after")
@@ -41,8 +41,8 @@ RESUMING = (
 )
 ENDING = ("marker.temporary", "deletion.final_marker", "transition.completed.before", "transition.completed.after")
 GROUPS = (COPYING, PACKING, TESTING, SENDING, ARRIVING, PROVING, HANDING, EMPTYING, RESUMING, ENDING)
-# Points that a job meets only after trouble; each has a test of its own below.
-# Points of packs, archives and extractions: tests/services/compressor/test_making.py and test_extracting.py, test_workspaces.py here.
+# Points that a job reaches only after a fault; each has its own test below. Points of packs, archives and extractions:
+# tests/services/compressor/test_making.py and test_extracting.py, test_workspaces.py here.
 OF_WORKSPACES = {f"workspace.{point}" for point in ("created", "tested", "recorded", "published", "emptied")}
 AFTER_TROUBLE = {"uploader.removal_stored", "uploader.removal.sent", "uploader.cleanup_removal_stored", "deletion.restored"}
 
@@ -53,7 +53,7 @@ def environment() -> dict[str, str]:
 
 
 def test_no_point_is_forgotten() -> None:
-    """The plans below hold every fault point of the sources, and before and after of every transition of the main job."""
+    """The plans below contain every fault point of the sources, and before and after every transition of the main job."""
     found = {f"transition.{state}.{when}" for state in REACHED for when in ("before", "after")}
     for file in (*(ROOT / "services").rglob("*.py"), *(ROOT / "shared").rglob("*.py")):
         found |= set(re.findall(r'(?:faults\.point|fault_point)\("([a-z_.]+)"\)', file.read_text()))
@@ -66,7 +66,7 @@ def test_no_point_is_forgotten() -> None:
 
 
 def ends_right(stack: Stack, job: str, folder: Path, before: Any, kept: set[str] | None = None) -> None:
-    """The oracle: completed, archive identical to the source as it was, source emptied, events without a gap, nothing staged."""
+    """The oracle: job completed, archive identical to the original source, source emptied, no gap in the events, nothing staged."""
     stack.wait(job, "completed")
     stack.plan_is_done()
     stack.assert_archived(folder, before, kept)
@@ -76,7 +76,7 @@ def ends_right(stack: Stack, job: str, folder: Path, before: Any, kept: set[str]
 
 @pytest.mark.parametrize("points", GROUPS, ids=lambda points: points[0])
 def test_killed_at_each_of_these_points(stack: Stack, points: tuple[str, ...]) -> None:
-    """One job, whose service dies at each of the points in turn."""
+    """One job. Its service is killed at each of these points in turn."""
     folder = stack.folder({"one.txt": b"one", "sub/two.txt": b"two", "sub/three": b"3", "empty": None})
     before = snapshot(folder)
     stack.crash_at(*points)
@@ -87,13 +87,13 @@ def test_killed_at_each_of_these_points(stack: Stack, points: tuple[str, ...]) -
 
 
 def test_killed_while_its_own_unproven_file_is_removed(stack: Stack) -> None:
-    """A transfer that nobody vouches for is removed and sent again; the service dies before and after it asks for the removal."""
+    """An unconfirmed transfer is removed and sent again. The service is killed before and after it requests the removal."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at("transition.compressed.before")
     job = stack.archive(folder)
     with stack.holding("compressor"):
-        # Of its first task only: the history of older jobs is looked at too, and must not use the fault up.
+        # Only for its first task: the history of older jobs is read too and must not use up the fault.
         fault = {"kind": "task", "action": "history_deleted", "label": rf"{job}\.\d+\.transfer\.", "times": 1}
         stack.control.set_faults(fault)
     stack.crash_at("uploader.removal_stored", "uploader.removal.sent")
@@ -102,7 +102,7 @@ def test_killed_while_its_own_unproven_file_is_removed(stack: Stack) -> None:
 
 
 def test_killed_while_a_cancelled_upload_is_cleaned_up(stack: Stack) -> None:
-    """The removal goes on, once; nothing of the job is left, and the source was never touched."""
+    """The removal continues and runs once. Nothing of the job is left, and the source is untouched."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.control.set_faults({"kind": "task", "action": "stall", "label": r"\.recheck\."})
@@ -121,7 +121,7 @@ def test_killed_while_a_cancelled_upload_is_cleaned_up(stack: Stack) -> None:
 
 
 def test_killed_after_giving_back_what_was_written_to_at_the_last_moment(stack: Stack) -> None:
-    """Somebody writes to a file between its check and its unlink: it is given its name back, and stays whatever happens."""
+    """Somebody writes to a file between its check and its unlink. The file gets its name back and stays, whatever happens next."""
     folder = stack.folder({"held open": b"archived", "other": b"other"})
     before = snapshot(folder)
     stack.stops_at("deletion.renamed")
@@ -130,7 +130,7 @@ def test_killed_after_giving_back_what_was_written_to_at_the_last_moment(stack: 
         job = stack.archive(folder)
         with stack.holding("scanner"):
             written = next(path for path in folder.iterdir() if path.name.startswith(".csa-"))
-            if written.read_bytes() != b"archived":  # the other one was first: let it go
+            if written.read_bytes() != b"archived":  # the other one was first: let it continue
                 stack.stops_at("deletion.renamed")
                 os.kill(stack.pid("scanner"), signal.SIGCONT)
                 stack.stands_still("scanner")
@@ -154,7 +154,7 @@ def test_killed_after_giving_back_what_was_written_to_at_the_last_moment(stack: 
     ],
 )
 def test_an_engine_dies_under_a_job(stack: Stack, victim: str, state: str) -> None:
-    """Kill -9 of Postgres, NATS, the emulator or the gateway while a service is amid its work."""
+    """Kill -9 of Postgres, NATS, the emulator or the gateway while a service is working."""
     folder = stack.folder()
     before = snapshot(folder)
     owner = {"copying": "compressor", "uploading": "uploader", "verified": "uploader"}[state]
@@ -173,7 +173,7 @@ def test_an_engine_dies_under_a_job(stack: Stack, victim: str, state: str) -> No
     [("compressor.packed", True), ("uploader.transfer.sent", True), ("deletion.renamed", True), ("uploader.transfer.sent", False)],
 )
 def test_the_whole_stack_is_killed_and_started_again(stack: Stack, point: str, *, everything: bool) -> None:
-    """Kill -9 of `up`, alone or with all it had started, amid a job: the next `up` on the same directory ends it right."""
+    """Kill -9 of `up`, alone or with all its processes, during a job. The next `up` in the same directory completes the job."""
     folder = stack.folder()
     before = snapshot(folder)
     stack.stops_at(point)
@@ -183,7 +183,7 @@ def test_the_whole_stack_is_killed_and_started_again(stack: Stack, point: str, *
     held = stack.pid(owner)
 
     stack.kill9(everything=everything)
-    if not everything:  # what was told to end by the supervisor's death is free to do so
+    if not everything:  # the supervisor's death tells its children to end, and they may do so
         os.kill(held, signal.SIGCONT)
     stack.start()
 

@@ -1,4 +1,4 @@
-"""Packs from request to download, through the whole stack: real compressor, real 7-Zip, real disk."""
+"""Packs from request to download through the whole stack: real compressor, real 7-Zip, real disk."""
 
 import os
 import zipfile
@@ -25,7 +25,7 @@ def _names(stack: Stack) -> list[str]:
 
 
 def _pack(stack: Stack, path: str, **more: Any) -> dict[str, Any]:
-    def ask() -> dict[str, Any] | None:  # 503 until the compressor has named the disk
+    def ask() -> dict[str, Any] | None:  # 503 until the compressor has reported the disk
         answer = stack.http.post(PACK, json={"folder_path": path, **more})
         assert answer.status_code in {201, 503}, answer.text
         return dict(answer.json()) if answer.status_code == 201 else None
@@ -53,7 +53,7 @@ def _released(stack: Stack) -> bool:
 
 
 def test_a_folder_becomes_an_archive_to_download(stack: Stack, tmp_path: Path) -> None:
-    """End to end: real progress, the folder is gone, the archive holds exactly what was in it, nothing stays reserved."""
+    """End to end: progress is real, the folder is deleted, the archive holds exactly its content, no space stays reserved."""
     tree = {
         "Projekt Ä/Größe.txt": b"a" * 5000,
         "Projekt Ä/tief/er/x.bin": os.urandom(3 << 20),
@@ -83,7 +83,7 @@ def test_a_folder_becomes_an_archive_to_download(stack: Stack, tmp_path: Path) -
 
 
 def test_a_cancelled_pack_leaves_nothing(stack: Stack) -> None:
-    """A cancel in the middle of the packing; no partial file, the space is released, the folder is as it was."""
+    """Cancel while packing: no partial file, the space is released, the folder is unchanged."""
     content = os.urandom(8 << 20).hex().encode() * 3
     _put(stack, "big/data", content)
     made = _pack(stack, "big", format="7z", compression_level=9)

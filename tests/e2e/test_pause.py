@@ -1,4 +1,4 @@
-"""Pause and resume of real work: while compressing, while uploading, across a restart of everything."""
+"""Pause and resume real work: while compressing, while uploading, and across a restart of everything."""
 
 import os
 from typing import Any
@@ -17,10 +17,10 @@ def _running_tasks(stack: Stack) -> list[str]:
 
 
 def test_a_paused_upload_leaves_globus_and_goes_on_after_a_restart(stack: Stack) -> None:
-    """Its task is cancelled and the lane is free; after a restart of everything it is still paused; resumed, it arrives."""
+    """Its task is cancelled and the lane is free. The job stays paused across a restart of everything; after a resume it arrives."""
     folder = stack.folder({"big.bin": os.urandom(6 << 20)})
     before = snapshot(folder)
-    stack.control.configure(bytes_per_second=50_000)  # under way for two minutes
+    stack.control.configure(bytes_per_second=50_000)  # runs for two minutes
     job = stack.archive(folder)
     stack.wait(job, "uploading")
     stack.wait_for(job, lambda seen: seen["globus_task_id"] and (seen["bytes_done"] or 0) > 0, "bytes on their way")
@@ -48,8 +48,8 @@ def test_a_paused_upload_leaves_globus_and_goes_on_after_a_restart(stack: Stack)
 
 
 def test_a_paused_compression_stops_and_begins_again(stack: Stack) -> None:
-    """The children end, the state stays, another job passes; resumed, it completes at no cost."""
-    folder = stack.folder({"notes.log": os.urandom(16 << 20).hex().encode()})  # packs for seconds
+    """The child processes end, the state stays and another job overtakes. A resume completes the job and uses no retry."""
+    folder = stack.folder({"notes.log": os.urandom(16 << 20).hex().encode()})  # packs for several seconds
     before = snapshot(folder)
     job = stack.archive(folder)
     stack.freeze_children(job)

@@ -1,4 +1,4 @@
-"""What an admin saves over REST changes the running services: each setting, also after a restart, also while NATS is away."""
+"""Settings that an admin saves over REST change the running services: each one, also after a restart or without NATS."""
 
 import json
 import os
@@ -20,13 +20,13 @@ GIB = 1 << 30
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    # Evidence counts as old at once, so that the scanner asks the uploader before each deletion: a lane that a test can hold.
+    # Evidence expires at once, so the scanner asks the uploader before each deletion. A test can hold that lane.
     return {"EVIDENCE_FRESH_SECONDS": "0"}
 
 
 @contextmanager
 def saved(stack: Stack, **values: Any) -> Iterator[None]:
-    """Settings as an admin saves them, given back to the environment afterwards."""
+    """Save settings as an admin does. Restore the environment's values afterwards."""
     save(stack, **values)
     try:
         yield
@@ -51,7 +51,7 @@ def workspace_folder(stack: Stack, name: str, content: bytes = b"some text, " * 
 
 
 def ask_pack(stack: Stack, name: str) -> Any:
-    """Ask for a pack that keeps its folder, whatever the answer."""
+    """Request a pack that keeps its folder. Return any response."""
     answer = stack.patiently("POST", "/api/files/pack", json={"folder_path": name, "keep_source": True})
     if answer.status_code == 201:
         stack.jobs.append(answer.json()["id"])
@@ -70,7 +70,7 @@ def go_on(stack: Stack, job: str) -> None:
 
 
 def packing(stack: Stack) -> str:
-    """An archive job whose 7-Zip stands still: it keeps its place in the lane until the test lets it go on."""
+    """An archive job whose 7-Zip is suspended. It keeps its place in the lane until the test resumes it."""
     job = stack.archive(stack.folder({"noise.bin": os.urandom(4 << 20)}))
     stack.freeze_children(job)
     return job
@@ -110,7 +110,7 @@ def pack_retention_days(stack: Stack) -> None:
 
 
 def refused_by_both(stack: Stack, name: str, **values: Any) -> tuple[Any, Job]:
-    """What the gateway answers to a pack, and the compressor's end of one that was asked for before, under settings that allow neither."""
+    """Return the gateway's answer to a pack and how the compressor ends an older one, under settings that allow neither."""
     workspace_folder(stack, name)
     with stack.frozen("compressor"):
         job = pack(stack, name)
@@ -192,7 +192,7 @@ def workspace_limit(stack: Stack) -> None:
     for name in names[:2]:
         workspace_folder(stack, name, os.urandom(8 << 20))
     workspace_folder(stack, names[2])
-    slow = [pack(stack, name) for name in names[:2]]  # as many as are at work by default
+    slow = [pack(stack, name) for name in names[:2]]  # as many as run by default
     for job in slow:
         stack.freeze_children(job)
     quick = pack(stack, names[2])
@@ -223,12 +223,12 @@ def delete_limit(stack: Stack) -> None:
         query = "SELECT count(*) FROM jobs WHERE status = 'verified' AND lease_until >= clock_timestamp()"
         return int(stack.value(query))
 
-    first, second = stack.archive(stack.folder()), stack.archive(stack.folder())  # the scanner is asked about both
+    first, second = stack.archive(stack.folder()), stack.archive(stack.folder())  # the scanner asks about both
     scanner = stack.freeze("scanner")
     try:
         for job in (first, second):
             stack.wait(job, "verified")
-        with stack.frozen("uploader"):  # which the scanner asks before it deletes: its jobs stay where they are
+        with stack.frozen("uploader"):  # the scanner asks it before it deletes: its jobs stay where they are
             os.kill(scanner, signal.SIGCONT)
             until(lambda: held() == 1, "the first deletion at work", tell=stack.stories)
             with saved(stack, delete_limit=2):
@@ -280,7 +280,7 @@ def retry_delay_seconds(stack: Stack) -> None:
 
 
 def due_in(stack: Stack, job: str) -> float:
-    """Seconds until a waiting job is looked at again."""
+    """Seconds until a waiting job is checked again."""
     query = (
         "SELECT extract(epoch FROM greatest(not_before, '1970-01-01') - clock_timestamp())::float8 FROM jobs WHERE id = $1::uuid"
     )
@@ -298,7 +298,7 @@ def scan_interval_seconds(stack: Stack) -> None:
 
 
 def short_of_space(stack: Stack) -> Job:
-    """A job that waits for space: a sparse 2 GiB file while only 1 GiB is to be used. Its settings are the caller's to reset."""
+    """A job that waits for space: a sparse 2 GiB file while only 1 GiB may be used. The caller resets the settings."""
     free = shutil.disk_usage(stack.data / "storage").free
     save(stack, min_free_disk=free - GIB)
     folder = stack.folder()
@@ -324,7 +324,7 @@ def space_pass_hours(stack: Stack) -> None:
         save(stack, space_check_seconds=0.2)
         head = short_of_space(stack)["job_id"]
         smaller = stack.archive(stack.folder())
-        stack.wait(smaller, "completed")  # it may pass for a day
+        stack.wait(smaller, "completed")  # smaller jobs may overtake it for a day
         save(stack, space_pass_hours=0)
         smaller = stack.archive(stack.folder())
 
@@ -361,7 +361,7 @@ def user_jobs_limit(stack: Stack) -> None:
 
         def refused() -> bool:
             answer = stack.ask(stack.folder())
-            if answer.status_code == 201:  # the gateway does not know the new limit yet
+            if answer.status_code == 201:  # the gateway has not received the new limit yet
                 stack.cancel(answer.json()["job_id"])
             return answer.status_code == 429
 
@@ -414,7 +414,7 @@ CHECKS: dict[str, Callable[[Stack], None]] = {
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_saved_setting_changes_the_running_service(stack: Stack, name: str) -> None:
-    """Each setting, by what it does: no restart, no other way than the REST interface."""
+    """Each setting has its effect without a restart, through the REST interface alone."""
     CHECKS[name](stack)
 
 
@@ -449,7 +449,7 @@ OTHERS: dict[str, Any] = {
 
 
 def follows(stack: Stack, service: str, offset: int = 0) -> bool:
-    """Whether a service's log says, after byte `offset`, that exactly these values count now."""
+    """Return whether a service's log, after byte `offset`, says that exactly these values apply now."""
     with (stack.data / "logs" / f"{service}.log").open("rb") as file:
         file.seek(offset)
         lines = [json.loads(line) for line in file if b'"settings_changed"' in line]
@@ -461,7 +461,7 @@ def written(stack: Stack) -> dict[str, int]:
 
 
 def test_saved_settings_count_after_a_restart_and_arrive_without_nats(stack: Stack) -> None:
-    """Every value reaches every worker within a minute while NATS stands still, and is there from the first job after a restart."""
+    """Every value reaches every worker within a minute while NATS is stopped. After a restart it applies from the first job."""
     assert set(OTHERS) == set(DEFINITIONS)
     stack.control.configure(bytes_per_second=20_000)
     slow = {"big.bin": os.urandom(6 << 20)}
@@ -479,7 +479,7 @@ def test_saved_settings_count_after_a_restart_and_arrive_without_nats(stack: Sta
         for service, offset in before.items():
             until(partial(follows, stack, service, offset), f"the {service} following", 90.0, stack.said)
         stack.wait(uploads[1], "uploading")
-        stack.wait_for(second, lambda seen: seen["attempt"] == 1, "the second job claimed")  # copying needs the uploader's answer
+        stack.wait_for(second, lambda seen: seen["attempt"] == 1, "the second job claimed")  # copying needs the uploader's reply
         assert stack.job(first)["status"] == "compressing"
     finally:
         os.kill(nats, signal.SIGCONT)
@@ -496,7 +496,7 @@ def test_saved_settings_count_after_a_restart_and_arrive_without_nats(stack: Sta
         until(partial(follows, stack, service, offset), f"the {service} following", tell=stack.said)
     stack.control.configure(bytes_per_second=20_000)
     first = packing(stack)
-    uploads = [stack.archive(stack.folder(slow)) for _ in range(2)]  # past the one that stands still in the lane
+    uploads = [stack.archive(stack.folder(slow)) for _ in range(2)]  # past the stalled one in the lane
     until(lambda: [stack.job(job)["status"] for job in uploads] == ["uploading"] * 2, "both uploads at once", tell=stack.stories)
     assert stack.job(first)["status"] == "compressing"
     go_on(stack, first)

@@ -1,4 +1,4 @@
-"""`cs-archiver up` as a program: one per directory, orderly down, up again whatever happened, clear words when it can't."""
+"""`cs-archiver up` as a program: one per directory, clean shutdown, restart after any end, clear messages on failure."""
 
 import json
 import os
@@ -23,19 +23,19 @@ from tests.support.stack import ENGINES, PASSWORD, ROOT, SERVICES, Stack, prepar
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """The running stack says all it can: none of it may be a secret. Some names are no settings, or not of this edition."""
+    """The running stack logs at its most verbose: no secret may appear. Some names are no settings, or belong to the other edition."""
     return {"LOG_LEVEL": "DEBUG", "WEB_DASHBOARD_PORT": "9999", "POOL_SIZE": "10", "SCAN_INTERVALL_SECONDS": "5"}
 
 
 @pytest.fixture
 def fresh() -> Iterator[Stack]:
-    """A stack of this test's own, not started."""
+    """A stack for this test alone, not started."""
     with prepared_stack() as stack:
         yield stack
 
 
 def refused(stack: Stack, code: int) -> str:
-    """What `up` says when it ends by itself with this exit code."""
+    """Return the output of `up` when it exits by itself with this code."""
     offset = stack.output.stat().st_size if stack.output.exists() else 0
     process = stack.launch()
     assert process.wait(120) == code, stack.said(offset)
@@ -44,7 +44,7 @@ def refused(stack: Stack, code: int) -> str:
 
 @pytest.mark.parametrize("given", ["environment", "file"])
 def test_settings_without_effect_are_named_before_anything_else(fresh: Stack, given: str, tmp_path: Path) -> None:
-    """Also where the start is refused. A file given by --env-file counts, the environment wins over it."""
+    """This also holds when the start is refused. A file given by --env-file counts, and the environment overrides it."""
     names = {"DATABASE_URL": "sqlite:///./cs.db", "STORAGE_BASE_PATH": "/storage", "LOG_MAX_BYTES": "104857600"}
     wrong = {"GATEWAY_PORT": "http"} | names
     more: list[str] = []
@@ -76,7 +76,7 @@ def test_settings_without_effect_are_named_before_anything_else(fresh: Stack, gi
 
 
 def test_settings_without_effect_are_named_and_nothing_stops(stack: Stack) -> None:
-    """A dashboard's port of another program, a pool's size, a misspelled setting: each with what to use instead."""
+    """Another program's dashboard port, a pool size, a misspelled setting: each comes with what to use instead."""
     said = stack.said(0)
     assert "WEB_DASHBOARD_PORT is not a setting. Set GATEWAY_PORT.\n" in said
     assert "POOL_SIZE is not a setting. Nothing needs to be set: each process opens at most 11 connections." in said
@@ -85,7 +85,7 @@ def test_settings_without_effect_are_named_and_nothing_stops(stack: Stack) -> No
 
 @pytest.mark.parametrize("same_port", [False, True])
 def test_a_second_up_is_refused_with_the_pid_of_the_first(stack: Stack, *, same_port: bool) -> None:
-    """One `up` per DATA_DIR, on the same port or another; the first one does not notice."""
+    """One `up` per DATA_DIR, on the same port or another. The first one is not affected."""
     again = Stack(stack.root)
     if same_port:
         again.environment["GATEWAY_PORT"] = str(stack.port)
@@ -115,7 +115,7 @@ GLOBUS_TOKEN = re.compile(r"emulated-[\w-]{40,}")
 
 
 def came_in(stack: Stack) -> set[str]:
-    """Every secret a person brings or is given, each used once in every place where it may stand."""
+    """Every secret that a person sends or receives, each used once in every place where it may occur."""
     http, address = stack.http, f"ws://127.0.0.1:{stack.port}/ws/jobs"
     login = http.headers["Authorization"].removeprefix("Bearer ")
     script = http.post("/api/tokens", json={"name": "secrets", "scope": "operate"}).json()["token"]
@@ -134,21 +134,21 @@ def came_in(stack: Stack) -> set[str]:
 
 
 def packed_with_password(stack: Stack) -> str:
-    """A job that makes an encrypted archive in the admin's workspace; its id."""
+    """Run a job that makes an encrypted archive in the admin's workspace. Return its id."""
     stack.http.put("/api/files/content", params={"path": "secret.txt", "overwrite": True}, content=b"for few").raise_for_status()
     wanted = {"paths": ["secret.txt"], "format": "7z", "password": ARCHIVE_PASSWORD}
     return str(stack.patiently("POST", "/api/archives", json=wanted).raise_for_status().json()["job_id"])
 
 
 def test_the_first_admin_has_a_workspace_from_the_start(stack: Stack) -> None:
-    """The gateway makes it; no request has asked for it."""
+    """The gateway creates it before any request asks for it."""
     me = stack.http.get("/api/auth/me").json()["id"]
     workspaces = stack.data / "storage" / "workspaces"
     until((workspaces / me).is_dir, "the first admin's workspace", tell=lambda: str(list(workspaces.iterdir())))
 
 
 def test_a_failure_is_in_the_log_file_of_its_service(stack: Stack) -> None:
-    """With the job's id and the reason that the job shows."""
+    """The entry has the job's id and the reason that the job shows."""
     folder = stack.folder()
     os.mkfifo(folder / "pipe")
     job = stack.archive(folder)
@@ -158,7 +158,7 @@ def test_a_failure_is_in_the_log_file_of_its_service(stack: Stack) -> None:
 
 
 def test_secrets_stay_where_they_belong(stack: Stack) -> None:
-    """At DEBUG, after logins, tokens, tickets and jobs: no secret in a log, any process's arguments at any time, or what `up` says."""
+    """At DEBUG, after logins, tokens, tickets and jobs: no secret in a log, in a process's arguments or in the output of `up`."""
     folder = stack.folder()
     before = snapshot(folder)
     secrets = {PASSWORD, ARCHIVE_PASSWORD} | {path.read_text().strip() for path in (stack.data / "secrets").iterdir()}
@@ -190,22 +190,23 @@ def test_secrets_stay_where_they_belong(stack: Stack) -> None:
 
 
 def down(stack: Stack, number: signal.Signals) -> None:
-    """Stop, and see that nothing of it is left."""
+    """Stop the stack and check that nothing of it is left."""
     living, process = stack.alive(), stack.process
     assert len(living) >= len(ENGINES) + len(SERVICES)
 
     took = stack.stop(number)
 
-    sys.stdout.write(f"{number.name}: down in {took:.1f} s\n")  # 10 s at most on a machine with nothing else to do
+    sys.stdout.write(f"{number.name}: down in {took:.1f} s\n")  # at most 10 s on an idle machine
     assert process.returncode == 0
     assert [pid for pid, identity in living.items() if proc.identity(pid) == identity] == []
     assert list((stack.data / "run").glob("*.pid")) == []
 
 
 def test_down_and_up_again(fresh: Stack) -> None:
-    """SIGTERM, SIGINT and SIGHUP leave nothing running; a second start goes on; killed, the next start ends what was left and goes on.
+    """SIGTERM, SIGINT and SIGHUP leave nothing running, and a second start continues.
 
-    What was left may be stopped, and hold the gateway's port and the database.
+    After a kill, the next start ends the remaining processes and continues. Those may be suspended, and may hold the gateway's
+    port and the database.
     """
     fresh.start()
     job = fresh.archive(fresh.folder())
@@ -213,7 +214,7 @@ def test_down_and_up_again(fresh: Stack) -> None:
 
     down(fresh, signal.SIGTERM)
     took = fresh.start()
-    sys.stdout.write(f"second start: healthy in {took:.1f} s\n")  # 5 s on a machine with nothing else to do
+    sys.stdout.write(f"second start: healthy in {took:.1f} s\n")  # 5 s on an idle machine
     assert fresh.job(job)["status"] == "completed"
 
     living = fresh.alive()
@@ -229,7 +230,10 @@ def test_down_and_up_again(fresh: Stack) -> None:
 
 
 def test_a_moved_data_dir_goes_on_with_the_same_archive(fresh: Stack) -> None:
-    """All is stopped while a tested archive waits for its upload, and DATA_DIR is moved: that archive is sent, nothing is copied again."""
+    """The stack is stopped while a tested archive waits for its upload, and DATA_DIR is moved.
+
+    That archive is sent; nothing is copied again.
+    """
     fresh.start()
     folder = fresh.folder()
     before = snapshot(folder)
@@ -255,7 +259,7 @@ def test_a_moved_data_dir_goes_on_with_the_same_archive(fresh: Stack) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_term_while_starting_leaves_nothing(fresh: Stack, number: signal.Signals) -> None:
-    """Stopped before it was ready, it ends as orderly."""
+    """A stop during the start is just as clean."""
     process = fresh.launch()
     until((fresh.data / "run" / "up.lock").exists, "the beginning of a start")
 
@@ -271,9 +275,10 @@ def destroy(stack: Stack) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_private_parent_is_left_as_it_is_and_destroy_removes_the_rest(fresh: Stack) -> None:
-    """Below a directory of mode 0700 it works, and no directory that was there before has another mode afterwards.
+    """It works below a directory of mode 0700, and every existing directory keeps its mode.
 
-    `destroy --yes` is refused while `up` runs; then it removes DATA_DIR and the database, wherever that lies, and nothing else.
+    `destroy --yes` is refused while `up` runs. Afterwards it removes DATA_DIR and the database, wherever that is, and nothing
+    else.
     """
     private = fresh.root / "private"
     private.mkdir(mode=0o700)
@@ -310,7 +315,7 @@ def test_a_private_parent_is_left_as_it_is_and_destroy_removes_the_rest(fresh: S
 
 
 def one_line(said: str, *words: str) -> None:
-    """A heading and one clear line, no traceback."""
+    """Check for a heading and one clear line without a traceback."""
     assert "Traceback" not in said
     assert all(word in said for word in words), said
     assert len(said.strip().splitlines()) <= 2, said
@@ -333,7 +338,7 @@ def test_a_source_that_is_not_there(fresh: Stack) -> None:
 
 
 def test_a_missing_tool_and_wrong_settings(fresh: Stack) -> None:
-    """Named together before anything is started, each on a line of its own."""
+    """All problems are listed before anything is started, one per line."""
     fresh.environment |= {"SEVENZIP_PATH": str(fresh.root / "no-7zz"), "LEASE_SECONDS": "soon", "UPLOAD_LIMIT": "0"}
 
     said = refused(fresh, Exit.CONFIGURATION)

@@ -1,4 +1,4 @@
-"""Packs, archives and extractions as their users meet them: over REST, by real processes that are killed at every named point."""
+"""Packs, archives and extractions as users see them: over REST, by real processes that are killed at every fault point."""
 
 import os
 import tarfile
@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 def home(stack: Stack) -> Path:
-    """The workspace of who is logged in."""
+    """Return the workspace of the logged-in user."""
     me = stack.http.get("/api/auth/me").json()["id"]
     found = stack.data / "storage" / "workspaces" / me
     found.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def content(found: Any) -> dict[bytes, tuple[str, str]]:
 
 
 def nothing_is_left(stack: Stack) -> None:
-    """No work in progress, no space promised."""
+    """Check that no work is in progress and no space is reserved."""
     work = stack.data / "storage" / "workspaces" / ".work"
     until(lambda: not below(work), "the clean-up", tell=lambda: str(below(work)))
     until(lambda: promised(stack) == 0, "the promised space given back", tell=lambda: str(promised(stack)))
@@ -58,7 +58,7 @@ def promised(stack: Stack) -> int:
 
 
 def asked(stack: Stack, address: str, body: dict[str, Any]) -> dict[str, Any]:
-    """What was made. A killed compressor is not back at once: until then the answer is 503."""
+    """Create a job and return it. A killed compressor needs time to restart: until then the answer is 503."""
 
     def ask() -> httpx.Response | None:
         answer = stack.http.post(address, json=body)
@@ -81,7 +81,7 @@ def job(stack: Stack, address: str, **body: Any) -> str:
 
 
 def test_a_folder_is_packed_fetched_and_gone(stack: Stack, tmp_path: Path) -> None:
-    """End to end: asked for, done, its folder deleted, its archive downloaded and equal to what the folder was."""
+    """End to end: requested, completed, folder deleted. The downloaded archive equals the folder's content."""
     source = folder(stack, "Fetched")
     before = content(snapshot(source))
     task = pack(stack, "Fetched")
@@ -99,7 +99,7 @@ def test_a_folder_is_packed_fetched_and_gone(stack: Stack, tmp_path: Path) -> No
 
 
 def test_a_pack_is_killed_at_every_point(stack: Stack, tmp_path: Path) -> None:
-    """Fourteen kills of the compressor in one job: one archive, whole, the folder gone, nothing else."""
+    """The compressor is killed fourteen times in one job. The result is one whole archive; the folder is gone, nothing else."""
     source = folder(stack, "Killed")
     before = content(snapshot(source))
     others = {path.name for path in home(stack).iterdir()} - {"Killed"}
@@ -115,7 +115,7 @@ def test_a_pack_is_killed_at_every_point(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_an_archive_is_made_and_unpacked_through_kills(stack: Stack) -> None:
-    """Both kinds, the compressor killed at every point of each: source untouched, one archive, one copy of what it holds."""
+    """Both kinds; the compressor is killed at every point. The source is untouched, with one archive and one extracted copy."""
     source = folder(stack, "Twice")
     before = snapshot(source)
     stack.crash_at(*MAKING)
@@ -136,7 +136,7 @@ def test_an_archive_is_made_and_unpacked_through_kills(stack: Stack) -> None:
 
 
 def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
-    """Auto-archive: after an upload and after an extraction one zip, nothing deleted, and no zip of a zip."""
+    """Auto-archive: an upload and an extraction each become one zip. Nothing is deleted, and no zip is zipped again."""
     auto = "/api/files/auto-archive"
     assert stack.http.put(auto, json={"folders": ["inbox"]}).status_code == 200
     files = {"inbox/Tour/a.txt": b"a" * 1000, "inbox/Tour/b.txt": b"b"}
@@ -154,7 +154,7 @@ def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
         }
     assert {path: (home(stack) / path).read_bytes() for path in files} == files
 
-    # Unpacked again, it is not zipped again; what an archive of another kind held is, and gets a name that is free.
+    # An extracted auto-archive zip is not zipped again. Content of another kind of archive is, under a free name.
     stack.wait(job(stack, "/api/archives/extract", path="inbox/Tour.zip", destination="inbox/again"), "completed")
     stack.wait(job(stack, "/api/archives", paths=["inbox/Tour"], output="tour.7z"), "completed")
     stack.wait(job(stack, "/api/archives/extract", path="tour.7z", destination="inbox/Tour_2"), "completed")
@@ -168,7 +168,7 @@ def test_what_arrives_becomes_a_zip(stack: Stack) -> None:
 
 
 def test_admin_settings_take_effect(stack: Stack) -> None:
-    """Another format and level count from the next pack on."""
+    """A new format and level apply from the next pack on."""
     folder(stack, "RuntimeSettings")
     try:
         changed = stack.http.put("/api/config", json={"pack_format": "7z", "pack_compression_level": 9})
@@ -183,7 +183,7 @@ def test_admin_settings_take_effect(stack: Stack) -> None:
 
 
 def test_the_command_line(stack: Stack, tmp_path: Path) -> None:
-    """Commands on paths of the workspace: made, shown, listed, unpacked, with all fields; refusals have their codes."""
+    """Commands on workspace paths create, show, list and extract with all fields. Refusals have their exit codes."""
     folder(stack, "Commanded")
     cli = Cli(tmp_path, f"http://127.0.0.1:{stack.port}")
     token = stack.http.headers["Authorization"].removeprefix("Bearer ")

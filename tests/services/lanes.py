@@ -1,4 +1,4 @@
-"""One service's lane inside the test: the real worker on the real engines, neighbours as tiny peers, and death at a named point."""
+"""One service's lane inside the test: the real worker on the real engines, small peers for its neighbours, and kills at fault points."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,23 +21,23 @@ from shared.service.worker import Rules, Worker
 from tests.support.kernel import Kernel, eventually
 
 Handle = Callable[[Work], Awaitable[None]]
-# After a lane has ended nobody holds its jobs any more, whatever their leases say.
+# After a lane has ended, nobody holds its jobs any more, whatever their leases say.
 EXPIRED = {"lease_until": datetime.now(UTC) - timedelta(hours=1)}
 
 
 def just_expired() -> dict[str, Any]:
-    """A lease that ended now, while the database was there: the end of one that counts as a crash."""
+    """A lease that ended just now, while the database was up, so that its end counts as a crash."""
     return {"lease_until": datetime.now(UTC)}
 
 
 class Killed(BaseException):
-    """What kill -9 is to a handler: nothing of ours catches it, so nothing is settled and the lease stays."""
+    """Simulate kill -9 for a handler: no code catches it, so nothing is settled and the lease stays."""
 
 
 def rules(**changes: Any) -> Rules:
     values: dict[str, Any] = {
         "limit": 1,
-        "lease_seconds": 60.0,  # lost only where a test says so, however slow the machine
+        "lease_seconds": 60.0,  # lost only where a test says so, however slow the machine is
         "poll_seconds": 0.2,
         "max_crashes": 5,
         "retries": Limits(compression=2, upload=3, connection=2, delay_s=0.02),
@@ -56,7 +56,7 @@ async def running(
     archives: Path | None = None,
     **changes: Any,
 ) -> AsyncIterator[Worker]:
-    """Run a lane of the service it belongs to until the block ends. `archives`: the archives directory of its staging."""
+    """Run a lane of its service until the block ends. `archives`: the archives directory of its staging."""
     bus = await kernel.bus(lane.role)
     db, instance = await kernel.db(lane.role), f"{lane.role}-test"
     sight = None if archives is None else Sight(db, lane.role, instance, archives)
@@ -71,7 +71,7 @@ async def running(
 
 
 async def peer(kernel: Kernel, role: str, name: str, answer: Callable[[bytes], msgspec.Struct]) -> None:
-    """Answer one question of another service, until the test ends; what `answer` raises is the refusal."""
+    """Answer one request for another service until the test ends. An exception that `answer` raises is the refusal."""
     bus = await kernel.bus(role)
 
     async def served(question: bytes) -> msgspec.Struct:
@@ -82,10 +82,10 @@ async def peer(kernel: Kernel, role: str, name: str, answer: Callable[[bytes], m
 
 
 async def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, lane: Any, visit: int = 1) -> None:
-    """Run `lane` until its work reaches that fault point for the n-th time, and end it there as kill -9 does.
+    """Run `lane` until it reaches that fault point for the n-th time, and end it there as kill -9 does.
 
-    From that instant on the whole process takes up nothing more, in none of its lanes. The death has to be over before the lane ends: a
-    lane that is stopped in the midst of its work lets go of the job, in good order.
+    From then on no lane of the process starts anything. The kill must finish before the lane is stopped: a lane that is stopped
+    during its work releases the job cleanly.
     """
     loop, hit, seen, dead = asyncio.get_running_loop(), asyncio.Event(), 0, False
     real_round, real_spawn = Worker._round, Worker._spawn
@@ -103,7 +103,7 @@ async def dies_at(monkeypatch: pytest.MonkeyPatch, point: str, lane: Any, visit:
             await real_round(*args)
 
     def spawn(worker: Worker, coroutine: Any) -> None:
-        if dead:  # it claimed this when the end came
+        if dead:  # it claimed this job when the kill came
             coroutine.close()
         else:
             real_spawn(worker, coroutine)
@@ -127,14 +127,14 @@ async def state_is(kernel: Kernel, job: UUID, status: str, timeout: float = 60.0
 
 
 async def waits(kernel: Kernel, job: UUID, words: str) -> Any:
-    """The job's row once it waits for a reason with these words, held by nobody."""
+    """Return the job's row once it waits for a reason with these words and nobody holds it."""
     return await eventually(
         lambda: kernel.row(job), lambda row: row["lease_owner"] is None and words in (row["wait_reason"] or ""), f"to wait: {words}"
     )
 
 
 async def cleaned(kernel: Kernel, job: UUID, role: str) -> None:
-    """Wait until nothing is owed by this role."""
+    """Wait until this role owes no clean-up."""
     count = "SELECT count(*) FROM cleanups WHERE job_id = $1 AND role = $2"
     await eventually(lambda: kernel.owner.fetchval(count, job, role), lambda n: n == 0, f"{role} to clean up")
 

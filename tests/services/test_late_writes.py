@@ -1,4 +1,4 @@
-"""Writers at work during the copy, just after it and during the deletion, on clocks of every unit: no schedule loses a byte."""
+"""Writers during the copy, just after it and during the deletion, on clocks of every unit: no schedule loses a byte."""
 
 import errno
 import mmap
@@ -45,7 +45,10 @@ def nothing() -> None:
 
 
 class Writer:
-    """Writes files of equal size. `ever`: every content there was; `destroyed`: what the writer itself overwrote or removed."""
+    """Writes files of equal size.
+
+    `ever`: every content that existed; `destroyed`: content that the writer itself overwrote or removed.
+    """
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -61,7 +64,7 @@ class Writer:
 
     def write(self, how: str, name: str) -> None:
         path = self.case.folder / name
-        with suppress(FileNotFoundError):  # it was deleted, or taken aside just now
+        with suppress(FileNotFoundError):  # it was deleted, or taken aside, just now
             old = path.read_bytes()
             self._write(how if old else "save", path, path.stat().st_mtime_ns)
             self.destroyed.add(old)
@@ -96,7 +99,7 @@ class Writer:
 
 
 def archived(case: Case, at_stop: Callable[[], None]) -> bool:
-    """Copy as the compressor does, again when the folder changes; False when it changes each time."""
+    """Copy as the compressor does, and again if the folder changes. Return False if it changes each time."""
     for number in range(3):
         target = case.root / f"copy {number}"
         with handles.root(case.folder) as folder, handles.root(case.base) as base, suppress(SourceInUse):
@@ -112,7 +115,7 @@ def archived(case: Case, at_stop: Callable[[], None]) -> bool:
 def race(
     case: Case, during: list[tuple[int, str, str]], after: list[tuple[str, str]], deletes: list[tuple[int, str, str]]
 ) -> Writer:
-    """Copy, write, delete; `during` and `deletes` write at the n-th instant of copy and deletion."""
+    """Copy, write, delete. `during` and `deletes` write at the n-th instant of copy and deletion."""
     for name in NAMES:
         case.put(name, b"version 00000000" if name == "a" else b"version %s" % os.fsencode(name[-1] * 8))
     writer, copied, deleted = Writer(case), 0, 0
@@ -156,7 +159,7 @@ def test_no_schedule_of_writes_loses_a_byte(
     after: list[tuple[str, str]],
     deletes: list[tuple[int, str, str]],
 ) -> None:
-    """Clocks of nanoseconds, 10 ms, one and two seconds, also set back between copy and deletion: the real copy and the real deletion."""
+    """Clocks of nanoseconds, 10 ms, one and two seconds, also set back between copy and deletion. Copy and deletion are the real ones."""
     root = tmp_path / "case"
     shutil.rmtree(root, ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -168,7 +171,7 @@ def test_no_schedule_of_writes_loses_a_byte(
 
         def our_clock() -> int:
             nonlocal began
-            if began:  # at the deletion; an hour has passed for us too
+            if began:  # at the deletion; the local clock is an hour later too
                 return time.time_ns() + LATER_NS
             began = True
             return time.time_ns()
@@ -211,14 +214,14 @@ def test_a_file_saved_in_the_second_of_its_copy_stays(whole_seconds: Path) -> No
 @MOUNTED
 @pytest.mark.parametrize("how", HOW[:6])
 def test_real_seconds_lose_no_byte_either(whole_seconds: Path, how: str) -> None:
-    """One writer during the copy, just after it, and as the file is renamed."""
+    """One writer during the copy, just after it, and during the rename."""
     case = Case(whole_seconds / "case")
     case.look, case.our_clock = clocks.look, time.time_ns
     race(case, [(4, how, "a")], [(how, "sub/b")], [(5, how, "sub/c"), (6, how, "a")])
 
 
 def test_files_at_rest_are_not_read_again(tmp_path: Path) -> None:
-    """A folder that was left alone before the copy is emptied by its times alone."""
+    """A folder without writes before the copy is emptied by its times alone."""
     case = Case(tmp_path)
     for name in NAMES:
         case.put(name)
@@ -228,7 +231,7 @@ def test_files_at_rest_are_not_read_again(tmp_path: Path) -> None:
 
 
 def test_fresh_files_are_read_again_and_go(tmp_path: Path) -> None:
-    """Reading proves them; it is shown as progress that only grows, file by file."""
+    """Reading proves them. Its progress only grows, file by file."""
     case = Case(tmp_path)
     for name in NAMES:
         case.put(name)
@@ -240,7 +243,7 @@ def test_fresh_files_are_read_again_and_go(tmp_path: Path) -> None:
 
 
 def test_a_write_in_the_second_of_the_hash_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deletion in the very second of the save first waits until a write would show; then the file is hashed and renamed."""
+    """A deletion in the same second as the save waits until a write would show. Then the file is hashed and renamed."""
     SimulatedClock(monkeypatch, tmp_path, 10**9)
     case = Case(tmp_path)
     case.look, case.our_clock = clocks.look, time.time_ns
@@ -261,7 +264,7 @@ def test_a_write_in_the_second_of_the_hash_is_seen(tmp_path: Path, monkeypatch: 
 
 
 def test_a_time_that_is_about_to_come_proves_nothing(tmp_path: Path) -> None:
-    """A file dated some seconds ahead: while it is hashed, a write may be stamped with that very time. It stays."""
+    """A file is dated some seconds ahead. A write during the hash may get that very time, so the file stays."""
     case = Case(tmp_path)
     file = case.put("a")
     soon = time.time_ns() + 5 * 10**9
@@ -280,7 +283,7 @@ def test_a_time_that_is_about_to_come_proves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not _maps_are_stamped(), reason="maps are not stamped by this file system: there every file is read again")
 def test_a_write_through_an_old_map_is_seen(tmp_path: Path) -> None:
-    """The kernel stamps only the first write to a mapped page. The copy writes pages back, so that the next write is stamped too."""
+    """The kernel stamps only the first write to a mapped page. The copy writes pages back, so the next write is stamped too."""
     case = Case(tmp_path)
     target = case.put("a", b"first  version")
     with target.open("r+b") as file:
@@ -288,10 +291,10 @@ def test_a_write_through_an_old_map_is_seen(tmp_path: Path) -> None:
     mapped[:5] = b"First"
     assert archived(case, nothing)
     rested = clocks.COARSE_NS + 10**12
-    case.archived_as(case.manifest.entries, Clock(time.time_ns() + rested, time.time_ns() + rested, 1))  # as if long at rest
+    case.archived_as(case.manifest.entries, Clock(time.time_ns() + rested, time.time_ns() + rested, 1))  # as if not written for long
     case.look = lambda handle, before=None: clocks.Stamp(later(handle, before).server_ns, 1)
     mapped[:6] = b"SECOND"
-    mapped.close()  # nobody has it open for writing any more
+    mapped.close()  # no writer has it open any more
 
     with suppress(PermanentError):
         case.run()
@@ -299,7 +302,7 @@ def test_a_write_through_an_old_map_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_stop_is_heeded_while_a_file_is_read_again(tmp_path: Path) -> None:
-    """In the middle of a file, and nothing was deleted."""
+    """The stop comes in the middle of a file, and nothing is deleted."""
     case = Case(tmp_path)
     case.put("a", bytes(5 << 20))
     case.archive()
@@ -317,7 +320,7 @@ def test_a_stop_is_heeded_while_a_file_is_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["the file", "the NAS"])
 def test_a_file_that_cannot_be_read_again_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """One bad file is left and named. When the NAS is away, the run ends and comes back."""
+    """One bad file stays and is named. When the NAS is away, the run ends and is tried again."""
     case = Case(tmp_path)
     case.put("bad", b"unreadable content")
     case.put("good")
@@ -344,7 +347,7 @@ def test_a_file_that_cannot_be_read_again_stays(tmp_path: Path, monkeypatch: pyt
 
 
 def test_where_the_id_may_not_be_touched_the_folder_tells_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An administrator wrote the NAS's id, and the scanner may write to the folders only."""
+    """An administrator wrote the NAS's id, and the scanner may write only to the folders."""
     case = Case(tmp_path)
     case.put("a")
     case.archive()

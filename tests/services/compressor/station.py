@@ -1,4 +1,4 @@
-"""A NAS, a staging and the compressor's tools, for tests of a whole lane."""
+"""A NAS, a staging area and the compressor's tools, for tests of a whole lane."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -30,7 +30,7 @@ MIB = 1 << 20
 
 
 class Station:
-    """One compressor. `answer`: what the uploader says of the destination."""
+    """One compressor. `answer`: the uploader's reply about the destination."""
 
     def __init__(self, kernel: Kernel, root: Path) -> None:
         self.kernel = kernel
@@ -50,7 +50,7 @@ class Station:
         await self.kernel.owner.execute("INSERT INTO nas_bases (path, sentinel) VALUES ($1, $2)", str(self.base), sentinel)
 
     async def uploader(self) -> None:
-        """Somebody answers for the uploader from now on."""
+        """Answer for the uploader from now on."""
 
         def answered(_question: bytes) -> msgspec.Struct:
             if isinstance(self.answer, Exception):
@@ -80,12 +80,12 @@ class Station:
         )
 
     def staged(self) -> list[str]:
-        """Every file in temp and archives but the staging's id, by its path in the staging."""
+        """Return every file in temp and archives except the staging's id, by its path in the staging."""
         files = [(root, p) for root in (self.places.temp, self.places.archives) for p in below(root) if not p.is_dir()]
         return sorted(str(p.relative_to(root.parent)) for root, p in files if p.name != stagings.ID_FILE)
 
 
 def disk(monkeypatch: pytest.MonkeyPatch, free: int, most: int = 1 << 40, inodes: int = 0, free_inodes: int = 0) -> None:
-    """What the staging's disk says it has free, in bytes; of 0 inodes: it does not say."""
+    """Set the free space, in bytes, that the staging's disk reports. With 0 inodes, the disk does not report inodes."""
     facts = SimpleNamespace(f_bavail=free, f_frsize=1, f_blocks=most, f_files=inodes, f_favail=free_inodes)
     monkeypatch.setattr(ledger.os, "statvfs", lambda _path: facts)

@@ -1,4 +1,4 @@
-"""What ended jobs leave on the staging disks: what is kept, what goes, when, and that a retry in between loses nothing."""
+"""What ended jobs leave on the staging disks: what is kept, what is removed and when. A retry in between loses nothing."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ NOW = EXPIRED["lease_until"]
 
 
 async def _left(kernel: Kernel, station: Station, status: str, recorded: bool = False, made: str = "", **columns: Any) -> UUID:
-    """A job of two attempts: a copy and a half-made archive (`made`) of the second, and an archive of the first."""
+    """Create a job of two attempts: a copy and a half-made archive (`made`) of the second, and an archive of the first."""
     path = columns.pop("source_path", f"/nas/One/Two/{status}")
     job = await kernel.job(source_path=path, destination_path=f"{path}.tar.7z", folder_name="Scans")
     first = station.places.archive(job, 1, "Scans")
@@ -43,7 +43,7 @@ def _files(root: Path) -> list[str]:
 
 
 async def test_a_failed_jobs_artefacts_go_to_failed_with_its_log(kernel: Kernel, station: Station) -> None:
-    """Untested artefacts of every attempt are put aside under the job's name, the copy goes, error.log tells the story."""
+    """Untested artefacts of every attempt are moved under the job's name, the copy is removed, error.log records the reason."""
     job = await _left(kernel, station, "failed")
     await kernel.owner.execute("INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'ERROR', 'x', 'it broke')", job)
 
@@ -57,7 +57,7 @@ async def test_a_failed_jobs_artefacts_go_to_failed_with_its_log(kernel: Kernel,
 
 @pytest.mark.parametrize("made", [f"{'a1' * 16}.partial", f"Scans.tar.7z.{'a1' * 16}.partial"], ids=["new", "before the upgrade"])
 async def test_unfinished_archives_go_whatever_their_name(kernel: Kernel, station: Station, made: str) -> None:
-    """Older versions named them after the folder: a failed job's are put aside, a cancelled and a waiting job's are removed."""
+    """Older versions named them after the folder. A failed job's are moved to failed/; a cancelled or waiting job's are removed."""
     failed = await _left(kernel, station, "failed", made=made)
     cancelled = await _left(kernel, station, "cancelled", made=made)
     waiting = await _left(kernel, station, "queued", made=made, completed_at=None)
@@ -72,17 +72,17 @@ async def test_unfinished_archives_go_whatever_their_name(kernel: Kernel, statio
 
 
 async def test_a_tested_archive_survives_failure_and_stays_reserved(kernel: Kernel, station: Station) -> None:
-    """It is kept for a retry; only the untested one is put aside."""
+    """It is kept for a retry. Only the untested archive is moved away."""
     job = await _left(kernel, station, "failed", recorded=True)
 
     await station.cleaner.settle(job)
 
     assert station.staged() == [f"archives/{job}/1/Scans.tar.7z"]
-    assert await reserved(kernel, job) == 110  # the archive's and the sidecar's recorded sizes
+    assert await reserved(kernel, job) == 110  # the recorded sizes of the archive and the sidecar
 
 
 async def test_a_cancelled_job_keeps_nothing(kernel: Kernel, station: Station) -> None:
-    """Nothing goes to failed/; a recorded archive is left to the uploader, whose task may still read it; no space is held."""
+    """Nothing is moved to failed/. The uploader removes a recorded archive, because its task may still read it. No space is held."""
     job = await _left(kernel, station, "cancelled", recorded=True)
 
     await station.cleaner.settle(job)
@@ -93,7 +93,7 @@ async def test_a_cancelled_job_keeps_nothing(kernel: Kernel, station: Station) -
 
 
 async def test_a_newer_attempt_is_never_touched(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clean-up or a sweep that was decided before a retry: what attempt 3 writes stays, in temp and in archives."""
+    """A clean-up or a sweep was decided before a retry. The files that attempt 3 writes stay, in temp and in archives."""
     job = await _left(kernel, station, "failed", completed_at=NOW - timedelta(days=40))
     newer = [station.places.archive(job, 3, "Scans"), station.places.copy(job, 3, "Scans") / "a"]
     for file in newer:
@@ -108,7 +108,7 @@ async def test_a_newer_attempt_is_never_touched(kernel: Kernel, station: Station
 
 
 async def test_links_of_a_killed_reader_are_swept(station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder under whose names an archive's volumes were read, when its reader was killed."""
+    """A killed reader leaves a folder of links to an archive's volumes. The sweep removes it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dead = tmp_path / "cs-archiver-volumes-dead"
     dead.mkdir()
@@ -123,7 +123,7 @@ async def test_links_of_a_killed_reader_are_swept(station: Station, tmp_path: Pa
 async def test_failed_on_another_disk_and_failed_that_is_full(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Artefacts are moved across disks; where even that is impossible they are removed, and the clean-up still ends."""
+    """Artefacts are moved across disks. Where a move is impossible they are removed, and the clean-up still ends."""
     job = await _left(kernel, station, "failed")
 
     def other_disk(*_: Any, **__: Any) -> None:
@@ -144,7 +144,7 @@ async def test_failed_on_another_disk_and_failed_that_is_full(
 
 
 async def test_retention(kernel: Kernel, station: Station) -> None:
-    """After FAILED_RETENTION_DAYS a failed job's archive and log go, its reservation too, and the job's log says so; not before."""
+    """After FAILED_RETENTION_DAYS, and not before, a failed job's archive, log and reservation are removed. The job's log says so."""
     young = await _left(kernel, station, "failed", recorded=True, completed_at=NOW - timedelta(days=29))
     old = await _left(
         kernel, station, "failed", recorded=True, completed_at=NOW - timedelta(days=31), source_path="/nas/One/Two/old"
@@ -163,7 +163,7 @@ async def test_retention(kernel: Kernel, station: Station) -> None:
 
 
 async def test_leftovers_of_other_endings_go_at_once(kernel: Kernel, station: Station) -> None:
-    """What a completed or cancelled job left (a kill amid its own removal) does not wait for any retention."""
+    """Files that a completed or cancelled job left (a kill during its own removal) are removed without any retention."""
     for status in ("completed", "cancelled"):
         await _left(kernel, station, status, recorded=status == "completed")
     await kernel.owner.execute("DELETE FROM cleanups")
@@ -174,7 +174,7 @@ async def test_leftovers_of_other_endings_go_at_once(kernel: Kernel, station: St
 
 
 async def test_a_job_back_in_the_queue_holds_back_nothing(kernel: Kernel, station: Station) -> None:
-    """Files and promise of an interrupted attempt go while the job waits; its recorded archive and a job at work are left alone."""
+    """An interrupted attempt's files and reservation are removed while the job waits. Its recorded archive and a running job are kept."""
     waiting = await _left(kernel, station, "queued", recorded=True)
     at_work = await _left(
         kernel, station, "queued", lease_owner="x", lease_until=NOW + timedelta(days=36_500), source_path="/nas/One/Two/busy"
@@ -188,7 +188,7 @@ async def test_a_job_back_in_the_queue_holds_back_nothing(kernel: Kernel, statio
 
 
 async def test_what_is_not_ours_stays(kernel: Kernel, station: Station) -> None:
-    """Names that are no job's, and jobs that still owe a clean-up, are not swept."""
+    """The sweep skips names that belong to no job, and jobs that still owe a clean-up."""
     (station.places.temp / "notes").write_text("mine")
     (station.places.temp / "00000000-0000-4000-8000-000000000000").mkdir()
     owing = await _left(kernel, station, "completed")
@@ -202,7 +202,7 @@ async def test_what_is_not_ours_stays(kernel: Kernel, station: Station) -> None:
 
 
 async def test_a_sweep_that_fails_stops_no_lane(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs beside the lane, says what went wrong in the service's log, and is tried again later."""
+    """The sweep runs beside the lane, logs its errors in the service's log, and runs again later."""
 
     async def broken(_: Cleaner) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -216,7 +216,7 @@ async def test_a_sweep_that_fails_stops_no_lane(kernel: Kernel, station: Station
 async def test_one_leftover_that_cannot_be_removed_keeps_no_other(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy on a damaged disk, and a root that cannot be listed: whatever else is left goes in the same sweep."""
+    """A copy is on a damaged disk and a root cannot be listed. The same sweep removes everything else."""
     stuck, other = [await _left(kernel, station, "completed", source_path=f"/nas/One/Two/{name}") for name in ("stuck", "other")]
     shutil.rmtree(station.places.failed)
     real = staging.remove

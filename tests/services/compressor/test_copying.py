@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with small files, one of 3 MiB and 5 bytes, links and an empty directory, with times of their own."""
+    """A folder with small files, one of 3 MiB and 5 bytes, links and an empty directory, each with its own times."""
     made = tmp_path / "source" / "folder"
     (made / "sub" / "empty").mkdir(parents=True)
     (made / "sub" / "small").write_bytes(b"small")
@@ -68,7 +68,7 @@ def test_a_copy_is_equal_and_carries_the_digests(folder: Path, target: Path, str
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_progress_only_grows_and_ends_with_all_bytes(folder: Path, target: Path, strategy: str) -> None:
-    """Whatever copies and in however many threads."""
+    """This holds for every copy method and any number of threads."""
     seen: list[int] = []
 
     copy(folder, target, strategy, progress=seen.append)
@@ -78,7 +78,7 @@ def test_progress_only_grows_and_ends_with_all_bytes(folder: Path, target: Path,
 
 
 def test_large_files_are_copied_two_at_a_time(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both digests are right, and for a moment two threads were at it."""
+    """Both digests are right, and two threads copied at the same time."""
     monkeypatch.setattr(copying, "LARGE_FILE", 2 * MIB)
     shutil.copy2(folder / "sub" / "big", folder / "sub" / "big2")
     both = threading.Barrier(2, timeout=60)
@@ -112,7 +112,7 @@ def _truncate(folder: Path) -> None:
 
 
 def _rewrite(folder: Path) -> None:
-    """Same size, same mtime: only ctime tells."""
+    """Rewrite with the same size and mtime: only ctime differs."""
     path = folder / "sub" / "big"
     before = path.stat().st_mtime_ns
     with path.open("r+b") as file:
@@ -132,7 +132,7 @@ def _swap_directory_for_link(folder: Path) -> None:
 
 
 def _swap_there_and_back(folder: Path) -> None:
-    """A link in a file's place for a moment, then the very same file again."""
+    """Put a link in a file's place for a moment, then the same file again."""
     path = folder / "sub" / "big"
     path.rename(folder.parent / "away")
     path.symlink_to("/etc/passwd")
@@ -169,7 +169,7 @@ CHANGES: list[Callable[[Path], object]] = [
 def test_a_source_that_changes_is_noticed(
     folder: Path, target: Path, strategy: str, phase: str, change: Callable[[Path], object]
 ) -> None:
-    """Between walk and copy, during the copy, after the last byte: always SourceInUse, and nothing from outside was copied."""
+    """Between walk and copy, during the copy, after the last byte: always SourceInUse, and nothing outside is copied."""
     report = look(folder)
     done = False
 
@@ -196,7 +196,7 @@ def test_a_source_that_changes_is_noticed(
 
 
 def test_the_changes_are_named(folder: Path, target: Path) -> None:
-    """A user learns which files to close."""
+    """The user learns which files to close."""
     report = look(folder)
 
     def stop() -> None:
@@ -207,7 +207,7 @@ def test_the_changes_are_named(folder: Path, target: Path) -> None:
 
 
 def test_a_growing_file_does_not_fill_the_disk(folder: Path, target: Path) -> None:
-    """Reading ends with the first byte too many."""
+    """Reading stops at the first byte beyond the recorded size."""
     report = look(folder)
 
     def progress(_: int) -> None:
@@ -221,7 +221,7 @@ def test_a_growing_file_does_not_fill_the_disk(folder: Path, target: Path) -> No
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_stop_ends_a_copy_with_its_own_exception(folder: Path, target: Path, strategy: str) -> None:
-    """Also from a thread, also while a program copies."""
+    """This also works from a thread, and while a program copies."""
 
     class Stopped(Exception):  # noqa: N818 - as the real ones
         pass
@@ -236,7 +236,7 @@ def test_stop_ends_a_copy_with_its_own_exception(folder: Path, target: Path, str
 
 
 def test_an_existing_target_is_never_copied_into(folder: Path, target: Path) -> None:
-    """Leftovers of another attempt must not mix with this one."""
+    """Leftovers of another attempt must not mix with the new copy."""
     target.mkdir()
 
     with pytest.raises(TransientError, match="File exists"):
@@ -245,9 +245,9 @@ def test_an_existing_target_is_never_copied_into(folder: Path, target: Path) -> 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_full_disk_is_waited_for(folder: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No budget is spent: the job waits until there is space."""
+    """The job waits until there is space and uses no retry."""
     with small_disk(tmp_path / "small", 2) as mounted:
-        if not mounted:  # no right to mount: the write itself says it, which all but the programs go through
+        if not mounted:  # no right to mount: the write itself reports it, and every method but the programs uses it
             strategy = "auto"
 
             def full(*_: object) -> None:
@@ -259,7 +259,7 @@ def test_a_full_disk_is_waited_for(folder: Path, tmp_path: Path, strategy: str, 
 
 
 def test_a_tool_that_lies_is_caught(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A program that ends with 0 and copied nothing: the copy is compared with the walk."""
+    """The program exits with 0 and copied nothing. The comparison of the copy with the walk finds it."""
     liar = tmp_path / "liar"
     liar.write_text("#!/bin/sh\nexit 0\n")
     liar.chmod(0o755)
@@ -276,7 +276,7 @@ def test_a_tool_that_lies_is_caught(folder: Path, target: Path, monkeypatch: pyt
 def test_a_tool_that_fails_is_tried_again(
     folder: Path, target: Path, strategy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its code and its last words are in the message."""
+    """The message contains its exit code and its last output."""
     failing = tmp_path / "failing"
     failing.write_text("#!/bin/sh\necho broken pipe dream >&2\nexit 12\n")
     failing.chmod(0o755)
@@ -287,7 +287,7 @@ def test_a_tool_that_fails_is_tried_again(
 
 
 def test_the_tool_depends_on_the_size() -> None:
-    """Below 1 GB copy2, below 100 GB rsync, below 1 TB dd, else parallel."""
+    """copy2 below 1 GB, rsync below 100 GB, dd below 1 TB, else parallel."""
     tiers, gib = copying.Tiers(), 1 << 30
 
     tools = [tiers.tool(size) for size in (0, gib - 1, gib, 100 * gib - 1, 100 * gib, 1000 * gib - 1, 1000 * gib)]
@@ -296,7 +296,7 @@ def test_the_tool_depends_on_the_size() -> None:
 
 
 def test_missing_tools_stop_the_service_at_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Only where the strategy needs them, and with the fix in the sentence."""
+    """This applies only where the strategy needs them. The message contains the fix."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     copying.require_tools("auto")
@@ -305,7 +305,7 @@ def test_missing_tools_stop_the_service_at_its_start(monkeypatch: pytest.MonkeyP
 
 
 def test_another_account_than_root_can_read_and_remove_its_copy() -> None:
-    """Sources readable by group only, and read-only directories, make copies that 7-Zip can read and we can remove."""
+    """Sources that only the group can read, and read-only directories, become copies that 7-Zip can read and the service can remove."""
     with tempfile.TemporaryDirectory() as base:
         top = Path(base)
         source, staging = top / "source", top / "staging"
@@ -332,7 +332,7 @@ def test_another_account_than_root_can_read_and_remove_its_copy() -> None:
 
 
 def test_a_staging_file_system_with_coarse_times_is_refused(folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The archive's times are compared with the source's, so a copy that cannot hold them must not go on."""
+    """The archive's times are compared with the source's, so a copy that cannot store them must not continue."""
     real = os.utime
     monkeypatch.setattr(copying.os, "utime", lambda path, ns, **more: real(path, ns=tuple(t // 10**9 * 10**9 for t in ns), **more))
 
@@ -341,7 +341,7 @@ def test_a_staging_file_system_with_coarse_times_is_refused(folder: Path, target
 
 
 def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
-    """Links, FIFOs and unreadable directories go; what links point to stays; a tree that is not there is fine."""
+    """Links, FIFOs and unreadable directories are removed. Link targets stay. A missing tree is no error."""
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()
     tree = tmp_path / "tree"

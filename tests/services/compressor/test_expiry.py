@@ -1,4 +1,4 @@
-"""Finished packs go after the retention, and only those that are not the only copy; where work in progress may lie."""
+"""Finished packs are removed after the retention, unless they are the only copy. Also: where temporary work may be stored."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def test_work_in_progress_lies_beside_the_workspaces(tmp_path: Path) -> None:
 
 
 async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> None:
-    """Old enough, its folder kept, unchanged: removed and said so. Everything else stays; 0 days remove nothing."""
+    """A pack that is old enough, unchanged and kept its folder is removed and reported. All others stay; 0 days remove nothing."""
     packs = {}
     for name in ("Old", "New", "Only", "Changed", "Own"):
         room.folder(name)
@@ -42,7 +42,7 @@ async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> No
         made = room.home / f"{name}.zip"
         os.utime(made, (made.stat().st_atime, made.stat().st_mtime - days * 86400))
     (room.home / "Changed.zip").write_text("mine now")
-    (room.home / "Own.zip").touch()  # the same bytes, put there later
+    (room.home / "Own.zip").touch()  # the same bytes, written later
     expiry = Expiry(await kernel.db("compressor"), room.tools.bench, days=0)
 
     await expiry.run()
@@ -59,7 +59,7 @@ async def test_packs_expire_by_the_setting(kernel: Kernel, room: Workroom) -> No
 
 @pytest.mark.parametrize("absolute", [False, True], ids=["as recorded", "an older row"])
 async def test_packs_of_a_moved_workspace_expire(kernel: Kernel, room: Workroom, absolute: bool) -> None:
-    """DATA_DIR lies at another path since a pack was made: the pack still goes after its retention."""
+    """DATA_DIR has moved since the pack was made. The pack is still removed after its retention."""
     room.folder("one/two/Scans")
     job = await room.job(PackRequest(root=Root.WORKSPACE, path="one/two/Scans", format="zip", level=1), keep_source=True)
     async with room.lanes():
@@ -78,7 +78,10 @@ async def test_packs_of_a_moved_workspace_expire(kernel: Kernel, room: Workroom,
 
 
 async def test_the_only_copy_never_expires(kernel: Kernel, room: Workroom) -> None:
-    """A pack is deleted by hand and its folder packed again, deleting it: the same bytes under the same name outlive the first pack."""
+    """A pack is deleted by hand and its folder is packed again with deletion. The new archive outlives the first pack's retention.
+
+    It has the same bytes and the same name.
+    """
     room.folder("Scans")
     request = PackRequest(root=Root.WORKSPACE, path="Scans", format="zip", level=1)
     made, jobs, content = room.home / "Scans.zip", [], []
@@ -88,7 +91,7 @@ async def test_the_only_copy_never_expires(kernel: Kernel, room: Workroom) -> No
         async with room.lanes():
             await state_is(kernel, jobs[-1], "completed")
         content.append(made.read_bytes())
-        os.utime(made, (0, 0))  # whatever times say
+        os.utime(made, (0, 0))  # whatever the times are
     assert content[0] == content[1]
     assert not (room.home / "Scans").exists()
     await kernel.force(jobs[0], completed_at=datetime.now(UTC) - timedelta(days=8))
@@ -103,7 +106,7 @@ async def test_the_only_copy_never_expires(kernel: Kernel, room: Workroom) -> No
 async def test_a_workspace_that_is_gone_keeps_no_other_pack(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest pack's workspace was removed and the next one cannot be read: the third goes all the same, batch by batch."""
+    """The oldest pack's workspace is gone and the next one cannot be read. The third pack is still removed, batch by batch."""
     monkeypatch.setattr("services.compressor.expiry._BATCH", 1)
     packs = {}
     for age, name in enumerate(("Gone", "Damaged", "Old")):

@@ -1,4 +1,7 @@
-"""Extractions: unpacked out of sight, put in place by renaming, never over anything; and what the gateway asks about archives."""
+"""Extractions: unpacked in a hidden place, published by rename, never over an existing file.
+
+Also: the gateway's questions about archives.
+"""
 
 import os
 import shutil
@@ -50,7 +53,7 @@ def zipped(path: Path, **content: str) -> Path:
     ],
 )
 async def test_an_archive_is_unpacked(kernel: Kernel, room: Workroom, destination: str, found: list[str]) -> None:
-    """An extraction: into a folder that is there, or one that is made; all states, figures, nothing left beside it."""
+    """It is extracted into an existing or a new folder, with all states and figures, and leaves no temporary files."""
     zipped(room.home / "a.zip", **{"one.txt": "1" * 1000, "sub__two.txt": "2"})
     (room.home / "there").mkdir()
     job = await room.job(request(destination=destination))
@@ -67,7 +70,7 @@ async def test_an_archive_is_unpacked(kernel: Kernel, room: Workroom, destinatio
 
 
 async def test_chosen_entries_with_a_password(kernel: Kernel, room: Workroom) -> None:
-    """Only what was named, and all below it; a wrong password is its own error and leaves nothing."""
+    """Only the chosen entries and everything below them. A wrong password has its own error and leaves nothing."""
     room.folder("Scans")
     spec = CreateSpec(format=Format.SEVENZIP, password="geheim")
     await engine.create(room.home, [b"Scans"], room.home, "s.7z", spec, Children(), lambda _: None)
@@ -89,7 +92,7 @@ async def test_chosen_entries_with_a_password(kernel: Kernel, room: Workroom) ->
 
 
 async def test_chosen_entries_whose_names_are_no_text(kernel: Kernel, room: Workroom) -> None:
-    """What the listing says as bytes can be asked for so, a folder with all it holds; the rest stays where it is."""
+    """The bytes that the listing reports can be requested, a folder with all its content. The other entries are not extracted."""
     (room.home / "odd").mkdir()
     for name in (b"caf\xe9/one", b"tab\there", b"plain", b"other\xe9"):
         path = room.home / "odd" / os.fsdecode(name)
@@ -118,7 +121,7 @@ async def test_chosen_entries_whose_names_are_no_text(kernel: Kernel, room: Work
 
 
 async def test_nothing_that_is_there_is_replaced(kernel: Kernel, room: Workroom) -> None:
-    """A name that is taken refuses the whole extraction and is named; nothing of it stays."""
+    """A taken name refuses the whole extraction. The error names it, and no extracted file stays."""
     zipped(room.home / "a.zip", **{"new.txt": "1", "mine.txt": "theirs"})
     (room.home / "mine.txt").write_text("mine")
     job = await room.job(request())
@@ -139,7 +142,7 @@ async def test_hostile_and_broken_archives_leave_nothing(kernel: Kernel, room: W
     (room.home / "damaged.zip").write_bytes(damaged[:40] + b"\xff" * 8 + damaged[48:])
     (room.home / "cut.zip").write_bytes(damaged[: len(damaged) // 2])
     (room.home / "text.zip").write_text("no archive")
-    with tarfile.open(room.home / "huge.tar", "w") as file:  # a sparse file says to be 8 TB
+    with tarfile.open(room.home / "huge.tar", "w") as file:  # a sparse file claims 8 TB
         sparse = tarfile.TarInfo("huge")
         sparse.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.map": "0,0", "GNU.sparse.size": str(8 << 40)}
         file.addfile(sparse)
@@ -171,7 +174,7 @@ async def test_hostile_and_broken_archives_leave_nothing(kernel: Kernel, room: W
 async def test_killed_anywhere_everything_is_there_once(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str, destination: str
 ) -> None:
-    """What was recorded is put in place by the next attempt, else it is unpacked again; half of it is never left."""
+    """The next attempt publishes the recorded files, or extracts again. A half result never stays."""
     zipped(room.home / "a.zip", **{"one.txt": "1" * 1000, "sub__two.txt": "2"})
     job = await room.job(request(destination=destination))
     await dies_at(monkeypatch, point, room.lanes())
@@ -192,7 +195,7 @@ async def test_killed_anywhere_everything_is_there_once(
 async def test_an_archive_that_grows_after_it_was_looked_into(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is unpacked is at most what was reserved: another archive in its place is refused, and leaves nothing."""
+    """At most the reserved size is unpacked. Another archive in its place is refused and leaves nothing."""
     zipped(room.home / "a.zip", **{"one.txt": "1"})
     reserve = room.tools.room.reserve
 
@@ -212,7 +215,7 @@ async def test_an_archive_that_grows_after_it_was_looked_into(
 async def test_a_folder_that_becomes_a_link_meanwhile(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What is unpacked is what was looked into, wherever its path leads by then; an archive's next volume is never a link's target."""
+    """The inspected archive is the one that is unpacked, wherever its path leads later. The next volume is never a link's target."""
     (room.home / "in").mkdir()
     (tmp_path / "secret").mkdir()
     zipped(room.home / "in" / "a.zip", **{"one.txt": "mine"})
@@ -237,7 +240,7 @@ async def test_a_folder_that_becomes_a_link_meanwhile(
 async def test_what_was_unpacked_is_gone(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str, lost: str
 ) -> None:
-    """Between two attempts the work directory was removed, or somebody moved what was in place: all of it is unpacked again."""
+    """Between two attempts the work directory was removed, or somebody moved published files: everything is unpacked again."""
     zipped(room.home / "a.zip", **{"one.txt": "1", "sub__two.txt": "2"})
     job = await room.job(request())
     await dies_at(monkeypatch, point, room.lanes())
@@ -259,7 +262,7 @@ async def test_what_was_unpacked_is_gone(
 async def test_what_was_unpacked_is_gone_and_the_rest_was_changed(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is called complete, nothing of a person's goes: the extraction fails with what stands in the way."""
+    """The job does not complete, and no user's file is removed. The extraction fails and names the obstacle."""
     zipped(room.home / "a.zip", **{"one.txt": "1", "sub__two.txt": "2"})
     job = await room.job(request())
     await dies_at(monkeypatch, "workspace.published", room.lanes())
@@ -279,7 +282,7 @@ async def test_what_was_unpacked_is_gone_and_the_rest_was_changed(
 async def test_whoever_changes_a_name_has_done_so_before_it_is_taken_back(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway holds the names of a workspace while it moves or deletes something there."""
+    """The gateway holds the lock on a workspace's names while it moves or deletes something there."""
     zipped(room.home / "a.zip", **{"one.txt": "1"})
     job = await room.job(request())
     await dies_at(monkeypatch, "workspace.published", room.lanes())
@@ -305,7 +308,7 @@ async def test_whoever_changes_a_name_has_done_so_before_it_is_taken_back(
 async def test_cancelled_after_a_crash_amid_the_renames(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, *, touched: bool
 ) -> None:
-    """What is in place is taken back; where somebody has put a file into it since, it stays and the log says so."""
+    """Published files are taken back. Where somebody has added a file since, the folder stays and the log says so."""
     zipped(room.home / "a.zip", **{"one.txt": "1", "sub__two.txt": "2"})
     job = await room.job(request())
     await dies_at(monkeypatch, "workspace.published", room.lanes())
@@ -323,7 +326,7 @@ async def test_cancelled_after_a_crash_amid_the_renames(
 
 
 async def test_a_disk_that_is_really_full(kernel: Kernel, tmp_path: Path) -> None:
-    """On a small file system: packing and unpacking wait with the missing bytes, leave nothing, and end when there is space."""
+    """On a small file system, packing and unpacking wait with the missing bytes, leave nothing, and end when there is space."""
     with small_disk(tmp_path / "disk", 24) as mounted:
         room = Workroom(kernel, tmp_path / "disk" if mounted else tmp_path)
         await room.open()
@@ -337,7 +340,7 @@ async def test_a_disk_that_is_really_full(kernel: Kernel, tmp_path: Path) -> Non
                 assert (row["status"], row["missing_bytes"] > 0, room.files()) == ("queued", True, ["big"])
                 (room.root / "filler").unlink()
                 await state_is(kernel, job, "completed")
-        else:  # no right to mount here: the same by the user's quota, which is permanent
+        else:  # no right to mount here: the same with the user's quota, which is permanent
             await kernel.owner.execute("UPDATE users SET quota_bytes = 1 WHERE id = $1", room.owner)
             async with room.lanes():
                 await state_is(kernel, job, "failed")
@@ -349,7 +352,7 @@ async def test_a_disk_that_is_really_full(kernel: Kernel, tmp_path: Path) -> Non
 
 
 async def test_listing_and_figures(kernel: Kernel, room: Workroom) -> None:
-    """List and statistics: pages, search, ratio; read once while the file is the same; refusals with their codes."""
+    """List and statistics: pages, search, ratio. The archive is read once while it is unchanged. Refusals have their codes."""
     zipped(room.home / "a.zip", **{f"sub__{n:02}.txt": "x" * 100 for n in range(30)})
     looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip)
     ask = ListArchive(Root.WORKSPACE, room.owner, "a.zip", q="SUB/1", limit=3, offset=2)
@@ -370,7 +373,7 @@ async def test_listing_and_figures(kernel: Kernel, room: Workroom) -> None:
 
 
 def test_a_page_of_a_hundred_thousand() -> None:
-    """Total and page are exact, names that are not UTF-8 travel as bytes, and a page is never larger than a message may be."""
+    """Total and page are exact. Names that are not UTF-8 are sent as bytes. A page never exceeds the message size limit."""
     members = [Member(path=b"d/%06d.bin" % n, kind="file", size=n) for n in range(100_000)]
     found = page(members, "99.BIN", 500, 900)
     assert (found.total, len(found.entries), found.entries[0].path) == (1000, 100, "d/090099.bin")
@@ -382,7 +385,7 @@ def test_a_page_of_a_hundred_thousand() -> None:
 
 
 async def test_more_entries_than_are_kept_in_memory(kernel: Kernel, room: Workroom) -> None:
-    """The figures are told all the same; a list of them is refused."""
+    """The figures are still reported. A list is refused."""
     zipped(room.home / "many.zip", **{f"{n}.txt": "x" for n in range(30)})
     looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip, most=29)
 
@@ -395,7 +398,7 @@ async def test_more_entries_than_are_kept_in_memory(kernel: Kernel, room: Workro
 
 
 async def test_what_may_be_asked_for(kernel: Kernel, room: Workroom) -> None:
-    """Before a job is made: sizes, the first free name, what is missing, what stands in the way; the NAS only while it is mounted."""
+    """Before a job is created: sizes, the first free name, what is missing, what blocks it; the NAS only while it is mounted."""
     room.folder("in/Scans")
     (room.home / "in" / "Scans.tar.gz").touch()
     looking = Looking(await kernel.db("compressor"), room.tools.bench, room.tools.sevenzip)
@@ -423,7 +426,7 @@ async def test_what_may_be_asked_for(kernel: Kernel, room: Workroom) -> None:
     (nas / "One" / "f").write_bytes(b"x" * 10)
     sentinel = mount.ensure_sentinel(nas, None, may_adopt=False)
     await kernel.owner.execute("INSERT INTO nas_bases (path, sentinel) VALUES ($1, $2)", str(nas), sentinel)
-    for name in ("n" * 251 + ".zip", "é" * 125 + ".zip"):  # its first part's name would be too long, so that none can be there
+    for name in ("n" * 251 + ".zip", "é" * 125 + ".zip"):  # the name of its first part would be too long, so no part can exist
         assert (await looking.plan_archive(PlanArchive(Root.NAS, room.owner, ["One"], name, rename=False))).output == name
     asked = PlanArchive(Root.NAS, room.owner, ["One"], "One.zip", rename=True)
     assert (await looking.plan_archive(asked)).total_bytes == 10

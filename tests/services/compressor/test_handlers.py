@@ -1,4 +1,4 @@
-"""The compressor's lane on the real engines, file system and 7-Zip: queued -> compressed, every other ending, and every crash."""
+"""The compressor's lane with real engines, file system and 7-Zip: queued -> compressed, every other ending, and every crash."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from tests.support.kernel import Kernel, eventually
 
 
 async def test_a_folder_becomes_a_tested_recorded_archive(kernel: Kernel, station: Station) -> None:
-    """All states once; archive and sidecar are what is recorded; the copy is gone; only the archive stays reserved."""
+    """Each state once; archive and sidecar match the record; the copy is removed; only the archive stays reserved."""
     folder = station.folder("Ä b*[x]'")
     job = await station.job(folder)
 
@@ -48,7 +48,7 @@ async def test_a_folder_becomes_a_tested_recorded_archive(kernel: Kernel, statio
 async def test_a_killed_compressor_is_followed_by_another(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    """The next attempt begins anew and leaves one recorded archive, nothing of the dead one; a commit that was made counts."""
+    """The next attempt starts anew and leaves one recorded archive and no old files. A commit that was made counts."""
     job = await station.job(station.folder())
     await dies_at(monkeypatch, point, station.lane())
     await kernel.force(job, **EXPIRED)
@@ -64,7 +64,7 @@ async def test_a_killed_compressor_is_followed_by_another(
 
 
 async def test_an_attempt_of_an_older_version_is_followed_by_a_new_one(kernel: Kernel, station: Station) -> None:
-    """Killed before the upgrade: its unfinished archive, named after the folder, goes, and the job is packed again."""
+    """It was killed before the upgrade. Its unfinished archive, named after the folder, is removed and the job is packed again."""
     job = await station.job(station.folder())
     await kernel.force(job, status="compressing", attempt=1, lease_owner="killed", **EXPIRED)
     old = station.places.archive(job, 1, "Scans")
@@ -82,7 +82,7 @@ async def test_an_attempt_of_an_older_version_is_followed_by_a_new_one(kernel: K
 async def test_names_that_the_staging_cannot_hold_are_refused_before_the_copy(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A staging on an encrypting file system takes 143 bytes: the folder's own name with the sidecar's ending, and every name in it."""
+    """An encrypting staging file system takes 143 bytes: for the folder's name with the sidecar's suffix, and for each name in it."""
 
     def longest(handle: int) -> int:
         return 255 if Path(f"/proc/self/fd/{handle}").readlink().is_relative_to(station.base) else 143
@@ -104,7 +104,7 @@ async def test_names_that_the_staging_cannot_hold_are_refused_before_the_copy(
 
 
 async def test_the_manifest_says_when_each_file_was_read(kernel: Kernel, station: Station) -> None:
-    """By the NAS's clock, which the scanner tells, and by ours: before the first file was read."""
+    """By the NAS's clock, which the scanner reports, and by the local clock: before the first file was read."""
     stamp = 1_600_000_000 * 10**9
 
     def told(_question: bytes) -> ClockSeen:
@@ -127,7 +127,7 @@ async def test_the_manifest_says_when_each_file_was_read(kernel: Kernel, station
 
 
 async def test_without_the_scanner_nobody_knows_the_nas_time(kernel: Kernel, station: Station) -> None:
-    """The copy goes on; the manifest says nothing of the clock, so that every file is read again before it is deleted."""
+    """The copy continues. The manifest has no clock, so every file is read again before its deletion."""
     job = await station.job(station.folder())
     async with station.lane():
         await state_is(kernel, job, "compressed")
@@ -139,7 +139,7 @@ async def test_without_the_scanner_nobody_knows_the_nas_time(kernel: Kernel, sta
 
 @pytest.mark.parametrize("name", [".archived", "Scans-ARCHIVED-TO-GLOBUS.txt"])
 async def test_a_folder_with_a_marker_is_not_copied(kernel: Kernel, station: Station, name: str) -> None:
-    """It came after the request: another installation archived the folder. The job fails before it copies."""
+    """The marker came after the request: another installation archived the folder. The job fails before it copies."""
     folder = station.folder()
     job = await station.job(folder)
     (folder / name).write_text("archived by somebody")
@@ -156,7 +156,7 @@ async def test_a_folder_with_a_marker_is_not_copied(kernel: Kernel, station: Sta
 async def test_a_marker_that_comes_during_the_copy_fails_the_job(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It changes the folder like any other file; the look before the next pass tells what it is."""
+    """It changes the folder like any other file. The check before the next pass recognises it."""
     folder = station.folder()
     real = handlers.copy_tree
 
@@ -176,7 +176,7 @@ async def test_a_marker_that_comes_during_the_copy_fails_the_job(
 
 
 async def test_markers_below_the_top_are_ordinary_files(kernel: Kernel, station: Station) -> None:
-    """An archived folder that was moved into another one says nothing about that one."""
+    """An archived folder that was moved into this one says nothing about this one."""
     folder = station.folder()
     (folder / "deep" / "Old-ARCHIVED-TO-GLOBUS.txt").write_text("of another folder")
     job = await station.job(folder)
@@ -185,7 +185,7 @@ async def test_markers_below_the_top_are_ordinary_files(kernel: Kernel, station:
 
 
 async def test_a_folder_in_use_three_times_fails(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each pass is warned of; after the third the job fails with the sentence, and its space is free again."""
+    """Each pass logs a warning. After the third, the job fails with the sentence, and its space is released."""
     folder = station.folder()
     real, passes = handlers.copy_tree, 0
 
@@ -211,7 +211,7 @@ async def test_a_folder_in_use_three_times_fails(kernel: Kernel, station: Statio
 async def test_a_folder_that_changes_once_is_copied_as_it_became(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second pass looks and reserves again: its bytes and files are the ones recorded."""
+    """The second pass scans and reserves again. Its bytes and files are the recorded ones."""
     folder = station.folder()
     real, sums = handlers.copy_tree, []
 
@@ -243,7 +243,7 @@ async def _compressed_once(kernel: Kernel, station: Station) -> tuple[Any, Path]
 
 
 async def test_an_intact_archive_of_an_earlier_attempt_is_used_again(kernel: Kernel, station: Station) -> None:
-    """Hashed again, not made again: queued goes straight to compressed, and what it keeps is in the ledger."""
+    """It is hashed again, not made again: queued goes straight to compressed, and the ledger has its space."""
     job, archive = await _compressed_once(kernel, station)
     await kernel.owner.execute("DELETE FROM reservations")
 
@@ -257,7 +257,7 @@ async def test_an_intact_archive_of_an_earlier_attempt_is_used_again(kernel: Ker
 
 @pytest.mark.parametrize("damage", ["archive", "sidecar", "gone"])
 async def test_a_damaged_archive_is_made_again(kernel: Kernel, station: Station, damage: str) -> None:
-    """One flipped byte in either file, or no file: the earlier archive goes, and the folder is archived once more."""
+    """After one flipped byte in either file, or with a file missing, the earlier archive is removed and the folder is archived again."""
     job, archive = await _compressed_once(kernel, station)
     broken = archive.with_name(archive.name + ".manifest.json") if damage == "sidecar" else archive
     if damage == "gone":
@@ -276,7 +276,7 @@ async def test_a_damaged_archive_is_made_again(kernel: Kernel, station: Station,
 
 
 async def test_complete_evidence_never_copies(kernel: Kernel, station: Station) -> None:
-    """Nothing local is needed: no source is read, none has to exist, and the uploader is not asked."""
+    """Nothing local is needed: no source is read or has to exist, and the uploader is not asked."""
     station.answer = PermanentError("nobody should ask")
     job = await kernel.job(source_path=str(station.base / "One" / "Two" / "gone"))
     await kernel.archive(job)
@@ -291,7 +291,7 @@ async def test_complete_evidence_never_copies(kernel: Kernel, station: Station) 
 
 
 async def test_the_destination_is_asked_before_copying(kernel: Kernel, station: Station) -> None:
-    """Unknown waits, and so does no answer; a foreign file fails the job; its own file is no obstacle. Nothing is copied meanwhile."""
+    """Unknown and no reply both wait. A foreign file fails the job; its own file is no obstacle. Nothing is copied meanwhile."""
     station.answer = DestinationState("unknown", "Globus is away.")
     job = await station.job(station.folder())
     async with station.lane():
@@ -307,7 +307,7 @@ async def test_the_destination_is_asked_before_copying(kernel: Kernel, station: 
 
 
 async def test_without_the_uploader_the_job_waits(kernel: Kernel, tmp_path: Path) -> None:
-    """Nobody answers: no budget pays, the reason is shown."""
+    """Nobody replies: no retry is used, and the reason is shown."""
     station = Station(kernel, tmp_path)
     await station.open()
     job = await station.job(station.folder())
@@ -318,7 +318,7 @@ async def test_without_the_uploader_the_job_waits(kernel: Kernel, tmp_path: Path
 
 
 async def test_an_unmounted_nas_waits_and_a_gone_folder_fails(kernel: Kernel, station: Station) -> None:
-    """Without its sentinel the NAS is not there: an empty folder is never archived. A folder that is gone fails with a sentence."""
+    """Without its sentinel the NAS counts as absent, so no empty folder is archived. A missing folder fails with a sentence."""
     folder = station.folder()
     job = await station.job(folder)
     sentinel = station.base / ".cs-archiver-nas-id"
@@ -334,7 +334,7 @@ async def test_an_unmounted_nas_waits_and_a_gone_folder_fails(kernel: Kernel, st
 
 
 async def test_what_the_format_cannot_hold_is_refused_before_copying(kernel: Kernel, station: Station) -> None:
-    """A FIFO refuses the job; nothing is reserved and nothing copied."""
+    """A FIFO refuses the job. Nothing is reserved and nothing copied."""
     folder = station.folder()
     os.mkfifo(folder / "pipe")
     job = await station.job(folder)
@@ -349,7 +349,7 @@ async def test_what_the_format_cannot_hold_is_refused_before_copying(kernel: Ker
 async def test_an_archive_that_is_not_what_was_copied_is_never_handed_over(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file added behind the copy's back: 7-Zip is content, the comparison is not; after the budget the artefact is in failed/."""
+    """A file is added to the copy. 7-Zip accepts it, the comparison does not. After the retry budget the artefact is in failed/."""
     real = handlers.copy_tree
 
     def with_more(folder: int, target: Path, *args: Any, **kwargs: Any) -> Any:
@@ -372,7 +372,7 @@ async def test_an_archive_that_is_not_what_was_copied_is_never_handed_over(
 
 
 async def test_cancel_while_copying_leaves_nothing(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copy stops at its next step; files and reservation are gone; the source is untouched."""
+    """The copy stops at its next step. Files and reservation are removed; the source is untouched."""
     folder = station.folder()
     real = handlers.copy_tree
 
@@ -398,14 +398,14 @@ async def _count(station: Station) -> int:
 
 
 async def test_a_full_disk_waits(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ENOSPC while copying is no failure of the job: back to queued with the reason, no budget pays."""
+    """ENOSPC while copying does not fail the job: it is queued again with the reason and uses no retry."""
 
     def full(*_args: Any, **_kwargs: Any) -> Any:
         raise Waiting("Copying stopped: no space left.")
 
     monkeypatch.setattr(handlers, "copy_tree", full)
     job = await station.job(station.folder())
-    async with station.lane(poll_seconds=60.0):  # it is not looked at again meanwhile
+    async with station.lane(poll_seconds=60.0):  # it is not checked again meanwhile
         row = await waits(kernel, job, "no space left")
 
     assert (row["status"], row["retry_count"]) == ("queued", 0)
@@ -414,7 +414,7 @@ async def test_a_full_disk_waits(kernel: Kernel, station: Station, monkeypatch: 
 
 @pytest.mark.parametrize("where", ["One", "One/Two/Scans/deep", "mounted"])
 async def test_what_holds_a_place_of_ours_is_never_copied(kernel: Kernel, station: Station, where: str) -> None:
-    """Looked for again when copying begins, above the folder and in it, by its mark and by where our places are now."""
+    """The check runs again when copying begins, above the folder and in it, by the mark and by the current service directories."""
     folder = station.folder()
     if where == "mounted":
         station.tools = msgspec.structs.replace(station.tools, own={"STORAGE_BASE_PATH": folder / "deep"})

@@ -1,4 +1,4 @@
-"""The ledger of space: who may write how much, who waits for it, and that it is given back."""
+"""The space ledger: who may write how much, who waits, and that space is released."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -24,7 +24,7 @@ LONG_AGO = EXPIRED["lease_until"] - timedelta(days=2)
 
 
 class Holders:
-    """A lane whose jobs reserve for their folder's size and then hold it until they are let go."""
+    """A lane whose jobs reserve their folder's size and hold it until they are released."""
 
     def __init__(self, station: Station, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -51,7 +51,7 @@ async def _job(kernel: Kernel, size: int = SIZE) -> UUID:
 
 
 async def test_two_jobs_never_take_the_last_bytes(kernel: Kernel, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Space for one and a half: one goes on, the other stays queued with the missing bytes and the reason, and goes when it may."""
+    """There is space for one and a half. One job continues; the other stays queued with the missing bytes and runs once it fits."""
     disk(monkeypatch, free=NEED * 3 // 2)
     one, two = await _job(kernel), await _job(kernel)
     async with holders.lane():
@@ -71,8 +71,8 @@ async def test_two_jobs_never_take_the_last_bytes(kernel: Kernel, holders: Holde
 async def test_two_compressors_on_one_staging_share_the_ledger(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reservations name the staging, not the host: a second process sees the first one's promise."""
-    (station.places.archives / stagings.ID_FILE).rename(station.places.failed / stagings.ID_FILE)  # where older versions had it
+    """Reservations name the staging, not the host: a second process sees the first one's reservation."""
+    (station.places.archives / stagings.ID_FILE).rename(station.places.failed / stagings.ID_FILE)  # where older versions stored it
     assert Ledger(station.places, 0, 0.05).staging == station.tools.ledger.staging
     disk(monkeypatch, free=NEED * 3 // 2)
     one, two = await _job(kernel), await _job(kernel)
@@ -84,7 +84,7 @@ async def test_two_compressors_on_one_staging_share_the_ledger(
 
 
 async def test_what_can_never_fit_fails_with_a_sentence(kernel: Kernel, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than the whole disk: it fails instead of waiting for ever, and blocks nobody."""
+    """It needs more than the whole disk: it fails instead of waiting permanently, and blocks no other job."""
     disk(monkeypatch, free=NEED * 3, most=NEED * 3)
     giant, small = await _job(kernel, 400 * MIB), await _job(kernel)
     async with holders.lane():
@@ -98,7 +98,7 @@ async def test_what_can_never_fit_fails_with_a_sentence(kernel: Kernel, holders:
 async def test_smaller_jobs_pass_for_a_day_then_the_head_blocks(
     kernel: Kernel, holders: Holders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that lacks space is passed; after 24 hours it is not; when its space is there it goes first."""
+    """Smaller jobs overtake a job that lacks space for 24 hours, not longer. When its space is there, it runs first."""
     disk(monkeypatch, free=2 * NEED)
     big, small = await _job(kernel, 100 * MIB), await _job(kernel)
     async with holders.lane():
@@ -119,7 +119,7 @@ async def test_smaller_jobs_pass_for_a_day_then_the_head_blocks(
 async def test_a_head_that_waits_for_something_else_blocks_nobody(
     kernel: Kernel, holders: Holders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It lacked space once, a day ago; now it waits for the NAS: the next job goes."""
+    """A day ago it lacked space; now it waits for the NAS. The next job runs."""
     disk(monkeypatch, free=10 * NEED)
     head = await _job(kernel)
     past, later = LONG_AGO, LONG_AGO + timedelta(days=36_500)
@@ -130,7 +130,7 @@ async def test_a_head_that_waits_for_something_else_blocks_nobody(
 
 
 async def test_what_is_written_counts_once(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes on the disk are missing from its free space already: only what is still to come is held back."""
+    """Bytes on the disk already reduce its free space. Only bytes that are still to be written are reserved."""
     disk(monkeypatch, free=NEED + NEED // 2)
     one = await _job(kernel)
     holder = Holders(station, station.tools.ledger)
@@ -161,7 +161,7 @@ async def test_every_ending_gives_space_back(
 
 
 async def test_a_new_attempt_that_must_wait_holds_nothing_back(kernel: Kernel, station: Station, tmp_path: Path) -> None:
-    """A promise of an earlier attempt ends when its files are gone, also when the job then waits for the NAS."""
+    """A reservation of an earlier attempt ends when its files are gone, even if the job then waits for the NAS."""
     folder = station.folder()
     job = await station.job(folder)
     await kernel.owner.execute("INSERT INTO reservations VALUES ($1, 'x', 1000000, 0)", job)

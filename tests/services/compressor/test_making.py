@@ -1,4 +1,4 @@
-"""Packs and archives in a workspace: made, tested, recorded, put in place, and the source emptied by its manifest."""
+"""Packs and archives in a workspace: made, tested, recorded, published. The source is emptied by its manifest."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ def pack(path: str = "Scans", **more: Any) -> PackRequest:
 
 @pytest.mark.parametrize("kind", ["zip", "7z"])
 async def test_a_pack_replaces_its_folder(kernel: Kernel, room: Workroom, tmp_path: Path, kind: str) -> None:
-    """A pack's flow: all states, the archive holds exactly the folder, the folder is gone, nothing else is left or reserved."""
+    """All states; the archive holds exactly the folder; the folder is gone; nothing else is left or reserved."""
     folder = room.folder("in/Scans")
     before = snapshot(folder)
     job = await room.job(pack("in/Scans", format=kind), keep_source=False)
@@ -71,7 +71,7 @@ async def test_a_pack_replaces_its_folder(kernel: Kernel, room: Workroom, tmp_pa
 
 @pytest.mark.parametrize("kind", ["zip", "7z"])
 async def test_what_a_pack_deletes_our_own_unzip_brings_back(kernel: Kernel, room: Workroom, kind: str) -> None:
-    """Names that differ in case or in the writing of letters only, and others that are odd: the pack warns, and unpacking just works."""
+    """Names that differ only in case or in Unicode form, and other odd names: the pack warns, and unpacking works."""
     folder = room.folder()
     for name in (
         "README",
@@ -106,7 +106,7 @@ async def test_what_a_pack_deletes_our_own_unzip_brings_back(kernel: Kernel, roo
 
 
 async def test_what_our_own_unzip_would_refuse_is_not_packed_away(kernel: Kernel, room: Workroom) -> None:
-    """A link that leads out of the folder: the pack fails and says why, the folder stays; one that keeps it warns."""
+    """A link that leads out of the folder fails the pack with the reason, and the folder stays. A link that stays inside warns."""
     folder = room.folder()
     (folder / "out").symlink_to("../../elsewhere")
     before = snapshot(room.home)
@@ -129,7 +129,7 @@ async def test_what_our_own_unzip_would_refuse_is_not_packed_away(kernel: Kernel
 
 
 async def test_what_packs_like_a_trap_is_not_packed_away(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known only once it is packed: the folder stays, and no archive of it is left."""
+    """This is known only after packing: the folder stays, and its archive is removed."""
     monkeypatch.setattr(contents, "Limits", lambda: Limits(ratio_from=1 << 20))
     (room.home / "Scans").mkdir()
     (room.home / "Scans" / "zeros").write_bytes(bytes(2 << 20))
@@ -150,7 +150,7 @@ def archive(*paths: str, output: str = "out.zip", **more: Any) -> CompressReques
 
 @pytest.mark.parametrize("kind", ["zip", "7z", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"])
 async def test_archives_of_every_format(kernel: Kernel, room: Workroom, kind: str) -> None:
-    """Compression: chosen paths of several folders, in the chosen place, sources untouched, a result with its figures."""
+    """Chosen paths of several folders go to the chosen place. Sources are untouched, and the result has its figures."""
     room.folder("a/Scans")
     (room.home / "b").mkdir()
     (room.home / "b" / "note.txt").write_text("note " * 100)
@@ -172,7 +172,7 @@ async def test_archives_of_every_format(kernel: Kernel, room: Workroom, kind: st
 
 
 async def test_a_password_and_volumes(kernel: Kernel, room: Workroom, tmp_path: Path) -> None:
-    """Encrypted with the password of the request, which is forgotten afterwards; parts of the wished size that join to one archive."""
+    """Encrypted with the request's password, which is then erased. Parts of the requested size join to one archive."""
     (room.home / "noise").write_bytes(os.urandom(300_000))
     request = archive("noise", output="x.7z", format="7z", encrypted=True, volume_bytes=65_536)
     job = await room.job(request, password="geheim")
@@ -191,7 +191,7 @@ async def test_a_password_and_volumes(kernel: Kernel, room: Workroom, tmp_path: 
 
 
 async def test_a_password_that_was_forgotten_fails(kernel: Kernel, room: Workroom) -> None:
-    """An archive that was to be encrypted is never made without."""
+    """An archive that should be encrypted is never made without encryption."""
     room.folder()
     job = await room.job(archive("Scans", encrypted=True))
     async with room.lanes():
@@ -201,7 +201,7 @@ async def test_a_password_that_was_forgotten_fails(kernel: Kernel, room: Workroo
 
 
 async def test_a_name_that_is_taken_is_never_replaced(kernel: Kernel, room: Workroom) -> None:
-    """A pack takes the next number; an archive with a chosen name fails, before anything is packed and when the name is taken later."""
+    """A pack takes the next number. An archive with a chosen name fails, before packing or when the name is taken later."""
     room.folder()
     (room.home / "Scans.zip").write_text("mine")
     first = await room.job(pack())
@@ -219,7 +219,7 @@ async def test_a_name_that_is_taken_is_never_replaced(kernel: Kernel, room: Work
 
 
 async def test_two_packs_of_one_folder(kernel: Kernel, room: Workroom) -> None:
-    """Both at once: two archives with names of their own, each whole."""
+    """Both at the same time: two whole archives with different names."""
     room.folder()
     jobs = [await room.job(pack()) for _ in range(4)]
 
@@ -233,7 +233,7 @@ async def test_two_packs_of_one_folder(kernel: Kernel, room: Workroom) -> None:
 
 
 async def test_a_name_taken_at_the_last_moment(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the choice of a pack's name and its rename somebody takes it: theirs stays, the pack gets the next, made only once."""
+    """Somebody takes the chosen name just before the rename. Their file stays, and the pack takes the next name without packing again."""
     room.folder()
     real = faults.point
 
@@ -256,14 +256,14 @@ async def test_a_name_taken_at_the_last_moment(kernel: Kernel, room: Workroom, m
 
 
 POINTS = ["workspace.created", "workspace.tested", "workspace.recorded", "workspace.published"]
-AROUND = ["transition.running.after", "transition.completed.before"]  # the others are in tests/e2e/test_workspaces.py
+AROUND = ["transition.running.after", "transition.completed.before"]  # tests/e2e/test_workspaces.py has the others
 
 
 @pytest.mark.parametrize("point", [*POINTS, *AROUND])
 async def test_killed_anywhere_an_archive_is_made_once(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    """The next attempt goes on with what was recorded, else begins anew: one archive, whole, nothing else, nothing reserved."""
+    """The next attempt continues from the record or starts anew: one whole archive, nothing else left, nothing reserved."""
     room.folder()
     before = snapshot(room.home)
     job = await room.job(archive("Scans", output="x.7z", format="7z", volume_bytes=65_536))
@@ -294,7 +294,7 @@ async def test_killed_anywhere_an_archive_is_made_once(
 async def test_killed_anywhere_a_packs_source_goes_whole(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
 ) -> None:
-    """What the dead run had renamed is settled by content first: the folder is gone in the end, and all of it is in the archive."""
+    """Files that the dead run renamed are settled by content first. In the end the folder is gone and the archive holds all of it."""
     folder = room.folder()
     before = snapshot(folder)
     job = await room.job(pack(), keep_source=False)
@@ -313,7 +313,7 @@ async def test_killed_anywhere_a_packs_source_goes_whole(
 async def test_a_damaged_archive_of_an_earlier_attempt_is_made_again(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Recorded is not enough: it is hashed again, taken away when it differs, and only the good one stays."""
+    """A record is not enough: the archive is hashed again and removed if it differs. Only the good one stays."""
     room.folder()
     job = await room.job(pack(), keep_source=False)
     await dies_at(monkeypatch, "workspace.published", room.lanes())
@@ -321,7 +321,7 @@ async def test_a_damaged_archive_of_an_earlier_attempt_is_made_again(
     written = made.stat().st_mtime_ns
     with made.open("r+b") as file:
         file.write(b"damage")
-    os.utime(made, ns=(written, written))  # nobody wrote it: a disk that forgets
+    os.utime(made, ns=(written, written))  # nobody wrote it: a disk that lost data
     await kernel.force(job, **EXPIRED)
 
     async with room.lanes():
@@ -334,7 +334,7 @@ async def test_a_damaged_archive_of_an_earlier_attempt_is_made_again(
 
 
 def once_created(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Do this when the first archive has been written and not yet been tested."""
+    """Run this when the first archive has been written but not yet tested."""
     real, done = faults.point, False
 
     def reached(name: str) -> None:
@@ -351,7 +351,7 @@ def once_created(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
 async def test_an_archive_that_is_damaged_while_it_is_made(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    """Found by the test, it is made again; the folder goes only for a good one."""
+    """The test finds the damage and the archive is made again. The folder is deleted only for a good one."""
     room.folder()
 
     def damage() -> None:
@@ -370,7 +370,7 @@ async def test_an_archive_that_is_damaged_while_it_is_made(
 
 @pytest.mark.parametrize("absolute", [False, True], ids=["as recorded", "an older row"])
 async def test_the_source_of_a_pack_is_deleted_after_a_move(kernel: Kernel, room: Workroom, absolute: bool) -> None:
-    """DATA_DIR moves while a pack is about to delete its folder: its archive is found at the new path, and the folder goes."""
+    """DATA_DIR moves while a pack is about to delete its folder. The archive is found at the new path and the folder is deleted."""
     room.folder()
     job = await room.job(pack(), keep_source=False)
     async with running(kernel, WORKSPACE_LANE, lambda work: compressor.on_workspace(work, room.tools)):
@@ -390,7 +390,7 @@ async def test_the_source_of_a_pack_is_deleted_after_a_move(kernel: Kernel, room
 async def test_a_name_stays_promised_after_a_move(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, absolute: bool
 ) -> None:
-    """An archive is about to get its name when DATA_DIR moves: no other pack takes that name meanwhile."""
+    """DATA_DIR moves when an archive is about to get its name. No other pack takes that name meanwhile."""
     room.folder()
     first = await room.job(pack())
     await dies_at(monkeypatch, "workspace.recorded", room.lanes())
@@ -413,7 +413,7 @@ async def test_a_name_stays_promised_after_a_move(
 
 
 async def test_a_source_that_changes_while_it_is_packed(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is published of a folder that is not what the manifest says; packed again when it is quiet, it holds the new content."""
+    """No archive is published if the folder differs from the manifest. Once the folder is quiet, the new archive has the new content."""
     folder = room.folder()
     once_created(monkeypatch, lambda: (folder / "a.txt").write_text("changed"))
     job = await room.job(pack(), keep_source=False)
@@ -426,7 +426,7 @@ async def test_a_source_that_changes_while_it_is_packed(kernel: Kernel, room: Wo
 
 
 async def test_a_source_that_never_rests_fails(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its tries the job fails with the reason; the folder, and nothing else, is there."""
+    """After its retries the job fails with the reason. The folder is there, and nothing else."""
     folder = room.folder()
     real, times = faults.point, 0
 
@@ -451,7 +451,7 @@ async def test_a_source_that_never_rests_fails(kernel: Kernel, room: Workroom, m
 async def test_what_changed_or_came_after_the_record_is_kept(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between record and deletion: a changed file, a new one, a file that became a folder stay, are counted and named."""
+    """Between record and deletion, a changed file, a new one and a file that became a folder stay. They are counted and named."""
     folder = room.folder()
     job = await room.job(pack(), keep_source=False)
     await dies_at(monkeypatch, "transition.deleting_source.after", room.making())
@@ -478,7 +478,7 @@ async def test_what_changed_or_came_after_the_record_is_kept(
 async def test_without_its_archive_nothing_of_a_source_is_deleted(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
-    """Before the first unlink the archive is read once more: gone or changed, the whole folder stays and the job says so."""
+    """The archive is read once more before the first unlink. If it is missing or changed, the folder stays and the job says so."""
     folder = room.folder()
     before = snapshot(folder)
     job = await room.job(pack(), keep_source=False)
@@ -504,7 +504,7 @@ async def test_without_its_archive_nothing_of_a_source_is_deleted(
 async def test_a_file_saved_in_the_clock_unit_of_its_reading_is_kept(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a coarse clock size, times and inode of a file saved after packing are those of the packed one; its content is not."""
+    """On a coarse clock, a file saved after packing has the same size, times and inode as the packed one, but other content."""
     folder = room.folder()
     clock = SimulatedClock(monkeypatch, room.root, DAY_NS, only_ctime=True)
     job = await room.job(pack(), keep_source=False)
@@ -515,7 +515,7 @@ async def test_a_file_saved_in_the_clock_unit_of_its_reading_is_kept(
     os.utime(folder / "a.txt", ns=(before.st_mtime_ns, before.st_mtime_ns))
     after = (folder / "a.txt").stat()
     assert (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (after.st_size, after.st_mtime_ns, after.st_ctime_ns)
-    clock.set_forward(2 * DAY_NS)  # the deletion comes later, so that it need not wait until a save would show
+    clock.set_forward(2 * DAY_NS)  # the deletion comes later, so it need not wait until a save would show
     await kernel.force(job, **EXPIRED)
 
     async with room.lanes():
@@ -529,7 +529,7 @@ async def test_a_file_saved_in_the_clock_unit_of_its_reading_is_kept(
 async def test_another_manifest_than_the_recorded_one_deletes_nothing(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its digest is not the one that was recorded with the archive: the whole folder stays, and the job says so."""
+    """Its digest is not the digest recorded with the archive: the whole folder stays, and the job says so."""
     folder = room.folder()
     before = snapshot(folder)
     job = await room.job(pack(), keep_source=False)
@@ -547,7 +547,7 @@ async def test_another_manifest_than_the_recorded_one_deletes_nothing(
 
 
 async def test_a_packs_folder_with_other_attributes_stays(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its files go; the folder itself, which is another now than the one that was packed, stays and is named."""
+    """Its files are deleted. The folder itself differs from the packed one, so it stays and is named."""
     folder = room.folder()
     folder.chmod(0o755)
     job = await room.job(pack(), keep_source=False)
@@ -563,7 +563,7 @@ async def test_a_packs_folder_with_other_attributes_stays(kernel: Kernel, room: 
 
 
 async def test_a_pack_that_keeps_its_folder_leaves_it_alone(kernel: Kernel, room: Workroom) -> None:
-    """`keep_source`: straight from verifying to completed, nothing in the folder is touched."""
+    """`keep_source`: straight from verifying to completed; nothing in the folder is touched."""
     folder = room.folder()
     before = snapshot(folder)
     job = await room.job(pack())
@@ -580,7 +580,7 @@ async def test_a_pack_that_keeps_its_folder_leaves_it_alone(kernel: Kernel, room
 async def test_cancelled_anywhere_nothing_is_left(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    """A cancel: no partial file, no published one, nothing reserved, the folder as it was."""
+    """No partial file, no published file, nothing reserved, the folder unchanged."""
     folder = room.folder()
     before, files = snapshot(folder), room.files()
     job = await room.job(pack(), keep_source=False)
@@ -604,7 +604,7 @@ async def test_cancelled_anywhere_nothing_is_left(
 
 
 def _cancel_at_once(kernel: Kernel, job: UUID) -> None:
-    """As the gateway does it, before the worker takes another step."""
+    """Cancel as the gateway does, before the worker takes another step."""
 
     async def asked() -> None:
         connection = await asyncpg.connect(kernel.url("gateway"))
@@ -617,7 +617,7 @@ def _cancel_at_once(kernel: Kernel, job: UUID) -> None:
 
 
 async def test_a_running_job_is_cancelled_in_the_middle(kernel: Kernel, room: Workroom) -> None:
-    """While 7-Zip is at work: it is stopped, and what it wrote is gone; `cancelled`, never `failed`."""
+    """While 7-Zip is running: it is stopped and its output is removed; `cancelled`, never `failed`."""
     with (room.home / "big").open("wb") as file:
         for _ in range(48):
             file.write(os.urandom(1 << 20))
@@ -631,7 +631,7 @@ async def test_a_running_job_is_cancelled_in_the_middle(kernel: Kernel, room: Wo
 
 
 async def test_pause_and_resume(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paused, its lane is free and its archive, recorded already, is used when it goes on; no budget is spent."""
+    """While paused, its lane is free. On resume its recorded archive is used, and no retry is spent."""
     room.folder()
     real, paused = faults.point, 0
 
@@ -657,7 +657,7 @@ async def test_pause_and_resume(kernel: Kernel, room: Workroom, monkeypatch: pyt
 
 
 async def test_a_quota_that_does_not_suffice_fails_with_both_figures(kernel: Kernel, room: Workroom) -> None:
-    """Permanent: what is there, what other jobs were promised and the need are more than the user's own quota."""
+    """Permanent: used space, other jobs' reservations and the need exceed the user's quota."""
     (room.home / "big").write_bytes(b"x" * 3_000_000)
     await kernel.owner.execute("UPDATE users SET quota_bytes = 5000000 WHERE id = $1", room.owner)
     job = await room.job(archive("big"))
@@ -669,20 +669,20 @@ async def test_a_quota_that_does_not_suffice_fails_with_both_figures(kernel: Ker
 
 
 async def test_a_full_disk_is_waited_for(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Queued with the missing bytes, tried again, and done as soon as there is space; the promise is kept meanwhile."""
+    """It is queued with the missing bytes, retried, and done as soon as there is space. Its reservation is kept meanwhile."""
     room.folder()
     disk(monkeypatch, free=1000)
     job = await room.job(pack())
     async with room.lanes():
         row = await waits(kernel, job, "Waiting for disk space")
         assert row["status"] == "queued"
-        assert 108_600 - 1000 < row["missing_bytes"] < 300_000  # the files, and what the archive adds to them
+        assert 108_600 - 1000 < row["missing_bytes"] < 300_000  # the files and the archive's overhead
         disk(monkeypatch, free=1 << 30)
         await state_is(kernel, job, "completed")
 
 
 async def test_another_users_workspace_is_out_of_reach(kernel: Kernel, room: Workroom) -> None:
-    """Paths that lead there, links among them, are no paths: nothing of it gets into an archive."""
+    """Paths that lead there, also through links, are refused. None of its files gets into an archive."""
     other, home = await room.user("eve")
     room.folder("secret", home)
     (room.home / "door").symlink_to(home)

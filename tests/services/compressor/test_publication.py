@@ -1,4 +1,4 @@
-"""What is taken back out of a workspace: never what somebody has put there."""
+"""Taking published files back out of a workspace never removes a user's file."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from services.compressor.publication import Plan
 
 
 def test_what_a_killed_run_took_aside_goes_back(tmp_path: Path) -> None:
-    """Somebody's file came along when a folder was taken aside, and the folder's name is taken again: both stay, under two names."""
+    """A user's file was moved along when a folder was taken aside, and the folder's name is taken again. Both stay, under two names."""
     home, attempt = tmp_path / "home", tmp_path / "attempt"
     (attempt / "out").mkdir(parents=True)
     (attempt / "out" / "ours").write_text("ours")
@@ -21,7 +21,7 @@ def test_what_a_killed_run_took_aside_goes_back(tmp_path: Path) -> None:
     (home / "new").rename(attempt / "taken-back" / "new")
     theirs = attempt / "taken-back" / "new" / "theirs"
     theirs.write_text("theirs")
-    while theirs.stat().st_ctime_ns <= plan.newest_ns:  # file systems count time in ticks
+    while theirs.stat().st_ctime_ns <= plan.newest_ns:  # file systems record time in ticks
         theirs.write_text("theirs")
     (home / "new").mkdir()
 
@@ -47,7 +47,7 @@ def test_what_is_ours_alone_is_taken_back(tmp_path: Path) -> None:
 
 
 def test_a_time_to_come_hides_no_change(tmp_path: Path) -> None:
-    """A file unpacked with the time of next year, written to since: what was written stays where it is."""
+    """A file was unpacked with a time in the next year and written to since. The written file stays."""
     home, attempt = tmp_path / "home", tmp_path / "attempt"
     home.mkdir()
     attempt.mkdir()
@@ -60,7 +60,7 @@ def test_a_time_to_come_hides_no_change(tmp_path: Path) -> None:
     placed = time.time_ns()
     with (home / "notes").open("a") as file:
         file.write(" and theirs")
-    while (home / "notes").stat().st_mtime_ns <= placed:  # file systems count time in ticks
+    while (home / "notes").stat().st_mtime_ns <= placed:  # file systems record time in ticks
         os.utime(home / "notes")
 
     assert publication.take_back(home, attempt, plan) == [b"notes"]

@@ -1,4 +1,4 @@
-"""Room for workspace jobs: totals that jobs keep, limits of entries, inodes, and no connection held while a disk is read."""
+"""Space for workspace jobs: totals, limits of entries and inodes, and no connection held while a disk is read."""
 
 import asyncio
 import errno
@@ -34,7 +34,7 @@ from tests.support.stuck import Stuck
 
 
 async def walked(kernel: Kernel, room: Workroom) -> None:
-    """Measure the workspace and let it count as large from now on: only the jobs change its total."""
+    """Measure the workspace and treat it as large from now on: only jobs change its total."""
     await Usages(await kernel.db("compressor"), room.tools.bench.workspaces)._walk(room.owner, None, asyncio.to_thread)
 
 
@@ -44,7 +44,7 @@ async def total(kernel: Kernel, room: Workroom) -> Measured:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every workspace counts as large: nothing is walked before an answer."""
+    """Treat every workspace as large: no walk runs before an answer."""
     monkeypatch.setattr(usage, "SMALL_ENTRIES", 0)
 
 
@@ -55,7 +55,7 @@ def zipped(path: Path, *names: str) -> None:
 
 
 async def test_jobs_keep_the_total(kernel: Kernel, room: Workroom, large: None) -> None:
-    """A pack, the deletion of its folder, an extraction into new folders, an expired pack: as a walk finds it each time."""
+    """A pack, the deletion of its folder, an extraction into new folders, an expired pack: the total always equals a walk's."""
     room.folder("Scans")
     room.folder("Kept")
     await walked(kernel, room)
@@ -87,7 +87,7 @@ async def test_jobs_keep_the_total(kernel: Kernel, room: Workroom, large: None) 
 
 
 def test_folders_count_as_kept_where_a_file_is() -> None:
-    """Less is subtracted rather than too much."""
+    """When in doubt, too little is subtracted, not too much."""
     facts: dict[str, Any] = {"mode": 0o700, "mtime_ns": 0, "ctime_ns": 0, "inode": 1, "uid": 0, "gid": 0, "links": 1}
     entries = [
         Entry(path=b"", type="directory", size=0, **facts),
@@ -101,9 +101,9 @@ def test_folders_count_as_kept_where_a_file_is() -> None:
 
 
 async def test_an_archive_with_too_many_entries_is_refused(kernel: Kernel, room: Workroom) -> None:
-    """Folders that are only part of a path count; nothing is unpacked, nothing stays promised; with room for all it is unpacked."""
+    """Folders that exist only in paths count. Nothing is unpacked or stays reserved. With enough room it is unpacked."""
     zipped(room.home / "a.zip", "x/y/one", "x/y/two")
-    room.tools.room.entries = 6  # the archive itself, and five
+    room.tools.room.entries = 6  # the archive itself plus five
     refused = await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination="new/deep"))
     async with room.lanes():
         row = await state_is(kernel, refused, "failed")
@@ -122,7 +122,7 @@ async def test_an_archive_with_too_many_entries_is_refused(kernel: Kernel, room:
 async def test_an_archive_that_gets_more_entries_after_it_was_looked_into(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is unpacked is at most what was reserved."""
+    """At most the reserved number of entries is unpacked."""
     zipped(room.home / "a.zip", "one", "two")
     reserve = room.tools.room.reserve
 
@@ -140,7 +140,7 @@ async def test_an_archive_that_gets_more_entries_after_it_was_looked_into(
 
 
 async def test_an_extraction_waits_for_inodes(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the first file is written; what others were promised counts as taken; it goes on when there are enough."""
+    """It waits before the first file is written. Other reservations count as used. It continues when there are enough inodes."""
     zipped(room.home / "a.zip", "one", "two")
     other = await room.job(ExtractRequest(root=Root.WORKSPACE, path="b.zip", destination=""), owner=(await room.user("eve"))[0])
     promise = "INSERT INTO reservations (job_id, filesystem, bytes, entries) VALUES ($1, $2, 0, 10)"
@@ -158,7 +158,7 @@ async def test_an_extraction_waits_for_inodes(kernel: Kernel, room: Workroom, mo
 async def test_a_disk_that_runs_out_of_inodes_is_waited_for(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others took them while it was unpacked: the reason names inodes, not bytes, of which there are enough."""
+    """Others used them during the extraction. The reason names inodes, not bytes, because there are enough bytes."""
     zipped(room.home / "a.zip", "one")
 
     async def full(*_: Any, **__: Any) -> None:
@@ -172,7 +172,7 @@ async def test_a_disk_that_runs_out_of_inodes_is_waited_for(
 
 
 async def test_a_copy_waits_for_inodes(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An archive job needs one for each entry of its folder; a file system that can never have so many fails it in a sentence."""
+    """An archive job needs one inode per entry of its folder. A file system that can never have so many fails it with a sentence."""
     disk(monkeypatch, free=1 << 40, inodes=100, free_inodes=3)
     job = await station.job(station.folder())
     async with station.lane():
@@ -183,14 +183,14 @@ async def test_a_copy_waits_for_inodes(kernel: Kernel, station: Station, monkeyp
 
 
 async def idle_connections(kernel: Kernel) -> int:
-    """Connections of the compressor that hold a transaction open and do nothing in it."""
+    """Return the compressor's connections that hold a transaction open and are idle in it."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cs_compressor' AND state = 'idle in transaction'"
     query += " AND datname = current_database()"
     return int(await kernel.owner.fetchval(query))
 
 
 async def test_a_walk_holds_no_connection(kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, stuck: Stuck) -> None:
-    """While a small workspace is walked, however slowly, and its disk is asked."""
+    """None is held while a small workspace is walked, however slowly, or while its disk is queried."""
     (room.home / "big").write_bytes(b"x" * 1000)
     monkeypatch.setattr(trees, "measure_up_to", lambda *_: stuck() or usage.NOTHING)
     job = await room.job(CompressRequest(root=Root.WORKSPACE, paths=["big"], output="big.zip", format="zip", level=1))
@@ -204,7 +204,7 @@ async def test_a_walk_holds_no_connection(kernel: Kernel, room: Workroom, monkey
 async def test_what_is_taken_back_slowly_holds_no_pooled_connection(
     kernel: Kernel, room: Workroom, monkeypatch: pytest.MonkeyPatch, stuck: Stuck
 ) -> None:
-    """All that was unpacked is looked through under the lock of names; the pool stays free for leases and other jobs."""
+    """All unpacked files are checked under the lock of names. The pool stays free for leases and other jobs."""
     monkeypatch.setattr(publication, "take_back", lambda *_: stuck() or [])
     db = await kernel.db("compressor")
     job = await jobs.load(db, await room.job(ExtractRequest(root=Root.WORKSPACE, path="a.zip", destination="")))
@@ -216,7 +216,7 @@ async def test_what_is_taken_back_slowly_holds_no_pooled_connection(
         )
         for owner in [room.owner, *[(await room.user(f"user{number}"))[0] for number in range(db.size)]]
     ]
-    most = CONNECTIONS_PER_PROCESS - POOL_SIZE - 1  # the others wait for their turn, without a connection
+    most = CONNECTIONS_PER_PROCESS - POOL_SIZE - 1  # the others wait without a connection
     await eventually(lambda: asyncio.sleep(0, stuck.waiting), lambda n: n == most, "as many taken back as may be at once")
     assert db._pool.get_size() - db._pool.get_idle_size() == 0
     assert await db.value("ping") is not None
@@ -225,7 +225,7 @@ async def test_what_is_taken_back_slowly_holds_no_pooled_connection(
 
 
 async def test_two_packs_at_once_get_two_names(kernel: Kernel, room: Workroom) -> None:
-    """The name is chosen without a connection and looked at again under the lock."""
+    """The name is chosen without a connection and checked again under the lock."""
     jobs = []
     for parent in "abcd":
         room.folder(f"{parent}/Same")

@@ -1,4 +1,4 @@
-"""What the compressor's tests share: making trees, and the adapters with the small arguments filled in."""
+"""Shared helpers of the compressor's tests: creating trees, and the adapters with default arguments."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ def seven_zip() -> sevenzip.SevenZip:
 
 
 async def pack(folder: Path, work: Path, strategy: str = "auto") -> tuple[list[Entry], Path]:
-    """The main path: look, copy, pack; returns the manifest's entries and the untested archive."""
+    """The main path: scan, copy, pack. Return the manifest's entries and the untested archive."""
     report = look(folder)
 
     assert report.refusals == []
@@ -64,7 +64,7 @@ async def pack(folder: Path, work: Path, strategy: str = "auto") -> tuple[list[E
 
 
 def deep(root: Path, name: bytes, levels: int) -> None:
-    """Make directories below each other, deeper than a path may be long."""
+    """Create nested directories, deeper than the longest possible path."""
     handle = os.open(root, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir(name, dir_fd=handle)
@@ -76,7 +76,7 @@ def deep(root: Path, name: bytes, levels: int) -> None:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Run as nobody where we are root; elsewhere we are nobody special already."""
+    """Run as nobody if this is root. Any other account is unprivileged already."""
     if os.geteuid() != 0:
         yield
         return
@@ -91,7 +91,7 @@ def unprivileged() -> Iterator[None]:
 
 @contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[bool]:
-    """Mount a tmpfs at `path`; says whether that was possible."""
+    """Mount a tmpfs at `path` and return whether that was possible."""
     path.mkdir()
     mount = shutil.which("mount")
     done = mount is not None and (

@@ -31,7 +31,7 @@ _KINDS = {PackRequest: Kind.PACK, CompressRequest: Kind.COMPRESS, ExtractRequest
 
 
 class Workroom:
-    """One compressor and one user. `home`: that user's workspace; `root`: where workspaces and NAS are."""
+    """One compressor and one user. `home`: that user's workspace; `root`: the parent of workspaces and NAS."""
 
     def __init__(self, kernel: Kernel, root: Path) -> None:
         self.kernel = kernel
@@ -46,7 +46,7 @@ class Workroom:
         self.owner, self.home = await self.user("ada")
 
     async def move(self) -> None:
-        """Move all workspaces, with the work in them, to another path, as somebody does who moves DATA_DIR."""
+        """Move all workspaces, with running work, to another path, as an operator who moves DATA_DIR."""
         (self.root / "workspaces").rename(self.root / "moved")
         await self._equip("moved")
         self.home = self.tools.bench.workspace(self.owner)
@@ -69,7 +69,7 @@ class Workroom:
         return made, home
 
     def folder(self, path: str = "Scans", home: Path | None = None) -> Path:
-        """A folder with all that a workspace can hold."""
+        """A folder with everything that a workspace can hold."""
         folder = (home or self.home) / path
         (folder / "deep" / "empty").mkdir(parents=True)
         (folder / "a.txt").write_text("first\n" * 1000)
@@ -99,7 +99,7 @@ class Workroom:
 
     @asynccontextmanager
     async def lanes(self, **changes: Any) -> AsyncIterator[tuple[Worker, Worker]]:
-        """Both lanes of workspaces, with their clean-up."""
+        """Both workspace lanes, with their clean-up."""
         changes = {"operation": Operation.COMPRESSION, "limit": 2, **changes}
         work, settle = (lambda w: compressor.on_workspace(w, self.tools)), self.cleaner.settle
         async with (
@@ -109,16 +109,16 @@ class Workroom:
             yield workspaces, sources
 
     def making(self) -> AbstractAsyncContextManager[Worker]:
-        """The lane that makes archives, alone: nobody empties a source."""
+        """Only the lane that makes archives: no source is emptied."""
         work, settle = (lambda w: compressor.on_workspace(w, self.tools)), self.cleaner.settle
         return running(self.kernel, WORKSPACE_LANE, work, settle, operation=Operation.COMPRESSION)
 
     def leftovers(self) -> list[str]:
-        """What is in nobody's workspace but should not be anywhere."""
+        """Return files outside the workspaces that should not exist."""
         work = self.tools.bench.work
         return sorted(str(path.relative_to(work)) for path in below(work))
 
     def files(self, home: Path | None = None) -> list[str]:
-        """Everything in a workspace, by path."""
+        """Return everything in a workspace, by path."""
         top = home or self.home
         return sorted(os.fsencode(path.relative_to(top)).decode() for path in below(top))

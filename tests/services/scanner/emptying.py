@@ -1,4 +1,4 @@
-"""A folder to empty, its manifest made independently of the engine, and an oracle that knows every byte there ever was."""
+"""A folder to empty, a manifest made independently of the engine, and an oracle that knows every byte that ever existed."""
 
 import hashlib
 import os
@@ -25,11 +25,11 @@ LATER_NS = 3600 * 10**9
 
 
 class Killed(BaseException):
-    """Stands for a kill where the killed run shares our process: nothing catches it."""
+    """Simulate a kill where the killed run shares this process: nothing catches it."""
 
 
 def walk(folder: Path) -> list[Path]:
-    """Everything below, parents first, sorted; links not followed."""
+    """Return everything below, parents first, sorted. Links are not followed."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         found.append(path)
@@ -39,7 +39,7 @@ def walk(folder: Path) -> list[Path]:
 
 
 def contents(folder: Path) -> set[bytes]:
-    """The content of every regular file below."""
+    """Return the content of every regular file below."""
     return {path.read_bytes() for path in walk(folder) if path.is_file() and not path.is_symlink()}
 
 
@@ -66,15 +66,15 @@ def entry_of(path: Path, folder: Path) -> Entry:
 
 
 def later(handle: int, before: Stamp | None = None) -> Stamp:
-    """The clock as it will be in an hour."""
+    """Set the clock to one hour from now."""
     now = clocks.look(handle, before)
     return Stamp(now.server_ns + LATER_NS, now.granularity_ns)
 
 
 class Case:
-    """A base with a sentinel and one folder, `a/b/Project`; `archive()` fixes the manifest, as the end of copying does.
+    """A base with a sentinel and one folder, `a/b/Project`. `archive()` fixes the manifest, as the end of copying does.
 
-    Its files were just written when they are archived, so that their times prove nothing; see `rested`.
+    Its files are archived just after they were written, so their times prove nothing; see `rested`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -86,22 +86,22 @@ class Case:
         self.marker = self.folder / "Project-ARCHIVED-TO-GLOBUS.txt"
         self.look = later
         self.our_clock = lambda: time.time_ns() + LATER_NS
-        self.committed = root / "first_unlink_at"  # stands for the column: outlives the process
+        self.committed = root / "first_unlink_at"  # stands for the column: it outlives the process
         self.log: list[tuple[str, str, int, str]] = []
         self.progress: list[tuple[int, int]] = []
-        self.read: list[str] = []  # what was read again in place of trusting its times, by block
+        self.read: list[str] = []  # blocks that were read again because their times prove nothing
 
     def put(self, path: str, content: bytes | None = None) -> Path:
-        """A file whose content is like no other's, with the times it really has."""
+        """Create a file with unique content and its real times."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(os.fsencode(f"content of {path}") if content is None else content)
         return file
 
     def archive(self, *, rested: bool = False) -> None:
-        """Whatever is changed from now on has another ctime, where the clock is no coarser than some milliseconds.
+        """Changes from now on have another ctime, if the clock is no coarser than some milliseconds.
 
-        rested: as if the copy came an hour later, so that the times of all files prove them.
+        rested: the copy comes an hour later, so that the times of all files prove them.
         """
         with handles.root(self.base) as base:
             now = clocks.look(base)
@@ -111,7 +111,7 @@ class Case:
         tick(self.root / "tick")
 
     def archived_as(self, entries: list[Entry], clock: Clock) -> None:
-        """Fix the manifest; this is what counts as archived from now on."""
+        """Fix the manifest as the archived content from now on."""
         self.manifest = Manifest("Project", str(self.folder), entries, clock=clock)
         self.archived = {entry.sha256 for entry in self.manifest.entries if entry.sha256 is not None}
         self.facts = MarkerFacts(
@@ -154,7 +154,7 @@ class Case:
             self.read.append(reading)
 
     def run_and_die(self, at: int) -> bool:
-        """Run in a child that kills itself with SIGKILL at the fault point number `at`; False when it ended before."""
+        """Run in a child that kills itself with SIGKILL at fault point number `at`. Return False if it ended before."""
         reached = -1
 
         def die(_point: str) -> None:
@@ -168,9 +168,9 @@ class Case:
         return os.WIFSIGNALED(status)
 
     def run_in_child(self, fault_point: Callable[[str], None] = lambda _point: None) -> int:
-        """Run in a process of its own; its pid. It ends with 0, or with 1 when the run raised."""
+        """Run in a separate process and return its pid. It exits with 0, or with 1 if the run raised."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no thread, and never returns to pytest
+            warnings.simplefilter("ignore", DeprecationWarning)  # the child uses no thread and never returns to pytest
             child = os.fork()
         if child == 0:
             code = 1
@@ -182,7 +182,7 @@ class Case:
         return child
 
     def left(self) -> dict[str, bytes]:
-        """What is in the folder now, the marker apart: path -> content (a link's text, a directory's nothing)."""
+        """Return what is in the folder now, without the marker: path -> content (a link's text, nothing for a directory)."""
         found: dict[str, bytes] = {}
         for path in walk(self.folder):
             if path == self.marker:
@@ -195,7 +195,7 @@ class Case:
         return found
 
     def assert_nothing_unproven_is_lost(self, ever: set[bytes]) -> None:
-        """Of all contents that ever were, each one is still there or in the manifest."""
+        """Check that every content that ever existed is still there or in the manifest."""
         lost = {content for content in ever - contents(self.folder) if hashlib.sha256(content).digest() not in self.archived}
         assert lost == set()
 

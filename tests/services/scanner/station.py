@@ -25,7 +25,7 @@ OLD = "UPDATE verifications SET at = at - interval '1 hour' WHERE job_id = $1"
 
 
 class Station(Case):
-    """One scanner and its folder `a/b/Project`. `answer`: what the uploader says of the sizes; `asked`: how often it was asked."""
+    """One scanner and its folder `a/b/Project`. `answer`: the uploader's reply about sizes; `asked`: the number of requests."""
 
     def __init__(self, kernel: Kernel, root: Path) -> None:
         super().__init__(root)
@@ -43,7 +43,7 @@ class Station(Case):
         self.tools = handlers.ScannerTools(self.base, self.catalog, fresh_s=900)
 
     async def uploader(self) -> None:
-        """Somebody answers for the uploader from now on."""
+        """Answer for the uploader from now on."""
 
         def answered(_question: bytes) -> msgspec.Struct:
             self.asked += 1
@@ -54,7 +54,7 @@ class Station(Case):
         await peer(self.kernel, "uploader", "recheck_size", answered)
 
     async def job(self, **columns: Any) -> UUID:
-        """A verified job about the folder as it is now, with complete evidence."""
+        """A verified job for the folder as it is now, with complete evidence."""
         self.archive()
         keep = {"keep_source": columns.pop("keep_source", False)}
         job = await self.kernel.job(
@@ -73,7 +73,7 @@ class Station(Case):
         return running(self.kernel, DELETE_LANE, lambda work: handlers.finish(work, self.tools), **changes)
 
     def names(self) -> list[str]:
-        """Every file in the folder."""
+        """Return every file in the folder."""
         return sorted(str(path.relative_to(self.folder)) for path in below(self.folder) if not path.is_dir())
 
     def unmount(self) -> None:

@@ -1,4 +1,4 @@
-"""What only the sidecar keeps: mode, owner, attributes and ACLs, compared wherever no trusted time tells of their change."""
+"""Data that only the sidecar keeps (mode, owner, attributes, ACLs) is compared wherever no trusted time shows a change."""
 
 import errno
 import os
@@ -68,8 +68,8 @@ CHANGES = [attribute, other_value, no_attribute, acl, mode, pytest.param(owner, 
 
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """On a coarse clock: the copy, the change and the start of the deletion carry the same times."""
-    SimulatedClock(monkeypatch, tmp_path, DAY_NS)  # a unit that no test outlasts
+    """On a coarse clock, the copy, the change and the start of the deletion have the same time."""
+    SimulatedClock(monkeypatch, tmp_path, DAY_NS)  # a clock unit longer than any test
     made = Case(tmp_path)
     made.look = lambda handle, before=None: clocks.Stamp(time.time_ns() + 3 * DAY_NS, 10**9)
     monkeypatch.setattr("tests.services.scanner.emptying.tick", lambda _probe: None)
@@ -83,7 +83,7 @@ def kept(path: Path) -> Path:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_attributes_keep_a_file(case: Case, change: Callable[[Path], None]) -> None:
-    """The content is hashed, for the times prove nothing; what the archive does not hold of the file stays with it."""
+    """The content is hashed because the times prove nothing. Attributes that the archive does not hold keep the file."""
     target = kept(case.put("target"))
     case.put("other")
     case.archive()
@@ -112,7 +112,7 @@ def test_changed_attributes_keep_a_hard_link(case: Case, change: Callable[[Path]
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_attributes_keep_a_directory(case: Case, change: Callable[[Path], None]) -> None:
-    """Its files go, it stays, and the job and the marker name it; so does a second run."""
+    """Its files are deleted, the directory stays, and the job and the marker name it. So does a second run."""
     case.put("sub/deep/file")
     kept(case.folder / "sub/deep")
     kept(case.folder / "sub")
@@ -131,7 +131,7 @@ def test_changed_attributes_keep_a_directory(case: Case, change: Callable[[Path]
 def test_changed_attributes_keep_a_file_where_ctime_is_made_up(
     case: Case, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SMB and its like: attributes are compared. Mode and owner are not, for the mount makes them up."""
+    """On SMB and similar mounts, attributes are compared. Mode and owner are not, because the mount invents them."""
     monkeypatch.setattr(manifest_deletion, "_KEEPS_CTIME", frozenset[str]())
     target = kept(case.put("target"))
     moded = case.put("moded")
@@ -147,7 +147,7 @@ def test_changed_attributes_keep_a_file_where_ctime_is_made_up(
 
 @pytest.mark.parametrize("change", [attribute, mode])
 def test_attributes_changed_after_the_rename_put_a_file_back(case: Case, change: Callable[[Path], None]) -> None:
-    """The last look before the unlink compares them once more."""
+    """The last check before the unlink compares them again."""
     case.put("target")
     case.archive()
     pending = [change]
@@ -163,7 +163,7 @@ def test_attributes_changed_after_the_rename_put_a_file_back(case: Case, change:
 
 
 def test_a_leftover_with_other_attributes_goes_back(case: Case) -> None:
-    """What a killed run left under a private name is judged by its attributes too."""
+    """A file that a killed run left under a private name is judged by its attributes too."""
     target = case.put("target")
     case.archive()
     assert case.run_and_die(3)  # marker.temporary, deletion.marker_written, deletion.begun, deletion.renamed
@@ -177,7 +177,7 @@ def test_a_leftover_with_other_attributes_goes_back(case: Case) -> None:
 
 
 def test_unchanged_attributes_go_with_their_file(case: Case) -> None:
-    """Attributes and ACLs that the sidecar holds keep nothing."""
+    """Attributes and ACLs that the sidecar holds do not keep a file."""
     for path in (case.put("sub/file"), case.folder / "sub"):
         kept(path)
         acl(path)
@@ -188,7 +188,7 @@ def test_unchanged_attributes_go_with_their_file(case: Case) -> None:
 
 @AS_ROOT
 def test_names_that_only_another_account_sees_keep_a_file(case: Case) -> None:
-    """`trusted` attributes are shown to root alone: an archive by one account does not prove them to the other."""
+    """Only root sees `trusted` attributes: an archive made by one account does not prove them to another."""
     case.put("other")
     target = case.put("target")
     os.setxattr(target, "trusted.ours", b"1")
@@ -208,7 +208,7 @@ def _without_attributes(entry: Entry) -> Entry:
 
 @pytest.mark.parametrize("name", ["security.hidden", "system.hidden"])
 def test_attributes_that_may_not_be_read_keep_a_file(case: Case, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is listed, and whose value is refused: nothing can be compared, so the file stays, with the reason."""
+    """The name is listed but its value is refused. Nothing can be compared, so the file stays with the reason."""
     case.put("target")
     case.archive()
     real_list, real_get = os.listxattr, os.getxattr

@@ -1,4 +1,4 @@
-"""Looking at the NAS for people: below its base, links never followed, only while it is there."""
+"""Browsing the NAS: below its base, never through links, only while it is mounted."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def nas(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_listed(nas: Path) -> None:
-    """Its entries, with paths below the base; the base itself without our own file; a link shown, not followed."""
+    """Entries have paths below the base. The base hides the service's own file. A link is shown and not followed."""
 
     def paths(path: str, wanted: Wanted | None = None) -> list[str]:
         return [item.path for item in browsing.browse(nas, NAS_ID, Browse(path, wanted or Wanted())).items]
@@ -52,7 +52,7 @@ def test_a_folder_is_listed(nas: Path) -> None:
 
 
 async def test_another_file_system_below_the_nas_is_not_entered(station: Station, tmp_path: Path) -> None:
-    """It is shown as a folder, and what is on it neither listed, found, added up, nor read, as everywhere else."""
+    """It is shown as a folder. Its content is not listed, found, added up or read, as everywhere else."""
     nas, catalog = station.base, station.catalog
     nas_id = await catalog.known()
     media, previews = Media(catalog, nas, tmp_path / "workspaces", MediaTools()), Previews(catalog, nas)
@@ -61,7 +61,7 @@ async def test_another_file_system_below_the_nas_is_not_entered(station: Station
     with small_disk(nas / "a/b/disk", 1) as mounted:
         (nas / "a/b/disk/inside").mkdir()
         (nas / "a/b/disk/film.mp4").write_bytes(b"x" * 100)
-        if not mounted:  # no right to mount here: a folder like others
+        if not mounted:  # no right to mount here: an ordinary folder
             assert browsing.measure(nas, nas_id, MeasureFolder("a/b/disk")).total_bytes == 100
             return
         assert "a/b/disk" in [item.path for item in browsing.browse(nas, nas_id, Browse("a/b", Wanted())).items]
@@ -78,7 +78,7 @@ async def test_another_file_system_below_the_nas_is_not_entered(station: Station
 
 
 def test_an_unmounted_nas_is_waited_for(nas: Path) -> None:
-    """An empty mount point is no empty folder."""
+    """An empty mount point is not an empty folder."""
     (nas / mount.SENTINEL).unlink()
     with pytest.raises(Waiting):
         browsing.browse(nas, NAS_ID, Browse("", Wanted()))
@@ -87,7 +87,7 @@ def test_an_unmounted_nas_is_waited_for(nas: Path) -> None:
 
 
 def test_limits(nas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search ends after so many matches and says so, a page holds what fits into a message, and nothing is added up for ever."""
+    """A search ends after a maximum of matches and says so, a page fits into a message, and adding up has a limit."""
     for number in range(30):
         (nas / f"{number:02} {'x' * 200}").touch()
     monkeypatch.setattr(listing, "MOST_MATCHES", 10)
@@ -102,7 +102,7 @@ def test_limits(nas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_may_not_be_read_is_said(nas: Path) -> None:
-    """A folder without rights: a sentence, not a defect."""
+    """A folder without permissions gives a sentence, not a defect."""
     closed = nas / "closed"
     closed.mkdir()
     closed.chmod(0)

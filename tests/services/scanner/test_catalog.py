@@ -1,4 +1,4 @@
-"""The catalog: scans on request and on schedule, what cannot be read is said, and whose NAS it is."""
+"""The catalog: scans on request and on schedule, reports of unreadable folders, and the identity of the NAS."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ async def _scans(kernel: Kernel) -> int:
 
 
 class _Slow:
-    """A scan that begins, sees what is there, and then waits to be let go."""
+    """A scan that starts, reads the folders, and then waits to be released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.began, self.go, self.count = asyncio.Event(), asyncio.Event(), 0
@@ -42,7 +42,7 @@ class _Slow:
 
 
 async def test_a_scan_records_folders_and_forgets_what_is_gone(kernel: Kernel, station: Station) -> None:
-    """Sizes and counts are the folder's; a folder that vanished is not offered any more."""
+    """Sizes and counts are the folder's. A folder that vanished is no longer offered."""
     answer = await station.catalog.refresh()
     row = await kernel.owner.fetchrow("SELECT * FROM folders")
     assert (row["path"], row["file_count"], row["is_archived"]) == (str(station.folder), 2, False)
@@ -55,7 +55,7 @@ async def test_a_scan_records_folders_and_forgets_what_is_gone(kernel: Kernel, s
 
 
 async def test_a_refresh_joins_the_running_scan(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten people press the button: one scan, one answer."""
+    """Ten users press the button: one scan, one result."""
     slow = _Slow(monkeypatch)
     asked = [asyncio.create_task(station.catalog.refresh()) for _ in range(10)]
     await slow.began.wait()
@@ -68,7 +68,7 @@ async def test_a_refresh_joins_the_running_scan(kernel: Kernel, station: Station
 async def test_a_folder_emptied_during_a_scan_is_not_offered_again(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scan saw it full, but it was looked at again since: the newer look counts."""
+    """The scan saw a full folder, but a newer check found it empty. The newer check counts."""
     await station.catalog.refresh()
     slow = _Slow(monkeypatch)
     scanning = asyncio.create_task(station.catalog.refresh())
@@ -94,7 +94,7 @@ async def _on_schedule(catalog: Catalog) -> AsyncIterator[None]:
 async def test_scans_come_by_themselves_and_survive_whatever_happens(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Again after the interval; an unmounted NAS and even a defect of ours only cost a scan."""
+    """They repeat after the interval. An unmounted NAS or even a defect costs only one scan."""
     catalog = Catalog(await kernel.db("scanner"), station.base, 0.05)
     async with _on_schedule(catalog):
         await eventually(lambda: _scans(kernel), lambda n: n >= 3, "three scans")
@@ -119,7 +119,7 @@ async def _set(event: asyncio.Event) -> None:
 
 
 async def test_what_cannot_be_read_is_listed(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A level that may not be opened is in the scan's row, a folder's own trouble in the folder's."""
+    """An unreadable level is in the scan's row, a folder's own error in the folder's row."""
     real = os.open
     closed = station.base / "closed"
     closed.mkdir()
@@ -138,7 +138,7 @@ async def test_what_cannot_be_read_is_listed(kernel: Kernel, station: Station, m
 
 
 async def test_names_that_are_no_text_stop_no_scan(kernel: Kernel, station: Station) -> None:
-    """A folder in Latin-1 on level 3: the others are seen all the same."""
+    """A folder in Latin-1 on level 3: the others are still listed."""
     (station.folder.parent / os.fsdecode(b"caf\xe9")).mkdir()
     await station.catalog.refresh()
 
@@ -146,7 +146,7 @@ async def test_names_that_are_no_text_stop_no_scan(kernel: Kernel, station: Stat
 
 
 async def test_another_nas_is_adopted_only_without_live_jobs(kernel: Kernel, station: Station) -> None:
-    """A live job depends on the NAS we know: with one, another NAS waits; without, it becomes the one."""
+    """A live job depends on the known NAS: with one, another NAS waits. Without one, it is adopted."""
     (station.base / mount.SENTINEL).write_text(str(uuid.UUID(int=9)))
     job = await station.job()
     with pytest.raises(Waiting):
@@ -159,7 +159,7 @@ async def test_another_nas_is_adopted_only_without_live_jobs(kernel: Kernel, sta
 
 
 async def test_inspect_says_what_a_folder_is_or_why_not(kernel: Kernel, station: Station) -> None:
-    """Identity and the sizes of the last scan; an archived folder and a level 2 are refused; an unmounted NAS waits."""
+    """It returns identity and the sizes of the last scan. It refuses an archived folder and a level 2, and waits for an unmounted NAS."""
     answer = await station.catalog.inspect(Inspect(str(station.folder)))
     facts = station.folder.stat()
     assert (answer.device, answer.inode, answer.size_bytes) == (facts.st_dev, facts.st_ino, None)
@@ -177,7 +177,7 @@ async def test_inspect_says_what_a_folder_is_or_why_not(kernel: Kernel, station:
 
 
 async def test_the_nas_tells_its_time(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its own stamps, and only while it is mounted; where the scanner may not touch the id, it says what to do."""
+    """It uses the NAS's own timestamps, only while mounted. Where the scanner may not touch the id, it says what to do."""
     with pytest.raises(Waiting, match="has not been scanned"):
         await Catalog(await kernel.db("scanner"), station.root / "elsewhere", 900).clock()
     seen = await station.catalog.clock()

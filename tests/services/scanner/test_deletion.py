@@ -26,7 +26,7 @@ def case(tmp_path: Path) -> Case:
 
 
 def at_first(point: str, act: Callable[[], object]) -> Callable[[str], None]:
-    """A fault point that acts once, the first time `point` is reached."""
+    """A fault point that acts only the first time `point` is reached."""
     pending = [act]
 
     def fault_point(reached: str) -> None:
@@ -44,7 +44,7 @@ def plain_tree(case: Case) -> None:
 
 
 def test_a_proven_tree_is_emptied_down_to_its_marker(case: Case) -> None:
-    """Files, empty files, odd names, hard links, links and directories go; the marker stays, and what links lead to."""
+    """Files, empty files, odd names, hard links, links and directories are deleted. The marker and link targets stay."""
     outside = case.root / "outside"
     (outside / "dir").mkdir(parents=True)
     (outside / "dir/file").write_text("mine")
@@ -72,7 +72,7 @@ def test_a_proven_tree_is_emptied_down_to_its_marker(case: Case) -> None:
     case.assert_final_marker(result)
     assert (outside / "dir/file").read_text() == "mine"
     assert names(case.root) == ["base", "first_unlink_at", "outside"]
-    # Every entry but the folder itself is one line in the log and one step of progress.
+    # Each entry except the folder itself is one line in the log and one step of progress.
     assert len(case.log) == len(case.manifest.entries) - 1
     assert {line[3] for line in case.log} == {"deleted"}
     assert ("delete_file", "sub/deep/two", len("content of sub/deep/two"), "deleted") in case.log
@@ -96,14 +96,14 @@ def chmod(path: Path) -> None:
 
 
 def hide(path: Path) -> None:
-    """Other content of the same size under the old mtime: only ctime tells."""
+    """Write other content of the same size with the old mtime: only ctime differs."""
     old = path.stat().st_mtime_ns
     same_size(path)
     os.utime(path, ns=(old, old))
 
 
 def replace(path: Path) -> None:
-    """Another inode with size and mtime of the old one."""
+    """Create another inode with the old size and mtime."""
     other = path.with_name(f"{path.name}.new")
     other.write_bytes(path.read_bytes().swapcase())
     os.utime(other, ns=(path.stat().st_mtime_ns, path.stat().st_mtime_ns))
@@ -155,7 +155,7 @@ CHANGES = [
 def test_what_changed_after_the_copy_stays(
     case: Case, change: Callable[[Path], None], reason: str | None, when: str, rested: bool
 ) -> None:
-    """Whatever a person did to a file, before the verdict or between verdict and unlink: the file stays, with the reason."""
+    """Whatever a user did to a file, before the verdict or between verdict and unlink: the file stays, with the reason."""
     case.put("a first one")
     target = case.put("sub/target")
     case.put("sub/other")
@@ -190,7 +190,7 @@ def test_what_changed_after_the_copy_stays(
 
 @pytest.mark.parametrize("change", [write, same_size, touch, replace, link])
 def test_a_name_taken_again_during_the_rename_keeps_both(case: Case, change: Callable[[Path], None]) -> None:
-    """The file is written to under its private name while its old name is used anew: both stay and are reported."""
+    """The file is written to under its private name while its old name is reused. Both stay and are reported."""
     target = case.put("target")
     case.archive()
 
@@ -211,7 +211,7 @@ def test_a_name_taken_again_during_the_rename_keeps_both(case: Case, change: Cal
 
 @pytest.mark.parametrize("change", [write, same_size, touch, replace])
 def test_a_file_changed_under_its_private_name_goes_back(case: Case, change: Callable[[Path], None]) -> None:
-    """A writer that had the file open is noticed after the rename: the file has its name again, with the new content."""
+    """A writer that had the file open is noticed after the rename. The file gets its name back, with the new content."""
     target = case.put("target")
     case.archive()
     written: list[bytes] = []
@@ -229,7 +229,7 @@ def test_a_file_changed_under_its_private_name_goes_back(case: Case, change: Cal
 
 
 def test_a_file_that_somebody_has_open_for_writing_stays(case: Case) -> None:
-    """Whatever is written through an open handle, however late, is written to a file that is still there."""
+    """Data written through an open handle, however late, goes to a file that still exists."""
     target = case.put("target")
     case.put("other")
     case.archive()
@@ -243,7 +243,7 @@ def test_a_file_that_somebody_has_open_for_writing_stays(case: Case) -> None:
 
 
 def test_who_opens_a_file_at_the_last_instant_waits_until_it_has_its_name_again(case: Case) -> None:
-    """A writer between the last check and the unlink: the kernel holds it, we see it, and the file stays."""
+    """A writer opens the file between the last check and the unlink. The kernel blocks it, the run notices, and the file stays."""
     case.put("target")
     case.archive()
     ours = f" {os.getpid()} "
@@ -270,13 +270,13 @@ def locks() -> list[str]:
 
 
 def stale(case: Case, path: str, token: str = "0" * 16) -> Path:
-    """The private name under which an interrupted run would have left the entry `path`."""
+    """Return the private name under which an interrupted run would have left the entry `path`."""
     index = next(n for n, entry in enumerate(case.manifest.entries) if entry.path == path.encode())
     return (case.folder / path).with_name(f".csa-{JOB.replace('-', '')}-{index}-{token}")
 
 
 def test_a_private_name_left_behind_is_judged_by_its_content(case: Case) -> None:
-    """What an interrupted run left goes if it is the archived content or link, and else gets its own name back."""
+    """A file that an interrupted run left is deleted if it has the archived content or link text. Otherwise it gets its name back."""
     for name in ("proven", "changed"):
         case.put(name)
         (case.folder / f"{name} link").symlink_to("proven")
@@ -296,7 +296,7 @@ def test_a_private_name_left_behind_is_judged_by_its_content(case: Case) -> None
 
 
 def test_a_private_name_left_behind_that_somebody_writes_to_goes_back(case: Case) -> None:
-    """The run that takes it over looks for writers, too."""
+    """The run that takes it over checks for writers too."""
     target = case.put("target")
     case.archive()
     target.rename(stale(case, "target"))
@@ -311,7 +311,7 @@ def test_a_private_name_left_behind_that_somebody_writes_to_goes_back(case: Case
 
 
 def test_two_leftovers_and_a_new_file_of_one_name_all_stay(case: Case) -> None:
-    """Neither of three different files that claim one name replaces another."""
+    """None of three different files that claim one name replaces another."""
     target = case.put("target")
     case.archive()
     for token in ("1", "2"):
@@ -326,7 +326,7 @@ def test_two_leftovers_and_a_new_file_of_one_name_all_stay(case: Case) -> None:
 
 
 def test_names_that_only_look_private_are_ordinary_files(case: Case) -> None:
-    """Another job's leftovers, an index outside the manifest, of a directory or of another directory: kept as they are."""
+    """Another job's leftovers, an index outside the manifest, of a directory or of another directory: all are kept unchanged."""
     plain_tree(case)
     looks = [
         stale(case, "sub"),
@@ -345,7 +345,7 @@ def test_names_that_only_look_private_are_ordinary_files(case: Case) -> None:
 
 
 def test_what_an_older_run_leaves_late_is_found_at_the_end(case: Case) -> None:
-    """An older run renames a file and dies after this run has passed that directory: the last look settles it."""
+    """An older run renames a file and dies after this run has passed that directory. The final check settles it."""
     file = case.put("one")
     case.put("sub/two")
     case.archive()
@@ -365,7 +365,7 @@ def test_what_an_older_run_leaves_late_is_found_at_the_end(case: Case) -> None:
 
 
 def test_a_link_must_have_the_archived_text(case: Case) -> None:
-    """Should an inode with all its times come back as another link, its text still tells."""
+    """If an inode returns with all its times as another link, its text still differs."""
     (case.folder / "link").symlink_to("there")
     case.archive()
     root, link = case.manifest.entries
@@ -375,7 +375,7 @@ def test_a_link_must_have_the_archived_text(case: Case) -> None:
 
 
 def test_new_files_and_their_directories_stay(case: Case) -> None:
-    """What came later is named and stays where it is; directories that hold it stay too."""
+    """A newer file is named and stays in place. Directories that contain it stay too."""
     plain_tree(case)
     (case.folder / "sub/new").write_text("n1")
     (case.folder / "fresh/er").mkdir(parents=True)
@@ -400,7 +400,7 @@ def test_new_files_and_their_directories_stay(case: Case) -> None:
 
 
 def test_hard_links_go_by_content_once_a_sibling_is_gone(case: Case) -> None:
-    """Our own unlink moves the ctime of the other names: they are hashed. A changed inode keeps all its names."""
+    """The first unlink changes the ctime of the other names, so they are hashed. A changed inode keeps all its names."""
     first = case.put("first")
     for name in ("second", "third"):
         os.link(first, case.folder / name)
@@ -416,7 +416,7 @@ def test_hard_links_go_by_content_once_a_sibling_is_gone(case: Case) -> None:
 
 
 def test_without_a_trusted_ctime_the_content_is_hashed(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system that may make ctime up, a hidden change is found by hashing, and a moved ctime alone means nothing."""
+    """On a file system that may invent ctime, hashing finds a hidden change. A changed ctime alone means nothing."""
     monkeypatch.setattr(manifest_deletion, "_KEEPS_CTIME", frozenset[str]())
     hidden, moved = case.put("hidden"), case.put("moved")
     case.archive()
@@ -430,7 +430,7 @@ def test_without_a_trusted_ctime_the_content_is_hashed(case: Case, monkeypatch: 
 
 
 def test_changed_links_stay(case: Case) -> None:
-    """A link that leads elsewhere now, or has become a file, is not the link that was archived."""
+    """A link that leads elsewhere now, or has become a file, is not the archived link."""
     case.put("one")
     for name in ("same", "other", "file"):
         (case.folder / name).symlink_to("one")
@@ -447,7 +447,7 @@ def test_changed_links_stay(case: Case) -> None:
 
 
 def test_a_directory_replaced_by_a_link_is_not_entered(case: Case) -> None:
-    """The link's target holds files of the very names in the manifest: none of them is touched."""
+    """The link's target holds files with the names in the manifest. None of them is touched."""
     plain_tree(case)
     outside = case.root / "outside"
     (case.folder / "sub").rename(outside)
@@ -461,7 +461,7 @@ def test_a_directory_replaced_by_a_link_is_not_entered(case: Case) -> None:
 
 
 def test_an_empty_directory_that_took_a_name_stays(case: Case) -> None:
-    """A person moved the directory away and made a new one of its name: that one is not ours to remove."""
+    """A user moved the directory away and created a new one with its name. The new one is not removed."""
     plain_tree(case)
     moved = case.root / "moved"
 
@@ -480,7 +480,7 @@ def test_an_empty_directory_that_took_a_name_stays(case: Case) -> None:
 
 
 def test_a_foreign_file_of_the_markers_name_fails_before_any_unlink(case: Case) -> None:
-    """Somebody's file has our marker's name: the job fails, nothing is deleted or committed."""
+    """Another file has the marker's name: the job fails, and nothing is deleted or committed."""
     plain_tree(case)
     case.marker.write_text("notes")
     before = case.left()
@@ -494,7 +494,7 @@ def test_a_foreign_file_of_the_markers_name_fails_before_any_unlink(case: Case) 
 
 
 def test_once_started_a_foreign_marker_stays_and_the_job_ends(case: Case) -> None:
-    """It cannot fail any more: it finishes, keeps the person's file and says so."""
+    """It can no longer fail: it finishes, keeps the user's file and says so."""
     plain_tree(case)
     with pytest.raises(Fenced):
         case.run(at_first("deletion.unlinked", _fence))
@@ -513,7 +513,7 @@ def _fence() -> None:
 
 
 def test_when_the_commit_fails_nothing_was_unlinked(case: Case) -> None:
-    """The marker is there, the files are; taking the marker away restores the folder."""
+    """The marker and all files are there. Removing the marker restores the folder."""
     plain_tree(case)
     before = case.left()
 
@@ -528,7 +528,7 @@ def test_when_the_commit_fails_nothing_was_unlinked(case: Case) -> None:
 
 
 def test_the_marker_and_the_commit_come_before_the_first_rename(case: Case) -> None:
-    """The order is the promise: marker, commit, then the first change."""
+    """The order is a promise: marker, commit, then the first change."""
     plain_tree(case)
     points: list[tuple[str, bool, bool]] = []
 
@@ -545,7 +545,7 @@ def test_the_marker_and_the_commit_come_before_the_first_rename(case: Case) -> N
 
 @pytest.mark.parametrize("end", ["changed", "gone"])
 def test_when_nothing_may_be_deleted_nothing_is_written(case: Case, end: str) -> None:
-    """All changed or all gone: an empty verdict, and a run that fails without a marker."""
+    """All changed or all missing: an empty verdict, and a run that fails without a marker."""
     plain_tree(case)
     for path in walk(case.folder):
         if path.is_file():
@@ -566,7 +566,7 @@ def test_when_nothing_may_be_deleted_nothing_is_written(case: Case, end: str) ->
 @pytest.mark.parametrize("started", [False, True])
 @pytest.mark.parametrize("kind", ["gone", "a link"])
 def test_a_source_that_is_gone(case: Case, started: bool, kind: str) -> None:
-    """Before the start the job fails; after it the job ends without a marker, for there is no folder to put it in."""
+    """Before the start the job fails. After it the job ends without a marker, because the folder is missing."""
     plain_tree(case)
     case.folder.rename(case.root / "moved")
     if kind == "a link":
@@ -592,7 +592,7 @@ def test_a_source_that_is_gone(case: Case, started: bool, kind: str) -> None:
     ],
 )
 def test_a_damaged_manifest_deletes_nothing(case: Case, damage: Callable[[list[Entry]], list[Entry]]) -> None:
-    """A manifest that leads outside, or is no tree, gives no right to anything."""
+    """A manifest that leads outside, or is not a tree, permits nothing."""
     plain_tree(case)
     before = case.left()
     case.manifest = Manifest("Project", str(case.folder), damage(case.manifest.entries))
@@ -612,7 +612,7 @@ def _at(entry: Entry, path: bytes) -> Entry:
 
 
 def test_an_unmounted_nas_waits_and_deletes_nothing(case: Case) -> None:
-    """The sentinel is missing: whatever stands there is not the NAS."""
+    """The sentinel is missing: whatever is mounted there is not the NAS."""
     plain_tree(case)
     before = case.left()
     (case.base / mount.SENTINEL).unlink()
@@ -624,7 +624,7 @@ def test_an_unmounted_nas_waits_and_deletes_nothing(case: Case) -> None:
 
 
 def test_a_nas_that_goes_away_midway_stops_the_run_at_the_next_directory(case: Case) -> None:
-    """Checked before each directory: after the sentinel is gone no further directory is touched; later the run is finished."""
+    """The check runs before each directory. Without the sentinel no further directory is touched; the run is finished later."""
     plain_tree(case)
 
     with pytest.raises(Waiting, match="not mounted"):
@@ -640,7 +640,7 @@ def test_a_nas_that_goes_away_midway_stops_the_run_at_the_next_directory(case: C
 def test_a_source_on_another_device_waits(case: Case, nas: Nas) -> None:
     """Something is mounted over the source: its files are not those of the NAS.
 
-    That devices are told apart is shown with /proc in test_mount, also where we may not mount.
+    test_mount uses /proc to show that devices are told apart, also without the right to mount.
     """
     case.put("one")
     case.archive()
@@ -657,7 +657,7 @@ def test_a_source_on_another_device_waits(case: Case, nas: Nas) -> None:
 
 
 def test_failures_of_the_nas_end_the_run_and_failures_of_one_entry_do_not() -> None:
-    """EIO is the NAS's: come back later. EACCES is the entry's: it stays, with the reason."""
+    """EIO concerns the NAS: retry later. EACCES concerns the entry: it stays, with the reason."""
     assert (
         manifest_deletion.entry_only(PermissionError(errno.EACCES, "Permission denied"))
         == "could not be deleted: permission denied"
@@ -667,7 +667,7 @@ def test_failures_of_the_nas_end_the_run_and_failures_of_one_entry_do_not() -> N
 
 
 def test_ctime_is_trusted_by_name_of_the_file_system_only(tmp_path: Path) -> None:
-    """What we do not know is not trusted; /proc is such a one."""
+    """An unknown file system is not trusted; /proc is one."""
     handle = os.open("/proc", os.O_RDONLY)
     try:
         assert not manifest_deletion.keeps_ctime(handle)
@@ -677,7 +677,7 @@ def test_ctime_is_trusted_by_name_of_the_file_system_only(tmp_path: Path) -> Non
 
 
 def test_a_deep_and_a_wide_tree_need_few_handles(case: Case) -> None:
-    """150 levels and 150 files in one directory: the number of open handles does not grow with either. One of them is the clock."""
+    """With 150 levels and 150 files in one directory, the number of open handles does not grow. One of them is the clock."""
     case.put("/".join(["d"] * 150) + "/file")
     for number in range(150):
         case.put(f"wide/{number}")
@@ -696,7 +696,7 @@ def test_a_deep_and_a_wide_tree_need_few_handles(case: Case) -> None:
 
 
 def test_entry_of_matches_the_manifests_identity(case: Case) -> None:
-    """The tests' own manifest says what a copy would: a guard for the guard."""
+    """The tests' own manifest equals what a copy would record: this test guards the others."""
     file = case.put("one")
     entry = entry_of(file, case.folder)
 

@@ -1,4 +1,4 @@
-"""The promise under kills, second runs and people: nothing unproven is lost, whatever happens at whatever instant."""
+"""The promise under kills, second runs and users: nothing unproven is lost, whatever happens at any instant."""
 
 import os
 import random
@@ -28,7 +28,7 @@ KEPT = {
 
 
 def mixed(root: Path) -> Case:
-    """A tree with some of everything: deletable, changed, replaced, touched, new, hard-linked, linked, empty directories."""
+    """A tree with deletable, changed, replaced, touched, new, hard-linked and linked files and empty directories."""
     case = Case(root)
     for name in (
         "one",
@@ -64,7 +64,7 @@ def assert_ended_well(case: Case, result: Result) -> None:
 
 
 def points(root: Path) -> int:
-    """How many fault points an undisturbed run of `mixed` passes."""
+    """Return how many fault points an undisturbed run of `mixed` passes."""
     reached: list[str] = []
     case = mixed(root)
     assert_ended_well(case, case.run(reached.append))
@@ -72,7 +72,7 @@ def points(root: Path) -> int:
 
 
 def test_killed_at_every_point_and_run_again(tmp_path: Path) -> None:
-    """SIGKILL at the k-th instant, for every k; nothing unproven is missing then, and the next run ends as if undisturbed."""
+    """SIGKILL at the k-th instant, for every k: nothing unproven is missing, and the next run ends as if undisturbed."""
     total = points(tmp_path / "undisturbed")
     assert total > 25
     for at in range(total):
@@ -81,7 +81,7 @@ def test_killed_at_every_point_and_run_again(tmp_path: Path) -> None:
 
         assert case.run_and_die(at)
         case.assert_nothing_unproven_is_lost(ever)
-        # Half-emptied without a marker would be offered again, and replace the good archive.
+        # Without a marker, a half-emptied folder would be offered again and replace the good archive.
         assert case.marker.exists() or ever <= contents(case.folder)
         assert_ended_well(case, case.run())
     assert not mixed(tmp_path / "past the end").run_and_die(total)
@@ -89,7 +89,7 @@ def test_killed_at_every_point_and_run_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_again_and_again(tmp_path: Path, seed: int) -> None:
-    """Each of the first ten runs is killed after a few steps, by chance; the next gets through."""
+    """Each of the first ten runs is killed after a few random steps. The next run completes."""
     chance = random.Random(seed)
     case = mixed(tmp_path)
     ever = contents(case.folder)
@@ -100,7 +100,7 @@ def test_killed_again_and_again(tmp_path: Path, seed: int) -> None:
 
 
 def test_an_older_run_wakes_up_after_the_next_has_finished(tmp_path: Path) -> None:
-    """A run stands still at its k-th instant, another does all the work, then the first goes on: for every k."""
+    """A run stops at its k-th instant, another does all the work, then the first continues: for every k."""
     total = points(tmp_path / "undisturbed")
     for at in range(total):
         case = mixed(tmp_path / str(at))
@@ -120,7 +120,7 @@ def test_an_older_run_wakes_up_after_the_next_has_finished(tmp_path: Path) -> No
 
 
 def test_an_older_run_wakes_up_after_the_next_was_killed(tmp_path: Path) -> None:
-    """The same with the second run killed in the middle: whoever goes on finds what the other left."""
+    """The same with the second run killed in the middle: the run that continues finds what the other left."""
     total = points(tmp_path / "undisturbed")
     chance = random.Random(7)
     for at in range(total):
@@ -140,11 +140,11 @@ def test_an_older_run_wakes_up_after_the_next_was_killed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("round_", range(4))
 def test_two_runs_at_the_same_time(tmp_path: Path, round_: int) -> None:
-    """Two processes empty one folder side by side; both may stumble, and a last run finds the same end."""
+    """Two processes empty one folder at the same time. Both may fail, and a last run reaches the same result."""
     case = mixed(tmp_path)
     for number in range(150):
         case.put(f"many/{number}")
-    (case.folder / "new").rename(tmp_path / "aside")  # `archive` fixes the manifest again, without what is new
+    (case.folder / "new").rename(tmp_path / "aside")  # `archive` fixes the manifest again, without the new files
     case.archive()
     (tmp_path / "aside").rename(case.folder / "new")
     ever = contents(case.folder)
@@ -157,14 +157,14 @@ def test_two_runs_at_the_same_time(tmp_path: Path, round_: int) -> None:
     case.assert_final_marker(result)
 
 
-# People at work while the folder is emptied, by chance
+# Users at work while the folder is emptied, at random
 
 NAMES = ["a", "b", "sub/c", "sub/d", "sub/deep/e", "sub/deep/f"]
 ACTIONS = ["write", "append", "replace", "remove", "create", "move", "link", "touch", "write private", "run", "die", "make room"]
 
 
 class World:
-    """A person in the folder. Remembers every content there ever was and those the person destroyed with own hands."""
+    """A user in the folder. Remembers every content that ever existed and those that the user destroyed."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -180,13 +180,13 @@ class World:
         self.ever.add(content)
 
     def lose(self, path: Path) -> None:
-        """The person is about to destroy what stands here; other names of it keep it only if it is replaced, not written."""
+        """The user is about to destroy this file. Other names keep its content only if it is replaced, not overwritten."""
         if path.is_file() and not path.is_symlink():
             self.destroyed.add(path.read_bytes())
 
     def act(self, action: str, name: str, other: str, point: str) -> None:
         path, target = self.case.folder / name, self.case.folder / other
-        with suppress(OSError):  # the person's own, as a shell would tell them; a run raises none
+        with suppress(OSError):  # the user's own errors, as a shell would report them; a run raises none
             self._act(action, path, target, point)
 
     def _act(self, action: str, path: Path, target: Path, point: str) -> None:
@@ -227,7 +227,7 @@ class World:
                     break
 
     def _write_private(self, point: str) -> None:
-        """A writer that had the file open all along. The instant between check and unlink is the one the engine cannot see."""
+        """A writer that had the file open all the time. The engine cannot see the instant between check and unlink."""
         if point == "deletion.checked":
             return
         for path in walk(self.case.folder):
@@ -268,7 +268,7 @@ def test_people_and_other_runs_at_random_instants(
     before: list[tuple[str, str, str]],
     during: list[tuple[int, str, str, str]],
 ) -> None:
-    """Random trees, random hands, other runs and kills within: every content is still there, proven, or destroyed by a person."""
+    """Random trees, random actions, other runs and kills: every content is still there, proven, or destroyed by the user."""
     root = tmp_path / "case"
     shutil.rmtree(root, ignore_errors=True)
     case = Case(root)
@@ -304,7 +304,7 @@ def test_people_and_other_runs_at_random_instants(
     case.assert_nothing_unproven_is_lost(world.ever - world.destroyed)
     assert outside.read_text() == "outside"
     if result is not None:
-        # What the result names is what is there: nobody is told less than is left.
+        # The result names what is there: no report names less than what is left.
         there = {os.fsencode(p.relative_to(case.folder)) for p in walk(case.folder) if p.is_symlink() or not p.is_dir()}
         named = {kept.path for kept in result.kept} | {os.fsencode(case.marker.name)}
         assert {path for path in there if b"-marker-" not in path} <= named

@@ -59,7 +59,7 @@ def test_folders_with_content_are_offered(tmp_path: Path) -> None:
     ("files", "expected"),
     [
         ([], "empty"),
-        (["a/b/c/"], "empty"),  # nothing but directories: nothing an archive would protect
+        (["a/b/c/"], "empty"),  # only directories: an archive would protect nothing
         (["readme.txt"], "single_text_file"),
         (["NOTES.TXT"], "single_text_file"),
         ([".txt"], "single_text_file"),
@@ -70,13 +70,13 @@ def test_folders_with_content_are_offered(tmp_path: Path) -> None:
         (["a.txt/inside"], None),
         ([".archived"], "archived"),
         ([".archived", "film.mp4"], "archived"),
-        (["Any-ARCHIVED-TO-GLOBUS.txt"], "archived"),  # a marker before a single text file
+        (["Any-ARCHIVED-TO-GLOBUS.txt"], "archived"),  # a marker beside a single text file
         (["sub/X-ARCHIVED-TO-GLOBUS.txt"], None),  # only directly in the folder
         (["#recycle/a"], None),
     ],
 )
 def test_what_is_ignored(tmp_path: Path, files: list[str], expected: str | None) -> None:
-    """The three exclusion rules, and what they do not cover; a request for an ignored folder is refused."""
+    """The three exclusion rules and their limits. A request for an ignored folder is refused."""
     folder = tmp_path / "a/b/c"
     folder.mkdir(parents=True)
     for name in files:
@@ -106,7 +106,7 @@ def test_what_is_ignored(tmp_path: Path, files: list[str], expected: str | None)
     ],
 )
 def test_a_folder_whose_marker_could_not_have_a_name_is_ignored(tmp_path: Path, name: str, expected: str | None) -> None:
-    """232 bytes and the marker's 23 are the longest name; the request is refused by the same rule."""
+    """232 bytes plus the marker's 23 are the longest name. The same rule refuses the request."""
     folder = put(tmp_path / "a/b" / name / "film.mp4").parent
 
     assert only(tmp_path).ignored == expected
@@ -118,7 +118,7 @@ def test_a_folder_whose_marker_could_not_have_a_name_is_ignored(tmp_path: Path, 
 
 
 def test_a_file_system_with_shorter_names_refuses_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encrypting ones take 143 bytes: 120 and the marker's 23."""
+    """Encrypting file systems take 143 bytes: 120 and the marker's 23."""
     monkeypatch.setattr(handles, "longest_name", lambda _folder: 143)
     good, long = (put(tmp_path / "a/b" / ("x" * length) / "film.mp4").parent for length in (120, 121))
 
@@ -129,7 +129,7 @@ def test_a_file_system_with_shorter_names_refuses_sooner(tmp_path: Path, monkeyp
 
 
 def test_files_and_links_are_no_folders_at_any_level_and_odd_names_are_not_hidden(tmp_path: Path) -> None:
-    """Only real directories count as levels; a recycle bin or a hidden directory is the user's to see."""
+    """Only real directories count as levels. A recycle bin or a hidden directory is listed."""
     base = tmp_path / "base"
     put(base / ".cs-archiver-nas-id")
     put(base / "one/two/three/film.mp4")
@@ -147,7 +147,7 @@ def test_files_and_links_are_no_folders_at_any_level_and_odd_names_are_not_hidde
 
 
 def test_sizes_count_files_and_never_follow_links(tmp_path: Path) -> None:
-    """A link to a huge file outside counts as one file and no bytes; a link to a directory above does not loop."""
+    """A link to a huge file outside counts as one file and no bytes. A link to a parent directory does not loop."""
     folder = tmp_path / "base/a/b/c"
     put(folder / "sub/ten", b"0123456789")
     put(tmp_path / "huge", b"x" * 100_000)
@@ -162,7 +162,7 @@ def test_sizes_count_files_and_never_follow_links(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("touched", ["", "sub", "sub/deep", "sub/deep/file", "link"])
 def test_the_newest_modification_of_anything_counts(tmp_path: Path, touched: str) -> None:
-    """The folder, a directory, a file or a link: the newest of them is the folder's date."""
+    """The folder, a directory, a file or a link: the latest of their times is the folder's date."""
     folder = tmp_path / "a/b/c"
     put(folder / "sub/deep/file")
     (folder / "link").symlink_to("nowhere")
@@ -174,7 +174,7 @@ def test_the_newest_modification_of_anything_counts(tmp_path: Path, touched: str
 def test_what_may_not_be_read_is_listed_with_its_reason(
     public_path: Path, ordinary_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """A closed directory at any level costs its own figures only; the scan goes on and says what is missing."""
+    """An unreadable directory affects only its own figures. The scan continues and says what is missing."""
     put(public_path / "a/b/partly/closed/file", b"123")
     put(public_path / "a/b/partly/open", b"12")
     put(public_path / "a/b/whole/file")
@@ -209,7 +209,7 @@ def test_what_may_not_be_read_is_listed_with_its_reason(
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_a_name_that_is_not_utf8_is_reported(tmp_path: Path, level: int) -> None:
-    """Such a name fits no JSON; it is shown escaped, and the others are listed."""
+    """JSON cannot hold such a name; it is shown escaped, and the others are listed."""
     put(tmp_path / "a/b/c/file")
     parts = [b"x", b"y", b"z"]
     parts[level - 1] = b"caf\xe9"
@@ -223,7 +223,7 @@ def test_a_name_that_is_not_utf8_is_reported(tmp_path: Path, level: int) -> None
 
 
 def test_another_file_system_is_named_as_a_reason(nas: Nas) -> None:
-    """/proc is a mount below `/` everywhere: listed with the reason, refused as a request. A mount deeper down is not counted."""
+    """/proc is always a mount below `/`: listed with the reason, refused as a request. A mount deeper down is not counted."""
     kernel = discovery.scan_folder(Path("/"), "proc", "sys", "kernel")
     assert kernel is not None
     assert kernel.unreadable == "another file system is mounted here"
@@ -243,7 +243,7 @@ def test_another_file_system_is_named_as_a_reason(nas: Nas) -> None:
 
 
 def test_a_deep_tree_needs_one_handle_at_a_time(tmp_path: Path) -> None:
-    """600 levels deep, with a path no system call would take whole: counted, with few files open."""
+    """600 levels deep, with a path too long for any system call: it is counted with few open files."""
     folder = tmp_path / "a/b/c"
     folder.mkdir(parents=True)
     here = os.open(folder, os.O_RDONLY)
@@ -261,7 +261,7 @@ def test_a_deep_tree_needs_one_handle_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_stopped_scan_ends(tmp_path: Path) -> None:
-    """`stop` raises through the scan, which closes what it opened."""
+    """`stop` raises through the scan, which closes its handles."""
     put(tmp_path / "a/b/c/file")
 
     def stop() -> None:
@@ -273,7 +273,7 @@ def test_a_stopped_scan_ends(tmp_path: Path) -> None:
 
 
 def test_an_absent_base_waits_and_an_absent_folder_is_none(tmp_path: Path) -> None:
-    """An unmounted NAS is waited for; a folder that is gone is just gone."""
+    """An unmounted NAS is waited for. A missing folder is reported as missing."""
     with pytest.raises(Waiting):
         discovery.scan(tmp_path / "absent", go_on)
     assert discovery.scan_folder(tmp_path, "a", "b", "c") is None
@@ -312,7 +312,7 @@ def test_an_absent_base_waits_and_an_absent_folder_is_none(tmp_path: Path) -> No
     ],
 )
 def test_a_request_is_refused_with_its_own_sentence(tmp_path: Path, path: str, sentence: str) -> None:
-    """Every way to name no archivable folder has its own words; none of them looks outside the base."""
+    """Each reason has its own sentence, and no request reads outside the base."""
     base = tmp_path / "base"
     put(base / "a/b/c/film.mp4")
     put(base / "a/b/file")
@@ -327,7 +327,7 @@ def test_a_request_is_refused_with_its_own_sentence(tmp_path: Path, path: str, s
 
 
 def test_a_good_request_is_canonical(tmp_path: Path) -> None:
-    """One trailing slash is forgiven; the answer is the one name of that folder."""
+    """One trailing slash is accepted. The answer is the folder's canonical name."""
     put(tmp_path / "a a/bö/c/film.mp4")
 
     found = discovery.inspect(tmp_path, f"{tmp_path}/a a/bö/c/")
@@ -339,7 +339,7 @@ def test_a_good_request_is_canonical(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["", "x", "x/destination", "x/destination/Marketing", "x/destination/Marketing/2024/deep"])
 def test_what_holds_a_place_of_ours_is_never_offered(tmp_path: Path, where: str) -> None:
-    """Our own directory above the folder, the folder itself, anything below: not listed, named as such, and refused on request."""
+    """A service directory above the folder, the folder itself or below it: not listed, named as such, and refused on request."""
     base = tmp_path / "nas"
     put(base / "x/destination/Marketing/2024/deep/Campaign.tar.7z")
     put(base / "y/z/Film/clip.mov")

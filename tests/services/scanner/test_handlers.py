@@ -1,4 +1,4 @@
-"""The scanner's lane: the only deletion on the NAS, with everything that must hold before it, and every crash in between."""
+"""The scanner's lane: the only deletion on the NAS, everything that must hold before it, and every crash in between."""
 
 import asyncio
 import errno
@@ -30,7 +30,7 @@ ALL = ["deep/two", "one"]
 
 
 async def test_a_proven_folder_is_emptied_and_only_its_marker_stays(kernel: Kernel, station: Station) -> None:
-    """Every deletion is a line of the job's log with path, size and result; the catalog knows at once."""
+    """Every deletion is a line of the job's log with path, size and result. The catalog is updated at once."""
     job = await station.job()
     async with station.lane():
         row = await state_is(kernel, job, "completed")
@@ -46,7 +46,7 @@ async def test_a_proven_folder_is_emptied_and_only_its_marker_stays(kernel: Kern
 
 
 async def test_kept_files_are_counted_and_logged(kernel: Kernel, station: Station) -> None:
-    """Changed and new files stay, each with its reason; the job completes and says what to do."""
+    """Changed and new files stay, each with its reason. The job completes and says what to do."""
     job = await station.job()
     station.put("one", b"written after the copy")
     station.put("new", b"came later")
@@ -61,7 +61,7 @@ async def test_kept_files_are_counted_and_logged(kernel: Kernel, station: Statio
 
 
 async def test_a_job_that_keeps_its_source_touches_nothing(kernel: Kernel, station: Station) -> None:
-    """keep_source: completed straight from verified, no marker."""
+    """keep_source: straight from verified to completed, no marker."""
     job = await station.job(keep_source=True)
     async with station.lane():
         await state_is(kernel, job, "completed")
@@ -71,7 +71,7 @@ async def test_a_job_that_keeps_its_source_touches_nothing(kernel: Kernel, stati
 
 @pytest.mark.parametrize("what", ["changed", "gone"])
 async def test_nothing_deletable_fails_and_leaves_no_marker(kernel: Kernel, station: Station, what: str) -> None:
-    """All changed, or the folder gone: failed, with a sentence, before any step is taken."""
+    """All files changed, or the folder is missing: the job fails with a sentence before it takes any step."""
     job = await station.job()
     if what == "changed":
         for name in ALL:
@@ -87,7 +87,7 @@ async def test_nothing_deletable_fails_and_leaves_no_marker(kernel: Kernel, stat
 
 
 async def test_all_changed_between_judging_and_deleting(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run judges once more: failed out of deleting_source while nothing was unlinked, and no marker stays."""
+    """The run judges again. It fails from deleting_source before any unlink, and no marker stays."""
     job = await station.job()
     await dies_at(monkeypatch, "transition.deleting_source.after", station.lane())
     for name in ALL:
@@ -100,7 +100,7 @@ async def test_all_changed_between_judging_and_deleting(kernel: Kernel, station:
 
 
 async def test_a_foreign_marker_fails_the_job_before_any_unlink(kernel: Kernel, station: Station) -> None:
-    """A person's file of the marker's name: nothing is deleted, and that file stays as it is."""
+    """A user's file has the marker's name: nothing is deleted, and that file stays unchanged."""
     job = await station.job()
     (station.folder / MARKER).write_text("mine")
     async with station.lane():
@@ -115,7 +115,7 @@ async def test_a_foreign_marker_fails_the_job_before_any_unlink(kernel: Kernel, 
 
 
 async def test_old_evidence_is_asked_for_again(kernel: Kernel, station: Station) -> None:
-    """Older than 15 minutes: the sizes at the destination are looked at first; when they are right, it goes on."""
+    """If it is older than 15 minutes, the sizes at the destination are checked first. If they are right, the job continues."""
     job = await station.job()
     await past_the_guard(kernel, OLD, job)
     async with station.lane():
@@ -126,7 +126,7 @@ async def test_old_evidence_is_asked_for_again(kernel: Kernel, station: Station)
 
 
 async def test_a_wrong_size_at_the_destination_fails_and_deletes_nothing(kernel: Kernel, station: Station) -> None:
-    """The proof does not hold any more."""
+    """The proof no longer holds."""
     job = await station.job()
     await past_the_guard(kernel, OLD, job)
     station.answer = SizeChecked(ok=False, detail="99 bytes instead of 100.")
@@ -138,7 +138,7 @@ async def test_a_wrong_size_at_the_destination_fails_and_deletes_nothing(kernel:
 
 
 async def test_no_answer_about_old_evidence_waits(kernel: Kernel, station: Station) -> None:
-    """The uploader cannot say: no budget pays, nothing is deleted, and it goes on when it can."""
+    """The uploader cannot tell: no retry is used, nothing is deleted, and the job continues when it can."""
     job = await station.job()
     await past_the_guard(kernel, OLD, job)
     station.answer = Waiting("Globus is away.", 0.05)
@@ -150,7 +150,7 @@ async def test_no_answer_about_old_evidence_waits(kernel: Kernel, station: Stati
 
 
 async def test_without_the_uploader_old_evidence_waits(kernel: Kernel, tmp_path: Path) -> None:
-    """Nobody answers at all: the job waits in verified, whatever its budget of connection errors."""
+    """Nobody replies: the job waits in verified, whatever its budget of connection errors."""
     station = Station(kernel, tmp_path)
     await station.open()
     job = await station.job()
@@ -164,7 +164,7 @@ async def test_without_the_uploader_old_evidence_waits(kernel: Kernel, tmp_path:
 
 
 async def test_incomplete_or_foreign_evidence_deletes_nothing(kernel: Kernel, station: Station) -> None:
-    """A voided row, or a manifest of another folder: failed, every file stays."""
+    """A voided row, or a manifest of another folder: the job fails and every file stays."""
     job = await station.job()
     await past_the_guard(kernel, "UPDATE verifications SET voided_at = now() WHERE job_id = $1 AND kind = 'content'", job)
     async with station.lane():
@@ -181,7 +181,7 @@ async def test_incomplete_or_foreign_evidence_deletes_nothing(kernel: Kernel, st
 
 
 async def test_another_manifest_than_the_proven_one_deletes_nothing(kernel: Kernel, station: Station) -> None:
-    """Its digest is not the one in the evidence: somebody exchanged what is recorded, or the disk did."""
+    """Its digest differs from the evidence: somebody changed the record, or the disk did."""
     job = await station.job()
     other = msgspec.structs.replace(station.manifest, warnings=["not this one"])
     _, packed = write_sidecar(station.root / "other.json", other, ArchiveFacts("Project.tar.7z", 100, SHA, MD5), str(job), 1)
@@ -197,7 +197,7 @@ async def test_another_manifest_than_the_proven_one_deletes_nothing(kernel: Kern
 
 
 async def test_an_unmounted_nas_waits(kernel: Kernel, station: Station) -> None:
-    """No failure: the reason is shown, the job stays verified and goes on when the NAS is back. Nothing is adopted meanwhile."""
+    """This is no failure: the job stays verified with the reason and continues when the NAS is back. Nothing is adopted meanwhile."""
     job = await station.job()
     station.unmount()
     async with station.lane():
@@ -209,7 +209,7 @@ async def test_an_unmounted_nas_waits(kernel: Kernel, station: Station) -> None:
 
 
 async def test_a_base_without_a_known_id_deletes_nothing(kernel: Kernel, station: Station) -> None:
-    """The database lost the NAS's id (an older backup): a deletion makes no new one on whatever is mounted."""
+    """The database lost the NAS's id (an older backup). A deletion creates no new id on whatever is mounted."""
     job = await station.job()
     station.unmount()
     await kernel.owner.execute("DELETE FROM nas_bases")
@@ -241,7 +241,7 @@ async def test_a_base_without_a_known_id_deletes_nothing(kernel: Kernel, station
 async def test_a_killed_deletion_is_taken_over_where_it_was(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str, visit: int
 ) -> None:
-    """Never back to another state: attempt + 1, the marker once, all of the manifest gone, nothing else."""
+    """It never returns to an earlier state: attempt + 1, one marker, everything in the manifest deleted, nothing else."""
     job = await station.job()
     station.put("came later", b"new")
     await dies_at(monkeypatch, point, station.lane(), visit)
@@ -258,7 +258,7 @@ async def test_a_killed_deletion_is_taken_over_where_it_was(
 async def test_a_deletion_that_cannot_go_on_never_fails_once_begun(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The NAS fails after the first unlink, more often than any budget: one alarm in the log, tried again, completed in the end."""
+    """The NAS fails after the first unlink, more often than any budget: one alarm in the log, retries, completed in the end."""
     job = await station.job()
     await dies_at(monkeypatch, "deletion.unlinked", station.lane())
     await kernel.force(job, **EXPIRED)
@@ -284,7 +284,7 @@ async def test_a_deletion_that_cannot_go_on_never_fails_once_begun(
 async def test_a_failure_before_the_first_unlink_takes_the_marker_back(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The NAS fails just after the marker was written, again and again: budget spent, failed, and no marker lies about the folder."""
+    """The NAS keeps failing just after the marker was written. The budget is spent, the job fails, and no false marker stays."""
     job = await station.job()
     real = marker.write_in_progress
 
@@ -300,7 +300,7 @@ async def test_a_failure_before_the_first_unlink_takes_the_marker_back(
 
 
 class Defect(Exception):  # noqa: N818 - stands for any exception that is not ours
-    """What nobody foresaw."""
+    """An unforeseen error."""
 
 
 ENDINGS = {
@@ -316,7 +316,7 @@ ENDINGS = {
 async def test_whatever_ends_a_run_before_the_first_unlink_takes_the_marker_back(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    """The beginning cannot be committed: the folder is full, and no marker in it says otherwise."""
+    """The start cannot be committed: the folder is full, and no marker in it claims otherwise."""
     await station.job()
     seen: list[bool] = []
 
@@ -339,7 +339,7 @@ async def test_whatever_ends_a_run_before_the_first_unlink_takes_the_marker_back
 async def test_a_takeover_that_fails_early_takes_the_marker_back(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The marker of a run that died stands there; the next run fails before it looks at the folder."""
+    """A dead run left its marker. The next run fails before it reads the folder."""
     job = await station.job()
     await dies_at(monkeypatch, "deletion.marker_written", station.lane())
     assert station.names() == sorted([MARKER, *ALL])
@@ -360,7 +360,7 @@ async def test_a_takeover_that_fails_early_takes_the_marker_back(
 async def test_a_beginning_whose_answer_was_lost_keeps_the_marker(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was committed, whatever the run was told: the marker stays, and the job goes on."""
+    """The start was committed although the run got an error. The marker stays, and the job continues."""
     job = await station.job()
     begin = Reporter._begin
 
@@ -382,7 +382,7 @@ async def test_a_beginning_whose_answer_was_lost_keeps_the_marker(
 async def test_a_run_that_lost_its_job_leaves_the_marker_to_the_next(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another worker has taken the job over and counts on the marker, which is the same file."""
+    """Another worker has taken over the job and relies on the marker, which is the same file."""
     job = await station.job()
 
     def overtaken(*_: Any) -> Any:
@@ -409,7 +409,7 @@ async def test_a_run_that_lost_its_job_leaves_the_marker_to_the_next(
 async def test_a_run_that_wakes_up_late_leaves_no_marker_of_a_failed_job(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stood still before its marker had its name; meanwhile another worker took the job over, found nothing to delete and failed it."""
+    """It stopped before its marker had its name. Meanwhile another worker took over, found nothing to delete and failed the job."""
     job = await station.job()
     still, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -442,7 +442,7 @@ async def test_a_run_that_wakes_up_late_leaves_no_marker_of_a_failed_job(
 
 
 async def test_a_marker_nobody_can_ask_about_stays(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the deletion has begun is not known while the database refuses: the job waits, and does not fail."""
+    """While the database refuses, nobody knows whether the deletion has begun. The job waits and does not fail."""
     job = await station.job()
     real = Session.row
 
@@ -468,7 +468,7 @@ async def test_a_marker_nobody_can_ask_about_stays(kernel: Kernel, station: Stat
 async def test_a_marker_that_cannot_be_taken_back_keeps_the_job_alive(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Failing would leave a full folder that looks archived: the job waits with the reason until the marker is gone."""
+    """A failed job would leave a full folder that looks archived. The job waits with the reason until the marker is removed."""
     job = await station.job()
     real = marker.remove_own
 
@@ -490,7 +490,7 @@ async def test_a_marker_that_cannot_be_taken_back_keeps_the_job_alive(
 
 
 async def test_a_cancel_while_leased_ends_cancelled(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked for in the instant before the scanner's step: it lets go, and the gateway cancels; never failed, nothing deleted."""
+    """The request comes just before the scanner's step. It releases the job and the gateway cancels it; never failed, nothing deleted."""
     job = await station.job()
     reached, go = asyncio.Event(), asyncio.Event()
     judge = handlers._judge
@@ -515,7 +515,7 @@ async def test_a_cancel_while_leased_ends_cancelled(kernel: Kernel, station: Sta
 
 
 async def test_a_deletion_whose_workers_die_is_an_alarm(kernel: Kernel, station: Station) -> None:
-    """Five crashes fail other jobs; here somebody is told, and it is taken over once more."""
+    """Five crashes fail other jobs. Here they raise an alarm, and the deletion is taken over again."""
     job = await station.job(crash_count=6)
     async with station.lane():
         await state_is(kernel, job, "completed")
@@ -526,7 +526,7 @@ async def test_a_deletion_whose_workers_die_is_an_alarm(kernel: Kernel, station:
 async def test_what_goes_wrong_after_the_end_changes_nothing(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look at the emptied folder fails: the job is completed all the same, and says nothing else."""
+    """Reading the emptied folder fails. The job still completes and logs nothing else."""
 
     async def broken(_path: str) -> None:
         raise ValueError("no such thing")
@@ -547,7 +547,7 @@ async def test_what_goes_wrong_after_the_end_changes_nothing(
 
 @pytest.mark.parametrize("where", ["base", "level", "folder", "below", "mounted"])
 async def test_what_holds_a_place_of_ours_is_never_emptied(kernel: Kernel, station: Station, where: str) -> None:
-    """A place of ours that came after the copy, above the folder or in it: the job fails before its marker, nothing is deleted."""
+    """A service directory appeared after the copy, above the folder or in it. The job fails before its marker; nothing is deleted."""
     job = await station.job()
     if where == "mounted":
         station.tools = msgspec.structs.replace(station.tools, own={"STORAGE_BASE_PATH": station.folder / "deep" / "storage"})
@@ -563,7 +563,7 @@ async def test_what_holds_a_place_of_ours_is_never_emptied(kernel: Kernel, stati
 
 
 async def test_a_folder_that_our_storage_lies_in_is_refused_on_request(kernel: Kernel, station: Station) -> None:
-    """What is mounted since the start counts: places are compared again at every request."""
+    """Mounts since the start count: places are compared again at every request."""
     await station.catalog.refresh()
     own = {"STORAGE_BASE_PATH": station.folder / "deep"}
     catalog = Catalog(await kernel.db("scanner"), station.base, 900, own)

@@ -37,12 +37,12 @@ MORE_LINES = f"Archive size: 1234567 bytes\nSHA-256: {'ab' * 32}\nFiles archived
 
 
 def test_the_final_text_is_five_lines_and_more() -> None:
-    """Golden: people and scripts read this file years later."""
+    """A golden file: people and scripts read this text years later."""
     assert marker.final_text(FACTS, []) == FIVE_LINES + MORE_LINES + "Kept in this folder: nothing else\n"
 
 
 def test_the_final_text_names_what_was_kept_and_what_to_do() -> None:
-    """Kept files are counted, named with the reason, and there is a way to archive them."""
+    """Kept files are counted and named with the reason, and the text says how to archive them."""
     kept = [Kept(b"sub/new.txt", "new"), Kept(b"odd\nname", "changed")]
 
     assert marker.final_text(FACTS, kept) == (
@@ -56,7 +56,7 @@ def test_the_final_text_names_what_was_kept_and_what_to_do() -> None:
 
 
 def test_the_list_of_kept_files_is_bounded() -> None:
-    """A million kept files do not make a marker of a million lines, and none is miscounted."""
+    """A million kept files do not make a million lines, and the count is exact."""
     text = marker.final_text(FACTS, [Kept(f"f{n}".encode(), "new") for n in range(60)])
 
     assert "60 files" in text
@@ -74,7 +74,7 @@ def test_a_name_cannot_forge_a_line() -> None:
 
 
 def test_the_time_is_utc() -> None:
-    """A time without a zone would be shown as something it is not."""
+    """A time without a zone would be misread."""
     naive = msgspec.structs.replace(FACTS, archived_on=datetime(2024, 1, 1))  # noqa: DTZ001 - the case
 
     with pytest.raises(ValueError, match="UTC"):
@@ -93,12 +93,12 @@ def test_the_time_is_utc() -> None:
     ],
 )
 def test_marker_names(name: str, expected: bool) -> None:
-    """Our own marker, the bare `.archived` and those of older programs are markers; nothing else is."""
+    """The product's marker, the bare `.archived` and those of older programs are markers; nothing else is."""
     assert is_marker(name) is expected
 
 
 def test_a_name_too_long_for_its_marker_is_refused() -> None:
-    """Found out before anything is copied: 255 bytes is the longest name, 23 of them are the marker's."""
+    """This is found before anything is copied: 255 bytes is the longest name, and the marker needs 23 of them."""
     assert len(marker.marker_name("x" * 232)) == 255
 
     with pytest.raises(PermanentError, match="too long"):
@@ -108,7 +108,7 @@ def test_a_name_too_long_for_its_marker_is_refused() -> None:
 
 
 def test_the_marker_is_written_recognised_replaced_and_removed(tmp_path: Path) -> None:
-    """One job's marker goes through its life; nothing else is ever left in the folder."""
+    """A job's marker goes through its whole life. Nothing else is ever left in the folder."""
     with handles.root(tmp_path) as folder:
         marker.write_in_progress(folder, NAME, marker.in_progress_text(FACTS), JOB)
         first = (tmp_path / os.fsdecode(NAME)).stat().st_ino
@@ -130,7 +130,7 @@ def test_the_marker_is_written_recognised_replaced_and_removed(tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["file", "other job", "link", "directory", "fifo", "mentions the id"])
 def test_a_foreign_marker_is_never_touched(tmp_path: Path, kind: str) -> None:
-    """Whatever has our name and is not ours stays as it is, in every one of the three steps."""
+    """A foreign file with the marker's name stays unchanged, in each of the three steps."""
     target = tmp_path / os.fsdecode(NAME)
     outside = tmp_path / "outside"
     outside.write_text(f"Job ID: {JOB}\n")

@@ -1,4 +1,4 @@
-"""The scanner's answers about media: opened by handle, remembered for a while, never more than two files at a time."""
+"""The scanner's answers about media: opened by handle, cached for a while, at most two files at a time."""
 
 import asyncio
 import os
@@ -31,9 +31,9 @@ def on_nas(path: str = FILM) -> Place:
 
 
 async def test_a_second_question_costs_nothing(desk: Media, station: Station) -> None:
-    """Until the file changes: then it is read again, and its version is another."""
+    """When the file changes, it is read again and its version changes."""
     first = await desk.info(AskMedia(place=on_nas()))
-    desk._readers = Readers(Cost(timeout_s=0.001))  # whoever starts a child now is refused
+    desk._readers = Readers(Cost(timeout_s=0.001))  # starting a child is refused from now on
     again = await desk.info(AskMedia(place=on_nas()))
 
     assert again == first
@@ -47,7 +47,7 @@ async def test_a_second_question_costs_nothing(desk: Media, station: Station) ->
 
 
 async def test_an_image_the_asker_has_is_not_sent(desk: Media) -> None:
-    """Only its version."""
+    """Only its version is sent."""
     made = await desk.thumbnail(AskPicture(place=on_nas(), at_s=1.0))
     again = await desk.thumbnail(AskPicture(place=on_nas(), at_s=1.0, known=[made.version]))
 
@@ -56,7 +56,7 @@ async def test_an_image_the_asker_has_is_not_sent(desk: Media) -> None:
 
 
 async def test_many_who_ask_the_same_wait_for_one_child(desk: Media) -> None:
-    """Twenty questions at once: one answer, made once."""
+    """Twenty requests at once: one answer, computed once."""
     answers = await asyncio.gather(*(desk.thumbnail(AskPicture(place=on_nas(), at_s=0.5)) for _ in range(20)))
 
     assert len({answer.image for answer in answers}) == 1
@@ -64,7 +64,7 @@ async def test_many_who_ask_the_same_wait_for_one_child(desk: Media) -> None:
 
 
 async def test_links_lead_nowhere(desk: Media, station: Station, tmp_path: Path) -> None:
-    """Neither as the file nor on the way to it; a folder is no file; another's workspace has no path."""
+    """Neither for the file nor on the path to it. A folder is not a file, and another user's workspace has no path."""
     secret = tmp_path / "secret"
     secret.mkdir()
     shutil.copyfile(station.folder / "film.mp4", secret / "film.mp4")
@@ -94,13 +94,13 @@ async def test_an_unmounted_nas_is_waited_for(desk: Media, station: Station) -> 
     "question", [AskPicture(place=on_nas(), width=4), AskPicture(place=on_nas(), width=4000), AskPicture(place=on_nas(), at_s=-1)]
 )
 async def test_impossible_pictures(desk: Media, question: AskPicture) -> None:
-    """Refused by the scanner itself, whoever asks."""
+    """The scanner itself refuses them, for every client."""
     with pytest.raises(PermanentError):
         await desk.thumbnail(question)
 
 
 async def test_the_memory_of_answers_is_bounded() -> None:
-    """What was asked for longest ago goes first; refusals are not kept."""
+    """The least recently requested answer is removed first. Refusals are not cached."""
     cache: Cache[str] = Cache(most_bytes=30)
     made: list[str] = []
 
@@ -111,7 +111,7 @@ async def test_the_memory_of_answers_is_bounded() -> None:
 
         return await cache.get(key, work, len)
 
-    for key in ("a", "b", "c", "a", "d", "b"):  # d drives out b, the oldest; then b drives out c
+    for key in ("a", "b", "c", "a", "d", "b"):  # d evicts b, the oldest; then b evicts c
         await make(key)
     assert (made, cache.bytes) == (["a", "b", "c", "d", "b"], 30)
 
@@ -126,7 +126,7 @@ async def test_the_memory_of_answers_is_bounded() -> None:
 
 
 async def test_who_waits_too_long_is_told(desk: Media, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All places taken: come again."""
+    """All slots are taken: retry later."""
     monkeypatch.setattr(media, "_QUEUE_S", 0.05)
     for _ in range(media.AT_ONCE):
         await desk._slots.acquire()

@@ -1,4 +1,4 @@
-"""What is in a folder before it is archived: by the rules of the pre-flight, in bounded lists, told while it is looked at."""
+"""Preview a folder before it is archived: by the pre-flight rules, in bounded lists, reported while the walk runs."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def previews(station: Station) -> Previews:
 
 
 async def complete(previews: Previews, path: Path, **more: bool) -> FolderSeen:
-    """Ask until all has been seen."""
+    """Ask until everything has been seen."""
     end = time.monotonic() + DEADLINE_S
     seen = await previews.answer(AskPreview(path=str(path), **more))
     while not seen.complete:
@@ -34,7 +34,7 @@ async def complete(previews: Previews, path: Path, **more: bool) -> FolderSeen:
 
 
 async def test_refusals_and_warnings_are_those_of_the_preflight(station: Station, previews: Previews) -> None:
-    """Word for word: both go by shared/files/tree_scan.py."""
+    """Word for word: both use shared/files/tree_scan.py."""
     os.mkfifo(station.folder / "pipe")
     (station.folder / "new\nline").write_bytes(b"x")
     (station.folder / "out").symlink_to("/etc/passwd")
@@ -49,7 +49,7 @@ async def test_refusals_and_warnings_are_those_of_the_preflight(station: Station
 
 
 async def test_types_largest_and_tree(station: Station, previews: Previews) -> None:
-    """Endings in small letters; what is below two levels counts to its second."""
+    """File endings in lower case. Content below two levels counts to its second-level folder."""
     for name, size in (("x/A.JPG", 10), ("x/b.jpg", 20), ("x/y/z/c.raw", 500), ("noending", 5), (".hidden", 1)):
         path = station.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ async def test_types_largest_and_tree(station: Station, previews: Previews) -> N
 
 
 async def test_lists_are_bounded(station: Station, previews: Previews, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many folders and endings there are; the rest is in one line, and it is said that something was left out."""
+    """This holds for any number of folders and endings. One line sums up the rest and says that something was left out."""
     monkeypatch.setattr(preview, "_MOST_BRANCHES", 50)
     for number in range(150):
         place = station.folder / f"d{number}"
@@ -79,7 +79,7 @@ async def test_lists_are_bounded(station: Station, previews: Previews, monkeypat
 
 
 async def test_the_length_of_media(station: Station, previews: Previews, films: Path) -> None:
-    """Added up; a damaged film counts as unreadable. Each has its quality and what is wrong with it."""
+    """It is added up; a damaged film counts as unreadable. Each file has its quality and problems."""
     for name in ("h264.mp4", "sound.flac", "headless.mp4"):
         shutil.copyfile(films / name, station.folder / name)
     seen = await complete(previews, station.folder)
@@ -98,11 +98,11 @@ async def test_the_length_of_media(station: Station, previews: Previews, films: 
 async def test_a_big_folder_answers_at_once_and_goes_on(
     station: Station, previews: Previews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first answer waits for nothing; what was seen only grows; the last has all of it."""
+    """The first answer waits for nothing. The figures only grow, and the last answer is complete."""
     real, answered = preview.Look.go_on, threading.Event()
 
     def go_on(look: preview.Look) -> None:
-        """However quick the machine is, there is more to see when the first answer comes."""
+        """However fast the machine is, the first answer comes before the walk has ended."""
         real(look)
         assert answered.wait(DEADLINE_S)
 
@@ -122,7 +122,7 @@ async def test_a_big_folder_answers_at_once_and_goes_on(
 
 
 async def test_a_look_is_fresh_for_a_while(station: Station, previews: Previews) -> None:
-    """Unless somebody asks for a new one."""
+    """A new look runs only on request."""
     before = await complete(previews, station.folder)
     station.put("later")
 
@@ -131,7 +131,7 @@ async def test_a_look_is_fresh_for_a_while(station: Station, previews: Previews)
 
 
 async def test_what_nobody_asks_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A walk does not go on for nobody."""
+    """A walk stops when nobody asks for it any more."""
     monkeypatch.setattr(preview, "FORGOTTEN_S", -1.0)
 
     with pytest.raises(Cancelled):
@@ -139,7 +139,7 @@ async def test_what_nobody_asks_for_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_what_cannot_be_looked_into(station: Station, previews: Previews) -> None:
-    """No folder, no place for one, no NAS."""
+    """A file, a path at the wrong level, no NAS."""
     with pytest.raises(PermanentError) as refused:
         await previews.answer(AskPreview(path=str(station.base / "a/b/Missing")))
     assert refused.value.code == NOT_FOUND

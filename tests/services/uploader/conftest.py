@@ -1,4 +1,4 @@
-"""The uploader's own fixtures: one emulator for all tests of a file, empty for each."""
+"""The uploader's fixtures: one emulator for all tests of a file, emptied for each test."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator

@@ -30,7 +30,7 @@ SIDECAR = b'{"manifest": true}\n'
 
 
 class Station:
-    """One uploader. `tools` may be replaced by a test."""
+    """One uploader. A test may replace `tools`."""
 
     def __init__(self, kernel: Kernel, emulator: Emulator) -> None:
         self.kernel = kernel
@@ -63,20 +63,20 @@ class Station:
         )
 
     async def move(self, place: RemotePlace) -> None:
-        """Start anew with settings that name another place."""
+        """Start again with settings that name another destination."""
         db = await self.kernel.db("uploader")
         await use(db, place)
         self.change(submissions=Submissions(db, self.tools.globus, Route(SOURCE, place, 12)))
 
     def content(self, name: str) -> bytes:
-        """What `job` puts under such a name."""
+        """Return the content that `job` writes under this name."""
         return CONTENT if name.endswith(".tar.7z") else SIDECAR
 
     def change(self, **changes: Any) -> None:
         self.tools = msgspec.structs.replace(self.tools, **changes)
 
     async def job(self, name: str = "Scans", *, hold: bool = True, **columns: Any) -> UUID:
-        """A job in `compressed` with archive and sidecar on the disk, recorded and reserved; `hold`: with its destination."""
+        """A job in `compressed` with archive and sidecar on the disk, recorded and reserved. `hold`: it also holds its destination."""
         names = {"folder_name": name, "destination_path": f"/One/Two/{name}.tar.7z", "source_path": f"/nas/{uuid4().hex}/{name}"}
         job = await self.kernel.job(**names, hold=hold)
         archive = self.archives / str(job) / "1" / f"{name}.tar.7z"
@@ -99,7 +99,7 @@ class Station:
         return job
 
     def staged(self) -> list[Path]:
-        """What is left of archives on the staging."""
+        """Return the archive files left in the staging."""
         return [path for path in below(self.archives) if path.name != stagings.ID_FILE]
 
     def lane(self, **changes: Any) -> AbstractAsyncContextManager[Worker]:
@@ -117,7 +117,7 @@ class Station:
         await cleanup.settle(await self.kernel.db("uploader"), self.tools, job)
 
     async def tasks(self, job: UUID) -> list[Any]:
-        """The stored submissions of a job, oldest first."""
+        """Return the stored submissions of a job, oldest first."""
         return list(await self.kernel.owner.fetch("SELECT * FROM globus_tasks WHERE job_id = $1 ORDER BY seq", job))
 
     async def purposes(self, job: UUID) -> list[str]:
@@ -127,11 +127,11 @@ class Station:
         return str(await self.kernel.owner.fetchval("SELECT state FROM destinations WHERE job_id = $1", job))
 
     def remote(self, name: str = "Scans") -> Path:
-        """The archive at the destination."""
+        """Return the archive at the destination."""
         return self.emulator.destination / "tape" / "One" / "Two" / f"{name}.tar.7z"
 
     def foreign(self, name: str = "Scans", content: bytes = b"somebody else's") -> Path:
-        """Another's file of the archive's name, at the destination."""
+        """Put another user's file under the archive's name at the destination."""
         path = self.remote(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""What a job that ended owes at Globus and at the destination: its own unverified files go, nobody else's; a proof is for ever."""
+"""Clean-up of an ended job at Globus and at the destination: only its own unverified files go; a proof is permanent."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ CANCEL = "UPDATE jobs SET cancel_requested_by = 'eve' WHERE id = $1"
 
 
 async def _arrived(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, **columns: Any) -> UUID:
-    """A job whose transfer has ended and whose proof was not recorded: its unverified files are at the destination."""
+    """A job whose transfer has ended without a recorded proof: its unverified files are at the destination."""
     job = await station.job()
     await dies_at(monkeypatch, "uploader.proven", station.lane())
     assert station.remote().read_bytes() == CONTENT
@@ -24,7 +24,7 @@ async def _arrived(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyP
 
 
 async def test_a_cancelled_upload_leaves_nothing_anywhere(kernel: Kernel, station: Station) -> None:
-    """The running task is ended, local files and reservation go, the destination is free; each deletion is in the log."""
+    """The running task is ended, local files and reservation are removed, the destination is released; each deletion is in the log."""
     station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", at_bytes=1))
     job = await station.job()
     async with station.lane():
@@ -42,7 +42,7 @@ async def test_a_cancelled_upload_leaves_nothing_anywhere(kernel: Kernel, statio
 async def test_unverified_files_of_a_failed_job_are_removed(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a stored removal of both names; its tested local archive stays for a retry."""
+    """A stored removal deletes both names. The tested local archive stays for a retry."""
     job = await _arrived(kernel, station, monkeypatch, crash_count=4)
     async with station.lane():
         await state_is(kernel, job, "failed")
@@ -55,7 +55,7 @@ async def test_unverified_files_of_a_failed_job_are_removed(
 
 
 async def test_a_proven_archive_is_never_removed(kernel: Kernel, station: Station) -> None:
-    """Cancelled after the third row was committed: the remote stays, whatever the state; the local copy goes."""
+    """The cancel came after the third row was committed: the remote file stays in every state, and the local copy is removed."""
     job = await station.job()
     async with station.lane():
         await state_is(kernel, job, "verified")
@@ -70,7 +70,7 @@ async def test_a_proven_archive_is_never_removed(kernel: Kernel, station: Statio
 
 
 async def test_a_foreign_file_is_never_touched(kernel: Kernel, station: Station) -> None:
-    """A job that fails or is cancelled without having sent anything: what stands there is another's and stays."""
+    """A job fails or is cancelled without having sent anything. The file at the destination is another's and stays."""
     foreign = station.foreign()
     failed = await station.job()
     async with station.lane():
@@ -88,7 +88,7 @@ async def test_a_foreign_file_is_never_touched(kernel: Kernel, station: Station)
 async def test_a_retry_during_the_removal_keeps_the_place(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Queued again while its old files still go: it waits with the reason, then holds the destination, now empty."""
+    """It is queued again while its old files are being removed. It waits with the reason, then holds the empty destination."""
     job = await _arrived(kernel, station, monkeypatch, crash_count=4)
     station.emulator.control.set_faults(fault("task", "stall", type="DELETE"))
     async with station.lane():
@@ -108,7 +108,7 @@ async def test_a_retry_during_the_removal_keeps_the_place(
 
 @pytest.mark.parametrize("point", ["uploader.cleanup_removal_stored", "uploader.removal.sent"])
 async def test_a_crash_amid_the_clean_up(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
-    """Removal stored or sent: the next one finishes that very removal."""
+    """The removal was stored or sent: the next clean-up finishes that same removal."""
     job = await _arrived(kernel, station, monkeypatch, crash_count=4)
     await dies_at(monkeypatch, point, station.lane())
     await kernel.owner.execute("UPDATE cleanups SET lease_until = now() - interval '1 hour'")
@@ -122,7 +122,7 @@ async def test_a_crash_amid_the_clean_up(kernel: Kernel, station: Station, monke
 async def test_an_id_never_seen_at_globus_is_sent_and_cancelled(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stored before the crash, never sent: it might still become a task, so it becomes one, is ended, and leaves nothing."""
+    """The id was stored before the crash and never sent, so it might still become a task. It is sent, cancelled and leaves nothing."""
     job = await station.job()
     await dies_at(monkeypatch, "uploader.stored", station.lane())
     await kernel.force(job, **EXPIRED, cancel_requested_by="eve")
@@ -135,7 +135,7 @@ async def test_an_id_never_seen_at_globus_is_sent_and_cancelled(
 
 
 async def test_no_clear_answer_keeps_the_destination(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nobody says what is there, the place is neither emptied nor given to anybody else."""
+    """While the destination's content is unknown, it is neither emptied nor given to another job."""
     job = await _arrived(kernel, station, monkeypatch, crash_count=4)
     station.emulator.control.set_faults(fault("fs", "disconnected", operation="stat", times=FOR_EVER))
     reason = "SELECT reason FROM cleanups WHERE job_id = $1 AND role = 'uploader'"
@@ -153,7 +153,7 @@ async def test_no_clear_answer_keeps_the_destination(kernel: Kernel, station: St
 async def test_a_removal_that_is_refused_is_tried_with_growing_pauses(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each removal is a task of its own at Globus: not one every second."""
+    """Each removal is a separate task at Globus, so it is not retried every second."""
     job = await _arrived(kernel, station, monkeypatch, crash_count=4)
     station.emulator.control.set_faults(fault("task", "fail", code="PERMISSION_DENIED", type="DELETE"))
     delay = "SELECT extract(epoch FROM not_before - now()) FROM cleanups WHERE job_id = $1 AND role = 'uploader'"
@@ -166,7 +166,7 @@ async def test_a_removal_that_is_refused_is_tried_with_growing_pauses(
 
 
 async def test_a_proof_needs_no_clean_up(kernel: Kernel, station: Station) -> None:
-    """A proven job that failed for lack of anything to delete: nothing at Globus is asked or done."""
+    """A proven job failed because nothing could be deleted. The clean-up neither asks nor changes anything at Globus."""
     job = await station.job(status="failed")
     await evidence(kernel, job)
     await kernel.owner.execute("INSERT INTO cleanups (job_id, role) VALUES ($1, 'uploader')", job)

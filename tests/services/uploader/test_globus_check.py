@@ -18,7 +18,7 @@ UNKNOWN = {"kind": "http", "action": "status", "status": 404, "code": "EndpointN
 
 
 async def asking(kernel: Kernel, station: Station) -> Bus:
-    """The gateway's connection to the bus, on which the uploader answers by its own."""
+    """The gateway's connection to the bus. The uploader answers on its own connection."""
     uploader = await kernel.bus("uploader")
     await uploader.serve("globus_check", Answers(await kernel.db("uploader"), station.tools).globus_check)
     await uploader.connection.flush()
@@ -30,7 +30,7 @@ async def asked(gateway: Bus) -> GlobusChecked:
 
 
 async def test_all_is_well(kernel: Kernel, station: Station) -> None:
-    """Both collections by name, both directories listed, no problem; a missing destination base is made."""
+    """Both collections by name, both directories listed, no problem. A missing destination base is created."""
     found = await asked(await asking(kernel, station))
 
     assert (found.emulated, found.transfer_url, found.problems) == (True, station.emulator.url, [])
@@ -54,7 +54,7 @@ async def test_all_is_well(kernel: Kernel, station: Station) -> None:
 async def test_what_is_wrong_is_said(
     kernel: Kernel, station: Station, fault: dict[str, Any], words: list[str], listed: tuple[bool, bool] | None
 ) -> None:
-    """A sentence that names what to change, never the secret; put right, the next question finds all well without a restart."""
+    """The sentence says what to change and never shows the secret. After the fix, the next check passes without a restart."""
     station.emulator.control.set_faults(fault)
     gateway = await asking(kernel, station)
 
@@ -70,7 +70,7 @@ async def test_what_is_wrong_is_said(
 
 
 async def test_a_source_directory_that_is_not_there(kernel: Kernel, station: Station) -> None:
-    """Named with its setting; it is never made, because it would hide a wrong path."""
+    """The sentence names its setting. The directory is never created, because that would hide a wrong path."""
     station.change(source_path="/not/there")
 
     found = await asked(await asking(kernel, station))

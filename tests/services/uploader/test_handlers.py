@@ -1,4 +1,4 @@
-"""The uploader's lane with the real SDK against the emulator: proof or no proof, every lie, every wait, every ending."""
+"""The uploader's lane with the real SDK against the emulator: proof or no proof, every false report, every wait, every ending."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def fault(kind: str, action: str, **more: Any) -> dict[str, Any]:
 
 
 async def test_a_clock_far_off_sends_and_removes_nothing(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads and clean-ups wait with a sentence that says what to set, spend no budget, and go on by themselves."""
+    """Uploads and clean-ups wait with a sentence that says what to set, use no retry, and continue by themselves."""
     sent, ended = await station.job(), await station.job("Ended")
     await kernel.force(ended, status="cancelled")
     await kernel.owner.execute("INSERT INTO cleanups (job_id, role) VALUES ($1, 'uploader')", ended)
@@ -52,7 +52,7 @@ async def test_a_clock_far_off_sends_and_removes_nothing(kernel: Kernel, station
 
 
 async def test_an_archive_is_sent_proven_and_only_then_removed_locally(kernel: Kernel, station: Station) -> None:
-    """Three rows about this very archive, made by the attempt that verified; then the local files and the reservation are gone."""
+    """The attempt that verified it records three rows about this archive. Only then are local files and reservation removed."""
     job = await station.job()
     async with station.lane():
         row = await state_is(kernel, job, "verified")
@@ -74,7 +74,7 @@ async def test_an_archive_is_sent_proven_and_only_then_removed_locally(kernel: K
 async def test_the_evidence_is_complete_before_the_local_archive_goes(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    """Killed at each step: all three rows or none; the archive is there while there are none; the next attempt ends it."""
+    """Killed at each step, there are three rows or none. With none, the archive is still there, and the next attempt completes."""
     job = await station.job()
     await dies_at(monkeypatch, point, station.lane())
     rows = await kernel.owner.fetchval("SELECT count(*) FROM verifications WHERE job_id = $1", job)
@@ -100,7 +100,7 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES)
 async def test_what_did_not_arrive_is_found_and_put_right(kernel: Kernel, station: Station, lie: str) -> None:
-    """Task SUCCEEDED, file wrong: refused or repaired and read once more; in the end the remote is what was recorded."""
+    """The task SUCCEEDED but the file is wrong: it is refused or repaired and read again. In the end the remote equals the record."""
     station.emulator.control.set_faults(LIES[lie])
     job = await station.job()
     async with station.lane():
@@ -111,7 +111,7 @@ async def test_what_did_not_arrive_is_found_and_put_right(kernel: Kernel, statio
 
 
 async def test_a_flip_that_is_repaired_is_read_once_more(kernel: Kernel, station: Station) -> None:
-    """The second reading moved bytes: that proves nothing yet, a third one moves nothing."""
+    """The second reading moved bytes, so it proves nothing. A third one moves nothing."""
     station.emulator.control.set_faults(LIES["one byte"])
     job = await station.job()
     async with station.lane():
@@ -123,7 +123,7 @@ async def test_a_flip_that_is_repaired_is_read_once_more(kernel: Kernel, station
 
 
 async def test_a_destination_that_goes_on_lying_fails_the_job(kernel: Kernel, station: Station) -> None:
-    """Every file written is damaged behind the checksum: no proof, budget spent, nothing remote left, the local archive stays."""
+    """Every written file is damaged despite the checksum: no proof, budget spent, no remote file left. The local archive stays."""
     station.emulator.control.set_faults(fault("data", "flip", when="after_verify", times=FOR_EVER, path="7z$"))
     job = await station.job()
     async with station.lane():
@@ -136,7 +136,7 @@ async def test_a_destination_that_goes_on_lying_fails_the_job(kernel: Kernel, st
 
 
 async def test_a_directory_of_the_archives_name_is_no_archive(kernel: Kernel, station: Station) -> None:
-    """What is not a file is never ours: the job fails, the directory and what is in it stay."""
+    """A directory is never this job's file. The job fails; the directory and its content stay."""
     station.remote().mkdir(parents=True)
     (station.remote() / "inside").write_text("x")
     job = await station.job()
@@ -150,7 +150,7 @@ async def test_a_directory_of_the_archives_name_is_no_archive(kernel: Kernel, st
 
 
 async def test_a_foreign_file_is_never_replaced(kernel: Kernel, station: Station) -> None:
-    """It is there before the first submit: nothing is sent, the job fails and says what it saw."""
+    """It exists before the first submit: nothing is sent, and the job fails and reports what it found."""
     foreign = station.foreign()
     job = await station.job()
     async with station.lane():
@@ -162,7 +162,7 @@ async def test_a_foreign_file_is_never_replaced(kernel: Kernel, station: Station
 
 
 async def test_no_clear_answer_means_waiting(kernel: Kernel, station: Station) -> None:
-    """The destination refuses to say: nothing is sent, no budget pays, and it goes on by itself when the answer is clear."""
+    """The destination does not say: nothing is sent, no retry is used, and the job continues once the answer is clear."""
     station.emulator.control.set_faults(fault("fs", "disconnected", operation="stat", times=FOR_EVER))
     job = await station.job()
     async with station.lane():
@@ -176,7 +176,7 @@ async def test_no_clear_answer_means_waiting(kernel: Kernel, station: Station) -
 
 
 async def test_without_a_second_reading_the_job_says_so(kernel: Kernel, station: Station) -> None:
-    """REMOTE_RECHECK=never: one task only, and a warning on the job."""
+    """REMOTE_RECHECK=never: only one task, and a warning on the job."""
     station.change(policy=RecheckPolicy.NEVER)
     job = await station.job()
     async with station.lane():
@@ -187,12 +187,12 @@ async def test_without_a_second_reading_the_job_says_so(kernel: Kernel, station:
 
 
 async def test_staging_that_keeps_losing_archives_ends(kernel: Kernel, station: Station) -> None:
-    """Made again as often as compression is retried, then failed with the disk named; a manual retry counts anew."""
+    """It is made again as often as compression is retried. Then the job fails and names the disk; a manual retry counts anew."""
     station.change(most_archives=lambda: 2)
     job = await station.job()
     (station.archives / str(job) / "1" / "Scans.tar.7z").unlink()
     for number in (1, 2):
-        # Once it was made again, once the compressor found it where the uploader did not: both count.
+        # Once it was made again, and once the compressor found it where the uploader did not: both count.
         if number == 1:
             await kernel.archive(job, 2, archive_path=f"{job}/2/Scans.tar.7z", staging=station.staging)
         await kernel.owner.execute(
@@ -209,7 +209,7 @@ async def test_staging_that_keeps_losing_archives_ends(kernel: Kernel, station: 
     await kernel.owner.execute(
         "INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'INFO', 'retry_requested', 'x')", job
     )
-    await kernel.owner.execute("DELETE FROM cleanups WHERE job_id = $1", job)  # the compressor's, which is not here
+    await kernel.owner.execute("DELETE FROM cleanups WHERE job_id = $1", job)  # the compressor's task; the compressor is not running here
     await kernel.force(job, status="compressed")
     async with station.lane():
         await state_is(kernel, job, "queued")
@@ -217,7 +217,7 @@ async def test_staging_that_keeps_losing_archives_ends(kernel: Kernel, station: 
 
 @pytest.mark.parametrize("damage", ["missing", "different"])
 async def test_a_local_archive_that_is_not_the_recorded_one_is_not_sent(kernel: Kernel, station: Station, damage: str) -> None:
-    """Hashed again before anything is sent: the job goes back to be archived again, nothing reaches Globus."""
+    """It is hashed again before sending: the job is archived again, and nothing reaches Globus."""
     job = await station.job()
     archive = station.archives / str(job) / "1" / "Scans.tar.7z"
     if damage == "missing":
@@ -232,7 +232,7 @@ async def test_a_local_archive_that_is_not_the_recorded_one_is_not_sent(kernel: 
 
 
 async def test_complete_evidence_needs_nothing_local_and_no_globus(kernel: Kernel, station: Station) -> None:
-    """A proven job that was tried again goes straight through."""
+    """A proven job that was retried completes at once."""
     job = await station.job()
     async with station.lane():
         await state_is(kernel, job, "verified")
@@ -247,7 +247,7 @@ async def test_complete_evidence_needs_nothing_local_and_no_globus(kernel: Kerne
 
 
 async def test_a_hard_fault_is_cancelled_and_the_try_costs(kernel: Kernel, station: Station) -> None:
-    """PERMISSION_DENIED for ever: the task is ended by us, a new one only then; mended, the next one arrives."""
+    """PERMISSION_DENIED does not end: the uploader cancels the task before it starts a new one. After the fix, the next one arrives."""
     station.emulator.control.set_faults(fault("task", "faulting", code="PERMISSION_DENIED", type="TRANSFER", times=1))
     job = await station.job()
     async with station.lane():
@@ -260,7 +260,7 @@ async def test_a_hard_fault_is_cancelled_and_the_try_costs(kernel: Kernel, stati
 
 
 async def test_each_event_of_globus_is_logged_once(kernel: Kernel, station: Station) -> None:
-    """A task that goes on faulting adds an event per fault; looking again repeats none of them."""
+    """A task that keeps faulting adds one event per fault. Polling again repeats none of them."""
     station.emulator.control.set_faults(fault("task", "faulting", code="CONNECTION_BROKEN", type="TRANSFER", times=1))
     job = await station.job()
     query = "SELECT data ->> 'time' AS time, data ->> 'code' AS code FROM job_logs WHERE job_id = $1 AND action = 'globus_event'"
@@ -274,7 +274,7 @@ async def test_each_event_of_globus_is_logged_once(kernel: Kernel, station: Stat
 
 
 async def test_an_inactive_task_is_cancelled(kernel: Kernel, station: Station) -> None:
-    """INACTIVE never ends by itself: the reason names what to renew."""
+    """INACTIVE never ends by itself. The reason names what to renew."""
     station.emulator.control.set_faults(fault("task", "inactive", type="TRANSFER", times=1))
     job = await station.job()
     async with station.lane():
@@ -284,14 +284,14 @@ async def test_an_inactive_task_is_cancelled(kernel: Kernel, station: Station) -
 
 
 async def test_the_deadline_and_our_own_timer(kernel: Kernel, station: Station) -> None:
-    """Globus stalls past the deadline we set: our timer ends the task although Globus does not."""
+    """Globus stalls past the deadline. The uploader's timer ends the task although Globus does not."""
     station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
     limits = station.tools.limits
     station.change(
         limits=msgspec.structs.replace(limits, grace_s=-13 * 3600.0)
-    )  # the deadline, 12 hours from now, has passed for us
+    )  # the deadline, 12 hours from now, has passed on the local clock
     job = await station.job()
-    async with station.lane(retries=Limits(upload=3, delay_s=600.0)):  # one try, not the whole budget
+    async with station.lane(retries=Limits(upload=3, delay_s=600.0)):  # one retry, not the whole budget
         await eventually(lambda: kernel.row(job), lambda row: row["retry_count"] == 1, "the first try to end")
     station.change(limits=limits)
     station.emulator.control.set_faults()
@@ -305,7 +305,7 @@ async def test_the_deadline_and_our_own_timer(kernel: Kernel, station: Station) 
 
 @pytest.mark.parametrize(("looks", "said"), [(0, "waiting"), (1, "globus_says")])
 async def test_an_outage_while_globus_works_costs_nothing(kernel: Kernel, station: Station, looks: int, said: str) -> None:
-    """Globus does not answer for longer than any budget: the task goes on there and is neither cancelled nor sent again."""
+    """Globus does not respond for longer than any budget. The task continues there and is neither cancelled nor sent again."""
     blind = {"kind": "http", "action": "status", "path": r"/task/[^/]+$", "status": 503, "after": looks, "times": 20}
     station.emulator.control.set_faults(blind)
     job = await station.job()
@@ -318,7 +318,7 @@ async def test_an_outage_while_globus_works_costs_nothing(kernel: Kernel, statio
 
 
 async def test_a_paused_task_is_shown_and_waited_for(kernel: Kernel, station: Station) -> None:
-    """An administrator's pause is no failure: the reason is on the job, nothing is cancelled, it goes on afterwards."""
+    """An administrator's pause is no failure: the job shows the reason, nothing is cancelled, and it continues afterwards."""
     station.emulator.control.set_faults(fault("task", "pause", details="Maintenance until noon", type="TRANSFER"))
     job = await station.job()
     async with station.lane():
@@ -331,7 +331,7 @@ async def test_a_paused_task_is_shown_and_waited_for(kernel: Kernel, station: St
 
 @pytest.mark.parametrize("refusal", ["fail", "reject"])
 async def test_an_algorithm_that_is_refused_is_followed_by_the_next(kernel: Kernel, station: Station, refusal: str) -> None:
-    """SHA-256 is not known to the collection: MD5 proves it, no budget pays."""
+    """The collection does not support SHA-256: MD5 proves the arrival, and no retry is used."""
     limited = station.emulator.collections(destination={"checksum_algorithms": ["MD5"], "unsupported_algorithm": refusal})
     station.emulator.control.configure(collections=limited)
     try:
@@ -347,7 +347,7 @@ async def test_an_algorithm_that_is_refused_is_followed_by_the_next(kernel: Kern
 
 
 async def test_a_pause_takes_the_transfer_off_globus(kernel: Kernel, station: Station) -> None:
-    """Status unchanged, nobody holds it, the task is cancelled; after resume another one arrives, and no budget pays."""
+    """The status stays, nobody holds the job, the task is cancelled. After a resume another task arrives, and no retry is used."""
     station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
     job = await station.job()
     async with station.lane():
@@ -368,7 +368,7 @@ async def test_a_pause_takes_the_transfer_off_globus(kernel: Kernel, station: St
 
 
 async def test_others_are_told_whose_the_destination_is(kernel: Kernel, station: Station) -> None:
-    """absent, foreign, own, unknown: a file is a job's own only after Globus took a transfer of it."""
+    """absent, foreign, own, unknown: a file belongs to a job only after Globus accepted its transfer."""
     answers = Answers(await kernel.db("uploader"), station.tools)
     job = await station.job()
 
@@ -388,7 +388,7 @@ async def test_others_are_told_whose_the_destination_is(kernel: Kernel, station:
 
 
 async def test_sizes_are_checked_again_on_request(kernel: Kernel, station: Station) -> None:
-    """Right, wrong, gone; no clear answer is a wait, neither yes nor no. Where the local files were does not matter."""
+    """Right, wrong, missing; no clear answer means wait, neither yes nor no. The path of the local files does not matter."""
     answers = Answers(await kernel.db("uploader"), station.tools)
     job = await station.job()
     async with station.lane():
@@ -410,7 +410,7 @@ async def test_sizes_are_checked_again_on_request(kernel: Kernel, station: Stati
 
 
 async def test_a_place_is_released_only_where_nothing_is(kernel: Kernel, station: Station) -> None:
-    """Custody 3: refused while the archive, its sidecar or no clear answer is there, and before the job has ended."""
+    """Custody 3: it is refused while the archive or its sidecar exists or the answer is unclear, and before the job has ended."""
     answers = Answers(await kernel.db("uploader"), station.tools)
     job = await station.job()
     async with station.lane():
@@ -435,7 +435,7 @@ async def test_a_place_is_released_only_where_nothing_is(kernel: Kernel, station
 
 
 async def test_evidence_is_immutable(kernel: Kernel, station: Station) -> None:
-    """Recorded rows cannot be changed, deleted or voided by anybody who works here."""
+    """No service can change, delete or void recorded rows."""
     job = await station.job()
     async with station.lane():
         await state_is(kernel, job, "verified")

@@ -1,4 +1,4 @@
-"""What a job that was just claimed needs, and whose its destination is."""
+"""The next step of a newly claimed job, and the owner of its destination."""
 
 from itertools import product
 from typing import Any
@@ -44,7 +44,7 @@ REJECT = Rejection("wrong size")
     ],
 )
 def test_every_pair_of_answers_has_a_verdict(archive: Presence, sidecar: Presence, with_task: Verdict, without: Verdict) -> None:
-    """Absent needs both names; one unclear answer makes all unclear; a directory is never ours."""
+    """Absent needs both names. One unclear answer makes all unclear. A directory is never the job's own."""
     assert ownership.destination_verdict(archive, sidecar, owned_by_job=True) is with_task
     assert ownership.destination_verdict(archive, sidecar, owned_by_job=False) is without
 
@@ -61,7 +61,7 @@ def test_every_pair_of_answers_has_a_verdict(archive: Presence, sidecar: Presenc
     ],
 )
 def test_only_not_found_is_absence(answer: Remote | NotFound | Exception, expected: Presence) -> None:
-    """An error of whatever kind is no absence."""
+    """No other error means absence."""
     assert ownership.presence(answer) is expected
 
 
@@ -69,7 +69,7 @@ def test_only_not_found_is_absence(answer: Remote | NotFound | Exception, expect
 
 
 def sub(name: str, status: str | None = None, purpose: Purpose = Purpose.TRANSFER, **fields: Any) -> Submission:
-    """A submission `name` of the current archive; its task is `t-name`, unknown when `status` is None."""
+    """A submission `name` of the current archive. Its task is `t-name`, unknown when `status` is None."""
     task = None if status is None else TaskView(task_id=f"t-{name}", status=status)
     given: dict[str, Any] = {"archive_sha256": "A", "manifest_sha256": "M"}
     if purpose is Purpose.REMOVAL:
@@ -175,7 +175,7 @@ TABLE: list[tuple[str, Claimed, Any]] = [
         claimed(sub("1", "SUCCEEDED"), recheck("2", "SUCCEEDED", **OLD), **MISSING),
         BackToQueued(""),
     ),
-    # All over: what arrived.
+    # All ended: what arrived.
     ("succeeded", claimed(sub("1", "SUCCEEDED")), GoVerify("1", "")),
     ("succeeded after failures", claimed(sub("1", "FAILED"), sub("2", "SUCCEEDED")), GoVerify("2", "")),
     ("succeeded, unclear: verifying asks itself", claimed(sub("1", "SUCCEEDED"), **UNKNOWN), GoVerify("1", "")),
@@ -206,7 +206,7 @@ TABLE: list[tuple[str, Claimed, Any]] = [
         NewSubmission(""),
     ),
     ("removal voids success", claimed(sub("1", "SUCCEEDED"), removal("2", "SUCCEEDED"), **ABSENT), NewSubmission("")),
-    # All over: nothing arrived.
+    # All ended: nothing arrived.
     ("failed", claimed(sub("1", "FAILED")), NewSubmission("")),
     ("failed, nothing there", claimed(sub("1", "FAILED"), **ABSENT), NewSubmission("")),
     ("failed, taken", claimed(sub("1", "FAILED"), **FOREIGN), DestinationTaken("")),
@@ -254,7 +254,7 @@ LATER = [
 
 
 def test_no_combination_breaks_the_rules_of_the_destination() -> None:
-    """8 x 11 x 3 x 4 situations: nothing new is stored while anything is open, nothing is sent unless it is clear where to."""
+    """8 x 11 x 3 x 4 situations: nothing new is stored while a task is open, and nothing is sent to an unclear destination."""
     for first, second, local, verdict in product(STATES, LATER, LocalArchive, Verdict):
         submissions = tuple(s for s in (first, second) if s is not None)
         job = claimed(*submissions, local=local, destination=verdict)

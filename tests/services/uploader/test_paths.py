@@ -1,4 +1,4 @@
-"""Names of one file on three sides: this machine, the source collection, the destination collection."""
+"""The names of one file on three sides: this machine, the source collection, the destination collection."""
 
 import unicodedata
 
@@ -25,7 +25,7 @@ ROOT, BASE = "/storage/archives", "/archives"
     ],
 )
 def test_destination_is_below_its_base(base: str, archive: str) -> None:
-    """However the base is written, the folder's levels follow it and the sidecar stands beside the archive."""
+    """However the base is written, the folder's levels follow it, and the sidecar is beside the archive."""
     place = paths.place("endpoint", base)
     found = paths.destination(place, "L1", "L2", "f")
 
@@ -36,7 +36,7 @@ def test_destination_is_below_its_base(base: str, archive: str) -> None:
     "name", ["a b", "+ # % & ?", "été", "日本", "🎞", "~", "~user", "a.tar.7z", "trailing ", "semi;colon", "quote'\"", "-rf"]
 )
 def test_odd_names_travel_unchanged(name: str) -> None:
-    """What round-trips through Globus is neither refused nor rewritten."""
+    """A name that survives Globus is neither refused nor rewritten."""
     assert paths.destination(RemotePlace("e", "/base"), name, name, name).archive == f"/base/{name}/{name}/{name}.tar.7z"
 
 
@@ -95,7 +95,7 @@ def test_destination_key_ignores_what_a_destination_may_ignore(one: str, other: 
 
 
 def test_another_collection_or_base_path_is_another_key() -> None:
-    """The same path at two places is two destinations; base paths that some destination takes for one are one."""
+    """The same path in two places is two destinations. Base paths that a destination may treat as equal are one."""
     path = "/L1/L2/f.tar.7z"
     one = RemotePlace("e", "/tape")
     assert (
@@ -115,7 +115,7 @@ def test_another_collection_or_base_path_is_another_key() -> None:
     ],
 )
 def test_a_local_file_has_one_collection_path(local: str, root: str, base: str, collection: str) -> None:
-    """Its place below the root is its place below the collection path."""
+    """Its path below the root equals its path below the collection path."""
     assert paths.to_collection(local, root, base) == collection
 
 
@@ -132,13 +132,13 @@ def test_a_local_file_has_one_collection_path(local: str, root: str, base: str, 
     ],
 )
 def test_a_local_file_the_collection_cannot_name_is_refused(local: str, base: str, word: str) -> None:
-    """Outside the root, climbing out of it, or unsayable: refused with the setting or the reason."""
+    """Outside the root, climbing out of it, or not expressible: refused with the setting or the reason."""
     with pytest.raises(PermanentError, match=word):
         paths.to_collection(local, ROOT, base)
 
 
 def test_split_keeps_the_slash_of_the_directory() -> None:
-    """Listings want it, files never have it."""
+    """Listings need it; files never have it."""
     assert paths.split("/a/b/c") == ("/a/b/", "c")
     assert paths.split("/c") == ("/", "c")
 

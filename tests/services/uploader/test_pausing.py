@@ -1,4 +1,4 @@
-"""Paused jobs whose transfers may still run: the sweep that goes on where a pause could not."""
+"""Paused jobs whose transfers may still run: the sweep continues where a pause could not."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from tests.support.kernel import Kernel, eventually
 
 
 async def test_one_paused_job_that_fails_keeps_no_other(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two paused jobs with open transfers, one of which cannot be read: the other's is looked at."""
+    """Two paused jobs have open transfers, and one cannot be read. The sweep still handles the other."""
     jobs = [await station.job(name, paused=True) for name in ("Bad", "Good")]
     for job in jobs:
         await kernel.owner.execute(TASK, job, "transfer", None)

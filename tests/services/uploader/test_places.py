@@ -1,4 +1,4 @@
-"""Ownership names a place: what was sent to one collection and base path gives no right at another."""
+"""Ownership includes the place: a transfer to one collection and base path gives no rights at another."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ ELSEWHERE = {"another collection": RemotePlace(OTHER, "/tape"), "another base pa
 
 @pytest.fixture(params=list(ELSEWHERE))
 def new(request: pytest.FixtureRequest, station: Station) -> Iterator[RemotePlace]:
-    """A place that the settings name after a change: it shares either the collection or the base path with the first."""
+    """The place that changed settings name. It shares either the collection or the base path with the first."""
     root = station.emulator.destination.with_name("other")
     collections = station.emulator.collections()
     station.emulator.control.configure(collections={**collections, OTHER: {"root": str(root), "display_name": "Disk"}})
@@ -37,13 +37,13 @@ def new(request: pytest.FixtureRequest, station: Station) -> Iterator[RemotePlac
 
 
 def at(station: Station, place: RemotePlace) -> Path:
-    """Where the archive lies at a place."""
+    """Return the archive's path at a place."""
     root = station.emulator.destination
     return (root if place.endpoint == DESTINATION else root.with_name("other")) / place.base.strip("/") / PATH
 
 
 def put(archive: Path) -> None:
-    """Put somebody else's files of the archive's and the sidecar's names there, equal to ours."""
+    """Put somebody else's files there under the archive's and the sidecar's names, equal to the job's."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(CONTENT)
     archive.with_name(archive.name + ".manifest.json").write_bytes(SIDECAR)
@@ -58,7 +58,7 @@ async def arrived(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPa
 
 
 async def places(kernel: Kernel, job: UUID) -> list[tuple[str, str, str]]:
-    """State and place of each destination of a job, oldest first."""
+    """Return state and place of each destination of a job, oldest first."""
     rows = await kernel.owner.fetch(
         "SELECT d.state, p.endpoint, p.base_path FROM destinations d JOIN remote_places p ON p.id = d.place"
         " WHERE d.job_id = $1 ORDER BY p.id",
@@ -74,7 +74,7 @@ def row(state: str, place: RemotePlace) -> tuple[str, str, str]:
 async def test_a_job_that_has_sent_something_stays_at_its_place(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, new: RemotePlace
 ) -> None:
-    """Equal foreign files at the new place are not believed to be ours: the proof is about the place that was sent to."""
+    """Equal foreign files at the new place do not count as the job's. The proof is about the place that the job sent to."""
     job = await arrived(kernel, station, monkeypatch)
     put(at(station, new))
     await station.move(new)
@@ -95,7 +95,7 @@ async def test_a_job_that_has_sent_something_stays_at_its_place(
 async def test_files_lost_at_the_old_place_are_not_found_at_the_new_one(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, new: RemotePlace
 ) -> None:
-    """The transfer succeeded at the old place and its files are gone: equal files at the new place prove nothing."""
+    """The transfer succeeded at the old place and its files are gone. Equal files at the new place prove nothing."""
     job = await arrived(kernel, station, monkeypatch)
     put(at(station, new))
     shutil.rmtree(at(station, PLACE).parent)
@@ -103,12 +103,12 @@ async def test_files_lost_at_the_old_place_are_not_found_at_the_new_one(
     async with station.lane():
         await state_is(kernel, job, "verified")
 
-    assert at(station, PLACE).read_bytes() == CONTENT  # sent again, to where it had been
+    assert at(station, PLACE).read_bytes() == CONTENT  # sent again, to the old place
     assert (await station.purposes(job)).count("transfer") == 2
 
 
 async def test_a_job_that_has_sent_nothing_follows_the_settings(kernel: Kernel, station: Station, new: RemotePlace) -> None:
-    """It held a path and nothing more: it goes to the new place, and the old one is free."""
+    """It held a path and nothing more: it goes to the new place, and the old one is released."""
     job = await station.job()
     await station.move(new)
     async with station.lane():
@@ -119,7 +119,7 @@ async def test_a_job_that_has_sent_nothing_follows_the_settings(kernel: Kernel, 
 
 
 async def test_a_new_job_uses_the_new_place(kernel: Kernel, station: Station, new: RemotePlace) -> None:
-    """It was asked for after the change: nothing of it is ever at the old place."""
+    """It was requested after the change, so none of its files is ever at the old place."""
     await station.move(new)
     job = await station.job(hold=False)
     async with station.lane():
@@ -132,7 +132,7 @@ async def test_a_new_job_uses_the_new_place(kernel: Kernel, station: Station, ne
 async def test_a_clean_up_removes_at_its_own_place(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch, new: RemotePlace
 ) -> None:
-    """What the job left at the old place goes; what lies under the same names at the new one is another's and stays."""
+    """The job's files at the old place are removed. Files under the same names at the new place are another's and stay."""
     job = await arrived(kernel, station, monkeypatch, cancel_requested_by="eve")
     put(at(station, new))
     await station.move(new)
@@ -145,7 +145,7 @@ async def test_a_clean_up_removes_at_its_own_place(
 
 
 async def test_an_old_proof_is_checked_at_its_own_place(kernel: Kernel, station: Station, new: RemotePlace) -> None:
-    """Nothing is at the new place, and a file of the same name there says nothing about what was proven."""
+    """The new place is empty, and a file of the same name there says nothing about the proven one."""
     job = await station.job()
     async with station.lane():
         await state_is(kernel, job, "verified")
@@ -162,7 +162,7 @@ async def test_an_old_proof_is_checked_at_its_own_place(kernel: Kernel, station:
 async def test_work_whose_collection_is_out_of_reach_waits_and_is_named(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is sent to the new place instead; the start says what is in the way and how to settle it."""
+    """Nothing is sent to the new place instead. The service's start reports the obstacle and the fix."""
     job = await arrived(kernel, station, monkeypatch)
     new = ELSEWHERE["another base path"]
     station.emulator.control.set_faults(fault("fs", "denied", operation="stat", path="^/tape/", times=FOR_EVER))
@@ -191,7 +191,7 @@ async def test_work_whose_collection_is_out_of_reach_waits_and_is_named(
 
 
 async def test_a_job_of_an_unknown_place_waits(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something was sent and nobody recorded where: no file anywhere is this job's, and nothing is sent or removed."""
+    """The place of its transfer was not recorded, so no file counts as this job's. Nothing is sent or removed."""
     job = await arrived(kernel, station, monkeypatch)
     await past_the_guard(kernel, "UPDATE destinations SET place = NULL WHERE job_id = $1", job)
     async with station.lane():
@@ -206,7 +206,7 @@ async def test_a_job_of_an_unknown_place_waits(kernel: Kernel, station: Station,
 
 
 async def test_a_path_that_was_held_before_any_place_was_known_gets_one(kernel: Kernel, station: Station) -> None:
-    """Requested before the first uploader ever started: nothing was sent, so the job goes where the settings say."""
+    """It was requested before the first uploader ever started. Nothing was sent, so the job follows the settings."""
     job = await station.job()
     unplaced = "UPDATE destinations SET place = NULL, key = '/one/two/scans.tar.7z' WHERE job_id = $1"
     await past_the_guard(kernel, unplaced, job)
@@ -217,7 +217,7 @@ async def test_a_path_that_was_held_before_any_place_was_known_gets_one(kernel: 
 
 
 async def test_a_transfer_that_moved_nothing_owns_nothing(kernel: Kernel, station: Station) -> None:
-    """Equal files appeared after we had looked: Globus skips both, the job fails, and they stay whatever is cleaned up."""
+    """Equal files appeared after the check. Globus skips both, the job fails, and every clean-up leaves them."""
     station.emulator.control.set_faults(fault("fs", "not_found", operation="stat", times=2))
     put(at(station, PLACE))
     job = await station.job()
@@ -236,7 +236,7 @@ async def test_a_transfer_that_moved_nothing_owns_nothing(kernel: Kernel, statio
 async def test_a_job_waits_for_anothers_clean_up_and_goes_on(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked before copying and again before sending: busy while the files of a cancelled upload go, then the path is the new job's."""
+    """It asks before copying and before sending: busy while a cancelled upload's files are removed. Then the new job gets the path."""
     first = await arrived(kernel, station, monkeypatch, cancel_requested_by="eve")
     station.emulator.control.set_faults(fault("task", "stall", type="DELETE"))
     answers = Answers(await kernel.db("uploader"), station.tools)
@@ -261,7 +261,7 @@ async def test_a_job_waits_for_anothers_clean_up_and_goes_on(
 
 
 async def test_a_job_whose_path_was_proven_by_another_fails(kernel: Kernel, station: Station) -> None:
-    """It waited, and meanwhile another job's archive was proven there: that is never replaced."""
+    """While it waited, another job's archive was proven there. That archive is never replaced."""
     first = await station.job()
     async with station.lane():
         await state_is(kernel, first, "verified")
@@ -272,7 +272,7 @@ async def test_a_job_whose_path_was_proven_by_another_fails(kernel: Kernel, stat
 
 
 async def test_a_job_that_ended_takes_no_place(kernel: Kernel, station: Station) -> None:
-    """Asked about it, the uploader holds nothing for it; a live one whose path is taken is told to wait."""
+    """On request, the uploader holds nothing for it. A live job whose path is taken is told to wait."""
     job = await station.job(hold=False, status="failed")
     answers = Answers(await kernel.db("uploader"), station.tools)
     assert (await answers.destination(msgspec.json.encode(AskDestination(f"/{PATH}", job)))).state == "absent"
@@ -291,7 +291,7 @@ async def test_a_job_that_ended_takes_no_place(kernel: Kernel, station: Station)
 async def test_a_clean_up_does_not_believe_a_stale_listing(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The listing says "not found" just after a transfer: the removal is sent all the same, and no orphan stays."""
+    """The listing says "not found" just after a transfer. The removal is sent anyway, and no orphan stays."""
     job = await arrived(kernel, station, monkeypatch, crash_count=4)
     station.emulator.control.set_faults(fault("fs", "stale", operation="stat", seconds=3600))
     async with station.lane():
@@ -304,7 +304,7 @@ async def test_a_clean_up_does_not_believe_a_stale_listing(
 
 
 async def test_a_part_of_a_file_that_a_stale_listing_hides_is_removed(kernel: Kernel, station: Station) -> None:
-    """A transfer cancelled half-way leaves a part of the archive: it goes, though nothing was seen of it."""
+    """A transfer cancelled half-way leaves a part of the archive. It is removed although the listing did not show it."""
     stall, stale = fault("task", "stall", type="TRANSFER", at_bytes=1), fault("fs", "stale", operation="stat", seconds=3600)
     station.emulator.control.set_faults(stall, stale)
     job = await station.job()

@@ -1,4 +1,4 @@
-"""What counts as a proof of arrival. Every table begins with a case that is accepted; each other row breaks one thing of it."""
+"""What counts as a proof of arrival. Each table begins with an accepted case; each other row breaks one part of it."""
 
 from typing import Any
 
@@ -117,7 +117,7 @@ RECHECK = CarriedOut(request=request(), task=recheck_task(), moved=())
 
 @pytest.mark.parametrize(("transferred", "skipped"), [(2, 0), (1, 1), (0, 2)])
 def test_a_task_that_dealt_with_both_files_is_evidence(transferred: int, skipped: int) -> None:
-    """Transferred or skipped as equal: both were dealt with."""
+    """Transferred, or skipped as equal: Globus handled both files."""
     proof = proofs.verify_task(task(files_transferred=transferred, files_skipped=skipped), request())
 
     assert isinstance(proof, TaskProof)
@@ -202,7 +202,7 @@ def without_recheck(proof: ContentProof) -> ContentProof:
         [GOOD],
         [done(report(ARCHIVE, "MD5"), report(SIDECAR, "MD5"), req=request(Algorithm.MD5))],
         [done(report(ARCHIVE, "sha-256"), report(SIDECAR, checksum=SIDECAR.sha256.upper()))],
-        # The archive was moved by a task that then failed at the sidecar; the next task found it equal and moved the sidecar.
+        # A task moved the archive and then failed at the sidecar. The next task found it equal and moved the sidecar.
         [
             done(report(ARCHIVE), view=task(status="FAILED", fatal_error=FatalError("CANCELED", ""))),
             done(report(SIDECAR), view=task(files_transferred=1, files_skipped=1)),
@@ -213,7 +213,7 @@ def without_recheck(proof: ContentProof) -> ContentProof:
     ids=["moved", "md5", "spelling", "in two tasks", "then all skipped", "without sizes"],
 )
 def test_reported_digests_and_a_quiet_second_reading_are_the_proof(transfers: list[CarriedOut]) -> None:
-    """Globus's word about each file once, and the remote read again."""
+    """Globus reported each file's digest once, and the remote was read again."""
     assert proofs.verify_content(EXPECTED, transfers, RECHECK, ALWAYS) == PROVEN
     assert isinstance(proofs.verify_content(EXPECTED, transfers, None, ALWAYS), RunRecheck)
     assert proofs.verify_content(EXPECTED, transfers, None, NEVER) == without_recheck(PROVEN)
@@ -232,7 +232,7 @@ def test_reported_digests_and_a_quiet_second_reading_are_the_proof(transfers: li
 )
 @pytest.mark.parametrize("place", ["transfer", "older transfer", "recheck"])
 def test_one_differing_report_rejects(lie: Transferred, place: str) -> None:
-    """Whoever reported it: what was written is not ours, so it goes and is sent again."""
+    """Whoever reported it: the written file is wrong, so it is removed and sent again."""
     transfers = {"transfer": [done(*GOOD.moved, lie)], "older transfer": [done(lie), GOOD], "recheck": [GOOD]}[place]
     recheck = CarriedOut(request=request(), task=recheck_task(), moved=(lie,)) if place == "recheck" else RECHECK
 
@@ -243,7 +243,7 @@ def test_one_differing_report_rejects(lie: Transferred, place: str) -> None:
 
 
 def test_a_move_without_a_digest_stands_on_the_external_checksum() -> None:
-    """An older server's word is the success of a task that carried our digest; it needs the second reading, even under `never`."""
+    """An older server confirms only that a task with our digest succeeded. This needs the second reading, even under `never`."""
     transfers = [done(report(ARCHIVE, None), report(SIDECAR, checksum=None))]
 
     for policy in (ALWAYS, NEVER):
@@ -254,7 +254,7 @@ def test_a_move_without_a_digest_stands_on_the_external_checksum() -> None:
 
 
 def test_a_written_digest_outranks_the_promise() -> None:
-    """Whatever the order, the better word counts."""
+    """In any order, the stronger statement counts."""
     for transfers in ([done(report(ARCHIVE, None), report(SIDECAR, None)), GOOD], [GOOD, done(report(ARCHIVE, None))]):
         assert proofs.verify_content(EXPECTED, transfers, RECHECK, ALWAYS) == PROVEN
 
@@ -295,7 +295,7 @@ def _no_digest(req: TransferRequest) -> TransferRequest:
 )
 @pytest.mark.parametrize("policy", [ALWAYS, NEVER])
 def test_a_file_nobody_vouches_for_is_sent_again(transfers: list[CarriedOut], policy: RecheckPolicy) -> None:
-    """A skip says "as the source", never "ours"; a quiet second reading cannot make up for it."""
+    """A skip says "as the source", never "as recorded". A quiet second reading cannot replace that."""
     answer = proofs.verify_content(EXPECTED, transfers, RECHECK, policy)
 
     assert isinstance(answer, Rejection)
@@ -323,7 +323,7 @@ def test_a_file_nobody_vouches_for_is_sent_again(transfers: list[CarriedOut], po
     ids=str,
 )
 def test_a_second_reading_with_any_doubt_is_repeated(broken: dict[str, Any], repaired: bool) -> None:
-    """It must have read both, moved nothing, and begun after the transfer."""
+    """It must have read both files, moved nothing, and begun after the transfer."""
     recheck = CarriedOut(request=request(), task=recheck_task(**broken), moved=())
 
     answer = proofs.verify_content(EXPECTED, [GOOD], recheck, ALWAYS)
@@ -333,7 +333,7 @@ def test_a_second_reading_with_any_doubt_is_repeated(broken: dict[str, Any], rep
 
 
 def test_a_repair_is_read_again() -> None:
-    """A second reading that had to write something proves nothing, however right its digest is."""
+    """A second reading that wrote something proves nothing, even if its digest is right."""
     recheck = CarriedOut(request=request(), task=recheck_task(), moved=(report(ARCHIVE),))
 
     assert proofs.verify_content(EXPECTED, [GOOD], recheck, ALWAYS) == RunRecheck(
@@ -354,7 +354,7 @@ def test_a_repair_is_read_again() -> None:
     ids=["by size", "one file", "one file twice", "three", "other source", "no digest"],
 )
 def test_a_second_reading_of_something_else_does_not_count(req: TransferRequest) -> None:
-    """It must compare both files, by checksum, under our digests (else a damaged source could overwrite a good remote)."""
+    """It must compare both files by checksum under the recorded digests (else a damaged source could overwrite a good remote)."""
     recheck = CarriedOut(request=req, task=recheck_task(sync_level=req.sync_level), moved=())
 
     assert isinstance(proofs.verify_content(EXPECTED, [GOOD], recheck, ALWAYS), RunRecheck)
@@ -362,7 +362,7 @@ def test_a_second_reading_of_something_else_does_not_count(req: TransferRequest)
 
 @pytest.mark.parametrize("recheck", [None, CarriedOut(request=request(), task=recheck_task(status="ACTIVE"), moved=())])
 def test_running_tasks_are_not_judged(recheck: CarriedOut | None) -> None:
-    """Asking too early is a defect of ours, not an answer."""
+    """Asking too early is a defect, not an answer."""
     transfers = [GOOD] if recheck else []
 
     with pytest.raises(ValueError, match="finished"):

@@ -1,4 +1,4 @@
-"""Archives belong to a staging: who sees it, who only waits for it, and what is left to its own services."""
+"""Archives belong to a staging: which service sees it, which one waits for it, and what is left to its own services."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ async def _far(kernel: Kernel, role: str, seen_at: datetime = LONG_AGO) -> None:
 
 
 async def _elsewhere(kernel: Kernel, station: Station, **columns: object) -> UUID:
-    """A job whose archive lies on the staging FAR; under the same path here lies nothing."""
+    """A job whose archive is on the staging FAR. The same path here is empty."""
     job = await station.job(staging=FAR, status_since=LONG_AGO, **columns)
     await past_the_guard(kernel, "UPDATE archives SET staging = $2 WHERE job_id = $1", job, FAR)
     for file in (station.archives / str(job) / "1").iterdir():
@@ -43,7 +43,7 @@ async def _elsewhere(kernel: Kernel, station: Station, **columns: object) -> UUI
 
 
 async def test_services_that_share_no_disk_do_not_loop(kernel: Kernel, station: Station, tmp_path: Path) -> None:
-    """The compressor's archive is on a disk that the uploader does not see: the job is archived once, waits, and says for which staging."""
+    """The uploader does not see the compressor's disk. The job is archived once, waits, and names the staging."""
     packer = Compressor(kernel, tmp_path)
     await packer.open()
     await packer.uploader()
@@ -61,7 +61,7 @@ async def test_services_that_share_no_disk_do_not_loop(kernel: Kernel, station: 
 
 
 async def test_a_job_waits_for_its_staging_and_names_who_saw_it_last(kernel: Kernel, station: Station, tmp_path: Path) -> None:
-    """Its uploader is gone: the job stays where it is, others go on. When the staging is seen again the upload goes on."""
+    """Its uploader is gone: the job stays in its state, others continue. When the staging is seen again, the upload continues."""
     await _far(kernel, "uploader")
     job, other = await _elsewhere(kernel, station), await station.job("Other")
 
@@ -80,7 +80,7 @@ async def test_a_job_waits_for_its_staging_and_names_who_saw_it_last(kernel: Ker
 
 
 async def test_the_reason_goes_when_somebody_sees_the_staging(kernel: Kernel, station: Station) -> None:
-    """A waiting job says nothing wrong once its uploader is back."""
+    """A waiting job shows no stale reason once its uploader is back."""
     await _far(kernel, "uploader")
     job = await _elsewhere(kernel, station)
     sight = Sight(await kernel.db("uploader"), Role.UPLOADER, "uploader-test", station.archives)
@@ -94,7 +94,7 @@ async def test_the_reason_goes_when_somebody_sees_the_staging(kernel: Kernel, st
 
 
 async def test_a_staging_that_is_not_mounted_any_more_is_seen_by_nobody(kernel: Kernel, station: Station) -> None:
-    """The id is gone with the mount: the uploader says so, takes nothing, and no archive counts as lost."""
+    """The id is gone with the mount. The uploader says so and claims nothing, and no archive counts as lost."""
     sight = Sight(await kernel.db("uploader"), Role.UPLOADER, "uploader-test", station.archives)
     await sight.look()
     assert sight.ids == [station.staging]
@@ -109,7 +109,7 @@ async def test_a_staging_that_is_not_mounted_any_more_is_seen_by_nobody(kernel: 
 async def test_a_staging_that_goes_during_the_work_is_waited_for(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unmounted between the claim and the look at the archive: the job waits, and is not archived again."""
+    """It is unmounted between the claim and the check of the archive. The job waits and is not archived again."""
     job = await station.job()
     hidden, real = station.archives.with_name("hidden"), case.local_archive
 
@@ -128,7 +128,7 @@ async def test_a_staging_that_goes_during_the_work_is_waited_for(
 
 
 async def test_proven_archives_need_no_staging(kernel: Kernel, station: Station) -> None:
-    """Any uploader finishes a proven job; what lies on the other staging is left to its compressor."""
+    """Any uploader finishes a proven job. Files on the other staging are left to its compressor."""
     await _far(kernel, "uploader", seen_at=datetime.now(UTC))
     job = await _elsewhere(kernel, station)
     sha, manifest_sha = (hashlib.sha256(content).hexdigest() for content in (CONTENT, SIDECAR))
@@ -143,7 +143,7 @@ async def test_proven_archives_need_no_staging(kernel: Kernel, station: Station)
 
 
 async def test_a_clean_up_is_left_to_who_sees_the_staging(kernel: Kernel, station: Station) -> None:
-    """While an uploader sees a cancelled job's staging, the clean-up is its own. When none does, another settles what needs no disk."""
+    """An uploader that sees a cancelled job's staging does the clean-up. Without one, another does what needs no disk."""
     await _far(kernel, "uploader", seen_at=datetime.now(UTC) + timedelta(hours=1))
     far, near = await _elsewhere(kernel, station), await station.job("Near", status_since=LONG_AGO)
     for job in (far, near):
@@ -164,7 +164,7 @@ async def test_a_clean_up_is_left_to_who_sees_the_staging(kernel: Kernel, statio
 
 
 async def test_archives_from_before_stagings_had_names_are_adopted(kernel: Kernel, station: Station) -> None:
-    """A row with an absolute path and no staging: it belongs to the staging where its file is, and is sent from there."""
+    """A row has an absolute path and no staging. It belongs to the staging that has its file, and is sent from there."""
     here, lost = await station.job(staging=None), await station.job("Lost", staging=None, paused=True)
     for job, name in ((here, "Scans"), (lost, "Lost")):
         old = f"/srv/before/storage/archives/{job}/1/{name}.tar.7z"
@@ -181,7 +181,7 @@ async def test_archives_from_before_stagings_had_names_are_adopted(kernel: Kerne
 
 @pytest.mark.parametrize("role", ["compressor", "uploader"])
 async def test_the_staging_of_an_archive_is_filled_in_once(kernel: Kernel, station: Station, role: str) -> None:
-    """Nothing else of the row ever changes, and the staging not again."""
+    """Nothing else in the row ever changes, and the staging changes only once."""
     job = await station.job()
     await past_the_guard(kernel, "UPDATE archives SET staging = NULL WHERE job_id = $1", job)
 
@@ -192,7 +192,7 @@ async def test_the_staging_of_an_archive_is_filled_in_once(kernel: Kernel, stati
 
 
 async def test_a_compressor_uses_no_archive_of_another_staging(kernel: Kernel, station: Station, tmp_path: Path) -> None:
-    """Even where a file lies under the same path, the folder is archived anew, here."""
+    """Even if a file exists under the same path, the folder is archived again, here."""
     packer = Compressor(kernel, tmp_path)
     await packer.open()
     await packer.uploader()

@@ -1,4 +1,4 @@
-"""Submissions through every crash: an id is stored before it is used, becomes one task at most, and nothing new begins before it ended."""
+"""Submissions through every crash: an id is stored before use, becomes at most one task, and blocks new ones until it ends."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -46,7 +46,7 @@ async def test_a_crash_between_store_and_end_makes_no_second_task(
 
 
 async def test_a_running_task_is_adopted(kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The uploader dies while Globus works on: the next attempt watches the same task."""
+    """The uploader dies while Globus continues. The next attempt watches the same task."""
     station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
     job = await _crash(kernel, station, monkeypatch, "uploader.transfer.sent")
     async with station.lane():
@@ -58,7 +58,7 @@ async def test_a_running_task_is_adopted(kernel: Kernel, station: Station, monke
 
 
 async def test_an_answer_that_got_lost_is_no_second_transfer(kernel: Kernel, station: Station) -> None:
-    """Globus took it, the connection died: found by its label."""
+    """Globus accepted it and the connection died. The task is found by its label."""
     station.emulator.control.set_faults(fault("http", "lost_response", method="POST", path="/transfer$", times=1))
     job = await station.job()
     async with station.lane():
@@ -70,7 +70,7 @@ async def test_an_answer_that_got_lost_is_no_second_transfer(kernel: Kernel, sta
 async def test_an_id_of_another_archive_is_settled_before_anything_new(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stored, never seen at Globus, and the archive is another by now: sent again, cancelled, and only then a new id."""
+    """It was stored, Globus never saw it, and the archive has changed since: it is sent, cancelled, and only then replaced."""
     job = await _crash(kernel, station, monkeypatch, "uploader.stored")
     station.emulator.control.set_faults(fault("task", "stall", type="TRANSFER", times=1))
     await past_the_guard(kernel, "UPDATE globus_tasks SET archive_attempt = NULL WHERE job_id = $1", job)
@@ -86,7 +86,7 @@ async def test_an_id_of_another_archive_is_settled_before_anything_new(
 async def test_a_document_that_is_refused_now_is_followed_by_a_new_one(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The uploader was away past the deadline of what it had stored: Globus refuses that, and the job goes on with a fresh id."""
+    """The uploader was away past the deadline of its stored document. Globus refuses it, and the job continues with a fresh id."""
     job = await _crash(kernel, station, monkeypatch, "uploader.stored")
     past = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
     await past_the_guard(kernel, "UPDATE globus_tasks SET request = request || jsonb_build_object('deadline', $1::text)", past)
@@ -101,10 +101,10 @@ async def test_a_document_that_is_refused_now_is_followed_by_a_new_one(
 async def test_no_new_id_while_a_task_is_open_that_globus_forgot(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task that is not known any more counts as running until its deadline has passed; then as ended, never as a success."""
+    """An unknown task counts as running until its deadline has passed. Then it counts as ended, never as a success."""
     job = await _crash(kernel, station, monkeypatch, "uploader.transfer.sent")
     await past_the_guard(kernel, "UPDATE globus_tasks SET task_id = $2, detail = NULL WHERE job_id = $1", job, str(uuid4()))
-    async with station.lane(retries=Limits(upload=3, delay_s=600.0)):  # one try, not the whole budget
+    async with station.lane(retries=Limits(upload=3, delay_s=600.0)):  # one retry, not the whole budget
         await eventually(lambda: kernel.row(job), lambda row: row["retry_count"] > 0, "a try that found nothing")
     assert await station.purposes(job) == ["transfer"]
     past = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
@@ -123,7 +123,7 @@ async def test_no_new_id_while_a_task_is_open_that_globus_forgot(
 async def test_a_crash_amid_a_removal_goes_on_with_an_empty_destination(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Removal stored, sent or done, and the place not held again: the next attempt ends it first, then sends anew."""
+    """The removal was stored, sent or done, and the place is not held again. The next attempt ends it first, then sends anew."""
     for number, point in enumerate(["uploader.removal_stored", "uploader.removal.sent"]):
         name = f"Scans {number}"
         job = await station.job(name)
@@ -140,7 +140,7 @@ async def test_a_crash_amid_a_removal_goes_on_with_an_empty_destination(
 
 
 async def _unprove(kernel: Kernel, job: UUID, station: Station, name: str) -> None:
-    """As if the verification had refused what arrived, with the wish for a fresh copy."""
+    """As if the verification had refused the arrived file and asked for a fresh copy."""
     await past_the_guard(kernel, "DELETE FROM verifications WHERE job_id = $1", job)
     await past_the_guard(kernel, "UPDATE destinations SET state = 'held' WHERE job_id = $1", job)
     why = (
@@ -157,7 +157,7 @@ async def _unprove(kernel: Kernel, job: UUID, station: Station, name: str) -> No
 async def test_a_file_found_after_ours_was_gone_is_anothers(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Our transfer left nothing, the clean-up saw that; a person then put a file there: a retry neither replaces nor verifies it."""
+    """The transfer left nothing, as the clean-up saw. A user then put a file there: a retry neither replaces nor verifies it."""
     job = await _crash(kernel, station, monkeypatch, "uploader.transfer.sent")
     await eventually(lambda: _finished(station), lambda done: done, "the transfer to end")
     await station.tools.submissions.load(KEY, job)  # which closes its row
@@ -180,7 +180,7 @@ async def _finished(station: Station) -> bool:
 async def test_an_unfinished_submission_is_not_sent_onto_a_foreign_file(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It might run for a moment before it is cancelled: the job fails, and its clean-up waits for the deadline instead."""
+    """It might run for a moment before it is cancelled. The job fails, and its clean-up waits for the deadline instead."""
     job = await _crash(kernel, station, monkeypatch, "uploader.stored")
     foreign = station.foreign()
     async with station.lane():
@@ -200,7 +200,7 @@ async def test_an_unfinished_submission_is_not_sent_onto_a_foreign_file(
 
 
 async def test_a_fenced_attempt_removes_and_sends_nothing(kernel: Kernel, station: Station) -> None:
-    """A worker that woke up late: neither a removal nor the note of an empty place is taken from it."""
+    """A late worker's removal is refused, and so is its note of an empty place."""
     job = await station.job(attempt=5)
     place = station.tools.submissions.by_settings("/One/Two/Scans.tar.7z")
     with pytest.raises(Fenced):
@@ -212,7 +212,7 @@ async def test_a_fenced_attempt_removes_and_sends_nothing(kernel: Kernel, statio
 
 
 async def test_a_retry_and_a_clean_up_agree_on_the_destination(kernel: Kernel, station: Station) -> None:
-    """Whoever comes second sees what the first made of it: a job that lives holds its place, one that ended gives it back."""
+    """The second one sees the first one's result: a live job holds its place, an ended job releases it."""
     job = await station.job(status="failed")
     await station.tools.submissions.clean(KEY, job, 1)
     assert await station.destination(job) == "released"
@@ -226,7 +226,7 @@ async def test_a_retry_and_a_clean_up_agree_on_the_destination(kernel: Kernel, s
 async def test_a_submission_without_a_task_never_counts_as_ended(
     kernel: Kernel, station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And it makes nothing at the destination this job's."""
+    """It also makes no file at the destination this job's."""
     job = await _crash(kernel, station, monkeypatch, "uploader.stored")
     (stored,) = await station.tools.submissions.load(KEY, job)
     assert (stored.is_open, stored.view.is_unknown, owns([stored], job)) == (True, True, False)
@@ -235,7 +235,7 @@ async def test_a_submission_without_a_task_never_counts_as_ended(
 
 
 def test_what_makes_a_file_ours() -> None:
-    """Globus took a transfer of this job to this place and may have moved something; nothing was removed or seen to be gone since."""
+    """Globus accepted a transfer of this job to this place that may have moved something. Nothing was removed or missing since."""
     job = uuid4()
     request = DeleteRequest(submission_id="s", label="l", endpoint="e", paths=("p",), deadline="2030-01-01T00:00:00+00:00")
 
@@ -257,6 +257,6 @@ def test_what_makes_a_file_ours() -> None:
     for ended in ("SUCCEEDED", "FAILED"):
         assert not owns([stored(Purpose.TRANSFER, ended, **nothing)], job)
         assert owns([stored(Purpose.TRANSFER, ended, **nothing | {"bytes_transferred": 1})], job)
-        assert owns([stored(Purpose.TRANSFER, ended, files_transferred=0)], job)  # what is not said proves nothing
-    assert owns([stored(Purpose.TRANSFER, "ACTIVE", **nothing)], job)  # it may move something yet
+        assert owns([stored(Purpose.TRANSFER, ended, files_transferred=0)], job)  # a missing statement proves nothing
+    assert owns([stored(Purpose.TRANSFER, "ACTIVE", **nothing)], job)  # it may still move something
     assert owns([sent, stored(Purpose.TRANSFER, "SUCCEEDED", **nothing)], job)

@@ -1,4 +1,4 @@
-"""How a running task goes on."""
+"""How a running task is watched."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ def at(task: TaskView | None, *, seen: Seen | None = None, now: datetime = NOW) 
         (view("SOMETHING_NEW"), KeepPolling),
         (view(nice_status="CONNECT_FAILED"), KeepPolling),
         (view(nice_status="GC_NOT_CONNECTED"), KeepPolling),
-        (view(nice_status="PERMISSION_DENIED"), KeepPolling),  # the clock of the fault has just begun
+        (view(nice_status="PERMISSION_DENIED"), KeepPolling),  # the fault's timer has just started
         (view(nice_status="ENDPOINT_ERROR", nice_status_details=ALGORITHM_TEXT), CancelEarly),
         (view(is_paused=True), ShowPaused),
         (view("INACTIVE", nice_status="AUTH"), CancelEarly),
@@ -55,13 +55,13 @@ def at(task: TaskView | None, *, seen: Seen | None = None, now: datetime = NOW) 
     ],
 )
 def test_each_state_of_a_task_has_one_answer(task: TaskView | None, expected: type) -> None:
-    """Every status and complaint Globus is known to show."""
+    """Every status and complaint that Globus is known to report."""
     assert isinstance(at(task), expected)
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
 def test_the_end_counts_even_after_the_deadline(status: str) -> None:
-    """A task that ended is judged by its end, however late we look."""
+    """A task that ended is judged by its result, however late the check is."""
     assert not isinstance(at(view(status), now=DEADLINE + timedelta(days=1)), CancelEarly)
 
 
@@ -70,7 +70,7 @@ def test_the_end_counts_even_after_the_deadline(status: str) -> None:
     [(-1, False), (0, False), (59, False), (60, True), (3600, True)],  # grace_s 60
 )
 def test_our_own_timer_follows_the_deadline(after_s: float, cancelled: bool) -> None:
-    """Globus ends a task at its deadline; a minute later we do it ourselves, also when it is paused."""
+    """Globus ends a task at its deadline. A minute later the uploader ends it, even if it is paused."""
     for task in (view(), view(is_paused=True)):
         assert isinstance(at(task, now=DEADLINE + timedelta(seconds=after_s)), CancelEarly) is cancelled
 
@@ -78,7 +78,7 @@ def test_our_own_timer_follows_the_deadline(after_s: float, cancelled: bool) -> 
 @pytest.mark.parametrize("code", sorted(HARD_FAULTS))
 @pytest.mark.parametrize(("stood_s", "cancelled"), [(299, False), (300, True)])
 def test_a_hard_fault_ends_the_attempt_after_its_time(code: str, stood_s: int, cancelled: bool) -> None:
-    """What only a person can end is given five minutes, then the text of Globus is the reason."""
+    """A fault that only a person can fix gets five minutes. Then Globus's text is the reason."""
     task = view(nice_status=code, nice_status_details="Path: /x")
     answer = at(task, seen=Seen(1, NOW - timedelta(seconds=stood_s)))
 
@@ -92,7 +92,7 @@ def test_a_hard_fault_ends_the_attempt_after_its_time(code: str, stood_s: int, c
     ("seen", "task", "since"),
     [
         (Seen(), view(nice_status="FILE_NOT_FOUND"), NOW),
-        (Seen(1, NOW - timedelta(1)), view(nice_status="PERMISSION_DENIED"), NOW - timedelta(1)),  # another hard one: goes on
+        (Seen(1, NOW - timedelta(1)), view(nice_status="PERMISSION_DENIED"), NOW - timedelta(1)),  # another hard fault: the timer continues
         (Seen(1, NOW - timedelta(1)), view(nice_status="OK"), None),
         (Seen(1, NOW - timedelta(1)), view(nice_status="CONNECTION_RESET"), None),
         (Seen(1, NOW - timedelta(1)), view(nice_status="FILE_NOT_FOUND", is_paused=True), None),
@@ -102,7 +102,7 @@ def test_a_hard_fault_ends_the_attempt_after_its_time(code: str, stood_s: int, c
     ],
 )
 def test_the_clock_of_a_hard_fault(seen: Seen, task: TaskView | None, since: datetime | None) -> None:
-    """It begins with the first hard fault and ends with anything that shows life."""
+    """It starts with the first hard fault and stops with any sign of progress."""
     after = running_task.observe(seen, task, NOW)
 
     assert (after.hard_fault_since, after.polls) == (since, seen.polls + 1)
@@ -132,7 +132,7 @@ def test_a_short_interval_is_obeyed() -> None:
 
 @pytest.mark.parametrize(("total", "first"), [(0, 0.25), (4 << 30, 0.25), ((4 << 30) + 1, 1.0)])
 def test_a_small_task_is_looked_at_sooner(total: int, first: float) -> None:
-    """Up to 4 GiB the first looks are closer together; the setting stays the longest pause."""
+    """Up to 4 GiB, the first polls are closer together. The setting stays the longest pause."""
     limits = running_task.limits_for(total, LIMITS)
 
     assert running_task.poll_delay(1, limits) == first
@@ -140,7 +140,7 @@ def test_a_small_task_is_looked_at_sooner(total: int, first: float) -> None:
 
 
 def test_queued_and_notes_are_shown() -> None:
-    """A waiting task says so; a complaint is passed on in Globus's words; quiet tasks have no note."""
+    """A waiting task says so. A complaint is passed on in Globus's words. Quiet tasks have no note."""
     assert at(view(nice_status="Queued")) == KeepPolling(1.0, None, queued=True)
     assert at(view(nice_status="OK")) == at(view(nice_status=None)) == KeepPolling(1.0)
     assert at(view(nice_status="TIMEOUT")) == KeepPolling(1.0, "Globus reports TIMEOUT: TIMEOUT")
@@ -171,7 +171,7 @@ def test_only_a_refused_algorithm_is_taken_for_one(task: TaskView | None, refuse
 
 
 def test_an_administrators_cancel_is_named() -> None:
-    """Who cancelled, and why, reaches the user."""
+    """The user sees who cancelled, and why."""
     task = view(
         "FAILED", fatal_error=FatalError("CANCELED", "canceled"), canceled_by_admin="DESTINATION", canceled_by_admin_message="full"
     )
@@ -199,7 +199,7 @@ def test_the_strongest_algorithm_left(refused: tuple[str, ...], chosen: Algorith
 
 
 def test_no_algorithm_left_names_the_fix() -> None:
-    """The job fails with what to do, never without a digest."""
+    """The job fails and says what to do. It never continues without a digest."""
     answer = proofs.choose_algorithm(("SHA256", "MD5"))
 
     assert isinstance(answer, NoAlgorithm)
@@ -207,13 +207,13 @@ def test_no_algorithm_left_names_the_fix() -> None:
 
 
 def test_progress_never_exceeds_the_archive() -> None:
-    """Globus counts retransmitted bytes, the bar does not."""
+    """Globus counts retransmitted bytes; the progress bar does not."""
     assert running_task.sent_bytes(view(bytes_transferred=120), 100) == 100
     assert running_task.sent_bytes(view(), 100) == 0
 
 
 def test_out_of_sight_until_the_deadline() -> None:
-    """While the task may go on we look again, ever slower; past its deadline there is nothing to wait for."""
+    """While the task may continue, polling goes on ever more slowly. Past its deadline there is nothing to wait for."""
     assert running_task.out_of_sight(Seen(polls=1), NOW, DEADLINE, LIMITS) == LIMITS.first_poll_s
     assert running_task.out_of_sight(Seen(polls=500), NOW, DEADLINE, LIMITS) == LIMITS.poll_interval_s
     assert running_task.out_of_sight(Seen(polls=1), DEADLINE + timedelta(seconds=LIMITS.grace_s), DEADLINE, LIMITS) is None
