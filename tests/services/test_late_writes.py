@@ -291,7 +291,7 @@ def test_a_write_through_an_old_map_is_seen(tmp_path: Path) -> None:
     mapped[:5] = b"First"
     assert archived(case, nothing)
     rested = clocks.COARSE_NS + 10**12
-    case.archived_as(case.manifest.entries, Clock(time.time_ns() + rested, time.time_ns() + rested, 1))  # as if not written for long
+    case.archived_as(case.manifest.entries, Clock(time.time_ns() + rested, time.time_ns() + rested, 1))  # as if at rest
     case.look = lambda handle, before=None: clocks.Stamp(later(handle, before).server_ns, 1)
     mapped[:6] = b"SECOND"
     mapped.close()  # no writer has it open any more

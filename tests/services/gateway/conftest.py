@@ -1,6 +1,7 @@
-"""The real gateway over HTTP: real Postgres, real NATS, its own HTTP server on a free port; the other services are peers on the bus.
+"""The real gateway over HTTP, with real Postgres, real NATS and its own HTTP server. Peers on the bus stand for the other services.
 
-`gateway` is made once for all of them, because a login costs a quarter of a second of bcrypt on purpose; tests use folders of their own.
+`gateway` is created once for all tests, because a login deliberately costs a quarter of a second of bcrypt. Each test uses its
+own folders.
 """
 
 import asyncio
@@ -58,16 +59,16 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No compressor is here that would end a cancelled pack; and tests that are refused do not ask again at once."""
+    """No compressor runs here to end a cancelled pack. Refused requests of these tests are not retried at once."""
     monkeypatch.setattr(packs, "CANCEL_SECONDS", 0.1)
     monkeypatch.setattr(gate, "REFUSED_SECONDS", 0.0)
 
 
 class Peers:
-    """The scanner and the uploader, as the gateway meets them: real bus, answers set by the test."""
+    """The scanner and the uploader as the gateway sees them: real bus, replies set by the test."""
 
     def __init__(self, nas: Path) -> None:
-        """looked_at: a base whose folders are really looked at, as the scanner does."""
+        """looked_at: a base whose folders are really inspected, as the scanner does."""
         self.nas = nas
         nas.mkdir(exist_ok=True)
         (nas / mount.SENTINEL).write_text(NAS_ID)
@@ -87,7 +88,7 @@ class Peers:
         await scanner.serve("measure", self._measure)
         await uploader.serve("destination", self._destination)
         for bus in (scanner, uploader):
-            await bus.connection.flush()  # the server knows who answers before anybody asks
+            await bus.connection.flush()  # the server knows the responders before the first request
 
     async def _inspect(self, payload: bytes) -> msgspec.Struct:
         path = msgspec.json.decode(payload, type=Inspect).path
@@ -124,7 +125,7 @@ class Peers:
 
 
 class Gateway:
-    """The running gateway and all around it."""
+    """The running gateway and its surroundings."""
 
     def __init__(self, url: str, kernel: Kernel, peers: Peers, bus: Bus, storage: Path, tuned: RuntimeSettings) -> None:
         self.url, self.kernel, self.peers, self.bus, self.storage, self.tuned = url, kernel, peers, bus, storage, tuned
@@ -138,7 +139,7 @@ class Gateway:
         return str(answer.json()["access_token"])
 
     def folder(self, name: str | None = None, **facts: Any) -> str:
-        """A folder that the scanner would let pass; its path."""
+        """Register a folder that the scanner accepts. Return its path."""
         self.made += 1
         name = name or f"Folder {uuid4().hex[:8]}"
         path = f"{BASE}/Production/2024/{name}"
@@ -147,20 +148,20 @@ class Gateway:
         return path
 
     async def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> httpx.Response:
-        """With the admin's token, or another; `token=""` sends none."""
+        """Send a request with the admin's token or another one. `token=""` sends none."""
         token = self.token if token is None else token
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
         return await self.client.request(method, path, headers=headers, **more)
 
     async def request(self, path: str | None = None, **more: Any) -> dict[str, Any]:
-        """Queue a job; the answer."""
+        """Queue a job. Return the response."""
         answer = await self.ask("POST", "/api/jobs", json={"folder_path": path or self.folder(), **more})
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> str:
-    """Check that this is a whole problem document; its detail."""
+    """Check that this is a complete problem document. Return its detail."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
@@ -175,7 +176,7 @@ def problem(answer: httpx.Response, status: int, kind: str) -> str:
 async def running(
     pg: PostgresEngine, nats: NatsEngine, storage: Path, *, events: bool = True, **environment: str
 ) -> AsyncIterator[Gateway]:
-    """A gateway on a database of its own. `events`: with the stream, which only one database at a time can feed."""
+    """Run a gateway on its own database. `events`: with the stream, which only one database at a time can feed."""
     dsn = await pg.create_database(await pg.template("migrated", _migrate))
     if events:
         await nats.reset()
@@ -191,7 +192,7 @@ async def running(
         "STORAGE_BASE_PATH": str(storage),
         "ADMIN_INITIAL_PASSWORD": PASSWORD,
         "GATEWAY_PORT": "0",
-        "UI_PATH": str(storage / "no-ui"),  # the small page, whether a UI was built here or not
+        "UI_PATH": str(storage / "no-ui"),  # the small page, even if a UI was built here
         **environment,
     }
     settings = load(GatewaySettings, variables)
@@ -227,7 +228,7 @@ async def running(
 
 @contextlib.asynccontextmanager
 async def second(first: Gateway, storage: Path, **environment: str) -> AsyncIterator[str]:
-    """Another gateway on the same engines; its address."""
+    """Run another gateway on the same engines. Yield its address."""
     variables = {
         "DATABASE_URL": first.kernel.url("gateway"),
         "NATS_URL": first.kernel.nats.url,
@@ -257,7 +258,7 @@ async def gateway(pg: PostgresEngine, nats: NatsEngine, tmp_path_factory: pytest
 
 
 class Compressor:
-    """Answers for the compressor; `refusal` is raised instead where it is set."""
+    """Replies for the compressor. If `refusal` is set, it is raised instead."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -277,7 +278,7 @@ class Compressor:
 
 @contextlib.asynccontextmanager
 async def answering(gateway: Gateway) -> AsyncIterator[Compressor]:
-    """A compressor that answers about archives."""
+    """A compressor that replies to requests about archives."""
     made = Compressor()
     bus = await gateway.kernel.bus(Role.COMPRESSOR)
     entry = ArchiveEntry("a/b.txt", "file", 10, modified_at=datetime(2026, 1, 1, tzinfo=UTC), crc32="0badf00d")

@@ -1,4 +1,4 @@
-"""The real scanner's answers about media files and folders, beside the gateway under test."""
+"""The real scanner's replies about media files and folders, beside the gateway under test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,13 +20,13 @@ from tests.support.kernel import Kernel
 
 
 class Scanner(NamedTuple):
-    """`base`: the root of its NAS; `workspaces`: what it takes for people's workspaces."""
+    """`base`: the root of its NAS; `workspaces`: the root of the users' workspaces."""
 
     base: Path
     workspaces: Path
 
     def folder(self, name: str) -> Path:
-        """A new folder that could be archived."""
+        """Create a folder that could be archived."""
         made = self.base / "Production" / "2024" / name
         made.mkdir(parents=True)
         return made
@@ -39,7 +39,7 @@ class Scanner(NamedTuple):
 
 @asynccontextmanager
 async def scanning(kernel: Kernel, place: Path) -> AsyncIterator[Scanner]:
-    """A scanner that answers questions about media and folders."""
+    """A scanner that replies to requests about media and folders."""
     made = Scanner(place / "nas", place / "workspaces")
     (made.base / "Production" / "2024").mkdir(parents=True)
     sentinel = mount.ensure_sentinel(made.base, None, may_adopt=True)

@@ -1,4 +1,4 @@
-"""Users of the file tests: each with a workspace on the real file system."""
+"""Users of the file tests, each with a workspace on the real file system."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ GIB = 1 << 30
 
 
 class Person:
-    """A user with a login; `root` is the workspace."""
+    """A user with a login. `root` is the workspace."""
 
     def __init__(self, gateway: Gateway, user_id: UUID, token: str) -> None:
         self.gateway, self.id, self.token = gateway, user_id, token
@@ -24,7 +24,7 @@ class Person:
         return await self.gateway.ask(method, path, token=self.token, **more)
 
     def put(self, path: str, content: bytes = b"content") -> Path:
-        """A file in the workspace, past the gateway."""
+        """Write a file to the workspace without the gateway."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
@@ -35,7 +35,7 @@ class Person:
         return await self.ask("PUT", "/api/files/content", params={"path": path, **params}, content=content)
 
     async def deeds(self, target: str) -> list[str]:
-        """What the audit log says this user did to a path or a pack."""
+        """Return the audit log's entries of this user about a path or a pack."""
         found = "SELECT action FROM audit WHERE actor_id = $1 AND target = $2 ORDER BY id"
         return [row["action"] for row in await self.gateway.kernel.owner.fetch(found, self.id, target)]
 

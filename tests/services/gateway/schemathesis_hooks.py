@@ -1,7 +1,7 @@
-"""Loaded by schemathesis itself (schemathesis.toml): it must not saw off the branch it sits on.
+"""Hooks that schemathesis loads (schemathesis.toml), so that it does not lock itself out.
 
-An admin who asks thousands of strange things would sooner or later demand a new password of themselves, or close their own account.
-Requests about that account go to one that does not exist instead. Ending one's own login is asked under an account of its own, with a
+An admin who sends thousands of random requests would at some point demand a new password for their own account, or close it.
+Requests about that account go to an account that does not exist instead. Logout is tested under a separate account, with a
 fresh login for every request (test_schemathesis.py, role "session").
 """
 
@@ -24,7 +24,7 @@ def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
 
 
 class FreshLogin:
-    """Each request with a login of its own, as the one before may have ended its own."""
+    """Give each request its own login, because the previous request may have ended its login."""
 
     def get(self, _case: Any, _context: Any) -> str:
         return Tokens("k" * 40, "HS256", 60).issue(UUID(_OWN), 0)

@@ -1,4 +1,4 @@
-"""Archives over REST: what is asked for is recorded in its plain form, refused with sentences, and shown to its owner only."""
+"""Archives over REST: a request is recorded in its plain form, refused with sentences, and shown only to its owner."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ async def _request_of(gateway: Gateway, answer: httpx.Response) -> tuple[UUID, d
 
 
 async def test_an_archive_is_asked_for(gateway: Gateway, compressor: Compressor) -> None:
-    """Format and level of the settings, a name beside the first path; a queued job of the asker, its sources kept."""
+    """Format and level come from the settings, the name is beside the first path. The user's job is queued and keeps its sources."""
     answer = await _create(gateway, paths=["/reports/2026/", "notes.txt"])
 
     job, request = await _request_of(gateway, answer)
@@ -53,14 +53,14 @@ async def test_an_archive_is_asked_for(gateway: Gateway, compressor: Compressor)
     ("output", "form"), [("a.tgz", "tar.gz"), ("b.TAR.ZST", "tar.zst"), ("c.7z", "7z"), ("d.tar", "tar"), ("e", "zip")]
 )
 async def test_the_name_says_the_format(gateway: Gateway, compressor: Compressor, output: str, form: str) -> None:
-    """Where nothing else does; a zip named .tgz would help nobody."""
+    """The name decides only if nothing else names the format. A zip named .tgz would mislead."""
     _, request = await _request_of(gateway, await _create(gateway, paths=["notes.txt"], output=output))
 
     assert (request["output"], request["format"]) == (output, form)
 
 
 async def test_a_name_is_cut_to_what_a_file_system_takes(gateway: Gateway, compressor: Compressor) -> None:
-    """The archive of something with the longest name; parts of an archive need four bytes more."""
+    """The source has the longest possible name. Parts of an archive need four bytes more."""
     _, request = await _request_of(gateway, await _create(gateway, paths=["é" * 127], format="7z"))
     assert request["output"] == "é" * 126 + ".7z"
     _, request = await _request_of(gateway, await _create(gateway, paths=["a"], output="n" * 248 + ".7z", volume_bytes=1 << 20))
@@ -68,7 +68,7 @@ async def test_a_name_is_cut_to_what_a_file_system_takes(gateway: Gateway, compr
 
 
 async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: Gateway, compressor: Compressor) -> None:
-    """The password lies in its own table until the job ends: not in request, events, log or audit; then a retry needs it again."""
+    """The password is in its own table until the job ends, never in request, events, log or audit. After that a retry needs it again."""
     secret = "Pärola-Zürich-7"
     choices = {"format": "7z", "level": 0, "output": "deep/x.7z", "volume_bytes": 1 << 20}
     job, request = await _request_of(gateway, await _create(gateway, paths=["a"], password=secret, **choices))
@@ -107,7 +107,7 @@ async def test_every_choice_is_recorded_and_the_password_nowhere_else(gateway: G
     ],
 )
 async def test_what_cannot_be_made_is_refused(gateway: Gateway, compressor: Compressor, body: dict[str, Any], words: str) -> None:
-    """400 with a sentence, before anybody else is asked."""
+    """400 with a sentence, before any other service is asked."""
     answer = await _create(gateway, **body)
 
     assert answer.status_code == 400, answer.text
@@ -121,7 +121,7 @@ async def test_what_cannot_be_made_is_refused(gateway: Gateway, compressor: Comp
 async def test_what_the_compressor_refuses(
     gateway: Gateway, compressor: Compressor, code: str | None, status: int, kind: str
 ) -> None:
-    """Its sentence is the answer's; no job is made."""
+    """The response has the compressor's sentence, and no job is created."""
     compressor.refusal = PermanentError("It will not do.", code)
     before = await gateway.kernel.owner.fetchval("SELECT count(*) FROM jobs")
 
@@ -131,7 +131,7 @@ async def test_what_the_compressor_refuses(
 
 
 async def test_an_extraction_is_asked_for(gateway: Gateway, compressor: Compressor) -> None:
-    """Into the archive's own folder unless another is named; from the NAS to the top of the workspace."""
+    """It goes to the archive's own folder unless another is named. From the NAS it goes to the top of the workspace."""
     cases: list[tuple[dict[str, Any], str]] = [
         ({"path": "in/a.zip"}, "in"),
         ({"path": "in/a.zip", "destination": "/out/", "entries": ["x/"]}, "out"),
@@ -151,7 +151,7 @@ async def test_an_extraction_is_asked_for(gateway: Gateway, compressor: Compress
 
 
 async def test_entries_whose_names_are_no_text_are_chosen_as_they_are_listed(gateway: Gateway, compressor: Compressor) -> None:
-    """By their bytes, recorded as they came, each once; what is no base64 is refused before anybody else is asked."""
+    """They are chosen by their bytes, recorded unchanged, each once. Invalid base64 is refused before any other service is asked."""
     body = {"path": "a.zip", "entries": ["x"], "entries_base64": ["Y2Fm6Q==", "Y2Fm6Q=="]}
     _, request = await _request_of(gateway, await gateway.ask("POST", "/api/archives/extract", json=body))
     assert (request["entries"], request["entries_base64"]) == (["x"], ["Y2Fm6Q=="])
@@ -163,7 +163,7 @@ async def test_entries_whose_names_are_no_text_are_chosen_as_they_are_listed(gat
 
 
 async def test_looking_into_an_archive(gateway: Gateway, compressor: Compressor) -> None:
-    """A page with its total; figures; the password comes in a header and goes nowhere else."""
+    """A page with its total, and figures. The password comes in a header and is stored nowhere."""
     path = {"path": "a.zip", "q": "b", "limit": 5, "offset": 2}
     answer = await gateway.ask("GET", "/api/archives/entries", params=path, headers={"X-Archive-Password": "hidden"})
 
@@ -182,7 +182,7 @@ async def test_looking_into_an_archive(gateway: Gateway, compressor: Compressor)
 
 
 async def test_nas_folders_by_setting(gateway: Gateway, compressor: Compressor) -> None:
-    """Whoever may not look into NAS folders cannot make archives of them, nor unpack or list what lies there."""
+    """A user who may not browse NAS folders cannot make archives of them, extract their archives or list them."""
     user = _token(await _user(gateway, "nas-reader"))
     asks: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/api/archives", {"json": {"paths": ["One/Two"], "root": "nas"}}),
@@ -202,7 +202,7 @@ async def test_nas_folders_by_setting(gateway: Gateway, compressor: Compressor) 
 
 
 async def test_a_job_of_a_workspace_belongs_to_its_owner_and_the_admins(gateway: Gateway, compressor: Compressor) -> None:
-    """Detail, log, retry and cancel answer them as for any job, and everybody else that there is none."""
+    """Detail, log, retry and cancel work for owner and admins as for any job. Every other user gets 404."""
     owner, other = _token(await _user(gateway, "archive-owner")), _token(await _user(gateway, "archive-other"))
     job = (await _create(gateway, owner, paths=["mine"])).json()["job_id"]
     addresses = [("GET", f"/api/jobs/{job}"), ("GET", f"/api/jobs/{job}/logs"), ("GET", f"/api/tasks/{job}")]

@@ -1,4 +1,4 @@
-"""Login, logout, passwords, and who may pass."""
+"""Login, logout, passwords, and access."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ _ADDRESSES = [
 
 
 async def _user(gateway: Gateway, name: str, *, must_change: bool = False) -> UUID:
-    """A user with the admin's password hash, so that no bcrypt is spent."""
+    """A user with the admin's password hash, which saves a bcrypt run."""
     made: UUID = await gateway.kernel.owner.fetchval(
         "INSERT INTO users (username, password_hash, must_change_password) SELECT $1, password_hash, $2 FROM users"
         " WHERE username = 'admin' RETURNING id",
@@ -54,7 +54,7 @@ def _token(user: UUID, epoch: int = 0) -> str:
 
 
 async def test_login_and_me(gateway: Gateway) -> None:
-    """The promised fields, a UUID as id, a token of 24 hours; the name in any letter case."""
+    """The promised fields, a UUID as id, a token of 24 hours. The name is accepted in any letter case."""
     answer = await gateway.client.post("/api/auth/login", json={"username": "ADMIN", "password": PASSWORD})
 
     assert answer.status_code == 200
@@ -72,7 +72,7 @@ async def test_login_and_me(gateway: Gateway) -> None:
 
 
 async def test_wrong_login_says_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong name and a wrong password get the same answer, after the same work: one password is hashed, at the same cost."""
+    """A wrong name and a wrong password get the same answer after the same work: one password hash at the same cost."""
     compare, costs = security.bcrypt.checkpw, list[bytes]()
 
     def counted(password: bytes, hashed: bytes) -> bool:
@@ -91,7 +91,7 @@ async def test_wrong_login_says_nothing(gateway: Gateway, monkeypatch: pytest.Mo
 
 
 def test_the_hash_nobody_has() -> None:
-    """The stand-in for unknown names is a real hash of the same cost that no password meets; an over-long password never passes."""
+    """Unknown names use a real hash of the same cost that no password matches. An over-long password never passes."""
     assert security._NOBODY.startswith("$2b$12$")
     assert not check_password("", None)
     hashed = hash_password("a" * 72)
@@ -102,7 +102,7 @@ def test_the_hash_nobody_has() -> None:
 
 @pytest.mark.parametrize(("method", "address"), _ADDRESSES)
 async def test_401_comes_before_any_parsing(gateway: Gateway, method: str, address: str) -> None:
-    """Without a login every address below /api says 401 and nothing else, whatever path, query and body are."""
+    """Without a login, every address below /api answers 401 and nothing else, whatever the path, query and body are."""
     for token in ("", "nonsense"):
         answer = await gateway.ask(method, address, token=token, content=b"{broken", headers={"Content-Type": "application/json"})
 
@@ -133,7 +133,7 @@ async def test_tokens_that_do_not_count(gateway: Gateway) -> None:
 
 
 async def test_logout_ends_this_token_only(gateway: Gateway) -> None:
-    """After 204 the token counts no more; another of the same user does."""
+    """After 204 the token is invalid. Another token of the same user still works."""
     user = await _user(gateway, "logout")
     first, second = _token(user), _token(user)
 
@@ -145,7 +145,7 @@ async def test_logout_ends_this_token_only(gateway: Gateway) -> None:
 
 
 async def test_password_change(gateway: Gateway) -> None:
-    """Checked, explained, and it ends every other login while the one that asked goes on."""
+    """It is checked and explained. It ends every other login and keeps the one that asked."""
     user = await _user(gateway, "changer", must_change=True)
     token, other = _token(user), _token(user)
 
@@ -166,7 +166,7 @@ async def test_password_change(gateway: Gateway) -> None:
 
 
 async def test_forced_password_change(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
-    """The first run makes admin/changeme, which opens nothing but the change of that password."""
+    """The first run creates admin/changeme. This login allows only the change of that password."""
     async with running(pg, nats, tmp_path, events=False, ADMIN_INITIAL_PASSWORD="") as gateway:
         token = await gateway.login(password="changeme")
         gateway.token = token
@@ -183,7 +183,7 @@ async def test_forced_password_change(pg: PostgresEngine, nats: NatsEngine, tmp_
 
 
 async def test_concurrent_changes_have_one_winner(gateway: Gateway) -> None:
-    """Two sessions change the same password at once: one wins, the other is told, and nobody is locked out."""
+    """Two sessions change the same password at once: one wins, the other gets an error, and nobody is locked out."""
     user = await _user(gateway, "racer")
     tokens = [_token(user), _token(user)]
 

@@ -1,4 +1,4 @@
-"""Auto-archive: one zip of what arrived, never of half an upload, never of archives; what stands in its way is told."""
+"""Auto-archive: one zip of the files that arrived, never of half an upload, never of archives. Obstacles are reported."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +40,7 @@ async def close(who: Person, batch: str) -> None:
 
 
 async def made(gateway: Gateway, who: Person) -> list[dict[str, Any]]:
-    """What was asked for, oldest first."""
+    """Return the requested archives, oldest first."""
     rows = await gateway.kernel.owner.fetch(
         "SELECT request FROM jobs WHERE kind = 'compress' AND created_by_id = $1 ORDER BY seq", who.id
     )
@@ -52,13 +52,13 @@ async def one_made(gateway: Gateway, who: Person, more: Callable[[list[dict[str,
 
 
 async def waits(gateway: Gateway, who: Person) -> int:
-    """Looks twice: what was due has been seen."""
+    """Wait for two checks, so that everything due has been seen."""
     await auto(gateway)
     return int((await who.ask("GET", ADDRESS)).json()["waiting_files"])
 
 
 async def auto(gateway: Gateway) -> None:
-    """Every gateway looks by itself; two markers of another user, one after the other, show that it has."""
+    """Every gateway checks by itself. Two markers of another user, one after the other, show that it has."""
     other = await person(gateway)
     await wants(other, everything=True)
     for number in (1, 2):
@@ -68,7 +68,7 @@ async def auto(gateway: Gateway) -> None:
 
 
 async def test_a_batch_becomes_one_zip_when_it_is_whole(gateway: Gateway, ada: Person) -> None:
-    """A folder that arrived stands for its files; nothing is made before the client says that all have arrived."""
+    """A folder that arrived stands for its files. No archive is made before the client reports the batch as complete."""
     assert await wants(ada, everything=True) == {
         "everything": True, "folders": [], "waiting_files": 0, "problem": None, "problem_at": None
     }  # fmt: skip
@@ -98,7 +98,7 @@ async def test_a_batch_becomes_one_zip_when_it_is_whole(gateway: Gateway, ada: P
 
 
 async def test_what_was_there_before_is_not_zipped_along(gateway: Gateway, ada: Person) -> None:
-    """Of a folder that holds more, the files that arrived are named one by one; files that went meanwhile are left out."""
+    """In a folder that holds more, the files that arrived are named one by one. Files that have gone meanwhile are left out."""
     await ada.ask("POST", "/api/files/folders", json={"path": "Holiday"})
     await put(ada, "Holiday/old.jpg")
     await wants(ada, everything=True)
@@ -113,7 +113,7 @@ async def test_what_was_there_before_is_not_zipped_along(gateway: Gateway, ada: 
 
 
 async def test_only_chosen_folders(gateway: Gateway, ada: Person) -> None:
-    """What arrives elsewhere stays as it is; the chosen folder itself is never zipped from outside."""
+    """Files that arrive elsewhere stay unchanged. The chosen folder itself is never zipped from outside."""
     assert (await wants(ada, folders=["inbox/", "inbox"]))["folders"] == ["inbox"]
     await ada.ask("POST", "/api/files/folders", json={"path": "inbox"})
     await put(ada, "elsewhere.txt", batch="1")
@@ -129,7 +129,7 @@ async def test_only_chosen_folders(gateway: Gateway, ada: Person) -> None:
 async def test_files_without_a_batch_wait_for_quiet_and_for_halves(
     gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As curl sends them: one zip when nothing has arrived for a while, and no upload into such a folder is half there."""
+    """As curl sends them: one zip once nothing has arrived for a while and no upload into such a folder is unfinished."""
     monkeypatch.setattr(auto_archive, "QUIET_SECONDS", 0.0)
     await wants(ada, everything=True)
     begun = await ada.ask("PUT", CONTENT, params={"path": "half.txt"}, headers={"Content-Range": "bytes */7"})
@@ -155,7 +155,7 @@ async def test_archives_are_not_zipped_again(gateway: Gateway, ada: Person) -> N
 
 
 async def extraction(gateway: Gateway, who: Person, path: str, placed: list[str] | None, destination: str = "") -> UUID:
-    """One that has ended well."""
+    """An extraction that completed."""
     request = msgspec.to_builtins(ExtractRequest(root=Root.WORKSPACE, path=path, destination=destination))
     result = ExtractResult(destination=destination, files_extracted=1, total_size=7, seconds=1, mb_per_s=1, placed=placed)
     job = uuid4()
@@ -170,7 +170,7 @@ async def extraction(gateway: Gateway, who: Person, path: str, placed: list[str]
 
 
 async def test_an_extraction_becomes_a_zip_once(gateway: Gateway, ada: Person) -> None:
-    """Of what is new in the workspace, into the folder that holds it; one that ended before the wish does not count."""
+    """A zip of the new content, in the folder that holds it. An extraction that ended before the setting does not count."""
     await extraction(gateway, ada, "early.7z", ["early"])
     await wants(ada, everything=True)
     await extraction(gateway, ada, "in/photos.7z", ["in/a", "in/b"], "in")
@@ -182,7 +182,7 @@ async def test_an_extraction_becomes_a_zip_once(gateway: Gateway, ada: Person) -
 
 
 async def test_what_is_unpacked_from_such_a_zip_is_not_zipped_again(gateway: Gateway, ada: Person) -> None:
-    """Else packing and unpacking would go round in circles."""
+    """Otherwise packing and extracting would repeat endlessly."""
     await wants(ada, everything=True)
     await put(ada, "notes.txt", batch="1")
     await close(ada, "1")
@@ -196,7 +196,7 @@ async def test_what_is_unpacked_from_such_a_zip_is_not_zipped_again(gateway: Gat
 
 
 async def test_what_stands_in_the_way_is_told(gateway: Gateway, ada: Person) -> None:
-    """A task that would be too large, a batch that was never finished, names that are no text; the next change forgets it."""
+    """A task that would be too large, a batch that was never finished, names that are not text. The next change clears the message."""
     admin = await gateway.login()
     await gateway.ask("PUT", "/api/config", admin, json={"max_task_size": 3})
     try:

@@ -1,4 +1,4 @@
-"""The command line's users, tokens and audit against the real gateway."""
+"""The CLI's users, tokens and audit commands against the real gateway."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.services.gateway.conftest import Gateway
 
 
 async def test_users_tokens_and_audit(gateway: Gateway, tmp_path: Path) -> None:
-    """Made, changed and deleted by name; a token is printed alone and works in its variable; the audit log tells it all."""
+    """Created, changed and deleted by name. A token is printed alone and works in its variable. The audit log has every step."""
     cli = Cli(tmp_path, gateway.url)
     cli.store_login("admin", gateway.token)
     name = f"cli-{uuid4().hex[:6]}"

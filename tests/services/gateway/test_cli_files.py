@@ -1,4 +1,4 @@
-"""The commands `files` and `pack` as their users run them, against the real gateway."""
+"""The commands `files` and `pack` as users run them, against the real gateway."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from tests.support.kernel import eventually
 
 
 class Shell:
-    """A user's command line; each command in a thread, because the gateway runs in this process."""
+    """A user's command line. Each command runs in a thread, because the gateway runs in this process."""
 
     def __init__(self, who: Person, home: Path) -> None:
         self.cli = Cli(home, who.gateway.url)
@@ -38,7 +38,7 @@ def shell(ada: Person, tmp_path: Path) -> Shell:
 
 
 async def test_auto_archive_from_the_shell(ada: Person, shell: Shell) -> None:
-    """On and off, for the workspace and for folders; what was the matter the last time is said."""
+    """On and off, for the workspace and for folders. The last problem is shown."""
     assert (await shell.run("files", "auto")).out == "No zip is made of what arrives.\n"
     assert (await shell.run("files", "auto", "on", "inbox/")).out == "A zip is made of what arrives in inbox.\n"
     assert (await shell.run("files", "auto", "on", "films")).out == "A zip is made of what arrives in inbox, films.\n"
@@ -52,7 +52,7 @@ async def test_auto_archive_from_the_shell(ada: Person, shell: Shell) -> None:
 
 
 async def test_files(ada: Person, shell: Shell, tmp_path: Path) -> None:
-    """Put, list, search, move, get, delete; plain text when piped, one document with --json; exit codes by what went wrong."""
+    """Put, list, search, move, get, delete. Piped output is plain text; --json gives one document; exit codes follow the error."""
     content = os.urandom(200_000)
     (tmp_path / "Größe.bin").write_bytes(content)
     assert (await shell.run("files", "mkdir", "a/b", "-r", "--json")).json()["path"] == "a/b"
@@ -89,7 +89,7 @@ async def test_files(ada: Person, shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_moving_into_a_folder(ada: Person, shell: Shell) -> None:
-    """As `mv` does: `dir/` and a folder that is there take the file under its name; hints name options as they are spelled."""
+    """As with `mv`, `dir/` and an existing folder take the file under its name. Hints spell the options correctly."""
     ada.put("dir/x", b"x")
     ada.put("deep/dir/x", b"x")
     for name, target, found in (
@@ -113,7 +113,7 @@ async def test_moving_into_a_folder(ada: Person, shell: Shell) -> None:
 
 
 async def test_what_broke_off_goes_on(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
-    """An upload continues what is there, a download appends to what it has; another version starts anew."""
+    """An upload continues the existing part and a download appends to it. Another version starts anew."""
     content = os.urandom(100_000)
     (tmp_path / "f").write_bytes(content)
     found = (tmp_path / "f").stat()
@@ -133,7 +133,7 @@ async def test_what_broke_off_goes_on(gateway: Gateway, ada: Person, shell: Shel
 
 
 async def test_a_file_with_the_longest_name_is_downloaded(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
-    """255 bytes: the name of the unfinished file is cut, between letters, to fit."""
+    """255 bytes: the name of the unfinished file is cut to fit, between letters."""
     for name in ("n" * 255, "é" * 127, "n" * 237):
         ada.put(name, b"x" * 10)
         got = await shell.run("files", "get", name)
@@ -143,7 +143,7 @@ async def test_a_file_with_the_longest_name_is_downloaded(gateway: Gateway, ada:
 
 
 async def test_pack(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
-    """Ask, list, cancel, fetch; --json prints the promised fields; it says in words that the folder will be deleted."""
+    """Request, list, cancel, fetch. --json prints the promised fields, and the text says that the folder will be deleted."""
     ada.put("folder/x", b"x" * 10)
     assert (await shell.run("pack")).err == "No packs.\n"
     asked = await shell.run("pack", "folder", "--json")
@@ -166,7 +166,7 @@ async def test_pack(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path)
 
 
 async def test_pack_and_wait(gateway: Gateway, ada: Person, shell: Shell, tmp_path: Path) -> None:
-    """--output waits for the end and saves the archive; a pack that fails ends with 1 and the reason."""
+    """--output waits for the end and saves the archive. A failed pack exits with 1 and the reason."""
     for name in ("good", "bad"):
         ada.put(f"{name}/x", b"x" * 10)
 

@@ -1,4 +1,4 @@
-"""Settings that change while everything runs, and the audit log."""
+"""Settings that change while the services run, and the audit log."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ async def _put(gateway: Gateway, **values: Any) -> dict[str, Any]:
 
 
 async def test_reading_and_changing(gateway: Gateway) -> None:
-    """The promised fields; a level is brought into its range, endings into one form; `reset` gives back the environment's value."""
+    """The promised fields. A level is clamped to its range, file endings are normalised, `reset` restores the environment's value."""
     before = (await gateway.ask("GET", "/api/config")).json()
     assert set(before) == {*DEFINITIONS, "overridden"}
     assert (before["pack_format"], before["pack_compression_level"], before["overridden"]) == ("zip", 5, [])
@@ -42,7 +42,7 @@ async def test_reading_and_changing(gateway: Gateway) -> None:
 
 
 async def test_a_form_learns_everything(gateway: Gateway) -> None:
-    """Each setting with unit, limits and default; who changed it and when; a wrong value is named together with its field."""
+    """Each setting with unit, limits and default, who changed it and when. A wrong value is reported with its field."""
     shown = {setting["name"]: setting for setting in (await gateway.ask("GET", "/api/config/settings")).json()}
     assert set(shown) == set(DEFINITIONS)
     assert (shown["upload_limit"]["kind"], shown["upload_limit"]["low"], shown["upload_limit"]["high"]) == ("whole", 1, 64)
@@ -73,7 +73,7 @@ async def test_a_form_learns_everything(gateway: Gateway) -> None:
     ],
 )
 async def test_what_is_refused(gateway: Gateway, values: dict[str, Any], words: list[str]) -> None:
-    """400 names every wrong value and what it may be; nothing is changed, not even what was right."""
+    """400 names every wrong value and the allowed ones. Nothing is changed, not even the valid values."""
     answer = await gateway.ask("PUT", "/api/config", json={"failed_retention_days": 7, **values})
     detail = problem(answer, 400, "bad-request")
     assert all(word in detail for word in words), detail
@@ -82,7 +82,7 @@ async def test_what_is_refused(gateway: Gateway, values: dict[str, Any], words: 
 
 
 async def test_a_change_is_announced_and_written_down(gateway: Gateway) -> None:
-    """A read-only subscriber hears what changed and by whom; the audit log has old and new value; no change, no line."""
+    """A read-only subscriber receives the change and its author. The audit log has old and new value; no change writes no line."""
     subscriber = await gateway.kernel.nats.connect("subscriber")
     heard = await subscriber.subscribe("live.config")
     await subscriber.flush()
@@ -99,7 +99,7 @@ async def test_a_change_is_announced_and_written_down(gateway: Gateway) -> None:
 
 
 def test_every_setting_is_offered() -> None:
-    """What the services can be tuned by, what is shown and what may be sent are the same names; the environment is the start."""
+    """The tunables of the services, the shown names and the accepted names are equal. The environment gives the initial values."""
     assert set(ConfigUpdate.__struct_fields__) == {*DEFINITIONS, "reset"}
     shown = config.effective({"COMPRESS_LIMIT": "7", "MIN_FREE_SPACE_GB": "0.5"}, [])
     assert (shown.compress_limit, shown.min_free_disk, shown.upload_limit, shown.scan_interval_seconds) == (7, 2**29, 1, 900.0)
@@ -109,7 +109,7 @@ def test_every_setting_is_offered() -> None:
 
 
 async def test_what_is_written_down(gateway: Gateway) -> None:
-    """Logins good and bad, from where; what people did to jobs; never a password, nor a name that nobody has."""
+    """Logins, good and bad, with their address, and user actions on jobs. Never a password or an unknown name."""
     made, token = await user(gateway)
     name = await name_of(gateway, made)
     typed = f"my-secret-{uuid4().hex}"
@@ -137,7 +137,7 @@ async def test_what_is_written_down(gateway: Gateway) -> None:
 
 
 async def test_pages_and_files(gateway: Gateway) -> None:
-    """Newest first, page after page without a gap; CSV and NDJSON hold the same lines; dates limit."""
+    """Newest first, page after page without a gap. CSV and NDJSON have the same lines, and dates limit them."""
     mark = uuid4().hex
     await gateway.kernel.owner.execute(
         "INSERT INTO audit (actor, action, target, message) SELECT '=cmd', 'test', $1, 'Line ' || n FROM generate_series(1, 25) AS n",
@@ -162,7 +162,7 @@ async def test_pages_and_files(gateway: Gateway) -> None:
 
 
 async def test_nobody_changes_the_log(gateway: Gateway) -> None:
-    """Neither the gateway's role nor the owner of the database changes or removes a line; other services do not even read it."""
+    """Neither the gateway's role nor the owner of the database can change or remove a line. Other services cannot read it."""
     await gateway.kernel.owner.execute("INSERT INTO audit (actor, action, message) VALUES ('x', 'test', 'A line.')")
     for statement in ("UPDATE audit SET actor = 'y'", "DELETE FROM audit", "TRUNCATE audit"):
         with pytest.raises(asyncpg.PostgresError, match="never changed") as refused:
@@ -177,7 +177,7 @@ async def test_nobody_changes_the_log(gateway: Gateway) -> None:
 
 
 async def test_a_personal_token_is_named(gateway: Gateway) -> None:
-    """What a script does is written down under its owner and its token's name."""
+    """A script's actions are recorded under its owner and its token's name."""
     made, login = await user(gateway)
     assert login_token(made)
     answer = await gateway.ask("POST", "/api/tokens", token=login, json={"name": "nightly", "scope": "operate"})

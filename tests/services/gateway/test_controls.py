@@ -1,4 +1,4 @@
-"""Cancel and retry: immediate, refused with a reason when too late, and never two winners."""
+"""Cancel and retry: immediate, refused with a reason when too late, and never with two winners."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ async def _lease(gateway: Gateway, job_id: UUID, seconds: float = 60) -> None:
 
 @pytest.mark.parametrize("status", ["queued", "compressed", "verified"])
 async def test_cancel_of_what_nobody_holds(gateway: Gateway, status: str) -> None:
-    """204, and it is cancelled already, named after who did it; a second time is 409."""
+    """204, already cancelled, with the user's name. A second request gets 409."""
     job_id = UUID((await gateway.request())["job_id"])
     if status != "queued":
         await gateway.kernel.force(job_id, status=status)
@@ -50,7 +50,7 @@ async def test_cancel_of_what_nobody_holds(gateway: Gateway, status: str) -> Non
     ("status", "service"), [("copying", Role.COMPRESSOR), ("uploading", Role.UPLOADER), ("verified", Role.SCANNER)]
 )
 async def test_cancel_of_held_work_is_a_request(gateway: Gateway, status: str, service: Role) -> None:
-    """204 at once; the row says who asks, and the service at work is nudged."""
+    """204 at once. The row records the user, and the working service is nudged."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status=status)
     await _lease(gateway, job_id)
@@ -70,7 +70,7 @@ async def test_cancel_of_held_work_is_a_request(gateway: Gateway, status: str, s
 
 
 async def test_what_a_worker_let_go_is_cancelled(gateway: Gateway) -> None:
-    """The scanner lets go of a job in `verified` and nudges: the gateway, whose edge it is, cancels."""
+    """The scanner releases a job in `verified` and nudges. The gateway owns that edge and cancels."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="verified")
     await _lease(gateway, job_id)
@@ -87,7 +87,7 @@ async def test_what_a_worker_let_go_is_cancelled(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "deleting_source"])
 async def test_too_late_to_cancel(gateway: Gateway, status: str) -> None:
-    """409 with the reason, and nothing is changed."""
+    """409 with the reason, and nothing changes."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status=status)
     before = await gateway.kernel.row(job_id)
@@ -98,7 +98,7 @@ async def test_too_late_to_cancel(gateway: Gateway, status: str) -> None:
 
 
 async def test_cancel_against_claim_has_one_winner(gateway: Gateway) -> None:
-    """Twenty jobs, each cancelled while a worker claims it: either it is cancelled, or it is held and asked to stop."""
+    """Twenty jobs are cancelled while a worker claims them. Each is either cancelled, or held and asked to stop."""
     jobs = [UUID((await gateway.request())["job_id"]) for _ in range(20)]
     compressor = await gateway.kernel.db("compressor")
 
@@ -121,7 +121,7 @@ async def test_cancel_against_claim_has_one_winner(gateway: Gateway) -> None:
 
 
 async def test_retry(gateway: Gateway) -> None:
-    """A failed job is queued again with fresh budgets, its destination held, and the log says who asked."""
+    """A failed job is queued again with fresh budgets, its destination is held, and the log names the user."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="failed", retry_count=3, error_message="no space")
 
@@ -136,7 +136,10 @@ async def test_retry(gateway: Gateway) -> None:
 
 
 async def test_retry_takes_its_destination_back(gateway: Gateway) -> None:
-    """Given back meanwhile: taken again. In another job's hands: 409, and the job stays failed. Its own proof is no obstacle."""
+    """A released destination is claimed again. If another job has it, the answer is 409 and the job stays failed.
+
+    The job's own proof is no obstacle.
+    """
     path = gateway.folder()
     job_id = UUID((await gateway.request(path))["job_id"])
     await gateway.kernel.force(job_id, status="failed")
@@ -162,7 +165,7 @@ async def test_retry_takes_its_destination_back(gateway: Gateway) -> None:
 
 
 async def test_retry_of_a_folder_in_other_hands(gateway: Gateway) -> None:
-    """Another job lives on the same folder: 409 that names it."""
+    """Another live job has the same folder: 409 that names it."""
     path = gateway.folder()
     job_id = UUID((await gateway.request(path))["job_id"])
     await gateway.kernel.force(job_id, status="failed")
@@ -176,7 +179,7 @@ async def test_retry_of_a_folder_in_other_hands(gateway: Gateway) -> None:
 
 
 async def test_retries_at_once_have_one_winner(gateway: Gateway) -> None:
-    """Ten people press Retry: one 200, nine 409, one event."""
+    """Ten users press Retry at once: one 200, nine 409, one event."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="failed")
 
@@ -187,7 +190,7 @@ async def test_retries_at_once_have_one_winner(gateway: Gateway) -> None:
 
 
 async def test_retry_against_cancel(gateway: Gateway) -> None:
-    """A cancel that meets a retry either comes too early (409) or cancels what was queued; never a failed job turned cancelled."""
+    """A cancel that races with a retry is either too early (409) or cancels the queued job. A failed job never becomes cancelled."""
     for _ in range(5):
         job_id = UUID((await gateway.request())["job_id"])
         await gateway.kernel.force(job_id, status="failed")
@@ -200,7 +203,7 @@ async def test_retry_against_cancel(gateway: Gateway) -> None:
 
 
 async def test_moving_in_the_queue(gateway: Gateway) -> None:
-    """The order changes for everybody and in the audit log; what does not wait is refused, and nothing changes."""
+    """The order changes for all users, and the audit log records it. A job that is not waiting is refused, and nothing changes."""
 
     async def names() -> list[str]:
         waiting = (await gateway.ask("GET", "/api/queue")).json()["queued_jobs"]
@@ -225,7 +228,7 @@ async def test_moving_in_the_queue(gateway: Gateway) -> None:
 
 
 async def test_an_admin_releases_a_place_that_is_empty(gateway: Gateway) -> None:
-    """The uploader's refusal is a 409 with its reason; done, it is a line of the job's log with the admin's name."""
+    """A refusal by the uploader is 409 with its reason. A release is a line of the job's log with the admin's name."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="completed")
     uploader = await gateway.kernel.bus(Role.UPLOADER)

@@ -33,7 +33,7 @@ def test_folder_path(path: str, plain: str) -> None:
     ],
 )
 def test_folder_path_refused(path: str) -> None:
-    """Whatever is outside, not at level 3 or not in its plain form is 400, and never reaches another service."""
+    """A path outside, not at level 3 or not in its plain form is 400, and never reaches another service."""
     with pytest.raises(ProblemError) as caught:
         decide.folder_path("/nas", path)
 
@@ -48,7 +48,7 @@ def _outcome(kind: Kind, status: Status, *, held: bool) -> Cancel | int:
 
 
 def test_cancel_agrees_with_the_edges() -> None:
-    """The gateway cancels by itself exactly where the state machine gives it the edge, and then only what nobody holds."""
+    """The gateway cancels a job by itself exactly where the state machine gives it the edge, and only if nobody holds it."""
     for kind, edges in EDGES.items():
         own = {edge.source for edge in edges if edge.owner is Role.GATEWAY and edge.target is Status.CANCELLED}
         for status in {edge.source for edge in edges} | {edge.target for edge in edges}:
@@ -79,14 +79,14 @@ def test_owner_agrees_with_the_edges() -> None:
     ],
 )
 def test_cursor_round_trip(sort: Sort, key: Key) -> None:
-    """A cursor says the very key and job, in every order."""
+    """A cursor returns its exact key and job, in every order."""
     place = Place(sort, key, uuid4())
 
     assert decide.place_of(decide.cursor_of(place), sort) == place
 
 
 def test_cursor_of_another_order_is_refused() -> None:
-    """It would begin somewhere else; the error names both orders."""
+    """It would start at the wrong row. The error names both orders."""
     cursor = decide.cursor_of(Place(Sort.NAME, "a folder", uuid4()))
 
     with pytest.raises(ProblemError, match="belongs to `sort=name`") as caught:
@@ -111,7 +111,7 @@ def test_cursor_of_another_order_is_refused() -> None:
     ],
 )
 def test_cursor_refused(cursor: str) -> None:
-    """A cursor nobody gave out is 400, never an accident."""
+    """A cursor that the gateway did not issue is 400, never a crash."""
     for sort in Sort:
         with pytest.raises(ProblemError) as caught:
             decide.place_of(cursor, sort)
@@ -120,7 +120,7 @@ def test_cursor_refused(cursor: str) -> None:
 
 
 def test_steps_of_workspace_jobs() -> None:
-    """Packs, archives and extractions have steps of their own; their worker is the compressor to the end."""
+    """Packs, archives and extractions have their own steps. The compressor works on them to the end."""
     assert decide.stage_of(Kind.EXTRACT, Status.RUNNING) != decide.stage_of(Kind.PACK, Status.RUNNING)
     assert decide.lane_percent(Status.RUNNING, 50.0, Kind.COMPRESS) == 33
     assert decide.stage_of(Kind.PACK, Status.QUEUED) is None
@@ -146,7 +146,7 @@ def test_steps_of_workspace_jobs() -> None:
     ],
 )
 def test_lane_percent(status: Status, stage_percent: float | None, lane: int | None) -> None:
-    """Bands of each step, and a fixed point of the band where nothing is known."""
+    """Each step has a band. Without figures, the result is a fixed point of the band."""
     assert decide.lane_percent(status, stage_percent) == lane
 
 
@@ -154,17 +154,17 @@ def test_lane_percent(status: Status, stage_percent: float | None, lane: int | N
     ("chosen", "to", "expected", "raised"),
     [
         ("c", "top", "cabd", "c"),
-        ("c", "up", "acbd", "ac"),  # who is above rises along
+        ("c", "up", "acbd", "ac"),  # the job above also rises
         ("bc", "up", "bcad", "bc"),
         ("ab", "up", "abcd", ""),  # at the top already
-        ("b", "down", "acbd", "ac"),  # who passes it rises; nobody sinks
+        ("b", "down", "acbd", "ac"),  # jobs that overtake it rise; none sinks
         ("cd", "down", "abcd", ""),
         ("a", "bottom", "bcda", "bcd"),
         ("ac", "bottom", "bdac", "bd"),
     ],
 )
 def test_the_order_of_the_queue(chosen: str, to: str, expected: str, raised: str) -> None:
-    """Priorities are raised just so far that the database's own order becomes the wanted one, and a second time changes nothing."""
+    """Priorities rise just enough that the database's own order becomes the wanted one. A second run changes nothing."""
     ids = {letter: UUID(int=n) for n, letter in enumerate("abcd")}
     before = [Waiting(ids[letter], 0, seq) for seq, letter in enumerate("abcd")]
 

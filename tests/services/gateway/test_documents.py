@@ -1,4 +1,4 @@
-"""What programs and people read about the interface: complete, made from the code, and without anything from elsewhere."""
+"""Descriptions of the API for programs and people: complete, generated from the code, and self-contained."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def _references(value: Any) -> set[str]:
 
 
 async def test_asyncapi(gateway: Gateway) -> None:
-    """One channel per subject that the code publishes, every reference leads somewhere, every field of the Structs is there."""
+    """One channel per published subject. Every reference resolves, and every field of the Structs is there."""
     document = (await gateway.ask("GET", "/schema/asyncapi.json", token="")).json()
 
     assert document == json.loads(json.dumps(documents.asyncapi()))
@@ -57,7 +57,7 @@ async def test_asyncapi(gateway: Gateway) -> None:
 
 
 def test_golden_events_are_what_the_document_says() -> None:
-    """Every recorded event has the required fields of the document's shape, and no other."""
+    """Every recorded event has the required fields of the document's schema, and no others."""
     schemas = documents.asyncapi()["components"]["schemas"]
     for file in GOLDEN.glob("*.json"):
         event = json.loads(file.read_bytes())
@@ -66,7 +66,7 @@ def test_golden_events_are_what_the_document_says() -> None:
 
 
 def test_asyncapi_passes_asyncapis_own_parser() -> None:
-    """Run with the Node that builds the interface; the parser also tells of a newer version of AsyncAPI, which is no fault."""
+    """It runs with the Node that builds the UI. The parser also reports a newer AsyncAPI version, which is no error."""
     found = subprocess.run(
         [Path(sys.executable).with_name("node"), UI / "tools" / "asyncapi.mjs"],
         input=json.dumps(documents.asyncapi()),
@@ -80,7 +80,7 @@ def test_asyncapi_passes_asyncapis_own_parser() -> None:
 
 
 def test_asyncapis_parser_finds_what_is_wrong() -> None:
-    """The check checks: a discriminator as OpenAPI has it is an error, and so is what is no document."""
+    """A test of the check: an OpenAPI-style discriminator is an error, and so is a text that is no document."""
     document = documents.asyncapi()
     document["components"]["schemas"]["JobEvent"]["discriminator"] = {"propertyName": "type"}
     for text, words in ((json.dumps(document), '"discriminator" property type must be string'), ("{}", "asyncapi")):
@@ -90,7 +90,7 @@ def test_asyncapis_parser_finds_what_is_wrong() -> None:
 
 
 async def test_openapi(gateway: Gateway) -> None:
-    """3.1 with plain names, examples for what is sent, concrete answers; the live messages are among the types."""
+    """3.1 with plain names, examples for requests, concrete responses. The live messages are among the types."""
     document = (await gateway.ask("GET", "/schema/openapi.json", token="")).json()
     schemas = document["components"]["schemas"]
     assert document["openapi"].startswith("3.1")
@@ -105,7 +105,7 @@ async def test_openapi(gateway: Gateway) -> None:
 
 
 async def test_the_page(gateway: Gateway) -> None:
-    """Every address is on it; no script, nothing loaded from anywhere, one style that the answer's own nonce admits."""
+    """Every address is on it. No script, nothing loaded from elsewhere, one style that the response's own nonce allows."""
     page = await gateway.ask("GET", "/schema", token="")
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -120,7 +120,7 @@ async def test_the_page(gateway: Gateway) -> None:
 
 
 async def test_metrics(gateway: Gateway) -> None:
-    """To this machine, or with a token; a proxy's visitor without one gets nothing."""
+    """From this machine, or with a token. A proxy's client without a token gets nothing."""
     await gateway.request()
     await gateway.ask("GET", "/api/queue")
     answer = await gateway.ask("GET", "/metrics", token="")

@@ -1,4 +1,4 @@
-"""Files of a workspace: list, search, download, make, move, delete; folders of the NAS; whose workspace it is, and what becomes of it."""
+"""Workspace files: list, search, download, create, move, delete; NAS folders; ownership and life of workspaces."""
 
 import asyncio
 import os
@@ -26,11 +26,11 @@ async def names(who: Person, **params: Any) -> list[str]:
     return [row["path"] for row in answer.json()]
 
 
-# Looking -----------------------------------------------------------------------------------------------------------------------------
+# Browsing ----------------------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_folder_is_listed(ada: Person) -> None:
-    """Folders first, then by name; sizes of files; links are shown and lead nowhere; what no path can say is shown with escapes."""
+    """Folders first, then by name, with file sizes. Links are shown and not followed. Names that no path can hold are escaped."""
     ada.put("b.txt", b"12345")
     ada.put("Äpfel/inner.txt")
     ada.put("a.txt")
@@ -53,7 +53,7 @@ async def test_a_folder_is_listed(ada: Person) -> None:
 
 
 async def test_pages_and_orders(ada: Person) -> None:
-    """By name, size, time or ending, either way; a cursor leads through all of them, each once."""
+    """By name, size, time or file ending, in both directions. A cursor visits every entry once."""
     for number in range(25):
         file = ada.put(f"{number:02}.{'ab'[number % 2]}", b"x" * (100 - number))
         os.utime(file, (1000 + number * 7 % 25, 1000 + number * 7 % 25))
@@ -76,7 +76,7 @@ async def test_pages_and_orders(ada: Person) -> None:
 
 
 async def test_search(ada: Person) -> None:
-    """Part of a name in any letter case, in this folder or in all below it; links lead the search nowhere."""
+    """Part of a name in any letter case, in this folder or in all folders below. Links are not followed."""
     for path in ("Report.txt", "a/b/old report.doc", "a/notes.txt", "a/b/REPORTS/x"):
         ada.put(path)
     (ada.root / "loop").symlink_to(".")
@@ -88,7 +88,7 @@ async def test_search(ada: Person) -> None:
 
 
 async def test_hidden_endings(gateway: Gateway, ada: Person) -> None:
-    """What the admin hides is left out of lists unless asked for; folders are never hidden; the files stay reachable."""
+    """Endings that the admin hides are left out of lists unless requested. Folders are never hidden; the files stay reachable."""
     for path in ("a.TMP", "b.txt", "folder.tmp/c.tmp"):
         ada.put(path)
     assert (await gateway.ask("PUT", "/api/config", json={"hidden_file_extensions": [".tmp"]})).status_code == 200
@@ -102,7 +102,7 @@ async def test_hidden_endings(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_how_much_is_in_a_folder(ada: Person) -> None:
-    """`info` tells a file's facts, and of a folder the sum of all below; links count for nothing."""
+    """`info` returns a file's facts, and the sum of everything below a folder. Links count as nothing."""
     ada.put("f/one", b"123")
     ada.put("f/deep/two", b"4567")
     (ada.root / "f/link").symlink_to("one")
@@ -117,7 +117,7 @@ async def test_how_much_is_in_a_folder(ada: Person) -> None:
 
 
 async def test_a_download(ada: Person) -> None:
-    """Whole, in part, not at all when it is known, refused when it is another; HEAD tells the same without the bytes."""
+    """Whole, in part, not at all if the version is known, refused if it differs. HEAD returns the same without the bytes."""
     content = os.urandom(700_000)
     ada.put("Größe/写真 1.bin", content)
     address, params = "/api/files/content", {"path": "Größe/写真 1.bin"}
@@ -148,7 +148,10 @@ async def test_a_download(ada: Person) -> None:
 
 
 async def test_a_pdf_is_shown_in_a_sandbox_and_nothing_else_is_shown(ada: Person) -> None:
-    """Only `inline` shows a PDF, and what calls itself one gets no more. Whatever could run in our origin is saved."""
+    """Only `inline` shows a PDF, and a file that claims to be one gets no more rights.
+
+    Any file that could run in the gateway's origin is downloaded.
+    """
     ada.put("plan.pdf", b"%PDF-1.4")
     ada.put("page.pdf", b"<script>alert(1)</script>")
     for method, path in (("GET", "plan.pdf"), ("HEAD", "plan.pdf"), ("GET", "page.pdf")):
@@ -174,7 +177,7 @@ async def test_a_pdf_is_shown_in_a_sandbox_and_nothing_else_is_shown(ada: Person
 
 
 async def test_a_wish_about_the_nas_never_meets_the_workspace(ada: Person) -> None:
-    """Where only files of a workspace will do, `root=nas` is refused: the same path is there, too."""
+    """Where only workspace files are allowed, `root=nas` is refused, because the same path exists there too."""
     ada.put("Team/x", b"mine")
     ways = [("DELETE", ""), ("GET", "/info"), ("GET", "/content"), ("PUT", "/content")]
     for method, address in ways:
@@ -186,7 +189,7 @@ async def test_a_wish_about_the_nas_never_meets_the_workspace(ada: Person) -> No
 
 
 async def test_names_that_are_no_text_are_refused(ada: Person) -> None:
-    """Never taken for another name; one that only looks like ours is listed like any other."""
+    """They are never mistaken for another name. A name that only resembles the service's own is listed normally."""
     for wrong in ("%ff", "a%fe", "%c0%ae%c0%ae/x", "%ed%a0%80"):
         problem(await ada.ask("PUT", f"/api/files/content?path={wrong}", content=b"x"), 400, "bad-request")
     assert list(ada.root.iterdir()) == []
@@ -195,7 +198,7 @@ async def test_names_that_are_no_text_are_refused(ada: Person) -> None:
 
 
 async def test_what_is_no_file_is_not_downloaded(ada: Person) -> None:
-    """Folders, links, pipes, nothing: 404, at once."""
+    """Folders, links, pipes and missing files give 404 at once."""
     ada.put("folder/x")
     (ada.root / "link").symlink_to("folder/x")
     os.mkfifo(ada.root / "pipe")
@@ -205,7 +208,7 @@ async def test_what_is_no_file_is_not_downloaded(ada: Person) -> None:
 
 
 def test_pages_and_scripts_are_sent_as_bytes() -> None:
-    """A browser shows pictures, sound and films of a workspace, and runs nothing of it."""
+    """A browser shows pictures, sound and films of a workspace, and runs none of its files."""
     assert [content_type(name) for name in ("a.jpg", "b.mp4", "c.mp3")] == ["image/jpeg", "video/mp4", "audio/mpeg"]
     assert {content_type(name) for name in ("a.html", "b.js", "c.svg", "d.txt", "e", "f.pdf")} == {"application/octet-stream"}
 
@@ -214,7 +217,7 @@ def test_pages_and_scripts_are_sent_as_bytes() -> None:
 
 
 async def test_folders_are_made(ada: Person) -> None:
-    """One at a time, or with those above; 409 for a name that is taken; the audit log says who."""
+    """One at a time, or with parents. A taken name gives 409. The audit log names the user."""
     made = await ada.ask("POST", "/api/files/folders", json={"path": "one"})
     assert (made.status_code, made.json()["path"], made.json()["is_dir"]) == (201, "one", True)
     assert stat.S_IMODE((ada.root / "one").stat().st_mode) == 0o700
@@ -231,7 +234,7 @@ async def test_folders_are_made(ada: Person) -> None:
 
 
 async def test_no_move_makes_a_link_lead_out(ada: Person) -> None:
-    """Unpacked deep down, `../..` stays inside; moved up with or without its folder it would not: 409, and nothing has moved."""
+    """Extracted deep down, `../..` stays inside. Moved up, with or without its folder, it would lead out: 409, and nothing has moved."""
     deep = ada.root / "a/b/c"
     deep.mkdir(parents=True)
     (deep / "up").symlink_to("../../x")
@@ -249,7 +252,7 @@ async def test_no_move_makes_a_link_lead_out(ada: Person) -> None:
 
 
 async def test_moves(ada: Person) -> None:
-    """A move replaces nothing unless a file is to replace a file; a folder goes with all in it, and never into itself."""
+    """A move replaces nothing, except a file by a file on request. A folder moves with all its content, never into itself."""
     ada.put("a.txt", b"a")
     ada.put("b.txt", b"b")
     ada.put("folder/c.txt")
@@ -277,7 +280,7 @@ async def test_moves(ada: Person) -> None:
 
 
 async def test_deletes(gateway: Gateway, ada: Person) -> None:
-    """A file, an empty folder, or with `recursive` everything at once; a link goes, what it leads to stays; the root never goes."""
+    """A file, an empty folder, or with `recursive` everything at once. A link is removed and its target stays. The root stays."""
     ada.put("keep/x")
     ada.put("full/deep/er/y")
     ada.put("z")
@@ -305,7 +308,7 @@ async def test_deletes(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_what_a_task_needs_stays_as_it_is(ada: Person) -> None:
-    """While a pack is about a folder, neither it nor anything in it or above it is deleted, moved or written; then it is."""
+    """During a pack, its folder, everything in it and its parents cannot be deleted, moved or written. Afterwards they can."""
     ada.put("top/source/x", b"x" * 10)
     ada.put("other/y")
     made = await ada.ask("POST", "/api/files/pack", json={"folder_path": "top/source"})
@@ -326,7 +329,7 @@ async def test_what_a_task_needs_stays_as_it_is(ada: Person) -> None:
 
 
 async def test_the_nas_is_looked_at(gateway: Gateway, ada: Person) -> None:
-    """Listed and searched through the scanner, never changed; who may is a setting; its own files are not shown."""
+    """The scanner lists and searches it and never changes it. A setting decides who may browse. The service's own files are hidden."""
     folder = gateway.peers.nas / "Production" / f"{uuid4().hex[:6]}"
     folder.mkdir(parents=True)
     (folder / "film.mov").write_bytes(b"123")
@@ -361,7 +364,7 @@ async def test_the_nas_is_looked_at(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_a_user_gets_a_workspace_and_a_quota(gateway: Gateway) -> None:
-    """Made with the user, for this user's service alone; the quota is the setting's, another's or the setting's again."""
+    """It is created with the user, only for this user's service. The quota is the setting's, another value, or the setting's again."""
     made = await gateway.ask("POST", "/api/users", json={"username": f"new-{uuid4().hex[:6]}", "password": "a good password"})
     user_id, address = made.json()["id"], f"/api/users/{made.json()['id']}"
     root = gateway.storage / "workspaces" / user_id
@@ -377,7 +380,7 @@ async def test_a_user_gets_a_workspace_and_a_quota(gateway: Gateway) -> None:
 
 
 async def test_a_deleted_user_leaves_a_workspace(gateway: Gateway) -> None:
-    """It is kept, its tasks are cancelled, nobody but an admin sees it, and an admin removes it; uploads on their way are forgotten."""
+    """It is kept and its tasks are cancelled. Only an admin sees and removes it. Unfinished uploads are dropped."""
     gone, other = await person(gateway), await person(gateway)
     gone.put("folder/x", b"12345")
     await gone.ask("PUT", "/api/files/content", params={"path": "half"}, headers={"Content-Range": "bytes 0-1/10"}, content=b"ab")
@@ -404,7 +407,7 @@ async def test_a_deleted_user_leaves_a_workspace(gateway: Gateway) -> None:
 
 
 async def test_workspaces_are_apart(gateway: Gateway) -> None:
-    """What one user has, another does not see, fetch, move or delete under any of its names; two may have the same names."""
+    """A user cannot see, fetch, move or delete another's files under any name. Two users may have the same names."""
     first, second = await person(gateway), await person(gateway)
     first.put("secret.txt", b"mine")
     second.put("own.txt")

@@ -1,4 +1,4 @@
-"""The folder list: what is on offer, filters, order, pages, and a scan on request."""
+"""The folder list: offered folders, filters, order, pages, and a scan on request."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ async def _names(gateway: Gateway, **query: Any) -> list[str]:
 
 
 async def test_fields(scanned: Gateway) -> None:
-    """All promised fields; what is archived or ignored is not on offer."""
+    """All promised fields. Archived and ignored folders are not offered."""
     answer = await scanned.ask("GET", "/api/folders", params={"q": "alpha"})
 
     (alpha,) = answer.json()
@@ -59,7 +59,7 @@ async def test_fields(scanned: Gateway) -> None:
 
 
 async def test_filters_order_and_pages(scanned: Gateway) -> None:
-    """Every parameter alone and together; a page beyond the end still knows the total."""
+    """Every parameter alone and together. A page beyond the end still has the total."""
     assert await _names(scanned, include="archived") == ["Old_100%", "Project_Alpha", "Project_Gamma", "äpfel"]
     assert await _names(scanned, include="ignored") == ["Old_100%", "Project_Alpha", "Project_Beta", "äpfel"]
     assert (
@@ -100,7 +100,7 @@ async def test_the_live_job_is_shown(scanned: Gateway) -> None:
 
 
 async def test_refresh(scanned: Gateway) -> None:
-    """The scanner scans before the answer comes; what hid folders from it is in the system's status."""
+    """The scanner scans before the response. The system's status says what hid folders from the scan."""
     before = scanned.peers.scans
 
     answer = await scanned.ask("GET", "/api/folders?refresh=true")
@@ -112,7 +112,7 @@ async def test_refresh(scanned: Gateway) -> None:
 
 
 async def test_a_long_scan(scanned: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 30 s at most the list comes as it is, and says that the scan goes on."""
+    """After at most 30 s, the current list is returned and says that the scan continues."""
     monkeypatch.setattr(peers, "REFRESH_SECONDS", 0.2)
     scanned.peers.scanning = asyncio.Event()
     try:
@@ -125,7 +125,7 @@ async def test_a_long_scan(scanned: Gateway, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_places(scanned: Gateway) -> None:
-    """What level 1 and 2 may be, in the order of names, with how many folders are there."""
+    """The possible levels 1 and 2, sorted by name, with their number of folders."""
     places = (await scanned.ask("GET", "/api/folders/places")).json()
     assert [(place["level1"], place["level2"], place["folder_count"]) for place in places] == [
         ("Production", "2023", 1),

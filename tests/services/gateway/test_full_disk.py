@@ -1,4 +1,4 @@
-"""A disk that is really full under Postgres: said as it is, an alert, and no job fails by it."""
+"""A full disk under Postgres: reported as such, an alert, and no job fails because of it."""
 
 import asyncio
 from pathlib import Path
@@ -21,7 +21,10 @@ FULL = "The database's disk is full. Free some space"
 
 @pytest.mark.skipif(not can_mount(), reason="no small disk can be mounted here")
 async def test_the_disk_of_postgres_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Submissions get 503 with the reason, the status and both health answers say it, a queued job stays queued; then all goes on."""
+    """Submissions get 503 with the reason, the status and both health answers report it, a queued job stays queued.
+
+    Then all continues.
+    """
     monkeypatch.setattr(runtime, "_SEEN_SECONDS", 0.1)
     async with nats_server() as nats, postgres_on_a_small_disk() as (pg, disk), running(pg, nats, tmp_path) as gateway:
         gateway.token = await gateway.login()
@@ -36,7 +39,7 @@ async def test_the_disk_of_postgres_is_full(tmp_path: Path, monkeypatch: pytest.
 
         assert (await status())["postgres"] == "ok"
         queued = UUID((await gateway.request())["job_id"])
-        # Room in the log of Postgres, which would stop the server: what is full is where the tables lie.
+        # Leave space for the Postgres WAL, because a full WAL would stop the server. Only the table space is full.
         superuser = await asyncpg.connect(pg.server.dsn())
         await superuser.execute("SELECT pg_switch_wal()")
         await superuser.execute("CHECKPOINT")
@@ -54,7 +57,7 @@ async def test_the_disk_of_postgres_is_full(tmp_path: Path, monkeypatch: pytest.
             async def submitted() -> Any:
                 return await gateway.ask("POST", "/api/jobs", json={"folder_path": gateway.folder()})
 
-            # The pages that the tables have already still take some.
+            # The tables' existing pages still take some rows.
             refused = await eventually(submitted, lambda answer: answer.status_code != 201, "a submission to be refused")
             assert FULL in problem(refused, 503, "unavailable")
 

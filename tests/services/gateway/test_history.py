@@ -1,4 +1,4 @@
-"""The history at 60,000 jobs: filters, pages, totals, files, clearing; every query walks an index."""
+"""The history at 60,000 jobs: filters, pages, totals, files, clearing. Every query uses an index."""
 
 import csv
 import io
@@ -22,8 +22,8 @@ from tests.support.engines import NatsEngine, PostgresEngine
 from tests.support.kernel import eventually
 
 JOBS = 60_000
-# Newest first is n = 1: every tenth failed, every thousandth cancelled (before it started), the rest completed; ten users; every fiftieth
-# a pack. They end in another order, and none takes as long as another.
+# Newest first is n = 1. Every tenth failed, every thousandth was cancelled (before it started), the rest completed. There are
+# ten users, and every fiftieth job is a pack. They end in another order, and no two durations are equal.
 _SEED = f"""
 INSERT INTO jobs (kind, request, folder_name, source_path, destination_path, created_by, created_at, status, status_since, completed_at,
   started_at, current_operation, folder_size_bytes, archive_size_bytes, file_count, bytes_done, bytes_total, globus_task_id)
@@ -57,7 +57,7 @@ async def _names(gateway: Gateway, query: str) -> list[str]:
 
 
 async def test_filters(seeded: Gateway) -> None:
-    """Status, user, kind, text and dates, each alone and together; what nobody knows is refused by name."""
+    """Status, user, kind, text and dates, each alone and together. An unknown value is refused by name."""
     assert await _names(seeded, "limit=3") == ["Project 1", "Project 2", "Project 3"]
     assert await _names(seeded, "limit=3&status=failed") == ["Project 3", "Project 13", "Project 23"]
     assert await _names(seeded, "limit=3&status=failed,cancelled") == ["Project 1", "Project 3", "Project 13"]
@@ -79,7 +79,7 @@ ENDED = datetime(2026, 2, 1, tzinfo=UTC)
 
 
 def _end(n: int) -> int:
-    """Seconds after ENDED."""
+    """Return the time some seconds after ENDED."""
     return n * 7919 % JOBS
 
 
@@ -93,13 +93,13 @@ _KEYS: dict[str, Callable[[int], Any]] = {"ended": _end, "name": lambda n: f"pro
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("sort", _KEYS)
 async def test_orders(seeded: Gateway, sort: str, order: str) -> None:
-    """By end, name, size and duration, both ways; with a state, a user, and pages by cursor as well as by offset."""
+    """By end, name, size and duration, both ways; with a state, a user, and pages by cursor and by offset."""
     archives = [n for n in range(1, JOBS + 1) if n % 50]
     key = _KEYS[sort]
     numbers = sorted(archives, key=key, reverse=order == "desc")
     query = f"sort={sort}&order={order}"
 
-    if sort != "duration":  # cancelled jobs have none, and stand together by id
+    if sort != "duration":  # cancelled jobs have none and are sorted by id
         assert await _names(seeded, f"{query}&limit=20") == [f"Project {n}" for n in numbers[:20]]
         assert await _names(seeded, f"{query}&limit=20&offset=30000") == [f"Project {n}" for n in numbers[30_000:30_020]]
     failed = [n for n in numbers if n % 10 == 3]
@@ -116,7 +116,7 @@ async def test_orders(seeded: Gateway, sort: str, order: str) -> None:
 
 
 async def test_a_page_of_jobs_without_a_duration_goes_on(seeded: Gateway) -> None:
-    """Sixty jobs were cancelled before they began: a cursor among them skips none and repeats none."""
+    """Sixty jobs were cancelled before they started. A cursor among them skips none and repeats none."""
     seen: list[str] = []
     cursor = ""
     while True:
@@ -129,7 +129,7 @@ async def test_a_page_of_jobs_without_a_duration_goes_on(seeded: Gateway) -> Non
 
 
 async def test_a_retried_job_stands_where_it_ended(seeded: Gateway) -> None:
-    """By end it is first though it was asked for long ago; while it runs again it is not listed by end at all."""
+    """By end it is first, although it was requested long ago. While it runs again, a list by end does not contain it."""
     job_id = await seeded.kernel.owner.fetchval("SELECT id FROM jobs WHERE folder_name = 'Project 40013'")
     old = await seeded.kernel.owner.fetchrow("SELECT status, completed_at FROM jobs WHERE id = $1", job_id)
     await seeded.kernel.force(job_id, status="queued", completed_at=None)
@@ -141,7 +141,7 @@ async def test_a_retried_job_stands_where_it_ended(seeded: Gateway) -> None:
 
 
 async def test_ended_between(seeded: Gateway) -> None:
-    """By the time of the end, whatever the order, with the exact total; what makes no sense is refused with what to do."""
+    """By the time of the end, in any order, with the exact total. A meaningless range is refused with a hint."""
     dates = "ended_from=2026-02-01T00:10:00Z&ended_to=2026-02-01T00:20:00Z"
     within = [n for n in range(1, JOBS + 1) if n % 50 and 600 <= _end(n) < 1200]
     for query, numbers in {
@@ -165,7 +165,7 @@ async def test_ended_between(seeded: Gateway) -> None:
 
 
 async def test_totals(seeded: Gateway) -> None:
-    """Exact, however many match and whatever the filter."""
+    """Exact for any number of matches and any filter."""
     archives = range(1, JOBS + 1)
     for query, truth in {
         "status=cancelled": JOBS // 1000,
@@ -189,8 +189,8 @@ async def test_totals(seeded: Gateway) -> None:
 
 
 async def test_totals_follow_every_change(seeded: Gateway) -> None:
-    """A new job, a change of state, a clearing; summed up or not. The tasks' and the dashboard's counts are of the same sums."""
-    job_id = await seeded.kernel.job()  # not by request: the scanner of another gateway of these tests might be asked
+    """A new job, a change of state, a clearing, summed up or not. The counts of tasks and dashboard use the same sums."""
+    job_id = await seeded.kernel.job()  # not by request: that might ask the scanner of another gateway
 
     async def totals() -> list[int]:
         queries = (
@@ -222,7 +222,7 @@ async def test_totals_follow_every_change(seeded: Gateway) -> None:
 
 
 async def test_pages(seeded: Gateway) -> None:
-    """The cursor goes on exactly where the page ended, with filters too; page 500 comes by offset as well."""
+    """The cursor continues exactly where the page ended, also with filters. Page 500 also works by offset."""
     seen: list[str] = []
     cursor = ""
     while True:
@@ -269,7 +269,7 @@ _WANTED = [
 
 @pytest.mark.parametrize(("wanted", "after", "limit", "offset", "index"), _WANTED)
 async def test_plans(seeded: Gateway, wanted: Filter, after: tuple[Any, Any] | None, limit: int, offset: int, index: str) -> None:
-    """No page reads the table: each walks the index made for it. Nor does a count of dates or of rare words."""
+    """No page scans the table: each uses its index. So do counts of dates and of rare words."""
     await _check_plan(seeded, wanted, NEWEST, after, limit, offset, index)
 
 
@@ -288,14 +288,14 @@ _ENDED_WANTED = [
 async def test_plans_by_end(
     seeded: Gateway, wanted: Filter, order: Order, after: tuple[Any, Any] | None, offset: int, index: str
 ) -> None:
-    """The history by end is as cheap as that by creation: skipped rows are not read."""
+    """The history by end is as cheap as by creation: skipped rows are not read."""
     await _check_plan(seeded, wanted, order, after, 100, offset, index)
 
 
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize(("sort", "key"), [(Sort.NAME, "project 3"), (Sort.SIZE, 5_000), (Sort.DURATION, timedelta(seconds=5))])
 async def test_plans_of_other_orders(seeded: Gateway, sort: Sort, key: Any, descending: bool) -> None:
-    """Each has its index, both ways, and behind a cursor."""
+    """Each order has its index, both ways, and after a cursor."""
     for statuses in (_ENDED, (Status.FAILED,)):
         for after in (None, (key, _SOME_ID)):
             scans = await _plan(seeded, Filter(statuses=statuses), Order(sort, descending), after, 100, 900)
@@ -336,14 +336,14 @@ async def _check_plan(
 
 
 async def test_how_words_are_looked_for(seeded: Gateway) -> None:
-    """By the index of their pieces where few jobs have them; never for less than a piece."""
+    """The trigram index is used for rare words, and never for a text shorter than a trigram."""
     history = History(Store(await seeded.kernel.db("gateway")))
     for words, rare in (("project 59999", True), ("2001/project 77", True), ("music", False), ("pr", False), (None, False)):
         assert (await history.prepare(Filter(words=words))).words_are_rare == rare, words
 
 
 async def test_files(seeded: Gateway) -> None:
-    """CSV and NDJSON hold everything that matches, in the same order, under the names of the API."""
+    """CSV and NDJSON hold every match, in the same order, under the API's names."""
     query = "/api/jobs?status=cancelled&kind=archive&sort=ended"
     rows = list(csv.DictReader(io.StringIO((await seeded.ask("GET", f"{query}&format=csv")).text)))
     lines = [json.loads(line) for line in (await seeded.ask("GET", f"{query}&format=ndjson")).text.splitlines()]
@@ -356,7 +356,7 @@ async def test_files(seeded: Gateway) -> None:
 
 
 def test_no_cell_is_a_formula() -> None:
-    """Words of strangers that a spreadsheet would run get an apostrophe; numbers, and commas within words, stay what they are."""
+    """User text that a spreadsheet would run gets an apostrophe. Numbers, and commas within text, stay unchanged."""
 
     class Row(msgspec.Struct):
         name: str
@@ -368,7 +368,7 @@ def test_no_cell_is_a_formula() -> None:
 
 
 async def test_workspace_jobs_are_their_owners(seeded: Gateway) -> None:
-    """Other users see neither another's packs nor how many there are; archive jobs are the team's."""
+    """Other users see neither another's packs nor their number. Archive jobs are the team's."""
     made, token = await user(seeded)
     answer = await seeded.ask("GET", "/api/jobs?kind=pack&limit=2", token=token)
     assert (answer.json(), answer.headers["x-total-count"]) == ([], "0")
@@ -381,7 +381,7 @@ async def test_workspace_jobs_are_their_owners(seeded: Gateway) -> None:
 
 
 async def test_clearing_comes_last(seeded: Gateway) -> None:
-    """Completed jobs of a time or a user are hidden, in portions, with one line in the audit log; nothing is erased."""
+    """Completed jobs of a time or a user are hidden in batches, with one line in the audit log. Nothing is erased."""
     first = await seeded.ask("DELETE", "/api/jobs/completed?user=person7&to=2025-12-31T00:00:00Z")
     assert 0 < first.json()["deleted_count"] < JOBS // 10
     again = await seeded.ask("DELETE", "/api/jobs/completed?user=person7&to=2025-12-31T00:00:00Z")
@@ -395,7 +395,7 @@ async def test_clearing_comes_last(seeded: Gateway) -> None:
 
 
 async def test_users_clear_only_what_they_asked_for(seeded: Gateway) -> None:
-    """Not even by leaving out the name; and they can take it back."""
+    """Leaving out the name does not help. They can undo it."""
     _, token = await user(seeded, "person9")
     completed = "user=person8&limit=1000&status=completed"
     before = await _names(seeded, completed)
@@ -411,7 +411,7 @@ async def test_users_clear_only_what_they_asked_for(seeded: Gateway) -> None:
 
 
 async def test_jobs_of_every_kind_are_cleared_when_asked_for(seeded: Gateway) -> None:
-    """Without a kind archive jobs alone, as `GET /api/jobs` lists them."""
+    """Without a kind, only archive jobs are cleared, as `GET /api/jobs` lists them."""
     packs, archives = (f"user=person0&limit=1&status=completed&kind={kind}" for kind in ("pack", "archive"))
     assert await _names(seeded, packs) == ["Project 50"]
     assert "Known: archive" in problem(await seeded.ask("DELETE", "/api/jobs/completed?kind=film"), 400, "bad-request")
@@ -427,7 +427,7 @@ async def test_jobs_of_every_kind_are_cleared_when_asked_for(seeded: Gateway) ->
 
 
 async def test_a_clearing_can_be_taken_back(seeded: Gateway) -> None:
-    """By its moment, all of it and nothing else; twice changes nothing."""
+    """It is identified by its time and undone completely. A second undo changes nothing."""
     query = "user=person3&limit=1000&status=completed"
     before = await _names(seeded, query)
     first = (await seeded.ask("DELETE", "/api/jobs/completed?user=person3&to=2025-12-31T00:00:00Z")).json()

@@ -1,4 +1,4 @@
-"""What holds for every address: documented, guarded, refused in one form, with headers that protect."""
+"""Rules for every address: documented, guarded, refused in one form, with protective headers."""
 
 import re
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ async def test_the_document(gateway: Gateway) -> None:
 
 
 async def test_what_is_documented_is_guarded(gateway: Gateway) -> None:
-    """Every documented operation but the public ones says 401 without a login."""
+    """Every documented operation except the public ones answers 401 without a login."""
     document = (await gateway.ask("GET", "/schema/openapi.json")).json()
     for method, path, _ in _operations(document):
         if (method, path) not in PUBLIC:
@@ -60,7 +60,7 @@ async def test_unknown_addresses_and_methods(gateway: Gateway) -> None:
 
 
 async def test_headers(gateway: Gateway) -> None:
-    """Protection on every answer; the API's answers are kept nowhere; a harmless request id is taken over, another is not."""
+    """Every response has security headers, and API responses are not cached. A harmless request id is adopted, any other is not."""
     for address in ("/", "/app.js", "/api/health", "/api/nothing", "/schema/openapi.json"):
         answer = await gateway.ask("GET", address)
         assert {name: answer.headers.get(name) for name in _PROTECTION} == _PROTECTION, address
@@ -86,7 +86,7 @@ async def test_a_defect_shows_no_internals(gateway: Gateway) -> None:
 
 
 async def test_health(gateway: Gateway) -> None:
-    """Two fields for anybody; 503 while the migrations are not there, which only /ready says."""
+    """Two fields for everyone. 503 without the migrations, which only /ready reports."""
     healthy = await gateway.ask("GET", "/api/health", token="")
     assert (healthy.status_code, set(healthy.json()), healthy.json()["status"]) == (200, {"status", "timestamp"}, "healthy")
 
@@ -105,7 +105,7 @@ async def test_health(gateway: Gateway) -> None:
 
 
 async def test_the_page_of_its_own(gateway: Gateway) -> None:
-    """Without a built UI a small page is served, also for deep links: no inline script or style, a nonce per answer."""
+    """Without a built UI, a small page is served, also for deep links: no inline script or style, a nonce per response."""
     first, again = await gateway.ask("GET", "/", token=""), await gateway.ask("GET", "/jobs/some-id", token="")
 
     assert first.headers["content-type"] == "text/html; charset=utf-8"
@@ -126,7 +126,7 @@ async def _built(root: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_built_ui(tmp_path: Path) -> None:
-    """Its files with their types, hashed ones for ever, packed ones when wanted; the nonce is put in."""
+    """Files have their types. Hashed ones are cached permanently, compressed ones are sent on request, and the nonce is inserted."""
     root = tmp_path / "dist"
     (root / "assets").mkdir(parents=True)
     (root / "index.html").write_text('<meta property="csp-nonce" nonce="__CSP_NONCE__">')

@@ -1,4 +1,4 @@
-"""Requesting, listing and looking at archive jobs."""
+"""Request, list and view archive jobs."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ async def _ask_for(gateway: Gateway, path: str, **more: Any) -> httpx.Response:
 
 
 async def test_a_request(gateway: Gateway) -> None:
-    """201 with the promised fields; the job is in list, detail and queue, its destination is held, its first event is written."""
+    """201 with the promised fields. The job is in list, detail and queue, its destination is held, its first event is written."""
     path = gateway.folder("Project_Alpha", size_bytes=123456)
 
     answer = await _ask_for(gateway, path + "/")
@@ -59,7 +59,7 @@ async def test_a_request(gateway: Gateway) -> None:
 
 
 async def test_keep_source(gateway: Gateway) -> None:
-    """The wish to keep the source is part of the job; a misspelt wish is refused instead of deleting the source."""
+    """The option to keep the source is part of the job. A misspelt option is refused instead of deleting the source."""
     kept = await gateway.request(keep_source=True)
     misspelt = await _ask_for(gateway, gateway.folder(), keepsource=True)
 
@@ -71,16 +71,16 @@ async def test_keep_source(gateway: Gateway) -> None:
     "path", ["/etc/a/b/c", f"{BASE}/a/b", f"{BASE}/a/b/c/d", f"{BASE}/a/../b/c", f"{BASE}/a/b/..", "relative", f"{BASE}/a/b/c\0d"]
 )
 async def test_paths_refused(gateway: Gateway, path: str) -> None:
-    """Outside the base, not at level 3, or not plain: 400 with the reason."""
+    """Outside the base, not at level 3, or not in plain form: 400 with the reason."""
     problem(await _ask_for(gateway, path), 400, "bad-request")
 
 
 async def test_the_scanner_refuses(gateway: Gateway) -> None:
-    """Its sentence reaches the user: 404 what is not there, 409 what is archived, 400 what cannot be, 503 while the NAS is away."""
+    """Its sentence reaches the user: 404 if missing, 409 if archived, 400 if impossible, 503 while the NAS is away."""
     for name, sentence, code, status, kind in (
         ("Done", "{} holds a marker.", ARCHIVED_ALREADY, 409, "conflict"),
         ("Gone", "{} is nowhere to be seen.", NOT_FOUND, 404, "not-found"),
-        ("Empty", "{} does not exist.", None, 400, "bad-request"),  # the code decides, never the words
+        ("Empty", "{} does not exist.", None, 400, "bad-request"),  # the code decides, never the text
     ):
         path = f"{BASE}/Production/2024/{name}"
         gateway.peers.refusals[path] = sentence.format(path), code
@@ -96,7 +96,7 @@ async def test_the_scanner_refuses(gateway: Gateway) -> None:
 
 
 async def test_bodies_refused(gateway: Gateway) -> None:
-    """A body that is no request says what is wrong with which field."""
+    """The refusal of an invalid body names each wrong field."""
     for body in (b"", b"{", b"[]", b"null", b'{"folder_path": 7}', b'{"folder_path": "\\ud800"}', b"\xff"):
         answer = await gateway.ask("POST", "/api/jobs", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, (body, answer.text)
@@ -108,7 +108,7 @@ async def test_bodies_refused(gateway: Gateway) -> None:
 
 
 async def test_one_live_job_per_folder(gateway: Gateway) -> None:
-    """By path and by (device, inode): a second request is 409 and names the first; ten at once make one job."""
+    """By path and by (device, inode): a second request is 409 and names the first. Ten at once create one job."""
     path = gateway.folder(inode=77)
     answers = await asyncio.gather(*(_ask_for(gateway, path) for _ in range(10)))
     same_inode = gateway.folder(inode=77)
@@ -124,7 +124,7 @@ async def test_one_live_job_per_folder(gateway: Gateway) -> None:
 
 
 async def test_destination_conflicts(gateway: Gateway) -> None:
-    """A place that a live job holds, or that is proven, is 409 and names the job, in any letter case; a released one is free."""
+    """A destination that a live job holds, or that is proven, is 409 with the job, in any letter case. A released one is free."""
     first = await gateway.request(gateway.folder("Summer"))
     other = gateway.folder("SUMMER")
     job_id = UUID(first["job_id"])
@@ -142,7 +142,7 @@ async def test_destination_conflicts(gateway: Gateway) -> None:
 @pytest.mark.parametrize("state", ["held", "removing"])
 @pytest.mark.parametrize("ended", ["cancelled", "failed"])
 async def test_a_request_during_a_clean_up_waits_in_the_queue(gateway: Gateway, state: str, ended: str) -> None:
-    """The job is accepted and says whose files must go first; it holds nothing yet, and nobody looks at the destination."""
+    """The job is accepted and says whose files must go first. It holds no destination yet, and the destination is not checked."""
     path = gateway.folder()
     first = UUID((await gateway.request(path))["job_id"])
     await gateway.kernel.force(first, status=ended)
@@ -167,7 +167,7 @@ async def _force_destination(owner: Any, job_id: UUID, state: str) -> None:
 
 
 async def test_what_stands_at_the_destination(gateway: Gateway) -> None:
-    """Foreign files there are 409; no clear answer is no obstacle, because it is looked at again before anything is sent."""
+    """Foreign files there are 409. An unclear answer is no obstacle, because the destination is checked again before sending."""
     for state, status in (("foreign", 409), ("own", 409), ("unknown", 201), ("absent", 201)):
         path = gateway.folder()
         place = f"{path.removeprefix(BASE)}.tar.7z"
@@ -182,7 +182,7 @@ async def test_what_stands_at_the_destination(gateway: Gateway) -> None:
 
 
 async def test_pages_of_the_history(gateway: Gateway) -> None:
-    """Newest first; offset and cursor see the same rows; the total and the next cursor are headers; filters repeat or use commas."""
+    """Newest first; offset and cursor give the same rows; total and next cursor are headers; filters repeat or use commas."""
     made = [(await gateway.request())["job_id"] for _ in range(7)]
     for job_id in made[:3]:
         await gateway.kernel.force(UUID(job_id), status="failed", error_message="x")
@@ -222,7 +222,7 @@ async def test_pages_of_the_history(gateway: Gateway) -> None:
 
 
 async def test_detail_of_a_finished_job(gateway: Gateway) -> None:
-    """Archive, the three proofs, states with times, retries, warnings, notes, kept files: everything that was recorded."""
+    """Archive, the three proofs, states with times, retries, warnings, notes, kept files: the complete record."""
     job_id = UUID((await gateway.request())["job_id"])
     kernel = gateway.kernel
     await kernel.archive(job_id, 2, size=1000)
@@ -259,14 +259,14 @@ async def test_detail_of_a_finished_job(gateway: Gateway) -> None:
 
 
 async def test_no_such_job(gateway: Gateway) -> None:
-    """An unknown id, and what is no id, is 404 everywhere."""
+    """An unknown or malformed id is 404 everywhere."""
     for job_id in (str(uuid4()), "not-a-uuid"):
         for method, rest in (("GET", ""), ("DELETE", ""), ("POST", "/retry"), ("GET", "/logs")):
             problem(await gateway.ask(method, f"/api/jobs/{job_id}{rest}"), 404, "not-found")
 
 
 async def test_clearing_hides_and_erases_nothing(gateway: Gateway) -> None:
-    """Completed jobs leave the history, not the database: each can still be looked at."""
+    """Completed jobs leave the history, not the database. Each can still be viewed."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="completed", completed_at=datetime.now(UTC))
     hidden = int((await gateway.ask("GET", "/api/jobs?status=completed")).headers["x-total-count"])
@@ -309,7 +309,7 @@ async def test_logs(gateway: Gateway) -> None:
 
 
 async def test_queue_and_status(gateway: Gateway) -> None:
-    """The oldest of each lane, who waits for upload, positions, and lanes that are busy with them."""
+    """The oldest of each lane, jobs that wait for upload, positions, and busy lanes."""
     await gateway.kernel.owner.execute("SET session_replication_role = replica")
     await gateway.kernel.owner.execute("UPDATE jobs SET status = 'cancelled'")
     await gateway.kernel.owner.execute("SET session_replication_role = origin")

@@ -1,4 +1,4 @@
-"""Heads and bodies too large or too slow, answers that take too long, and other sites' pages."""
+"""Headers and bodies that are too large or too slow, responses that take too long, and other sites' pages."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from tests.services.gateway.conftest import Gateway, problem, second
 
 
 async def test_a_body_too_large(gateway: Gateway) -> None:
-    """413, whether its length was announced or not."""
+    """413, with or without an announced length."""
 
     async def drip() -> Any:
         for _ in range(200):
@@ -34,7 +34,7 @@ async def test_a_body_too_large(gateway: Gateway) -> None:
 
 
 async def test_a_body_that_is_no_json(gateway: Gateway) -> None:
-    """Said to be something else: 415; wrong bytes, nested without end, numbers without end, nothing at all: 400. Never 500."""
+    """Another content type: 415. Wrong bytes, endless nesting or numbers, an empty body: 400. Never 500."""
     good = b'{"name": "x", "scope": "read"}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense", "application/jsonx"):
         answer = await gateway.ask("POST", "/api/tokens", content=good, headers={"Content-Type": kind})
@@ -61,14 +61,14 @@ async def test_a_body_that_is_no_json(gateway: Gateway) -> None:
     ],
 )
 async def test_a_body_of_other_types(gateway: Gateway, path: str, body: dict[str, Any], field: str) -> None:
-    """What the document does not allow is refused, also where it could be guessed what is meant."""
+    """Types that the document does not allow are refused, even where the meaning could be guessed."""
     answer = await gateway.ask("PUT", path, json=body)
     problem(answer, 400, "validation-failed")
     assert [found["field"] for found in answer.json()["errors"]] == [field]
 
 
 async def test_values_that_nobody_can_mean(gateway: Gateway) -> None:
-    """NUL, wrong UTF-8, numbers without end and times outside the calendar in path and query: 400 or 404."""
+    """NUL, wrong UTF-8, endless numbers and times outside the calendar in path and query: 400 or 404."""
     queries = (
         "q=%00",
         "user=%00",
@@ -89,7 +89,7 @@ async def test_values_that_nobody_can_mean(gateway: Gateway) -> None:
 
 
 async def test_methods_are_named(gateway: Gateway) -> None:
-    """405 and OPTIONS name every method that the document gives an address, and no other."""
+    """405 and OPTIONS list exactly the methods that the document gives an address."""
     document = (await gateway.ask("GET", "/schema/openapi.json", token="")).json()
     for template, item in document["paths"].items():
         path = re.sub(r"{\w+}", "00000000-0000-4000-8000-000000000000", template)
@@ -101,7 +101,7 @@ async def test_methods_are_named(gateway: Gateway) -> None:
 
 
 async def test_a_body_too_slow(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """408 when the body does not arrive in time; the place is free again."""
+    """408 when the body does not arrive in time. The slot is released."""
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.3)
     where = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
@@ -115,7 +115,7 @@ async def test_a_body_too_slow(gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_an_answer_that_takes_too_long(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 with a sentence; once an answer has begun, it may take as long as it likes."""
+    """503 with a sentence. A response that has begun may take any time."""
     monkeypatch.setattr(gate, "ANSWER_SECONDS", 0.3)
     gateway.peers.scanning = asyncio.Event()
     try:
@@ -139,7 +139,7 @@ async def test_an_answer_that_takes_too_long(gateway: Gateway, monkeypatch: pyte
 
 
 async def test_other_sites_are_told_nothing(gateway: Gateway) -> None:
-    """No CORS: no header lets another site read an answer or send more than a form could."""
+    """No CORS: no header lets another site read a response or send more than a form could."""
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "DELETE"}
     for method, address in (("OPTIONS", "/api/jobs"), ("GET", "/api/jobs"), ("OPTIONS", "/api/auth/login"), ("GET", "/")):
         answer = await gateway.ask(method, address, headers=headers)
@@ -147,7 +147,7 @@ async def test_other_sites_are_told_nothing(gateway: Gateway) -> None:
 
 
 def test_nothing_listens_elsewhere(gateway: Gateway) -> None:
-    """The gateway of these tests listens where it was told to, and nowhere else."""
+    """The gateway of these tests listens on its configured address, and nowhere else."""
     port = urlsplit(gateway.url).port
     assert port is not None
     with socket.socket() as probe:
@@ -155,7 +155,7 @@ def test_nothing_listens_elsewhere(gateway: Gateway) -> None:
 
 
 def test_the_body_of_an_answer_does_not_wait() -> None:
-    """Head and body are two writes; without TCP_NODELAY the second waits 40 ms for the client's acknowledgement of the first."""
+    """Headers and body are two writes. Without TCP_NODELAY the second waits 40 ms for the client's acknowledgement of the first."""
     with (
         app.listening("127.0.0.1", 0) as listening,
         socket.create_connection(listening.getsockname()),
@@ -164,7 +164,7 @@ def test_the_body_of_an_answer_does_not_wait() -> None:
         assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
-# Slow heads --------------------------------------------------------------------------------------------------------------------------
+# Slow headers ------------------------------------------------------------------------------------------------------------------------
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 HEAD_SECONDS = 2.0
@@ -173,7 +173,7 @@ HEAD_SECONDS = 2.0
 
 @pytest.fixture
 async def hurried(gateway: Gateway, tmp_path: Path) -> AsyncIterator[str]:
-    """A gateway that waits `HEAD_SECONDS` for a head; its address."""
+    """A gateway that waits `HEAD_SECONDS` for request headers. Yield its address."""
     async with second(gateway, tmp_path, REQUEST_HEAD_SECONDS=str(HEAD_SECONDS)) as url:
         yield url
 
@@ -191,12 +191,12 @@ async def raw(url: str) -> AsyncIterator[Connection]:
 
 
 async def dripped(connection: Connection, begin: bytes) -> bytes:
-    """Send `begin` and then a header's line every now and then without end; all that is answered until the other side closes."""
+    """Send `begin` and then one header line at a time, endlessly. Return everything received until the server closes."""
     reader, writer = connection
     answer = b""
     writer.write(begin)
     async with asyncio.timeout(60):
-        with contextlib.suppress(OSError):  # closed while a line was under way: what is read last may be lost with it
+        with contextlib.suppress(OSError):  # closed while a line was on its way: the last data may be lost
             for n in itertools.count():
                 writer.write(f"X-{n}: 1\r\n".encode())
                 with contextlib.suppress(TimeoutError):
@@ -212,7 +212,10 @@ HEALTH = b"GET /api/health HTTP/1.1\r\nHost: x\r\n"
 
 
 async def test_a_head_too_slow(hurried: str) -> None:
-    """Begun and not ended: 408 as a problem document and the connection's end, also after an answer; dripping does not help."""
+    """Started but unfinished headers: 408 as a problem document and a closed connection, also after a response.
+
+    Dripping does not help.
+    """
 
     async def stopped(begin: bytes) -> None:
         async with raw(hurried) as (reader, writer), asyncio.timeout(60):
@@ -232,7 +235,7 @@ async def test_a_head_too_slow(hurried: str) -> None:
 
 
 async def test_a_connection_nobody_uses(hurried: str) -> None:
-    """Silent from the beginning, or after an answer: closed without a word."""
+    """A connection that is silent from the start, or after a response, is closed without a reply."""
 
     async def silent(begin: bytes) -> None:
         async with raw(hurried) as (reader, writer), asyncio.timeout(60):
@@ -243,7 +246,7 @@ async def test_a_connection_nobody_uses(hurried: str) -> None:
 
 
 async def test_the_rest_of_a_refused_body(hurried: str) -> None:
-    """Answered without its body being read, a request does not hold its place by sending that body for ever."""
+    """A request whose body was not read cannot hold its slot by sending that body endlessly."""
     begin = b"POST /api/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
     async with raw(hurried) as connection:
         answers = await dripped(connection, begin)
@@ -252,7 +255,7 @@ async def test_the_rest_of_a_refused_body(hurried: str) -> None:
 
 
 async def test_what_lasts_may_last(gateway: Gateway, hurried: str) -> None:
-    """WebSockets and streams, once asked for, live on; and so does a connection that is used again and again."""
+    """WebSockets and streams stay open once requested. So does a connection that is reused again and again."""
     headers = {"Authorization": f"Bearer {gateway.token}"}
     where = f"{hurried.replace('http', 'ws')}/ws/jobs"
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""WS /ws/jobs: the three messages, for everybody who is logged in, for as long as the login counts."""
+"""WS /ws/jobs: the three messages, for every logged-in user, as long as the login is valid."""
 
 import asyncio
 import hashlib
@@ -43,7 +43,7 @@ async def _watch(gateway: Gateway, token: str | None = None) -> AsyncIterator[Cl
 
 
 async def _until(socket: ClientConnection, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-    """All messages up to the wanted one."""
+    """Return all messages up to the wanted one."""
     seen: list[dict[str, Any]] = []
     try:
         async with asyncio.timeout(60):
@@ -55,7 +55,7 @@ async def _until(socket: ClientConnection, wanted: Callable[[dict[str, Any]], bo
 
 
 async def _all(socket: ClientConnection, *wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-    """Messages until each of these was among them, in whatever order they come."""
+    """Return messages until each of these was among them, in any order."""
     seen: list[dict[str, Any]] = []
     missing = list(wanted)
     while missing:
@@ -78,7 +78,7 @@ def _about(job_id: str, status: str) -> Callable[[dict[str, Any]], bool]:
 
 
 async def test_snapshot_then_changes(gateway: Gateway) -> None:
-    """On connecting the live jobs and the queue; then each state with its log line; a job that ended is in no snapshot."""
+    """On connect, the live jobs and the queue. Then each state with its log line. An ended job is in no snapshot."""
     before = await gateway.request()
     async with _watch(gateway) as socket:
         (*_, shown) = await _until(socket, _about(before["job_id"], "queued"))
@@ -108,7 +108,7 @@ async def test_snapshot_then_changes(gateway: Gateway) -> None:
 
 
 async def test_progress_and_logs_of_a_worker(gateway: Gateway) -> None:
-    """Figures and lines that a worker says on the bus reach every watcher; figures of another attempt or state do not."""
+    """Figures and lines that a worker publishes reach every client. Figures of another attempt or state do not."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="copying", attempt=1)
     compressor = await gateway.kernel.bus("compressor")
@@ -142,7 +142,7 @@ async def test_progress_and_logs_of_a_worker(gateway: Gateway) -> None:
 
 
 async def test_what_has_no_event_is_shown_too(gateway: Gateway) -> None:
-    """A reason to wait is no state and has no event, but is seen within seconds."""
+    """A waiting reason is no state and has no event, but is shown within seconds."""
     job_id = UUID((await gateway.request())["job_id"])
     async with _watch(gateway) as socket:
         await gateway.kernel.force(job_id, wait_reason="1.2 TB of space is missing")
@@ -157,13 +157,13 @@ async def test_bad_token(gateway: Gateway, token: str) -> None:
 
 
 async def test_first_password(gateway: Gateway) -> None:
-    """4403 for somebody who must change the password first."""
+    """4403 for a user who must change the password first."""
     async with _watch(gateway, _token(await _user(gateway, "fresh", must_change=True))) as socket:
         assert await _closed(socket) == 4403
 
 
 async def test_the_end_of_a_login_ends_the_connection(gateway: Gateway) -> None:
-    """Logout at once; a revocation made elsewhere, a deleted user or an expired token within a second or so. Others stay."""
+    """At once for a logout; within a second or so for a revocation elsewhere, a deleted user or an expired token. Others stay."""
     user = await _user(gateway, "watcher")
     first, second = _token(user), _token(user)
     async with _watch(gateway) as stays, _watch(gateway, first) as one, _watch(gateway, second) as two:
@@ -178,7 +178,7 @@ async def test_the_end_of_a_login_ends_the_connection(gateway: Gateway) -> None:
 
 
 class _Line:
-    """A wire whose client reads when the test says so."""
+    """A connection whose client reads only when the test says so."""
 
     def __init__(self) -> None:
         self.stalled_at: float | None = None
@@ -203,7 +203,7 @@ def _client(line: _Line) -> Client:
 
 
 def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
-    """What waits is one message per job, the newest; once it reads again it gets these, and then each step again."""
+    """Only one message per job waits, the newest. Once the client reads again, it gets these, and then each step again."""
     line = _Line()
     client = _client(line)
     client.offer("job a", _said("a0"))
@@ -218,7 +218,7 @@ def test_a_slow_client_sees_fewer_steps_and_the_last_one() -> None:
 
 
 def test_what_waits_for_a_client_has_a_bound() -> None:
-    """Too much waiting for it ends it, and its memory is given back; however large its snapshot is, that has room."""
+    """Too many waiting bytes end the connection and free its memory. A snapshot of any size has room."""
     line = _Line()
     client, large = _client(line), live_hub._QUEUE_LENGTH + 10
     line.stalled_at = 1.0
@@ -239,7 +239,7 @@ async def _figure(gateway: Gateway, name: str) -> float:
 
 
 async def test_a_client_that_never_reads_is_dropped(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By time, with its connection; meanwhile everybody else gets every single message."""
+    """The connection is closed after a time-out. Meanwhile all other clients get every message."""
     compressor = await gateway.kernel.bus("compressor")
     before = await _figure(gateway, "cs_archiver_live_dropped_total")
     address = urlsplit(gateway.url)
@@ -252,7 +252,7 @@ async def test_a_client_that_never_reads_is_dropped(gateway: Gateway, monkeypatc
     silent.sendall(f"GET /ws/jobs?token={gateway.token} HTTP/1.1\r\n{upgrade}\r\n\r\n".encode())
 
     async def follows() -> None:
-        """Until it got its snapshot; from then on it reads nothing."""
+        """Read until the snapshot arrives, then read nothing more."""
         silent.setblocking(False)
         read = b""
         while b'"snapshot"' not in read:
@@ -268,7 +268,7 @@ async def test_a_client_that_never_reads_is_dropped(gateway: Gateway, monkeypatc
             for each in (one, two):
                 await _until(each, lambda m: m["type"] == "snapshot")
             last = [asyncio.create_task(_until(each, lambda m: m.get("message", "").startswith("399 "))) for each in (one, two)]
-            for number in range(400):  # 4 MB: more than kernel and gateway hold for one that does not read
+            for number in range(400):  # 4 MB: more than kernel and gateway buffer for a client that does not read
                 await compressor.publish_live("live.log.x", _line(f"{number} " + "x" * 10_000))
             for seen in await asyncio.gather(*last):
                 lines = [m for m in seen if m.get("job_id") == str(UUID(int=1))]
@@ -292,7 +292,7 @@ def _ws(gateway: Gateway, path: str, query: str = "") -> str:
 
 
 async def test_the_snapshot_says_as_of_when_and_what_there_is(gateway: Gateway) -> None:
-    """First its `seq`, then one update per job it names; nothing that has ended; the same number as the database's newest event."""
+    """First its `seq`, then one update per job that it names. Ended jobs are absent. `seq` equals the database's newest event."""
     job_id = (await gateway.request())["job_id"]
     newest = await _relayed(gateway)
 
@@ -310,7 +310,7 @@ async def test_the_snapshot_says_as_of_when_and_what_there_is(gateway: Gateway) 
 
 
 async def _relayed(gateway: Gateway) -> int:
-    """The newest event's number, once the stream has all of them."""
+    """Return the newest event's number, once the stream has all events."""
     query = "SELECT CASE WHEN bool_and(stream_seq IS NOT NULL) THEN max(stream_seq) END FROM outbox"
 
     async def look() -> int | None:
@@ -320,7 +320,7 @@ async def _relayed(gateway: Gateway) -> int:
 
 
 async def test_missed_events(gateway: Gateway) -> None:
-    """`after` gives every state entered since, gap-free and in order, page by page; a number that is not the stream's is 410."""
+    """`after` returns every state entered since, gap-free and in order, page by page. A number that the stream lacks is 410."""
     start = (await gateway.ask("GET", "/api/events")).json()
     assert (start["events"], start["more"]) == ([], False)
     made = await gateway.request()
@@ -339,7 +339,7 @@ async def test_missed_events(gateway: Gateway) -> None:
 
 
 async def test_a_gap_that_is_too_long(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """410 with what to do; nothing is left out in silence."""
+    """410 with what to do. Nothing is left out silently."""
     await gateway.request()
     await _relayed(gateway)
     monkeypatch.setattr(live_api, "OLDEST", 0)
@@ -347,7 +347,7 @@ async def test_a_gap_that_is_too_long(gateway: Gateway, monkeypatch: pytest.Monk
 
 
 async def test_a_ticket_opens_one_connection(gateway: Gateway) -> None:
-    """Once, within its time; it dies with the login that asked; a token stands in no address."""
+    """It works once, within its time, and ends with the login that asked. No token is in an address."""
     user = await _user(gateway, "ticketed")
     token = _token(user)
     answer = await gateway.ask("POST", "/api/ws-ticket", token)
@@ -370,7 +370,7 @@ async def test_a_ticket_opens_one_connection(gateway: Gateway) -> None:
 
 
 async def test_a_cookie_opens_a_connection_for_our_own_pages_only(gateway: Gateway) -> None:
-    """A foreign page's script cannot listen with somebody's cookie."""
+    """A foreign page's script cannot listen with a user's cookie."""
     own = {"Cookie": f"cs_archiver_session={gateway.token}"}
     async with connect(_ws(gateway, "/ws/jobs"), proxy=None, additional_headers=own, origin=gateway.url) as socket:  # type: ignore[arg-type] # a new type of str
         await _until(socket, lambda m: m["type"] == "snapshot")
@@ -379,7 +379,7 @@ async def test_a_cookie_opens_a_connection_for_our_own_pages_only(gateway: Gatew
 
 
 async def test_the_dashboards_words(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dashboard's two messages with all their fields; a pause is seen at once, although no event says it."""
+    """The dashboard's two messages with all their fields. A pause is shown at once, although it has no event."""
     job_id = (await gateway.request())["job_id"]
 
     def about(status: str) -> Callable[[dict[str, Any]], bool]:
@@ -389,10 +389,10 @@ async def test_the_dashboards_words(gateway: Gateway, monkeypatch: pytest.Monkey
         (*_, task) = await _until(socket, about("queued"))
         (*_, stats) = await _until(socket, lambda m: m["type"] == "dashboard_stats")
         with monkeypatch.context() as patched:
-            patched.setattr(live_hub, "_RESYNC_SECONDS", 3600.0)  # nobody reads everything again meanwhile
+            patched.setattr(live_hub, "_RESYNC_SECONDS", 3600.0)  # no full reload meanwhile
             await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "pause"})
             await _until(socket, about("paused"))
-        await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "resume"})  # wakes who would wait an hour
+        await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "resume"})  # wakes a worker that waits long
         await _until(socket, about("queued"))
     assert set(task) == {"type", "task_id", "data", "timestamp"}
     assert set(task["data"]) >= {"status", "progress", "speed", "eta", "current_size", "total_size", "name"}
@@ -411,7 +411,7 @@ async def test_the_dashboards_words(gateway: Gateway, monkeypatch: pytest.Monkey
 
 
 async def test_the_first_figures_of_a_connection_are_current(gateway: Gateway) -> None:
-    """Each new connection begins with figures read for it, not with those of the last one, or none for some seconds."""
+    """Each new connection starts with fresh figures, not with the last connection's or with none for some seconds."""
     waiting = "SELECT count(*) FROM jobs WHERE status = 'queued' AND NOT paused"
     for _ in range(3):
         await gateway.request()
@@ -421,7 +421,7 @@ async def test_the_first_figures_of_a_connection_are_current(gateway: Gateway) -
 
 
 async def test_workspace_jobs_are_shown_to_their_owner_only(gateway: Gateway) -> None:
-    """Neither their updates, nor their lines, nor their events reach another user."""
+    """Updates, log lines and events never reach another user."""
     owner, other = await _user(gateway, "live-owner"), await _user(gateway, "live-other")
     statement = (
         "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, request)"
@@ -443,7 +443,7 @@ async def test_workspace_jobs_are_shown_to_their_owner_only(gateway: Gateway) ->
 
 
 async def _secret_pack(gateway: Gateway) -> str:
-    """Somebody else's pack, which only they and admins may see; its id."""
+    """Create another user's pack, which only that user and admins may see. Return its id."""
     statement = (
         "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, request)"
         " VALUES ('pack', 'secret', '/w/s', 'x', $1, jsonb_build_object('root', 'workspace')) RETURNING id"
@@ -452,7 +452,7 @@ async def _secret_pack(gateway: Gateway) -> str:
 
 
 async def _told(socket: ClientConnection, pack: str) -> int | str:
-    """The close code, or what was said of the pack before."""
+    """Return the close code, or the messages about the pack before it."""
     async with asyncio.timeout(60):
         while True:
             try:
@@ -464,7 +464,7 @@ async def _told(socket: ClientConnection, pack: str) -> int | str:
 
 
 async def _lines(gateway: Gateway, token: str, opened: asyncio.Event) -> str:
-    """All that one event stream says until the server ends it."""
+    """Return all lines of an event stream until the server ends it."""
     said = []
     headers = {"Authorization": f"Bearer {token}"}
     async with asyncio.timeout(60), gateway.client.stream("GET", "/api/stream", headers=headers) as answer:
@@ -486,7 +486,7 @@ async def _lines(gateway: Gateway, token: str, opened: asyncio.Event) -> str:
     ],
 )
 async def test_an_admin_who_is_none_any_more_sees_no_more(gateway: Gateway, change: dict[str, Any] | None, code: int) -> None:
-    """Demoted, told to change the password, disabled, reset or deleted: once that is answered, no open connection tells anything."""
+    """Demoted, told to change the password, disabled, reset or deleted: after that response, no open connection sends anything."""
     who = await _user(gateway, f"was-admin-{uuid4().hex[:6]}")
     await gateway.kernel.owner.execute("UPDATE users SET is_admin = true WHERE id = $1", who)
     token, opened = _token(who), asyncio.Event()
@@ -506,7 +506,7 @@ async def test_an_admin_who_is_none_any_more_sees_no_more(gateway: Gateway, chan
         assert await _told(socket, pack) == code
     assert pack not in await stream
     async with connect(_ws(gateway, "/ws/jobs", f"ticket={ticket}"), proxy=None) as late:
-        if code == 4409:  # with the rights of now
+        if code == 4409:  # with the current rights
             seen = await _until(late, lambda m: m["type"] == "queue_update")
             assert pack not in json.dumps(seen)
         else:
@@ -514,7 +514,7 @@ async def test_an_admin_who_is_none_any_more_sees_no_more(gateway: Gateway, chan
 
 
 async def test_a_new_admin_sees_more(gateway: Gateway) -> None:
-    """The connection ends, so that the next one shows what admins see; one of a token of lesser scope goes on."""
+    """The connection ends, so that the next one shows the admin's view. A connection with a token of lesser scope stays."""
     who = await _user(gateway, f"new-admin-{uuid4().hex[:6]}")
     token = _token(who)
     scoped = (await gateway.ask("POST", "/api/tokens", token, json={"name": "watch", "scope": "operate"})).json()["token"]
@@ -528,7 +528,7 @@ async def test_a_new_admin_sees_more(gateway: Gateway) -> None:
 
 
 async def test_a_role_changed_elsewhere_ends_the_connection(gateway: Gateway) -> None:
-    """By another gateway: within a second or so."""
+    """Another gateway changes the role: the connection ends within a second or so."""
     who = await _user(gateway, f"elsewhere-{uuid4().hex[:6]}")
     async with _watch(gateway, _token(who)) as socket:
         await _until(socket, lambda m: m["type"] == "queue_update")
@@ -537,7 +537,7 @@ async def test_a_role_changed_elsewhere_ends_the_connection(gateway: Gateway) ->
 
 
 async def test_heartbeats(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence means a dead connection: something comes every two seconds, with the newest number."""
+    """Silence means a dead connection: a message comes every two seconds, with the newest number."""
     assert live_hub.HEARTBEAT_SECONDS == 2.0
     monkeypatch.setattr(live_hub, "HEARTBEAT_SECONDS", 0.05)
     hub = live_hub.Hub(None, None, None)  # type: ignore[arg-type] # only its clock is looked at
@@ -551,12 +551,12 @@ async def test_heartbeats(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> 
 
     await eventually(sent, lambda seen: len(seen) >= 2, "two heartbeats")
     beating.cancel()
-    heartbeat = json.loads(line.sent[0][2:])  # after two bytes of a short frame's head
+    heartbeat = json.loads(line.sent[0][2:])  # after two bytes of a short frame's header
     assert (heartbeat["type"], heartbeat["seq"]) == ("heartbeat", 7)
 
 
 async def _events(gateway: Gateway, path: str, wanted: Callable[[dict[str, Any]], bool], **headers: str) -> list[tuple[str, Any]]:
-    """(id, message) of a server-sent stream up to the wanted one."""
+    """Return (id, message) of a server-sent stream up to the wanted one."""
     found: list[tuple[str, Any]] = []
     headers = {"Authorization": f"Bearer {gateway.token}", **headers}
     async with asyncio.timeout(60), gateway.client.stream("GET", path, headers=headers) as answer:
@@ -574,7 +574,7 @@ async def _events(gateway: Gateway, path: str, wanted: Callable[[dict[str, Any]]
 
 
 async def test_server_sent_events(gateway: Gateway) -> None:
-    """The socket's messages; with `Last-Event-ID` first what was missed; one job's stream ends with the job."""
+    """The same messages as the socket. With `Last-Event-ID`, missed ones come first. One job's stream ends with the job."""
     job_id = (await gateway.request())["job_id"]
     await _relayed(gateway)
     found = await _events(gateway, "/api/stream", lambda m: m["type"] == "queue_update")
@@ -600,7 +600,7 @@ async def test_server_sent_events(gateway: Gateway) -> None:
 
 
 async def test_a_stream_of_a_job_that_ends_just_then(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looked up while it was live, heard from when it has ended: the stream says so and ends."""
+    """The job is live when it is looked up and has ended when the stream subscribes. The stream says so and ends."""
     job_id = (await gateway.request())["job_id"]
     stream = live_hub.Hub.stream
 
@@ -621,7 +621,7 @@ async def test_a_stream_of_a_job_that_ends_just_then(gateway: Gateway, monkeypat
 
 
 async def test_two_gateways_say_the_same(gateway: Gateway, pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
-    """Behind one address: the same numbers, a ticket of one opens the other, what happens through one is seen at the other."""
+    """Behind one address: the same numbers, a ticket of one opens the other, an action through one is visible at the other."""
     async with second(gateway, tmp_path) as url:
         ticket = (await gateway.ask("POST", "/api/ws-ticket")).json()["ticket"]
         address = url.replace("http", "ws") + f"/ws/jobs?ticket={ticket}"
@@ -650,7 +650,7 @@ async def test_two_gateways_say_the_same(gateway: Gateway, pg: PostgresEngine, n
 
 
 async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many jobs wait: looking at all of them costs a few bytes of each."""
+    """For any number of waiting jobs, checking all of them reads a few bytes of each."""
     monkeypatch.setattr(live_hub, "_RESYNC_SECONDS", 0.01)
     store, looks, read = Store(await kernel.db("gateway")), 0, list[UUID]()
     versions, some_jobs = store.live_versions, store.some_jobs
@@ -693,7 +693,7 @@ async def test_only_what_changed_is_read_again(kernel: Kernel, tmp_path: Path, m
 
 
 async def test_the_live_view_follows_across_a_rebuild(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stream is made again: events that come later still arrive by the gateway's own consumer, not by reading all jobs again."""
+    """The stream is recreated. Later events still arrive through the gateway's own consumer, not by reading all jobs again."""
     monkeypatch.setattr(live_hub, "_RESYNC_SECONDS", 3600.0)
     async with nats_server() as own:
         bus = await Bus.connect(own.url, "gateway", own.passwords["gateway"])
@@ -711,7 +711,7 @@ async def test_the_live_view_follows_across_a_rebuild(kernel: Kernel, tmp_path: 
             jobs = [await kernel.job()]
 
             async def heard() -> bool:
-                jobs.append(await kernel.job())  # it follows from some moment on: there is always a next event
+                jobs.append(await kernel.job())  # it starts at some event: there is always a next one
                 return bool({*jobs} & await known())
 
             await eventually(heard, bool, "a new job by its event")

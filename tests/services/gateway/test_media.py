@@ -1,4 +1,4 @@
-"""Media files and previews of folders over REST: the real gateway, the real scanner's answers, real files."""
+"""Media files and previews of folders over REST: the real gateway, the real scanner's replies, real files."""
 
 import shutil
 from pathlib import Path
@@ -26,7 +26,7 @@ async def admin(gateway: Gateway) -> UUID:
 
 @pytest.fixture
 def film(scanner: Scanner, films: Path) -> str:
-    """A film on the NAS, by its path below the base."""
+    """Create a film on the NAS. Return its path below the base."""
     place = scanner.base / "Production" / "2024" / "Film"
     place.mkdir(exist_ok=True)
     shutil.copyfile(films / "h264.mp4", place / "h264.mp4")
@@ -34,7 +34,7 @@ def film(scanner: Scanner, films: Path) -> str:
 
 
 async def test_info_of_a_film_on_the_nas(gateway: Gateway, film: str) -> None:
-    """The whole document: container, streams, quality; private, never kept by a proxy."""
+    """The whole document: container, streams, quality. It is private, so no proxy caches it."""
     answer = await gateway.ask("GET", "/api/media/info", params={"root": "nas", "path": film})
 
     assert answer.status_code == 200, answer.text
@@ -47,7 +47,7 @@ async def test_info_of_a_film_on_the_nas(gateway: Gateway, film: str) -> None:
 
 
 async def test_brief_leaves_the_lists_out(gateway: Gateway, film: str) -> None:
-    """What fits on a card, and nothing measured."""
+    """Only what fits on a card, and no measured values."""
     found = (await gateway.ask("GET", "/api/media/info", params={"root": "nas", "path": film, "brief": "true"})).json()
 
     assert found["brief"] is True
@@ -56,7 +56,7 @@ async def test_brief_leaves_the_lists_out(gateway: Gateway, film: str) -> None:
 
 
 async def test_a_workspace_is_ones_own(gateway: Gateway, scanner: Scanner, films: Path, admin: UUID) -> None:
-    """The same path leads each user into the own workspace; nobody's path leads out of it."""
+    """The same path leads each user to their own workspace. No path leads out of it."""
     shutil.copyfile(films / "sound.flac", scanner.workspace(admin) / "tone.flac")
     other = await _user(gateway, "film-fan")
     scanner.workspace(other)
@@ -89,7 +89,7 @@ async def test_who_may_look_at_the_nas(gateway: Gateway, film: str) -> None:
 
 
 async def test_a_thumbnail_is_an_image_that_is_asked_for_once(gateway: Gateway, film: str) -> None:
-    """JPEG of the width asked for; a second question with the ETag gets 304 and no bytes; a changed width is another image."""
+    """JPEG of the requested width. A second request with the ETag gets 304 and no bytes. A changed width is another image."""
     question = {"root": "nas", "path": film, "timestamp": "00:00:01", "width": 200}
     answer = await gateway.ask("GET", "/api/media/thumbnail", params=question)
 
@@ -115,7 +115,7 @@ async def test_a_time_past_the_end_is_clamped_with_a_notice(gateway: Gateway, fi
 
 
 async def test_a_contact_sheet(gateway: Gateway, film: str) -> None:
-    """One image, and the time of each of its pictures."""
+    """One image, and the time of each of its frames."""
     question = {"root": "nas", "path": film, "frames": 6, "columns": 3, "width": 100}
     answer = await gateway.ask("GET", "/api/media/contact-sheet", params=question)
 
@@ -141,7 +141,7 @@ async def test_what_is_wrong_with_a_file_is_said(
     address: str,
     kind: str,
 ) -> None:
-    """422, with a word for programs and a sentence for people."""
+    """422, with a code for programs and a sentence for people."""
     shutil.copyfile(films / name, scanner.base / name)
 
     problem(await gateway.ask("GET", f"/api/media/{address}", params={"root": "nas", "path": name}), 422, kind)
@@ -170,7 +170,7 @@ async def test_questions_that_make_no_sense(gateway: Gateway, film: str, address
 
 
 async def _previewed(gateway: Gateway, folder: Path, token: str | None = None) -> Any:
-    """The preview, once the whole folder was looked into."""
+    """Return the preview once the whole folder has been scanned."""
     while True:
         answer = await gateway.ask("GET", "/api/folders/preview", token=token, params={"path": str(folder)})
         if answer.status_code != 202:
@@ -180,7 +180,7 @@ async def _previewed(gateway: Gateway, folder: Path, token: str | None = None) -
 
 
 async def test_a_preview_of_a_folder(gateway: Gateway, scanner: Scanner, films: Path) -> None:
-    """Counts by type, largest files, tree, media length, refusals, and what archiving will cost."""
+    """Counts by type, largest files, tree, media length, refusals, and the cost of archiving."""
     folder = scanner.folder("Previewed")
     (folder / "cut").mkdir()
     shutil.copyfile(films / "h264.mp4", folder / "cut" / "one.mp4")
@@ -228,7 +228,7 @@ async def test_a_preview_refuses_what_a_request_would_be_refused_for(gateway: Ga
 
 
 async def test_previews_tell_no_names_to_those_who_may_not_see_them(gateway: Gateway, scanner: Scanner) -> None:
-    """Figures stay: whoever may archive a folder may know how big it is."""
+    """Figures stay: a user who may archive a folder may know its size."""
     folder = scanner.folder("Quiet")
     (folder / "secret\nname.txt").write_bytes(b"x")
     user = _token(await _user(gateway, "preview-user"))
@@ -244,7 +244,7 @@ async def test_previews_tell_no_names_to_those_who_may_not_see_them(gateway: Gat
 
 
 async def test_an_estimate_of_many_folders(gateway: Gateway) -> None:
-    """Archives and time of all together, space of the largest; without a look into any."""
+    """Archives and time of all together, space of the largest, without scanning any."""
     tb = 1 << 40
     one = (await gateway.ask("GET", "/api/folders/estimate", params={"size_bytes": 1 << 20})).json()
     many = (await gateway.ask("GET", "/api/folders/estimate", params={"size_bytes": 100 << 20, "largest_bytes": 1 << 20})).json()
@@ -260,7 +260,7 @@ async def test_an_estimate_of_many_folders(gateway: Gateway) -> None:
 
 
 async def test_what_is_no_folder_has_no_preview(gateway: Gateway, scanner: Scanner) -> None:
-    """404 for what is not there, 400 for what no archive could be of."""
+    """404 for a missing folder, 400 for a path that no archive could have."""
     missing = {"path": str(scanner.base / "Production" / "2024" / "Missing")}
     problem(await gateway.ask("GET", "/api/folders/preview", params=missing), 404, "not-found")
     problem(await gateway.ask("GET", "/api/folders/preview", params={"path": str(scanner.base)}), 400, "bad-request")
@@ -268,7 +268,7 @@ async def test_what_is_no_folder_has_no_preview(gateway: Gateway, scanner: Scann
 
 
 def test_estimates() -> None:
-    """From what past jobs did, else from the constant; space as the ledger reserves it."""
+    """From past jobs, else from the constant. Space is the amount that the ledger reserves."""
     usual = estimate(GIB, GIB, 0.7, None, 0, free=10 * GIB, unwritten=GIB, least_free=GIB)
     assert (usual.bytes_per_second, usual.basis_jobs) == (media.USUAL_BYTES_PER_SECOND, 0)
     assert usual.seconds == pytest.approx(51.2)  # 1024 MiB at 20 MiB/s
@@ -280,7 +280,7 @@ def test_estimates() -> None:
 
 
 def test_figures_without_names() -> None:
-    """Paths and sentences that hold paths go; counts stay."""
+    """Paths, and sentences that contain paths, are removed. Counts stay."""
     seen = FolderSeen(
         path="/nas/a/b/c",
         complete=True,

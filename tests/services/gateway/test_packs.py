@@ -1,7 +1,7 @@
-"""Packs over REST: fields, errors, words; space reserved exactly once; whose they are.
+"""Packs over REST: fields, errors, texts; space reserved exactly once; ownership.
 
-The compressor is not needed: what it would record is written past the guard. docs/files.md lists
-what packs do, with the test of each line.
+No compressor runs here: its records are written past the guard. docs/files.md lists the behaviour of packs, with the test of
+each line.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ async def asked(who: Person, path: str = "folder", **more: Any) -> dict[str, Any
 
 
 async def done(who: Person, pack: str, name: str = "folder.zip", content: bytes = b"PK") -> None:
-    """As the compressor leaves a finished pack."""
+    """Record a finished pack as the compressor does."""
     who.put(name, content)
     result = {
         "output_path": name, "format": "zip", "original_size": 10, "compressed_size": len(content), "compression_ratio": 80.0,
@@ -73,11 +73,11 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-# Asking ------------------------------------------------------------------------------------------------------------------------------
+# Requesting --------------------------------------------------------------------------------------------------------------------------
 
 
 async def test_create_pack_task_success(gateway: Gateway, ada: Person) -> None:
-    """201 with every promised field, pending, its space reserved in the ledger; the folder is to be deleted unless asked otherwise."""
+    """201 with every promised field, pending, its space reserved in the ledger. The folder will be deleted unless requested otherwise."""
     ada.put("Ordner/Größe/a.txt", b"x" * 700)
     ada.put("Ordner/Größe/b/c.txt", b"y" * 300)
     answer = await ada.ask("POST", PACK, json={"folder_path": "Ordner/Größe"})
@@ -97,7 +97,7 @@ async def test_create_pack_task_success(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_pack_that_keeps_its_source(gateway: Gateway, ada: Person) -> None:
-    """Asked for, a workspace folder stays; a folder of the NAS always does, whatever is asked."""
+    """On request, a workspace folder stays. A NAS folder always stays, whatever the request says."""
     ada.put("folder/x")
     assert (await asked(ada, keep_source=True))["keep_source"] is True
     (gateway.peers.nas / "Shared").mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ async def test_pack_that_keeps_its_source(gateway: Gateway, ada: Person) -> None
 
 
 async def test_create_pack_task_not_folder(ada: Person) -> None:
-    """404: nothing there; 400: a file, a link, an empty folder (total size 0), the top folder, a path that is none; 401 before all."""
+    """404: missing. 400: a file, a link, an empty folder (total size 0), the top folder, an invalid path. 401 before all."""
     ada.put("file")
     (ada.root / "empty/deep").mkdir(parents=True)
     ada.put("zero/bytes", b"")
@@ -129,7 +129,7 @@ async def test_create_pack_task_not_folder(ada: Person) -> None:
 
 
 async def test_create_pack_task_not_enough_space(gateway: Gateway, ada: Person) -> None:
-    """403 with both figures in GB when the quota, or the server's disk, has less than the folder's size; nothing is reserved then."""
+    """403 with both figures in GB if the quota or the server's disk has less than the folder's size. Nothing is reserved."""
     with (ada.root / "placeholder").open("wb") as sparse:
         sparse.truncate(3 * GIB)
     (ada.root / "folder").mkdir()
@@ -154,7 +154,7 @@ async def test_create_pack_task_not_enough_space(gateway: Gateway, ada: Person) 
 
 
 async def test_while_the_ledger_is_not_there(gateway: Gateway, ada: Person) -> None:
-    """503 with a sentence while no compressor has said where workspaces lie."""
+    """503 with a sentence until a compressor has reported the location of the workspaces."""
     ada.put("folder/x")
     await gateway.kernel.owner.execute("DELETE FROM storage_places")
     try:
@@ -168,7 +168,7 @@ async def test_while_the_ledger_is_not_there(gateway: Gateway, ada: Person) -> N
 
 
 async def test_calculate_folder_size(ada: Person) -> None:
-    """The sum of the lengths of all regular files at any depth; links and folders count for nothing."""
+    """The sum of the lengths of all regular files at any depth. Links and folders count as nothing."""
     for path, size in (("folder/a", 10), ("folder/b/c", 200), ("folder/b/d/e", 3000)):
         ada.put(path, b"x" * size)
     (ada.root / "folder/link").symlink_to("a")
@@ -178,7 +178,7 @@ async def test_calculate_folder_size(ada: Person) -> None:
 
 
 async def test_get_reserved_space(ada: Person) -> None:
-    """Several packs' reservations add up, and what has ended counts no more."""
+    """The reservations of several packs add up. Ended packs no longer count."""
     await ada.quota(10_000)
     packs = []
     for name in ("one", "two", "three"):
@@ -193,7 +193,7 @@ async def test_get_reserved_space(ada: Person) -> None:
 
 
 async def test_get_server_available_space(gateway: Gateway, ada: Person) -> None:
-    """What the disk has, without what is promised to anybody and what is never used; jobs' own words: written counts as used already."""
+    """The disk's free space minus all reservations and the reserve. Bytes that a job reports as written count as used."""
     workspaces = Workspaces(gateway.storage / "workspaces")
     store = Store(await gateway.kernel.db("gateway"))
     room = Quotas(store, Configuration(store, gateway.bus, {}), workspaces, gateway.storage, lambda _: 100 * GIB)
@@ -209,7 +209,7 @@ async def test_get_server_available_space(gateway: Gateway, ada: Person) -> None
 
 
 async def test_pack_format_config_and_compression_level_bounds(gateway: Gateway, ada: Person) -> None:
-    """What the admin sets counts for new packs, levels brought into 1 to 9; other formats are refused; a request may choose for itself."""
+    """The admin's settings apply to new packs, with levels clamped to 1 to 9. Other formats are refused. A request may choose its own."""
     for name in ("a", "b", "c"):
         ada.put(f"{name}/x")
     try:
@@ -227,11 +227,11 @@ async def test_pack_format_config_and_compression_level_bounds(gateway: Gateway,
     assert (await asked(ada, "c"))["format"] == "zip"
 
 
-# Looking, cancelling, downloading ----------------------------------------------------------------------------------------------------
+# Viewing, cancelling, downloading ----------------------------------------------------------------------------------------------------
 
 
 async def test_packs_are_listed(ada: Person) -> None:
-    """Newest first, page by page; `available-space` is no pack's id."""
+    """Newest first, page by page. `available-space` is no pack's id."""
     made = []
     for number in range(5):
         ada.put(f"f{number}/x")
@@ -249,7 +249,7 @@ async def test_packs_are_listed(ada: Person) -> None:
 
 
 async def test_a_cancel_answers_when_nothing_is_left(gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A running pack has ended, and what it held is free, when DELETE says so; one that ended well meanwhile was not cancelled: 400."""
+    """DELETE answers once a running pack has ended and released its space. A pack that completed meanwhile gives 400."""
     monkeypatch.setattr(packs, "CANCEL_SECONDS", 60.0)
     ada.put("folder/x")
     owner = gateway.kernel.owner
@@ -276,7 +276,7 @@ async def test_a_cancel_answers_when_nothing_is_left(gateway: Gateway, ada: Pers
 
 
 async def test_cancel_pack_task(gateway: Gateway, ada: Person) -> None:
-    """At once while it waits; a running one is asked to stop; 400 when it has ended; 409 while its folder is being deleted."""
+    """At once while it waits. A running pack is asked to stop. 400 if it has ended; 409 while its folder is being deleted."""
     ada.put("folder/x")
     pack = await asked(ada)
     answer = await ada.ask("DELETE", f"{PACK}/{pack['id']}")
@@ -308,7 +308,7 @@ async def test_cancel_pack_task(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_progress_moves_updated_at(gateway: Gateway, ada: Person) -> None:
-    """`updated_at` moves with each figure that the compressor records; and with the end."""
+    """`updated_at` moves with each figure that the compressor records, and with the end."""
     kernel = gateway.kernel
     ada.put("folder/x", b"x")
     pack = await asked(ada)
@@ -338,7 +338,7 @@ async def test_progress_moves_updated_at(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_download_pack_result(gateway: Gateway, ada: Person) -> None:
-    """400 until it is done; then the archive, whole or in part, counted once as a download; 404 when the file is gone or another."""
+    """400 until it is done. Then the archive, whole or in part, counted as one download. 404 if the file is missing or differs."""
     ada.put("Größe/x", b"x" * 10)
     pack = await asked(ada, "Größe")
     address = f"{PACK}/{pack['id']}/download"
@@ -374,7 +374,7 @@ async def test_download_pack_result(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_the_archive_stays_while_its_folder_is_deleted(gateway: Gateway, ada: Person) -> None:
-    """Until the folder has gone, nobody deletes, moves or replaces what stands for it; then they do."""
+    """Until the folder is gone, nobody can delete, move or replace the archive. Afterwards they can."""
     ada.put("folder/x", b"x" * 10)
     ada.put("other", b"other")
     pack = (await asked(ada))["id"]
@@ -391,7 +391,7 @@ async def test_the_archive_stays_while_its_folder_is_deleted(gateway: Gateway, a
 
 
 async def test_when_a_pack_expires(gateway: Gateway, ada: Person) -> None:
-    """With a retention, a pack that kept its source says when it goes; one that deleted it is the only copy, and never goes."""
+    """With a retention, a pack that kept its source shows its expiry. A pack that deleted it is the only copy and never expires."""
     for name in ("kept", "gone"):
         ada.put(f"{name}/x")
     kept, gone = await asked(ada, "kept", keep_source=True), await asked(ada, "gone")
@@ -407,7 +407,7 @@ async def test_when_a_pack_expires(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_user_isolation(gateway: Gateway, ada: Person) -> None:
-    """Nobody sees, cancels or downloads another's pack (404: that it exists is theirs to know); an admin may."""
+    """No user sees, cancels or downloads another's pack (404 hides its existence). An admin may."""
     other, admin = await person(gateway), await person(gateway, admin=True)
     ada.put("folder/x", b"x" * 10)
     pack = await asked(ada)
@@ -426,7 +426,7 @@ ROUNDS = 200
 
 
 class Rivals:
-    """Two users on a disk of exactly `capacity` bytes, with the real reservation code of packs and of uploads."""
+    """Two users on a disk of exactly `capacity` bytes, with the real reservation code of packs and uploads."""
 
     def __init__(self, gateway: Gateway, store: Store, capacity: int) -> None:
         root = gateway.storage / "workspaces"
@@ -468,7 +468,7 @@ def identity(who: Person) -> Identity:
 
 
 async def test_two_users_race_for_the_last_space(gateway: Gateway) -> None:
-    """200 times, packs and uploads: room for one of two, and one of two gets it; what is promised never exceeds the disk."""
+    """200 rounds of packs and uploads: room for one of two, and exactly one gets it. Reservations never exceed the disk."""
     owner = gateway.kernel.owner
     store = Store(await gateway.kernel.db("gateway"))
     rivals = Rivals(gateway, store, 1500)
@@ -493,7 +493,7 @@ async def test_two_users_race_for_the_last_space(gateway: Gateway) -> None:
 
 
 async def test_one_user_races_for_the_rest_of_the_quota(gateway: Gateway, ada: Person) -> None:
-    """Ten requests at once, room for three: three."""
+    """Ten requests at once, room for three: exactly three succeed."""
     ada.put("there", b"x" * 700)
     for number in range(10):
         ada.put(f"f{number}/x", b"x" * 10)

@@ -1,4 +1,4 @@
-"""Ten thousand paths made to lead astray, on real directories full of links: whatever a path says, it ends in the caller's own files."""
+"""Ten thousand malicious paths on real directories full of links: every path ends in the caller's own files."""
 
 import itertools
 import os
@@ -32,7 +32,7 @@ PARTS = [
 
 
 def world(root: Path) -> None:
-    """My workspace, full of links out, beside another's and the services' own places."""
+    """The caller's workspace, full of links out, beside another user's and the services' directories."""
     other = root / str(OTHER)
     for place in (other / "a", root / ".work/job/1", root / ".uploads", root / ".deleted"):
         place.mkdir(parents=True)
@@ -43,7 +43,7 @@ def world(root: Path) -> None:
 
 
 def my_part(root: Path) -> None:
-    """What is mine."""
+    """Return the caller's part."""
     mine = root / str(ME)
     (mine / "a/b/deep").mkdir(parents=True)
     for file in (mine / "file", mine / "a/file", mine / "a/b/file", mine / "a/b/deep/file"):
@@ -58,7 +58,7 @@ def my_part(root: Path) -> None:
 
 
 def tricks() -> Iterator[str]:
-    """Every pair, and thousands of longer ones, joined in several ways; always the same, so that a failure can be looked into."""
+    """Return every pair and thousands of longer combinations, joined in several ways. The list is fixed, so a failure is reproducible."""
     chance = random.Random(20260115)
     for one, two in itertools.product(PARTS, PARTS):
         yield f"{one}/{two}"
@@ -68,7 +68,7 @@ def tricks() -> Iterator[str]:
 
 
 def snapshot(storage: Path) -> dict[str, bytes | None]:
-    """Everything that is not mine, and not on its way out: files with their content."""
+    """Return all files that are not the caller's and not about to be removed, with their content."""
     seen: dict[str, bytes | None] = {}
     for folder, folders, files in os.walk(storage):
         folders[:] = [name for name in folders if name not in {str(ME), ".deleted"}]
@@ -79,7 +79,7 @@ def snapshot(storage: Path) -> dict[str, bytes | None]:
 
 
 def refusal(deed: Callable[[], Any]) -> int | None:
-    """The status with which a deed is refused; None: it was done."""
+    """Return the status that refuses an action, or None if it succeeded."""
     try:
         deed()
     except ProblemError as exc:
@@ -103,7 +103,7 @@ def _inodes(top: Path) -> set[int]:
 
 
 def test_reading(tmp_path: Path) -> None:
-    """What can be opened is mine, what can be listed is a folder of mine; the rest is refused as 400 or 404, and no handle stays open."""
+    """The caller's files open and the caller's folders list. The rest is refused as 400 or 404, and no handle stays open."""
     root = tmp_path / "storage/workspaces"
     world(root)
     workspaces, mine = Workspaces(root), _inodes(root / str(ME))
@@ -124,7 +124,7 @@ def test_reading(tmp_path: Path) -> None:
 
 
 def test_changing(tmp_path: Path) -> None:
-    """However a path is used to make, move, replace, publish or delete: nothing outside my workspace is made, changed or gone."""
+    """However a path is used to create, move, replace, publish or delete: nothing outside the caller's workspace changes."""
     root = tmp_path / "storage/workspaces"
     world(root)
     workspaces = Workspaces(root)
@@ -149,7 +149,7 @@ def test_changing(tmp_path: Path) -> None:
     for number, path in enumerate(paths):
         deed, other = chance.choice(deeds), chance.choice(paths)
         outcomes[refusal(lambda: deed(path, other))] += 1  # noqa: B023 - called at once
-        if number % 300 == 0:  # so that there is always something to reach
+        if number % 300 == 0:  # so that a target always exists
             workspaces.leave(ME)
             workspaces.sweep_deleted()
             my_part(root)
@@ -160,7 +160,7 @@ def test_changing(tmp_path: Path) -> None:
 
 
 async def test_over_http(gateway: Gateway) -> None:
-    """A few hundred of them through the whole gateway, in query and body: never another's bytes, never a 5xx."""
+    """A few hundred of them through the whole gateway, in query and body: never another user's bytes, never a 5xx."""
     me, other = await person(gateway), await person(gateway)
     other.put("secret", FOREIGN)
     other.put("folder/secret", FOREIGN)

@@ -1,4 +1,4 @@
-"""The gateway as a process of its own: it starts, tells what is away, recovers by itself, stops in order, and keeps secrets."""
+"""The gateway as a process: it starts, reports what is away, recovers by itself, stops cleanly and keeps secrets."""
 
 import asyncio
 import contextlib
@@ -55,8 +55,8 @@ async def _process(environment: dict[str, str], log: Path) -> AsyncIterator[asyn
 
 
 async def test_a_request_that_a_shutdown_cuts_off_gets_503(pg: PostgresEngine, tmp_path: Path) -> None:
-    """It takes longer than the gateway waits at its end: a problem document that says so."""
-    async with nats_server() as nats, httpx.AsyncClient(timeout=60) as client:  # its own: no other test's scanner answers
+    """It takes longer than the gateway's shutdown time: a problem document says so."""
+    async with nats_server() as nats, httpx.AsyncClient(timeout=60) as client:  # its own database: no other test's scanner replies
         async with running(pg, nats, tmp_path, events=False) as gateway:
             gateway.peers.scanning = asyncio.Event()
             headers = {"Authorization": f"Bearer {await gateway.login()}"}
@@ -70,7 +70,7 @@ async def test_a_request_that_a_shutdown_cuts_off_gets_503(pg: PostgresEngine, t
 
 
 async def test_engines_come_and_go(tmp_path: Path) -> None:
-    """Postgres and NATS stop and start: 503 says which is away, the socket stays, and all is well again without a restart."""
+    """Postgres and NATS stop and start. 503 names the one that is away, the socket stays, and everything recovers without a restart."""
     port, log = ports.fresh(), tmp_path / "log"
     async with (
         postgres_server() as pg,
@@ -138,7 +138,7 @@ async def test_engines_come_and_go(tmp_path: Path) -> None:
 
 
 async def test_no_secret_is_logged(pg: PostgresEngine, nats: NatsEngine, tmp_path: Path) -> None:
-    """Every way a secret comes in, at the most talkative level: the log of the whole run holds none of them."""
+    """Every way that a secret enters, at the most verbose level: the whole log contains none of them."""
     dsn = await pg.create_database(await pg.template("migrated", _migrate))
     port, log = ports.fresh(), tmp_path / "log"
     environment = _environment(pg, nats, dsn, port, tmp_path)

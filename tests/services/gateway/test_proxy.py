@@ -1,4 +1,4 @@
-"""Behind a reverse proxy: the named proxy says who the client is and that it uses HTTPS; nobody else is believed."""
+"""Behind a reverse proxy: only the configured proxy may report the client's address and the use of HTTPS."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ WRONG = "not the password"
 
 
 class ReverseProxy:
-    """A small proxy that ends HTTPS: it adds the client's address and the scheme to each connection's first request."""
+    """A small proxy that ends HTTPS. It adds the client's address and the scheme to each connection's first request."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream)
@@ -32,7 +32,7 @@ class ReverseProxy:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """Its address."""
+        """Yield its address."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         async with server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -67,7 +67,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.fixture
 async def direct(gateway: Gateway, tmp_path: Path) -> AsyncIterator[str]:
-    """A gateway that believes the proxy only; its own address."""
+    """A gateway that trusts only the proxy. Yield its own address."""
     async with second(gateway, tmp_path, FORWARDED_ALLOW_IPS=f"192.0.2.0/24, {PROXY}") as url:
         yield url
 
@@ -79,7 +79,7 @@ async def proxied(direct: str) -> AsyncIterator[str]:
 
 
 async def _login(url: str, address: str, name: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
-    """From this loopback address, one connection."""
+    """Log in from this loopback address over one connection."""
     transport = httpx.AsyncHTTPTransport(local_address=address)
     async with httpx.AsyncClient(base_url=url, transport=transport, timeout=60) as client:
         body = {"username": name, "password": password, "cookie": True}
@@ -97,7 +97,7 @@ async def _has_failed(gateway: Gateway, address: str) -> bool:
 
 
 async def test_proxy_is_believed(gateway: Gateway, proxied: str) -> None:
-    """Cookie, HSTS, audit and throttle see the client behind the proxy, also when that client sends forged headers itself."""
+    """Cookie, HSTS, audit and throttle use the client behind the proxy, even if that client sends forged headers itself."""
     name = await name_of(gateway, (await user(gateway))[0])
 
     for headers in ({}, FORGED, {**FORGED, "X-Forwarded-Proto": "http"}):
@@ -118,12 +118,12 @@ async def test_proxy_is_believed(gateway: Gateway, proxied: str) -> None:
 
 
 def _value(answer: httpx.Response) -> str:
-    """A Secure cookie's value, which no client keeps that came without HTTPS itself."""
+    """Return a Secure cookie's value, which no client keeps that connected without HTTPS."""
     return answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
 
 
 async def test_stranger_cannot_forge(gateway: Gateway, direct: str) -> None:
-    """Headers of a client that is no named proxy change nothing, whether it comes from this machine or from elsewhere."""
+    """Headers of a client that is no configured proxy change nothing, from this machine or from elsewhere."""
     name = await name_of(gateway, (await user(gateway))[0])
 
     for address in ("127.0.0.1", STRANGER):
@@ -138,7 +138,7 @@ async def test_stranger_cannot_forge(gateway: Gateway, direct: str) -> None:
 
 
 async def test_nobody_is_believed(gateway: Gateway, tmp_path: Path) -> None:
-    """The word none takes the trust from this machine's own proxies too."""
+    """The word none removes the trust in this machine's own proxies too."""
     name = await name_of(gateway, (await user(gateway))[0])
     async with second(gateway, tmp_path, FORWARDED_ALLOW_IPS="none") as url, ReverseProxy(url).serving() as proxied:
         answer = await _login(proxied, CLIENT, name)

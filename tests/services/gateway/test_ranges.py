@@ -1,4 +1,4 @@
-"""Which bytes of a file an answer has, and which bytes an upload brings: RFC 9110, as tables."""
+"""The bytes of a file that a response has, and the bytes that an upload brings: RFC 9110, as tables."""
 
 from datetime import UTC, datetime
 
@@ -24,12 +24,12 @@ SAME, OLDER = "Fri, 02 Jan 2026 03:04:05 GMT", "Fri, 02 Jan 2026 03:04:04 GMT"
     ],
 )  # fmt: skip
 def test_ranges(given: str, how: Answer, part: tuple[int, int]) -> None:
-    """One range is served, several and unreadable ones get the whole file, one behind the end gets 416."""
+    """One range is served, several or invalid ones get the whole file, one behind the end gets 416."""
     assert ranges.answer({"range": given}, FILE) == (how, Part(*part))
 
 
 def test_an_empty_file_has_no_range() -> None:
-    """Nothing of it can be served in part."""
+    """No part of it can be served."""
     empty = FILE._replace(size=0)
     assert ranges.answer({}, empty)[0] is Answer.WHOLE
     assert ranges.answer({"range": "bytes=0-"}, empty)[0] is Answer.UNSATISFIABLE
@@ -53,7 +53,7 @@ def test_an_empty_file_has_no_range() -> None:
     ],
 )  # fmt: skip
 def test_preconditions(headers: dict[str, str], how: Answer) -> None:
-    """As RFC 9110 orders it: a version that is known is not sent, one that is not the asked-for one is refused."""
+    """In RFC 9110's order: a known version is not sent again, and an unwanted version is refused."""
     assert ranges.answer(headers, FILE)[0] is how
 
 
@@ -66,7 +66,7 @@ def test_preconditions(headers: dict[str, str], how: Answer) -> None:
     ],
 )  # fmt: skip
 def test_what_an_upload_brings(content_range: str | None, length: str | None, sent: Sent) -> None:
-    """The whole file, a part, or a question."""
+    """The whole file, a part, or a status query."""
     assert ranges.sent(content_range, length) == sent
 
 
@@ -94,12 +94,12 @@ def test_uploads_that_say_nonsense(content_range: str | None, length: str | None
     ],
 )
 def test_names_of_downloads(name: str, plain: str, extended: str) -> None:
-    """RFC 6266: the very name for all who read `filename*`, a harmless one for the rest; no quote ends the header early."""
+    """RFC 6266: the exact name for clients that read `filename*`, a safe one for the rest. No quote ends the header early."""
     assert ranges.disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{extended}"
 
 
 def test_versions_differ() -> None:
-    """Size, either time or the file itself: each makes another tag; a time that no calendar has is no error."""
+    """Size, either time or another file changes the tag. A time outside the calendar is no error."""
     tags = {ranges.version(*facts).etag for facts in ((1, 2, 3, 4), (9, 2, 3, 4), (1, 9, 3, 4), (1, 2, 9, 4), (1, 2, 3, 9))}
     assert len(tags) == 5
     assert ranges.version(1, 2, -(1 << 62), 4).modified.year == 1823 or ranges.version(1, 2, -(1 << 62), 4).modified.year == 1970

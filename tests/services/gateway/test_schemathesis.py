@@ -1,11 +1,11 @@
-"""Strangers' requests: whatever the document allows, and what it does not, is answered as the document says, and never with 5xx.
+"""Random requests: whether the document allows them or not, the response follows the document and is never a 5xx.
 
-All checks of schemathesis, with its stateful links, as user and as admin; exceptions and their reasons are in schemathesis.toml. Not
-asked: the two endless streams (test_live follows them). Login, logout and the change of one's password, which end or make logins, are
-asked under an account of their own. The three ask at the same time.
+All checks of schemathesis run, with its stateful links, as user and as admin. Exceptions and their reasons are in
+schemathesis.toml. The two endless streams are not tested here (test_live follows them). Login, logout and the change of the own
+password end or create logins, so they run under an account of their own. The three roles run at the same time.
 
-A small budget here: one example each, and what only admins may do is asked as admin alone (that others are refused is test_users'
-matrix). `make schemathesis` asks everything of everyone, 2,000 times and more, and prints how often.
+The budget here is small: one example each, and admin operations as admin only (test_users' matrix shows that others are
+refused). `make schemathesis` runs everything for everyone, 2,000 times and more, and prints the count.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def _always(answer: msgspec.Struct) -> Callable[[bytes], Awaitable[msgspec.Struc
 
 @pytest.fixture(scope="module")
 async def own(pg: PostgresEngine, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway with engines of its own, because what is asked here changes users and settings, and something in every list."""
+    """A gateway with its own engines, because these requests change users and settings. Every list has an entry."""
     async with nats_server() as nats, running(pg, nats, tmp_path_factory.mktemp("storage")) as gateway:
         gateway.token = await gateway.login()
         answers: dict[str, msgspec.Struct] = {
@@ -69,7 +69,7 @@ async def own(pg: PostgresEngine, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 def _choice(role: str) -> list[tuple[str, str]]:
-    """Which operations a role asks."""
+    """Return the operations that a role requests."""
     if role == "session":
         return [("--include-operation-id", name) for name in SESSION]
     left_out = {*SESSION, *ENDLESS, *(ADMIN_ONLY if role == "user" and BUDGET == 1 else ())}
@@ -85,14 +85,14 @@ def _command(url: str, token: str, role: str, report: Path) -> list[str]:
         *("--report-json-path", str(report)),
         *(("--phases", "examples,coverage,fuzzing") if session else ()),  # no link leads from one of the three to another
         *(() if session else ("--header", f"Authorization: Bearer {token}")),  # or schemathesis_hooks gives one to each request
-        # Its own address: failed logins are counted by address, and must not hold up other tests.
+        # A separate address: failed logins are counted by address and must not slow down other tests.
         *(("--header", "X-Forwarded-For: 192.0.2.77") if session else ()),
         *(word for option in _choice(role) for word in option),
     ]
 
 
 async def _asked(own: Gateway, role: str, login: tuple[UUID, str], directory: Path) -> str:
-    """Let schemathesis ask as this role; what it did, in a line. Raises AssertionError with all it found."""
+    """Run schemathesis as this role. Return one line of results. Raise AssertionError with all its findings."""
     made, token = login
     directory.mkdir()
     output, report = directory / "output", directory / "report.json"
@@ -129,7 +129,7 @@ async def _asked(own: Gateway, role: str, login: tuple[UUID, str], directory: Pa
 
 @pytest.mark.timeout(1800)
 async def test_the_document_is_kept(own: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """0 failures and no 5xx, as user, as admin, and around the login; how many cases there were is printed."""
+    """0 failures and no 5xx, as user, as admin, and around the login. The number of cases is printed."""
     logins = {role: await user(own, f"schemathesis-{role}", admin=role == "admin") for role in ("user", "admin", "session")}
     done = await asyncio.gather(
         *(_asked(own, role, login, tmp_path / role) for role, login in logins.items()), return_exceptions=True

@@ -1,4 +1,4 @@
-"""The state of the system: who runs and holds what, what needs somebody, whether Globus works, whether this gateway is ready."""
+"""The system's state: instances and their jobs, problems that need a person, Globus, and this gateway's readiness."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,7 @@ async def _status(gateway: Gateway) -> dict[str, Any]:
 
 
 async def test_instances_and_what_they_hold(gateway: Gateway) -> None:
-    """Each process with version, last sign of life and the jobs in its hands with their leases; a silent one is an alert."""
+    """Each process with version, last heartbeat and its jobs with their leases. A silent one is an alert."""
     job_id = UUID((await gateway.request())["job_id"])
     until = datetime.now(UTC) + timedelta(seconds=60)
     await gateway.kernel.force(job_id, status="copying", attempt=1, lease_owner="compressor@here", lease_until=until)
@@ -85,7 +85,7 @@ async def test_instances_and_what_they_hold(gateway: Gateway) -> None:
 
 
 async def test_failed_jobs_are_alerts_until_somebody_cares(gateway: Gateway) -> None:
-    """Named with the reason; gone when tried again."""
+    """They are named with the reason. A retry removes them."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="failed", error_message="The disk broke.")
 
@@ -96,7 +96,7 @@ async def test_failed_jobs_are_alerts_until_somebody_cares(gateway: Gateway) -> 
 
 
 async def test_a_failed_job_is_cleared(gateway: Gateway) -> None:
-    """Its folder is gone for good: it leaves alerts and history, its page and log stay, and it can be brought back."""
+    """Its folder is permanently gone. It leaves alerts and history; its page and log stay, and it can be restored."""
     job_id = UUID((await gateway.request())["job_id"])
     address = f"/api/jobs/{job_id}/clear"
     assert "not ended" in problem(await gateway.ask("POST", address), 409, "conflict")
@@ -123,7 +123,7 @@ async def test_a_failed_job_is_cleared(gateway: Gateway) -> None:
 
 
 async def test_a_failed_jobs_alert_ends_when_its_folder_is_archived(gateway: Gateway) -> None:
-    """A newer job has completed the same folder. An older one, or one that was cancelled, ends nothing."""
+    """A newer job has completed the same folder. An older or cancelled job ends no alert."""
     kernel = gateway.kernel
     now = datetime.now(UTC)
 
@@ -145,7 +145,7 @@ async def test_a_failed_jobs_alert_ends_when_its_folder_is_archived(gateway: Gat
 
 
 async def test_a_failed_pack_is_listed_and_cleared_by_its_owner(gateway: Gateway) -> None:
-    """Its owner and admins see it among the failures; clearing takes it from there, from the history and from the list of packs."""
+    """Its owner and admins see it among the failures. Clearing removes it there, from the history and from the list of packs."""
     owner_id, owner = await user(gateway, "failing-owner")
     _, other = await user(gateway, "failing-other")
     statement = (
@@ -174,7 +174,7 @@ async def test_a_failed_pack_is_listed_and_cleared_by_its_owner(gateway: Gateway
 
 
 def test_a_silent_instance_is_replaced_by_a_younger_one() -> None:
-    """Each living instance that started after another fell silent stands for one of them; older ones, and other services, for none."""
+    """Each living instance replaces one silent instance that it is younger than. Older ones and other services replace none."""
 
     def at(minute: int) -> datetime:
         return datetime(2026, 1, 1, 12, minute, tzinfo=UTC)
@@ -200,7 +200,7 @@ def test_a_silent_instance_is_replaced_by_a_younger_one() -> None:
 
 
 def test_alerts() -> None:
-    """A disk with less than 20 % free, NATS away, late events; nothing where all is well but that nobody runs."""
+    """A disk with less than 20 % free, NATS away, late events. If all is well, only the missing instances are named."""
     quiet = decide.alerts(_EMPTY, [])
     assert [alert.kind for alert in quiet] == ["service_missing"] * len(Role)
     bad = msgspec.structs.replace(_EMPTY, disk_space=_FULL, nats="away", relay=RelayState(3, 31.0))
@@ -210,7 +210,7 @@ def test_alerts() -> None:
 
 
 async def test_work_at_an_earlier_place_is_an_alert(gateway: Gateway) -> None:
-    """The settings name another base path while a job has sent something: what is in the way, and how to settle it."""
+    """The settings name another base path after a job has sent something. The alert names the job and the fix."""
     job_id = UUID((await gateway.request())["job_id"])
     kernel = gateway.kernel
     await past_the_guard(kernel, TASK, job_id, "transfer", 1)
@@ -228,7 +228,7 @@ async def test_work_at_an_earlier_place_is_an_alert(gateway: Gateway) -> None:
 
 
 async def test_globus(gateway: Gateway) -> None:
-    """What the uploader sees: emulated or real, both collections, what to put right. 503 while it is not there."""
+    """The uploader's view: emulated or real, both collections, what to fix. 503 while the uploader is away."""
     assert "uploader is not running" in problem(await gateway.ask("GET", "/api/system/globus"), 503, "unavailable")
     uploader = await gateway.kernel.bus("uploader")
     checked = GlobusChecked(
@@ -249,13 +249,13 @@ async def test_globus(gateway: Gateway) -> None:
 
 
 async def test_ready(gateway: Gateway) -> None:
-    """Public: one word when all is well; test_process sees it name what is away, and `/api/health` say nothing."""
+    """Public: one word if all is well. test_process checks that it names what is away, and that `/api/health` does not."""
     answer = await gateway.ask("GET", "/api/health/ready", token="")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
 def test_late_events_are_said_with_what_they_mean() -> None:
-    """The same sentence in the alert and in the notes of `/api/health/ready`; nothing while they are young."""
+    """The alert and the notes of `/api/health/ready` have the same sentence. Young events give none."""
     late = decide.events_late(RelayState(3, 31.0))
     assert late is not None
     assert late.startswith("3 events wait to be published.")
@@ -266,7 +266,7 @@ def test_late_events_are_said_with_what_they_mean() -> None:
 async def test_a_missing_stream_is_said_although_nothing_happens(
     pg: PostgresEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a running gateway: in the notes of `/api/health/ready`, which stays 200, and as an alert; until the stream is whole again."""
+    """A running gateway reports it in the notes of `/api/health/ready` (still 200) and as an alert, until the stream is whole again."""
     monkeypatch.setattr(decide, "_EVENTS_LATE_SECONDS", 0.0)
     monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.1)
     async with nats_server() as own, running(pg, own, tmp_path) as gateway:
@@ -299,7 +299,7 @@ async def test_a_missing_stream_is_said_although_nothing_happens(
     ],
 )
 def test_used_reserved_and_free_space_add_up(total: int, used: int, free: int, promised: int) -> None:
-    """What the file system keeps for its administrator is named, so that nothing is missing; jobs reserve of the free space."""
+    """Space that the file system reserves for its administrator is named, so the sum is complete. Jobs reserve part of the free space."""
     disk = views.disk_space(total, used, free, promised)
 
     assert round(disk.used_gb + disk.system_reserved_gb + disk.free_gb, 2) == disk.total_gb
@@ -308,7 +308,7 @@ def test_used_reserved_and_free_space_add_up(total: int, used: int, free: int, p
 
 
 async def test_the_status_names_what_jobs_will_still_write(gateway: Gateway) -> None:
-    """Reservations that are on the disk already count as used, not as reserved."""
+    """Reserved bytes that are already on the disk count as used, not as reserved."""
     before = (await gateway.ask("GET", "/api/system/status")).json()["disk_space"]
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.owner.execute(
@@ -324,7 +324,7 @@ async def test_the_status_names_what_jobs_will_still_write(gateway: Gateway) -> 
 
 
 async def test_the_half_hour_is_kept_for_pages_that_open_later(gateway: Gateway) -> None:
-    """The gateway samples on its own; the answer is bounded, in order, and holds what uploads move, not what copies do."""
+    """The gateway samples by itself. The response is bounded, in order, and counts the bytes of uploads, not of copies."""
     states = {"uploading": 1000, "copying": 7, "upload_verifying": 50, "compressing": 9}
     for status, speed in states.items():
         job_id = UUID((await gateway.request())["job_id"])

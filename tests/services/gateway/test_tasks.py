@@ -1,4 +1,4 @@
-"""Tasks: every kind of job as the dashboard shows it, and pause, resume, cancel with their rules."""
+"""Tasks: every kind of job as the dashboard shows it, and the rules of pause, resume and cancel."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ async def _control(gateway: Gateway, job_id: UUID, action: str, token: str | Non
 
 
 async def _workspace_job(gateway: Gateway, owner: UUID, kind: Kind = Kind.PACK) -> UUID:
-    """As the interface for packs will make it."""
+    """Create a job as the pack API does."""
     statement = (
         "INSERT INTO jobs (kind, folder_name, source_path, created_by, created_by_id, keep_source, request)"
         " VALUES ($1, 'thing', '/w/thing', 'x', $2, true, jsonb_build_object('root', 'workspace'))"
@@ -37,7 +37,7 @@ async def _lease(gateway: Gateway, job_id: UUID, **more: Any) -> None:
 
 
 async def test_a_task(gateway: Gateway) -> None:
-    """The task's figures, from the job's own; a list with its total; one that is not there is 404."""
+    """The task's figures come from the job. A list has its total. A missing task is 404."""
     job_id = UUID((await gateway.request())["job_id"])
     figures = {"bytes_per_second": 5_242_880, "eta_seconds": 120, "bytes_done": 500, "bytes_total": 1000, "progress_percent": 16}
     await _lease(gateway, job_id, status="copying", **figures)
@@ -58,7 +58,7 @@ async def test_a_task(gateway: Gateway) -> None:
     ("status", "service"), [("queued", Role.COMPRESSOR), ("compressing", Role.COMPRESSOR), ("uploading", Role.UPLOADER)]
 )
 async def test_pause_and_resume(gateway: Gateway, status: str, service: Role) -> None:
-    """The state stays; the task says `paused`; who works on it is nudged; both are in the log by name; twice is no mistake."""
+    """The state stays; the task shows `paused`; its service is nudged; the log has both with the user's name. A repeat is no error."""
     job_id = UUID((await gateway.request())["job_id"])
     await _lease(gateway, job_id, status=status, bytes_per_second=1000)
     nudged = asyncio.Event()
@@ -85,7 +85,7 @@ async def test_pause_and_resume(gateway: Gateway, status: str, service: Role) ->
 
 @pytest.mark.parametrize("status", sorted(set(Status) - PAUSABLE))
 async def test_too_late_to_pause(gateway: Gateway, status: str) -> None:
-    """From the proof on 409, in the database too, which has the last word when the job moves on meanwhile."""
+    """409 from the proof on. The database has the last word if the job advances meanwhile."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status=status)
 
@@ -100,11 +100,11 @@ async def test_too_late_to_pause(gateway: Gateway, status: str) -> None:
 
 
 async def test_a_pause_that_comes_with_the_proof_ends_there(gateway: Gateway) -> None:
-    """Asked for while the evidence is being recorded: the job does not stay behind, unseen, in `verified`."""
+    """The pause comes while the evidence is being recorded. The job does not stay hidden in `verified`."""
     job_id = UUID((await gateway.request())["job_id"])
     await gateway.kernel.force(job_id, status="upload_verifying", attempt=1, paused=True)
     async with gateway.kernel.owner.transaction():
-        # Only this guard, not the evidence it is not about.
+        # Only this guard, not the evidence that the test is not about.
         for trigger in ("jobs_guard", "jobs_follow"):
             await gateway.kernel.owner.execute(f"ALTER TABLE jobs DISABLE TRIGGER {trigger}")
         await gateway.kernel.owner.execute("UPDATE jobs SET status = 'verified' WHERE id = $1", job_id)
@@ -115,7 +115,7 @@ async def test_a_pause_that_comes_with_the_proof_ends_there(gateway: Gateway) ->
 
 
 async def test_cancel_of_a_paused_task(gateway: Gateway) -> None:
-    """A job that is paused between two states is cancelled; while that is under way it takes no pause."""
+    """A job that is paused between two states is cancelled. While the cancel runs, a pause is refused."""
     waiting = UUID((await gateway.request())["job_id"])
     assert (await _control(gateway, waiting, "pause")).status_code == 200
     assert (await _control(gateway, waiting, "cancel")).json()["status"] == "cancelled"
@@ -129,7 +129,7 @@ async def test_cancel_of_a_paused_task(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("kind", [Kind.PACK, Kind.COMPRESS, Kind.EXTRACT])
 async def test_workspace_tasks_belong_to_their_owner(gateway: Gateway, kind: Kind) -> None:
-    """Owner and admin see and control them; for anybody else they are not there."""
+    """Owner and admin see and control them. For every other user they do not exist."""
     owner, other = await _user(gateway, f"owner-{kind}"), await _user(gateway, f"other-{kind}")
     job_id = await _workspace_job(gateway, owner, kind)
     mine, theirs = _token(owner), _token(other)
@@ -146,12 +146,12 @@ async def test_workspace_tasks_belong_to_their_owner(gateway: Gateway, kind: Kin
 
 
 def test_the_states_a_task_can_show() -> None:
-    """All of the life cycle's, and `paused`."""
+    """All states of the life cycle, and `paused`."""
     assert sorted(get_args(TaskStatus)) == sorted([*Status, "paused"])
 
 
 async def test_a_task_is_controlled_by_its_id_in_the_body(gateway: Gateway) -> None:
-    """`POST /api/control` does what the task's own address does, with the same refusals."""
+    """`POST /api/control` does the same as the task's own address, with the same refusals."""
     job_id = (await gateway.request())["job_id"]
 
     paused = await gateway.ask("POST", "/api/control", json={"task_id": job_id, "action": "pause"})
@@ -169,7 +169,7 @@ async def test_a_task_is_controlled_by_its_id_in_the_body(gateway: Gateway) -> N
 
 
 async def test_what_is_no_action(gateway: Gateway) -> None:
-    """400 that names the field; nothing is changed."""
+    """400 that names the field; nothing changes."""
     job_id = UUID((await gateway.request())["job_id"])
     assert "action" in problem(await _control(gateway, job_id, "explode"), 400, "validation-failed")
     answer = await gateway.ask("POST", f"/api/tasks/{job_id}/control", json={"action": "pause", "more": 1})

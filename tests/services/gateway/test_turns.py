@@ -1,4 +1,4 @@
-"""The queue for hashing passwords: few at once, of bounded length, and whoever asked least comes first."""
+"""The queue for password hashing: few at once, bounded length, and the least frequent client first."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ HERE, STRANGER = KNOWN._replace(is_here=True), KNOWN._replace(is_stranger=True)
 
 
 class Queue:
-    """Askers of turns; `order`: who had one."""
+    """Clients that wait for a turn. `order`: who had one."""
 
     def __init__(self, waiting: int = WAITING, each: int = EACH, rest: float = 0) -> None:
         self.turns = Turns(1, waiting, each, rest=rest)
@@ -33,7 +33,7 @@ class Queue:
 
 
 async def test_the_rare_come_first() -> None:
-    """Known accounts before strangers, then who is not here, then who asked least lately, then the order of arrival."""
+    """Known accounts before unknown ones, then users without a session, then the least recent request, then order of arrival."""
     queue = Queue()
     busy = KNOWN._replace(lately=9)
     asked = [
@@ -57,12 +57,12 @@ async def test_the_rare_come_first() -> None:
     [(KNOWN, True), (KNOWN._replace(lately=FEW), True), (KNOWN._replace(lately=FEW + 1), False), (HERE, False), (STRANGER, False)],
 )
 def test_who_comes_back_after_a_while(rank: Rank, *, is_back: bool) -> None:
-    """Somebody known there, of whom no login is in use, and who tried few passwords."""
+    """A client known at this address, whose account has no login in use and who has tried few passwords."""
     assert rank.is_back == is_back
 
 
 async def test_the_queue_is_bounded() -> None:
-    """When it is full, the last in it is refused, who may be the newcomer; one that ranks higher still gets in."""
+    """If it is full, the last one is refused, which may be the newcomer. A newcomer of higher rank still gets in."""
     queue = Queue(waiting=2)
     tasks = [await queue.start(name, STRANGER) for name in ("works", "one", "two", "three")]
     known = await queue.start("known", KNOWN)
@@ -77,7 +77,7 @@ async def test_the_queue_is_bounded() -> None:
 
 
 async def test_one_asker_has_few_places() -> None:
-    """Those of the same account at the same address; the others are not meant."""
+    """The limit covers requests for the same account from the same address. Other clients are not affected."""
     queue = Queue(each=2)
     tasks = [await queue.start(f"{n}", KNOWN, "ada") for n in range(4)]
     other = await queue.start("bob")
@@ -93,12 +93,12 @@ async def test_one_asker_has_few_places() -> None:
 
 @pytest.mark.parametrize("granted", [True, False])
 async def test_who_gives_up_leaves_the_turn_to_others(*, granted: bool) -> None:
-    """Before the turn came, and in the moment in which it comes."""
+    """Both before its turn came, and at the moment in which it comes."""
     queue = Queue()
     works, gone, waits = [await queue.start(name) for name in ("works", "gone", "waits")]
     if granted:
         queue.release.set()
-        await works  # gives the turn to the next, which has not run yet
+        await works  # gives the turn to the next one, which has not run yet
     gone.cancel()
     queue.release.set()
     await asyncio.gather(works, waits)
@@ -111,7 +111,7 @@ async def test_who_gives_up_leaves_the_turn_to_others(*, granted: bool) -> None:
 
 @pytest.mark.parametrize("granted", [True, False])
 async def test_whose_client_is_gone_leaves_the_turn_to_others(*, granted: bool) -> None:
-    """A turn that has come is kept, so that what was tried is counted."""
+    """A turn that has started is kept, so that the attempt is counted."""
     queue, gone = Queue(), asyncio.get_running_loop().create_future()
     works = await queue.start("works")
     left = asyncio.create_task(queue.ask("left", KNOWN, "left", gone))
@@ -119,7 +119,7 @@ async def test_whose_client_is_gone_leaves_the_turn_to_others(*, granted: bool) 
     waits = await queue.start("waits", HERE)
     if granted:
         queue.release.set()
-        await works  # gives the turn to the next, which has not run yet
+        await works  # gives the turn to the next one, which has not run yet
     gone.set_result(None)
     end = (await asyncio.gather(left, return_exceptions=True))[0]
     queue.release.set()
@@ -130,7 +130,7 @@ async def test_whose_client_is_gone_leaves_the_turn_to_others(*, granted: bool) 
 
 
 async def test_patient_threads_leave_the_processor_to_others() -> None:
-    """They alone: the process keeps its priority."""
+    """Only they have a lower priority. The process keeps its own."""
     before = os.getpriority(os.PRIO_PROCESS, os.getpid())
     turns = Turns(1, niceness=PATIENT)
     async with turns.turn("one", HERE):
@@ -141,7 +141,7 @@ async def test_patient_threads_leave_the_processor_to_others() -> None:
 
 
 async def test_turns_rest_while_others_wait() -> None:
-    """What waits, waits for a while; with nobody waiting, the next comes at once."""
+    """Waiting clients wait for a pause. If nobody waits, the next one starts at once."""
     queue = Queue(rest=10**9)
     queue.release.set()
     for name in ("alone", "alone again"):
@@ -164,7 +164,7 @@ async def test_turns_rest_while_others_wait() -> None:
 
 @pytest.mark.parametrize(("rank", "factor"), [(KNOWN, 1), (STRANGER, 1), (HERE, REST_HERE)])
 async def test_a_user_who_is_logged_in_leaves_longer_pauses(rank: Rank, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause is `rest` times the length of the turn, and three times that after a login that was not needed."""
+    """The pause is `rest` times the length of the turn, and three times that after an unnecessary login."""
     loop, rest = asyncio.get_running_loop(), 10.0**6
     delays: list[float] = []
     monkeypatch.setattr(loop, "call_later", lambda delay, *_: delays.append(delay))
@@ -182,7 +182,7 @@ async def test_a_user_who_is_logged_in_leaves_longer_pauses(rank: Rank, factor: 
 
 
 async def test_half_of_the_cores_at_most() -> None:
-    """However many ask; and none of the threads is one of those that files and everything else are read in."""
+    """This holds for any number of clients, and the threads are not those that read files and everything else."""
     turns, running, most, lock = Turns(), 0, 0, threading.Lock()
     names: set[str] = set()
     both = threading.Event()
@@ -208,7 +208,7 @@ async def test_half_of_the_cores_at_most() -> None:
 
 
 async def test_a_turn_lasts_as_long_as_its_thread() -> None:
-    """A client that goes away in the middle makes no room for a second thread."""
+    """A client that disconnects in the middle makes no room for a second thread."""
     turns, started, end = Turns(at_once=1), threading.Event(), threading.Event()
 
     def work() -> None:

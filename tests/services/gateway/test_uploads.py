@@ -1,4 +1,4 @@
-"""Uploads: streamed, taken up again, whole or not at all, within the quota; what nobody finishes is forgotten."""
+"""Uploads: streamed, resumable, whole or not at all, within the quota. Abandoned ones are removed."""
 
 import asyncio
 import os
@@ -39,12 +39,12 @@ async def part(who: Person, path: str, content: bytes, start: int, total: int, *
 
 
 async def asked(who: Person, path: str, total: int, **params: Any) -> httpx.Response:
-    """How far it got."""
+    """Return how many bytes the upload has."""
     return await who.ask("PUT", ADDRESS, params={"path": path, **params}, headers={"Content-Range": f"bytes */{total}"})
 
 
 async def test_an_upload_in_place_of_a_known_version(ada: Person) -> None:
-    """If-Match and If-None-Match as RFC 9110 has them, at the beginning and when the file gets its name: 412 replaces nothing."""
+    """If-Match and If-None-Match follow RFC 9110, at the start and when the file gets its name: 412 replaces nothing."""
 
     async def put(content: bytes, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -72,7 +72,7 @@ async def test_an_upload_in_place_of_a_known_version(ada: Person) -> None:
 
 
 async def test_a_move_comes_between_the_look_and_the_replacement(ada: Person, gateway: Gateway) -> None:
-    """Never: whoever changes names is waited for, then looked at. An upload that is to replace nothing replaces nothing."""
+    """Changes of names are waited for before the check. An upload that must replace nothing replaces nothing."""
     owner, key = gateway.kernel.owner, f"names:{ada.id}"
 
     async def waits() -> bool:
@@ -83,7 +83,7 @@ async def test_a_move_comes_between_the_look_and_the_replacement(ada: Person, ga
         )
 
     async with owner.transaction():
-        await owner.execute("SELECT pg_advisory_xact_lock_shared(hashtext($1))", key)  # as a move holds it
+        await owner.execute("SELECT pg_advisory_xact_lock_shared(hashtext($1))", key)  # held as a move holds it
         params, headers = {"path": "x", "overwrite": "true"}, {"If-None-Match": "*"}
         upload = asyncio.create_task(ada.ask("PUT", ADDRESS, params=params, headers=headers, content=b"uploaded"))
         await eventually(waits, bool, "the upload waits for the move")
@@ -94,13 +94,13 @@ async def test_a_move_comes_between_the_look_and_the_replacement(ada: Person, ga
 
 
 async def test_a_handle_is_not_let_go_while_it_is_written_to(tmp_path: Path) -> None:
-    """A request that is cancelled in the midst of a write ends after it: its handle's number could be another file's by then."""
+    """A request that is cancelled during a write ends after the write. By then its handle's number could be another file's."""
     handle = os.open(tmp_path / "slow", os.O_WRONLY | os.O_CREAT | os.O_DSYNC)
     try:
         writing = asyncio.create_task(uploads._append(handle, 0, bytearray(32 << 20)))
         await eventually(lambda: asyncio.to_thread(lambda: os.fstat(handle).st_size), bool, "the write has begun")
         writing.cancel()
-        with suppress(asyncio.CancelledError):  # a quick disk may have been faster
+        with suppress(asyncio.CancelledError):  # a fast disk may already be done
             await writing
         assert os.fstat(handle).st_size == 32 << 20
     finally:
@@ -108,7 +108,7 @@ async def test_a_handle_is_not_let_go_while_it_is_written_to(tmp_path: Path) -> 
 
 
 async def test_the_answer_is_about_what_was_uploaded(ada: Person) -> None:
-    """Deleted or replaced the moment it had its name: 201 all the same, with the version that it was."""
+    """The file is deleted or replaced just after it had its name. The answer is still 201, with the uploaded version."""
 
     async def meddle() -> None:
         while True:
@@ -127,7 +127,7 @@ async def test_the_answer_is_about_what_was_uploaded(ada: Person) -> None:
 
 
 async def test_a_whole_file(ada: Person) -> None:
-    """It has its name when all of it is there, replaces nothing unasked, and is written down by name; an empty one is a file, too."""
+    """It gets its name when it is complete, replaces nothing unless requested, and is in the audit log. An empty file counts too."""
     content = os.urandom(300_000)
     sent = await ada.send("Größe.bin", content)
     assert (sent.status_code, sent.json()["entry"]["size"], sent.json()["received_bytes"]) == (201, 300_000, 300_000)
@@ -153,7 +153,7 @@ async def test_a_whole_file(ada: Person) -> None:
 
 
 async def test_in_parts(ada: Person) -> None:
-    """In order, each with the same total; nobody sees the file before the last; asking tells where to go on."""
+    """In order, each with the same total. The file is hidden until the last part. A query returns where to continue."""
     content = os.urandom(250_000)
     first = await part(ada, "f", content[:100_000], 0, 250_000)
     assert (first.status_code, first.json()["received_bytes"], first.json()["entry"]) == (202, 100_000, None)
@@ -171,7 +171,7 @@ async def test_in_parts(ada: Person) -> None:
 
 
 async def test_another_file_of_the_name_is_not_continued(ada: Person) -> None:
-    """Another length or tag starts over; the first part sent again does so too."""
+    """Another length or tag starts over. So does the first part when it is sent again."""
     await part(ada, "f", b"old", 0, 6, tag="monday")
     assert (await asked(ada, "f", 6, tag="monday")).json()["received_bytes"] == 3
     assert (await asked(ada, "f", 6, tag="tuesday")).json()["received_bytes"] == 0
@@ -184,7 +184,7 @@ async def test_another_file_of_the_name_is_not_continued(ada: Person) -> None:
 
 
 async def test_a_broken_connection(gateway: Gateway, ada: Person) -> None:
-    """What arrived before the connection broke is there, and is gone on with."""
+    """The bytes that arrived before the connection broke are kept, and the upload continues from them."""
     where = urlsplit(gateway.url)
     _, writer = await asyncio.open_connection(where.hostname, where.port)
     head = f"PUT {ADDRESS}?path=big HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ada.token}\r\nContent-Length: 3000000\r\n\r\n"
@@ -207,7 +207,7 @@ async def test_a_broken_connection(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_nobody_writes_the_same_file_twice_at_once(gateway: Gateway, ada: Person) -> None:
-    """The second of two requests is told so, in whatever gateway; the first goes on."""
+    """The second of two requests is refused, in any gateway. The first continues."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:
@@ -240,7 +240,7 @@ async def test_nobody_writes_the_same_file_twice_at_once(gateway: Gateway, ada: 
 
 
 async def test_a_file_that_has_its_name_is_not_written_to(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second request opened the upload just before the first one gave it its name: it is refused, the file stays whole."""
+    """A second request opened the upload just before the first one gave it its name. It is refused, and the file stays whole."""
     await part(ada, "f", b"x" * 10, 0, 20)
     upload = (await ada.ask("GET", "/api/files/uploads")).json()[0]["upload_id"]
     lock = uploads.fcntl.flock
@@ -255,7 +255,7 @@ async def test_a_file_that_has_its_name_is_not_written_to(ada: Person, monkeypat
 
 
 async def test_a_pack_that_began_while_a_file_arrived(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a pack is about is not replaced by an upload that began before it: 409 when the file would get its name."""
+    """An upload that began before a pack cannot replace the pack's files: 409 when the file would get its name."""
     ada.put("source/x", b"old")
     write = Uploads._write
 
@@ -269,7 +269,7 @@ async def test_a_pack_that_began_while_a_file_arrived(ada: Person, monkeypatch: 
 
 
 async def test_the_quota_is_taken_at_the_beginning(ada: Person) -> None:
-    """403 with both figures before a byte is sent; what is on its way counts whole; giving up gives it back."""
+    """403 with both figures before any byte is sent. Unfinished uploads count with their full size. Giving up releases it."""
     await ada.quota(1000)
     ada.put("there", b"x" * 300)
     assert (await ada.space())["user_available"] == 700
@@ -288,7 +288,7 @@ async def test_the_quota_is_taken_at_the_beginning(ada: Person) -> None:
 
 
 async def test_uploads_are_their_owners(gateway: Gateway, ada: Person) -> None:
-    """Another user sees none of them and gives none up."""
+    """Another user can neither see them nor delete them."""
     other = await person(gateway)
     await part(ada, "f", b"x", 0, 2)
     upload = (await ada.ask("GET", "/api/files/uploads")).json()[0]["upload_id"]
@@ -297,7 +297,7 @@ async def test_uploads_are_their_owners(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_more_or_less_than_announced(ada: Person) -> None:
-    """What is beyond the announced part is refused; a length that nobody says is refused; both leave no file."""
+    """Bytes beyond the announced part are refused. A missing length is refused. Both leave no file."""
 
     async def unsaid() -> AsyncIterator[bytes]:
         yield b"x" * 30
@@ -312,7 +312,7 @@ async def test_more_or_less_than_announced(ada: Person) -> None:
 
 
 async def test_a_name_that_was_taken_meanwhile(ada: Person) -> None:
-    """The upload is not lost and nothing is replaced; it gets the name when that is allowed."""
+    """The upload is kept and nothing is replaced. It gets the name when that is allowed."""
     await part(ada, "f", b"abc", 0, 6)
     ada.put("f", b"another")
     problem(await part(ada, "f", b"def", 3, 6), 409, "conflict")
@@ -324,7 +324,7 @@ async def test_a_name_that_was_taken_meanwhile(ada: Person) -> None:
 async def test_a_slow_upload_may_take_long_but_not_stand_still(
     gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each piece has its time, not the whole: many pieces take longer than one may; one that does not come is 408."""
+    """The time-out applies to each piece, not to the whole. Many pieces may take longer than one; a missing piece is 408."""
     monkeypatch.setattr(gate, "BODY_SECONDS", 2.5)
     loop, moments, pauses = asyncio.get_running_loop(), 6, list[float]()
 
@@ -337,7 +337,7 @@ async def test_a_slow_upload_may_take_long_but_not_stand_still(
             yield b"x"
 
     async def sent() -> int:
-        """The answer to pieces that came in time; where the machine stood still for longer, to others."""
+        """Return the status of an upload whose pieces came in time. If the machine stalled for longer, send it again."""
         while True:
             pauses.clear()
             headers = {"Content-Length": str(moments)}
@@ -357,7 +357,7 @@ async def test_a_slow_upload_may_take_long_but_not_stand_still(
 
 
 async def test_a_big_file_takes_no_memory(ada: Person) -> None:
-    """64 MiB pass through without the process growing by anything like it."""
+    """64 MiB pass through, and the process grows by far less."""
     piece = os.urandom(1 << 16)
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -378,7 +378,7 @@ async def test_a_big_file_takes_no_memory(ada: Person) -> None:
 
 
 async def test_what_nobody_finishes_is_forgotten(gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a day the bytes and the reservation go; bytes without a row go at once; what is going on stays."""
+    """After a day the bytes and the reservation are removed. Bytes without a row go at once; a running upload stays."""
     store = Store(await gateway.kernel.db("gateway"))
     workspaces = Workspaces(gateway.storage / "workspaces")
     room = Quotas(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
@@ -404,7 +404,7 @@ async def test_what_nobody_finishes_is_forgotten(gateway: Gateway, ada: Person, 
 
 
 async def test_one_upload_that_cannot_be_forgotten_keeps_no_other(gateway: Gateway) -> None:
-    """A folder in the place of an orphan's bytes: every other orphan goes in the same sweep."""
+    """A folder has the path of an orphan's bytes. Every other orphan is removed in the same sweep."""
     store, workspaces = Store(await gateway.kernel.db("gateway")), Workspaces(gateway.storage / "workspaces")
     room = Quotas(store, Configuration(store, gateway.bus), workspaces, gateway.storage / "workspaces")
     arriving = gateway.storage / "workspaces/.uploads"

@@ -1,4 +1,4 @@
-"""What workspaces hold: answers at once however much it is, and no storage that hangs keeps anybody else waiting."""
+"""Workspace usage: fast answers for any size, and a hanging storage delays no other user."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ async def ada(gateway: Gateway) -> Person:
 
 
 def endless(monkeypatch: pytest.MonkeyPatch, who: Person, stuck: Stuck) -> None:
-    """Walks of this workspace see many files and then take for ever; walks of folders in it are as usual."""
+    """Walks of this workspace find many files and then hang. Walks of folders in it work normally."""
     walk, inode = trees.walk, who.root.stat().st_ino
 
     def slow(top: int, stop: trees.Stop = trees.go_on) -> Iterator[Found]:
@@ -47,7 +47,7 @@ def endless(monkeypatch: pytest.MonkeyPatch, who: Person, stuck: Stuck) -> None:
 async def test_a_huge_workspace_answers_at_once(
     gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch, stuck: Stuck
 ) -> None:
-    """Its owner sees the space, uploads, packs, makes and deletes while a walk of it does not end, and so does everybody else."""
+    """Its owner sees the space, uploads, packs, creates and deletes while a walk of it hangs. So do all other users."""
     ada.put("folder/x", b"x" * 100)
     endless(monkeypatch, ada, stuck)
     async with asyncio.timeout(60):
@@ -81,7 +81,7 @@ HANGS: dict[str, tuple[Any, str, Callable[[Person], Awaitable[Any]]]] = {
 async def test_storage_that_hangs_keeps_nobody_else_waiting(
     gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch, stuck: Stuck, what: str
 ) -> None:
-    """More slow requests than the pool has connections, and than there are usual threads: health and logins are answered."""
+    """More slow requests than pool connections and worker threads: health and logins still get answers."""
     module, name, ask = HANGS[what]
     people = [ada, *[await person(gateway) for _ in range(5)]]
     for one in people:
@@ -108,7 +108,7 @@ async def test_storage_that_hangs_keeps_nobody_else_waiting(
 
 
 class Large:
-    """A workspace that counts as large: its total is kept, and walked only when the test says so."""
+    """A workspace that counts as large: its total is stored, and a walk runs only when the test says so."""
 
     def __init__(self, gateway: Gateway, who: Person, usages: usage.Usages) -> None:
         self.gateway, self.who, self.usages = gateway, who, usages
@@ -136,7 +136,7 @@ async def large(gateway: Gateway, ada: Person, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_what_is_written_is_counted(large: Large) -> None:
-    """Uploads, folders, replacements, moves over a file and deletions change the total by themselves, as a walk would find it."""
+    """Uploads, folders, replacements, moves over a file and deletions update the total as a walk would find it."""
     who = large.who
     assert await large.total() == (1000, 2)
     assert (await who.send("a", b"x" * 500)).status_code == 201
@@ -158,7 +158,7 @@ async def test_what_is_written_is_counted(large: Large) -> None:
 
 
 async def test_a_walk_finds_what_others_wrote(large: Large) -> None:
-    """Files that came over SMB, say, are counted by the next walk."""
+    """The next walk counts files that came over SMB, for example."""
     large.who.put("from/outside", b"x" * 300)
     assert await large.total() == (1000, 2)
     await large.walk()
@@ -167,7 +167,7 @@ async def test_a_walk_finds_what_others_wrote(large: Large) -> None:
 
 
 class Slow:
-    """A walk that is held up before or after it has looked at the workspace."""
+    """A walk that is held before or after it has read the workspace."""
 
     def __init__(self, large: Large, *, before: bool) -> None:
         self._large, self._before = large, before
@@ -189,7 +189,7 @@ class Slow:
 
 @pytest.mark.parametrize("before", [True, False], ids=["seen", "missed"])
 async def test_a_walk_never_loses_an_upload(large: Large, before: bool) -> None:
-    """Whether the walk saw the file or not: it counts at least once; the next walk is due at once and exact."""
+    """Whether or not the walk saw the file, it counts at least once. The next walk is due at once and exact."""
 
     async def upload() -> None:
         assert (await large.who.send("new", b"x" * 500)).status_code == 201
@@ -204,7 +204,7 @@ async def test_a_walk_never_loses_an_upload(large: Large, before: bool) -> None:
 
 @pytest.mark.parametrize("before", [True, False], ids=["seen", "missed"])
 async def test_a_walk_never_subtracts_a_deletion_twice(large: Large, before: bool) -> None:
-    """Whether the walk saw the deletion or not, the total is never less than what is there."""
+    """Whether or not the walk saw the deletion, the total is never less than the files that exist."""
     large.who.put("old", b"x" * 300)
     await large.walk()
 
@@ -218,7 +218,7 @@ async def test_a_walk_never_subtracts_a_deletion_twice(large: Large, before: boo
 
 
 async def test_a_removal_that_a_walk_has_seen_is_not_subtracted(gateway: Gateway, large: Large) -> None:
-    """A deletion is recorded after its files are gone: a walk in between has left them out already."""
+    """A deletion is recorded after its files are gone, so a walk in between has already left them out."""
     kernel = await gateway.kernel.db("gateway")
     walks = await kernel.value("usage_added", large.who.id, *usage.NOTHING)
     (large.who.root / "folder/first").unlink()
@@ -228,7 +228,7 @@ async def test_a_removal_that_a_walk_has_seen_is_not_subtracted(gateway: Gateway
 
 
 async def test_a_walk_beside_a_job_is_not_exact(gateway: Gateway, large: Large) -> None:
-    """What a job is putting in place may be seen by the walk and be recorded afterwards."""
+    """The walk may see a file that a job is publishing, and the job may record it afterwards."""
     job = UUID((await asked(large.who))["id"])
     await gateway.kernel.owner.execute("INSERT INTO publications (job_id, attempt, plan) VALUES ($1, 1, '{}')", job)
     await large.walk()
@@ -242,7 +242,7 @@ async def test_a_walk_beside_a_job_is_not_exact(gateway: Gateway, large: Large) 
 
 
 async def test_one_large_workspace_gets_no_more_than_its_quota(large: Large) -> None:
-    """Ten uploads at once, room for three: three."""
+    """Ten uploads at once, room for three: exactly three succeed."""
     await large.who.quota(1000 + 3 * 100)
     sent = await asyncio.gather(*(large.who.send(f"f{number}", b"x" * 100) for number in range(10)))
     assert sorted(answer.status_code for answer in sent) == [201] * 3 + [403] * 7
@@ -261,7 +261,7 @@ async def few(gateway: Gateway) -> AsyncIterator[int]:
 
 
 async def test_a_workspace_holds_so_many_files_and_folders(gateway: Gateway, compressor: Any, ada: Person, few: int) -> None:
-    """Files, folders and links count; what would be too much is refused with both figures before anything is written."""
+    """Files, folders and links count. A request beyond the limit is refused with both figures before anything is written."""
     ada.put("folder/x", b"x" * 10)
     (ada.root / "link").symlink_to("folder/x")
     space = await ada.space()
@@ -291,7 +291,7 @@ async def test_a_workspace_holds_so_many_files_and_folders(gateway: Gateway, com
 
 
 async def test_a_file_system_without_inodes(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it says it has left is the limit; one that does not say has no limit."""
+    """The number of inodes that it reports as free is the limit. Without a report there is no limit."""
     facts = os.statvfs("/")
     values = {name: getattr(facts, name) for name in ("f_bavail", "f_frsize", "f_blocks")}
     disk = SimpleNamespace(**values, f_files=1000, f_favail=0)
@@ -306,7 +306,7 @@ async def test_a_file_system_without_inodes(ada: Person, monkeypatch: pytest.Mon
 
 
 async def test_a_download_that_cannot_be_counted_leaves_no_handle(gateway: Gateway, ada: Person) -> None:
-    """The database refuses: the pack that was opened for it is closed."""
+    """The database refuses: the pack file that was opened is closed."""
     ada.put("folder/x", b"x" * 10)
     pack = (await asked(ada))["id"]
     await done(ada, pack)
@@ -322,7 +322,7 @@ async def test_a_download_that_cannot_be_counted_leaves_no_handle(gateway: Gatew
 
 
 async def test_a_request_that_ends_while_a_file_is_opened_leaves_no_handle(tmp_path: Path, stuck: Stuck) -> None:
-    """The thread cannot be stopped: what it opens when nobody waits any more is closed."""
+    """The thread cannot be stopped. A file that it opens after the request ended is closed."""
     file = tmp_path / "file"
     file.write_bytes(b"x")
 

@@ -1,4 +1,4 @@
-"""What one user may have at the same time: jobs, open requests and connections, tickets. Each refusal is a sentence with Retry-After."""
+"""Limits per user: jobs, open requests and connections, tickets. Each refusal is a sentence with Retry-After."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from tests.support.kernel import eventually
 
 @contextlib.asynccontextmanager
 async def limited(gateway: Gateway, **values: int) -> AsyncIterator[None]:
-    """As an admin sets it, until the block ends; a running gateway follows."""
+    """Set limits as an admin until the block ends. A running gateway follows."""
 
     async def follows(wanted: dict[str, int]) -> None:
         async def now() -> dict[str, int]:
@@ -46,7 +46,7 @@ async def ada(gateway: Gateway) -> Person:
 
 
 def refused(answer: httpx.Response, kind: str) -> str:
-    """Check the refusal; its sentence."""
+    """Check the refusal. Return its sentence."""
     sentence = problem(answer, 429, kind)
     assert int(answer.headers["retry-after"]) >= 1
     return sentence
@@ -57,7 +57,7 @@ async def _archive(who: Person, path: str | None = None) -> httpx.Response:
 
 
 async def test_jobs_of_a_user(gateway: Gateway, compressor: Compressor, ada: Person) -> None:
-    """Of every kind together, new ones and failed ones that are tried again; what has ended makes room; others are not meant."""
+    """The limit covers jobs of every kind, new ones and retried ones. Ended jobs make room. Other users are not affected."""
     assert compressor
     ada.put("folder/file")
     pack = {"json": {"folder_path": "folder", "keep_source": True}}
@@ -82,7 +82,7 @@ async def test_jobs_of_a_user(gateway: Gateway, compressor: Compressor, ada: Per
 
 
 async def test_requests_at_the_same_time_pass_no_limit(gateway: Gateway, ada: Person) -> None:
-    """Ten at once, room for four: four."""
+    """Ten at once, room for four: exactly four succeed."""
     async with limited(gateway, user_jobs_limit=4):
         answers = await asyncio.gather(*(_archive(ada, gateway.folder()) for _ in range(10)))
 
@@ -106,7 +106,7 @@ async def watching(who: Person) -> AsyncIterator[ClientConnection]:
 
 
 async def _ends(socket: ClientConnection) -> tuple[int, str]:
-    """Why the server closed it."""
+    """Return why the server closed it."""
     async with asyncio.timeout(60):
         while True:
             try:
@@ -116,8 +116,8 @@ async def _ends(socket: ClientConnection) -> tuple[int, str]:
 
 
 async def test_what_a_user_has_open(gateway: Gateway, ada: Person) -> None:
-    """WebSockets, event streams and downloads count together, with requests under way; what was closed makes room at once."""
-    ada.put("large", b"x" * (64 << 20))  # more than any buffer between here and there holds
+    """WebSockets, event streams and downloads count together with running requests. Closed ones make room at once."""
+    ada.put("large", b"x" * (64 << 20))  # more than all buffers on the way hold
     headers = {"Authorization": f"Bearer {ada.token}"}
     bob = await person(gateway)
     async with limited(gateway, user_streams_limit=3), contextlib.AsyncExitStack() as open_:
@@ -146,7 +146,7 @@ async def test_what_a_user_has_open(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_tickets_of_a_user(gateway: Gateway, ada: Person) -> None:
-    """As many as connections; a used one makes room."""
+    """As many as connections. A used ticket makes room."""
     async with limited(gateway, user_streams_limit=2):
         answers = await asyncio.gather(ada.ask("POST", "/api/ws-ticket"), ada.ask("POST", "/api/ws-ticket"))
         ticket = answers[0].json()["ticket"]
@@ -158,7 +158,7 @@ async def test_tickets_of_a_user(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_a_refusal_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that asks again at once is slowed down by the answer; other answers do not wait."""
+    """The response slows down a program that retries at once. Other responses do not wait."""
     waited: list[float] = []
 
     async def wait(seconds: float) -> None:
@@ -179,7 +179,7 @@ async def test_a_refusal_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 class Door:
-    """Requests that want in; `order`: whose were let in."""
+    """Requests that wait for admission. `order`: whose requests were admitted."""
 
     def __init__(self, at_once: int = 1) -> None:
         self.now = 0.0
@@ -210,13 +210,13 @@ class Door:
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's place ends by itself."""
+    """Slots that never expire by themselves."""
     monkeypatch.setattr(limits, "HELD_SECONDS", 3600.0)
 
 
 @pytest.mark.usefixtures("endless")
 async def test_users_take_turns() -> None:
-    """Who was let in least lately comes first; it is forgotten after a while; one alone waits for nobody."""
+    """The least recently admitted user comes first. This is forgotten after a while. A single user waits for nobody."""
     door, ada, bob = Door(), uuid4(), uuid4()
     tasks = [await door.ask(user) for user in (ada, ada, ada, bob, bob)]
     door.answer.set()
@@ -234,7 +234,7 @@ async def test_users_take_turns() -> None:
 
 @pytest.mark.usefixtures("endless")
 async def test_few_requests_begin_at_once() -> None:
-    """The next comes in when an answer begins, once for each, and not when it ends."""
+    """The next one is admitted when a response begins, once for each, not when it ends."""
     pace, ada, let_in = Pace(at_once=2), uuid4(), 0
 
     async def ask() -> None:
@@ -258,7 +258,7 @@ async def test_few_requests_begin_at_once() -> None:
 
 @pytest.mark.usefixtures("endless")
 async def test_busy_users_leave_pauses_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With several busy users, each of their requests is followed by a pause. Other users do not wait for it."""
+    """With several busy users, a pause follows each of their requests. Other users do not wait for it."""
     monkeypatch.setattr(limits, "HALF_LIFE_SECONDS", 1e9)
     door, calm = Door(), uuid4()
     ada, bob = await door.busy(), await door.busy()
@@ -273,7 +273,7 @@ async def test_busy_users_leave_pauses_to_others(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_pause_ends() -> None:
-    """Then the requests that wait are let in."""
+    """Then the waiting requests are admitted."""
     door = Door()
     ada, bob = await door.busy(), await door.busy()
     door.answer.set()
@@ -297,7 +297,7 @@ async def test_one_busy_user_makes_no_pauses() -> None:
 @pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize("let_in", [True, False])
 async def test_who_gives_up_leaves_the_place_to_others(*, let_in: bool) -> None:
-    """While it waits, and in the moment in which it is let in."""
+    """Both while it waits, and at the moment in which it is admitted."""
     door = Door()
     works, gone, waits = [await door.ask(uuid4()) for _ in range(3)]
     if let_in:
@@ -311,7 +311,7 @@ async def test_who_gives_up_leaves_the_place_to_others(*, let_in: bool) -> None:
 
 
 async def test_slow_requests_hold_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits for a disk, say, goes on waiting while others come in."""
+    """A request that waits for a disk, for example, keeps waiting while others are admitted."""
     monkeypatch.setattr(limits, "HELD_SECONDS", 0.0)
     door, ada, bob = Door(), uuid4(), uuid4()
     tasks = [await door.ask(user) for user in (ada, bob, ada)]

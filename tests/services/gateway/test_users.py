@@ -1,4 +1,4 @@
-"""Users and what admins may do to them, personal tokens, browser sessions, throttling, and the matrix of rights."""
+"""Users and admin actions, personal tokens, browser sessions, throttling, and the matrix of rights."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 async def user(gateway: Gateway, name: str | None = None, *, admin: bool = False) -> tuple[UUID, str]:
-    """A user with the admin's password (no bcrypt is spent), and a login's token."""
+    """A user with the admin's password (which saves a bcrypt run), and a login's token."""
     made: UUID = await gateway.kernel.owner.fetchval(
         "INSERT INTO users (username, password_hash, is_admin) SELECT $1, password_hash, $2 FROM users"
         " WHERE username = 'admin' RETURNING id",
@@ -55,7 +55,7 @@ async def audited(gateway: Gateway, target: object) -> list[str]:
 
 
 async def test_an_admin_makes_a_user(gateway: Gateway) -> None:
-    """The promised fields; the password needs no change unless the admin ticks it; a name is taken in any letter case."""
+    """The promised fields. The password needs no change unless the admin ticks it. A name is taken in any letter case."""
     body = {"username": "Carol", "password": "carols password", "is_admin": False}
     answer = await gateway.ask("POST", "/api/users", json=body)
 
@@ -79,7 +79,7 @@ async def test_an_admin_makes_a_user(gateway: Gateway) -> None:
 
 
 async def test_nobody_removes_themselves_or_the_last_admin(gateway: Gateway) -> None:
-    """409 with a sentence: oneself, by any of three ways; and the last admin, even when two act at once."""
+    """409 with a sentence: for oneself, by any of three ways, and for the last admin, even when two act at once."""
     admin_id = await gateway.kernel.owner.fetchval("SELECT id FROM users WHERE username = 'admin'")
     address = f"/api/users/{admin_id}"
     for change in ({"is_admin": False}, {"disabled": True}, {"password": "another password"}):
@@ -105,7 +105,7 @@ async def test_nobody_removes_themselves_or_the_last_admin(gateway: Gateway) -> 
 
 @pytest.mark.parametrize("how", ["disable", "delete", "reset", "logout"])
 async def test_an_end_is_at_once(gateway: Gateway, how: str) -> None:
-    """Disabled, deleted, a new password, logged out: the next request is 401, and open WebSockets end by themselves."""
+    """Disabled, deleted, a new password, logged out: the next request is 401, and open WebSockets are closed."""
     made, token = await user(gateway)
     script = (await personal(gateway, token, "operate"))["token"]
     url = gateway.url.replace("http", "ws")
@@ -139,7 +139,7 @@ async def test_an_end_is_at_once(gateway: Gateway, how: str) -> None:
 
 
 async def drained(socket: ClientConnection) -> None:
-    """Read until the other side closes."""
+    """Read until the server closes."""
     with contextlib.suppress(ConnectionClosed):
         async for _ in socket:
             pass
@@ -150,7 +150,7 @@ async def name_of(gateway: Gateway, made: UUID) -> str:
 
 
 async def test_role_and_reset(gateway: Gateway) -> None:
-    """A role counts from the next request on; a reset demands a change only when ticked."""
+    """A role applies from the next request on. A reset requires a new password only when ticked."""
     made, token = await user(gateway)
     assert (await gateway.ask("GET", "/api/users", token=token)).status_code == 403
     assert (await gateway.ask("PATCH", f"/api/users/{made}", json={"is_admin": True})).json()["is_admin"] is True
@@ -172,7 +172,7 @@ async def test_role_and_reset(gateway: Gateway) -> None:
 
 
 async def test_personal_tokens(gateway: Gateway) -> None:
-    """Named, scoped, shown once, last use shown, revocable; the database keeps a digest."""
+    """Named, scoped, shown once, last use shown, revocable. The database stores a digest."""
     made, login = await user(gateway)
     token = await personal(gateway, login, "read", name="backup script", expires_in_days=7)
     assert token["token"].startswith(TOKEN_PREFIX)
@@ -200,7 +200,7 @@ async def test_personal_tokens(gateway: Gateway) -> None:
 
 
 async def test_what_a_token_cannot_become(gateway: Gateway) -> None:
-    """No admin token for others than admins, none made by a token, no password changed by one; expired and demoted ones open nothing."""
+    """Only admins get admin tokens, a token cannot create one or change a password. Expired and demoted ones give no access."""
     made, login = await user(gateway)
     problem(await gateway.ask("POST", "/api/tokens", token=login, json={"name": "x", "scope": "admin"}), 403, "forbidden")
     operate = (await personal(gateway, login, "operate"))["token"]
@@ -226,7 +226,7 @@ async def test_what_a_token_cannot_become(gateway: Gateway) -> None:
 
 
 async def test_a_browser_session(gateway: Gateway) -> None:
-    """The login lives in a cookie that scripts cannot read; changes with it come from our own pages only; logout takes it away."""
+    """The login is in a cookie that scripts cannot read. Only the gateway's own pages may use it for changes. Logout removes it."""
     made, _ = await user(gateway)
     own = {"Origin": gateway.url}
     async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as browser:
@@ -254,7 +254,7 @@ async def test_a_browser_session(gateway: Gateway) -> None:
 
 
 async def test_the_cookie_is_secure_behind_https(gateway: Gateway) -> None:
-    """A proxy of this machine that says HTTPS makes the cookie Secure, and the answer asks for HTTPS from then on."""
+    """If a proxy on this machine reports HTTPS, the cookie is Secure and the response sends HSTS."""
     made, _ = await user(gateway)
     body = {"username": await name_of(gateway, made), "password": PASSWORD, "cookie": True}
     answer = await gateway.client.post("/api/auth/login", json=body, headers={"X-Forwarded-Proto": "https"})
@@ -273,7 +273,7 @@ async def _fail(gateway: Gateway, name: str, address: str, password: str = "wron
 
 
 async def _failures(gateway: Gateway, key: str, count: int) -> None:
-    """As if that many had failed just now: ten real ones would cost three seconds of bcrypt."""
+    """Record failures as if they had just happened: ten real ones would cost three seconds of bcrypt."""
     await gateway.kernel.owner.execute(
         "INSERT INTO login_failures VALUES ($1, $2, now()) ON CONFLICT (key) DO UPDATE SET failures = $2, since = now()", key, count
     )
@@ -284,7 +284,7 @@ def _own(name: str, address: str) -> str:
 
 
 async def test_login_throttling(gateway: Gateway) -> None:
-    """Too many failures of an account at an address, or from an address: 429 with Retry-After, for unknown names alike; time forgives."""
+    """Too many failures of an account at an address, or from an address: 429 with Retry-After, also for unknown names. Time resets it."""
     made, _ = await user(gateway)
     name = await name_of(gateway, made)
     first = _own(name, "192.0.2.1")
@@ -308,7 +308,7 @@ async def test_login_throttling(gateway: Gateway) -> None:
 
 
 async def test_strangers_keep_nobody_out(gateway: Gateway) -> None:
-    """Guesses from many addresses, and other people's failures from the own address, keep no admin out who logged in there before."""
+    """Guesses from many addresses, and other users' failures from the same address, lock out no admin who logged in there before."""
     made, token = await user(gateway, admin=True)
     name = await name_of(gateway, made)
     assert (await _fail(gateway, name, "198.51.100.10", PASSWORD)).status_code == 200
@@ -334,7 +334,7 @@ async def test_strangers_keep_nobody_out(gateway: Gateway) -> None:
 
 
 async def test_right_passwords_are_not_free(gateway: Gateway) -> None:
-    """Logins and password changes of one account have a limit together, wherever they come from; another account is not meant."""
+    """Logins and password changes of one account share a limit, from any address. Other accounts are not affected."""
     made, token = await user(gateway)
     name, other = await name_of(gateway, made), await name_of(gateway, (await user(gateway))[0])
     most = DEFINITIONS["login_limit"].default({})
@@ -352,7 +352,7 @@ async def test_right_passwords_are_not_free(gateway: Gateway) -> None:
 
 
 async def test_wrong_current_passwords_count(gateway: Gateway) -> None:
-    """A stolen login guesses the password no faster than a stranger; other logins of the account may still change it."""
+    """A stolen login guesses the password no faster than a stranger. The account's other logins may still change it."""
     made, token = await user(gateway)
     change = {"current_password": "wrong", "new_password": "a much better one"}
     claims = jwt.decode(token, options={"verify_signature": False})
@@ -365,7 +365,7 @@ async def test_wrong_current_passwords_count(gateway: Gateway) -> None:
 
 
 async def test_parallel_guesses(gateway: Gateway) -> None:
-    """Guesses sent all at once get no further than those sent one by one, but for those that are hashed at the same time."""
+    """Simultaneous guesses get no further than successive ones, except those that are hashed at the same time."""
     name = f"target-{uuid4().hex[:6]}"
     await _failures(gateway, _own(name, "198.51.100.1"), throttle.FAILURES - 2)
     answers = await asyncio.gather(*(_fail(gateway, name, "198.51.100.1") for _ in range(8)))
@@ -376,7 +376,7 @@ async def test_parallel_guesses(gateway: Gateway) -> None:
 
 
 async def test_who_comes_back_waits_for_nobody_who_is_here(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A login of somebody of whom no login is in use passes; of those who wait, one whose client has gone is not looked at."""
+    """A login of an account without a login in use passes. A waiting client that has disconnected is skipped."""
     names = {}
     for who in ("here", "back"):
         made, token = await user(gateway)
@@ -423,7 +423,7 @@ async def test_who_comes_back_waits_for_nobody_who_is_here(gateway: Gateway, mon
 
 
 def test_what_counts_as_one_address() -> None:
-    """An IPv6 customer has a whole /64; a name is kept as a digest in one letter case."""
+    """An IPv6 customer has a whole /64. A name is stored as a digest in one letter case."""
     assert throttle.address_key("2001:db8::1") == throttle.address_key("2001:db8::2") != throttle.address_key("2001:db8:0:1::1")
     assert throttle.address_key("192.0.2.1") != throttle.address_key("192.0.2.2")
     assert throttle.address_key("") == "address:"
@@ -433,8 +433,9 @@ def test_what_counts_as_one_address() -> None:
 
 # The matrix --------------------------------------------------------------------------------------------------------------------------
 
-# Every documented operation stands in exactly one of these: one that stands in none fails the matrix, so that nobody gets rights by
-# accident. This is the door only. Behind it, archive jobs are the team's, and what lies in a workspace is its owner's (matrix of owners).
+# Every documented operation is in exactly one of these. An operation that is in none fails the matrix, so that no rights are
+# granted by accident. This covers access only. Behind it, archive jobs are the team's, and workspace content is its owner's
+# (matrix of owners).
 ADMIN_ONLY = {
     *("listUsers", "createUser", "getUser", "changeUser", "deleteUser"),
     *("releaseDestination", "getConfig", "listSettings", "changeConfig", "listAudit"),
@@ -475,7 +476,7 @@ TABLE = (ADMIN_ONLY, PERSONS_ONLY, ENDS_LOGIN, STREAMS, STRANGERS, EVERYBODYS, O
 
 
 def _rights(operation: dict[str, Any], method: str) -> dict[str, bool]:
-    """Who gets past the door, by role; the table is in docs/gateway.md."""
+    """Return whether each role has access. The table is in docs/gateway.md."""
     name, reads = operation["operationId"], method == "GET"
     admin, person = name in ADMIN_ONLY, name in PERSONS_ONLY
     return {
@@ -493,7 +494,7 @@ def _rights(operation: dict[str, Any], method: str) -> dict[str, bool]:
 
 
 async def _roles(gateway: Gateway) -> dict[str, str]:
-    """A token of each role in the matrix."""
+    """Return a token of each role in the matrix."""
     (_, login), (_, admin_login) = await user(gateway), await user(gateway, admin=True)
     tokens = {"nobody": "", "user": login, "admin": admin_login}
     for role, owner, scopes in (("user", login, ("read", "operate")), ("admin", admin_login, ("read", "operate", "admin"))):
@@ -509,7 +510,7 @@ async def _roles(gateway: Gateway) -> dict[str, str]:
 
 
 async def test_the_matrix_of_rights(gateway: Gateway) -> None:
-    """Every documented address against every role: 401 or 403 exactly where the table says, whatever else the answer is."""
+    """Every documented address with every role: 401 or 403 exactly where the table says, whatever else the answer is."""
     document = (await gateway.ask("GET", "/schema/openapi.json")).json()
     tokens = await _roles(gateway)
     wrong, known = [], []
@@ -520,14 +521,14 @@ async def test_the_matrix_of_rights(gateway: Gateway) -> None:
             assert ((method, path) in PUBLIC) == (name in STRANGERS), name
             if name in STRANGERS:
                 continue
-            refused_only = name in ENDS_LOGIN | STREAMS  # let in, one would end the login of this test, the other never answer
+            refused_only = name in ENDS_LOGIN | STREAMS  # one would end this login, the other never answers
             address = path
             for parameter in operation.get("parameters", []):
                 address = address.replace("{" + parameter["name"] + "}", NOBODY)
             for role, expected in _rights(operation, method).items():
                 if expected and refused_only:
                     continue
-                # No body: what gets past the door is refused as incomplete, and changes nothing.
+                # No body: an admitted request is refused as incomplete and changes nothing.
                 answer = await gateway.ask(method, address, token=tokens[role])
                 passed = answer.status_code not in {401, 403}
                 if passed != expected:
@@ -541,7 +542,7 @@ async def test_the_matrix_of_rights(gateway: Gateway) -> None:
 
 
 async def test_the_matrix_of_owners(gateway: Gateway) -> None:
-    """What lies in a workspace belongs to its owner and to admins: to another user it is not there, by whatever address."""
+    """Workspace content belongs to its owner and to admins. For another user it does not exist, at any address."""
     (owner, login), (_, other) = await user(gateway), await user(gateway)
     request = {"root": "workspace", "path": "film", "format": "zip", "level": 5}
     job = await gateway.kernel.job(kind="pack", created_by_id=owner, destination_path=None, request=request)

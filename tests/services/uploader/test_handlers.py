@@ -209,7 +209,7 @@ async def test_staging_that_keeps_losing_archives_ends(kernel: Kernel, station: 
     await kernel.owner.execute(
         "INSERT INTO job_logs (job_id, level, action, message) VALUES ($1, 'INFO', 'retry_requested', 'x')", job
     )
-    await kernel.owner.execute("DELETE FROM cleanups WHERE job_id = $1", job)  # the compressor's task; the compressor is not running here
+    await kernel.owner.execute("DELETE FROM cleanups WHERE job_id = $1", job)  # no compressor runs here
     await kernel.force(job, status="compressed")
     async with station.lane():
         await state_is(kernel, job, "queued")

@@ -92,7 +92,7 @@ def test_a_hard_fault_ends_the_attempt_after_its_time(code: str, stood_s: int, c
     ("seen", "task", "since"),
     [
         (Seen(), view(nice_status="FILE_NOT_FOUND"), NOW),
-        (Seen(1, NOW - timedelta(1)), view(nice_status="PERMISSION_DENIED"), NOW - timedelta(1)),  # another hard fault: the timer continues
+        (Seen(1, NOW - timedelta(1)), view(nice_status="PERMISSION_DENIED"), NOW - timedelta(1)),  # the timer continues
         (Seen(1, NOW - timedelta(1)), view(nice_status="OK"), None),
         (Seen(1, NOW - timedelta(1)), view(nice_status="CONNECTION_RESET"), None),
         (Seen(1, NOW - timedelta(1)), view(nice_status="FILE_NOT_FOUND", is_paused=True), None),
