@@ -1,4 +1,4 @@
-"""Rows to start from, and what the database answers when a role tries something."""
+"""Rows to start from, and the database's result when a role tries a statement."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ OWNER = "owner"
 EVIDENCE = """
 INSERT INTO verifications (job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence, place)
 VALUES ($1, $2, $3, $4, $5, $6, '{}', (SELECT place FROM destinations WHERE job_id = $1 ORDER BY since DESC LIMIT 1))"""
-# The document names exactly what the job holds, as the uploader's does.
+# The document names exactly the paths that the job holds, as the uploader's does.
 TASK = """
 INSERT INTO globus_tasks (submission_id, job_id, attempt, purpose, destination_key, request)
 SELECT gen_random_uuid(), j.id, coalesce($3, j.attempt), $2, d.key, CASE $2
@@ -27,7 +27,7 @@ WHERE j.id = $1"""
 
 
 async def tried(kernel: Kernel, role: str, statement: str, *args: Any) -> str:
-    """Run a statement as that role and commit; the SQLSTATE of the refusal, or "ok"."""
+    """Run a statement as that role and commit. Return the SQLSTATE of the refusal, or "ok"."""
     try:
         if role == OWNER:
             await kernel.owner.execute(statement, *args)
@@ -40,7 +40,7 @@ async def tried(kernel: Kernel, role: str, statement: str, *args: Any) -> str:
 
 
 async def past_the_guard(kernel: Kernel, statement: str, *args: Any) -> None:
-    """Run a statement with no trigger looking: for what only a defect or an intruder could have made."""
+    """Run a statement without triggers, for rows that only a defect or an intruder could create."""
     async with kernel.owner.transaction():
         await kernel.owner.execute("SET LOCAL session_replication_role = replica")
         await kernel.owner.execute(statement, *args)
@@ -61,7 +61,7 @@ async def evidence(
 
 
 async def uploaded(kernel: Kernel, **columns: Any) -> UUID:
-    """A job of attempt 1 in upload_verifying, its archive recorded, no evidence yet."""
+    """Create a job of attempt 1 in upload_verifying, its archive recorded, no evidence yet."""
     job = await kernel.job()
     await kernel.archive(job)
     await kernel.force(job, **{"status": "upload_verifying", "attempt": 1, **columns})
@@ -69,7 +69,7 @@ async def uploaded(kernel: Kernel, **columns: Any) -> UUID:
 
 
 async def proven(kernel: Kernel, **columns: Any) -> UUID:
-    """A verified job with complete evidence."""
+    """Create a verified job with complete evidence."""
     job = await uploaded(kernel, **{"status": "verified", "verified_attempt": 1, **columns})
     await evidence(kernel, job)
     await past_the_guard(kernel, "UPDATE destinations SET state = 'verified' WHERE job_id = $1", job)

@@ -1,4 +1,4 @@
-"""A small service on the real runtime, for test_runtime.py: takes a job, holds it, and lets go when it is stopped."""
+"""A small service on the real runtime, for test_runtime.py: it claims a job, holds it, and releases it when stopped."""
 
 import asyncio
 import os

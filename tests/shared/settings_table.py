@@ -1,4 +1,7 @@
-"""docs/settings.md from shared/infra/settings.py: `python -m tests.shared.settings_table` writes it, test_settings.py compares it."""
+"""Generate docs/settings.md from shared/infra/settings.py.
+
+`python -m tests.shared.settings_table` writes it, and test_settings.py compares it.
+"""
 
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -54,7 +57,7 @@ def _table(names: dict[str, tuple[object, str, bool]]) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [HEAD]
     everybody: tuple[type, ...] = (Common, Storage, Source)
     groups: list[tuple[str, type, tuple[type, ...]]] = [

@@ -1,4 +1,4 @@
-"""One row that fails keeps no other from its turn."""
+"""A row that fails does not block other rows."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,7 +8,7 @@ from shared.isolation import Isolation
 
 
 def test_a_failing_row_is_logged_once_and_tried_again_with_growing_pauses() -> None:
-    """The other rows are served each time; the bad one after 60, 120, ... seconds, and at once when it has recovered."""
+    """The other rows are processed each time. The bad one is retried after 60, 120, ... seconds, and at once after it recovers."""
     now, broken, served = 0.0, True, []
     rows = Isolation("row", clock=lambda: now)
 
@@ -38,7 +38,7 @@ def test_a_failing_row_is_logged_once_and_tried_again_with_growing_pauses() -> N
     "error", [Fenced("The service is stopping."), DatabaseAway("The database does not answer.", "away", lasts=False)]
 )
 def test_what_concerns_every_row_ends_the_loop(error: Exception) -> None:
-    """A stop, and a database that is away, are no row's fault."""
+    """A stop, or a database that is away, is not one row's failure."""
     rows = Isolation("row")
 
     with pytest.raises(type(error)), rows.isolated("first"):

@@ -1,4 +1,4 @@
-"""Logs: a word for programs, a sentence for people, no secrets, and never more than 30 days or 1 GB."""
+"""Logs: a code for programs, a sentence for people, no secrets, and at most 30 days and 1 GB."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ def say(style: str, *arguments: str) -> list[str]:
 
 
 def test_json_lines_for_programs(tmp_path: Path) -> None:
-    """One JSON object per line on stderr and in the file; action, sentence, ids, level, time; secrets redacted, nested ones too."""
+    """One JSON object per line on stderr and in the file: action, sentence, ids, level, time. Secrets are redacted, also nested ones."""
     file = tmp_path / "logs" / "uploader.log"
 
     lines = [json.loads(line) for line in say("json", str(file))]
@@ -65,7 +65,7 @@ def test_json_lines_for_programs(tmp_path: Path) -> None:
 
 
 def test_console_lines_for_people() -> None:
-    """The same for eyes: no JSON, no colours into a pipe."""
+    """The same for people: no JSON, and no colours in a pipe."""
     text = "\n".join(say("console"))
 
     assert "started" in text
@@ -92,10 +92,10 @@ def parts(directory: Path) -> list[str]:
 
 
 def test_a_big_file_is_rotated_within_the_day(handler: log._RotatingFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond its size a new file begins; several parts of one day stand beside each other, nothing is lost."""
+    """A new file begins at its maximum size. Several parts of one day exist side by side, and nothing is lost."""
     monkeypatch.setattr(log, "_FILE_BYTES", 1000)
     for number in range(60):
-        handler.emit(record(f"{number:03} " + "x" * 95))  # 100 bytes with its end of line
+        handler.emit(record(f"{number:03} " + "x" * 95))  # 100 bytes with its line end
 
     files = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     assert len(files) == 6
@@ -105,7 +105,7 @@ def test_a_big_file_is_rotated_within_the_day(handler: log._RotatingFile, tmp_pa
 
 
 def test_a_new_day_begins_a_new_file(handler: log._RotatingFile, tmp_path: Path) -> None:
-    """When the day has passed, the next line goes to a new file."""
+    """After the end of the day, the next line goes to a new file."""
     handler.emit(record("yesterday"))
     handler.rolloverAt = 0 + handler.interval  # the day that began in 1970 is over
     handler.emit(record("today"))
@@ -116,7 +116,7 @@ def test_a_new_day_begins_a_new_file(handler: log._RotatingFile, tmp_path: Path)
 
 
 def test_thirty_days_are_kept(handler: log._RotatingFile, tmp_path: Path) -> None:
-    """Parts older than 30 days go with the next rotation, younger ones stay, other files are not touched."""
+    """Parts older than 30 days are removed at the next rotation. Younger ones and other files stay."""
     newest = time.time()
     for days in (0, 29, 30, 31, 400):
         part = tmp_path / f"service.log.{days}"
@@ -132,12 +132,12 @@ def test_thirty_days_are_kept(handler: log._RotatingFile, tmp_path: Path) -> Non
 
 
 def test_one_gigabyte_is_kept(handler: log._RotatingFile, tmp_path: Path) -> None:
-    """Whatever the days: all parts together, and what the current file may still grow to, stay within 1 GB."""
+    """For any number of days, all parts and the maximum size of the current file stay within 1 GB."""
     now = time.time()
     for number in range(15):
         part = tmp_path / f"service.log.{number:02}"
         with part.open("wb") as file:
-            file.truncate(100 << 20)  # sparse: takes no space
+            file.truncate(100 << 20)  # sparse: uses no space
         os.utime(part, (now - number - 1, now - number - 1))
 
     handler.doRollover()

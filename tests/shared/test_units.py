@@ -1,4 +1,4 @@
-"""Numbers as people read them: the values that the web interface is tested with, too, and that nothing else writes them."""
+"""Numbers for people: the web interface is tested with the same values, and no other code formats them."""
 
 import ast
 import json
@@ -39,7 +39,7 @@ def test_counted_nouns_are_those_of_the_web_interface(number: int, shown: str) -
 
 @given(st.integers(0, 2**60))
 def test_a_size_is_within_half_its_last_decimal(size: int) -> None:
-    """Never "1024.00 KB", and never further from the truth than rounding takes it."""
+    """Never "1024.00 KB", and never further from the exact value than rounding allows."""
     number, unit = units.size(size).split()
     power = 1024 ** ("B", "KB", "MB", "GB", "TB", "PB").index(unit)
 
@@ -49,7 +49,7 @@ def test_a_size_is_within_half_its_last_decimal(size: int) -> None:
 
 @given(st.floats(0, 1e9))
 def test_a_duration_is_cut_to_two_units(seconds: float) -> None:
-    """What is shown is never more than the truth, but for the rounding to whole seconds."""
+    """The shown value never exceeds the exact one, except by rounding to whole seconds."""
     lengths = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
     parts = [] if seconds < 0.5 else units.duration(seconds).split()
     shown = sum(int(part[:-1]) * lengths[part[-1]] for part in parts)
@@ -62,7 +62,7 @@ def test_a_duration_is_cut_to_two_units(seconds: float) -> None:
 
 
 def test_nothing_else_scales_sizes_to_units() -> None:
-    """No other module of the product has the names of the units to choose from."""
+    """No other module of the product has the list of unit names to choose from."""
     rooms = [path for room in ("shared", "services", "cli", "devstack") for path in sorted((ROOT / room).rglob("*.py"))]
     names = {"KB", "MB", "GB", "TB", "PB"}
     found = [
@@ -80,7 +80,7 @@ _BY_HAND = re.compile(
 )
 
 
-_FIXED = "services/scanner/marker.py:"  # a file for programs, too: its size is digits alone
+_FIXED = "services/scanner/marker.py:"  # a file for programs: its size is digits only
 
 
 def _by_hand(code: str) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _by_hand(code: str) -> Iterator[str]:
 
 
 def test_no_sentence_counts_or_measures_by_hand() -> None:
-    """A number that is directly before its noun or unit comes from `shared.units`, which knows the plural and the notation."""
+    """A number directly before its noun or unit comes from `shared.units`, which knows the plural and the notation."""
     modules = [path for place in ("cli", "services", "shared") for path in sorted((ROOT / place).rglob("*.py"))]
     theirs = [path for path in modules if path != ROOT / "shared" / "units.py"]
     found = [f"{path.relative_to(ROOT)}:{line}" for path in theirs for line in _by_hand(path.read_text())]

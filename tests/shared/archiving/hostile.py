@@ -1,4 +1,4 @@
-"""Archives that mean harm, made byte by byte where no tool would make them."""
+"""Malicious archives, built byte by byte where no tool would create them."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ Part = tuple[str, bytes] | tuple[str, str, str]
 
 
 def tar(path: Path, *parts: Part) -> Path:
-    """A tar of exactly these entries, in this order."""
+    """Return a tar of exactly these entries, in this order."""
     kinds = {
         "link": tarfile.SYMTYPE, "hardlink": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE, "device": tarfile.CHRTYPE,
         "directory": tarfile.DIRTYPE,
@@ -34,7 +34,7 @@ def tar(path: Path, *parts: Part) -> Path:
 
 
 def zipped(path: Path, *parts: Part) -> Path:
-    """A zip of exactly these entries, in this order, as made on Unix."""
+    """Return a zip of exactly these entries, in this order, as made on Unix."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for part in parts:
             header = zipfile.ZipInfo(part[0])
@@ -45,13 +45,13 @@ def zipped(path: Path, *parts: Part) -> Path:
             }[kind]  # fmt: skip
             header.external_attr = (bits | 0o644) << 16
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about names that are there twice
+                warnings.simplefilter("ignore")  # about duplicate names
                 archive.writestr(header, content)
     return path
 
 
 def overlapping(path: Path, count: int, size: int) -> Path:
-    """Many names for one and the same piece of packed zeros: small to send, `count` times `size` bytes to unpack."""
+    """Return a zip of many names for one piece of packed zeros: small to send, `count` times `size` bytes to unpack."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = packer.compress(b"\0" * size) + packer.flush()
     crc = zlib.crc32(b"\0" * size)
@@ -68,7 +68,7 @@ def overlapping(path: Path, count: int, size: int) -> Path:
 
 
 def lying(path: Path, declared: int, size: int) -> Path:
-    """A zip whose entry says `declared` bytes and holds `size`."""
+    """Return a zip whose entry declares `declared` bytes and holds `size`."""
     zipped(path, ("liar", b"\1" * size))
     data = bytearray(path.read_bytes())
     for magic, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
@@ -79,7 +79,7 @@ def lying(path: Path, declared: int, size: int) -> Path:
 
 
 def zeros_zip(path: Path, size: int) -> Path:
-    """A zip of `size` zeros (whole times 10 MB), made without packing them all: a flushed piece of deflate may be repeated."""
+    """Return a zip of `size` zeros (a multiple of 10 MB) without packing them all: a flushed deflate block may repeat."""
     piece = 10_000_000
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = packer.compress(b"\0" * piece) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -95,14 +95,14 @@ def zeros_zip(path: Path, size: int) -> Path:
 
 
 def zeros_gz(path: Path, size: int) -> Path:
-    """A gzip file of `size` zeros (whole times 10 MB): members may follow each other."""
+    """Return a gzip file of `size` zeros (a multiple of 10 MB), made of repeated members."""
     piece = 10_000_000
     path.write_bytes(gzip.compress(b"\0" * piece) * (size // piece))
     return path
 
 
 def many_tar(path: Path, count: int) -> Path:
-    """A tar of `count` empty files; the headers are put together by hand, which is ten times faster."""
+    """Return a tar of `count` empty files. Headers are built by hand, which is ten times faster."""
     header = bytearray(tarfile.TarInfo("000000").tobuf(tarfile.USTAR_FORMAT))
     header[148:156] = b" " * 8
     rest = sum(header) - sum(header[:6])
@@ -117,7 +117,7 @@ def many_tar(path: Path, count: int) -> Path:
 
 
 def many_zip(path: Path, count: int) -> Path:
-    """A zip of `count` empty files."""
+    """Return a zip of `count` empty files."""
     local, directory = bytearray(), bytearray()
     for number in range(count):
         name = b"%06d" % number
@@ -131,7 +131,7 @@ def many_zip(path: Path, count: int) -> Path:
 
 
 def named_tar(path: Path, name: str) -> Path:
-    """A tar.gz of one empty file of any name."""
+    """Return a tar.gz of one empty file with any name."""
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
         header = tarfile.TarInfo("short")
         header.pax_headers = {"path": name}
@@ -140,7 +140,7 @@ def named_tar(path: Path, name: str) -> Path:
 
 
 def vast_tar(path: Path, size: int) -> Path:
-    """A tar of one file that says to have `size` bytes, and has none."""
+    """Return a tar of one file that declares `size` bytes and has none."""
     header = tarfile.TarInfo("vast")
     header.size = size
     path.write_bytes(header.tobuf(tarfile.GNU_FORMAT))
@@ -148,7 +148,7 @@ def vast_tar(path: Path, size: int) -> Path:
 
 
 def nested_tar(path: Path, depth: int) -> Path:
-    """A tar of long names that say what is called by a long name, and so on."""
+    """Return a tar of long-name headers that are themselves named by long-name headers, and so on."""
     header = tarfile.TarInfo("long")
     header.type, header.size = tarfile.GNUTYPE_LONGNAME, 5
     path.write_bytes((header.tobuf(tarfile.GNU_FORMAT) + b"name".ljust(512, b"\0")) * depth)
@@ -156,7 +156,7 @@ def nested_tar(path: Path, depth: int) -> Path:
 
 
 def greedy_xz(path: Path) -> Path:
-    """An xz file that says to need a dictionary of 4 GiB."""
+    """Return an xz file that declares a dictionary of 4 GiB."""
     data = bytearray(lzma.compress(b"x" * 100_000))
     length = (data[12] + 1) * 4
     header = data[12 : 12 + length]
@@ -168,6 +168,9 @@ def greedy_xz(path: Path) -> Path:
 
 
 def greedy_zst(path: Path) -> Path:
-    """A zstd frame that says to need a window of 2 GiB: magic, descriptor without size, window 2^31, one stored block of a byte."""
+    """Return a zstd frame that declares a window of 2 GiB.
+
+    It has magic, a descriptor without size, window 2^31 and one stored block of a byte.
+    """
     path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes([0, 21 << 3]) + (1 << 3 | 1).to_bytes(3, "little") + b"x")
     return path

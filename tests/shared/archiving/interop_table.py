@@ -1,4 +1,4 @@
-"""Which tool understands what of an archive: the table in docs/archives.md and the cases of test_interop.py are both made of this.
+"""Which tool supports which part of an archive. The table in docs/archives.md and the cases of test_interop.py both use this.
 
 `python -m tests.shared.archiving.interop_table` writes it into the page.
 """
@@ -15,7 +15,7 @@ COLUMNS = {"files": "files, directories, 0 bytes", "links": "links", "unicode": 
 
 
 class Row(NamedTuple):
-    """outwards: trees made here and unpacked by the tool; inwards: the reverse. times: the tool keeps times and modes."""
+    """outwards: the tool unpacks trees made here; inwards: the reverse. times: the tool keeps times and modes."""
 
     form: Format
     tool: str
@@ -41,7 +41,7 @@ TABLE = [
 
 
 def render() -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     lines = [f"| format | tool | {' | '.join(COLUMNS.values())} |", f"|{'---|' * (len(COLUMNS) + 2)}"]
     for row in TABLE:
         cells = [_cell(kind in row.outwards, kind in row.inwards) for kind in COLUMNS]
@@ -57,7 +57,7 @@ def _cell(outwards: bool, inwards: bool) -> str:
 
 
 def main() -> None:
-    """Put the table into the page."""
+    """Write the table into the page."""
     text = PAGE.read_text()
     PAGE.write_text(re.sub(r"(?m)^\| format \| tool \|.*\n(\|.*\n)+", lambda _: render(), text))
 

@@ -1,4 +1,4 @@
-"""Packing and unpacking of streams by the libraries that everybody uses, for comparison."""
+"""Pack and unpack streams with the standard libraries, for comparison."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""What making an archive writes is never more than what is reserved for it before."""
+"""Making an archive never writes more than was reserved for it."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ _FILES = 20_000
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Contents]:
-    """Very many files with long names, empty ones and tiny ones; one that cannot be compressed, a link, a name that needs escapes."""
+    """Very many empty and tiny files with long names, one incompressible file, a link, and a name that needs escapes."""
     base = tmp_path_factory.mktemp("crowd")
     folder = base / "Größe und mehr"
     folder.mkdir()
@@ -42,7 +42,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Contents]:
 async def test_very_many_tiny_files(
     crowd: tuple[Path, Contents], tmp_path: Path, form: Format, level: int, password: str | None
 ) -> None:
-    """Their headers are most of the archive, and their bytes alone would not have been enough."""
+    """Their headers are most of the archive. Reserving only their bytes would not have been enough."""
     base, held = crowd
     spec = CreateSpec(format=form, level=level, password=password)
     (made,) = await engine.create(base, [held.entries[0].path], tmp_path, f"a.{form}", spec, Children(), nothing)

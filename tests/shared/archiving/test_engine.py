@@ -1,4 +1,4 @@
-"""What the engine makes it can open again, and every failure says what it is and leaves nothing."""
+"""The engine can open every archive that it makes. Every failure has its reason and leaves nothing."""
 
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ CASES = [*((form, None) for form in CREATED), *((form, PASSWORD) for form in WIT
 
 @pytest.mark.parametrize(("form", "password"), CASES)
 async def test_what_is_made_can_be_unpacked(tmp_path: Path, form: Format, password: str | None) -> None:
-    """Names, types, content, links, executable bits and times come back; the figures are those of the tree."""
+    """Names, types, content, links, executable bits and times are restored. The figures are those of the tree."""
     tree = everything(tmp_path)
 
     made, entries = await make(tmp_path, [b"tree"], tmp_path / "out", form, password)
@@ -39,7 +39,7 @@ async def test_what_is_made_can_be_unpacked(tmp_path: Path, form: Format, passwo
 
 
 async def test_what_packs_like_a_trap_is_still_proven(tmp_path: Path) -> None:
-    """Over 1 GiB that packs more than 200 times smaller: refused in strangers' archives, but not in what was just made here."""
+    """Over 1 GiB that packs more than 200 times smaller: refused in foreign archives, but not in an archive that was just made here."""
     (tmp_path / "tree").mkdir()
     with (tmp_path / "tree" / "zeros").open("wb") as file:
         file.truncate((1 << 30) + 1)
@@ -51,7 +51,7 @@ async def test_what_packs_like_a_trap_is_still_proven(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", WITH_PASSWORD)
 async def test_volumes_are_made_and_joined(tmp_path: Path, form: Format) -> None:
-    """Parts of the size asked for, numbered; the first opens all, a missing one is named as such and leaves nothing."""
+    """Numbered parts of the requested size. The first one opens all. A missing part is reported as such and leaves nothing."""
     tree = everything(tmp_path)
     (tree / "big").write_bytes((tree / "below" / "random.bin").read_bytes() * 4)
 
@@ -73,7 +73,7 @@ async def test_volumes_are_made_and_joined(tmp_path: Path, form: Format) -> None
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds `tree`, big enough for two runs of 7-Zip at once, and `made.zip` of it, stored."""
+    """Contains `tree`, big enough for two parallel runs of 7-Zip, and `made.zip` of it, stored."""
     base = tmp_path_factory.mktemp("large")
     tree = everything(base)
     for number in range(6):
@@ -85,7 +85,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_two_runs_at_once_make_what_one_makes(large: Path, tmp_path: Path) -> None:
-    """A zip of 99 MiB: everything once, in its place, with its time."""
+    """A zip of 99 MiB: every entry once, in its place, with its time."""
     done = await unpack(large / "made.zip", tmp_path / "back")
 
     assert picture(tmp_path / "back" / "tree", seconds=True) == picture(large / "tree", seconds=True)
@@ -94,7 +94,7 @@ async def test_two_runs_at_once_make_what_one_makes(large: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("clip", [0, 5])
 async def test_damage_in_either_run_is_damage(large: Path, tmp_path: Path, clip: int) -> None:
-    """Whichever half it is in: the archive is damaged, and nothing is left."""
+    """In either half, the archive is reported as damaged and nothing is left."""
     damaged = tmp_path / "damaged.zip"
     content = bytearray((large / "made.zip").read_bytes())
     content[content.index(bytes([clip]) * 1_000_000) + 500_000] ^= 0xFF
@@ -109,7 +109,7 @@ async def test_damage_in_either_run_is_damage(large: Path, tmp_path: Path, clip:
 
 @pytest.mark.parametrize("command", ["x", "l", "t"])
 async def test_a_reader_that_is_killed_says_nothing_about_the_archive(tmp_path: Path, command: str) -> None:
-    """By a kernel out of memory, say: another try may be luckier, so it is no damage. Nothing is left."""
+    """A kernel out of memory may kill it, for example. Another try may succeed, so it is no damage. Nothing is left."""
     everything(tmp_path)
     made, _ = await make(tmp_path, [b"tree"], tmp_path / "out", Format.ZIP)
     dying = tmp_path / "7zz"
@@ -128,7 +128,7 @@ async def test_a_reader_that_is_killed_says_nothing_about_the_archive(tmp_path: 
 
 
 def test_halves_are_of_plain_names_and_worth_it() -> None:
-    """The largest files up to half of the bytes; never a name 7-Zip could read otherwise, never all, never of little."""
+    """The largest files up to half of the bytes. Never a name that 7-Zip could misread, never all files, never for a small tree."""
 
     def file(path: bytes, mib: int) -> tuple[Member, bool]:
         return Member(path=path, kind="file", size=mib << 20), True
@@ -176,7 +176,10 @@ def test_what_a_format_cannot_do_is_said(spec: CreateSpec, said: str) -> None:
 
 
 async def test_packing_costs_what_a_small_server_has(tmp_path: Path) -> None:
-    """The highest level: dictionaries of 64 MiB, memory planned with and limited, no core dumps. 7-Zip's own would be 256 MiB each."""
+    """The highest level: 64 MiB dictionaries, planned and limited memory, no core dumps.
+
+    7-Zip's own dictionaries would be 256 MiB each.
+    """
     (tmp_path / "some").write_bytes(b"some words")
     real, witness = find_binary(None), tmp_path / "witness"
     witness.write_text(
@@ -198,7 +201,7 @@ async def test_packing_costs_what_a_small_server_has(tmp_path: Path) -> None:
 
 
 async def test_changes_since_the_manifest_are_found(tmp_path: Path) -> None:
-    """Content, time, type, what came and what went: every one is named."""
+    """Changed content, time or type, new and missing entries: each one is named."""
     tree = everything(tmp_path)
     (tree / "gone").write_bytes(b"x")
     before = await engine.manifest(tmp_path, [b"tree"], nothing, nothing)

@@ -1,4 +1,4 @@
-"""Archives from anywhere: rar, single streams, passwords, damage; what each is, is told by its content."""
+"""Foreign archives: rar, single streams, passwords, damage. The content decides the type, not the name."""
 
 import gzip
 import os
@@ -24,7 +24,7 @@ SINGLE = [Format.GZ, Format.BZ2, Format.XZ, Format.ZST]
 
 
 async def code_of(archive: Path, target: Path, password: str | None = None) -> str | None:
-    """With which code unpacking fails; nothing is left."""
+    """Return the code with which unpacking fails, and check that nothing is left."""
     with pytest.raises(PermanentError) as caught:
         await unpack(archive, target, password)
 
@@ -59,7 +59,7 @@ async def test_rar_is_unpacked(tmp_path: Path, name: str, files: int, total: int
 
 
 async def test_links_in_rar(tmp_path: Path) -> None:
-    """Those that lead outside refuse it, as everywhere; those inside are made, chosen alone."""
+    """A link that leads outside refuses the archive, as everywhere. Links that stay inside are created, even chosen alone."""
     for name in ("rar3-symlink-unix", "rar5-symlink-unix"):
         archive = RAR / f"{name}.rar"
 
@@ -72,7 +72,7 @@ async def test_links_in_rar(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", SINGLE)
 async def test_a_single_stream_becomes_a_file(tmp_path: Path, form: Format) -> None:
-    """Named as the archive without its ending; its size is found by reading it."""
+    """Its name is the archive's without its suffix. Its size is found by reading it."""
     content = os.urandom(3_000_000)
     archive = tmp_path / f"data.bin.{form}"
     archive.write_bytes(pack_stream(form, content))
@@ -103,7 +103,7 @@ async def test_damage_is_found(tmp_path: Path, form: Format) -> None:
 
     archive.write_bytes(good[: len(good) // 2])
     assert await code_of(archive, tmp_path / "cut") in {formats.TRUNCATED, formats.DAMAGED}
-    if form is not Format.TAR:  # which has no checksum of contents: only a comparison with the manifest tells
+    if form is not Format.TAR:  # it has no checksum of contents: only a comparison with the manifest finds it
         archive.write_bytes(good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :])
         assert await code_of(archive, tmp_path / "flipped") in {formats.DAMAGED, formats.TRUNCATED}
         with pytest.raises(PermanentError):
@@ -111,7 +111,7 @@ async def test_damage_is_found(tmp_path: Path, form: Format) -> None:
 
 
 async def test_a_tar_with_a_damaged_header_does_not_just_end(tmp_path: Path) -> None:
-    """Python's reader would stop there and say nothing; so would one that takes a missing end for an end."""
+    """Python's reader would stop there silently. So would a reader that takes a missing end for an end."""
     everything(tmp_path)
     archive = (await make(tmp_path, [b"tree"], tmp_path / "out", Format.TAR))[0][0]
     good = archive.read_bytes()
@@ -125,7 +125,7 @@ async def test_a_tar_with_a_damaged_header_does_not_just_end(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("form", [Format.ZIP, Format.SEVENZIP])
 async def test_passwords(tmp_path: Path, form: Format) -> None:
-    """None and a wrong one are said; 7z hides even the names; neither is in any process list (it goes to 7-Zip's stdin)."""
+    """A missing and a wrong one are reported. 7z hides even the names. Neither is in any process list (7-Zip gets it on stdin)."""
     everything(tmp_path)
     archive = (await make(tmp_path, [b"tree"], tmp_path / "out", form, PASSWORD))[0][0]
 
@@ -143,7 +143,7 @@ async def test_passwords(tmp_path: Path, form: Format) -> None:
 
 
 async def test_a_7z_password_may_be_any_text(tmp_path: Path) -> None:
-    """It goes to 7-Zip's stdin as UTF-8, and is the same as one given to 7-Zip by hand."""
+    """7-Zip gets it on stdin as UTF-8. It equals the same password given to 7-Zip by hand."""
     password = "Straße 日本 🎬"
     tree = everything(tmp_path)
     archive = (await make(tmp_path, [b"tree"], tmp_path / "out", Format.SEVENZIP, password))[0][0]
@@ -156,7 +156,7 @@ async def test_a_7z_password_may_be_any_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [*CREATED])
 async def test_chosen_entries(tmp_path: Path, form: Format) -> None:
-    """A file, a folder with all below it, names that look like wildcards; what is not there is named."""
+    """A file, a folder with everything below it, names that look like wildcards. A missing entry is named."""
     tree = everything(tmp_path)
     (tree / "st*r").write_bytes(b"1")
     (tree / "stXr").write_bytes(b"2")
@@ -175,7 +175,7 @@ async def test_chosen_entries(tmp_path: Path, form: Format) -> None:
 
 
 async def test_many_chosen_entries(tmp_path: Path) -> None:
-    """More names than 7-Zip is told: it unpacks all, and only the chosen are written."""
+    """There are too many names for 7-Zip's arguments: it unpacks all, and only the chosen ones are written."""
     (tmp_path / "tree").mkdir()
     for number in range(450):
         (tmp_path / "tree" / str(number)).write_bytes(str(number).encode())

@@ -1,4 +1,4 @@
-"""Nothing gets out of the target, limits hold, the reason is said with its code, and no partial result is left."""
+"""Nothing is written outside the target, limits hold, each reason has its code, and no partial result is left."""
 
 import os
 from collections.abc import Callable
@@ -47,7 +47,7 @@ IDS = [*(f"{name}-{kind}" for name in UNSAFE for kind in BOTH), *(f"{name}-tar" 
 
 
 async def refused(archive: Path, place: Path, code: str, **more: object) -> str:
-    """Unpacking fails with this code, and nothing is there but what was."""
+    """Check that unpacking fails with this code and leaves only the files from before."""
     before = sorted(place.rglob("*"))
 
     with pytest.raises(PermanentError) as caught:
@@ -59,7 +59,7 @@ async def refused(archive: Path, place: Path, code: str, **more: object) -> str:
 
 @pytest.mark.parametrize(("kind", "parts"), CASES, ids=IDS)
 async def test_what_would_leave_the_target_or_fall_on_itself_is_refused(tmp_path: Path, kind: str, parts: list[Part]) -> None:
-    """The archive is named in the sentence; a tar is stopped in the midst of it, and what was there is gone."""
+    """The sentence names the archive. A tar is stopped half-way, and its unpacked files are removed."""
     place = tmp_path / "place"
     place.mkdir()
     archive = BOTH[kind](tmp_path / "evil", ("harmless", b"x"), *parts)
@@ -72,7 +72,7 @@ async def test_what_would_leave_the_target_or_fall_on_itself_is_refused(tmp_path
 
 @pytest.mark.parametrize("kind", BOTH)
 async def test_names_that_differ_in_case_only_are_names_of_their_own(tmp_path: Path, kind: str) -> None:
-    """Files, folders, and letters written in two ways: this file system tells them apart, so nothing is lost."""
+    """Files, folders, and letters in two Unicode forms: this file system distinguishes them, so nothing is lost."""
     parts: list[Part] = [("README", b"1"), ("readme", b"2"), ("A/x", b"3"), ("a/y", b"4"), ("\u00f1", b"5"), ("n\u0303", b"6")]
 
     done = await unpack(BOTH[kind](tmp_path / "archive", *parts), tmp_path / "target")
@@ -83,7 +83,7 @@ async def test_names_that_differ_in_case_only_are_names_of_their_own(tmp_path: P
 
 @pytest.mark.parametrize("kind", BOTH)
 async def test_links_that_stay_inside_are_made(tmp_path: Path, kind: str) -> None:
-    """Forwards, upwards within, to what is not there: as text, never followed."""
+    """Forwards, upwards within, to a missing target: they are created as text and never followed."""
     parts: list[Part] = [("a/b/up", "link", "../../file"), ("file", b"x"), ("a/dangling", "link", "nothing"), ("here", "link", ".")]
 
     await unpack(BOTH[kind](tmp_path / "archive", *parts), tmp_path / "target")
@@ -103,7 +103,7 @@ async def test_hard_links_inside_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", BOTH)
 async def test_the_harmless_part_can_be_chosen(tmp_path: Path, kind: str) -> None:
-    """What is refused as a whole can be unpacked without what is wrong in it."""
+    """An archive that is refused as a whole can be unpacked without its bad entries."""
     archive = BOTH[kind](tmp_path / "evil", ("good/one", b"1"), ("../out", b"x"), ("good/two", b"2"), ("evil", "link", "/etc"))
 
     done = await unpack(archive, tmp_path / "target", entries=[b"good"])
@@ -138,12 +138,12 @@ async def test_an_overlap_bomb_is_refused(tmp_path: Path) -> None:
     bomb = hostile.overlapping(tmp_path / "bomb.zip", 2_000, 5_000_000)
 
     assert bomb.stat().st_size < 300_000
-    await refused(bomb, place, formats.DAMAGED)  # 7-Zip sees that the entries lie over each other
+    await refused(bomb, place, formats.DAMAGED)  # 7-Zip sees that the entries overlap
 
 
 @pytest.mark.parametrize(("declared", "code"), [(10, formats.DAMAGED), (50 * MIB, formats.TRUNCATED)])
 async def test_a_lie_about_the_size_is_found(tmp_path: Path, declared: int, code: str) -> None:
-    """5 MB that say to be 10 bytes, or 50 MB."""
+    """5 MB that declare 10 bytes, or 50 MB."""
     place = tmp_path / "place"
     place.mkdir()
 
@@ -155,12 +155,12 @@ TEN_GB = 10_000_000_000
 
 @pytest.mark.parametrize("ending", ["zip", "gz"])
 async def test_ten_gigabytes_of_zeros_are_refused(tmp_path: Path, ending: str) -> None:
-    """A listing tells it before anything is unpacked; a stream is stopped at the limit. `inspect` says so without unpacking."""
+    """A listing finds it before anything is unpacked; a stream is stopped at the limit. `inspect` reports it without unpacking."""
     make_zeros = {"zip": hostile.zeros_zip, "gz": hostile.zeros_gz}[ending]
     archive = make_zeros(tmp_path / f"zeros.{ending}", TEN_GB)
     place = tmp_path / "place"
     place.mkdir()
-    limits = Limits(ratio_from=MIB, ratio=5)  # of 1,000: or a stream would be written to 200 times its size before it is stopped
+    limits = Limits(ratio_from=MIB, ratio=5)  # of 1,000: a stream stops early, not at 200 times its size
 
     sentence = await refused(archive, place, formats.TOO_BIG, limits=limits)
     stats = await engine.inspect(archive, None, limits, Children())
@@ -173,7 +173,7 @@ async def test_ten_gigabytes_of_zeros_are_refused(tmp_path: Path, ending: str) -
 
 @pytest.mark.parametrize("greedy", [hostile.greedy_xz, hostile.greedy_zst])
 async def test_memory_is_limited(tmp_path: Path, greedy: Callable[[Path], Path]) -> None:
-    """A stream that asks for gigabytes of memory is refused as such."""
+    """A stream that needs gigabytes of memory is refused as such."""
     place = tmp_path / "place"
     place.mkdir()
 
@@ -182,10 +182,10 @@ async def test_memory_is_limited(tmp_path: Path, greedy: Callable[[Path], Path])
     assert "more memory" in sentence
 
 
-@pytest.mark.timeout(600)  # seconds of computing, on a machine that may be busy
+@pytest.mark.timeout(600)  # seconds of computing, on a possibly busy machine
 @pytest.mark.parametrize("many", [hostile.many_tar, hostile.many_zip])
 async def test_too_many_entries_are_refused(tmp_path: Path, many: Callable[[Path, int], Path]) -> None:
-    """300,000 entries against a limit of 250,000; they can be looked at all the same, within the memory allowed."""
+    """300,000 entries with a limit of 250,000. They can still be listed, within the memory limit."""
     archive = many(tmp_path / "many", 300_000)
     place = tmp_path / "place"
     place.mkdir()
@@ -213,7 +213,7 @@ async def test_folders_that_names_imply_are_entries_too(tmp_path: Path, kind: st
 
 
 async def test_names_of_megabytes_are_not_read(tmp_path: Path) -> None:
-    """90 KB that unpack to a name of 20 MB, or many names: whoever listens would hold, copy and show them."""
+    """90 KB that unpack to a name of 20 MB, or to many names: every reader would store, copy and show them."""
     place = tmp_path / "place"
     place.mkdir()
     long = hostile.named_tar(tmp_path / "long.tar.gz", "a/" * (10 * MIB))
@@ -227,7 +227,7 @@ async def test_names_of_megabytes_are_not_read(tmp_path: Path) -> None:
 
 
 async def test_an_exabyte_that_is_not_there_is_not_looked_for(tmp_path: Path) -> None:
-    """512 bytes that say to be a file of 2^60: its end is missing, also where the file is not wanted."""
+    """512 bytes declare a file of 2^60 bytes. Its end is missing, and it is refused even if the file is not chosen."""
     place = tmp_path / "place"
     place.mkdir()
     archive = hostile.vast_tar(tmp_path / "vast.tar", 1 << 60)
@@ -240,7 +240,7 @@ async def test_an_exabyte_that_is_not_there_is_not_looked_for(tmp_path: Path) ->
 
 
 async def test_headers_of_headers_are_damage(tmp_path: Path) -> None:
-    """Thousands of them, where Python's reader calls itself for each."""
+    """Thousands of them; Python's reader recurses for each one."""
     place = tmp_path / "place"
     place.mkdir()
 
@@ -248,7 +248,7 @@ async def test_headers_of_headers_are_damage(tmp_path: Path) -> None:
 
 
 async def test_an_archive_in_an_archive_stays_one(tmp_path: Path) -> None:
-    """Nothing is unpacked that lies inside: a bomb in a bomb is a file."""
+    """An archive inside is not unpacked: a bomb in a bomb is a file."""
     inner = hostile.overlapping(tmp_path / "inner.zip", 2_000, 5_000_000)
 
     await unpack(zipped(tmp_path / "outer.zip", ("inner.zip", inner.read_bytes())), tmp_path / "target")
@@ -257,7 +257,7 @@ async def test_an_archive_in_an_archive_stays_one(tmp_path: Path) -> None:
 
 
 async def test_time_is_limited(tmp_path: Path) -> None:
-    """What takes longer than allowed is stopped."""
+    """A run that takes longer than allowed is stopped."""
     archive = hostile.zeros_gz(tmp_path / "zeros.gz", TEN_GB)
 
     with pytest.raises(PermanentError, match="longer than 1s") as caught:

@@ -1,7 +1,7 @@
-"""Archives made here are opened by other people's tools, and theirs here: identical to the last name byte.
+"""Other tools open archives made here, and the reverse: identical to the last byte of each name.
 
-`TABLE` says which tool can do what; the tests below do it, and docs/archives.md shows it (`python -m tests.shared.archiving.interop_table`
-writes it there).
+`TABLE` lists which tool can do what. The tests below run it, and docs/archives.md shows it (`python -m
+tests.shared.archiving.interop_table` writes it there).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ TREES = {"files": files_only, "links": everything, "unicode": unicode_names, "by
 
 
 def run(*argv: str | bytes, cwd: Path | None = None, stdin: bytes | None = None) -> bytes:
-    """The tool itself, in UTC; it must have nothing to complain of."""
+    """Run the tool itself, in UTC. It must report no problem."""
     done = subprocess.run(
         argv,
         cwd=cwd,
@@ -47,7 +47,7 @@ def unzip_out(row: Row, archive: Path, into: Path, password: str | None) -> None
 
 
 def seven_out(row: Row, archive: Path, into: Path, password: str | None) -> None:
-    # -snld20: it restores links that lead upwards only when told so.
+    # -snld20: it restores links that lead upwards only with this option.
     into.mkdir()
     if row.form.is_tar:
         run(SEVEN, "x", "-ttar", "-si", "-snld20", "-y", f"-o{into}", "-bso0", "-bsp0", stdin=unpacked_by_seven(row, archive))
@@ -89,9 +89,7 @@ def seven_in(row: Row, base: Path, names: list[str], archive: Path, password: st
 
 
 def tar_in(row: Row, base: Path, names: list[str], archive: Path, password: str | None) -> None:
-    for number, shape in enumerate(
-        ("posix", "gnu")
-    ):  # two archives in turn: the second is what is opened, the first must be as good
+    for number, shape in enumerate(("posix", "gnu")):  # two archives in turn: the second is opened, the first must be as good
         made = run("tar", "-c", f"--format={shape}", "-f", "-", *names, cwd=base)
         target = archive if number else archive.with_name(f"{shape}-{archive.name}")
         target.write_bytes(pack_stream(row.form, made))
@@ -125,7 +123,7 @@ IN = {"7zz": seven_in, "GNU tar": tar_in, "Python": python_in}
 
 
 def grow(base: Path, kinds: list[str]) -> list[str]:
-    """One tree per kind, each in a folder of that name."""
+    """Create one tree per kind, each in a folder of that name."""
     for kind in kinds:
         (base / kind).mkdir(parents=True)
         TREES[kind](base / kind)
@@ -141,7 +139,7 @@ def same(row: Row, one: Path, other: Path, kinds: list[str]) -> None:
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.outwards], ids=str)
 async def test_made_here_unpacked_there(tmp_path: Path, row: Row) -> None:
-    """The tool unpacks our archive to the very tree it was made of."""
+    """The tool unpacks our archive to exactly the original tree."""
     assert row.tool != "unzip" or shutil.which("unzip"), "unzip is missing: make setup installs it where it may"
     kinds = grow(tmp_path / "in", row.outwards)
     password = PASSWORD if row.password else None
@@ -154,10 +152,10 @@ async def test_made_here_unpacked_there(tmp_path: Path, row: Row) -> None:
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.inwards], ids=str)
 async def test_made_there_unpacked_here(tmp_path: Path, row: Row) -> None:
-    """We unpack the tool's archive to the very tree it was made of."""
+    """The engine unpacks the tool's archive to exactly the original tree."""
     kinds = grow(tmp_path / "in", row.inwards)
     password = PASSWORD if row.password else None
-    archive = tmp_path / "made by another tool"  # what it is, its content says
+    archive = tmp_path / "made by another tool"  # its content decides its type
 
     await asyncio.to_thread(IN[row.tool], row, tmp_path / "in", kinds, archive, password)
     for number, one in enumerate([archive, *tmp_path.glob("posix-*")]):

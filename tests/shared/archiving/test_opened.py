@@ -1,4 +1,4 @@
-"""What is read is what was opened: no name that is swapped meanwhile, and no link among volumes, leads the reader elsewhere."""
+"""The reader reads exactly what it opened. No swapped name, and no link among volumes, leads it elsewhere."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ VOLUME = 65_536
 
 @pytest.fixture(autouse=True)
 def no_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the reader needs for a while is gone afterwards."""
+    """The reader's temporary files are gone afterwards."""
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -39,7 +39,7 @@ def no_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 async def made(folder: Path, name: str, form: Format = Format.ZIP, *, volume_bytes: int | None = None) -> bytes:
-    """An archive `name` in `folder`, of one file with a content of its own, which is returned."""
+    """Create an archive `name` in `folder`, of one file with unique content. Return that content."""
     content = os.urandom(150_000)
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
@@ -64,7 +64,7 @@ def content_of(archive: Archive) -> bytes:
 
 @pytest.mark.parametrize("form", [Format.ZIP, Format.SEVENZIP])
 async def test_a_name_that_becomes_a_link(tmp_path: Path, form: Format) -> None:
-    """Listing and content are those of the file that was there when it was opened."""
+    """Listing and content are those of the file that existed when it was opened."""
     mine = await made(tmp_path / "mine", "a", form)
     await made(tmp_path / "secret", "a", form)
     with ExitStack() as stack:
@@ -92,7 +92,7 @@ async def test_a_volume_that_becomes_a_link(tmp_path: Path, form: Format) -> Non
 
 
 async def test_a_rar_that_becomes_a_link(tmp_path: Path) -> None:
-    """7-Zip looks for a rar's volumes by name, so it gets links to what is open: the same holds."""
+    """7-Zip looks for a rar's volumes by name, so it gets links to the open files. The same holds."""
     shutil.copy(RAR, tmp_path / "a.rar")
     expected = [member.path for member in await members(RAR)]
     with ExitStack() as stack:
@@ -104,7 +104,7 @@ async def test_a_rar_that_becomes_a_link(tmp_path: Path) -> None:
 
 
 async def test_volumes_that_are_links_are_refused(tmp_path: Path) -> None:
-    """Else whoever may put a link beside his archive would read every file that we may read, as its next volume."""
+    """Otherwise a user who puts a link beside an archive could read every file that the service may read, as the next volume."""
     await made(tmp_path / "mine", "a", Format.SEVENZIP, volume_bytes=VOLUME)
     (tmp_path / "mine" / "a.002").rename(tmp_path / "secret")
     (tmp_path / "mine" / "a.002").symlink_to(tmp_path / "secret")
@@ -116,7 +116,7 @@ async def test_volumes_that_are_links_are_refused(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_becomes_a_link(tmp_path: Path) -> None:
-    """Through its handle the folder is the one that was looked at, for reading an archive and for making one."""
+    """Through its handle, the folder stays the one that was opened, both for reading and for making an archive."""
     mine = await made(tmp_path / "mine", "a.zip")
     await made(tmp_path / "secret", "a.zip")
     for folder, text in (("mine", "mine"), ("secret", "secret")):
@@ -143,7 +143,7 @@ async def test_a_folder_that_becomes_a_link(tmp_path: Path) -> None:
 
 
 async def test_stars_in_a_name_are_no_wildcards(tmp_path: Path) -> None:
-    """Only this archive is read, also where others fit its name, in one file and in volumes."""
+    """Only this archive is read, even if others match its name, as a file and in volumes."""
     mine = await made(tmp_path / "mine", "a[b]*.zip")
     await made(tmp_path / "mine", "ab-other.zip")
     split = await made(tmp_path / "mine", "s*.zip", volume_bytes=VOLUME)
@@ -157,7 +157,7 @@ async def test_stars_in_a_name_are_no_wildcards(tmp_path: Path) -> None:
 
 
 async def test_damage_is_told_with_the_name_people_know(tmp_path: Path) -> None:
-    """Not with where the reader has it; the only volume there is is one, too."""
+    """The message does not use the reader's path. An archive's only volume is named too."""
     await made(tmp_path / "mine", "a.zip", volume_bytes=1 << 20)
     path = tmp_path / "mine" / "a.zip.001"
     assert [member.path for member in await members(path)] == [b"file"]
@@ -195,7 +195,7 @@ with ExitStack() as stack:
 
 
 def killed(archive: Path, place: Path) -> Path:
-    """The folder of links in `place` that a reader left, long ago, when it was killed."""
+    """Create the folder of links in `place` that a reader left, long ago, when it was killed."""
     argv = [sys.executable, "-c", _READER, ENCODER.encode(request_of(archive)).decode()]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(place)}) as reader:
         assert reader.stdout is not None
@@ -207,7 +207,7 @@ def killed(archive: Path, place: Path) -> Path:
 
 
 async def test_a_killed_reader_leaves_nothing_for_long(tmp_path: Path) -> None:
-    """Its folder of links goes with the next archive that is read in volumes, or the next sweep; one that lives keeps its own."""
+    """The next archive in volumes, or the next sweep, removes its folder of links. A living reader keeps its own."""
     place = tmp_path / "temporary"
     await made(tmp_path / "mine", "a", Format.SEVENZIP, volume_bytes=VOLUME)
     dead = killed(tmp_path / "mine" / "a.001", place)
@@ -247,7 +247,7 @@ def test_more_than_a_hundred_old_volumes_of_a_rar() -> None:
 
 
 def test_more_volumes_than_can_be_open_at_once(tmp_path: Path) -> None:
-    """Files that cost nothing, one more than this process may open: refused, not tried again and again."""
+    """One file more than this process may open, each of them tiny: refused, and not tried again."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(map(int, os.listdir("/proc/self/fd"))) + 20  # noqa: PTH208 - names are all that is wanted
     folder = tmp_path / "many"

@@ -1,4 +1,4 @@
-"""Peculiarities of archives that other programs write: what any tool opens is opened here, what is damaged is never taken for an end."""
+"""Peculiarities of other programs' archives: what any tool opens is opened here, and damage is never taken for an end."""
 
 import io
 import struct
@@ -37,7 +37,7 @@ async def refusal(archive: Path, target: Path, password: str | None = None) -> s
 
 @pytest.mark.parametrize("options", [["-t7z"], ["-tzip", "-mem=ZipCrypto"], ["-tzip", "-mem=AES256"]])
 async def test_a_wrong_password_is_no_damage(tmp_path: Path, options: list[str]) -> None:
-    """Also where the names are readable without, and only the content's checksum tells: none, a wrong one, the right one."""
+    """This also holds where names are readable without one and only the content's checksum tells: none, a wrong one, the right one."""
     (tmp_path / "file").write_bytes(b"content " * 1000)
     archive = tmp_path / "archive"
     subprocess.run([SEVEN, "a", *options, "-psecret", "-bso0", "-bsp0", f"{archive}.x", "file"], check=True, cwd=tmp_path)  # noqa: ASYNC221 - milliseconds
@@ -54,7 +54,7 @@ async def test_a_wrong_password_is_no_damage(tmp_path: Path, options: list[str])
 
 @pytest.mark.parametrize("form", [Format.GZ, Format.BZ2, Format.XZ, Format.ZST])
 async def test_streams_that_follow_each_other(tmp_path: Path, form: Format) -> None:
-    """All of them are unpacked, as by each format's own program; one that is damaged or cut is not just left out."""
+    """All of them are unpacked, as by each format's own program. A damaged or cut one is never skipped silently."""
     one, two = pack_stream(form, b"first " * 10_000), pack_stream(form, b"second")
     archive = tmp_path / f"both.{form}"
 
@@ -73,7 +73,7 @@ async def test_streams_that_follow_each_other(tmp_path: Path, form: Format) -> N
 
 @pytest.mark.parametrize("form", [Format.GZ, Format.BZ2, Format.XZ])
 async def test_zeros_between_streams_are_padding(tmp_path: Path, form: Format) -> None:
-    """As xz allows between and behind streams; what comes after them counts."""
+    """The xz format allows them between and after streams. Data after them counts."""
     one, two = pack_stream(form, b"first"), pack_stream(form, b"second")
     archive = tmp_path / f"both.{form}"
     archive.write_bytes(one + bytes(512) + two + bytes(1024))
@@ -84,7 +84,7 @@ async def test_zeros_between_streams_are_padding(tmp_path: Path, form: Format) -
 
 
 async def test_a_zst_that_begins_with_a_frame_to_be_skipped(tmp_path: Path) -> None:
-    """As pzstd writes them; a tar inside is found all the same."""
+    """The program pzstd writes them. A tar inside is still found."""
     skipped = struct.pack("<II", 0x184D2A50, 4) + b"size"
     inner = hostile.tar(tmp_path / "inner", ("file", b"content")).read_bytes()
     (tmp_path / "archive").write_bytes(skipped + pack_stream(Format.ZST, inner))
@@ -98,7 +98,7 @@ async def test_a_zst_that_begins_with_a_frame_to_be_skipped(tmp_path: Path) -> N
 
 
 async def test_a_tar_in_volumes(tmp_path: Path) -> None:
-    """Cut into `.001`, `.002`, ... by whatever program; without the last it is cut short."""
+    """Any program cut it into `.001`, `.002`, ... Without the last one it is cut short."""
     whole = pack_stream(Format.TAR_GZ, hostile.tar(tmp_path / "tar", ("file", bytes(range(256)) * 1000)).read_bytes())
     cut = len(whole) // 3
     for number in range(4):
@@ -117,7 +117,7 @@ async def test_a_split_zip(tmp_path: Path) -> None:
     directory, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
     (tmp_path / "archive.z01").write_bytes(whole[:40])
     last = bytearray(whole[40:])
-    last[directory - 40 + 42 : directory - 40 + 46] = struct.pack("<I", 4)  # where the entry begins, in the first part
+    last[directory - 40 + 42 : directory - 40 + 46] = struct.pack("<I", 4)  # the entry's offset in the first part
     last[end - 40 + 4 : end - 40 + 8] = struct.pack("<HH", 1, 1)  # this part, and the one with the directory
     last[end - 40 + 16 : end - 40 + 20] = struct.pack("<I", directory - 40)
     (tmp_path / "archive.zip").write_bytes(last)
@@ -130,7 +130,7 @@ async def test_a_split_zip(tmp_path: Path) -> None:
 
 
 def test_which_files_make_up_an_archive(tmp_path: Path) -> None:
-    """Their sizes together are the archive's, so that many volumes are not taken for a trap."""
+    """Their sizes add up to the archive's, so that many volumes are not taken for a trap."""
     for first, *others in (
         ("a.7z.001", "a.7z.002", "a.7z.003"),
         ("b.part01.rar", "b.part02.rar"),
@@ -152,7 +152,7 @@ def test_which_files_make_up_an_archive(tmp_path: Path) -> None:
 
 
 def named(path: Path, *names: str, system: int = 3) -> Path:
-    """A zip of files with exactly these names, each holding its own."""
+    """Return a zip of files with exactly these names, each holding its own name."""
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             header = zipfile.ZipInfo("x")
@@ -162,7 +162,10 @@ def named(path: Path, *names: str, system: int = 3) -> Path:
 
 
 async def test_backslashes_of_windows_are_slashes(tmp_path: Path) -> None:
-    """Old .NET separates names by them; on Unix they are part of a name. Chosen entries are found, what leads upwards is refused."""
+    """Old .NET separates names by them; on Unix they are part of a name.
+
+    Chosen entries are found, and an entry that leads upwards is refused.
+    """
     await unpack(named(tmp_path / "dos", "dir\\", "dir\\sub\\file", system=0), tmp_path / "target")
     await unpack(tmp_path / "dos", tmp_path / "chosen", entries=[b"dir/sub"])
     await unpack(named(tmp_path / "unix", "dir\\file"), tmp_path / "kept")
@@ -180,7 +183,7 @@ async def test_names_with_a_dot_before_them_can_be_chosen(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("comment", [b"", b"a comment"])
 async def test_a_zip_behind_a_program(tmp_path: Path, comment: bytes) -> None:
-    """What unpacks itself, or is run by Python, is a zip all the same: its directory is at its end."""
+    """A self-extracting or Python-executable file is a zip too: its directory is at its end."""
     with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
         archive.writestr("file", b"content")
         archive.comment = comment
@@ -192,7 +195,7 @@ async def test_a_zip_behind_a_program(tmp_path: Path, comment: bytes) -> None:
 
 
 async def test_what_came_out_of_a_pipe_is_a_file(tmp_path: Path) -> None:
-    """`producer | zip archive.zip -` marks its entry as a pipe, and holds the content."""
+    """`producer | zip archive.zip -` marks its entry as a pipe, but holds the content."""
     header = zipfile.ZipInfo("-")
     header.create_system, header.external_attr = 3, 0o010600 << 16
     with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
@@ -207,7 +210,7 @@ async def test_what_came_out_of_a_pipe_is_a_file(tmp_path: Path) -> None:
 
 
 def headers(path: Path, *parts: tuple[bytes, str, bytes], times: bool = False) -> Path:
-    """A GNU tar of these (type, name, content); `times`: with what `tar -g` puts where others have a prefix of the name."""
+    """Return a GNU tar of these (type, name, content). `times`: with the fields that `tar -g` writes in place of the name prefix."""
     with path.open("wb") as file:
         for kind, name, content in parts:
             header = tarfile.TarInfo(name)
@@ -223,7 +226,7 @@ def headers(path: Path, *parts: tuple[bytes, str, bytes], times: bool = False) -
 
 
 async def test_an_incremental_tar(tmp_path: Path) -> None:
-    """`tar -g`: directories with the names in them, and times in every header, which are no part of the names."""
+    """`tar -g`: directories contain their names, and every header has times, which are no part of the name."""
     archive = headers(tmp_path / "archive", (b"D", "tree/", b"Yfile\0\0"), (b"0", "tree/file", b"content"), times=True)
 
     await unpack(archive, tmp_path / "target")
@@ -232,7 +235,7 @@ async def test_an_incremental_tar(tmp_path: Path) -> None:
 
 
 async def test_a_label_is_no_entry(tmp_path: Path) -> None:
-    """`tar -V`; and a file that goes on in another volume (`tar -M`) is cut short, not a device."""
+    """`tar -V`. A file that continues in another volume (`tar -M`) is cut short, not a device."""
     await unpack(headers(tmp_path / "label", (b"V", "backup of monday", b""), (b"0", "file", b"x")), tmp_path / "target")
 
     assert contents(tmp_path / "target") == {"file": b"x"}
@@ -241,7 +244,7 @@ async def test_a_label_is_no_entry(tmp_path: Path) -> None:
 
 
 async def test_a_hard_link_to_a_link(tmp_path: Path) -> None:
-    """As GNU tar stores them from trees that `cp -al` made: the same link; refused where it would lead outside from there."""
+    """GNU tar stores them for trees that `cp -al` made: the same link is created. It is refused if it would lead outside from there."""
     inside = hostile.tar(tmp_path / "inside", ("a/b/link", "link", "../file"), ("a/other/link", "hardlink", "a/b/link"))
     outside = hostile.tar(tmp_path / "outside", ("a/b/link", "link", "../file"), ("link", "hardlink", "a/b/link"))
 

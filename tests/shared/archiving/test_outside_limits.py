@@ -1,4 +1,4 @@
-"""A process that is itself under resource limits makes and opens archives all the same."""
+"""A process under resource limits can still make and open archives."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What we pack we can unpack, or we refuse it with the reason before any source is deleted."""
+"""Every packed archive can be unpacked, or it is refused with the reason before any source is deleted."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ def build(folder: bytes, tree: object) -> None:
 
 
 async def round_trip(home: Path, form: Format) -> str:
-    """How it ended: refused before anything was made, refused by the judge and by `unzip` alike, or back as it was."""
+    """Return the result: refused before packing, refused by both the check and `unzip`, or restored unchanged."""
     try:
         manifest = await asyncio.to_thread(contents.manifest, home, [b"tree"], nothing, nothing)
     except PermanentError:
@@ -82,7 +82,7 @@ async def round_trip(home: Path, form: Format) -> str:
 @settings(max_examples=60, deadline=None)
 @given(tree=_TOPS, form=st.sampled_from(FORMATS))
 def test_what_is_packed_comes_back_or_is_refused_before(tree: dict[bytes, object], form: Format) -> None:
-    """The judge that a pack asks before it deletes its source says no exactly where our own `unzip` does."""
+    """A pack runs this check before it deletes its source. It refuses exactly the archives that `unzip` refuses."""
     with tempfile.TemporaryDirectory() as folder:
         build(os.fsencode(folder) + b"/tree", tree)
         asyncio.run(round_trip(Path(folder), form))
@@ -90,7 +90,7 @@ def test_what_is_packed_comes_back_or_is_refused_before(tree: dict[bytes, object
 
 @pytest.mark.parametrize("form", FORMATS)
 async def test_every_nasty_name_comes_back(tmp_path: Path, form: Format) -> None:
-    """All of them in one folder and as folders: cases, writings of letters, reserved names, dots, spaces, controls, other bytes."""
+    """All in one folder and as folders: letter cases, Unicode forms, reserved names, dots, spaces, controls, other bytes."""
     tree = {os.fsencode(name): ("file", os.fsencode(name)) for name in _NASTY if "\n" not in name}
     tree |= {name: ("file", name) for name in _RAW}
     folders: dict[bytes, object] = {b"folder" + name[:240]: {name: content} for name, content in tree.items()}
@@ -101,7 +101,7 @@ async def test_every_nasty_name_comes_back(tmp_path: Path, form: Format) -> None
 
 @pytest.mark.parametrize("form", FORMATS)
 async def test_the_deepest_tree_comes_back(tmp_path: Path, form: Format) -> None:
-    """A path of 3,500 bytes, which is the longest that is packed."""
+    """A path of 3,500 bytes, the longest that is packed."""
     parts = [b"d" * 9] * 348 + [b"f" * 15]
     top = os.open(tmp_path, os.O_RDONLY)
     os.mkdir("tree", dir_fd=top)
@@ -130,7 +130,7 @@ def entry(path: bytes, kind: str = "file", size: int = 0, link: bytes | None = N
 
 
 def test_the_judge_knows_every_limit() -> None:
-    """Entries, bytes, names and the ratio of a trap, with the sentence that `zipinfo` has."""
+    """Entries, bytes, names and the ratio of a trap, with the same sentence as `zipinfo`."""
     few = Limits(entries=2, total_bytes=100, names_bytes=50, ratio=10, ratio_from=50)
 
     def told(entries: list[Entry], packed: int) -> str:
@@ -154,7 +154,7 @@ def _writers(folder: Path) -> Iterator[Writer]:
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
 def test_a_file_system_that_takes_two_names_for_one_is_told(tmp_path: Path, kind: str) -> None:
-    """As one that ignores case does: the second name is there already, and nothing is written over the first."""
+    """For example a file system that ignores case: the second name exists already, and the first file is not overwritten."""
     (tmp_path / "readme").write_text("first")
     for writer in _writers(tmp_path):
         path = b"readme/x" if kind == "directory" else b"readme"
@@ -168,7 +168,7 @@ def test_a_file_system_that_takes_two_names_for_one_is_told(tmp_path: Path, kind
 
 
 def test_links_are_judged_the_same_on_both_sides() -> None:
-    """`link_problem` is the one owner of the rule: random targets, packed and unpacked."""
+    """`link_problem` alone defines the rule: random targets, packed and unpacked."""
     chance = random.Random(7)
     for _ in range(300):
         target = b"/".join(chance.choice([b"..", b".", b"a", b""]) for _ in range(chance.randint(1, 4))) or b"a"

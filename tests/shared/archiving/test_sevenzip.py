@@ -54,7 +54,7 @@ HOSTILE_NAMES: list[bytes] = [
 
 
 async def test_hostile_names_come_through_byte_exact(folder: Path, work: Path) -> None:
-    """As files, as directories and inside directories of such names; the listing equals the manifest."""
+    """As files, as directories and inside such directories. The listing equals the manifest."""
     for name in HOSTILE_NAMES:
         (folder / "files").mkdir(exist_ok=True)
         (folder / "files" / os.fsdecode(name)).write_bytes(name)
@@ -85,7 +85,7 @@ async def test_hostile_folder_names(tmp_path: Path, work: Path, name: str) -> No
 
 
 async def test_links_are_stored_as_links(folder: Path, work: Path) -> None:
-    """Inside, outside, dangling, loops, to itself, twice to the parent: none is followed, the size and CRC are the text's."""
+    """Inside, outside, dangling, loops, to itself, twice to the parent: none is followed. Size and CRC are those of the link text."""
     (folder / "file").write_bytes(b"content")
     targets = {"in": "file", "out": "../../x", "abs": "/etc/passwd", "dangling": "no", "a": "b", "b": "a", "self": ".", "up": "..",
                "up2": "..", "dir": "/etc", "newline": "a\nb", "long": "x" * 1_000}  # fmt: skip
@@ -115,7 +115,7 @@ async def test_empty_things_hard_links_and_times(folder: Path, work: Path) -> No
 
 
 async def test_an_empty_folder(folder: Path, work: Path) -> None:
-    """Only itself."""
+    """It contains only itself."""
     entries, archive = await pack(folder, work)
     await seven_zip().test(archive, nothing)
 
@@ -123,7 +123,7 @@ async def test_an_empty_folder(folder: Path, work: Path) -> None:
 
 
 async def test_the_longest_paths_that_preflight_allows(folder: Path, work: Path) -> None:
-    """600 directories below each other, and a path of 3,500 bytes made of long names."""
+    """600 nested directories, and a path of 3,500 bytes made of long names."""
     deep(folder, b"d", 600)
     deep(folder, b"n" * 249, 13)
 
@@ -164,7 +164,7 @@ def build(path: Path, tree: tuple[str, object, int]) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(tree=st.dictionaries(NAMES, TREES, max_size=5), strategy=st.sampled_from(["auto", "copy2", "rsync"]))
 def test_any_tree_survives_copy_pack_and_listing(tree: dict[bytes, tuple[str, object, int]], strategy: str) -> None:
-    """Names, contents, links and times at random: what is listed is what was copied is what was there."""
+    """Random names, contents, links and times: the listing equals the copy, and the copy equals the source."""
     with tempfile.TemporaryDirectory() as base:
         folder, work = Path(base) / "folder", Path(base) / "work"
         build(folder, ("dir", tree, 10**18))
@@ -179,7 +179,7 @@ def test_any_tree_survives_copy_pack_and_listing(tree: dict[bytes, tuple[str, ob
 
 
 async def verdict(archive: Path, entries: list[Entry]) -> list[str]:
-    """What the caller does with an archive: test it, then compare its listing."""
+    """Do what the caller does with an archive: test it, then compare its listing."""
     try:
         await seven_zip().test(archive, nothing)
         return await seven_zip().differences(archive, entries, "folder")
@@ -188,7 +188,7 @@ async def verdict(archive: Path, entries: list[Entry]) -> list[str]:
 
 
 async def test_damaged_archives_are_caught(folder: Path, work: Path) -> None:
-    """A flipped bit anywhere in content or header, a cut, a zeroed tail, a byte appended."""
+    """A flipped bit anywhere in content or header, a cut, a zeroed tail, an added byte."""
     (folder / "a").write_bytes(os.urandom(20_000))
     (folder / "b").write_bytes(b"text " * 1_000)
     entries, archive = await pack(folder, work)
@@ -206,7 +206,7 @@ async def test_damaged_archives_are_caught(folder: Path, work: Path) -> None:
 
 
 async def test_a_copy_that_is_not_the_manifest_is_caught(folder: Path, work: Path) -> None:
-    """Missing, added, rewritten, retimed, retyped: each is named."""
+    """A missing, added, rewritten, retimed or retyped entry: each is named."""
     for name in ("a", "b", "c", "d", "e"):
         (folder / name).write_bytes(b"12345")
         os.utime(folder / name, ns=(0, 10**18))
@@ -236,7 +236,7 @@ async def test_a_copy_that_is_not_the_manifest_is_caught(folder: Path, work: Pat
 
 
 def differences(entries: list[Entry], listing: list[Listed]) -> list[str]:
-    """What the engine says of a listing that arrives line by line."""
+    """Return the engine's result for a listing that arrives line by line."""
     comparison = Comparison(entries, "top")
     for one in listing:
         comparison.add(one)
@@ -268,19 +268,19 @@ FILE = msgspec.structs.replace(ENTRY, path=b"f", type="file", size=1, crc32=5)
     ],
 )  # fmt: skip
 def test_compare(listing: list[Listed], found: list[str]) -> None:
-    """Exact in path, type, size, CRC and 100 ns; a path that comes twice is a difference."""
+    """Exact in path, type, size, CRC and 100 ns. A duplicate path is a difference."""
     assert differences([ENTRY, FILE], listing) == found
 
 
 def test_differences_are_counted_beyond_twenty() -> None:
-    """A wrong archive of a million files gives one line more, not a million."""
+    """A wrong archive of a million files gives one more line, not a million."""
     entries = [msgspec.structs.replace(FILE, path=b"%d" % n) for n in range(50)]
 
     assert differences(entries, [])[-1] == "and 30 more"
 
 
 def test_the_listing_is_read_in_any_pieces() -> None:
-    """Bytes arrive cut anywhere; a carriage return or ` = ` belongs to the name; hours past 23 or years past 9999 are no time."""
+    """Bytes arrive cut anywhere. A carriage return or ` = ` belongs to the name. Hours past 23 or years past 9999 are no time."""
     text = (
         b"Path = s/a = b\r\nSize = 3\nPacked Size = \nModified = 1969-12-31 23:59:59.9999999\nAttributes = A lrwxrwxrwx\nCRC = EF0790FB\n\n"
         b"Path = s\nSize = 0\nModified = 10000-01-01 00:00:00.0000000\nAttributes = D drwxr-xr-x\nCRC = \n\n"
@@ -289,7 +289,7 @@ def test_the_listing_is_read_in_any_pieces() -> None:
     expected = [
         Listed(b"s/a = b\r", "l", 3, 0xEF0790FB, -1, has_crc=True, mode=0o777),
         Listed(b"s", "d", 0, 0, None, mode=0o755),
-        Listed(b"", "-", 0, 0, None),  # some programs write no attributes: a file
+        Listed(b"", "-", 0, 0, None),  # some programs write no attributes: treated as a file
     ]
     for cut in range(1, len(text)):
         parser = ListingParser()
@@ -298,7 +298,7 @@ def test_the_listing_is_read_in_any_pieces() -> None:
 
 
 def test_progress_is_read_in_any_pieces_and_never_falls() -> None:
-    """Tokens as 7zz writes them; a percentage below the last is not believed; 100 is what the exit code says."""
+    """Tokens as 7zz writes them. A percentage below the last one is ignored. 100 comes from the exit code."""
     text = b"  0M Scan /x/\b\b\b   \b\b\b  0%\b\b\b\b    \b\b\b\b 12% 3 + a/b c\b\b\b 10% 2 + a\b\b\b 95% 17 U x\b\b"
     for cut in range(1, len(text)):
         parser = ProgressParser()
@@ -326,17 +326,17 @@ async def test_progress_of_a_real_run_only_grows(folder: Path, work: Path) -> No
 
 
 def packing(work: Path) -> list[int]:
-    """The processes that make an archive below a directory."""
+    """Return the processes that make an archive below a directory."""
     found = []
     for pid in proc.everyone():
-        with suppress(OSError):  # it has ended since
+        with suppress(OSError):  # it has ended meanwhile
             if os.fsencode(work) in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 
 
 async def started(folder: Path, work: Path) -> tuple[asyncio.Task[Path], int]:
-    """A run of 7zz that has written something and needs seconds more, and its process group."""
+    """Start a 7zz that has written data and needs more seconds. Return it and its process group."""
     (folder / "big").write_bytes(os.urandom(96 * MIB))
     zipper = sevenzip.SevenZip(sevenzip.find_binary(None), Children())
     task = asyncio.create_task(zipper.compress(folder, work / "out.tar.7z", nothing))
@@ -362,7 +362,7 @@ async def test_cancelling_leaves_nothing(folder: Path, work: Path) -> None:
 
 
 async def test_a_partial_file_goes_when_seven_zip_is_killed(folder: Path, work: Path) -> None:
-    """Killed, 7-Zip leaves its file behind; we do not."""
+    """A killed 7-Zip leaves its file behind. The engine removes it."""
     task, group = await started(folder, work)
     os.killpg(group, signal.SIGKILL)
     with pytest.raises(TransientError, match="killed by signal 9"):
@@ -373,7 +373,7 @@ async def test_a_partial_file_goes_when_seven_zip_is_killed(folder: Path, work: 
 
 @pytest.mark.parametrize("name", ["n" * 255, "é" * 127])
 async def test_the_file_that_is_being_made_has_a_short_name(folder: Path, work: Path, name: str) -> None:
-    """Whatever the archive will be called, and beside it, so that the rename stays within one file system."""
+    """Its name is independent of the archive's. It is beside the archive, so that the rename stays within one file system."""
     made = await sevenzip.SevenZip(sevenzip.find_binary(None), Children()).compress(folder, work / name, nothing)
     assert (made.parent, len(os.fsencode(made.name)), made.suffix) == (work, 40, ".partial")
 
@@ -383,7 +383,7 @@ async def test_the_file_that_is_being_made_has_a_short_name(folder: Path, work: 
 
 
 async def test_a_full_disk_is_waited_for(folder: Path, tmp_path: Path) -> None:
-    """No budget is spent and nothing is left; where we may not mount, the same words from a program."""
+    """No retry is used and nothing is left. Without the right to mount, a program prints the same words."""
     (folder / "big").write_bytes(os.urandom(6 * MIB))
     binary = sevenzip.find_binary(None)
     with small_disk(tmp_path / "small", 2) as mounted:
@@ -398,7 +398,7 @@ async def test_a_full_disk_is_waited_for(folder: Path, tmp_path: Path) -> None:
 
 
 async def test_a_file_size_limit_is_a_failure_that_leaves_nothing(folder: Path, work: Path) -> None:
-    """7-Zip dies of SIGXFSZ and leaves its file under the name it was given."""
+    """7-Zip dies of SIGXFSZ and leaves its file under its given name."""
     (folder / "big").write_bytes(os.urandom(6 * MIB))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, hard))
@@ -427,7 +427,7 @@ async def test_a_file_size_limit_is_a_failure_that_leaves_nothing(folder: Path, 
 async def test_success_is_exit_code_0_and_an_empty_stderr(
     tmp_path: Path, script: str, error: type[Exception] | None, words: str
 ) -> None:
-    """Exit code 1 means missing files, a warning means the same; each outcome has its family."""
+    """Exit code 1 means missing files, and so does a warning. Each result has its error family."""
     program = tmp_path / "7zz"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -441,7 +441,7 @@ async def test_success_is_exit_code_0_and_an_empty_stderr(
 
 
 async def test_publishing_never_replaces(work: Path) -> None:
-    """The final name is taken once; the file already there stays."""
+    """The final name is taken only once. An existing file stays."""
     (work / "x.partial").write_bytes(b"new")
     sevenzip.publish(work / "x.partial", work / "x.tar.7z")
     (work / "y.partial").write_bytes(b"other")

@@ -21,7 +21,7 @@ def test_required_bytes(total: int, required: int) -> None:
 
 
 def test_what_is_shown_and_what_is_left() -> None:
-    """The configured ratio is only an estimate; what is promised counts as used."""
+    """The configured ratio is only an estimate. Reserved bytes count as used."""
     assert estimate_archive_bytes(1_000, 0.7) == 700
     assert available(free_bytes=100, unwritten_bytes=30, min_free_bytes=20) == 50
     assert available(free_bytes=10, unwritten_bytes=30, min_free_bytes=20) == -40
@@ -35,7 +35,7 @@ def test_what_is_shown_and_what_is_left() -> None:
         (11, 10, Verdict("wait", 1)),
         (1, -5, Verdict("wait", 6)),
         (100, 10, Verdict("wait", 90)),
-        (101, 10, Verdict("never", 1)),  # one that can never fit fails instead of waiting for ever
+        (101, 10, Verdict("never", 1)),  # a job that can never fit fails instead of waiting permanently
     ],
 )
 def test_decide(required: int, space: int, verdict: Verdict) -> None:

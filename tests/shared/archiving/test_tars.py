@@ -1,4 +1,4 @@
-"""Plain tar headers, which are read without the module, give what the module reads."""
+"""Plain tar headers, read without the tarfile module, give the same result as the module."""
 
 import io
 import tarfile
@@ -30,7 +30,7 @@ def _entry(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, **facts: obj
 
 
 def _archive(form: int) -> bytes:
-    """Everything that a plain header holds, between entries that need more than one."""
+    """Everything that a plain header holds, between entries that need more than one header."""
     entries = [
         _entry("folder", tarfile.DIRTYPE, mode=0o2750),
         _entry("./folder/empty"),

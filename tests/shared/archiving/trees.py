@@ -1,4 +1,4 @@
-"""What the tests of archives share: trees with everything in them, how they are compared, and the engine with its arguments filled in."""
+"""Shared helpers of the archive tests: trees with every kind of entry, their comparison, and the engine with default arguments."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ def nothing(*_: object) -> None:
 
 
 def everything(folder: Path) -> Path:
-    """A tree `tree` below `folder`: text, bytes, 0 bytes, empty directories, links, an executable, odd names."""
+    """Create a tree `tree` below `folder`: text, bytes, 0 bytes, empty directories, links, an executable, odd names."""
     tree = folder / "tree"
     (tree / "below" / "deeper").mkdir(parents=True)
     (tree / "empty directory").mkdir()
@@ -39,7 +39,7 @@ def everything(folder: Path) -> Path:
 
 
 def files_only(folder: Path) -> Path:
-    """`everything` without its links."""
+    """Create `everything` without its links."""
     tree = everything(folder)
     for path in [path for path in tree.rglob("*") if path.is_symlink()]:
         path.unlink()
@@ -57,7 +57,7 @@ def unicode_names(folder: Path) -> Path:
 
 
 def bytes_names(folder: Path) -> Path:
-    """Names that are no UTF-8, and others that tools like to change."""
+    """Names that are not UTF-8, and others that tools tend to change."""
     tree = folder / "tree"
     tree.mkdir()
     for name in (b"latin1-\xe9", b"\xff\xfe", b"-leading", b"@list", b"st*r", b"back\\slash", b"trailing ", b"tab\t", b" lead"):
@@ -68,14 +68,17 @@ def bytes_names(folder: Path) -> Path:
 
 
 def settle(tree: Path) -> Path:
-    """Give everything the same time."""
+    """Give every entry the same time."""
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, ns=(TIME, TIME), follow_symlinks=False)
     return tree
 
 
 def picture(tree: Path, *, seconds: bool = False, times: bool = True, modes: bool = True) -> dict[bytes, tuple[Any, ...]]:
-    """Everything below a folder: name bytes -> type, executable, content or target, time (of files). `times`, `modes`: compare these."""
+    """Return everything below a folder: name bytes -> type, executable, content or target, time (of files).
+
+    `times` and `modes` select whether these are compared.
+    """
     found: dict[bytes, tuple[Any, ...]] = {}
     for path in [tree, *tree.rglob("*")]:
         state = path.lstat()
@@ -93,7 +96,7 @@ def picture(tree: Path, *, seconds: bool = False, times: bool = True, modes: boo
 async def make(
     base: Path, names: list[bytes], output: Path, form: Format, password: str | None = None, **more: Any
 ) -> tuple[list[Path], list[Entry]]:
-    """Manifest, archive, proof: as a job does it."""
+    """Make manifest, archive and proof as a job does."""
     spec = CreateSpec(format=form, password=password, **{"level": 1, **more})
     manifest = await engine.manifest(base, names, nothing, nothing)
     output.mkdir(exist_ok=True)

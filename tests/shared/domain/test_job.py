@@ -1,4 +1,4 @@
-"""A job's row has the types that the services count on, and a row without them is refused."""
+"""A job's row has the types that the services expect. A row without them is refused."""
 
 from typing import Any
 from uuid import UUID
@@ -50,20 +50,20 @@ def test_words_become_kinds_and_states() -> None:
 
 @pytest.mark.parametrize("column", list(Job.__struct_fields__))
 def test_a_missing_column_is_named(column: str) -> None:
-    """A query that forgets one fails when the job is read, not when somebody needs it."""
+    """A query that omits one fails when the job is read, not later when the column is used."""
     with pytest.raises(msgspec.ValidationError, match=f"`{column}`"):
         Job.of({name: value for name, value in ROW.items() if name != column})
 
 
 @pytest.mark.parametrize("column", list(Job.__struct_fields__))
 def test_a_wrong_type_is_named(column: str) -> None:
-    """No column takes a list: each has one type."""
+    """No column accepts several types: each has exactly one."""
     with pytest.raises(msgspec.ValidationError, match=f"\\$.{column}"):
         Job.of({**ROW, column: [1]})
 
 
 def test_a_bad_request_fails_when_it_is_asked_for() -> None:
-    """The job fails alone; the lane that claims it goes on."""
+    """Only this job fails. The lane that claims it continues."""
     job = Job.of({**ROW, "request": {"root": "moon"}})
 
     with pytest.raises(msgspec.ValidationError):
@@ -79,7 +79,7 @@ def test_what_a_kind_does_not_have_is_an_error() -> None:
 
 
 async def test_a_row_of_the_database_is_a_job(kernel: Kernel) -> None:
-    """With the very types that the driver gives."""
+    """It has exactly the types that the driver returns."""
     job = Job.of(await kernel.row(await kernel.job(folder_size_bytes=7)))
 
     assert (job.kind, job.status, job.folder_size_bytes) == (Kind.ARCHIVE, Status.QUEUED, 7)

@@ -1,4 +1,4 @@
-"""The state machine as the database enforces it: every edge, every role, every condition, tried on the real Postgres."""
+"""The state machine as the database enforces it: every edge, every role, every condition, tested on the real Postgres."""
 
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ S = Status
 ROLES = (*Role, OWNER)
 OTHER = "d" * 64
 
-# Each target in a sub-transaction that is undone: 5,000 tries in a second or two.
+# Each target runs in a sub-transaction that is rolled back: 5,000 tries in a second or two.
 TRY_TARGETS = """
 CREATE FUNCTION try_targets(job uuid, targets text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
@@ -49,7 +49,7 @@ BEGIN
 END $$"""
 DONE = "CS000"
 
-# What a job may be like when an edge is tried: (archive recorded, evidence complete, other columns).
+# The state of a job when an edge is tried: (archive recorded, evidence complete, other columns).
 WORLDS: dict[str, tuple[bool, bool, dict[str, Any]]] = {
     "nothing made yet": (False, False, {}),
     "archive recorded": (True, False, {}),
@@ -61,7 +61,7 @@ WORLDS: dict[str, tuple[bool, bool, dict[str, Any]]] = {
 
 
 def holds(world: str, edge: Edge) -> bool:
-    """Whether the extra conditions of an archive edge (custody 2) hold in that world."""
+    """Return whether the extra conditions of an archive edge (custody 2) hold in that world."""
     archive, evidence_complete, columns = WORLDS[world]
     match (edge.source, edge.target):
         case (_, S.COPYING):
@@ -83,12 +83,12 @@ def holds(world: str, edge: Edge) -> bool:
     return True
 
 
-# The same for workspace jobs; only packs may delete at all.
+# The same for workspace jobs. Only packs may delete at all.
 WORKSPACE_WORLDS = ("nothing made yet", "archive recorded", "proven, source kept")
 
 
 def holds_in_workspace(world: str, edge: Edge, kind: Kind) -> bool:
-    """Whether the extra conditions of a workspace job's edge hold: only a pack deletes, only what it has recorded an archive of."""
+    """Return whether the extra conditions of a workspace edge hold: only a pack deletes, and only with a recorded archive."""
     keeps = kind is not Kind.PACK or "keep_source" in WORLDS[world][2]
     match (edge.source, edge.target):
         case (_, S.DELETING_SOURCE):
@@ -125,7 +125,7 @@ async def test_the_database_has_the_same_edges(kernel: Kernel) -> None:
 
 
 async def test_every_pair_of_states_for_every_role(kernel: Kernel) -> None:
-    """Each (kind, from, to) as each role and as the owner: legal edges pass where their conditions hold, all else is refused."""
+    """Each (kind, from, to) as each role and as the owner: legal edges pass if their conditions hold, all others are refused."""
     await kernel.owner.execute(TRY_TARGETS)
     wrong: list[str] = []
     tries = 0
@@ -159,7 +159,7 @@ async def test_every_pair_of_states_for_every_role(kernel: Kernel) -> None:
 
 
 async def test_verified_and_deletion_need_three_rows_of_this_very_archive(kernel: Kernel) -> None:
-    """Evidence that is short, voided, or about another archive, manifest or attempt opens neither `verified` nor the deletion."""
+    """Missing or voided evidence, or evidence about another archive, manifest or attempt, allows neither `verified` nor the deletion."""
     cases: dict[str, list[dict[str, Any]]] = {
         "no row": [],
         "two rows": [{"kinds": ("task", "remote")}],
@@ -196,7 +196,7 @@ async def test_verified_and_deletion_need_three_rows_of_this_very_archive(kernel
 
 
 async def test_verified_records_whose_evidence_counts(kernel: Kernel) -> None:
-    """The database notes the attempt of the evidence; that the local archive is gone is noted with it."""
+    """The database records the attempt of the evidence, and also that the local archive is gone."""
     job = await proven(kernel, status="upload_verifying", attempt=4, verified_attempt=None, archive_path="/archives/x")
 
     assert await tried(kernel, "uploader", "UPDATE jobs SET status = 'verified' WHERE id = $1", job) == "ok"
@@ -205,7 +205,7 @@ async def test_verified_records_whose_evidence_counts(kernel: Kernel) -> None:
 
 
 async def test_the_proven_archive_is_not_exchanged(kernel: Kernel) -> None:
-    """With complete evidence the recorded archive stays; without an archives row none can be recorded at all."""
+    """With complete evidence the recorded archive cannot change. Without an archives row none can be recorded."""
     job = await proven(kernel, status="compressing")
     await kernel.archive(job, attempt=2)
     await kernel.force(job, archive_attempt=1)
@@ -220,7 +220,7 @@ async def test_the_proven_archive_is_not_exchanged(kernel: Kernel) -> None:
 
 
 async def test_copying_forgets_the_earlier_archive(kernel: Kernel) -> None:
-    """Entering `copying` clears what belongs to earlier attempts, so that nothing old can be mixed with what comes."""
+    """Entering `copying` clears the columns of earlier attempts, so that old and new data cannot mix."""
     job = await uploaded(kernel, status="queued", verified_attempt=1)
     await kernel.force(job, archive_path="/a", archive_size_bytes=5)
 
@@ -230,7 +230,7 @@ async def test_copying_forgets_the_earlier_archive(kernel: Kernel) -> None:
 
 
 async def test_the_gateway_cancels_only_what_nobody_works_on(kernel: Kernel) -> None:
-    """A live lease refuses the gateway's cancel in each of its states; an expired or absent one does not."""
+    """A live lease refuses the gateway's cancel in each of its states. An expired or missing lease does not."""
     for status in ("queued", "compressed", "verified"):
         job = await uploaded(kernel, status=status, lease_owner="x")
         await kernel.owner.execute("UPDATE jobs SET lease_until = now() + interval '1 minute' WHERE id = $1", job)
@@ -241,7 +241,7 @@ async def test_the_gateway_cancels_only_what_nobody_works_on(kernel: Kernel) -> 
 
 
 async def test_a_deletion_that_has_begun_is_written_once_and_never_fails(kernel: Kernel) -> None:
-    """first_unlink_at: only while deleting, only once, and from then on neither failed nor cancelled nor back."""
+    """first_unlink_at is set only while deleting and only once. After that the job cannot fail, be cancelled or go back."""
     job = await proven(kernel)
     begin = "UPDATE jobs SET first_unlink_at = now() WHERE id = $1"
     assert await tried(kernel, "scanner", begin, job) == "CS001"
@@ -265,7 +265,7 @@ async def test_a_deletion_that_has_begun_is_written_once_and_never_fails(kernel:
     assert await tried(kernel, "scanner", "UPDATE jobs SET status = 'completed' WHERE id = $1", job) == "ok"
 
 
-# What no role may write by hand: statement -> the answer of each role (the owner's in the end).
+# Columns that no role may write by hand: statement -> the result for each role (the owner's last).
 BY_HAND = {
     "attempt = attempt + 2": ("CS001", "CS001", "CS001", DENIED, "CS001"),
     "attempt = attempt - 1": ("CS001", "CS001", "CS001", DENIED, "CS001"),
@@ -289,7 +289,7 @@ BY_HAND = {
 
 
 async def test_columns_that_nobody_writes_by_hand(kernel: Kernel) -> None:
-    """What a job is about never changes; attempt goes up by one; version, proof and first unlink have their one writer."""
+    """A job's subject never changes. attempt goes up by one. version, proof and first unlink have one writer each."""
     job = await uploaded(kernel)
     answers = {
         change: tuple([await tried(kernel, role, f"UPDATE jobs SET {change} WHERE id = $1", job) for role in ROLES])
@@ -300,7 +300,7 @@ async def test_columns_that_nobody_writes_by_hand(kernel: Kernel) -> None:
 
 
 async def test_history_is_never_deleted_or_rewritten(kernel: Kernel) -> None:
-    """jobs, job_logs, archives, verifications, destinations: no role deletes or empties them, nor does the owner."""
+    """jobs, job_logs, archives, verifications, destinations: no role may delete from them or empty them, not even the owner."""
     job = await proven(kernel)
     answers = {}
     for table in ("jobs", "job_logs", "archives", "verifications", "destinations"):
@@ -322,7 +322,10 @@ async def test_history_is_never_deleted_or_rewritten(kernel: Kernel) -> None:
 
 
 async def test_nobody_forges_events_evidence_or_log_lines(kernel: Kernel) -> None:
-    """The outbox is the trigger's; evidence is the uploader's, in its state and attempt; a log line cannot pass for a transition."""
+    """Only the trigger writes the outbox.
+
+    Only the uploader writes evidence, in its state and attempt. No log line imitates a transition.
+    """
     job = await uploaded(kernel, status="uploading")
     columns = "(job_id, attempt, kind, archive_attempt, archive_sha256, manifest_sha256, evidence)"
     row = f"INSERT INTO verifications {columns} VALUES ($1, 1, 'task', 1, '{SHA}', '{MANIFEST_SHA}', '{{}}')"
@@ -344,7 +347,7 @@ async def test_nobody_forges_events_evidence_or_log_lines(kernel: Kernel) -> Non
 
 
 async def test_evidence_is_taken_only_about_the_archive_in_hand(kernel: Kernel) -> None:
-    """Another attempt, archive, manifest or digest is refused; the right one is taken, and a NULL void stays NULL."""
+    """Another attempt, archive, manifest or digest is refused. The right one is accepted, and a NULL void stays NULL."""
     job = await uploaded(kernel, attempt=2)
     await kernel.archive(job, attempt=2)
     await kernel.force(job, archive_attempt=1)
@@ -366,7 +369,7 @@ async def test_evidence_is_taken_only_about_the_archive_in_hand(kernel: Kernel) 
 
 
 async def test_evidence_is_taken_only_about_the_place_that_the_job_holds(kernel: Kernel) -> None:
-    """Another collection, another base path and no place at all are refused, and rows without a place prove nothing."""
+    """Another collection, another base path or no place at all is refused. Rows without a place prove nothing."""
     job = await uploaded(kernel)
     places = {"another collection": ("other", "/tape"), "another base path": (PLACE.endpoint, "/disk")}
     statement = EVIDENCE.replace("(SELECT place FROM destinations WHERE job_id = $1 ORDER BY since DESC LIMIT 1)", "$7::integer")
@@ -382,7 +385,7 @@ async def test_evidence_is_taken_only_about_the_place_that_the_job_holds(kernel:
 
 
 async def test_a_job_begins_as_queued(kernel: Kernel) -> None:
-    """Not even the gateway puts a job into the middle of its life."""
+    """Not even the gateway can insert a job in a later state."""
     for column, value in (
         ("status", "'verified'"),
         ("attempt", "1"),
@@ -403,7 +406,7 @@ async def test_a_job_begins_as_queued(kernel: Kernel) -> None:
 
 
 async def test_one_live_job_per_source_and_per_folder(kernel: Kernel) -> None:
-    """A second live job for the same path, or for the same folder under another path, is refused; a finished one is no obstacle."""
+    """A second live job for the same path, or for the same folder under another path, is refused. A finished one is no obstacle."""
     insert = (
         "INSERT INTO jobs (folder_name, source_path, source_device, source_inode, destination_path, created_by)"
         " VALUES ('x', $1, 5, $2, '/x', 'ada')"
@@ -421,14 +424,14 @@ async def test_one_live_job_per_source_and_per_folder(kernel: Kernel) -> None:
         await kernel.force(first, status=status)
         assert await tried(kernel, "gateway", insert, "/nas/One/Two/x", 7) == "ok", status
         await past_the_guard(kernel, "UPDATE jobs SET status = 'completed', source_inode = $2 WHERE id <> $1", first, 100 + n)
-    # A manual retry may not sneak a second one in either.
+    # A manual retry cannot create a second live job either.
     await kernel.force(first, status="failed")
     assert await tried(kernel, "gateway", insert, "/nas/One/Two/x", 7) == "ok"
     assert await tried(kernel, "gateway", "UPDATE jobs SET status = 'queued' WHERE id = $1", first) == "23505"
 
 
 async def test_progress_never_goes_back_within_an_attempt(kernel: Kernel) -> None:
-    """Lower figures are ignored, a new attempt starts over, and 100 comes with `completed` only."""
+    """Lower figures are ignored, a new attempt starts over, and 100 comes only with `completed`."""
     job = await proven(kernel, status="deleting_source")
     await past_the_guard(kernel, "UPDATE jobs SET first_unlink_at = now() WHERE id = $1", job)
 
@@ -444,7 +447,7 @@ async def test_progress_never_goes_back_within_an_attempt(kernel: Kernel) -> Non
 
 
 async def test_a_manual_retry_starts_over_and_forward_edges_forgive_crashes(kernel: Kernel) -> None:
-    """Failed -> queued resets budgets, reasons and cancel; a forward edge resets the crash count; terminal states let go of the lease."""
+    """Failed -> queued resets budgets, reasons and cancel. A forward edge resets the crash count. Terminal states release the lease."""
     job = await kernel.job()
     spent = {"retry_count": 3, "connection_retry_count": 2, "crash_count": 4}
     await kernel.force(job, status="failed", attempt=4, error_message="no", cancel_requested_by="bob", progress_percent=70, **spent)
@@ -475,7 +478,7 @@ async def test_a_manual_retry_starts_over_and_forward_edges_forgive_crashes(kern
 
 
 async def test_every_transition_is_one_event_and_one_log_line(kernel: Kernel) -> None:
-    """Versions count from 1 without gaps; a refused transition leaves neither."""
+    """Versions count from 1 without gaps. A refused transition writes neither."""
     job = await kernel.job()
     await tried(kernel, "compressor", "UPDATE jobs SET status = 'copying' WHERE id = $1", job)
     await tried(kernel, "scanner", "UPDATE jobs SET status = 'verified' WHERE id = $1", job)
@@ -494,7 +497,7 @@ async def test_every_transition_is_one_event_and_one_log_line(kernel: Kernel) ->
 
 
 def test_lanes_and_tables_agree_with_the_edges() -> None:
-    """Each lane's retry edge exists and is its role's; every living state has a floor; `may` reads the table."""
+    """Each lane's retry edge exists and belongs to its role. Every live state has a floor. `may` reads the table."""
     for lane in (COMPRESS_LANE, UPLOAD_LANE, DELETE_LANE, WORKSPACE_LANE, EMPTY_LANE):
         for kind, working in [(kind, working) for kind in lane.kinds for working in lane.working]:
             assert working == lane.back or may(kind, working, lane.back, lane.role), (lane.name, kind, working)
@@ -513,11 +516,11 @@ def test_lanes_and_tables_agree_with_the_edges() -> None:
         (S.COMPRESSING, 7.0, 66),  # never beyond its stage
         (S.VERIFYING, -1.0, 66),
         (S.UPLOADING, 0.5, 80),  # 75 + 10 * 0.5
-        (S.DELETING_SOURCE, 1.0, 99),  # 100 is for completed alone
+        (S.DELETING_SOURCE, 1.0, 99),  # only completed has 100
         (S.COMPLETED, None, 100),
         (S.FAILED, None, 0),
     ],
 )
 def test_overall_percent(status: Status, fraction: float | None, percent: int) -> None:
-    """Each stage has its part of the bar."""
+    """Each stage has its part of the progress bar."""
     assert overall_percent(status, fraction) == percent

@@ -1,4 +1,4 @@
-"""What jobs of workspaces are asked for, in its plain form."""
+"""Requests of workspace jobs, in their plain form."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_every_format_that_is_opened_is_made_or_known_as_not_made() -> None:
     ],
 )
 def test_a_name_says_its_format(name: str | None, form: str) -> None:
-    """As it does beside the same wish; a name that says none gets the default."""
+    """A name and a format option may agree. A name without a format gets the default."""
     assert format_for(None, name, "7z") == form
     assert format_for(form, name, "zip") == form
 
@@ -45,7 +45,7 @@ def test_a_name_says_its_format(name: str | None, form: str) -> None:
     ],
 )
 def test_a_name_that_says_something_else_is_refused(asked: str | None, name: str, advice: str) -> None:
-    """An archive called what it is not would mislead whoever opens it."""
+    """A name that contradicts the format would mislead users of the archive."""
     with pytest.raises(PermanentError) as refused:
         format_for(asked, name, "zip")
 

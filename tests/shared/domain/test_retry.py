@@ -1,4 +1,4 @@
-"""One table: what follows from a failure."""
+"""One table: the consequence of each failure."""
 
 import errno
 import os
@@ -30,25 +30,25 @@ LIMITS = Limits(compression=3, upload=5, connection=10, delay_s=30.0)
         (TransientError("hiccup", U), 5, Fail("hiccup (gave up after 5 retries)")),
         (TransientError("hiccup", N), 9, Retry(30.0, "hiccup (retry 10 of 10)", N)),
         (TransientError("hiccup", N), 10, Fail("hiccup (gave up after 10 retries)")),
-        # Waiting is free, however long it has lasted.
+        # Waiting uses no retry, however long it lasts.
         (Waiting("no space", 60.0, 4096), 99, Retry(60.0, "no space", None, 4096)),
         (Waiting("not mounted", 5.0), 0, Retry(5.0, "not mounted", None)),
-        # Permanent failures have a code, so that nobody is told to try the same again.
+        # Permanent failures have a code, so that nobody is told to retry the same request.
         (PermanentError("a socket"), 0, Fail("a socket", "refused")),
         (PermanentError("gone", "not-found"), 0, Fail("gone", "not-found")),
         (ConfigurationError("no 7zz"), 0, Fail("no 7zz")),
-        # A defect of ours is not hidden behind retries.
+        # A retry must not hide a defect.
         (ZeroDivisionError("division by zero"), 0, Fail("division by zero")),
         (KeyError(), 0, Fail("KeyError")),
     ],
 )
 def test_decide(error: Exception, spent: int, decision: Decision) -> None:
-    """Each family and the edges of each budget."""
+    """Each error family and the limits of each budget."""
     assert decide(error, spent, LIMITS) == decision
 
 
 def test_no_budget_means_no_retry() -> None:
-    """A limit of 0 fails with the first transient error."""
+    """A limit of 0 fails at the first transient error."""
     assert decide(TransientError("x", C), 0, Limits(compression=0)) == Fail("x (gave up after 0 retries)")
 
 
@@ -69,7 +69,7 @@ def test_no_budget_means_no_retry() -> None:
     ],
 )
 def test_errors_of_the_operating_system(number: int, family: type[Exception]) -> None:
-    """A full disk waits, a name or right that is wrong lasts, anything else may pass."""
+    """A full disk waits, a wrong name or missing permission is permanent, any other error may pass."""
     error = from_os_error(OSError(number, os_text := "the system's words", "/some/path"), C)
 
     assert type(error) is family
@@ -79,7 +79,7 @@ def test_errors_of_the_operating_system(number: int, family: type[Exception]) ->
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_a_right_that_is_missing_is_said_with_what_to_do(number: int) -> None:
-    """The sentence names the path, also one that is no text, and not Python's way to write it."""
+    """The sentence names the path, even if it is not text, and does not use Python's notation."""
     error = from_os_error(OSError(number, os.strerror(number), b"/work/caf\xe9"), C)
 
     assert str(error) == (

@@ -1,4 +1,4 @@
-"""Our own places and the NAS are apart: whatever path, link or mount leads there, and in every service at its start."""
+"""The service's directories and the NAS never overlap, through any path, link or mount. Every service checks this at its start."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def tree(tmp_path: Path) -> Path:
     ],
 )
 def test_paths_that_overlap(tree: Path, base: str, ours: str, words: str | None) -> None:
-    """Both ways round, over links and `..`, also for a directory that is still to be made."""
+    """In both directions, through links and `..`, also for a directory that does not exist yet."""
     wrong = apart.overlaps(tree / base, {"DATA_DIR": tree / ours})
 
     assert len(wrong) == (0 if words is None else 1)
@@ -74,12 +74,15 @@ def mounts(*lines: str) -> list[Mount]:
     ],
 )
 def test_mounts_that_lead_to_the_same_directory(outer: str, inner: str, lines: list[str], expected: bool) -> None:
-    """A bind mount of a part of the NAS, ours mounted below the NAS, blanks in names, a mount that hides an earlier one."""
+    """A bind mount of a part of the NAS.
+
+    A service directory mounted below the NAS, blanks in names, a mount that hides an earlier one.
+    """
     assert apart._holds(Path(outer), Path(inner), mounts(*lines)) is expected
 
 
 def test_a_real_bind_mount(tree: Path) -> None:
-    """What Linux says of mounts is understood, where this machine lets us mount."""
+    """Linux's mount list is read correctly, where this machine allows mounting."""
     code = """if True:
         import sys
         from pathlib import Path
@@ -96,7 +99,7 @@ def test_a_real_bind_mount(tree: Path) -> None:
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("inside", [True, False])
 def test_no_service_starts_with_its_places_on_the_nas(tmp_path: Path, role: Role, *, inside: bool) -> None:
-    """Its storage in the NAS, or the NAS in its storage: refused before it looks for Postgres, with the names of both settings."""
+    """Its storage is on the NAS, or the NAS is in its storage. It refuses before it connects to Postgres, and names both settings."""
     outer, inner = tmp_path / "outer", tmp_path / "outer" / "a" / "inner"
     inner.mkdir(parents=True)
     base, storage = (outer, inner) if inside else (inner, outer)
@@ -120,7 +123,7 @@ def test_no_service_starts_with_its_places_on_the_nas(tmp_path: Path, role: Role
 
 
 def test_a_place_is_marked_once(tmp_path: Path) -> None:
-    """With words for whoever finds the file; a place that cannot be written stops nobody."""
+    """The mark explains itself to its finder. A directory that cannot be written stops no service."""
     apart.mark(tmp_path)
     file = tmp_path / os.fsdecode(apart.PLACE)
     file.write_text("as it was")
@@ -134,7 +137,7 @@ def test_a_place_is_marked_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["", "sub", "sub/deep"])
 def test_a_folder_that_holds_a_place_of_ours_is_not_copied(tmp_path: Path, where: str) -> None:
-    """At any depth: the look before the copy refuses it."""
+    """At any depth, the check before the copy refuses it."""
     folder = tmp_path / "folder"
     (folder / "sub" / "deep").mkdir(parents=True)
     (folder / "film").write_bytes(b"x")
@@ -147,7 +150,7 @@ def test_a_folder_that_holds_a_place_of_ours_is_not_copied(tmp_path: Path, where
 
 
 def test_a_nas_that_hangs_keeps_no_service_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An NFS server that is down answers no stat: the start goes on, and the comparison follows with every folder."""
+    """An NFS server that is down answers no stat. The start continues, and the comparison runs later, with every folder."""
     answered = threading.Event()
     monkeypatch.setattr(apart, "overlaps", lambda _base, _ours: [] if answered.wait() else ["never"])
     monkeypatch.setattr(apart, "PATIENCE_S", 0.01)

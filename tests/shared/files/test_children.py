@@ -23,10 +23,10 @@ async def until(condition: Callable[[], object], what: str, seconds: float = 60)
 
 
 def gone(pid: int) -> bool:
-    """No such process, or only its zombie (an orphan's, until init takes it)."""
+    """Return True if there is no such process, or only its zombie (an orphan's, until init reaps it)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):  # the second: it went between being opened and being read
+    except (FileNotFoundError, ProcessLookupError):  # the second: it ended between open and read
         return True
 
 
@@ -37,7 +37,7 @@ async def run(script: str, children: Children | None = None, **more: object) -> 
 
 
 async def test_the_outcome_is_what_the_program_did() -> None:
-    """Exit code, stdout, stderr; killed by a signal is negative."""
+    """Exit code, stdout, stderr. A signal gives a negative code."""
     assert await run("echo out; echo err >&2; exit 3") == (Outcome(3, b"err\n"), b"out\n")
     assert (await run("kill -USR1 $$"))[0].returncode == -signal.SIGUSR1
     assert Outcome(0, b"").clean
@@ -47,21 +47,21 @@ async def test_the_outcome_is_what_the_program_did() -> None:
 
 
 async def test_stdin_is_empty_unless_given() -> None:
-    """A program that asks gets an end of file, never a terminal."""
+    """A program that reads input gets an end of file, never a terminal."""
     assert (await run("cat"))[1] == b""
     assert (await run("cat", stdin=b"secret\n"))[1] == b"secret\n"
     assert (await run("exec true", stdin=b"x" * 10_000_000))[0].clean
 
 
 async def test_endless_stderr_is_capped_and_does_not_block() -> None:
-    """Megabytes of complaints are read on, the first 64 KiB kept."""
+    """Megabytes of errors are read to the end, and the first 64 KiB are kept."""
     outcome, _ = await run("yes complaint | head -c 5000000 >&2")
 
     assert outcome == Outcome(0, (b"complaint\n" * STDERR_CAP)[:STDERR_CAP])
 
 
 async def test_arguments_and_environment_pass_unchanged() -> None:
-    """Bytes that are no UTF-8, empty ones, and only the environment given."""
+    """Bytes that are not UTF-8, empty strings, and only the given environment."""
     said = bytearray()
     await Children().run([SH, "-c", 'printf "%s|" "$@"', "0", b"\xff\xe9", "", "a b", "*"], on_stdout=said.extend, env={})
 
@@ -70,7 +70,7 @@ async def test_arguments_and_environment_pass_unchanged() -> None:
 
 
 async def test_limits_hold_in_the_program() -> None:
-    """Soft and hard, in the units of setrlimit."""
+    """Soft and hard limits, in the units of setrlimit."""
     _, said = await run("ulimit -n; ulimit -f", limits={resource.RLIMIT_NOFILE: 77, resource.RLIMIT_FSIZE: 512 * 100})
 
     assert said == b"77\n100\n"
@@ -92,7 +92,7 @@ print(ended.returncode, bytes(said), ended.stderr)
 @pytest.mark.parametrize("which", ["RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_CORE"])
 @pytest.mark.parametrize(("soft", "hard", "expected"), [(1, 1, (1, 1)), (1, 3, (1, 2)), (2, 2, (2, 2)), (3, 3, (2, 2))])
 async def test_the_smaller_limit_counts(which: str, soft: int, hard: int, expected: tuple[int, int]) -> None:
-    """A limit set from outside below ours stays, soft and hard, and breaks nothing; ours is 2 of these units."""
+    """An external limit below ours stays, soft and hard, and breaks nothing. Ours is 2 of these units."""
     unit = {"RLIMIT_AS": 1 << 30, "RLIMIT_FSIZE": 1 << 20, "RLIMIT_CPU": 100, "RLIMIT_NOFILE": 64, "RLIMIT_CORE": 1 << 20}[which]
     said = bytearray()
     arguments = [which, str(soft * unit), str(hard * unit), str(2 * unit)]
@@ -103,7 +103,7 @@ async def test_the_smaller_limit_counts(which: str, soft: int, hard: int, expect
 
 
 async def test_background_work_is_nicer() -> None:
-    """Its children, and theirs, leave the processor to others, also where the kernel groups processes by session."""
+    """All its descendants have a lower priority, also where the kernel groups processes by session."""
     show = "import os; print(os.nice(0), open('/proc/self/autogroup').read().split()[-1] if os.path.exists('/proc/self/autogroup') else '')"
     said = bytearray()
     outcome = await Children(7).run([sys.executable, "-c", show], on_stdout=said.extend)
@@ -116,13 +116,13 @@ async def test_background_work_is_nicer() -> None:
 
 
 async def test_a_missing_program_is_a_configuration_error() -> None:
-    """Before anything is started."""
+    """The error comes before anything is started."""
     with pytest.raises(ConfigurationError, match="/nowhere/7zz is missing"):
         await Children().run(["/nowhere/7zz"])
 
 
 async def test_cancelling_ends_the_whole_group(tmp_path: Path) -> None:
-    """Also what the program started itself; SIGTERM first, so it can clean up."""
+    """This includes processes that the program started. SIGTERM comes first, so it can clean up."""
     grandchild = f"/bin/sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'"
     script = f"trap 'echo bye > {tmp_path}/bye; exit' TERM; {grandchild} & wait"
     task = asyncio.create_task(run(script))
@@ -137,7 +137,7 @@ async def test_cancelling_ends_the_whole_group(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["trap '' TERM;", "kill -STOP $$;"])
 async def test_the_deaf_and_the_stopped_end_too(tmp_path: Path, how: str) -> None:
-    """Deaf to SIGTERM: SIGKILL after the grace. Stopped: SIGCONT lets it hear."""
+    """If it ignores SIGTERM, SIGKILL follows after the grace time. If it is stopped, SIGCONT lets it handle the signal."""
     task = asyncio.create_task(run(f"echo $$ > {tmp_path}/pid; {how} while true; do sleep 600; done", grace_s=0.3))
     await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the program started")
     pid = int((tmp_path / "pid").read_text())
@@ -149,7 +149,7 @@ async def test_the_deaf_and_the_stopped_end_too(tmp_path: Path, how: str) -> Non
 
 
 async def test_an_exception_of_the_listener_ends_the_child() -> None:
-    """What on_stdout raises is what run raises."""
+    """`run` raises the exception that on_stdout raises."""
 
     def hear(_: bytes) -> None:
         raise KeyError("enough")
@@ -159,7 +159,7 @@ async def test_an_exception_of_the_listener_ends_the_child() -> None:
 
 
 async def test_children_die_with_us(tmp_path: Path) -> None:
-    """Killed without a chance to clean up, we leave no child behind: the kernel sees to it."""
+    """A kill without a clean-up leaves no child process: the kernel ends them."""
     program = (
         "import asyncio\nfrom shared.files.children import Children\n"
         f"asyncio.run(Children().run(['/bin/sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 600']))"
@@ -176,7 +176,7 @@ async def test_children_die_with_us(tmp_path: Path) -> None:
 
 
 async def test_blocking_runs_ask_whether_to_stop(tmp_path: Path) -> None:
-    """In a worker thread: the outcome, or what `stop` raises, with the child ended."""
+    """In a worker thread: it returns the result, or raises what `stop` raises after ending the child."""
     children, pid_file = Children(), tmp_path / "pid"
 
     def stop() -> None:
@@ -193,7 +193,7 @@ async def test_blocking_runs_ask_whether_to_stop(tmp_path: Path) -> None:
 
 
 async def test_open_files_are_passed_by_number(tmp_path: Path) -> None:
-    """Only the ones named; /proc/self/fd makes them paths."""
+    """Only the named ones are passed. /proc/self/fd turns them into paths."""
     (tmp_path / "f").write_bytes(b"content")
     handle = os.open(tmp_path / "f", os.O_RDONLY)
     said = bytearray()

@@ -1,4 +1,4 @@
-"""What times prove: a simulated clock of any unit, writes at any instant, clocks that differ and that are set back."""
+"""What times prove: a simulated clock of any unit, writes at any instant, clocks that differ and clocks that are set back."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def entry(mtime_ns: int, ctime_ns: int, read_from_ns: int | None = START) -> Ent
     return Entry(path=b"a", mtime_ns=mtime_ns, ctime_ns=ctime_ns, read_from_ns=read_from_ns, **facts)
 
 
-# Instants in nanoseconds: near each other, and up to a day apart.
+# Instants in nanoseconds: close together, and up to a day apart.
 _instant = st.integers(0, 5 * SECOND) | st.integers(0, 24 * 60 * MINUTE)
 
 
@@ -43,7 +43,7 @@ _instant = st.integers(0, 5 * SECOND) | st.integers(0, 24 * 60 * MINUTE)
 def test_a_write_that_leaves_the_times_as_they_are_is_never_trusted(
     unit: int, saved: int, waited: int, written: int, deleted: int, set_by: int, set_after: int, ours: int, old_mtime: bool
 ) -> None:
-    """Saved, then copied, then written: the second write may carry the first one's stamp, also after the clock was set."""
+    """Saved, copied, then written: the second write may carry the first one's time, also after the clock was set."""
     look = START + saved + waited
     later, end = look + written, look + written + deleted
 
@@ -60,7 +60,7 @@ def test_a_write_that_leaves_the_times_as_they_are_is_never_trusted(
     unit=st.sampled_from(UNITS), at=st.integers(0, 10 * MINUTE), back=st.integers(1, 3 * MINUTE), after=st.integers(0, 10 * MINUTE)
 )
 def test_a_clock_set_back_onto_the_recorded_time_is_noticed(unit: int, at: int, back: int, after: int) -> None:
-    """Built so that the stamps are equal: the clock goes back by what has passed, whatever that is."""
+    """Built so that the times are equal: the clock is set back by exactly the elapsed time."""
     saved, look, later = START + at, START + at + back, START + at + back + after
     end = later + MINUTE
     set_by = saved - later
@@ -76,7 +76,7 @@ def test_a_clock_set_back_onto_the_recorded_time_is_noticed(unit: int, at: int, 
     servers=st.integers(-(10**17), 10**17),
 )
 def test_a_file_at_rest_for_a_minute_is_not_read_again(unit: int, rested: int, passed: int, servers: int) -> None:
-    """However coarse the clock is, and however wrong, as long as it runs as ours does."""
+    """This holds for any clock unit and any offset, as long as the clock runs at the local clock's speed."""
     look, end = START + servers, START + servers + passed
     recorded = (look - rested) // unit * unit
     copied, now = Clock(look // unit * unit, START, unit), Clock(end // unit * unit, START + passed, unit)
@@ -84,7 +84,7 @@ def test_a_file_at_rest_for_a_minute_is_not_read_again(unit: int, rested: int, p
 
 
 def test_drift_counts_as_little_as_it_is() -> None:
-    """A clock that loses five seconds while a job waits: what was at rest for a minute is still proven, what was for six is not."""
+    """A clock loses five seconds while a job waits. A file at rest for a minute is still proven, one at rest for six seconds is not."""
     copied, now = Clock(START, 0, 1), Clock(START + 10 * MINUTE, 10 * MINUTE + 5 * SECOND, 1)
     assert not must_hash(entry(START - MINUTE, START - MINUTE), copied, now)
     assert must_hash(entry(START - 6 * SECOND, START - 6 * SECOND), copied, now)
@@ -99,12 +99,12 @@ EDGE = START - MARGIN_NS - 1
     ("file", "copied", "now", "expected"),
     [
         (entry(OLD, OLD), COPIED, NOW, False),
-        (entry(OLD, OLD), None, NOW, True),  # nobody could tell the time at the copy
+        (entry(OLD, OLD), None, NOW, True),  # the time at the copy is unknown
         (entry(OLD, OLD), COPIED, None, True),
         (entry(OLD, OLD, None), COPIED, NOW, True),  # a manifest of an older version
         (entry(START + MINUTE, OLD), COPIED, NOW, True),  # either time counts
         (entry(OLD, START), COPIED, NOW, True),
-        (entry(OLD, EDGE - 1), COPIED, NOW, False),  # measured: nanoseconds, so that two seconds of margin are enough
+        (entry(OLD, EDGE - 1), COPIED, NOW, False),  # measured: nanoseconds, so a margin of two seconds is enough
         (entry(OLD, EDGE), COPIED, NOW, True),
         (entry(OLD, EDGE - 1), msgspec.structs.replace(COPIED, granularity_ns=SECOND), NOW, True),
         (entry(OLD, EDGE - 1), COPIED, msgspec.structs.replace(NOW, granularity_ns=SECOND), True),
@@ -114,13 +114,13 @@ EDGE = START - MARGIN_NS - 1
     ],
 )
 def test_what_is_read_again(file: Entry, copied: Clock | None, now: Clock | None, expected: bool) -> None:
-    """The rule by its edges."""
+    """The rule at its limits."""
     assert must_hash(file, copied, now) is expected
 
 
 @given(unit=st.sampled_from(UNITS), since=_instant, written=_instant, until=_instant)
 def test_a_write_with_the_same_stamp_between_two_looks_is_expected(unit: int, since: int, written: int, until: int) -> None:
-    """A file is hashed only while no write could be stamped with the time it has."""
+    """A file is hashed only when no write could get the file's current time."""
     first, last = sorted((START + since, START + until))
     at = min(max(START + written, first), last)
     stamps = [Stamp(time // unit * unit, unit) for time in (first, last)]
@@ -129,7 +129,7 @@ def test_a_write_with_the_same_stamp_between_two_looks_is_expected(unit: int, si
 
 
 def test_far_times_never_repeat() -> None:
-    """An old file is hashed at once, and so is one whose time lies far in the future."""
+    """An old file is hashed at once, and so is a file whose time is far in the future."""
     now = Stamp(START, SECOND)
     assert not could_repeat(START - MINUTE, now, now)
     assert not could_repeat(START + MINUTE, now, now)
@@ -137,7 +137,7 @@ def test_far_times_never_repeat() -> None:
 
 @pytest.mark.parametrize("unit", [10_000_000, SECOND, COARSE_NS])
 def test_the_step_of_a_clock_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: int) -> None:
-    """As the file system shows it; a clock that does not step while it is watched counts as the coarsest."""
+    """As the file system shows it. A clock that does not step during the measurement counts as the coarsest."""
     SimulatedClock(monkeypatch, tmp_path, unit)
     handle = os.open(tmp_path, os.O_RDONLY)
     try:

@@ -11,7 +11,7 @@ from tests.services.compressor.trees import nothing
 
 @pytest.mark.parametrize("size", [0, 1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 9 << 20])
 def test_both_digests_in_one_pass(tmp_path: Path, size: int) -> None:
-    """At every block boundary they are what hashlib says of the whole."""
+    """At every block boundary they equal hashlib's digest of the whole."""
     content = os.urandom(size)
     (tmp_path / "f").write_bytes(content)
     seen: list[int] = []
@@ -23,7 +23,7 @@ def test_both_digests_in_one_pass(tmp_path: Path, size: int) -> None:
 
 
 def test_a_file_that_grows_meanwhile_is_not_digested(tmp_path: Path) -> None:
-    """Its digest would be of something that is no longer there."""
+    """Its digest would describe content that no longer exists."""
     path = tmp_path / "f"
     path.write_bytes(bytes(10))
 
@@ -35,7 +35,7 @@ def test_a_file_that_grows_meanwhile_is_not_digested(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """An archive that was replaced by a link is no archive."""
+    """A link in place of an archive is no archive."""
     (tmp_path / "real").touch()
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(OSError, match="symbolic links"):
@@ -43,7 +43,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_files_and_directories_can_be_synced(tmp_path: Path) -> None:
-    """Nothing to see but that the file system takes it."""
+    """The file system accepts the sync; nothing else is observable."""
     (tmp_path / "f").write_bytes(b"x")
     sync_file(tmp_path / "f")
     sync_directory(tmp_path)

@@ -15,7 +15,7 @@ from tests.support.folders import open_below
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """root/a/b/c/file, and outside/secret that nobody may reach."""
+    """root/a/b/c/file, and outside/secret that must stay unreachable."""
     (tmp_path / "root/a/b/c").mkdir(parents=True)
     (tmp_path / "root/a/b/c/file").write_bytes(b"inside")
     (tmp_path / "outside/b/c").mkdir(parents=True)
@@ -35,7 +35,7 @@ def test_a_plain_path_is_opened_and_everything_is_closed(tree: Path) -> None:
 
 @pytest.mark.parametrize("component", ["a", "a/b", "a/b/c"])
 def test_a_link_at_any_component_is_refused(tree: Path, component: str) -> None:
-    """Wherever a link takes a directory's place, the walk stops, and nothing is left open."""
+    """Wherever a link replaces a directory, the walk stops, and no handle stays open."""
     place = tree / "root" / component
     target = tree / "outside" / Path(component).relative_to("a")
     place.rename(tree / "aside")
@@ -47,7 +47,7 @@ def test_a_link_at_any_component_is_refused(tree: Path, component: str) -> None:
 
 
 def test_a_file_that_is_something_else_is_refused(tree: Path) -> None:
-    """A link, a directory, a FIFO in a file's place: refused at once, without hanging."""
+    """A link, a directory or a FIFO in a file's place is refused at once, without hanging."""
     folder = tree / "root/a"
     (folder / "link").symlink_to(tree / "outside/b/c/file")
     os.mkfifo(folder / "fifo")
@@ -70,13 +70,13 @@ def test_a_path_that_is_not_plainly_relative_is_refused(tree: Path, path: bytes)
 
 
 def test_plain_paths_are_split() -> None:
-    """Dots within names and bytes that are no UTF-8 are names like others."""
+    """Dots within names, and bytes that are not UTF-8, are ordinary names."""
     assert handles.split(b"") == []
     assert handles.split(b"...a/\xff/b..") == [b"...a", b"\xff", b"b.."]
 
 
 def test_lstat_looks_at_the_link_itself(tree: Path) -> None:
-    """A dangling link is something; a missing name is nothing; a name in a vanished place is nothing too."""
+    """A dangling link exists. A missing name does not, and neither does a name in a vanished directory."""
     (tree / "dangling").symlink_to("nowhere")
     with handles.root(tree) as top:
         assert handles.lstat(top, b"dangling") is not None
@@ -85,7 +85,7 @@ def test_lstat_looks_at_the_link_itself(tree: Path) -> None:
 
 
 def test_the_longest_name_is_what_the_file_system_says(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """255 on all common ones; fewer where names are encrypted; 255 too where the file system does not say, or claims more."""
+    """255 on all common ones, fewer where names are encrypted. 255 also where the file system reports nothing, or more."""
     with handles.root(tree) as top:
         assert handles.longest_name(top) == 255
         (tree / ("n" * 255)).touch()
@@ -102,7 +102,7 @@ def test_the_longest_name_is_what_the_file_system_says(tree: Path, monkeypatch: 
 
 @pytest.fixture(params=["renameat2", "no renameat2", "EINVAL", "EOPNOTSUPP"])
 def libc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The C library as it is, one without the call, and file systems that do not support it."""
+    """The C library unchanged, one without the call, and file systems that do not support it."""
     if request.param == "no renameat2":
         monkeypatch.setattr(handles, "_LIBC", SimpleNamespace())
     elif request.param != "renameat2":
@@ -116,7 +116,7 @@ def libc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def test_rename_moves_files_and_links(tree: Path, libc: str) -> None:
-    """The thing itself moves, also between directories; a link moves as a link."""
+    """The file itself moves, also between directories. A link moves as a link."""
     (tree / "link").symlink_to("outside/b/c/file")
     inode = (tree / "outside/b/c/file").stat().st_ino
     with handles.root(tree) as top, handles.root(tree / "root") as other:
@@ -131,7 +131,7 @@ def test_rename_moves_files_and_links(tree: Path, libc: str) -> None:
 
 @pytest.mark.parametrize("obstacle", ["file", "link", "directory"])
 def test_rename_never_replaces(tree: Path, libc: str, obstacle: str) -> None:
-    """Whatever has the name already stays, and so does the source."""
+    """An existing file with that name stays, and so does the source."""
     target = tree / "root/target"
     if obstacle == "file":
         target.write_bytes(b"theirs")
@@ -147,7 +147,7 @@ def test_rename_never_replaces(tree: Path, libc: str, obstacle: str) -> None:
 
 
 def test_rename_of_what_is_missing(tree: Path, libc: str) -> None:
-    """A missing source is FileNotFoundError on both ways."""
+    """A missing source is FileNotFoundError with both methods."""
     with handles.root(tree) as top, pytest.raises(FileNotFoundError):
         handles.rename_noreplace(top, b"missing", top, b"target")
 
@@ -160,7 +160,7 @@ def test_directories_are_renamed_where_the_call_exists(tree: Path) -> None:
 
 
 def test_sync_directory(tree: Path) -> None:
-    """Works on a directory; a broken handle is an error, not silence."""
+    """It works on a directory. A bad handle raises an error."""
     with handles.root(tree) as top:
         handles.sync_directory(top)
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -1,4 +1,4 @@
-"""The manifest: what was written is what is read, anything less is refused, and two walks are told apart."""
+"""The manifest: it is read as it was written, an incomplete one is refused, and two walks can be compared."""
 
 import hashlib
 from collections.abc import Callable
@@ -73,13 +73,13 @@ def lines(of: Manifest = SMALL) -> list[bytes]:
 
 @given(_manifest)
 def test_what_was_written_is_read(written: Manifest) -> None:
-    """Any bytes in paths and links, any numbers, ACLs and links survive the way to the sidecar and back."""
+    """Any bytes in paths and links, any numbers, ACLs and links survive the sidecar's round trip."""
     assert manifest.decode(lines(written)) == written
 
 
 @given(_manifest)
 def test_the_sidecar_is_one_json_document_for_anybody(written: Manifest) -> None:
-    """Readable without us: one JSON object, with counts that add up."""
+    """Any program can read it: one JSON object, with counts that add up."""
     document = msgspec.json.decode(b"".join(lines(written)))
 
     assert document["format"] == manifest.FORMAT
@@ -89,7 +89,7 @@ def test_the_sidecar_is_one_json_document_for_anybody(written: Manifest) -> None
 
 
 def test_the_sidecar_on_disk_and_the_one_in_postgres_are_the_same(tmp_path: Path) -> None:
-    """write_sidecar's facts are those of the file; the packed bytes unpack to the manifest; an existing file is not replaced."""
+    """write_sidecar's facts are those of the file. The packed bytes unpack to the manifest. An existing file is not replaced."""
     big = Manifest("F", "/nas/1/2/F", [entry(b"n%d\n\xff" % n) for n in range(20_000)])
     path = tmp_path / "F.tar.7z.manifest.json"
 
@@ -127,13 +127,13 @@ DAMAGE: dict[str, Callable[[list[bytes]], list[bytes]]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_manifest_is_refused(damage: Callable[[list[bytes]], list[bytes]]) -> None:
-    """It gives the right to delete: nothing of a manifest counts that is not whole."""
+    """A manifest permits deletions, so nothing of an incomplete one counts."""
     with pytest.raises(PermanentError, match="manifest"):
         manifest.decode(damage(lines()))
 
 
 def test_a_damaged_copy_in_the_database_is_refused(tmp_path: Path) -> None:
-    """Cut, flipped or foreign bytes are an error of ours, not of the library's."""
+    """Cut, flipped or foreign bytes raise the product's error, not the library's."""
     facts, packed = manifest.write_sidecar(tmp_path / "m", SMALL, ARCHIVE, JOB, 1)
     for broken in (b"", b"not zstd", packed[:-5], packed[: len(packed) // 2], packed[:20] + b"\xff\xff\xff" + packed[23:]):
         with pytest.raises(PermanentError, match="manifest"):
@@ -141,7 +141,7 @@ def test_a_damaged_copy_in_the_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_manifest_is_refused(tmp_path: Path) -> None:
-    """Whole, but not the recorded one; or the recorded one with more behind its end."""
+    """A whole manifest that is not the recorded one, or the recorded one with extra data at its end."""
     one, packed = manifest.write_sidecar(tmp_path / "one", SMALL, ARCHIVE, JOB, 1)
     other, _ = manifest.write_sidecar(tmp_path / "other", SMALL, ARCHIVE, JOB, 2)
     longer = zstandard.ZstdCompressor().compress(b"".join([*manifest.encode(SMALL, ARCHIVE, JOB, 1), b"more\n"]))
@@ -153,7 +153,7 @@ def test_another_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_an_older_version_is_read() -> None:
-    """Without clock and times of reading: they are None, and every file is read again before it is deleted."""
+    """It has no clock and no times of reading: they are None, and every file is read again before it is deleted."""
     times = {"read_from_ns": None, "read_to_ns": None}
     old = msgspec.structs.replace(SMALL, entries=[msgspec.structs.replace(one, **times) for one in SMALL.entries])
     text = b"".join(lines(old))
@@ -167,8 +167,8 @@ def test_a_manifest_of_an_older_version_is_read() -> None:
     ("after", "found"),
     [
         ([entry(b"a"), entry(b"b")], []),
-        ([entry(b"b"), entry(b"a")], []),  # order says nothing
-        ([entry(b"a", uid=9, mode=0, xattrs={"user.x": b"1"}), entry(b"b")], []),  # ctime tells of these
+        ([entry(b"b"), entry(b"a")], []),  # order has no meaning
+        ([entry(b"a", uid=9, mode=0, xattrs={"user.x": b"1"}), entry(b"b")], []),  # ctime covers these
         ([entry(b"a")], ["vanished: b"]),
         ([entry(b"a"), entry(b"b"), entry(b"c\n")], ["new: c\\n"]),
         ([entry(b"a", size=4), entry(b"b")], ["changed: a"]),
@@ -180,11 +180,11 @@ def test_a_manifest_of_an_older_version_is_read() -> None:
     ],
 )
 def test_changes(after: list[Entry], found: list[str]) -> None:
-    """Two walks of one folder: what is new, changed or gone, by name."""
+    """Two walks of one folder: new, changed and missing entries, by name."""
     assert manifest.changes([entry(b"a"), entry(b"b")], after) == found
 
 
 def test_paths_are_shown_without_harm() -> None:
-    """Control characters and bytes that are no UTF-8 are escaped; everything else is shown as it is."""
+    """Control characters and bytes that are not UTF-8 are escaped. Everything else is shown unchanged."""
     assert manifest.printable("Größe/é".encode()) == "Größe/é"
     assert manifest.printable(b"a\x1b[31m\n\xff") == "a\\x1b[31m\\n\\xff"

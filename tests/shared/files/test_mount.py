@@ -28,7 +28,7 @@ def check(base: Path, expected: str) -> None:
 
 
 def test_a_base_without_any_known_id_gets_one_and_keeps_it(tmp_path: Path) -> None:
-    """The first start writes the sentinel, whole and alone; every later start reads it."""
+    """The first start writes the sentinel, complete and alone. Every later start reads it."""
     made = mount.ensure_sentinel(tmp_path, None, may_adopt=False)
 
     assert read_id(tmp_path) == made == str(uuid.UUID(made))
@@ -41,20 +41,20 @@ def test_a_base_without_any_known_id_gets_one_and_keeps_it(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("found", "has_folder", "may_adopt", "adopted"),
     [
-        (None, True, False, False),  # lost or not mounted, and jobs live: never guess
+        (None, True, False, False),  # lost or not mounted, and there are live jobs: never guess
         (None, False, True, False),  # looks like a bare mount point
         (None, True, True, True),
         (OTHER, True, False, False),
         (OTHER, False, True, False),
         (OTHER, True, True, True),
         ("rubbish", True, False, False),
-        ("rubbish", True, True, False),  # somebody's file: a person decides
+        ("rubbish", True, True, False),  # another file: a person decides
     ],
 )
 def test_a_known_id_is_given_up_only_without_live_jobs_and_with_folders(
     tmp_path: Path, found: str | None, has_folder: bool, may_adopt: bool, adopted: bool
 ) -> None:
-    """Adoption needs the caller's word that no job is live, and a base that is no bare mount point."""
+    """Adoption needs the caller's confirmation that no job is live, and a base that is no bare mount point."""
     if found is not None:
         write_id(tmp_path, found)
     if has_folder:
@@ -62,7 +62,7 @@ def test_a_known_id_is_given_up_only_without_live_jobs_and_with_folders(
 
     if adopted:
         result = mount.ensure_sentinel(tmp_path, KNOWN, may_adopt)
-        # A new id where there was none: the known one may lie hidden below the mount point.
+        # A new id where there was none: the known one may be hidden below the mount point.
         assert result == found or (found is None and result != KNOWN)
         assert read_id(tmp_path) == result
     else:
@@ -72,7 +72,7 @@ def test_a_known_id_is_given_up_only_without_live_jobs_and_with_folders(
 
 
 def test_the_reason_names_the_fix(tmp_path: Path) -> None:
-    """Whoever reads the waiting reason knows which id to write where."""
+    """The waiting reason says which id to write where."""
     sentinel = tmp_path / mount.SENTINEL
     expected = f"The NAS is not mounted at {tmp_path}; if it is and the file was lost, write {KNOWN} into {sentinel}."
 
@@ -100,7 +100,7 @@ def test_a_link_is_no_sentinel(tmp_path: Path) -> None:
 
 
 def test_an_unmounted_nas_is_noticed_through_old_and_new_handles(nas: Nas) -> None:
-    """After the unmount there is an empty directory: a fresh look waits, and so does one through a handle opened before."""
+    """After the unmount the directory is empty. A new check waits, and so does one through an older handle."""
     known = mount.ensure_sentinel(nas.base, None, may_adopt=False)
     with handles.root(nas.base) as handle:
         mount.check_mounted(handle, nas.base, known)
@@ -117,7 +117,7 @@ def test_an_unmounted_nas_is_noticed_through_old_and_new_handles(nas: Nas) -> No
 
 
 def test_a_missing_base_waits(tmp_path: Path) -> None:
-    """A base that is not there at all is a NAS to wait for, not a defect."""
+    """A missing base is an absent NAS, not a defect."""
     with pytest.raises(Waiting, match="not mounted"):
         mount.ensure_sentinel(tmp_path / "absent", None, may_adopt=False)
 
@@ -125,7 +125,7 @@ def test_a_missing_base_waits(tmp_path: Path) -> None:
 def test_a_base_that_may_not_be_written_says_so(
     public_path: Path, ordinary_user: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """The scanner needs write access, and the reason says that and the id to write by hand."""
+    """The scanner needs write access. The reason says that, with the id to write by hand."""
     public_path.chmod(0o555)
     try:
         with ordinary_user(), pytest.raises(Waiting, match="may not write"):
@@ -136,7 +136,7 @@ def test_a_base_that_may_not_be_written_says_so(
 
 
 def test_devices_are_compared_now(tmp_path: Path, nas: Nas) -> None:
-    """Source and base are on one file system, or they are not; /proc never is on ours."""
+    """Source and base are on one file system, or they are not. /proc is never on the same one."""
     (nas.base / "folder").mkdir()
     with handles.root(nas.base) as base, handles.root(nas.base / "folder") as inside, handles.root(Path("/proc")) as outside:
         assert mount.same_device(base, inside)

@@ -1,4 +1,4 @@
-"""People's paths lead below their root, and nowhere else."""
+"""User paths lead below their root, and nowhere else."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from shared.files import paths
     ("path", "plain"), [("", ""), ("/", ""), ("a", "a"), ("/a/b/", "a/b"), ("Ünï cödé/…", "Ünï cödé/…"), ("a..b/.c", "a..b/.c")]
 )
 def test_plain_paths(path: str, plain: str) -> None:
-    """One slash at either end is forgiven; the root is the empty path."""
+    """One slash at either end is accepted. The root is the empty path."""
     assert paths.plain(path) == plain
 
 
@@ -23,7 +23,7 @@ def test_plain_paths(path: str, plain: str) -> None:
     "path", ["..", "a/../b", "a//b", "./a", "a/.", "a\0b", "a\nb", "x" * 256, "\udce9", "é" * 128, "a/" * 1800 + "a"]
 )
 def test_refused_paths(path: str) -> None:
-    """What could lead elsewhere, or what no file system holds, is refused with a sentence."""
+    """A path that could lead elsewhere, or that no file system holds, is refused with a sentence."""
     with pytest.raises(PermanentError):
         paths.plain(path)
 
@@ -34,7 +34,7 @@ def test_refused_paths(path: str) -> None:
     )
 )
 def test_no_path_leads_out(path: str) -> None:
-    """Whatever is plain has no part that climbs."""
+    """No accepted path has a part that climbs."""
     try:
         parts = paths.plain(path).split("/")
     except PermanentError:
@@ -43,7 +43,7 @@ def test_no_path_leads_out(path: str) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """A link is no folder, wherever in the path it stands; what is missing says "not-found"."""
+    """A link is no folder, anywhere in the path. A missing part gives "not-found"."""
     (tmp_path / "root/real/inner").mkdir(parents=True)
     (tmp_path / "secret").mkdir()
     (tmp_path / "root/out").symlink_to(tmp_path / "secret")
@@ -71,6 +71,6 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_is_cut_between_letters_to_what_file_systems_take(stem: str, tail: str, made: str) -> None:
-    """255 bytes; a name that fits stays as it is, also when it is no text."""
+    """255 bytes. A name that fits stays unchanged, even if it is not text."""
     assert paths.name_with(stem, tail) == made
     assert len(os.fsencode(made)) <= 255

@@ -1,4 +1,4 @@
-"""The sandbox of the children that read strangers' files: each forbidden thing is tried inside the real one."""
+"""The sandbox of the child processes that read foreign files: each forbidden action is tried inside the real one."""
 
 import asyncio
 import errno
@@ -21,7 +21,8 @@ from shared.files import sandbox
 from shared.files.children import Children
 from shared.media import reader
 
-# Runs inside: says what each forbidden thing answered. argv: what to enter, one's file to read, another file, a directory, a port.
+# This program runs inside and reports the result of each forbidden action. argv: the sandbox to enter, the file to read,
+# another file, a directory, a port.
 PROBE = r"""
 import ctypes, errno, json, os, resource, signal, socket, subprocess, sys, threading, time
 from shared.files import sandbox
@@ -98,7 +99,7 @@ ALLOWED = {"read my file", "start a thread", "write where I may", "run a program
 
 @pytest.fixture
 def listening() -> Iterator[tuple[int, str]]:
-    """A TCP port and an abstract local socket on which somebody listens."""
+    """A TCP port and an abstract local socket with a listener."""
     name = f"cs-archiver-test-{os.getpid()}"
     with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as local:
         tcp.bind(("127.0.0.1", 0))
@@ -109,7 +110,7 @@ def listening() -> Iterator[tuple[int, str]]:
 
 
 def inside(kind: str, tmp_path: Path, listening: tuple[int, str], before: str = "", *, harmless: bool = True) -> dict[str, Any]:
-    """What the forbidden things answered inside. before: Python that runs first. harmless: no file may have changed."""
+    """Return the results of the forbidden actions inside. before: Python that runs first. harmless: no file may have changed."""
     mine, other, place = tmp_path / "mine", tmp_path / "other", tmp_path / "place"
     mine.write_bytes(b"mine")
     other.write_bytes(b"other")
@@ -133,7 +134,7 @@ def inside(kind: str, tmp_path: Path, listening: tuple[int, str], before: str = 
 
 @pytest.mark.parametrize("kind", ["reader", "archives"])
 def test_nothing_forbidden_is_possible_inside(kind: str, tmp_path: Path, listening: tuple[int, str]) -> None:
-    """Files, network, other processes, the kernel's doors: each is refused, and what the work needs is not."""
+    """Files, network, other processes, kernel interfaces: each is refused. The calls that the work needs are allowed."""
     found = inside(kind, tmp_path, listening)
 
     wanted = ["landlock", "seccomp"] if sandbox.landlock_version() else ["seccomp"]
@@ -141,7 +142,7 @@ def test_nothing_forbidden_is_possible_inside(kind: str, tmp_path: Path, listeni
     answers = found["answers"]
     assert {name: number for name, number in answers.items() if name in ALLOWED} == dict.fromkeys(ALLOWED & set(answers), 0)
     possible = {name for name, number in answers.items() if number == 0} - ALLOWED
-    if kind == "archives":  # it runs 7-Zip and has its parent's account: what Landlock cannot tell apart remains
+    if kind == "archives":  # it runs 7-Zip and has its parent's account: what Landlock cannot distinguish remains
         possible -= _REMAINS
     assert possible == set()
     assert {answers[name] for name in NUMBERS} <= {errno.EPERM}
@@ -155,7 +156,7 @@ _REMAINS = {
 
 @pytest.mark.parametrize("kind", ["reader", "archives"])
 def test_a_kernel_without_landlock_still_has_the_filter(kind: str, tmp_path: Path, listening: tuple[int, str]) -> None:
-    """Decided at run time: the work goes on, and the reader still opens nothing and reaches nobody."""
+    """Decided at run time: the work continues, and the reader still opens no file and reaches no process."""
     found = inside(
         kind,
         tmp_path,
@@ -173,7 +174,7 @@ def test_a_kernel_without_landlock_still_has_the_filter(kind: str, tmp_path: Pat
 
 
 def test_an_unknown_machine_goes_on_without_the_filter(tmp_path: Path, listening: tuple[int, str]) -> None:
-    """Numbers of calls differ between machines: where they are not known, none is guessed."""
+    """System call numbers differ between architectures. On an unknown one, none is guessed."""
     uname = "import os\nold = os.uname()\nos.uname = lambda: os.uname_result((*old[:4], 'riscv64'))\n"
     found = inside("reader", tmp_path, listening, uname, harmless=False)
 
@@ -183,7 +184,7 @@ def test_an_unknown_machine_goes_on_without_the_filter(tmp_path: Path, listening
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its account")
 def test_a_reader_of_root_is_nobody_and_dies_with_its_parent(tmp_path: Path, listening: tuple[int, str]) -> None:
-    """It gives root away before it reads; the kernel forgets the signal of the parent's death then, so it is set again."""
+    """It drops root before it reads. The kernel then clears the parent-death signal, so it is set again."""
     assert inside("reader", tmp_path, listening)["uid"] == 65_534
     middle = (
         "import os, subprocess, sys\n"
@@ -199,12 +200,12 @@ def test_a_reader_of_root_is_nobody_and_dies_with_its_parent(tmp_path: Path, lis
     )
 
     assert done.returncode == -signal.SIGKILL
-    # The output is at its end only when the child, which holds it too, has ended.
+    # The output ends only when the child, which also holds it, has ended.
     assert int(done.stdout) > 0
 
 
 async def test_the_media_reader_is_inside_before_it_gets_a_file() -> None:
-    """The waiting child has the filter and no way to new rights; as root it is another account."""
+    """The waiting child has the filter and cannot gain privileges. If started by root, it has another account."""
     child = reader._Child(reader.Cost())
     try:
         status: dict[str, str] = {}
@@ -235,7 +236,7 @@ async def test_the_media_reader_is_inside_before_it_gets_a_file() -> None:
 
 @pytest.mark.skipif(not sandbox.landlock_version(), reason="this kernel has no Landlock")
 async def test_the_archive_worker_and_its_7zip_are_inside(tmp_path: Path) -> None:
-    """A 7-Zip that an archive has turned against us reads no other file, and writes none."""
+    """If an archive takes over 7-Zip, that process can read and write no other file."""
     secret, program, archive = tmp_path / "secret", tmp_path / "bin" / "7zz", tmp_path / "archives" / "a.zip"
     secret.write_text("known to nobody")
     program.parent.mkdir()
@@ -254,7 +255,7 @@ async def test_the_archive_worker_and_its_7zip_are_inside(tmp_path: Path) -> Non
 
 
 async def test_an_archive_is_tested_inside(tmp_path: Path) -> None:
-    """The worker starts 7-Zip from inside: nothing on that way asks for what the filter refuses."""
+    """The worker starts 7-Zip from inside. Nothing on this path needs a call that the filter refuses."""
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("x", "x")
@@ -266,7 +267,7 @@ async def test_an_archive_is_tested_inside(tmp_path: Path) -> None:
 
 
 def test_the_filter_knows_both_machines() -> None:
-    """Every jump lands inside the program, and no number stands for two calls."""
+    """Every jump stays inside the program, and no number stands for two calls."""
     for machine, column in (("x86_64", 0), ("aarch64", 1)):
         for is_reader in (False, True):
             code = sandbox.program(machine, 7, reader=is_reader)
@@ -282,7 +283,7 @@ def test_the_filter_knows_both_machines() -> None:
 
 
 def test_a_sentence_says_what_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service's log names the layers of this machine and those it lacks."""
+    """The service's log names the layers that this machine has and those that it lacks."""
     monkeypatch.setattr(sandbox, "landlock_version", lambda: 7)
     assert "Landlock 7, seccomp" in sandbox.sentence()
     monkeypatch.setattr(sandbox, "landlock_version", lambda: 0)

@@ -24,7 +24,7 @@ def only_refusal(folder: Path) -> str:
 
 
 def test_parents_come_first_in_byte_order_with_all_that_the_manifest_needs(folder: Path) -> None:
-    """Every entry carries what lstat says; the folder itself is entry 0; the content is not read."""
+    """Every entry has lstat's values. The folder itself is entry 0. The content is not read."""
     (folder / "b").mkdir()
     (folder / "b" / "x").write_bytes(b"12345")
     (folder / "B").symlink_to("b/x")
@@ -45,7 +45,7 @@ def test_parents_come_first_in_byte_order_with_all_that_the_manifest_needs(folde
 
 
 def test_special_files_are_refused_and_not_opened(folder: Path) -> None:
-    """A FIFO without a writer must not hang the walk; sockets and devices are named too."""
+    """A FIFO without a writer must not block the walk. Sockets and devices are named too."""
     os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         handle = os.open(folder, os.O_RDONLY)
@@ -91,7 +91,7 @@ def test_unreadable_files_and_directories_are_refused(folder: Path) -> None:
 
 
 def test_paths_over_3500_bytes_are_refused_with_the_folder_name_counted(folder: Path) -> None:
-    """folder/ + 13 * 251 + name: 3,500 bytes pass, 3,501 do not; much deeper trees are refused, not walked."""
+    """folder/ + 13 * 251 + name: 3,500 bytes pass, 3,501 do not. Much deeper trees are refused, not walked."""
     deep(folder, b"d" * 250, 13)
     with handles.root(folder) as root, Position(root) as position:
         last = position.at(b"/".join([b"d" * 250] * 13))
@@ -105,7 +105,7 @@ def test_paths_over_3500_bytes_are_refused_with_the_folder_name_counted(folder: 
 
 
 def test_trees_deeper_than_any_path_are_walked_and_removed(folder: Path) -> None:
-    """2,200 levels: two handles are enough, nothing recurses; what is too deep to archive is refused."""
+    """2,200 levels need only two handles and no recursion. A tree that is too deep to archive is refused."""
     deep(folder, b"d", 2_200)
     deep(folder, b"e", 200)
 
@@ -127,7 +127,7 @@ def test_link_texts_over_1000_bytes_are_refused(folder: Path) -> None:
 
 
 def test_times_that_the_archive_cannot_hold_are_refused(folder: Path) -> None:
-    """Before 1601; file systems that cannot hold such a time themselves clamp it, then nothing is to be refused."""
+    """Before 1601. File systems that cannot hold such a time clamp it, and then nothing is refused."""
     (folder / "old").touch()
     os.utime(folder / "old", ns=(0, -12_000_000_000 * 10**9))
     clamped = (folder / "old").stat().st_mtime_ns != -12_000_000_000 * 10**9
@@ -136,7 +136,7 @@ def test_times_that_the_archive_cannot_hold_are_refused(folder: Path) -> None:
 
 
 def test_another_file_system_below_is_refused_and_not_entered(folder: Path) -> None:
-    """Its device differs from the folder's; without the right to mount, the device is pretended."""
+    """Its device differs from the folder's. Without the right to mount, the device is simulated."""
     with small_disk(folder / "mounted", 1) as mounted:
         if mounted:
             (folder / "mounted" / "inside").touch()
@@ -162,7 +162,7 @@ def test_another_file_system_below_is_refused_and_not_entered(folder: Path) -> N
     ],
 )
 def test_folder_names(folder: Path, name: bytes, words: str) -> None:
-    """The marker's and the archive's names are made of the folder's."""
+    """The names of marker and archive are derived from the folder's."""
     with handles.root(folder) as root:
         refusals = preflight.preflight(root, name, nothing).refusals
 
@@ -171,7 +171,7 @@ def test_folder_names(folder: Path, name: bytes, words: str) -> None:
 
 
 def test_what_only_the_sidecar_keeps_is_warned_about(folder: Path) -> None:
-    """Hard links, extended attributes, set-id bits, outside links and sparse files are archived, with a word."""
+    """Hard links, extended attributes, set-id bits, outside links and sparse files are archived, with a warning."""
     (folder / "one").write_bytes(b"1")
     os.link(folder / "one", folder / "two")
     (folder / "setuid").touch()
@@ -213,7 +213,7 @@ def test_owners_are_spoken_of_only_where_there_are_several(folder: Path) -> None
 
 
 def test_a_folder_with_the_set_group_id_bit_is_named_as_a_file_is(folder: Path) -> None:
-    """The folder itself and one below; a sticky folder is not among them."""
+    """The folder itself and one below. A sticky folder is not among them."""
     (folder / "shared").mkdir()
     (folder / "sticky").mkdir()
     (folder / "shared").chmod(0o2775)
@@ -226,7 +226,7 @@ def test_a_folder_with_the_set_group_id_bit_is_named_as_a_file_is(folder: Path) 
 
 
 def test_posix_acls_are_kept_as_values(folder: Path) -> None:
-    """An ACL is the attribute system.posix_acl_access; a user entry makes it one that mode bits cannot say."""
+    """An ACL is the attribute system.posix_acl_access. With a user entry, mode bits cannot express it."""
     (folder / "f").touch()
     acl = bytes.fromhex("0200000001000600ffffffff020006000000000004000400ffffffff10000600ffffffff20000400ffffffff")
     os.setxattr(folder / "f", "system.posix_acl_access", acl)
@@ -237,7 +237,7 @@ def test_posix_acls_are_kept_as_values(folder: Path) -> None:
 
 
 def test_more_than_a_megabyte_of_attributes_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few file systems can hold that much, so the limit is lowered for the test."""
+    """Few file systems can hold that much, so the test lowers the limit."""
     monkeypatch.setattr(tree_scan, "XATTR_LIMIT", 100)
     (folder / "f").touch()
     os.setxattr(folder / "f", "user.a", b"x" * 60)
@@ -251,7 +251,7 @@ def test_more_than_a_megabyte_of_attributes_is_refused(folder: Path, monkeypatch
 
 
 def test_equal_attributes_share_one_dict(folder: Path) -> None:
-    """An ACL that a hundred thousand files inherited is kept in memory once."""
+    """An ACL that a hundred thousand files inherited is stored once in memory."""
     for name in "ab":
         (folder / name).touch()
         os.setxattr(folder / name, "user.x", b"same")
@@ -262,7 +262,7 @@ def test_equal_attributes_share_one_dict(folder: Path) -> None:
 
 
 def test_what_vanishes_during_the_walk_is_source_in_use(folder: Path) -> None:
-    """Not a refusal: looking again may help."""
+    """This is no refusal: another walk may succeed."""
     for n in range(150):
         (folder / f"{n:03}").touch()
 
@@ -274,7 +274,7 @@ def test_what_vanishes_during_the_walk_is_source_in_use(folder: Path) -> None:
 
 
 def test_stop_ends_a_walk(folder: Path) -> None:
-    """It is asked at least every 100 entries."""
+    """It is called at least every 100 entries."""
     for n in range(100):
         (folder / str(n)).touch()
 
@@ -286,7 +286,7 @@ def test_stop_ends_a_walk(folder: Path) -> None:
 
 
 def test_a_position_notices_when_its_directory_was_moved(folder: Path) -> None:
-    """Going up by `..` out of a moved directory leads elsewhere: that is an error, and the next path is found from the root."""
+    """`..` from a moved directory leads elsewhere. This is an error, and the next path is resolved from the root."""
     (folder / "a" / "b" / "c").mkdir(parents=True)
     (folder / "a" / "sibling").mkdir()
     (folder / "elsewhere" / "sibling").mkdir(parents=True)
@@ -300,7 +300,7 @@ def test_a_position_notices_when_its_directory_was_moved(folder: Path) -> None:
 
 
 def test_a_position_follows_no_link(folder: Path) -> None:
-    """Neither the last part nor one before may be a link."""
+    """Neither the last part nor an earlier one may be a link."""
     (folder / "real" / "below").mkdir(parents=True)
     (folder / "link").symlink_to("real")
     with handles.root(folder) as root, Position(root) as position:
@@ -310,7 +310,7 @@ def test_a_position_follows_no_link(folder: Path) -> None:
 
 
 def test_a_hundred_thousand_files_fit_in_memory(folder: Path) -> None:
-    """Below 1,000 bytes for every entry at the worst moment, so 100,000 files stay below 100 MiB."""
+    """At most 1,000 bytes per entry at the peak, so 100,000 files stay below 100 MiB."""
     for n in range(3_000):
         (folder / f"a file with a name of average length {n:04}.mov").touch()
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Trees by handle: deep ones, ones full of links, ones that change while they are looked at."""
+"""Trees by handle: deep ones, ones full of links, ones that change during the walk."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_everything_is_seen_once(tree: Path) -> None:
-    """A folder before what it holds, 400 levels down, links not followed."""
+    """A folder before its content, 400 levels deep, links not followed."""
     with handles.root(tree) as top:
         seen = [found.path for found in trees.walk(top)]
         assert trees.measure(top) == (6, 3, len(seen))
@@ -38,7 +38,7 @@ def test_everything_is_seen_once(tree: Path) -> None:
 
 
 def test_a_tree_is_removed(tree: Path) -> None:
-    """All of it, whatever its modes; what its links lead to stays; removing nothing is fine; a stop stops it."""
+    """All of it, whatever its modes. Link targets stay. Removing nothing is no error. A stop stops it."""
     (tree / "a").chmod(0o500)
 
     def stop() -> None:

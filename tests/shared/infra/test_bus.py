@@ -1,4 +1,4 @@
-"""Questions, nudges and wake-ups on the real NATS, through its restarts."""
+"""Requests, nudges and wake-ups on the real NATS, through its restarts."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ async def connect(nats: NatsEngine) -> AsyncIterator[Connect]:
 
 
 async def test_a_question_is_answered_as_a_struct(connect: Connect) -> None:
-    """The asker gets the type it asked for; a slow answer does not hold up the next question."""
+    """The client gets the type that it requested. A slow reply does not delay the next request."""
     uploader, gateway = await connect("uploader"), await connect("gateway")
     release = asyncio.Event()
 
@@ -67,7 +67,7 @@ async def test_a_question_is_answered_as_a_struct(connect: Connect) -> None:
     ],
 )
 async def test_a_refusal_keeps_its_family(connect: Connect, raised: Exception, family: type[ArchiverError], words: str) -> None:
-    """What the other service raised comes back as the same family; a defect is said at once, without its details."""
+    """An exception of the other service arrives in the same family. A defect is reported at once, without its details."""
     uploader, gateway = await connect("uploader"), await connect("gateway")
 
     async def answer(_: bytes) -> DestinationState:
@@ -87,7 +87,7 @@ async def test_a_refusal_keeps_its_family(connect: Connect, raised: Exception, f
 
 
 async def test_a_question_that_is_none_is_refused_for_good(connect: Connect) -> None:
-    """A malformed question is the asker's defect: permanent."""
+    """A malformed request is the client's defect: permanent."""
     uploader, gateway = await connect("uploader"), await connect("gateway")
 
     async def answer(raw: bytes) -> DestinationState:
@@ -101,7 +101,7 @@ async def test_a_question_that_is_none_is_refused_for_good(connect: Connect) -> 
 
 
 async def test_nobody_there_and_nobody_answering(connect: Connect) -> None:
-    """No service: said at once. A service that hangs: said after the time-out. Both may pass."""
+    """No service: reported at once. A service that hangs: reported after the time-out. Both are transient."""
     gateway, uploader = await connect("gateway"), await connect("uploader")
     with pytest.raises(TransientError, match="The uploader is not running"):
         await gateway.ask("uploader", "destination", QUESTION, DestinationState, timeout=5)
@@ -118,7 +118,7 @@ async def test_nobody_there_and_nobody_answering(connect: Connect) -> None:
 
 
 async def test_instances_share_the_questions(connect: Connect) -> None:
-    """Each question is answered by one instance of the service."""
+    """One instance of the service answers each request."""
     asked: list[int] = []
     for number in range(2):
         instance = await connect("uploader")
@@ -138,7 +138,7 @@ async def test_instances_share_the_questions(connect: Connect) -> None:
 
 
 async def test_a_refused_permission_is_logged(connect: Connect) -> None:
-    """NATS says it asynchronously only; the log is where an operator finds it."""
+    """NATS reports it only asynchronously. The operator finds it in the log."""
     scanner = await connect("scanner")
     with capture_logs() as logs:
         await scanner.connection.subscribe("rpc.gateway.secret")
@@ -153,7 +153,7 @@ async def test_a_refused_permission_is_logged(connect: Connect) -> None:
 
 
 async def test_a_stop_that_comes_with_an_answer_is_heeded(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before Python 3.12 nats-py loses a cancellation that comes together with an answer: whoever asked ends all the same."""
+    """Before Python 3.12, nats-py loses a cancellation that races with a reply. The caller still ends."""
     uploader, gateway = await connect("uploader"), await connect("gateway")
 
     async def answer(_: bytes) -> DestinationState:
@@ -182,7 +182,7 @@ async def woken(event: asyncio.Event) -> None:
 
 
 async def test_nudges_events_and_live_lines_arrive_and_survive_a_restart() -> None:
-    """After kill -9 of the server all of them work again, without anybody's help; saying something meanwhile is no error."""
+    """After kill -9 of the server, all of them work again by themselves. Publishing meanwhile is no error."""
     async with nats_server() as engine:
         gateway = await Bus.connect(engine.url, "gateway", engine.passwords["gateway"])
         compressor = await Bus.connect(engine.url, "compressor", engine.passwords["compressor"])

@@ -1,4 +1,4 @@
-"""A clock that is far off is said, and waited for."""
+"""A clock with a large offset is reported and waited for."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -16,7 +16,7 @@ from tests.support.kernel import Kernel, eventually
 
 
 async def test_a_clock_hours_behind_is_waited_for(kernel: Kernel) -> None:
-    """Compared with the database's own; a few minutes are no matter."""
+    """It is compared with the database's clock. A few minutes are tolerated."""
     db = await kernel.db("uploader")
     await clock_skew.require(db)
     await clock_skew.require(db, datetime.now(UTC) - timedelta(minutes=4))
@@ -27,7 +27,7 @@ async def test_a_clock_hours_behind_is_waited_for(kernel: Kernel) -> None:
 
 
 async def test_a_clock_far_off_is_logged_once(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sign of life compares; the log says it when it begins, not every ten seconds."""
+    """Each heartbeat compares. The log reports the start of the offset, not every ten seconds."""
     looks = 0
 
     class Late(datetime):

@@ -1,4 +1,4 @@
-"""Named SQL: every statement parses, and each role may run what it has to and nothing else; the pool survives the server's death."""
+"""Named SQL: every statement parses, each role may run its own and nothing else, and the pool survives the server's death."""
 
 import ast
 import asyncio
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[3]
 SHARED = ROOT / "shared" / "infra" / "queries.sql"
 SQL_FILES = [SHARED, *sorted(ROOT.glob("services/*/queries.sql"))]
 
-# Statements of shared/infra/queries.sql that are not a role's business, and that its grants therefore refuse.
+# Statements of shared/infra/queries.sql that a role does not need and that its grants refuse.
 OF_A_LANE = {"fail_crashed", "reclaim", "claim", "renew", "release", "not_a_crash", "transition", "progress"}
 OF_A_DELETION = {"begin_deletion", "record_kept"}
 OF_A_CLEANUP = {"claim_cleanup", "renew_cleanup", "finish_cleanup", "postpone_cleanup"}
@@ -56,7 +56,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("file", SQL_FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_every_block_has_a_name_and_a_purpose(file: Path) -> None:
-    """A header that is misspelt would silently become part of the statement before it."""
+    """A misspelt header would silently become part of the previous statement."""
     text = file.read_text(encoding="utf-8")
     queries = load_queries(file)
 
@@ -70,7 +70,7 @@ def test_every_block_has_a_name_and_a_purpose(file: Path) -> None:
 
 
 def test_a_block_with_variants_is_several_queries(tmp_path: Path) -> None:
-    """What each stands for is put in everywhere."""
+    """Each variant is inserted everywhere."""
     block = "-- by_@key --\n-- What it does.\n-- @key: name = lower(name); age = age, id\nSELECT @key ORDER BY @key\n"
     (tmp_path / "a.sql").write_text(block)
 
@@ -102,7 +102,7 @@ def test_a_name_written_twice_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_named_parameters_are_numbered_by_first_use(written: str, text: str, names: tuple[str, ...]) -> None:
-    """Casts, slices, quotes and comments stay as they are."""
+    """Casts, slices, quotes and comments stay unchanged."""
     query = resolved("one", written)
 
     assert isinstance(query, Named)
@@ -110,7 +110,7 @@ def test_named_parameters_are_numbered_by_first_use(written: str, text: str, nam
 
 
 def test_a_statement_has_one_kind_of_parameters(tmp_path: Path) -> None:
-    """Numbers beside names would be ambiguous; numbers in a comment or in quotes are none."""
+    """Numbers beside names would be ambiguous. Numbers in a comment or in quotes do not count."""
     assert not isinstance(resolved("one", "SELECT $1, ':a'"), Named)
     assert isinstance(resolved("one", "-- $1 job.\nSELECT :a, '$1'"), Named)
     (tmp_path / "a.sql").write_text("-- both --\nSELECT $1, :a\n")
@@ -127,7 +127,7 @@ def test_a_statement_has_one_kind_of_parameters(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_argument_is_an_error_that_names_the_query(args: tuple[int, ...], named: dict[str, int], said: str) -> None:
-    """Before anything is sent."""
+    """The error comes before anything is sent."""
     with pytest.raises(TypeError, match=re.escape(said)):
         bound("one", resolved("one", "SELECT :a, :b"), args, named)
 
@@ -145,7 +145,7 @@ MOST_NUMBERED = 8
 
 @pytest.mark.parametrize("file", [file for file in SQL_FILES if file.parent.name != "gateway"], ids=lambda file: file.parent.name)
 def test_many_parameters_have_names(file: Path) -> None:
-    """Nobody can tell the ninth argument from the tenth."""
+    """The ninth argument could be confused with the tenth."""
     counts = {
         name: max([int(number) for number in re.findall(r"\$(\d+)", query)], default=0)
         for name, query in load_queries(file).items()
@@ -168,7 +168,7 @@ async def explained(connection: asyncpg.Connection, statement: str) -> str:
 
 @pytest.mark.parametrize("role", list(Role))
 async def test_every_query_runs_as_the_role_that_owns_it(kernel: Kernel, role: Role) -> None:
-    """All of the service's own statements, and of the shared ones exactly those that are its business."""
+    """All of the service's own statements, and exactly those shared ones that it needs."""
     own = ROOT / "services" / role / "queries.sql"
     wrong = {}
     connection = await asyncpg.connect(kernel.url(role))
@@ -202,7 +202,7 @@ CLAIMED = [("shared.service.worker", "Job", "claim"), ("shared.service.jobs", "J
 
 
 def typed_queries() -> Iterator[tuple[str, str, str]]:
-    """Every `.one(Shape, "query")` and `.many(Shape, "query")`, as module, shape and query."""
+    """Return every `.one(Shape, "query")` and `.many(Shape, "query")`, as module, shape and query."""
     yield from CLAIMED
     for path in sorted([*ROOT.glob("services/*/**/*.py"), *ROOT.glob("shared/service/*.py")]):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -213,7 +213,7 @@ def typed_queries() -> Iterator[tuple[str, str, str]]:
 
 
 def shape_of(module: str, written: str) -> type[msgspec.Struct]:
-    """The struct that a module means by a name."""
+    """Return the struct that a module means by a name."""
     found: Any = importlib.import_module(module)
     for name in written.split("."):
         found = getattr(found, name)
@@ -222,19 +222,19 @@ def shape_of(module: str, written: str) -> type[msgspec.Struct]:
 
 
 def columns_for(hint: Any) -> set[str]:
-    """The types of columns that a field may be read from. Pure."""
+    """Return the column types that a field may be read from. Pure."""
     (kind,) = [one for one in get_args(hint) if one is not NoneType] if NoneType in get_args(hint) else [hint]
     return next((COLUMNS[base] for base in getattr(kind, "__mro__", ()) if base in COLUMNS), {"jsonb"})
 
 
 def wrong_columns(shape: type[msgspec.Struct], columns: dict[str, str]) -> list[str]:
-    """The fields that the columns of a query do not give, or give with another type. Pure."""
+    """Return the fields that the query's columns lack or have with another type. Pure."""
     fields = get_type_hints(shape).items()
     return [f"{name}: {columns.get(name)} for {hint}" for name, hint in fields if columns.get(name) not in columns_for(hint)]
 
 
 def test_a_struct_that_does_not_fit_its_query_is_found() -> None:
-    """The comparison below can fail: a column that is missing, and one of another type."""
+    """The comparison below can fail: a missing column, and one of another type."""
 
     class Row(msgspec.Struct):
         id: UUID
@@ -248,7 +248,7 @@ def test_a_struct_that_does_not_fit_its_query_is_found() -> None:
 
 @pytest.mark.parametrize("role", [Role.SCANNER, Role.COMPRESSOR, Role.UPLOADER])
 async def test_typed_rows_have_the_columns_of_their_queries(kernel: Kernel, role: Role) -> None:
-    """Each field is a column of that name and type, so that a row is never refused at work."""
+    """Each field is a column of that name and type, so that no row is refused at run time."""
     queries = load_queries(SHARED, ROOT / "services" / role / "queries.sql")
     mine = [found for found in typed_queries() if found[0].startswith(("shared.", f"services.{role}."))]
     connection = await asyncpg.connect(kernel.url(role))
@@ -267,7 +267,7 @@ async def test_typed_rows_have_the_columns_of_their_queries(kernel: Kernel, role
 
 
 def test_a_row_that_does_not_fit_names_query_and_column() -> None:
-    """Loud, and at once."""
+    """The error is raised at once."""
 
     class Row(msgspec.Struct):
         id: int
@@ -279,7 +279,7 @@ def test_a_row_that_does_not_fit_names_query_and_column() -> None:
 
 
 async def test_rows_values_and_json(kernel: Kernel) -> None:
-    """Jsonb goes in and comes out as Python objects; a transaction that fails leaves nothing."""
+    """Jsonb is read and written as Python objects. A failed transaction leaves nothing."""
     job = await kernel.job()
     db = await kernel.db("compressor")
     data = {"bytes": 1, "names": ["ä", None]}
@@ -303,7 +303,7 @@ async def test_rows_values_and_json(kernel: Kernel) -> None:
 
 
 async def test_a_refused_login_is_said_at_once(kernel: Kernel) -> None:
-    """A wrong password or database is the settings' fault: waiting would not help, and the password is not shown."""
+    """A wrong password or database is a settings error. Waiting would not help, and the password is not shown."""
     right = kernel.url("scanner")
     for url in (right.replace("pw-scanner", "hidden"), right.rpartition("/")[0] + "/no_such_database"):
         with pytest.raises(ConfigurationError, match="Postgres refuses DATABASE_URL") as refused:
@@ -312,7 +312,7 @@ async def test_a_refused_login_is_said_at_once(kernel: Kernel) -> None:
 
 
 async def test_postgres_killed_and_restarted() -> None:
-    """Kill -9: calls fail with errors known as "away", and the same pool works once the server is back; connect waits for it."""
+    """Kill -9: calls fail with errors known as "away". The same pool works once the server is back; connect waits for it."""
     async with postgres_server() as engine:
         db = await Database.connect(engine.server.dsn(), size=3)
         try:
@@ -350,7 +350,7 @@ async def _ping(db: Database) -> object:
 
 
 async def _stopped_server(engine: PostgresEngine) -> None:
-    """A service that starts before its database waits, says so, and connects when it comes."""
+    """A service starts before its database, waits, logs this, and connects when the database is up."""
     await engine.server.stop()
     with capture_logs() as logs:
         connecting = asyncio.create_task(Database.connect(engine.server.dsn()))
@@ -371,7 +371,7 @@ async def _stopped_server(engine: PostgresEngine) -> None:
         (asyncpg.ConnectionDoesNotExistError("x"), True),
         (asyncpg.CannotConnectNowError("x"), True),
         (asyncpg.InternalClientError("x"), True),
-        (asyncpg.InvalidCachedStatementError("x"), True),  # a migration ran; the next try plans anew
+        (asyncpg.InvalidCachedStatementError("x"), True),  # a migration ran; the next try plans again
         (ConnectionResetError(), True),
         (FileNotFoundError(), False),  # a file of the work, not the database
         (TimeoutError(), False),  # anything may time out
@@ -381,14 +381,14 @@ async def _stopped_server(engine: PostgresEngine) -> None:
     ],
 )
 def test_which_errors_mean_that_the_database_is_away(error: Exception, away: bool) -> None:
-    """Those that can come from nothing else; of other errors only those that a call of the driver raised."""
+    """Errors with no other cause, and other errors only if a driver call raised them."""
     more = [OSError] if isinstance(error, ConnectionError) else []
     with pytest.raises(DatabaseAway if away else type(error)), database_errors(*more):
         raise error
 
 
 async def test_an_error_of_the_work_inside_a_transaction_stays_what_it_is(kernel: Kernel) -> None:
-    """A full staging disk or a slow program is not the database's fault."""
+    """A full staging disk or a slow program is not the database's error."""
     db = await kernel.db("compressor")
     for error in (FileNotFoundError("a file"), TimeoutError("a program"), ConnectionResetError("Globus")):
         with pytest.raises(type(error)):
@@ -397,7 +397,7 @@ async def test_an_error_of_the_work_inside_a_transaction_stays_what_it_is(kernel
 
 
 async def test_a_start_that_would_exceed_the_connections_says_so(kernel: Kernel) -> None:
-    """The server's own figures, and all processes that live; one more than fits is named with what to change."""
+    """The server's own figures, and all live processes. One more than fits is refused with what to change."""
     db = await kernel.db("scanner")
     await kernel.owner.execute(
         "INSERT INTO service_instances SELECT 'compressor@' || n, 'compressor', '1', now(), now() - interval '1 day' * (n = 1)::int"
@@ -414,7 +414,7 @@ async def test_a_start_that_would_exceed_the_connections_says_so(kernel: Kernel)
 
 
 async def test_a_process_holds_no_more_connections_than_are_counted(kernel: Kernel) -> None:
-    """Busier than its pool, with the relay's connection, and with more that wants one of its own than may have one."""
+    """The pool is full, the relay has its connection, and more tasks want a connection of their own than are allowed."""
     db = await Database.connect(kernel.url("scanner"))
     relays = await db.dedicated()
     counting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cs_scanner' AND datname = current_database()"
@@ -451,7 +451,7 @@ ALSO = {"25006", "25P03", "25P04", "3D000", "40000", "40001", "40003", "40P01", 
 
 
 def test_the_list_of_refusals() -> None:
-    """Every code that the driver knows is a refusal, with a sentence that says what to do, or a verdict about the statement."""
+    """Every code that the driver knows is a refusal with a sentence that says what to do, or an error in the statement."""
     known = {getattr(error, "sqlstate", None) or "" for error in vars(asyncpg).values()} | {"CS001", "CS002", "CS003", "53999"}
 
     for sqlstate in known - {""}:

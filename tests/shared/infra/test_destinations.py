@@ -1,4 +1,4 @@
-"""Who may write to a remote path, and that proof and writing exclude each other, whoever comes first."""
+"""Who may write to a remote path. Proof and writing exclude each other in either order."""
 
 import asyncio
 import unicodedata
@@ -18,7 +18,7 @@ END_TASKS = "UPDATE globus_tasks SET ended_at = now() WHERE job_id = $1"
 
 
 def key(path: str) -> str:
-    """As custody 3 defines it."""
+    """Return the key as custody 3 defines it."""
     return unicodedata.normalize("NFC", path).casefold()
 
 
@@ -44,7 +44,7 @@ async def test_names_that_a_destination_may_take_for_one_are_one_claim(kernel: K
 
 
 async def test_a_released_destination_can_be_had_again_and_no_other(kernel: Kernel) -> None:
-    """Held, removing and verified belong to their job; after `released` another job takes the same row."""
+    """Held, removing and verified belong to their job. After `released`, another job takes the same row."""
     one, two = await kernel.job(), await kernel.job(destination_path="/other")
     take = "UPDATE destinations SET job_id = $2, path = '/taken', state = 'held' WHERE job_id = $1 AND key <> '/other'"
     for held in ("held", "removing", "verified"):
@@ -57,7 +57,7 @@ async def test_a_released_destination_can_be_had_again_and_no_other(kernel: Kern
 
 
 async def test_a_destination_knows_its_ways(kernel: Kernel) -> None:
-    """Only the listed steps; the key never changes, the path only with a new holder; rows begin as held and are never deleted."""
+    """Only the listed steps. The key never changes, the path only with a new holder. Rows begin as held and are never deleted."""
     job = await uploaded(kernel)
     steps = {}
     for before in ("held", "removing", "released", "verified"):
@@ -72,7 +72,7 @@ async def test_a_destination_knows_its_ways(kernel: Kernel) -> None:
         ("removing", "released"),
         ("removing", "held"),
         ("released", "held"),
-        ("verified", "released"),  # no evidence counts here; where it does, see the admin's release below
+        ("verified", "released"),  # no evidence counts here; the admin's release below covers the other case
     }
     assert steps["held", "verified"] == "CS003"  # a legal step without its proof
 
@@ -88,13 +88,13 @@ async def test_a_destination_knows_its_ways(kernel: Kernel) -> None:
 
 
 async def test_the_third_row_makes_the_destination_the_jobs_for_ever(kernel: Kernel) -> None:
-    """Two rows leave it held; the third makes it verified, and no role takes it out of that, nor submits a writing task."""
+    """Two rows leave it held. The third makes it verified: no role can change that or submit a writing task."""
     job = await uploaded(kernel)
     for kind, then in zip(ALL_KINDS, ("held", "held", "verified"), strict=True):
         assert await tried(kernel, "uploader", EVIDENCE, job, 1, kind, 1, SHA, MANIFEST_SHA) == "ok"
         assert await state(kernel, job) == then
 
-    for status in ("verified", "failed", "cancelled", "queued"):  # the rule looks at the rows, not at the state
+    for status in ("verified", "failed", "cancelled", "queued"):  # the rule checks the rows, not the state
         await kernel.force(job, status=status)
         for after in ("held", "removing", "released"):
             for role in ("gateway", "uploader", "owner"):
@@ -104,7 +104,7 @@ async def test_the_third_row_makes_the_destination_the_jobs_for_ever(kernel: Ker
 
 
 async def test_complete_evidence_refuses_a_removal_in_every_state_of_the_row(kernel: Kernel) -> None:
-    """Even a destination that somebody put into another state by force is not released or removed while the proof stands."""
+    """Even a destination that was forced into another state is not released or removed while the proof is valid."""
     job = await proven(kernel)
     for before in ("held", "removing"):
         await past_the_guard(kernel, SET_STATE, job, before)
@@ -115,7 +115,7 @@ async def test_complete_evidence_refuses_a_removal_in_every_state_of_the_row(ker
 
 
 async def test_starting_to_write_voids_older_evidence_in_the_same_transaction(kernel: Kernel) -> None:
-    """A removal or another transfer voids the rows there are; rolled back, they count again; a recheck leaves them."""
+    """A removal or another transfer voids the existing rows. After a rollback they count again. A recheck leaves them."""
     for purpose, begin, void in (("removal", "removing", True), ("transfer", "held", True), ("recheck", "held", False)):
         job = await uploaded(kernel)
         await evidence(kernel, job, ("task", "remote"))
@@ -141,7 +141,7 @@ async def test_starting_to_write_voids_older_evidence_in_the_same_transaction(ke
 
 
 async def test_a_task_needs_the_destination_in_its_state_and_the_attempt_at_work(kernel: Kernel) -> None:
-    """Transfers and rechecks need `held`, removals `removing`; another job's path and an old attempt are refused."""
+    """Transfers and rechecks need `held`, removals `removing`. Another job's path and an old attempt are refused."""
     wanted = {"transfer": "held", "recheck": "held", "removal": "removing"}
     for purpose, right in wanted.items():
         for now in ("held", "removing", "released", "verified"):
@@ -163,7 +163,7 @@ async def test_a_task_needs_the_destination_in_its_state_and_the_attempt_at_work
 
 
 async def test_one_open_task_per_destination(kernel: Kernel) -> None:
-    """No new id for a path until all older tasks on it have ended; until then it is neither released nor held again."""
+    """A path gets no new id until all its older tasks have ended. Until then it is neither released nor held again."""
     job = await uploaded(kernel)
     assert await tried(kernel, "uploader", TASK, job, "transfer", None) == "ok"
     assert await tried(kernel, "uploader", TASK, job, "transfer", None) == "23505"
@@ -182,7 +182,7 @@ async def test_one_open_task_per_destination(kernel: Kernel) -> None:
 
 
 async def test_what_was_submitted_never_changes(kernel: Kernel) -> None:
-    """Identity and request of a task are fixed, a known task id stays, an ended task does not live again, none is deleted."""
+    """Identity and request of a task are fixed, a known task id stays, an ended task cannot reopen, none is deleted."""
     job = await uploaded(kernel)
     assert await tried(kernel, "uploader", TASK, job, "transfer", None) == "ok"
     for change in (
@@ -202,7 +202,7 @@ async def test_what_was_submitted_never_changes(kernel: Kernel) -> None:
 
 
 async def test_no_evidence_while_a_task_is_changing_the_destination(kernel: Kernel) -> None:
-    """An open transfer refuses every row; an open recheck refuses the one that would complete the proof."""
+    """An open transfer refuses every row. An open recheck refuses the row that would complete the proof."""
     job = await uploaded(kernel)
     assert await tried(kernel, "uploader", TASK, job, "transfer", None) == "ok"
     assert await tried(kernel, "uploader", EVIDENCE, job, 1, "task", 1, SHA, MANIFEST_SHA) == "CS003"
@@ -218,7 +218,7 @@ async def test_no_evidence_while_a_task_is_changing_the_destination(kernel: Kern
 
 
 class Racer:
-    """A transaction of the uploader or gateway that is held open until told."""
+    """A transaction of the uploader or gateway that is held open until released."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection
@@ -235,7 +235,7 @@ class Racer:
 
 
 async def race(kernel: Kernel, first: tuple[str, list[Statement]], second: tuple[str, list[Statement]]) -> tuple[str, str, bool]:
-    """Run `first`, then `second` while `first` is uncommitted, then commit; both answers and whether the second had to wait."""
+    """Run `first`, then `second` while `first` is uncommitted, then commit. Return both results and whether the second waited."""
     racers = [Racer(await asyncpg.connect(kernel.url(role))) for role in (first[0], second[0])]
     try:
         for racer in racers:
@@ -267,7 +267,7 @@ def third_row(job: UUID) -> tuple[str, list[Statement]]:
 @pytest.mark.parametrize("purpose", ["removal", "transfer"])
 @pytest.mark.parametrize("evidence_first", [True, False])
 async def test_the_third_row_and_a_writing_task_never_both(kernel: Kernel, purpose: str, evidence_first: bool) -> None:
-    """Two open transactions, both orders: whoever comes second waits for the first and is then refused."""
+    """Two open transactions, both orders: the second waits for the first and is then refused."""
     job = await uploaded(kernel)
     await evidence(kernel, job, ("task", "remote"))
     begin: list[Statement] = [(SET_STATE, job, "removing")] if purpose == "removal" else []
@@ -287,7 +287,7 @@ async def test_the_third_row_and_a_writing_task_never_both(kernel: Kernel, purpo
 
 @pytest.mark.parametrize("evidence_first", [True, False])
 async def test_the_third_row_and_a_cancel_never_both(kernel: Kernel, evidence_first: bool) -> None:
-    """Cancel first: the row is refused. Row first: the cancel waits, ends the job, and the proven file keeps its destination."""
+    """Cancel first: the row is refused. Row first: the cancel waits and ends the job, and the proven file keeps its destination."""
     job = await uploaded(kernel)
     await evidence(kernel, job, ("task", "remote"))
     cancel: tuple[str, list[Statement]] = ("uploader", [("UPDATE jobs SET status = 'cancelled' WHERE id = $1", job)])
@@ -304,7 +304,7 @@ async def test_the_third_row_and_a_cancel_never_both(kernel: Kernel, evidence_fi
 
 @pytest.mark.parametrize("claim_first", [True, False])
 async def test_a_row_of_the_old_attempt_and_a_takeover_never_both(kernel: Kernel, claim_first: bool) -> None:
-    """A worker that is being taken over adds no evidence once the new attempt is committed."""
+    """A worker that loses its job adds no evidence once the new attempt is committed."""
     job = await uploaded(kernel)
     await evidence(kernel, job, ("task", "remote"))
     claim: tuple[str, list[Statement]] = ("uploader", [("UPDATE jobs SET attempt = attempt + 1 WHERE id = $1", job)])
@@ -316,7 +316,7 @@ async def test_a_row_of_the_old_attempt_and_a_takeover_never_both(kernel: Kernel
 
 
 async def test_two_claims_of_one_name_at_the_same_time(kernel: Kernel) -> None:
-    """Two requests for twins: one waits and is refused."""
+    """Two requests for equivalent names: one waits and is refused."""
     one, two = await kernel.job(), await kernel.job()
     first: tuple[str, list[Statement]] = ("gateway", [(HOLD, key("/A/Café"), "/A/Café", one)])
     second: tuple[str, list[Statement]] = ("gateway", [(HOLD, key("/a/CAFE\u0301"), "/a/CAFE\u0301", two)])
@@ -342,13 +342,13 @@ async def test_a_proof_that_was_voided_can_be_made_again_by_the_next_attempt(ker
 
 
 async def test_an_admins_release_takes_the_proof_with_the_place(kernel: Kernel) -> None:
-    """Only a job that has ended gives up its verified place, only the uploader may say so, and nothing is proven afterwards."""
+    """Only an ended job gives up its verified destination, only the uploader may do it, and nothing counts as proven afterwards."""
     job = await proven(kernel)
     release = "SELECT release_destination($1)"
     answers = {role: await tried(kernel, role, release, job) for role in ("scanner", "compressor", "gateway")}
     assert set(answers.values()) == {DENIED}
     uploader = await kernel.db("uploader")
-    assert await uploader.value("release_verified", job) is False  # it is `verified`, so its source may be deleted any moment
+    assert await uploader.value("release_verified", job) is False  # it is `verified`, so its source may be deleted at any moment
     assert await tried(kernel, "uploader", SET_STATE, job, "released") == "CS003"
 
     await kernel.force(job, status="completed")
@@ -392,7 +392,7 @@ async def test_a_task_names_exactly_what_its_job_holds(kernel: Kernel) -> None:
 
 
 async def test_a_destination_never_moves(kernel: Kernel) -> None:
-    """Its place is fixed, also when it was unknown or is free; only the uploader adds places, and nobody rewrites one."""
+    """Its place is fixed, also if it is unknown or free. Only the uploader adds places, and no role changes one."""
     job = await uploaded(kernel)
     add = "INSERT INTO remote_places (endpoint, base_path, used_at) VALUES ('other', '/tape', now())"
     move = "UPDATE destinations SET place = (SELECT id FROM remote_places WHERE endpoint = 'other') WHERE job_id = $1"

@@ -1,6 +1,6 @@
-"""Nobody talks the guard round: whatever a service's role calls its own objects, each forbidden change is still refused.
+"""The guard cannot be bypassed: whatever objects a service's role creates, each forbidden change is still refused.
 
-The names come from the functions themselves, as the catalog holds them: a new function is covered the day it is written.
+The names come from the functions' definitions in the catalog, so a new function is covered at once.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from tests.shared.domain.test_lifecycle import (
 from tests.shared.rows import DENIED, EVIDENCE, proven
 from tests.support.kernel import MANIFEST_SHA, MD5, SHA, Kernel
 
-# As in test_lifecycle, but every name is written out: what is tried must not depend on the path of who tries.
+# As in test_lifecycle, but every name is qualified: the statement must not depend on the caller's search path.
 TRY_TARGETS = """
 CREATE FUNCTION public.try_changes(job uuid, targets text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
@@ -62,7 +62,7 @@ ARCHIVE = (
 
 
 class Names(NamedTuple):
-    """Everything that a function of ours calls by name, and by which anybody could call something else."""
+    """Every name that our functions use and that a role could shadow with an object of its own."""
 
     relations: list[str]
     types: list[str]
@@ -71,7 +71,7 @@ class Names(NamedTuple):
 
 
 async def names_of_the_guard(owner: Any) -> Names:
-    """What the bodies of our functions mention, as far as the catalog knows it."""
+    """Return the names in our functions' bodies that the catalog knows."""
     text = " ".join(row["prosrc"] for row in await owner.fetch(OURS))
     words = sorted(set(re.findall(r"[a-z_][a-z0-9_]*", text.lower())))
     signs = sorted(set(re.findall(r"[-+*/<>=~!@#%^&|?]+", re.sub(r"--.*|'[^']*'", " ", text))))
@@ -97,7 +97,7 @@ async def names_of_the_guard(owner: Any) -> Names:
 
 @asynccontextmanager
 async def login(kernel: Kernel, role: Role) -> AsyncIterator[Any]:
-    """A connection of the role itself, as the service makes it: its own name and password, its own settings."""
+    """Connect as the role, as the service does: its own name, password and settings."""
     connection = await asyncpg.connect(kernel.url(role))
     try:
         yield connection
@@ -106,7 +106,7 @@ async def login(kernel: Kernel, role: Role) -> AsyncIterator[Any]:
 
 
 async def answer(connection: Any, statement: str, *args: Any) -> str:
-    """The SQLSTATE of the refusal, or "ok"."""
+    """Return the SQLSTATE of the refusal, or "ok"."""
     try:
         await connection.execute(statement, *args)
     except asyncpg.PostgresError as exc:
@@ -115,7 +115,7 @@ async def answer(connection: Any, statement: str, *args: Any) -> str:
 
 
 def forgeries(names: Names, role: Role) -> dict[str, str]:
-    """Statements that put another thing under each name: what -> SQL. Pure."""
+    """Return statements that create a shadowing object under each name: object -> SQL. Pure."""
     made = {"schema mine": "CREATE SCHEMA mine", "schema $user": f"CREATE SCHEMA cs_{role}"}
     for name in names.relations:
         made[f"temporary table {name}"] = f'CREATE TEMPORARY TABLE "{name}" (LIKE public."{name}" INCLUDING DEFAULTS)'
@@ -148,7 +148,7 @@ def forgeries(names: Names, role: Role) -> dict[str, str]:
 
 
 async def fill(connection: Any, job: UUID) -> None:
-    """Say in the temporary tables, as far as there are any, what would open every door."""
+    """Fill the existing temporary tables with rows that would allow everything."""
     everything = (
         "INSERT INTO pg_temp.edges (kind, source, target, role, forward) SELECT k, s, t, replace(current_user, 'cs_', ''), true"
         " FROM unnest($1::text[]) k, unnest($2::text[]) s, unnest($2::text[]) t"
@@ -164,7 +164,7 @@ async def fill(connection: Any, job: UUID) -> None:
 
 
 async def objects_of(kernel: Kernel, role: Role) -> int:
-    """How many things in this database belong to the role."""
+    """Return how many objects in this database belong to the role."""
     found = await kernel.owner.fetchval(
         "SELECT count(*) FROM pg_shdepend WHERE refobjid = $1::text::regrole AND deptype = 'o'"
         " AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
@@ -174,7 +174,7 @@ async def objects_of(kernel: Kernel, role: Role) -> int:
 
 
 async def forbidden_edges_taken(kernel: Kernel, connection: Any, role: Role, job: UUID, kind: Kind, world: str) -> list[str]:
-    """Every change of state that this connection got and should not have got; nothing of it stays."""
+    """Return every forbidden change of state that this connection achieved. All changes are rolled back."""
     wrong = []
     for source in Status:
         await kernel.force(job, status=source)
@@ -192,7 +192,7 @@ async def forbidden_edges_taken(kernel: Kernel, connection: Any, role: Role, job
 
 
 async def allow_everything(kernel: Kernel) -> None:
-    """As in a database whose rights were lost, or given away by its administrator."""
+    """Grant all rights, as in a database whose rights were lost or granted by its administrator."""
     name = urlsplit(kernel.dsn).path[1:]
     await kernel.owner.execute(f"GRANT TEMPORARY, CREATE ON DATABASE {name} TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC")
 
@@ -200,9 +200,9 @@ async def allow_everything(kernel: Kernel) -> None:
 @pytest.mark.parametrize("allowed", [False, True], ids=["as shipped", "with the right to make anything"])
 @pytest.mark.parametrize("role", Role)
 async def test_no_name_of_its_own_talks_the_guard_round(kernel: Kernel, role: Role, allowed: bool) -> None:
-    """A role makes objects of all names that the guard uses, then tries every change of state.
+    """A role creates objects under all names that the guard uses, then tries every change of state.
 
-    As shipped, it can make none. With the right to make them the path of each function still finds the real ones.
+    As shipped, it can create none. With the right to create them, each function's path still finds the real ones.
     """
     await kernel.owner.execute(TRY_TARGETS)
     if allowed:
@@ -213,7 +213,7 @@ async def test_no_name_of_its_own_talks_the_guard_round(kernel: Kernel, role: Ro
     assert {row["oprname"] for row in names.operators} >= {"=", "||", "<>"}
     wrong: list[str] = []
     async with login(kernel, role) as connection:
-        # The driver looks its types up once, before they are forged.
+        # The driver looks up its types once, before they are shadowed.
         await connection.fetchval("SELECT public.try_changes($1, $2)", await kernel.job(), [])
         answers = {what: await answer(connection, statement) for what, statement in forgeries(names, role).items()}
         assert (await objects_of(kernel, role) > 100) == allowed
@@ -231,7 +231,7 @@ async def test_no_name_of_its_own_talks_the_guard_round(kernel: Kernel, role: Ro
 
 @pytest.mark.parametrize("role", Role)
 async def test_forged_names_open_no_other_door(kernel: Kernel, role: Role) -> None:
-    """Columns, evidence, archives, places and log lines are refused as without the forged tables."""
+    """Columns, evidence, archives, places and log lines are refused as without the shadowing tables."""
     await allow_everything(kernel)
     job = await proven(kernel)
     names = await names_of_the_guard(kernel.owner)
@@ -268,7 +268,7 @@ async def test_forged_names_open_no_other_door(kernel: Kernel, role: Role) -> No
 
 
 async def test_every_function_has_the_fixed_path(kernel: Kernel) -> None:
-    """A function looks its names up in pg_catalog, then in public, and among temporary objects last, whoever calls it."""
+    """A function resolves names in pg_catalog, then in public, and among temporary objects last, for every caller."""
     rows = await kernel.owner.fetch(OURS)
 
     assert {row["name"]: row["proconfig"] for row in rows if f"search_path={PATH}" not in (row["proconfig"] or [])} == {}
@@ -276,7 +276,7 @@ async def test_every_function_has_the_fixed_path(kernel: Kernel) -> None:
 
 
 async def test_outsiders_may_call_none_of_our_functions(kernel: Kernel) -> None:
-    """PUBLIC has no right on any; what works with the owner's rights belongs to the one service that needs it."""
+    """PUBLIC has no right on any. A function with the owner's rights belongs to the one service that needs it."""
     rows = await kernel.owner.fetch(
         f"SELECT o.name, coalesce(array_agg(a.grantee::regrole::text) FILTER (WHERE a.grantee <> o.owner), '{{}}') AS who"
         f" FROM (SELECT p.proowner AS owner, f.* FROM ({OURS}) f JOIN pg_proc p ON p.oid = f.name::regprocedure) o"
@@ -290,7 +290,7 @@ async def test_outsiders_may_call_none_of_our_functions(kernel: Kernel) -> None:
     assert who["complete_evidence(uuid)"] == {f"cs_{role}" for role in Role}
 
 
-# What would switch the guard off instead of talking it round: statement -> what it must answer. `{role}` is the caller's own name.
+# Statements that would switch the guard off: statement -> the required result. `{role}` is the caller's own name.
 SWITCHES = [
     "SET session_replication_role = replica",
     "SET ROLE {other}",
@@ -335,11 +335,11 @@ SWITCHES = [
 
 @pytest.mark.parametrize("role", Role)
 async def test_no_role_switches_the_guard_off(kernel: Kernel, role: Role) -> None:
-    """Triggers, functions, roles, settings, files and large objects: each is refused for want of a right."""
+    """Triggers, functions, roles, settings, files and large objects: each is refused for lack of a right."""
     other = Role.SCANNER if role is not Role.SCANNER else Role.UPLOADER
     words = {"role": f"cs_{role}", "other": f"cs_{other}", "database": urlsplit(kernel.dsn).path[1:]}
     async with login(kernel, role) as connection:
-        # Set before the language is loaded, the server drops it as soon as the language is there.
+        # If it is set before the language is loaded, the server drops it when the language loads.
         assert await answer(connection, "SET plpgsql.variable_conflict = use_column") == "ok"
         await connection.execute("DO $$ BEGIN END $$")
         assert await connection.fetchval("SHOW plpgsql.variable_conflict") == "error"
@@ -350,7 +350,7 @@ async def test_no_role_switches_the_guard_off(kernel: Kernel, role: Role) -> Non
 
 @pytest.mark.parametrize("role", Role)
 async def test_what_a_role_changes_of_itself_opens_nothing(kernel: Kernel, role: Role) -> None:
-    """A role may change its own defaults: its next login starts with the search path that it chose, and each refusal stays."""
+    """A role may change its own defaults. Its next login starts with its chosen search path, and each refusal stays."""
     database, job = urlsplit(kernel.dsn).path[1:], await kernel.job()
     async with login(kernel, role) as connection:
         change = f"ALTER ROLE cs_{role} IN DATABASE {database} SET search_path = pg_temp, public"
@@ -366,13 +366,13 @@ async def test_what_a_role_changes_of_itself_opens_nothing(kernel: Kernel, role:
 
 @pytest.mark.parametrize("role", Role)
 async def test_a_role_finds_our_names_before_temporary_ones(kernel: Kernel, role: Role) -> None:
-    """The services' own SQL names tables without a schema: their path, too, has temporary objects last."""
+    """The services' own SQL names tables without a schema. Their path, too, has temporary objects last."""
     async with login(kernel, role) as connection:
         assert await connection.fetchval("SHOW search_path") == PATH
 
 
 async def test_an_upgrade_fixes_what_was_lost_or_came_later(kernel: Kernel) -> None:
-    """A backup that was read back has no rights of its database, and a later function may lack its path: both come with an upgrade."""
+    """A restored backup lacks its database's rights, and a later function may lack its path. An upgrade sets both."""
     await kernel.owner.execute(
         "CREATE FUNCTION later() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
         " CREATE FUNCTION later_for_one() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
@@ -394,7 +394,7 @@ async def test_an_upgrade_fixes_what_was_lost_or_came_later(kernel: Kernel) -> N
 
 
 async def test_a_forged_edge_completes_no_job(kernel: Kernel) -> None:
-    """The way it was once done: a temporary table `edges` took a job from queued to completed."""
+    """An earlier attack: a temporary table `edges` took a job from queued to completed."""
     await allow_everything(kernel)
     job = await kernel.job()
     async with login(kernel, Role.GATEWAY) as connection:

@@ -29,7 +29,7 @@ async def command(argv: list[str], **environment: str) -> "subprocess.CompletedP
 
 
 async def tables(dsn: str) -> dict[str, int]:
-    """Every table and its number of columns."""
+    """Return every table and its number of columns."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
@@ -41,7 +41,7 @@ async def tables(dsn: str) -> dict[str, int]:
 
 
 async def test_alembic_upgrade_head_on_an_empty_database_and_again(database: str) -> None:
-    """DATABASE_URL is all it needs, parameters in it included; the second run changes nothing."""
+    """It needs only DATABASE_URL, with or without parameters. The second run changes nothing."""
     first = await command(ALEMBIC, DATABASE_URL=f"{database}?sslmode=prefer&application_name=migration")
     assert first.returncode == 0, first.stderr
     made = await tables(database)
@@ -53,7 +53,7 @@ async def test_alembic_upgrade_head_on_an_empty_database_and_again(database: str
 
 
 async def test_an_archive_of_version_0011_keeps_its_row(database: str) -> None:
-    """Upgraded with data: the row is as it was, without a staging until somebody sees its file, and still never changed otherwise."""
+    """Upgraded with data, the row is unchanged. It has no staging until a service sees its file, and otherwise still never changes."""
     done = await command([*ALEMBIC[:-1], "0011"], DATABASE_URL=database)
     assert done.returncode == 0, done.stderr
     connection = await asyncpg.connect(database)
@@ -85,8 +85,8 @@ async def test_an_archive_of_version_0011_keeps_its_row(database: str) -> None:
 
 
 async def test_migrate_sets_the_roles_passwords(pg: PostgresEngine) -> None:
-    """`python -m shared.infra.migrate`: schema and passwords, whatever characters they hold; again with the same values, no harm."""
-    # Roles belong to the server: a database that is only looked at, and passwords the other tests' fixture sets as well.
+    """`python -m shared.infra.migrate` sets schema and passwords with any characters. A second run with the same values is harmless."""
+    # Roles belong to the server. So this database is only checked, and the other tests' fixture sets the same passwords.
     passwords = {role: f"pw-{role}" for role in Role}
     environment = {f"CS_{role.upper()}_PASSWORD": password for role, password in passwords.items()}
     dsn = await pg.create_database()
@@ -117,7 +117,7 @@ async def test_migrate_names_all_that_is_missing() -> None:
 
 
 async def test_only_the_gateway_sees_passwords_and_tokens(pg: PostgresEngine, kernel: object) -> None:
-    """`users` and `revoked_tokens` are closed to the other services."""
+    """The other services cannot read `users` and `revoked_tokens`."""
     dsn = await pg.create_database("migrated")
     try:
         for role in Role:
@@ -133,14 +133,14 @@ async def test_only_the_gateway_sees_passwords_and_tokens(pg: PostgresEngine, ke
 
 
 async def test_destinations_get_their_places_from_what_was_submitted(database: str) -> None:
-    """A database of version 0011 with data: stored documents name collection and base path; what says nothing stays unknown."""
+    """A database of version 0011 with data: stored documents name collection and base path. Without them the place stays unknown."""
     assert (await command([*ALEMBIC_TO, "0011"], DATABASE_URL=database)).returncode == 0
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("SET session_replication_role = replica")
         jobs = {name: await _old_job(connection, name) for name in ("moved", "proven", "mixed", "removing", "silent", "refused")}
         await _old_task(connection, jobs["moved"], "transfer", "a", "/old", ended=True)
-        await _old_task(connection, jobs["moved"], "transfer", "b", "/Stra\u00dfe")  # still open: where the work is
+        await _old_task(connection, jobs["moved"], "transfer", "b", "/Stra\u00dfe")  # still open: the place of the work
         proof = await _old_task(connection, jobs["proven"], "transfer", "a", "", ended=True)
         await _old_task(connection, jobs["proven"], "recheck", "a", "", ended=True, task_id="again")
         await _old_proof(connection, jobs["proven"], proof, "again")
@@ -201,7 +201,7 @@ async def _old_task(
     task_id: str | None = None,
     status: str | None = None,
 ) -> UUID:
-    """Store a submission as an uploader of that version did; its id."""
+    """Store a submission as an uploader of that version did. Return its id."""
     path = await connection.fetchval("SELECT destination_path FROM jobs WHERE id = $1", job)
     names = [f"{base}{path}", f"{base}{path}.manifest.json"]
     body: dict[str, object] = {"destination_endpoint": endpoint, "items": [{"destination_path": name} for name in names]}

@@ -1,4 +1,4 @@
-"""The relay: whatever happens to NATS or to the leader, the stream ends up as an exact copy of the outbox."""
+"""The relay: whatever happens to NATS or to the leader, the stream becomes an exact copy of the outbox."""
 
 import asyncio
 import os
@@ -53,7 +53,7 @@ asyncio.run(main())
 
 @pytest.fixture
 async def own() -> AsyncIterator[NatsEngine]:
-    """A NATS server of this test's own, to be ill-treated."""
+    """A NATS server for this test only, which the test may damage."""
     async with nats_server() as engine:
         yield engine
 
@@ -63,7 +63,7 @@ async def provisioner(engine: NatsEngine) -> Any:
 
 
 async def in_stream(engine: NatsEngine) -> list[tuple[int, str, str, Any]]:
-    """(sequence, subject, event id, event) of everything the stream holds."""
+    """Return (sequence, subject, event id, event) of everything in the stream."""
     client = await provisioner(engine)
     jetstream = client.jetstream(timeout=60)
     state = (await jetstream.stream_info(STREAM)).state
@@ -85,7 +85,7 @@ async def in_outbox(kernel: Kernel) -> list[tuple[int, str, str, Any]]:
 
 
 async def agree(kernel: Kernel, engine: NatsEngine, count: int) -> list[tuple[int, str, str, Any]]:
-    """Wait until every event is in the stream, in order, exactly once, and Postgres knows where."""
+    """Wait until every event is in the stream, in order, exactly once, and Postgres knows its position."""
 
     async def look() -> tuple[int, int, Any]:
         todo = await kernel.owner.fetchval("SELECT count(*) FROM outbox WHERE stream_seq IS NULL")
@@ -118,13 +118,13 @@ async def relaying(kernel: Kernel, engine: NatsEngine, role: str = "compressor")
 
 
 def start_relay(kernel: Kernel, engine: NatsEngine, role: str) -> "subprocess.Popen[bytes]":
-    """A relay as a process of its own, known to Postgres as `relay-<role>`."""
+    """Start a relay as a separate process, which Postgres knows as `relay-<role>`."""
     url = f"{kernel.url(role)}?application_name=relay-{role}"
     return subprocess.Popen([sys.executable, "-c", RELAY, url, engine.url, role, engine.passwords[role]])
 
 
 async def test_events_pass_in_order_once_each_and_decode(kernel: Kernel, own: NatsEngine) -> None:
-    """What waited and what comes is published in the outbox's order; versions of a job have no gaps; all decode."""
+    """Waiting and new events are published in the outbox's order. A job's versions have no gaps, and all events decode."""
     await kernel.owner.execute(MANY, "a", 20)
     async with relaying(kernel, own):
         for job in await kernel.owner.fetch("SELECT id FROM jobs"):
@@ -142,7 +142,7 @@ async def test_events_pass_in_order_once_each_and_decode(kernel: Kernel, own: Na
 
 
 async def test_nats_killed_in_the_middle(kernel: Kernel, own: NatsEngine) -> None:
-    """Killed by SIGKILL while 300 events are being published: after the restart each is there once, in order."""
+    """SIGKILL while 300 events are being published: after the restart each is there once, in order."""
     await kernel.owner.execute(MANY, "a", 300)
     async with relaying(kernel, own):
 
@@ -158,7 +158,7 @@ async def test_nats_killed_in_the_middle(kernel: Kernel, own: NatsEngine) -> Non
 
 
 async def test_a_stream_that_was_wiped_is_rebuilt(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deleted and made anew while the relay idles: every event comes back, although nothing new happens."""
+    """It is deleted and recreated while the relay idles. Every event returns, although nothing new happens."""
     monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
     await kernel.owner.execute(MANY, "a", 30)
     async with relaying(kernel, own):
@@ -171,8 +171,8 @@ async def test_a_stream_that_was_wiped_is_rebuilt(kernel: Kernel, own: NatsEngin
 
 
 async def test_a_store_that_was_rolled_back_is_completed(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server comes back with an older copy of its store: what it lost is published again, at the same sequences."""
-    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 600.0)  # it is the next event that shows it
+    """The server returns with an older copy of its store. The lost events are published again at the same sequences."""
+    monkeypatch.setattr(outbox, "_LOOK_SECONDS", 600.0)  # the next event shows it
     store = own.server._store
     copy = store.with_name("older")
     await kernel.owner.execute(MANY, "a", 10)
@@ -197,7 +197,7 @@ async def test_a_store_that_was_rolled_back_is_completed(kernel: Kernel, own: Na
 
 @asynccontextmanager
 async def kept(engine: NatsEngine) -> AsyncIterator["asyncio.Task[None]"]:
-    """As `up` does beside the services."""
+    """Keep the stream as `up` does beside the services."""
     task = asyncio.create_task(keep(engine.url, engine.passwords[PROVISION]))
     try:
         yield task
@@ -207,7 +207,7 @@ async def kept(engine: NatsEngine) -> AsyncIterator["asyncio.Task[None]"]:
 
 
 async def test_a_store_that_was_lost_is_rebuilt_without_a_restart(kernel: Kernel, own: NatsEngine) -> None:
-    """NATS comes back empty: stream and durables are made again, every event is published, and a service's wake-ups arrive."""
+    """NATS returns empty: stream and durables are recreated, every event is published, and a service's wake-ups arrive."""
     woken = asyncio.Event()
     await kernel.owner.execute(MANY, "a", 10)
     async with kept(own), relaying(kernel, own):
@@ -227,7 +227,7 @@ async def test_a_store_that_was_lost_is_rebuilt_without_a_restart(kernel: Kernel
 
 @pytest.mark.parametrize("which", [1, 5, 10])
 async def test_a_damaged_record_has_the_stream_rebuilt(kernel: Kernel, own: NatsEngine, which: int) -> None:
-    """One byte of the first, an inner or the last event is another: followers get every event again, none is missing."""
+    """One byte of the first, an inner or the last event is wrong. Followers get every event again, and none is missing."""
     await kernel.owner.execute(MANY, "a", 10)
     async with kept(own), relaying(kernel, own):
         before = await agree(kernel, own, 10)
@@ -239,7 +239,7 @@ async def test_a_damaged_record_has_the_stream_rebuilt(kernel: Kernel, own: Nats
 
 
 async def damaged(engine: NatsEngine, event_id: str) -> None:
-    """Let the server come back with one other byte in an event's record."""
+    """Restart the server with one wrong byte in an event's record."""
     await engine.server.stop()
     (block,) = (engine.server._store / "jetstream").glob("SERVICES/streams/JOBS/msgs/*.blk")
     content = bytearray(block.read_bytes())
@@ -251,7 +251,7 @@ async def damaged(engine: NatsEngine, event_id: str) -> None:
 
 
 async def test_a_foreign_message_hides_no_lost_event(kernel: Kernel, own: NatsEngine) -> None:
-    """As many messages as events, one of them somebody else's: what is lost is noticed by its place."""
+    """There are as many messages as events, but one is foreign. The missing event is noticed by its position."""
     await kernel.owner.execute(MANY, "a", 10)
     async with kept(own), relaying(kernel, own):
         before = await agree(kernel, own, 10)
@@ -262,7 +262,7 @@ async def test_a_foreign_message_hides_no_lost_event(kernel: Kernel, own: NatsEn
 
 
 async def test_a_foreign_end_hides_no_lost_end(kernel: Kernel, own: NatsEngine) -> None:
-    """The stream lost its last events, and somebody else wrote as many: the last message is not the one that we know."""
+    """The stream lost its last events, and somebody else wrote as many. The last message differs from the recorded one."""
     await kernel.owner.execute(MANY, "a", 3)
     async with kept(own):
         client = await provisioner(own)
@@ -283,7 +283,7 @@ async def test_a_foreign_end_hides_no_lost_end(kernel: Kernel, own: NatsEngine) 
 
 
 async def test_a_missing_stream_makes_every_event_wait(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody makes it again and nothing new happens: the relay's figures, which the alert shows, say it all the same."""
+    """Nobody recreates it and nothing new happens. The relay's figures, which the alert shows, still report it."""
     monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
     await kernel.owner.execute(MANY, "a", 10)
     async with relaying(kernel, own):
@@ -295,12 +295,12 @@ async def test_a_missing_stream_makes_every_event_wait(kernel: Kernel, own: Nats
         await agree(kernel, own, 10)
 
 
-# The readers' copy, and who keeps both ------------------------------------------------------------------------------------------------
+# The readers' copy, and its keeper ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [ValueError("a defect"), ConfigurationError("no certificate"), NatsError("away")])
 async def test_no_error_ends_who_keeps_the_stream(own: NatsEngine, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Whatever goes wrong while the stream is made again: it is said, and tried again."""
+    """Every error while the stream is recreated is logged, and the work is retried."""
     monkeypatch.setattr(provisioning, "_KEEP_SECONDS", 0.05)
     real, failures = provisioning._provide, 0
 
@@ -328,7 +328,7 @@ async def test_no_error_ends_who_keeps_the_stream(own: NatsEngine, monkeypatch: 
 
 
 async def stream_of(client: Any) -> Any:
-    """What this account's server tells of the stream; None where there is none."""
+    """Return this account's stream information, or None if there is no stream."""
     try:
         return await client.jetstream(timeout=60).stream_info(STREAM)
     except NotFoundError:
@@ -336,7 +336,7 @@ async def stream_of(client: Any) -> Any:
 
 
 async def test_the_stream_does_not_wait_for_the_readers(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their account takes no copy: stream and durables are made again, a rebuild is answered, and the copy comes once it may."""
+    """Their account refuses the copy. Stream and durables are recreated, a rebuild gets its reply, and the copy follows later."""
     monkeypatch.setattr(provisioning, "_KEEP_SECONDS", 0.05)
     monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
     await kernel.owner.execute(MANY, "a", 5)
@@ -366,7 +366,7 @@ async def readers_provisioner(engine: NatsEngine) -> Any:
 
 
 async def test_the_program_stays_and_keeps_the_stream(own: NatsEngine, tmp_path: Path) -> None:
-    """As in containers: it says that it is well as the health check of compose.yaml asks, makes a lost stream again, ends on SIGTERM."""
+    """As in containers: it passes compose.yaml's health check, recreates a lost stream and ends on SIGTERM."""
     looked = tmp_path / "looked"
     client = await provisioner(own)
     await client.jetstream().delete_stream(STREAM)
@@ -393,7 +393,7 @@ async def test_the_program_stays_and_keeps_the_stream(own: NatsEngine, tmp_path:
 
 
 async def test_readers_follow_across_a_rebuild(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One who follows when the stream is made again goes on with what is new; one who comes later sees every event in order."""
+    """A connected reader continues with new events after the rebuild. A later one sees every event in order."""
     monkeypatch.setattr(provisioning, "_KEEP_SECONDS", 0.05)
     monkeypatch.setattr(outbox, "_LOOK_SECONDS", 0.2)
     await kernel.owner.execute(MANY, "a", 5)
@@ -421,7 +421,7 @@ async def test_readers_follow_across_a_rebuild(kernel: Kernel, own: NatsEngine, 
 
 
 async def test_a_lost_answer_is_no_second_event(kernel: Kernel, own: NatsEngine) -> None:
-    """The stream has the event, Postgres does not know: adopted by its id, not sent again."""
+    """The stream has the event, but Postgres does not know. It is matched by its id, not sent again."""
     await kernel.owner.execute(MANY, "a", 3)
     client = await provisioner(own)
     for _, subject, event_id, payload in (await in_outbox(kernel))[:2]:
@@ -432,7 +432,7 @@ async def test_a_lost_answer_is_no_second_event(kernel: Kernel, own: NatsEngine)
 
 
 async def test_a_foreign_message_does_not_stop_the_relay(kernel: Kernel, own: NatsEngine) -> None:
-    """Somebody else wrote to the stream: the relay steps over it; our events are there once, in order."""
+    """A foreign message is in the stream. The relay skips it, and our events are there once, in order."""
     async with relaying(kernel, own):
         await kernel.owner.execute(MANY, "a", 3)
         await agree(kernel, own, 3)
@@ -451,7 +451,10 @@ async def test_a_foreign_message_does_not_stop_the_relay(kernel: Kernel, own: Na
 
 
 async def test_a_killed_leader_is_followed_without_a_double(kernel: Kernel, own: NatsEngine) -> None:
-    """Two relays; the leader dies by kill -9 after publishing one of 400 events, before noting that: the other does it all once."""
+    """Two relays. The leader is killed by kill -9 after it published one of 400 events and before it recorded that.
+
+    The other relay publishes the rest, each once.
+    """
     relays = {f"relay-{role}": start_relay(kernel, own, role) for role in ("compressor", "uploader")}
     try:
         leader_query = (
@@ -487,7 +490,7 @@ async def test_a_killed_leader_is_followed_without_a_double(kernel: Kernel, own:
 
 
 async def test_a_stop_that_comes_with_an_answer_is_heeded(kernel: Kernel, own: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before Python 3.12 nats-py loses a cancellation that comes together with an answer: the relay ends all the same."""
+    """Before Python 3.12, nats-py loses a cancellation that races with a reply. The relay still ends."""
     real = JetStreamContext.publish
 
     async def publish(*args: Any, **more: Any) -> Any:
@@ -514,7 +517,7 @@ async def test_a_stop_that_comes_with_an_answer_is_heeded(kernel: Kernel, own: N
 
 
 async def golden_payloads(kernel: Kernel) -> dict[str, Any]:
-    """The events of three lives, as the trigger writes them."""
+    """Return the events of three job lives, as the trigger writes them."""
     done = await proven(kernel)
     failed, cancelled = await kernel.job(), await kernel.job()
     await kernel.force(done, archive_size_bytes=100, kept_count=2)
@@ -538,12 +541,12 @@ async def golden_payloads(kernel: Kernel) -> dict[str, Any]:
 
 
 def comparable(event: Any) -> Any:
-    """An event without what differs each time."""
+    """Return an event without the fields that differ each time."""
     return {**event, "id": "", "subject": "", "time": "", "data": {**event["data"], "job_id": ""}}
 
 
 async def test_the_trigger_writes_what_the_golden_samples_show(kernel: Kernel) -> None:
-    """Ids and times apart, today's events are those of version 1: nobody's reader breaks."""
+    """Except for ids and times, today's events equal those of version 1, so no reader breaks."""
     payloads = await golden_payloads(kernel)
 
     for name, payload in payloads.items():
@@ -553,7 +556,7 @@ async def test_the_trigger_writes_what_the_golden_samples_show(kernel: Kernel) -
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.json")), ids=lambda file: file.name)
 def test_golden_samples_decode(file: Path) -> None:
-    """Every sample ever published is read by today's code, and says again what it said."""
+    """Today's code reads every sample ever published and writes it back unchanged."""
     raw = file.read_bytes()
     event = events.decode(raw)
 
@@ -565,7 +568,7 @@ def test_golden_samples_decode(file: Path) -> None:
 
 
 def test_readers_ignore_fields_they_do_not_know() -> None:
-    """Additive evolution: a field of the future is no error; a missing or wrong one is."""
+    """Additive evolution: an unknown field is no error. A missing or wrong one is."""
     sample = msgspec.json.decode((GOLDEN / "job.completed.v1.json").read_bytes())
     sample["data"]["mood"] = "fine"
     assert events.decode(msgspec.json.encode(sample)).data.status is Status.COMPLETED

@@ -1,4 +1,4 @@
-"""No refusal of the database is a verdict about a job: each kind of refusal at each kind of statement, by real answers of the server."""
+"""A database refusal never fails a job: each kind of refusal at each kind of statement, as real server replies."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ CODES = [
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every refusal costs a pause."""
+    """Shorten the pause after every refusal."""
     monkeypatch.setattr(workers, "_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(works, "_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(live_hub, "_AGAIN_SECONDS", 0.02)
@@ -46,7 +46,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_SEEN_SECONDS", 0.02)
 
 
-# A sequence counts what a rollback takes back. The n-th call answers with the n-th code.
+# A sequence keeps its count through a rollback. The n-th call answers with the n-th code.
 REFUSE = """
 CREATE SEQUENCE refusals MINVALUE 0 START 0;
 CREATE FUNCTION refuse() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -60,7 +60,7 @@ END $$"""
 
 @asynccontextmanager
 async def refusing(kernel: Kernel, db: Database, name: str) -> AsyncIterator[None]:
-    """Let the server answer a named statement with each of CODES, one after the other; then it is what it was."""
+    """Let the server answer a named statement with each of CODES in turn. Restore it afterwards."""
     await kernel.owner.execute("DROP FUNCTION IF EXISTS refuse(); DROP SEQUENCE IF EXISTS refusals")
     await kernel.owner.execute(REFUSE % ",".join(CODES))
     real = db.queries[name]
@@ -81,14 +81,14 @@ async def refusing(kernel: Kernel, db: Database, name: str) -> AsyncIterator[Non
 
 
 async def facts_and_log(work: Work) -> None:
-    """The compressor's way, with a line of the log and a reading on the way."""
+    """Do the compressor's work, with a log line and a read on the way."""
     await work.info("started", "Began.")
     await compress(work)
 
 
 @pytest.mark.parametrize("name", ["next_due", "lock_claims", "count_lane", "claim", "state_of", "transition", "log", "reclaim"])
 async def test_a_lane_outlives_every_refusal(kernel: Kernel, name: str) -> None:
-    """Claim, transition, log and the rest of a round: the lane and the job go on as if nothing had been."""
+    """Claim, transition, log and the rest of a round: the lane and the job continue normally."""
     db = await kernel.db("compressor")
     async with lane(kernel, facts_and_log, poll_seconds=0.5):
         async with refusing(kernel, db, name):
@@ -100,7 +100,7 @@ async def test_a_lane_outlives_every_refusal(kernel: Kernel, name: str) -> None:
 
 
 async def test_facts_of_a_transition_are_refused(kernel: Kernel) -> None:
-    """What belongs to a change of state is refused inside its transaction: change and facts happen together, later, once."""
+    """Facts of a change of state are refused inside its transaction. Change and facts are written together, later and once."""
     db = await kernel.db("compressor")
     db.queries["fact"] = "SELECT 1"
 
@@ -120,7 +120,7 @@ async def test_facts_of_a_transition_are_refused(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("name", ["job", "release"])
 async def test_a_call_of_the_work_itself_is_refused(kernel: Kernel, name: str) -> None:
-    """A handler asks without patience, or the lane lets go of its job: the job waits with the database's reason and goes on."""
+    """A handler asks without a retry, or the lane releases its job. The job waits with the database's reason and continues."""
     db = await kernel.db("compressor")
     reasons = set()
 
@@ -141,7 +141,7 @@ async def test_a_call_of_the_work_itself_is_refused(kernel: Kernel, name: str) -
 
 
 async def test_refused_renewals_are_no_crash(kernel: Kernel) -> None:
-    """Five leases in a row run out because the database takes no renewal: the job does not fail as one that kills its workers."""
+    """Five leases in a row expire because the database refuses renewals. The job does not fail as one that kills its workers."""
     db = await kernel.db("compressor")
     job = await kernel.job()
     await kernel.force(job, crash_count=4)
@@ -164,7 +164,7 @@ STATEMENTS_OF_A_CLEANUP = ["next_cleanup_due", "claim_cleanup", "renew_cleanup",
 
 @pytest.mark.parametrize("name", STATEMENTS_OF_A_CLEANUP)
 async def test_a_clean_up_outlives_every_refusal(kernel: Kernel, name: str) -> None:
-    """It is done in the end, never twice at the same time, and the lane goes on with jobs."""
+    """It completes in the end, never twice at the same time, and the lane continues with jobs."""
     db = await kernel.db("compressor")
     job = await kernel.job()
     await kernel.force(job, status="cancelled", completed_at=datetime.now(UTC))
@@ -197,7 +197,7 @@ EXPIRED = {"lease_owner": "compressor-2", "crash_count": 4, "attempt": 7}
 
 
 async def test_an_outage_fails_no_job_of_another_worker(kernel: Kernel) -> None:
-    """The database refuses everybody, and a lease runs out: whoever comes back first takes the job, but counts no crash."""
+    """The database refuses all services and a lease expires. The next worker takes the job without counting a crash."""
     db = await kernel.db("compressor")
     job = await kernel.job()
     crashes = []
@@ -226,7 +226,7 @@ async def test_an_outage_fails_no_job_of_another_worker(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("status", ["queued", "copying"])
 async def test_a_lease_that_ended_while_the_server_was_down_is_no_crash(kernel: Kernel, status: str) -> None:
-    """As seen by a process that starts after the outage: the server's own start tells."""
+    """A process that starts after the outage sees the server's own start time."""
     job = await kernel.job()
     started = await kernel.owner.fetchval("SELECT pg_postmaster_start_time()")
     await kernel.force(job, status=status, lease_until=started - timedelta(seconds=1), **EXPIRED)
@@ -243,7 +243,7 @@ async def test_a_lease_that_ended_while_the_server_was_down_is_no_crash(kernel: 
 
 
 async def test_a_worker_that_dies_long_after_a_refusal_has_crashed(kernel: Kernel) -> None:
-    """The database took renewals during all its last lease: the fifth crash in a row fails the job."""
+    """The database accepted renewals during its whole last lease. The fifth crash in a row fails the job."""
     db = await kernel.db("compressor")
     job = await kernel.job()
     await kernel.force(job, status="copying", lease_until=datetime.now(UTC) - timedelta(seconds=1), **EXPIRED)
@@ -256,7 +256,7 @@ async def test_a_worker_that_dies_long_after_a_refusal_has_crashed(kernel: Kerne
 
 
 async def test_a_crash_that_another_worker_counted_is_taken_back(kernel: Kernel) -> None:
-    """The job of a worker that was refused its renewals is another's already: only the count changes, the other keeps its lease."""
+    """A worker was refused its renewals, and another one took the job. Only the count changes; the other keeps its lease."""
     job = await kernel.job()
     await kernel.force(job, attempt=3, crash_count=4, lease_owner="other")
     db = await kernel.db("compressor")
@@ -271,13 +271,13 @@ async def test_a_crash_that_another_worker_counted_is_taken_back(kernel: Kernel)
 
 @pytest.mark.parametrize("name", ["lead", "outbox_todo", "outbox_sent", "outbox_last"])
 async def test_the_relay_outlives_every_refusal(kernel: Kernel, name: str) -> None:
-    """Nothing is lost or doubled, whichever of its statements is refused."""
+    """Nothing is lost or duplicated, whichever of its statements is refused."""
     db, bus = await kernel.db("uploader"), await kernel.bus("uploader")
     async with refusing(kernel, db, name):
         task = asyncio.create_task(relay(db, bus))
 
         async def alive() -> bool:
-            await kernel.job()  # what was published although the note of it was refused is adopted; so there is always a next one
+            await kernel.job()  # a published event whose record was refused is matched by id, so there is always a next one
             return not task.done()
 
         await _until_refused(kernel, alive)
@@ -300,7 +300,7 @@ async def _until_refused(kernel: Kernel, alive: Callable[[], Awaitable[bool]]) -
 
 @pytest.mark.parametrize("name", ["live_versions", "outbox_last"])
 async def test_the_live_view_outlives_every_refusal(kernel: Kernel, name: str, tmp_path: Path) -> None:
-    """The hub says that it does not follow, and follows again."""
+    """The hub reports that it does not follow, and follows again."""
     db, bus = await kernel.db("gateway"), await kernel.bus("gateway")
     store = Store(db)
     hub = live_hub.Hub(store, bus, HostStats(store, tmp_path))
@@ -322,7 +322,7 @@ async def test_the_live_view_outlives_every_refusal(kernel: Kernel, name: str, t
 
 
 async def test_settings_outlive_every_refusal(kernel: Kernel) -> None:
-    """What an admin set arrives after the refusals."""
+    """The admin's values arrive after the refusals."""
     db, bus = await kernel.db("compressor"), await kernel.bus("compressor")
     tuned = RuntimeSettings()
     task = asyncio.create_task(tuned.keep(db, bus))
@@ -347,7 +347,7 @@ async def test_settings_outlive_every_refusal(kernel: Kernel) -> None:
 
 
 async def test_signs_of_life_outlive_every_refusal(kernel: Kernel) -> None:
-    """They are told again, and health says meanwhile why not."""
+    """They are sent again, and meanwhile the health response gives the reason."""
     db = await kernel.db("scanner")
     process: runtime.Runtime[Any] = runtime.Runtime(Role.SCANNER, None, db, Bus(None, "scanner"), "scanner@test")
     task = asyncio.create_task(runtime._sign_of_life(process))
@@ -370,7 +370,7 @@ async def test_signs_of_life_outlive_every_refusal(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("method", ["rows", "row", "value", "run"])
 async def test_a_query_of_the_work_is_repeated(kernel: Kernel, method: str) -> None:
-    """Each way to ask, until the database answers."""
+    """Each kind of query, until the database answers."""
     db = await kernel.db("compressor")
     answers = []
 

@@ -1,4 +1,4 @@
-"""Settings: everything wrong is named at once, secrets are not shown, and the documented table is the code's."""
+"""Settings: all errors are reported at once, secrets are not shown, and the documented table equals the code's."""
 
 from dataclasses import MISSING, FrozenInstanceError, fields
 from pathlib import Path
@@ -38,7 +38,7 @@ def refused(shape: type[Common], environment: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("shape", SERVICES)
 def test_the_needed_values_are_enough(shape: type[Common]) -> None:
-    """Every other setting has a default; an empty value counts as not set; the object cannot be changed."""
+    """Every other setting has a default. An empty value counts as unset. The object is immutable."""
     settings = load(shape, ALL | {"LOG_LEVEL": "", "LEASE_SECONDS": ""})
 
     assert (settings.log_level, settings.lease_seconds) == ("INFO", 60.0)
@@ -51,7 +51,7 @@ def test_the_needed_values_are_enough(shape: type[Common]) -> None:
 
 @pytest.mark.parametrize("shape", SERVICES)
 def test_every_missing_value_is_named_at_once(shape: type[Common]) -> None:
-    """An empty environment: each required name is in the one message."""
+    """An empty environment: the single message has each required name."""
     message = refused(shape, {})
 
     required = [field.name.upper() for field in fields(shape) if field.default is MISSING]
@@ -83,7 +83,7 @@ WRONG = {
 
 
 def test_every_wrong_value_is_named_at_once_and_no_secret_is_shown() -> None:
-    """Nineteen mistakes, one message; what is not secret is quoted, so that the mistake can be seen."""
+    """Nineteen errors, one message. Values that are not secret are quoted, so that the error is visible."""
     message = refused(GatewaySettings, WRONG)
 
     assert [name for name in WRONG if name not in message] == []
@@ -93,7 +93,7 @@ def test_every_wrong_value_is_named_at_once_and_no_secret_is_shown() -> None:
 
 
 def test_secrets_are_marked() -> None:
-    """Whatever sounds like a secret is one, so that it is never quoted."""
+    """Every setting whose name sounds secret is marked, so that it is never quoted."""
     for shape in SERVICES:
         for field in fields(shape):
             sounds = field.name.endswith(("password", "secret", "secret_key", "database_url"))
@@ -102,7 +102,7 @@ def test_secrets_are_marked() -> None:
 
 @pytest.mark.parametrize("missing", GLOBUS)
 def test_a_partial_globus_set_is_an_error(missing: str) -> None:
-    """Three of four: the missing one is named; none at all is not "in part"; a secret is not shown."""
+    """Three of four: the missing one is named. None at all is allowed. A secret is not shown."""
     environment = {name: value for name, value in (NEEDED | GLOBUS).items() if name != missing}
 
     message = refused(UploaderSettings, environment)
@@ -138,14 +138,14 @@ def test_values_are_typed() -> None:
     ],
 )
 def test_trusted_proxies_are_addresses(text: str, trusted: tuple[str, ...]) -> None:
-    """Addresses and networks; without the setting, proxies of this machine."""
+    """Addresses and networks. Without the setting, this machine's proxies."""
     assert load(GatewaySettings, ALL | {"FORWARDED_ALLOW_IPS": text}).forwarded_allow_ips == trusted
     assert load(GatewaySettings, ALL).forwarded_allow_ips == ("127.0.0.1", "::1")
 
 
 @pytest.mark.parametrize("text", ["*", "proxy.example", "10.0.0.1/8", "10.0.0.1,", "none,10.0.0.1"])
 def test_unclear_proxies_are_refused(text: str) -> None:
-    """A name or a star would trust more than somebody meant."""
+    """A name or a star would trust more than intended."""
     assert "FORWARDED_ALLOW_IPS" in refused(GatewaySettings, ALL | {"FORWARDED_ALLOW_IPS": text})
 
 
@@ -170,7 +170,7 @@ def test_the_environment_of_the_process_is_used(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_documented_table_is_the_codes() -> None:
-    """docs/settings.md names every setting; write it anew with `python -m tests.shared.settings_table`."""
+    """docs/settings.md names every setting. `python -m tests.shared.settings_table` writes it again."""
     assert PAGE.read_text(encoding="utf-8") == page()
     for shape in SERVICES:
         for field in fields(shape):

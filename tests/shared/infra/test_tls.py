@@ -1,6 +1,7 @@
-"""NATS and Postgres over TLS, with certificates of an authority of this test: used where they are right, refused in a sentence at start.
+"""NATS and Postgres over TLS, with certificates of a test authority: accepted if right, refused in a sentence at start if not.
 
-Embedded Postgres is built without TLS, as some managed ones are: a small gate before it speaks Postgres' TLS negotiation.
+Embedded Postgres is built without TLS. A small gate in front of it speaks Postgres' TLS negotiation, as for some managed
+servers.
 """
 
 import asyncio
@@ -53,7 +54,7 @@ def foreign(directory: Path) -> Authority:
 
 @pytest.fixture(scope="module")
 async def nats_tls(ours: Authority) -> AsyncIterator[NatsServer]:
-    """A NATS server of the real configuration that demands TLS and a client certificate; its own names `localhost` only."""
+    """A NATS server with the real configuration that requires TLS and a client certificate. Its certificate names only `localhost`."""
     server = ours.sign("nats", "localhost")
     document = nats_config.document
 
@@ -79,7 +80,7 @@ def nats_settings(url: str, ca: Path, client: Pair | None) -> Nats:
 
 
 async def test_nats_is_used_over_tls(nats_tls: NatsServer, ours: Authority) -> None:
-    """Provisioning and a service: both sides verify the other, and the connection goes on after the server's restart."""
+    """Provisioning and a service: both sides verify the other, and the connection continues after the server's restart."""
     url = f"tls://localhost:{nats_tls.port}"
     trusted = tls.nats_context(nats_settings(url, ours.file, ours.sign("client")))
 
@@ -106,7 +107,7 @@ async def test_nats_is_used_over_tls(nats_tls: NatsServer, ours: Authority) -> N
 async def test_nats_is_refused_at_start(
     nats_tls: NatsServer, request: pytest.FixtureRequest, scheme: str, host: str, ca: str | None, client: str | None, words: str
 ) -> None:
-    """The wrong authority, the wrong host, no certificate of ours or a stranger's: said once, not tried again and again."""
+    """The wrong authority, the wrong host, no client certificate or a foreign one: reported once, not retried."""
     url = f"{scheme}://{host}:{nats_tls.port}"
     trusted = None
     if ca is not None:
@@ -120,7 +121,7 @@ async def test_nats_is_refused_at_start(
 
 
 async def test_nats_without_tls_never_sees_a_password(ours: Authority) -> None:
-    """A server that does not demand TLS is refused at start; at a reconnect nothing is sent to it."""
+    """A server that does not require TLS is refused at start. On a reconnect nothing is sent to it."""
     heard, until_silent = bytearray(), asyncio.Event()
     ended: list[bytes] = []
     greeting = b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576,"tls_available":true}\r\n'
@@ -148,7 +149,7 @@ async def test_nats_without_tls_never_sees_a_password(ours: Authority) -> None:
 
 
 def test_settings_of_nats_that_do_not_fit(ours: Authority, tmp_path: Path) -> None:
-    """Named at once: files without tls://, half a pair; a file that is no certificate is named with its setting."""
+    """All are reported at once: files without tls://, half a pair. A file that is no certificate is named with its setting."""
     with pytest.raises(
         ConfigurationError, match=r"(?s)NATS_TLS_CA, NATS_TLS_KEY: set, but NATS_URL .*NATS_TLS_CERT, NATS_TLS_KEY: set both"
     ):
@@ -165,7 +166,7 @@ def test_settings_of_nats_that_do_not_fit(ours: Authority, tmp_path: Path) -> No
 
 @asynccontextmanager
 async def gate(pair: Pair | None, port: int) -> AsyncIterator[int]:
-    """Postgres' TLS negotiation before the server at `port`; None: a server that offers no TLS. Yields the gate's port."""
+    """Postgres' TLS negotiation in front of the server at `port`. None: a server without TLS. Yields the gate's port."""
     open_: set[asyncio.StreamWriter] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -211,7 +212,7 @@ def over_tls(dsn: str, port: int, host: str, ca: Path, mode: str = "verify-full"
 
 
 async def test_postgres_is_used_over_tls(database: str, ours: Authority) -> None:
-    """`python -m shared.infra.migrate` makes schema and roles, then a service's pool works, and its connection for LISTEN."""
+    """`python -m shared.infra.migrate` creates schema and roles. Then a service's pool works, and so does its LISTEN connection."""
     passwords = {f"CS_{role.upper()}_PASSWORD": f"pw-{role}" for role in Role}
     async with gate(ours.sign("postgres", "localhost"), urlsplit(database).port or 0) as port:
         url = over_tls(database, port, "localhost", ours.file)
@@ -244,7 +245,7 @@ async def test_postgres_is_used_over_tls(database: str, ours: Authority) -> None
 async def test_postgres_is_refused_at_start(
     database: str, ours: Authority, request: pytest.FixtureRequest, ca: str, host: str, server: str | None, words: str
 ) -> None:
-    """The wrong authority, the wrong host, no TLS: a service and the migrations say so once and end."""
+    """The wrong authority, the wrong host, no TLS: a service and the migrations report it once and end."""
     async with gate(ours.sign("postgres", server) if server else None, urlsplit(database).port or 0) as port:
         url = over_tls(database, port, host, request.getfixturevalue(ca).file)
         with pytest.raises(ConfigurationError, match=f"Postgres cannot be used: {words}"):
@@ -262,7 +263,7 @@ async def test_postgres_is_refused_at_start(
 
 
 async def test_postgres_files_and_words_that_cannot_be_used(ours: Authority, tmp_path: Path) -> None:
-    """A CA file that is not there, a mode that does not exist: nobody waits for a server."""
+    """A missing CA file, an unknown mode: nothing waits for a server."""
     with pytest.raises(ConfigurationError, match=r"sslrootcert in DATABASE_URL: .*missing\.pem cannot be used"):
         await Database.connect(over_tls("postgresql://u:p@x/d", 1, "localhost", tmp_path / "missing.pem"))
     with pytest.raises(ConfigurationError, match="`sslmode` parameter must be one of"):
@@ -270,7 +271,7 @@ async def test_postgres_files_and_words_that_cannot_be_used(ours: Authority, tmp
 
 
 def test_an_error_that_may_pass_is_no_refusal() -> None:
-    """A connection cut in the middle of a handshake, a server that is away."""
+    """A connection that is cut during a handshake, a server that is away."""
     assert tls.refusal(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")) is None
     assert tls.refusal(ConnectionRefusedError(111, "refused")) is None
     assert tls.refusal(asyncpg.CannotConnectNowError("starting up")) is None

@@ -1,4 +1,4 @@
-"""No setting is ignored in silence: each name that people may try is a setting, or is named with what to use instead."""
+"""No setting is ignored silently: each name that people may try is a setting, or is reported with its replacement."""
 
 import pytest
 
@@ -85,7 +85,7 @@ PACKS = [
     "ARIA2_RPC_URL",
     "ARIA2_RPC_SECRET",
 ]
-# What a shell, a container, a cluster and other programs have in their environment.
+# Variables of a shell, a container, a cluster and other programs.
 USUAL = [
     "PATH",
     "HOME",
@@ -147,7 +147,7 @@ USUAL = [
 
 @pytest.mark.parametrize("name", [*ENVIRONMENT, *CONFIGURATION_FILE, *MEDIA_AND_DASHBOARD, *PACKS])
 def test_each_known_setting_works_or_is_named_with_its_substitute(name: str) -> None:
-    """A key of the configuration file is named as an environment variable too, with and without its sections."""
+    """A configuration file's key is recognised as an environment variable too, with and without its sections."""
     if name in SERVICE_SETTINGS:
         assert notes([name]) == []
     elif "." in name:
@@ -162,7 +162,7 @@ def test_each_known_setting_works_or_is_named_with_its_substitute(name: str) -> 
 
 
 def test_each_substitute_is_a_setting() -> None:
-    """Whatever a sentence tells people to set exists."""
+    """Every setting that a sentence recommends exists."""
     for sentence in INSTEAD.values():
         if sentence.startswith("Set "):
             assert sentence.split("`")[1] in SERVICE_SETTINGS, sentence
@@ -188,12 +188,12 @@ def test_misspelled_settings_are_named_with_what_was_meant(written: str, meant: 
 
 
 def test_other_programs_variables_are_left_alone() -> None:
-    """A warning that is wrong teaches people to read none."""
+    """False warnings teach people to ignore warnings."""
     assert notes(USUAL) == []
 
 
 def test_what_has_no_effect_for_this_process_is_named() -> None:
-    """DATA_DIR belongs to `up`; a caller names what it replaces by its own."""
+    """DATA_DIR belongs to `up`. A caller names the settings that it replaces."""
     assert notes(["DATA_DIR"]) == [f"DATA_DIR has no effect here. {OF_UP['DATA_DIR'].replace('`', '')}"]
     assert notes(["DATA_DIR", "LOG_FILE"], {"LOG_FILE": "Mine."}) == ["LOG_FILE has no effect here. Mine."]
 
@@ -204,7 +204,7 @@ def test_the_documents_configuration_file_is_recognised() -> None:
 
 
 def test_each_key_of_a_configuration_file_is_named_with_its_substitute() -> None:
-    """Whatever the indentation; keys that nobody knows are left out."""
+    """Any indentation is accepted. Unknown keys are left out."""
     lines: list[str] = []
     written: list[str] = []
     for name in CONFIGURATION_FILE:
@@ -223,6 +223,6 @@ def test_each_key_of_a_configuration_file_is_named_with_its_substitute() -> None
 
 @pytest.mark.parametrize("name", ["auto_archive_enabled", "max_workers", "Web_Dashboard_Port"])
 def test_the_letter_case_of_a_name_does_not_hide_it(name: str) -> None:
-    """Programs write names of settings in small letters, too; nobody reads them in any."""
+    """Programs also write setting names in lower case. No letter case is read as a setting."""
     (note,) = notes([name])
     assert note.startswith(f"{name} is not a setting. ")

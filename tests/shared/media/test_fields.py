@@ -1,4 +1,4 @@
-"""What we say of a file is what ffprobe says of it: Debian's, a program of other people, asked in the same test."""
+"""Our media information equals ffprobe's: Debian's program, run on the same file in the same test."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.support.films import NAMES, run
 
 
 def ffprobe(file: Path, *more: str) -> Any:
-    """Its JSON about a file."""
+    """Return its JSON about a file."""
     command = ["ffprobe", "-v", "quiet", "-of", "json", "-show_format", "-show_streams", "-show_chapters", *more, str(file)]
     return json.loads(subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout)
 
@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
 
 
 def expected_video(stream: dict[str, Any]) -> dict[str, Any]:
-    """In our words."""
+    """Return it in our terms."""
     cover = bool(stream["disposition"]["attached_pic"])
     rate = Fraction(stream["avg_frame_rate"]) if stream["avg_frame_rate"] != "0/0" else Fraction(stream["r_frame_rate"])
     rotation = next((data["rotation"] for data in stream.get("side_data_list", []) if "rotation" in data), 0)
@@ -90,7 +90,7 @@ def chosen(stream: VideoStream | AudioStream | SubtitleStream, names: Any) -> di
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_fields_agree_with_ffprobe(films: Path, name: str) -> None:
-    """Container, every stream, every chapter; only what the two may round differently is compared with a tolerance."""
+    """Container, every stream, every chapter. Only values that the two may round differently have a tolerance."""
     theirs, ours = ffprobe(films / name), await info(films / name)
 
     assert ours.format_name == theirs["format"]["format_name"]
@@ -110,7 +110,7 @@ async def test_fields_agree_with_ffprobe(films: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_profiles_and_header_bit_rates_agree_with_ffprobe(films: Path, name: str) -> None:
-    """Where the file says them; where it does not, ours are counted (see below)."""
+    """If the file states them. If it does not, we compute them (see below)."""
     theirs, ours = ffprobe(films / name), await info(films / name)
     by_index = {stream["index"]: stream for stream in theirs["streams"]}
     for video in ours.video_streams:
@@ -123,7 +123,7 @@ async def test_profiles_and_header_bit_rates_agree_with_ffprobe(films: Path, nam
 
 @pytest.mark.parametrize("name", ["hevc10.mkv", "vp9.webm", "subtitles.mkv", "stream.ts", "sound.flac"])
 async def test_bit_rates_no_header_tells_are_counted(films: Path, name: str) -> None:
-    """Bytes of the stream's packets, as ffprobe lists them, over its time."""
+    """The bytes of the stream's packets, as ffprobe lists them, divided by its duration."""
     packets = ffprobe(films / name, "-show_packets")["packets"]
     ours = await info(films / name)
     counted = [s for s in (*ours.video_streams, *ours.audio_streams) if s.bit_rate_source == "measured"]
@@ -159,7 +159,7 @@ async def test_subtitles_are_told_apart(films: Path) -> None:
 
 
 async def test_what_people_read(films: Path) -> None:
-    """The words of the report."""
+    """The texts of the report."""
     sound, film = await info(films / "surround.m4a", brief=True), await info(films / "h264.mp4", brief=True)
 
     assert (sound.format, sound.audio_codec, sound.channels, sound.quality) == ("M4A", "AAC", "6 (5.1)", None)
@@ -185,7 +185,7 @@ async def test_metadata_is_kept(films: Path) -> None:
 
 
 async def test_a_cut_file_is_read_with_a_warning(films: Path) -> None:
-    """Its index says how long it was; the demuxer says that its end is missing."""
+    """Its index gives the original length. The demuxer reports that its end is missing."""
     found = await info(films / "cut.mp4")
 
     assert found.duration == "00:00:02"
@@ -196,7 +196,7 @@ async def test_a_cut_file_is_read_with_a_warning(films: Path) -> None:
 
 
 def pixels(file: Path) -> bytes:
-    """Of a PNG, in RGB."""
+    """Return a PNG's pixels in RGB."""
     with av.open(str(file)) as container:
         frame = next(container.decode(video=0)).reformat(format="rgb24")
         plane = frame.planes[0]
@@ -206,7 +206,7 @@ def pixels(file: Path) -> bytes:
 
 @pytest.mark.parametrize("name", ["h264.mp4", "rotated.mp4", "anamorphic.mpg", "hevc10.mkv", "stream.ts"])
 async def test_a_thumbnail_is_ffmpegs_own_picture(films: Path, tmp_path: Path, name: str) -> None:
-    """Upright, with square pixels: the same picture as ffmpeg's, which turns by itself, scaled to the same size."""
+    """Upright, with square pixels: equal to ffmpeg's picture, which rotates by itself, scaled to the same size."""
     picture = await thumbnail(films / name, 0.0, Shape((320, -1), "png"))
     (tmp_path / "ours.png").write_bytes(picture.image)
     size = f"scale={picture.width}:{picture.height}:flags=bicubic,setsar=1"
@@ -217,14 +217,17 @@ async def test_a_thumbnail_is_ffmpegs_own_picture(films: Path, tmp_path: Path, n
 
 
 def apart(ours: bytes, theirs: bytes) -> float:
-    """Of two pictures of one size: how far a value is from the other's, on average."""
+    """Return the average difference of values between two pictures of one size."""
     assert len(ours) == len(theirs)
     return sum(abs(a - b) for a, b in zip(ours[::7], theirs[::7], strict=True)) / len(ours[::7])
 
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
 async def test_hdr_looks_as_it_should(tmp_path: Path, transfer: str) -> None:
-    """A picture made HDR by ffmpeg's zscale (white at 203 cd/m2) looks as before; its values as they are would be 65 to 85 apart."""
+    """A picture that ffmpeg's zscale made HDR (white at 203 cd/m2) looks as before.
+
+    Without tone mapping its values would differ by 65 to 85.
+    """
     picture = ["-f", "lavfi", "-i", "testsrc=size=320x180:rate=1:duration=1"]
     known = "format=gbrp,setparams=color_primaries=bt709:color_trc=bt709:colorspace=gbr:range=pc"
     to_light = f"{known},zscale=tin=bt709:pin=bt709:min=gbr:rin=pc:t=linear:npl=203,format=gbrpf32le"
@@ -247,7 +250,7 @@ async def test_hdr_looks_as_it_should(tmp_path: Path, transfer: str) -> None:
 
 
 async def test_each_second_has_its_picture(films: Path) -> None:
-    """The frame shown at that time, not the nearest key frame."""
+    """The frame at that time, not the nearest key frame."""
     pictures = [await thumbnail(films / "h264.mp4", second) for second in (0.0, 0.5, 1.0, 1.5)]
 
     assert [picture.seconds[0] for picture in pictures] == pytest.approx([0.0, 0.5, 1.0, 1.5], abs=0.05)
@@ -263,7 +266,7 @@ async def test_past_the_end_is_the_last_picture_with_a_notice(films: Path) -> No
 
 
 async def test_a_film_that_does_not_say_how_long_it_is(films: Path) -> None:
-    """A recording that was never closed: each time its picture, past its end the last one; a bare stream has pictures, too."""
+    """A recording that was never closed: each time has its frame, past its end the last one. A bare stream has frames too."""
     within, past = await thumbnail(films / "live.mkv", 1.0), await thumbnail(films / "live.mkv", 60.0)
     handle = os.open(films / "live.mkv", os.O_RDONLY)
     try:
@@ -279,7 +282,7 @@ async def test_a_film_that_does_not_say_how_long_it_is(films: Path) -> None:
 
 
 async def test_sound_with_a_cover_shows_it(films: Path) -> None:
-    """Sound alone has no picture."""
+    """Audio without a cover has no picture."""
     assert (await thumbnail(films / "cover.mp3", 5.0)).notice == "This file has no film; this is its cover."
     with pytest.raises(Exception, match="no picture") as refused:
         await thumbnail(films / "sound.flac", 0.0)
@@ -287,7 +290,7 @@ async def test_sound_with_a_cover_shows_it(films: Path) -> None:
 
 
 async def test_sizes_and_formats(films: Path) -> None:
-    """THUMBNAIL_SIZE: one of the two may follow the film; THUMBNAIL_FORMAT."""
+    """THUMBNAIL_SIZE: one of the two values may follow the film. THUMBNAIL_FORMAT."""
     wide, high, both = [await thumbnail(films / "h264.mp4", 0.0, Shape(size, "png")) for size in ((160, -1), (-1, 90), (100, 100))]
 
     assert [(p.width, p.height) for p in (wide, high, both)] == [(160, 90), (160, 90), (100, 100)]
@@ -298,7 +301,7 @@ async def test_sizes_and_formats(films: Path) -> None:
 
 
 async def test_a_contact_sheet_shows_the_whole_film(films: Path, tmp_path: Path) -> None:
-    """Pictures from its beginning to its end, in rows."""
+    """Frames from its beginning to its end, in rows."""
     handle = os.open(films / "h264.mp4", os.O_RDONLY)
     try:
         sheet = await reader.contact_sheet(handle, 6, 3, Shape((100, -1)))

@@ -1,4 +1,4 @@
-"""Files made to harm: they open nothing else, cost no more than their limits, and leave no child behind."""
+"""Malicious files: they open no other file, stay within their limits, and leave no child process."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 50
 
 
 async def both(file: Path, cost: Cost = Cost()) -> list[str | None]:  # noqa: B008 - frozen
-    """The codes of the refusals of info and of a thumbnail; "" where there was an answer."""
+    """Return the error codes of info and of a thumbnail; "" if there was a result."""
     handle = os.open(file, os.O_RDONLY)
     try:
         return [
@@ -55,7 +55,7 @@ async def refusal(work: Awaitable[Any]) -> str | None:
 def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # others than readers, engines' for example, end when they like
+        with suppress(psutil.NoSuchProcess):  # processes other than readers, such as engines, end at any time
             if "shared.media.probe" in child.cmdline():
                 found.append(child)
     return found
@@ -64,7 +64,7 @@ def children() -> list[psutil.Process]:
 @pytest.mark.parametrize("name", ["evil.mp4", "evil.m3u8", "evil.mkv", "evil.txt"])
 @pytest.mark.parametrize("playlist", [HLS, CONCAT, DASH, SDP], ids=["hls", "concat", "dash", "sdp"])
 async def test_a_playlist_opens_nothing(films: Path, tmp_path: Path, playlist: str, name: str) -> None:
-    """Whatever it is called: a list that names another file is no media, though the file it names is."""
+    """Under any name, a list that names another file is no media, even if that file is."""
     file = tmp_path / name
     file.write_text(playlist.format(target=films / "h264.mp4"))
 
@@ -72,7 +72,7 @@ async def test_a_playlist_opens_nothing(films: Path, tmp_path: Path, playlist: s
 
 
 async def test_the_child_can_reach_nothing_but_its_file(films: Path, tmp_path: Path) -> None:
-    """A playlist inside a real container's clothes: QuickTime's reference to another file is not followed."""
+    """A playlist inside a real container: QuickTime's reference to another file is not followed."""
     whole = bytearray((films / "late.mp4").read_bytes())
     where = whole.find(b"url \x00\x00\x00\x01")  # "the data is in this file": flag 1
     assert where > 0
@@ -86,7 +86,7 @@ async def test_the_child_can_reach_nothing_but_its_file(films: Path, tmp_path: P
 
 
 async def test_giant_dimensions_cost_no_memory(films: Path, tmp_path: Path) -> None:
-    """A header that claims 30,000 x 30,000 pixels is believed in words and never decoded."""
+    """A header that claims 30,000 x 30,000 pixels is reported, but never decoded."""
     whole = bytearray((films / "old.avi").read_bytes())
     where = whole.find(b"strf") + 8
     whole[where + 4 : where + 12] = struct.pack("<ii", 30_000, 30_000)
@@ -95,24 +95,24 @@ async def test_giant_dimensions_cost_no_memory(films: Path, tmp_path: Path) -> N
 
     codes = await both(file)
 
-    assert codes[1] in {TOO_BIG, DAMAGED, ""}  # FFmpeg may know better from the stream itself
+    assert codes[1] in {TOO_BIG, DAMAGED, ""}  # FFmpeg may know the real size from the stream itself
     assert children() == []
 
 
 async def test_memory_is_limited(films: Path) -> None:
-    """A child that may have less than its libraries need says so, and nothing is left."""
+    """A child with less memory than its libraries need reports this, and nothing is left."""
     assert set(await both(films / "h264.mp4", Cost(memory_bytes=64 << 20))) <= {TOO_BIG, DAMAGED}
     assert children() == []
 
 
 async def test_time_is_limited(films: Path) -> None:
-    """Who takes longer is ended, and its whole process group with it."""
+    """A child that takes too long is ended, with its whole process group."""
     assert await both(films / "h264.mp4", Cost(timeout_s=0.001)) == [TOO_LONG, TOO_LONG]
     assert children() == []
 
 
 async def test_an_endless_file_ends(tmp_path: Path) -> None:
-    """A terabyte of nothing behind a good beginning is answered or refused, within its limits."""
+    """A terabyte of zeros after a good beginning is answered or refused, within its limits."""
     file = tmp_path / "endless.mp3"
     file.write_bytes(b"ID3\x03\x00\x00\x00\x00\x00\x00" + b"\xff\xfb\x90\x00" * 100)
     os.truncate(file, 1 << 40)
@@ -124,7 +124,7 @@ async def test_an_endless_file_ends(tmp_path: Path) -> None:
 
 
 async def test_a_good_beginning_before_gigabytes_of_nothing(films: Path, tmp_path: Path) -> None:
-    """What could be read is told; the search for the next packet is given up."""
+    """The readable part is reported. The search for the next packet is given up."""
     file = tmp_path / "film.mkv"
     shutil.copyfile(films / "subtitles.mkv", file)
     os.truncate(file, 3 << 30)
@@ -133,7 +133,7 @@ async def test_a_good_beginning_before_gigabytes_of_nothing(films: Path, tmp_pat
 
 
 async def test_endless_chapters_are_cut_off(films: Path, tmp_path: Path) -> None:
-    """An answer of several megabytes would not pass between services."""
+    """A response of several megabytes would not pass between services."""
     (tmp_path / "chapters.txt").write_text(
         ";FFMETADATA1\n" + "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={n + 1}\ntitle=x\n" for n in range(1200))
     )
@@ -143,7 +143,7 @@ async def test_endless_chapters_are_cut_off(films: Path, tmp_path: Path) -> None
 
 
 async def test_endless_titles_are_refused(films: Path, tmp_path: Path) -> None:
-    """No more would an answer of many long ones."""
+    """A response with many long titles would not pass either."""
     title = "\N{SNOWMAN}" * 2000
     chapters = "".join(f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={n + 1}\ntitle={title}\n" for n in range(1100))
     (tmp_path / "chapters.txt").write_text(f";FFMETADATA1\n{chapters}", "utf-8")
@@ -153,7 +153,7 @@ async def test_endless_titles_are_refused(films: Path, tmp_path: Path) -> None:
 
 
 async def test_side_data_nobody_has_a_name_for(films: Path, tmp_path: Path) -> None:
-    """A JPEG's EXIF, which PyAV does not know: the film is no worse for it, and its orientation counts."""
+    """PyAV does not know a JPEG's EXIF. The film is still read, and its orientation counts."""
     run("-i", films / "h264.mp4", "-frames:v", "1", tmp_path / "plain.jpg")
     jpeg = (tmp_path / "plain.jpg").read_bytes()
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)  # orientation: a quarter turn
@@ -189,12 +189,12 @@ async def test_what_is_no_media(tmp_path: Path, content: bytes) -> None:
 
 
 async def test_what_was_media_once(films: Path) -> None:
-    """A beginning without its index, which stood behind."""
+    """A beginning without its index, which was at the end."""
     assert await both(films / "headless.mp4") == [DAMAGED, DAMAGED]
 
 
 async def test_bytes_turned_over_harm_nobody(films: Path, tmp_path: Path) -> None:
-    """Files with a damaged byte in every thousand: an answer or a refusal, never a defect of ours."""
+    """In each file, one byte in a thousand is damaged: a result or a refusal, never a defect of ours."""
     for name in ("h264.mp4", "vp9.webm", "stream.ts", "cover.mp3"):
         whole = bytearray((films / name).read_bytes())
         for place in range(137, len(whole), 997):
@@ -204,7 +204,7 @@ async def test_bytes_turned_over_harm_nobody(films: Path, tmp_path: Path) -> Non
 
 
 def test_a_child_that_ends_badly_is_explained() -> None:
-    """Killed for its time, crashed, out of memory: each its own sentence and code."""
+    """Killed by its time-out, crashed, out of memory: each has its own sentence and code."""
     from shared.files.children import Outcome
 
     for outcome, code in (
@@ -220,7 +220,7 @@ def test_a_child_that_ends_badly_is_explained() -> None:
 
 
 def test_no_format_names_other_files() -> None:
-    """Playlists and protocols never get onto the list."""
+    """Playlists and protocols are never on the list."""
     assert not set(limits.FORMATS) & {
         "hls",
         "applehttp",

@@ -1,4 +1,4 @@
-"""The child kept ready: it answers one question and ends, another takes its place, and none outlives who asks."""
+"""The spare child: it answers one request and ends, another replaces it, and none outlives its parent."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from shared.media.reader import TOO_LONG, Cost, Readers, Shape
 
 
 def waiting() -> list[int]:
-    """Processes of this one that read media."""
+    """Return this process's children that read media."""
     return [child.pid for child in psutil.Process().children(recursive=True) if is_reader(child)]
 
 
@@ -27,7 +27,7 @@ def is_reader(process: psutil.Process) -> bool:
 
 
 async def one_waits() -> int:
-    """Its pid, once it has become what it is to be."""
+    """Return its pid once it is ready."""
     deadline = time.monotonic() + 60
     while len(found := waiting()) != 1:
         assert time.monotonic() < deadline, f"one child should wait; there are {found}"
@@ -56,7 +56,7 @@ async def test_who_asks_once_leaves_nothing(film: int) -> None:
 
 
 async def test_one_child_waits_for_the_next_question(readers: Readers, film: int) -> None:
-    """None before the first question; then always another one, which answers the same as a fresh one and ends."""
+    """None before the first request. Then there is always a spare one, which answers as a fresh one does and ends."""
     assert waiting() == []
     first = await reader.info(film, "h264.mp4", readers=readers)
     pid = await one_waits()
@@ -82,7 +82,7 @@ async def test_more_questions_than_waiting_children(readers: Readers, film: int,
 
 
 async def test_a_child_that_died_waiting_is_no_answer(readers: Readers, film: int) -> None:
-    """Whoever killed it: the question goes to a new one."""
+    """Whatever killed it, the request goes to a new one."""
     await reader.info(film, "", readers=readers)
     spare = readers._spare
     assert spare is not None
@@ -93,7 +93,7 @@ async def test_a_child_that_died_waiting_is_no_answer(readers: Readers, film: in
 
 
 async def test_a_child_that_never_got_its_question_ends(readers: Readers, film: int) -> None:
-    """What was open cannot be opened once more: the failure is told, and no child waits for ever."""
+    """The open file cannot be opened again. The failure is reported, and no child waits permanently."""
     with pytest.raises(FileNotFoundError):
         await reader.info(1_000_000, "", readers=readers)
     pid = await one_waits()
@@ -103,7 +103,7 @@ async def test_a_child_that_never_got_its_question_ends(readers: Readers, film: 
 
 
 async def test_the_limits_hold_while_it_waits(readers: Readers, film: int) -> None:
-    """It is limited before it is asked."""
+    """It is limited before it gets a request."""
     await reader.info(film, "", readers=readers)
     lines = Path(f"/proc/{await one_waits()}/limits").read_text().splitlines()
     found = {line[:26].strip(): line[26:].split()[0] for line in lines}
@@ -113,7 +113,7 @@ async def test_the_limits_hold_while_it_waits(readers: Readers, film: int) -> No
 
 
 async def test_a_refusal_costs_one_child_only(film: int) -> None:
-    """Who takes too long is ended; the next question is answered."""
+    """A child that takes too long is ended. The next request is answered."""
     async with Readers(Cost(timeout_s=0.001)) as hasty:
         for _ in range(2):
             with pytest.raises(PermanentError) as refused:

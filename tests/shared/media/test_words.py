@@ -1,4 +1,4 @@
-"""Times, thresholds, names: pure."""
+"""Times, thresholds, names: pure functions."""
 
 import re
 from pathlib import Path
@@ -36,12 +36,12 @@ def test_no_times(text: str) -> None:
     ],
 )  # fmt: skip
 def test_ratings(width: int, height: int, label: str) -> None:
-    """By the shorter side, at each border; a film held upright is as good as one held flat."""
+    """By the shorter side, at each limit. A portrait film gets the same rating as a landscape one."""
     assert quality.rate(width, height, "h264", 25, None).label == label
 
 
 def test_low_bit_rates_are_warned_about() -> None:
-    """Beside what the codec and the frame rate need; nothing known, nothing said."""
+    """Compared with the need of the codec and the frame rate. Without figures there is no warning."""
     assert quality.rate(1920, 1080, "h264", 25, 2_999_999).warnings
     assert not quality.rate(1920, 1080, "h264", 25, 3_000_000).warnings
     assert not quality.rate(1920, 1080, "hevc", 25, 1_800_000).warnings  # 3.0 x 0.6
@@ -51,7 +51,7 @@ def test_low_bit_rates_are_warned_about() -> None:
 
 
 def test_the_documented_thresholds_are_the_codes() -> None:
-    """docs/media.md holds the same tables."""
+    """docs/media.md has the same tables."""
     rows = re.findall(r"^\| (Very Low|Low|Medium|High|Excellent) \| ([^|]+) \| ([\d.]+) \|$", PAGE, re.MULTILINE)
     assert [(rating, float(mbps)) for rating, _, mbps in rows] == [(step.rating, step.low_mbps) for step in quality.STEPS]
     borders = [int(re.findall(r"\d+", words)[-1]) for _, words, _ in rows]
@@ -67,7 +67,7 @@ def test_the_documented_tests_exist() -> None:
 
 
 def test_ffprobes_own_words_are_understood() -> None:
-    """Its numbers are strings, what it does not know is N/A or unknown."""
+    """Its numbers are strings; unknown values are N/A or unknown."""
     document = {
         "format": {"format_name": "matroska,webm", "duration": "8130.5", "bit_rate": "4200000"},
         "streams": [
@@ -92,7 +92,7 @@ def test_ffprobes_own_words_are_understood() -> None:
 
 @pytest.mark.parametrize("rate", ["nan", "inf", "1e400", "1e30", "-5", "0", "many"])
 def test_rates_that_are_none(rate: str) -> None:
-    """Tags are what a stranger wrote: no number, no rate."""
+    """Tags are foreign input: without a number there is no rate."""
     stream = {"index": 0, "codec_type": "audio", "codec_name": "aac", "tags": {"BPS": rate}}
 
     (audio,) = reading.read({"format": {}, "streams": [stream]}, name="", size=0, brief=False).audio_streams
@@ -104,7 +104,7 @@ def test_rates_that_are_none(rate: str) -> None:
     ("channels", "layout", "label"), [(1, None, "1 (Mono)"), (6, "5.1(side)", "6 (5.1)"), (4, "quad", "4 (Quad)"), (3, None, "3")]
 )
 def test_channels_as_people_name_them(channels: int, layout: str | None, label: str) -> None:
-    """Number and layout, where one is known."""
+    """Number and layout, if known."""
     stream = {"index": 0, "codec_type": "audio", "codec_name": "aac", "channels": channels, "channel_layout": layout}
 
     assert reading.read({"format": {}, "streams": [stream]}, name="", size=0, brief=True).channels == label

@@ -1,4 +1,4 @@
-"""Who comes next when several users' jobs wait: users take turns, archive jobs keep the team's order."""
+"""The order when several users' jobs wait: users take turns, and archive jobs keep the team's order."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ class Claims:
         self._kernel, self._lane = kernel, lane
 
     async def next(self, pass_hours: float | None = None) -> Any:
-        """Claim one job and begin to work on it; its row, or None when nothing is due."""
+        """Claim one job and begin its work. Return its row, or None if nothing is due."""
         db = await self._kernel.db("compressor")
         row = await db.row(
             "claim",
@@ -61,7 +61,7 @@ async def waiting(kernel: Kernel, owner: UUID | None, count: int = 1, kind: str 
 
 @pytest.mark.parametrize("slots", [1, 2])
 async def test_users_take_turns(kernel: Kernel, slots: int) -> None:
-    """Many packs of one user were there first; one pack of another, and then one of a third, wait for one ending only."""
+    """Many packs of one user came first. A pack of a second user, and then one of a third, each wait for only one other job to end."""
     ada, bob, cyd = uuid4(), uuid4(), uuid4()
     many = await waiting(kernel, ada, 12)
     claims = Claims(kernel, WORKSPACE_LANE)
@@ -98,7 +98,7 @@ async def test_a_users_own_jobs_keep_their_order(kernel: Kernel) -> None:
 
 
 async def test_archive_jobs_are_the_teams(kernel: Kernel) -> None:
-    """Priority, then age, whoever asked for them and however much of the same user is at work."""
+    """Priority, then age, whoever requested them and however many jobs of the same user are running."""
     ada, bob = uuid4(), uuid4()
     first, second = await waiting(kernel, ada, 2, "archive")
     (late,) = await waiting(kernel, bob, kind="archive")
@@ -109,7 +109,7 @@ async def test_archive_jobs_are_the_teams(kernel: Kernel) -> None:
 
 
 async def test_a_pack_that_waits_for_space_blocks_its_owner_only(kernel: Kernel) -> None:
-    """After the time in which smaller jobs may pass, the others of the same user wait; everybody else's go on."""
+    """After the time in which smaller jobs may overtake, the same user's other jobs wait. Those of other users continue."""
     ada, bob = uuid4(), uuid4()
     (large,) = await waiting(kernel, ada)
     await waiting(kernel, ada, 2)

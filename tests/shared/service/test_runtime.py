@@ -1,4 +1,4 @@
-"""A service as a process: start, health, orderly stop, engines that come later, settings that are wrong."""
+"""A service as a process: start, health, clean shutdown, engines that come later, wrong settings."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ class Service:
         return await self.get("/metrics")
 
     async def get(self, path: str) -> str:
-        """The whole answer; empty while nobody answers."""
+        """Return the whole response, or an empty one while there is none."""
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.health_port)
         except OSError:
@@ -68,7 +68,7 @@ class Service:
 
 @pytest.fixture
 def started() -> Iterator[list[Service]]:
-    """Whatever a test starts has ended after it."""
+    """End everything that a test starts."""
     services: list[Service] = []
     yield services
     for service in services:
@@ -82,7 +82,10 @@ def environment(kernel: Kernel, **more: str) -> dict[str, str]:
 
 
 async def test_a_service_starts_works_and_stops(kernel: Kernel, tmp_path: Path, started: list[Service]) -> None:
-    """Health answers 200, a job is taken; SIGTERM: gone in the midst of its work, exit 0, the lease released, no sign of life left."""
+    """Health answers 200 and a job is claimed.
+
+    On SIGTERM it stops in the middle of its work: exit 0, the lease released, no heartbeat left.
+    """
     job = await kernel.job()
     service = Service(tmp_path, **environment(kernel))
     started.append(service)
@@ -108,10 +111,10 @@ async def test_a_service_starts_works_and_stops(kernel: Kernel, tmp_path: Path, 
 
 
 async def test_engines_that_come_later(kernel: Kernel, tmp_path: Path, started: list[Service]) -> None:
-    """Neither Postgres nor NATS is there: the service waits, says so, and is at work once both are; then NATS goes and health says it."""
+    """Neither Postgres nor NATS is up: the service waits, says so, and works once both are. Then NATS stops and health reports it."""
     async with nats_server() as engine:
         await engine.server.stop()
-        # A gate in front of the database: closed, then open; the server itself is other tests' too.
+        # A gate in front of the database: closed, then open. Other tests share the server itself.
         port = ports.fresh()
         url = kernel.url("compressor").replace(f":{kernel.pg.server.port}/", f":{port}/")
         nats = {"NATS_URL": engine.url, "NATS_PASSWORD": engine.passwords["compressor"]}
@@ -141,7 +144,7 @@ async def test_engines_that_come_later(kernel: Kernel, tmp_path: Path, started: 
 
 
 async def _through(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-    """Pass bytes on to the real server."""
+    """Forward bytes to the real server."""
     far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -160,8 +163,8 @@ async def _through(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
 async def test_a_database_without_tables_is_waited_for(
     pg: PostgresEngine, nats: NatsEngine, tmp_path: Path, started: list[Service]
 ) -> None:
-    """Not migrated yet: the service says so and waits; the migrations run, and it goes to work without a restart."""
-    await pg.template("migrated", _migrate)  # the roles are the server's, the tables the database's
+    """Before the migrations the service says so and waits. After them it starts work without a restart."""
+    await pg.template("migrated", _migrate)  # the server owns the roles, the database owns the tables
     dsn = await pg.create_database()
     kernel = Kernel(pg, nats, dsn, None)
     service = Service(tmp_path, **environment(kernel))
@@ -181,7 +184,7 @@ async def test_a_database_without_tables_is_waited_for(
 
 
 async def test_stopping_while_still_waiting_for_an_engine(tmp_path: Path, started: list[Service]) -> None:
-    """SIGTERM before anything answered: it does not wait on, exit 0."""
+    """SIGTERM before any engine answered: it stops waiting, exit 0."""
     nowhere = {"DATABASE_URL": f"postgresql://x:y@127.0.0.1:{ports.fresh()}/x", "NATS_URL": f"nats://127.0.0.1:{ports.fresh()}"}
     service = Service(tmp_path, **nowhere)
     started.append(service)
@@ -206,7 +209,7 @@ async def test_wrong_settings_end_the_process_naming_all(tmp_path: Path, started
 
 
 async def test_a_refused_password_ends_the_process(kernel: Kernel, tmp_path: Path, started: list[Service]) -> None:
-    """Postgres is there and says no: exit 78 with its words instead of waiting for ever."""
+    """Postgres is up and refuses: exit 78 with its message instead of waiting permanently."""
     service = Service(tmp_path, **environment(kernel, DATABASE_URL=kernel.url("compressor").replace("pw-compressor", "hidden")))
     started.append(service)
 
@@ -218,7 +221,7 @@ async def test_a_refused_password_ends_the_process(kernel: Kernel, tmp_path: Pat
 
 
 async def test_a_defect_ends_the_process_with_a_reason(kernel: Kernel, tmp_path: Path, started: list[Service]) -> None:
-    """The body raises: logged with its traceback, exit 1, so that whoever supervises starts it again."""
+    """The body raises: logged with its traceback, exit 1, so that the supervisor restarts it."""
     service = Service(tmp_path, **environment(kernel, BROKEN="1"))
     started.append(service)
 

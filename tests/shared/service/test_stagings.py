@@ -1,4 +1,4 @@
-"""The id of a staging, and where an archive lies on it."""
+"""The id of a staging, and the path of an archive in it."""
 
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +10,7 @@ from shared.service import stagings
 
 
 def test_a_staging_gets_one_id(tmp_path: Path) -> None:
-    """Made once, whoever asks; an id that an older version kept elsewhere goes on to count."""
+    """It is created once, by any service. An id that an older version stored elsewhere stays valid."""
     archives, failed = tmp_path / "archives", tmp_path / "failed"
     for path in (archives, failed):
         path.mkdir()
@@ -24,7 +24,7 @@ def test_a_staging_gets_one_id(tmp_path: Path) -> None:
 
 
 def test_a_damaged_id_is_named(tmp_path: Path) -> None:
-    """It is never replaced: what is recorded for the staging would be nobody's."""
+    """It is never replaced: the records of that staging would have no owner."""
     (tmp_path / stagings.ID_FILE).write_text("half an i")
 
     with pytest.raises(
@@ -38,7 +38,7 @@ JOB = UUID(int=5)
 
 @pytest.mark.parametrize("row", [f"{JOB}/2/Scans.tar.7z", f"/srv/old/storage/archives/{JOB}/2/Scans.tar.7z"])
 def test_an_archive_is_found_wherever_its_staging_is_now(row: str) -> None:
-    """By its path below the archives directory; older rows have the absolute path of then."""
+    """By its path below the archives directory. Older rows have the absolute path of that time."""
     archives = Path("/new/archives")
 
     path = stagings.located(archives, row)

@@ -1,4 +1,4 @@
-"""A lane on the real engines: claim, work, hand over, and every way a piece of work can end."""
+"""A lane on the real engines: claim, work, hand over, and every way in which work can end."""
 
 import asyncio
 import threading
@@ -49,7 +49,7 @@ async def lane(kernel: Kernel, handle: Handle, instance: str = "compressor-1", *
 
 
 async def compress(work: Work) -> None:
-    """What a compressor does, without files."""
+    """Do a compressor's work without files."""
     await work.advance(Status.COPYING, "Copying")
     await work.advance(Status.COMPRESSING, "Compressing")
     await work.advance(Status.VERIFYING, "Testing")
@@ -73,7 +73,7 @@ async def status_is(kernel: Kernel, job_id: UUID, status: str) -> Any:
 
 
 async def test_work_is_claimed_done_and_announced_in_order(kernel: Kernel) -> None:
-    """Three jobs pass one lane in FIFO order; the stream holds each state once, gap-free per job."""
+    """Three jobs pass one lane in FIFO order. The stream holds each state once, gap-free per job."""
     jobs = [await kernel.job() for _ in range(3)]
 
     async with lane(kernel, compress):
@@ -95,7 +95,7 @@ async def test_work_is_claimed_done_and_announced_in_order(kernel: Kernel) -> No
 
 
 async def test_a_transient_error_is_retried_until_its_budget_is_spent(kernel: Kernel) -> None:
-    """Budget 2: three tries, then failed with the reason; each retry is a logged line and an event."""
+    """Budget 2: three tries, then failed with the reason. Each retry is a log line and an event."""
     job = await kernel.job()
     tries = 0
 
@@ -114,7 +114,7 @@ async def test_a_transient_error_is_retried_until_its_budget_is_spent(kernel: Ke
 
 
 async def test_a_permanent_error_fails_at_once_and_owes_clean_up(kernel: Kernel) -> None:
-    """No retry; both services that may have left something owe a clean-up."""
+    """No retry. Both services that may have left files owe a clean-up."""
     job = await kernel.job()
 
     async def handle(work: Work) -> None:
@@ -129,7 +129,7 @@ async def test_a_permanent_error_fails_at_once_and_owes_clean_up(kernel: Kernel)
 
 
 async def test_waiting_keeps_the_job_queued_with_its_reason(kernel: Kernel) -> None:
-    """Waiting is free: no state changes, no budget is spent, the reason and the missing bytes are there."""
+    """Waiting changes no state and uses no retry. The reason and the missing bytes are recorded."""
     job = await kernel.job()
     looks = 0
 
@@ -155,7 +155,7 @@ async def test_waiting_keeps_the_job_queued_with_its_reason(kernel: Kernel) -> N
 
 
 async def test_a_wait_is_logged_when_its_reason_changes(kernel: Kernel) -> None:
-    """The log gets one line per reason, however often the job looks and however the lacking bytes change."""
+    """The log gets one line per reason, however often the job is checked and the missing bytes change."""
     job = await kernel.job()
     looks = 0
 
@@ -177,7 +177,7 @@ async def test_a_wait_is_logged_when_its_reason_changes(kernel: Kernel) -> None:
 
 
 async def test_a_delay_that_ends_during_a_round_is_not_missed(kernel: Kernel) -> None:
-    """Whenever a short delay ends, the next look is not a whole poll away."""
+    """When a short delay ends, the next check does not wait for a whole poll interval."""
     await kernel.job()
     looks = 0
 
@@ -214,7 +214,7 @@ async def test_cancel_stops_running_work(kernel: Kernel) -> None:
 
 
 async def test_cancel_of_a_job_nobody_holds_does_not_wait_for_a_busy_lane(kernel: Kernel) -> None:
-    """The lane is full; a paused job in the middle of its work is cancelled all the same."""
+    """The lane is full. A paused job in the middle of its work is still cancelled."""
     busy, other = await kernel.job(), await kernel.job()
     await kernel.force(other, status="copying", attempt=1, paused=True)
 
@@ -230,7 +230,7 @@ async def test_cancel_of_a_job_nobody_holds_does_not_wait_for_a_busy_lane(kernel
 
 
 async def test_a_silent_worker_loses_its_job_to_another(kernel: Kernel) -> None:
-    """An expired lease is a crash: back to queued, claimed with the next attempt, and five in a row fail the job."""
+    """An expired lease is a crash: back to queued, claimed with the next attempt. Five in a row fail the job."""
     job = await kernel.job()
     await kernel.force(job, status="compressing", attempt=3, lease_owner="dead@host:1", crash_count=2)
     await kernel.owner.execute("UPDATE jobs SET lease_until = now() - interval '1 s' WHERE id = $1", job)
@@ -248,7 +248,7 @@ async def test_a_silent_worker_loses_its_job_to_another(kernel: Kernel) -> None:
 
 
 async def test_the_watchdog_stops_work_when_the_database_is_away(kernel: Kernel) -> None:
-    """No renewal for 0.7 of the lease: the work ends before another service begins with it, and nothing was written by it."""
+    """No renewal for 0.7 of the lease: the work stops, without writing anything, before another service starts it."""
     job = await kernel.job()
     happened: list[str] = []
 
@@ -258,7 +258,7 @@ async def test_the_watchdog_stops_work_when_the_database_is_away(kernel: Kernel)
             await work.advance(Status.FAILED, "Failed", keep_lease=False, error="enough")
             return
         await work.advance(Status.COPYING, "Copying")
-        # What a dead database does to the renewals, without taking the other tests' server away.
+        # The effect of a dead database on renewals, without stopping the other tests' server.
         work.db.queries["renew"] = "SELECT pg_sleep(20), $1::uuid, $2::int, $3::text, $4::float8"
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
@@ -281,7 +281,7 @@ async def test_the_watchdog_stops_work_when_the_database_is_away(kernel: Kernel)
 
 
 async def test_a_thread_stops_by_itself_when_the_event_loop_hangs(kernel: Kernel) -> None:
-    """The lease cannot be renewed and no watchdog fires; the thread that works looks at the clock and stops in time."""
+    """The lease cannot be renewed and no watchdog fires. The working thread checks the clock and stops in time."""
     job = await kernel.job()
     stopped: list[str] = []
 
@@ -306,7 +306,7 @@ async def test_a_thread_stops_by_itself_when_the_event_loop_hangs(kernel: Kernel
 
 
 async def test_a_late_answer_to_a_claim_takes_its_time_from_the_lease(kernel: Kernel) -> None:
-    """The lease began when the database took the claim: an answer that comes after 0.7 of it finds the work stopped."""
+    """The lease began when the database took the claim. A reply after 0.7 of it finds the work stopped."""
     job = await kernel.job()
     seen: list[str] = []
 
@@ -337,7 +337,7 @@ async def _same(seen: list[str]) -> list[str]:
 
 
 async def test_a_stopping_service_lets_go_at_once(kernel: Kernel) -> None:
-    """SIGTERM's path: the lease is gone, the crash budget untouched, the next worker begins without waiting for the lease."""
+    """On SIGTERM the lease is released and the crash budget is unchanged. The next worker starts without waiting for the lease."""
     job = await kernel.job()
 
     async def hang(work: Work) -> None:
@@ -355,7 +355,7 @@ async def test_a_stopping_service_lets_go_at_once(kernel: Kernel) -> None:
 
 
 async def test_one_refused_job_keeps_no_other_from_its_cancel(kernel: Kernel) -> None:
-    """The database refuses to change one job: another's cancel is served in the same round, and the lane goes on working."""
+    """The database refuses to change one job. Another's cancel is handled in the same round, and the lane continues."""
     refused, cancelled, next_one = await kernel.job(), await kernel.job(), await kernel.job()
     await kernel.owner.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
@@ -373,7 +373,7 @@ async def test_one_refused_job_keeps_no_other_from_its_cancel(kernel: Kernel) ->
 
 
 async def test_chores_that_fail_do_not_stop_the_lane(kernel: Kernel) -> None:
-    """A defect in what is done once per round: jobs are worked on all the same."""
+    """Once-per-round work has a defect. Jobs are still processed."""
     job, db, bus = await kernel.job(), await kernel.db("compressor"), await kernel.bus("compressor")
     worker = Worker(db, bus, COMPRESS_LANE, rules(), "compressor-1")
 
@@ -389,7 +389,7 @@ async def test_chores_that_fail_do_not_stop_the_lane(kernel: Kernel) -> None:
 
 
 async def test_a_crash_warning_that_is_refused_costs_no_slot(kernel: Kernel) -> None:
-    """The log refuses the alarm about a deletion whose workers die: the deletion is taken over all the same, and the slot comes back."""
+    """The log refuses the alarm about a deletion whose workers die. The deletion is still taken over, and the slot is released."""
     job = await proven(kernel, status="deleting_source", crash_count=5)
     await kernel.owner.execute("REVOKE INSERT ON job_logs FROM cs_scanner")
     seen = []
