@@ -1,7 +1,7 @@
-"""What the command line and any gateway owe each other. A subclass gives the fixture `gateway`; the scripted one is the first.
+"""The contract between the command line and any gateway. A subclass provides the fixture `gateway`; the scripted one is the first.
 
-For the real gateway: `class TestRealGateway(GatewayContract)` with a `gateway` fixture of shape `Gateway`, whose NAS holds the three
-folders `ready` (archives well), `failing` (its job fails) and `endless` (still at work when it is cancelled).
+For the real gateway: `class TestRealGateway(GatewayContract)` with a `gateway` fixture of type `Gateway`. Its NAS holds three
+folders: `ready` (archives successfully), `failing` (its job fails) and `endless` (still running when it is cancelled).
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ JOB_FIELDS = {
     *("job_id", "folder_name", "status", "progress_percent", "current_operation", "created_by", "created_at", "started_at"),
     *("completed_at", "error_message"),
 }
-# Fields that clients rely on: extra fields are welcome, missing ones are a defect.
+# Fields that clients rely on: extra fields are allowed, missing ones are a defect.
 FIELDS = {
     "folders": {"path", "name", "level1", "level2", "size_bytes", "size_human", "modified_at", "file_count", "is_archived"},
     "jobs": JOB_FIELDS,
@@ -43,14 +43,14 @@ class Gateway(Protocol):
 class GatewayContract:
     @pytest.fixture
     def cli(self, gateway: Gateway, tmp_path: Path) -> Cli:
-        """The program, logged in (without a process of its own: `test_login_and_logout` does that for real)."""
+        """The program, logged in (without a separate process: `test_login_and_logout` runs the real login)."""
         cli = Cli(tmp_path, gateway.url)
         with Client(gateway.url) as client:
             cli.store_login(gateway.username, client.login(gateway.username, gateway.password).access_token)
         return cli
 
     def test_every_reading_command_prints_the_servers_document(self, gateway: Gateway, cli: Cli) -> None:
-        """`--json` is one document with at least the promised fields, and nothing else on stdout."""
+        """`--json` prints one document with at least the promised fields, and nothing else on stdout."""
         job = cli.run("archive", gateway.endless, "--json").json()
         assert job.keys() >= FIELDS["archive"]
         job_id = job["job_id"]
@@ -66,7 +66,7 @@ class GatewayContract:
         assert cli.run("cancel", job_id).code == Exit.OK
 
     def test_wait_follows_a_job_to_its_good_end(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 0; the id alone on stdout, the states, figures and log sentences on stderr."""
+        """Exit 0. Only the id is on stdout; states, figures and log sentences are on stderr."""
         done = cli.run("archive", gateway.ready, "--wait")
         assert done.code == Exit.OK, done
         assert len(done.out.strip()) == 36, done.out
@@ -79,7 +79,7 @@ class GatewayContract:
         assert facts["destination"].endswith(".tar.7z")
 
     def test_wait_tells_of_a_failure_and_retry_queues_it_again(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 1 with the reason and the way on; NDJSON ends with the final state; `retry` answers with the job."""
+        """Exit 1 with the reason and the next step. NDJSON ends with the final state. `retry` returns the job."""
         done = cli.run("archive", gateway.failing, "--wait", "--json")
         assert done.code == Exit.JOB
         assert done.ndjson()[-1]["status"] == "failed"
@@ -92,7 +92,7 @@ class GatewayContract:
         assert cli.run("logs", job_id, "--level", "error", "--json").json()[0]["level"] == "ERROR"
 
     def test_ctrl_c_leaves_the_job_running(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 130, and it says that the job goes on; cancelled afterwards, waiting for it ends with 1."""
+        """Exit 130, and the message says that the job continues. After a cancel, waiting for it exits with 1."""
         done = interrupt_once(cli.start("archive", gateway.endless, "--wait"), "copying")
         assert done.code == Exit.INTERRUPTED, done
         assert "The job goes on." in done.err
@@ -104,7 +104,7 @@ class GatewayContract:
         assert "Cancelled" in done.err
 
     def test_what_is_not_there(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 4 for an unknown job, prefix or folder; a folder misspelt gets a proposal."""
+        """Exit 4 for an unknown job, prefix or folder. A misspelt folder gets a suggestion."""
         assert cli.run("job", "00000000-0000-4000-8000-000000000000").code == Exit.NOT_FOUND
         assert cli.run("job", "00000000").code == Exit.NOT_FOUND
         done = cli.run("archive", gateway.ready + "x")
@@ -112,7 +112,7 @@ class GatewayContract:
         assert f"Did you mean {gateway.ready}" in done.err
 
     def test_login_and_logout(self, gateway: Gateway, cli: Cli) -> None:
-        """Exit 3 for a wrong password (which leaves the present login alone) and after logout; the sentence says what to do."""
+        """Exit 3 for a wrong password (which keeps the current login) and after logout. The sentence says what to do."""
         wrong = cli.run("login", "--user", gateway.username, stdin="wrong\n")
         assert wrong.code == Exit.REFUSED, wrong
         assert cli.run("jobs").code == Exit.OK

@@ -1,4 +1,4 @@
-"""A small real HTTP server that speaks the gateway's REST contract; its jobs follow a script, one step per look at them."""
+"""A small real HTTP server with the gateway's REST contract. Its jobs follow a script, one step per request."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ SCRIPTS = {
 
 @dataclass
 class Scripted:
-    """A job and how many steps of its script it has taken."""
+    """A job and the number of script steps that it has taken."""
 
     document: dict[str, Any]
     script: list[dict[str, Any]]
@@ -78,7 +78,7 @@ def _problem(_: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
 
 
 class ScriptedGateway:
-    """The server's state, which tests read and change; `url` is where it listens."""
+    """The server's state, which tests read and change. `url` is its address."""
 
     username: ClassVar = "alice"
     password: ClassVar = "correct horse"
@@ -169,7 +169,7 @@ class ScriptedGateway:
         ) -> Response[list[Any]]:
             shown = [f for f in self.folders if "archived" in include or not f["is_archived"]]
             rows = [f for f in shown if q in f["path"] and ("ignored" in include or not f.get("ignored"))]
-            # A server may give less than asked for, and says so.
+            # A server may return less than requested, and says so.
             return Response(rows[offset : offset + min(limit, 2)], headers={"X-Total-Count": str(len(rows))})
 
         @post("/api/jobs", status_code=201)
@@ -264,7 +264,7 @@ class ScriptedGateway:
 
 
 class _Delegate:
-    """What the listening socket serves now: tests start with a fresh state, not with a fresh server."""
+    """The app that the listening socket serves now: each test starts with a fresh state on the same server."""
 
     def __init__(self) -> None:
         self.app: Any = None
@@ -274,7 +274,7 @@ class _Delegate:
 
 
 class Host:
-    """One uvicorn in a thread for all tests of a session (starting one takes 0.2 s)."""
+    """One uvicorn in a thread for all tests of a session (a start takes 0.2 s)."""
 
     def __init__(self, url: str, delegate: _Delegate) -> None:
         self.url, self._delegate = url, delegate

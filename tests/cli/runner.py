@@ -1,4 +1,4 @@
-"""Run the real program as its users do: a process of its own, piped or at a terminal of a given width."""
+"""Run the real program as users do: a separate process, piped or in a terminal of a given width."""
 
 import fcntl
 import os
@@ -27,7 +27,7 @@ class Result:
     err: str = ""
 
     def json(self) -> Any:
-        """The one JSON document on stdout."""
+        """Return the one JSON document on stdout."""
         return msgspec.json.decode(self.out)
 
     def ndjson(self) -> list[Any]:
@@ -35,12 +35,12 @@ class Result:
 
     @property
     def lines(self) -> list[str]:
-        """What a terminal was given, without colours and cursor movements."""
+        """Return the terminal's lines, without colours and cursor movements."""
         return re.split(r"[\r\n]+", _ESCAPES.sub("", self.out))
 
 
 class Cli:
-    """`cs-archiver` with a home of its own and an environment scrubbed of ours."""
+    """`cs-archiver` with its own home and an environment without the product's variables."""
 
     def __init__(self, home: Path, url: str) -> None:
         self.home = home
@@ -51,7 +51,7 @@ class Cli:
         self.session_file = home / ".config" / "cs-archiver" / "session.json"
 
     def store_login(self, username: str, token: str) -> None:
-        """A login as `login` leaves it behind."""
+        """Store a login as `login` does."""
         self.session_file.parent.mkdir(parents=True, exist_ok=True)
         login = {"server": self.env["CS_ARCHIVER_URL"], "username": username, "token": token}
         self.session_file.write_bytes(msgspec.json.encode(login))
@@ -79,7 +79,7 @@ class Cli:
         )
 
     def terminal(self, *args: str, columns: int = 80, asked: str = "", typed: str = "", **env: str) -> Result:
-        """At a terminal, where stdout and stderr come out as one; `typed` is typed once `asked` was shown."""
+        """Run in a terminal, where stdout and stderr are one stream. `typed` is typed once `asked` is shown."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         variables = self.env | {"TERM": "xterm"} | env
@@ -111,7 +111,7 @@ def _read(handle: int, deadline: float, seen: bytes) -> bytes:
 
 
 def interrupt_once(process: "subprocess.Popen[str]", sentence: str) -> Result:
-    """Send Ctrl-C once `sentence` was seen on stderr."""
+    """Send Ctrl-C once `sentence` appears on stderr."""
     assert process.stderr is not None
     seen, deadline = "", time.monotonic() + 60
     while sentence not in seen:

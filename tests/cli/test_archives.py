@@ -1,4 +1,4 @@
-"""`zip`, `unzip` and `zipinfo` with --local: files of this machine, no server anywhere."""
+"""`zip`, `unzip` and `zipinfo` with --local: files on this machine, no server."""
 
 import os
 import pty
@@ -52,7 +52,7 @@ def test_the_formats_offered_are_those_that_jobs_know() -> None:
 
 
 def test_an_archive_is_made_shown_and_unpacked(cli: Cli, tree: Path) -> None:
-    """Piped output: one field per line, name and value; nothing is left beside the results."""
+    """Piped output has one field per line, name and value. Nothing is left beside the results."""
     made = cli.run("zip", "tree", "--local")
     shown = cli.run("zipinfo", "tree.zip", "--local")
     back = cli.run("unzip", "tree.zip", "back", "--local")
@@ -75,7 +75,7 @@ def test_an_archive_is_made_shown_and_unpacked(cli: Cli, tree: Path) -> None:
 
 @pytest.mark.parametrize("form", ["zip", "tar.gz"])
 def test_names_need_not_be_text(cli: Cli, tree: Path, form: str) -> None:
-    """Of the folder, the archive and where it is unpacked: bytes that are no UTF-8 come through."""
+    """This holds for the folder, the archive and the target: bytes that are not UTF-8 survive."""
     folder = tree.rename(cli.home / os.fsdecode(b"caf\xe9"))
     target = os.fsdecode(b"out\xe9")
 
@@ -100,7 +100,7 @@ def test_json_has_the_figures(cli: Cli, tree: Path) -> None:
 
 
 def test_a_name_that_says_another_format_is_refused(cli: Cli, tree: Path) -> None:
-    """With what to do, before anything is written."""
+    """The message says what to do, and nothing is written."""
     refused = cli.run("zip", "tree", "--local", "-o", "x.rar")
     contrary = cli.run("zip", "tree", "--local", "-o", "x.zip", "-f", "7z")
 
@@ -112,7 +112,7 @@ def test_a_name_that_says_another_format_is_refused(cli: Cli, tree: Path) -> Non
 
 @pytest.mark.parametrize("form", ["zip", "7z"])
 def test_passwords_come_from_stdin_file_or_environment(cli: Cli, tree: Path, form: str) -> None:
-    """A wrong or missing one is refused with 3, and leaves nothing."""
+    """A wrong or missing one is refused with exit code 3 and leaves nothing."""
     (cli.home / "secret").write_text("geheim\n")
 
     made = cli.run("zip", "tree", "--local", "-f", form, "--password-file", "secret", "--volume", "64K", "-l", "0")
@@ -138,7 +138,7 @@ def test_a_terminal_sees_colours_and_a_bar(cli: Cli, tree: Path) -> None:
 
 
 def test_nothing_is_overwritten(cli: Cli, tree: Path) -> None:
-    """Neither an archive nor anything unpacked; all or nothing."""
+    """Neither an archive nor extracted files: all or nothing."""
     cli.run("zip", "tree", "--local")
 
     assert cli.run("zip", "tree", "--local").code == Exit.CONFLICT
@@ -151,7 +151,7 @@ def test_nothing_is_overwritten(cli: Cli, tree: Path) -> None:
 
 
 def test_a_name_is_cut_or_refused_before_anything_is_packed(cli: Cli, tree: Path) -> None:
-    """255 bytes is the longest name, of the archive or of its parts; a name that nobody chose is cut between letters."""
+    """255 bytes is the longest name of an archive or its parts. A generated name is cut between letters."""
     folder = cli.home / ("é" * 127)
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "file").write_bytes(b"x" * 100)
@@ -189,7 +189,7 @@ def test_what_cannot_be_done_is_said_with_its_code(cli: Cli, tree: Path) -> None
 
 
 def begun(cli: Cli, is_alive: Callable[[], bool], *, nothing_written: bool = False) -> None:
-    """Wait until the working directory of a command is there, and holds something unless `nothing_written` will do."""
+    """Wait until a command's working directory exists. It must contain something unless `nothing_written` is set."""
 
     def look() -> bool:
         assert is_alive(), "the command has ended"
@@ -200,7 +200,7 @@ def begun(cli: Cli, is_alive: Callable[[], bool], *, nothing_written: bool = Fal
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Signals) -> None:
-    """Ctrl-C while 7-Zip works: it ends, and its half of an archive is gone."""
+    """Ctrl-C while 7-Zip works: it ends, and its partial archive is removed."""
     with (tree / "big").open("wb") as file:
         for _ in range(100):
             file.write(os.urandom(1 << 20))
@@ -217,7 +217,7 @@ def test_stopped_early_it_leaves_nothing(cli: Cli, tree: Path, number: signal.Si
 
 
 def test_a_closed_terminal_ends_it_and_leaves_nothing(cli: Cli, tree: Path) -> None:
-    """The window is closed while 7-Zip works: there is nobody to tell, and all is tidied up the same."""
+    """The window is closed while 7-Zip works. Nobody sees the message, and the clean-up is the same."""
     with (tree / "big").open("wb") as file:
         for _ in range(100):
             file.write(os.urandom(1 << 20))
@@ -248,7 +248,7 @@ for bar in (Bar(), PercentBar(), moving("film.mov", 100)):
 
 
 def test_bars_end_when_their_terminal_is_gone(cli: Cli) -> None:
-    """A bar that cannot be wiped away any more must not hide how the command ended."""
+    """A bar that can no longer be erased must not hide the command's result."""
     master, slave = pty.openpty()
     with os.fdopen(slave, "w") as terminal:
         command = [sys.executable, "-c", _BARS]
@@ -265,7 +265,7 @@ def test_bars_end_when_their_terminal_is_gone(cli: Cli) -> None:
 
 
 def test_a_hang_up_that_is_repeated_interrupts_no_clean_up(cli: Cli, tree: Path) -> None:
-    """The kernel tells the session's leader and the foreground processes, so that one program may hear of it twice."""
+    """The kernel signals the session leader and the foreground processes, so a program may get the signal twice."""
     with (tree / "big").open("wb") as file:
         for _ in range(100):
             file.write(os.urandom(1 << 20))
@@ -281,7 +281,7 @@ def test_a_hang_up_that_is_repeated_interrupts_no_clean_up(cli: Cli, tree: Path)
 
 
 def test_nohup_lets_it_go_on(cli: Cli, tree: Path) -> None:
-    """Who says so before wants no end when the terminal is closed."""
+    """A command under nohup does not end when the terminal is closed."""
     with (tree / "big").open("wb") as file:
         for _ in range(20):
             file.write(os.urandom(1 << 20))
@@ -297,7 +297,7 @@ def test_nohup_lets_it_go_on(cli: Cli, tree: Path) -> None:
 
 
 def test_a_taken_target_is_noticed_before_unpacking(cli: Cli, tree: Path) -> None:
-    """The damage further on in the archive is never reached: nothing of it was unpacked."""
+    """The damage later in the archive is never reached, because nothing was unpacked."""
     (tree / "zz").write_bytes(noise := os.urandom(4 << 20))
     for form in ("zip", "tar.gz"):
         assert cli.run("zip", "tree", "--local", "-f", form, "-l", "0").code == 0
@@ -314,7 +314,7 @@ def test_a_taken_target_is_noticed_before_unpacking(cli: Cli, tree: Path) -> Non
 
 
 def test_files_of_this_machine_are_spoken_of_as_files(cli: Cli, tree: Path) -> None:
-    """No job, no sidecar, no server; the codes are those of the documents."""
+    """No job, no sidecar, no server. The exit codes are those of the documents."""
     os.link(tree / "text.txt", tree / "hard")
     (tree / "run.sh").chmod(0o4755)
     (tree / "out").symlink_to("/etc")
@@ -331,7 +331,7 @@ def test_files_of_this_machine_are_spoken_of_as_files(cli: Cli, tree: Path) -> N
 
 
 def test_missing_rights_are_said_as_such(cli: Cli, tree: Path) -> None:
-    """3, as documented: an archive that cannot be read, a folder that nothing can be written to."""
+    """Exit code 3, as documented: an unreadable archive, a folder without write permission."""
     assert cli.run("zip", "tree", "--local").code == 0
     (cli.home / "secret.zip").write_bytes((cli.home / "tree.zip").read_bytes())
     (cli.home / "secret.zip").chmod(0)
@@ -350,7 +350,7 @@ def test_missing_rights_are_said_as_such(cli: Cli, tree: Path) -> None:
 
 
 def test_stopped_while_it_reads(cli: Cli, tree: Path) -> None:
-    """Ctrl-C need not wait until every file was read; a sparse file is long to read and takes no room."""
+    """Ctrl-C does not wait until every file was read. A sparse file takes long to read and uses no space."""
     with (tree / "long").open("wb") as file:
         file.truncate(1 << 40)
     process = cli.start("zip", "tree", "--local")
@@ -374,7 +374,7 @@ def test_sizes_as_people_write_them() -> None:
 
 @pytest.mark.parametrize("form", ["zip", "7z", "tar.gz"])
 def test_names_that_differ_in_case_only_come_back(cli: Cli, form: str) -> None:
-    """`zip` warns of other systems; `unzip` here just works."""
+    """`zip` warns about other systems. `unzip` works here."""
     (cli.home / "tree").mkdir()
     for name in ("README", "readme", "\u00f1", "n\u0303"):
         (cli.home / "tree" / name).write_text(name)
@@ -399,7 +399,7 @@ def test_what_unzip_will_refuse_is_said_when_it_is_made(cli: Cli) -> None:
 
 
 def test_format_and_level_may_follow_the_path(cli: Cli, tree: Path) -> None:
-    """`zip PATH [format] [level]`, and what could be meant otherwise is asked for."""
+    """`zip PATH [format] [level]`. An ambiguous word is refused with a question."""
     stored = cli.run("zip", "tree", "zip", "0", "--local")
     gz = cli.run("zip", "tree", "tar.gz", "--local")
     level = cli.run("zip", "tree", "7z", "12", "--local")
@@ -441,7 +441,7 @@ def test_a_password_as_an_argument_is_refused_and_not_repeated(cli: Cli, argumen
 
 @pytest.mark.parametrize(("where", "given"), [("", "tree"), ("", "tree/"), ("", "./tree"), ("tree", "."), ("tree/below", "..")])
 def test_however_a_folder_is_named_it_is_the_same_folder(cli: Cli, tree: Path, where: str, given: str) -> None:
-    """With a slash behind, relative, or `.`: the archive lies beside the folder and begins with its name. So do destinations."""
+    """With a trailing slash, relative, or `.`: the archive is beside the folder and begins with its name. The same holds for targets."""
     home = cli.home
     cli.home = home / where
 

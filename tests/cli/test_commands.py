@@ -1,4 +1,4 @@
-"""The command line itself: its documentation, its help, and what it hands over to the single-machine edition."""
+"""The command line itself: its documentation, its help, and the commands of the single-machine edition."""
 
 import re
 import subprocess
@@ -32,7 +32,7 @@ def test_the_document_names_every_command_and_no_other() -> None:
 
 
 def test_the_document_and_the_help_have_the_one_table_of_exit_codes() -> None:
-    """docs/cli.md repeats `cli.exits.MEANING` word for word; each command's help ends with its part of it."""
+    """docs/cli.md repeats `cli.exits.MEANING` word for word. Each command's help ends with its part of it."""
     rows = re.findall(r"^\| (\d+) \| (.*?) \|$", _DOCUMENT, re.MULTILINE)
     assert rows == [(str(code.value), text) for code, text in MEANING.items()]
     assert MEANING.keys() == set(Exit)
@@ -54,12 +54,12 @@ def test_http_status_to_exit_code(status: int, code: Exit) -> None:
 
 
 def test_every_order_offered_is_known() -> None:
-    """`folders --sort` offers what `cli.actions` can do."""
+    """`cli.actions` supports every order that `folders --sort` offers."""
     assert {order.value for order in Sort} == FOLDER_ORDER.keys()
 
 
 def test_the_history_offers_what_the_gateway_knows() -> None:
-    """Its orders but for that of `jobs`, and every way to end."""
+    """All of the gateway's orders except that of `jobs`, and every way to end."""
     assert {order.value for order in HistorySort} == set(decide.Sort) - {decide.Sort.CREATED}
     assert {ended.value for ended in Ended} == TERMINAL
 
@@ -77,21 +77,21 @@ def test_help_is_quick_and_fits(tmp_path: Path) -> None:
 
 
 def test_archives_of_this_machine_load_no_client(tmp_path: Path) -> None:
-    """`--local` asks no server; an HTTP client costs it a third of its start-up."""
+    """`--local` needs no server. Importing an HTTP client would cost it a third of its start-up."""
     loaded = "import sys, cli.__main__, cli.archives; print({'httpx', 'rich', 'pydantic', 'asyncpg'} & set(sys.modules))"
     seen = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, env=Cli(tmp_path, "").env, check=True)
     assert seen.stdout == "set()\n"
 
 
 def test_the_installed_program_tells_its_version(tmp_path: Path) -> None:
-    """The entry point of the distribution works, for people and for programs."""
+    """The distribution's entry point works, for people and for programs."""
     program = Path(sys.executable).with_name("cs-archiver")
     done = subprocess.run([program, "version", "--json"], capture_output=True, text=True, env=Cli(tmp_path, "").env, check=True)
     assert re.fullmatch(r'\{"version":"[\d.]+"\}\n', done.stdout)
 
 
 def test_up_and_destroy_hand_over_to_the_single_machine_edition(tmp_path: Path) -> None:
-    """The exit code passes through; `destroy` does nothing without --yes, 78 says what to install, no argument is ignored."""
+    """The exit code passes through. `destroy` does nothing without --yes, 78 says what to install, no argument is ignored."""
     cli = Cli(tmp_path, "")
     assert cli.run("destroy").code == Exit.USAGE
     package = tmp_path / "elsewhere" / "devstack"

@@ -1,4 +1,4 @@
-"""Completion in real shells: typed at a terminal, with Tab."""
+"""Completion in real shells: typed in a terminal, with Tab."""
 
 import os
 import pty
@@ -38,7 +38,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 class Terminal:
-    """A shell at a terminal of its own."""
+    """A shell in its own terminal."""
 
     def __init__(self, cli: Cli, command: list[str]) -> None:
         self.child, self._handle = pty.fork()
@@ -52,7 +52,7 @@ class Terminal:
         os.write(self._handle, text.encode())
 
     def until(self, pattern: str) -> str:
-        """What was shown since the last typing, once it has this in it."""
+        """Return the output since the last input, once it contains this text."""
         deadline = time.monotonic() + 60
         while not re.search(pattern, self._seen):
             ready, _, _ = select.select([self._handle], [], [], max(deadline - time.monotonic(), 0))
@@ -68,7 +68,7 @@ class Terminal:
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
 def test_a_shell_completes_commands_options_values_and_files(cli: Cli, shell: str) -> None:
-    """The one thing that fits is written out, after one Tab."""
+    """After one Tab, the only match is completed."""
     command, setup = SHELLS[shell]
     (cli.home / "a long name.zip").write_text("")
     (cli.home / "unmistakable.zip").write_text("")

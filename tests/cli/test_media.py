@@ -1,4 +1,4 @@
-"""`mediainfo`, `mstats`, `thumbnail` with `--local`: this machine's files, no server; and what `plan` shows."""
+"""`mediainfo`, `mstats` and `thumbnail` with `--local`: files on this machine, no server. Also: the output of `plan`."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """No server answers where it would look for one."""
+    """No server answers at its configured address."""
     return Cli(tmp_path, NOWHERE)
 
 
@@ -43,7 +43,7 @@ def test_mediainfo_has_every_field(cli: Cli, films: Path) -> None:
 
 
 def test_mstats_is_the_brief_form(cli: Cli, films: Path) -> None:
-    """The quick report; `mediainfo --brief` is the same."""
+    """The brief report. `mediainfo --brief` is the same."""
     done = cli.run("mstats", "--local", str(films / "h264.mp4"))
 
     assert done.out == cli.run("mediainfo", "--brief", "--local", str(films / "h264.mp4")).out
@@ -60,7 +60,7 @@ def test_json_is_the_document_of_the_api(cli: Cli, films: Path) -> None:
 
 
 def test_names_that_are_no_text(cli: Cli, films: Path, tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 are escaped, as in lists of archives."""
+    """Bytes that are not UTF-8 are escaped, as in archive lists."""
     film = tmp_path / os.fsdecode(b"bad\xff.mp4")
     shutil.copyfile(films / "h264.mp4", film)
 
@@ -70,7 +70,7 @@ def test_names_that_are_no_text(cli: Cli, films: Path, tmp_path: Path) -> None:
 
 
 def test_thumbnails_and_contact_sheets(cli: Cli, films: Path, tmp_path: Path) -> None:
-    """One image, where it was asked for; a time past the end is said on stderr."""
+    """One image at the requested path. A time past the end is reported on stderr."""
     target = tmp_path / "picture.jpg"
     done = cli.run("thumbnail", "--local", str(films / "h264.mp4"), "--output", str(target))
 
@@ -83,7 +83,7 @@ def test_thumbnails_and_contact_sheets(cli: Cli, films: Path, tmp_path: Path) ->
 
 
 def test_a_picture_never_replaces_a_file_unasked(cli: Cli, films: Path) -> None:
-    """Named or by default; `--force` does it. Another ending than those of pictures is refused with those that can be had."""
+    """With a given or default name; `--force` allows it. An unsupported file ending is refused with the supported ones."""
     film = str(films / "h264.mp4")
     for name in ("h264.jpg", "mine.png"):
         (cli.home / name).write_text("mine")
@@ -113,7 +113,7 @@ def test_a_picture_is_of_the_kind_that_its_name_says(cli: Cli, films: Path, name
 
 
 def test_brief_may_follow_the_path(cli: Cli, films: Path) -> None:
-    """`mediainfo F brief` is `mediainfo F --brief`; another word is refused."""
+    """`mediainfo F brief` is `mediainfo F --brief`. Another word is refused."""
     film = str(films / "h264.mp4")
 
     assert facts(cli.run("mediainfo", "--local", film, "brief").out) == facts(cli.run("mstats", "--local", film).out)
@@ -122,7 +122,7 @@ def test_brief_may_follow_the_path(cli: Cli, films: Path) -> None:
 
 
 def test_a_thumbnail_names_the_time_that_was_asked_for(cli: Cli, films: Path) -> None:
-    """The frame shown at one second begins a moment before it."""
+    """The frame shown at one second begins slightly before it."""
     assert facts(cli.run("thumbnail", "--local", str(films / "h264.mp4"), "00:00:01").out)["Timestamp"] == "00:00:01"
 
 
@@ -156,7 +156,7 @@ def test_rates_are_decimal() -> None:
 
 
 def test_what_a_plan_says() -> None:
-    """Size, time with its reason, space that lacks, refusals in full."""
+    """Size, time with its reason, missing space, all refusals."""
     seen = Preview(
         path="/nas/a/b/c",
         complete=True,

@@ -1,4 +1,4 @@
-"""What the command line says at the end of a job, in words of whoever asked for it."""
+"""The command line's texts at the end of a job, for each kind of request."""
 
 import pytest
 
@@ -38,13 +38,13 @@ from cli.sentences import ending
     ],
 )
 def test_every_kind_of_job_ends_in_its_own_words(job: Job, words: str) -> None:
-    """Only a NAS folder has a marker and a destination, only packs delete what they packed."""
+    """Only a NAS folder has a marker and a destination. Only packs delete their source."""
     assert words in ending(job)
     assert not ending(job).endswith(" ")
 
 
 def test_retries_are_counted_over_the_whole_job() -> None:
-    """Automatic and requested ones apart; a job that was never tried again says nothing; notes are no warnings."""
+    """Automatic and manual ones are separate. Without a retry there is no line. Notes are not warnings."""
     once = Job(job_id="a" * 36, folder_name="Scans", status="completed")
     thrice = Job(
         job_id="a" * 36,
@@ -64,7 +64,7 @@ def test_retries_are_counted_over_the_whole_job() -> None:
     "code", ["bad-password", "damaged", "truncated", "unsafe-archive", "taken", "archived-already", "not-found"]
 )
 def test_nobody_is_sent_to_try_what_will_fail_again(code: str) -> None:
-    """The same request ends the same way: its sentence says what to do instead."""
+    """The same request would fail again, so its sentence says what to do instead."""
     job = Job(
         job_id="a" * 36, folder_name="c.zip", kind="extract", status="failed", error_message="It is damaged.", error_code=code
     )

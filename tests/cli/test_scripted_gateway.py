@@ -1,4 +1,4 @@
-"""The command line against a scripted gateway: the common contract, and what only a script can stage."""
+"""The command line with a scripted gateway: the common contract, and cases that only a script can produce."""
 
 import signal
 import stat
@@ -50,7 +50,7 @@ class TestScriptedGateway(GatewayContract):
 
 
 def test_the_password_is_nowhere_but_in_the_request(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Not stored, not printed, no option takes it; the session file is the user's alone and is replaced whole."""
+    """It is not stored or printed, and no option takes it. The session file is private to the user and is replaced atomically."""
     secret = gateway.password
     done = cli.run("login", "--user", "alice", stdin=secret + "\n")
     assert done.code == Exit.OK, done
@@ -65,14 +65,14 @@ def test_the_password_is_nowhere_but_in_the_request(gateway: ScriptedGateway, cl
 
 
 def test_a_password_is_asked_for_without_echo(gateway: ScriptedGateway, cli: Cli) -> None:
-    """At a terminal nothing that was typed comes back."""
+    """In a terminal, typed characters are not shown."""
     done = cli.terminal("login", "--user", "alice", asked="Password of", typed=gateway.password + "\n", columns=200)
     assert done.code == Exit.OK, done
     assert gateway.password not in done.out
 
 
 def test_a_first_password_must_be_changed(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Refusals point to `password`; afterwards the new token is stored and everything works."""
+    """Refusals point to `password`. Afterwards the new token is stored and everything works."""
     gateway.must_change.add("alice")
     done = cli.run("jobs")
     assert (done.code, "cs-archiver password" in done.err) == (Exit.REFUSED, True)
@@ -83,7 +83,7 @@ def test_a_first_password_must_be_changed(gateway: ScriptedGateway, cli: Cli) ->
 
 
 def test_a_token_is_never_shown_to_another_server(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Another address than that of the login counts as not logged in, and no request is made."""
+    """Another address than the login's counts as not logged in, and no request is made."""
     other = gateway.url.replace("127.0.0.1", "localhost")
     assert cli.run("jobs", "--server", other).code == Exit.REFUSED
     assert gateway.requests == []
@@ -102,7 +102,7 @@ def test_a_server_that_is_down_or_no_address(cli: Cli, url: str, code: Exit) -> 
 
 
 def test_a_server_in_trouble_or_of_another_kind(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Exit 6 for 5xx, for HTML, and for JSON of another shape; 3 with the way out once the token has expired."""
+    """Exit 6 for 5xx, for HTML, and for JSON of another shape. Exit 3 with the fix once the token has expired."""
     gateway.trouble = Response(b"<h1>Bad gateway</h1>", status_code=502)
     done = cli.run("status")
     assert (done.code, done.out) == (Exit.UNAVAILABLE, ""), done
@@ -119,7 +119,7 @@ def test_a_server_in_trouble_or_of_another_kind(gateway: ScriptedGateway, cli: C
 
 
 def test_a_damaged_login_is_said_and_mended_by_login(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Exit 78 naming the file; `login` replaces it."""
+    """Exit 78 with the file's name. `login` replaces it."""
     cli.session_file.write_text("{")
     done = cli.run("jobs")
     assert (done.code, str(cli.session_file) in done.err) == (Exit.CONFIGURATION, True)
@@ -127,7 +127,7 @@ def test_a_damaged_login_is_said_and_mended_by_login(gateway: ScriptedGateway, c
 
 
 def test_a_prefix_must_be_long_and_unique(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Six characters or more, over more jobs than one page; several candidates are named."""
+    """At least six characters, across more than one page of jobs. Several candidates are named."""
     for first in ("aaaaaa11", "aaaaaa22", "bbbbbbbb", "cccccccc"):
         gateway.add_job("Alpha", first + str(uuid4())[8:])
     done = cli.run("cancel", "aaaaaa")
@@ -139,7 +139,7 @@ def test_a_prefix_must_be_long_and_unique(gateway: ScriptedGateway, cli: Cli) ->
 
 
 def test_pause_and_resume(gateway: ScriptedGateway, cli: Cli) -> None:
-    """The job says so; what cannot be paused any more is refused with 5."""
+    """The job says so. A job that can no longer be paused is refused with 5."""
     gateway.add_job("Alpha", "dddddddd" + str(uuid4())[8:])
     (job,) = gateway.jobs.values()
     assert cli.run("pause", "dddddd").code == Exit.OK
@@ -152,7 +152,7 @@ def test_pause_and_resume(gateway: ScriptedGateway, cli: Cli) -> None:
 
 
 def test_piped_output_is_plain_and_whole(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Tab-separated, no escapes, nothing shortened, whatever COLUMNS says; hostile names cannot steer a terminal."""
+    """Tab-separated, no escapes, nothing shortened, whatever COLUMNS is. Malicious names cannot control a terminal."""
     name = "Long " * 30 + "\x1b[31m\nred\u202e"
     gateway.folders.append(gateway.folder("Production", "2024", name, 1))
     done = cli.run("folders", "--sort", "size", COLUMNS="40", FORCE_COLOR="1")
@@ -166,11 +166,11 @@ def test_piped_output_is_plain_and_whole(gateway: ScriptedGateway, cli: Cli) -> 
 
 @pytest.mark.parametrize("args", [("folders",), ("jobs",), ("job", "aaaaaa"), ("queue",), ("archive", "--wait")])
 def test_a_terminal_of_forty_columns(gateway: ScriptedGateway, cli: Cli, args: tuple[str, ...]) -> None:
-    """No line is wider than the terminal, and what matters is still there."""
+    """No line is wider than the terminal, and the important parts are still there."""
     gateway.add_job("Endless", "aaaaaaaa" + str(uuid4())[8:])
     done = cli.terminal(*args, *(["Production/2024/Alpha"] if args[0] == "archive" else []), columns=40)
     assert done.code == Exit.OK, done
-    if args[0] == "archive":  # sentences are wrapped by the terminal itself; the bar and the figures must fit
+    if args[0] == "archive":  # the terminal wraps sentences itself; the bar and the figures must fit
         drawn = [line for line in done.lines if "copying  1.00 GB of" in line or "━" in line]
         assert any("100 %" in line for line in drawn), done.lines
         assert any("copying" in line for line in drawn), done.lines
@@ -181,7 +181,7 @@ def test_a_terminal_of_forty_columns(gateway: ScriptedGateway, cli: Cli, args: t
 
 
 def test_follow_prints_each_line_once_and_ends_with_the_job(gateway: ScriptedGateway, cli: Cli) -> None:
-    """NDJSON from the first line to the last, in order; a reader that goes away is no error worth a traceback."""
+    """NDJSON from the first line to the last, in order. A reader that closes the pipe causes no traceback."""
     job = gateway.add_job("Alpha")
     job_id = job.document["job_id"]
     done = cli.run("logs", job_id, "--follow", "--json")
@@ -197,7 +197,7 @@ def test_follow_prints_each_line_once_and_ends_with_the_job(gateway: ScriptedGat
 
 
 def test_keep_source_and_a_second_request(gateway: ScriptedGateway, cli: Cli) -> None:
-    """`--keep-source` reaches the server; an absolute path is taken as it is; a second request is a conflict."""
+    """`--keep-source` reaches the server. An absolute path is accepted unchanged. A second request is a conflict."""
     path = gateway.folders[0]["path"]
     assert cli.run("archive", path + "/", "--keep-source").code == Exit.OK
     assert next(iter(gateway.jobs.values())).document["keep_source"] is True
@@ -207,7 +207,7 @@ def test_keep_source_and_a_second_request(gateway: ScriptedGateway, cli: Cli) ->
 
 
 def test_a_folder_that_is_ignored_or_not_listed_gets_the_servers_reason(gateway: ScriptedGateway, cli: Cli) -> None:
-    """The list of folders is a hint, not the judge: what it does not offer is asked for all the same."""
+    """The list of folders is a hint. A folder that it lacks is still sent to the server."""
     gateway.folders.append({**gateway.folder("Production", "2024", "Bare", 0), "ignored": "empty"})
     done = cli.run("archive", "Production/2024/Bare")
     assert (done.code, done.err) == (
@@ -222,7 +222,7 @@ def test_a_folder_that_is_ignored_or_not_listed_gets_the_servers_reason(gateway:
 
 
 def test_a_name_in_other_unicode_is_found(gateway: ScriptedGateway, cli: Cli) -> None:
-    """A Mac decomposes names. The very name goes first; where two others differ in this only, both are named and none is taken."""
+    """A Mac decomposes names. The exact name comes first. If two others differ only in this, both are named and none is used."""
     composed, decomposed = "Caf\u00e9 \u00fc", unicodedata.normalize("NFD", "Caf\u00e9 \u00fc")
     gateway.folders.append(gateway.folder("Production", "2024", decomposed, 1))
     assert cli.run("archive", f"Production/2024/{composed}").code == Exit.OK
@@ -237,7 +237,7 @@ def test_a_name_in_other_unicode_is_found(gateway: ScriptedGateway, cli: Cli) ->
 
 
 class _Notes:
-    """A view that remembers."""
+    """A view that records its calls."""
 
     def __init__(self) -> None:
         self.states: list[str] = []
@@ -255,7 +255,7 @@ class _Notes:
 
 
 def test_watching_outlives_a_restart_of_the_server(gateway: ScriptedGateway) -> None:
-    """A server that is away is waited for and said once; each log line comes once; patience has an end."""
+    """The client waits for the server and says so once. Each log line comes once. The wait has a limit."""
     gateway.tokens["t"] = "alice"
     job_id = gateway.add_job("Alpha").document["job_id"]
     notes, looks = _Notes(), 0
@@ -287,7 +287,7 @@ def test_ctrl_c_anywhere_else(gateway: ScriptedGateway, cli: Cli) -> None:
 
 
 def test_the_history_asks_for_what_was_chosen(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Filters and order reach the server; a day's end is the next day's beginning; names go from A to Z."""
+    """Filters and order reach the server. A day's end is the next day's beginning. Names go from A to Z."""
     gateway.add_job("Alpha", status="completed", started_at=NOW, completed_at="2024-01-15T15:32:01Z")
     done = cli.run("history", "Alp", "--status", "failed", "--status", "completed", "--user", "alice", "--limit", "1", TZ="UTC")
     assert done.code == Exit.OK, done
@@ -310,7 +310,7 @@ def test_the_history_asks_for_what_was_chosen(gateway: ScriptedGateway, cli: Cli
 
 
 def test_a_time_that_is_none(gateway: ScriptedGateway, cli: Cli) -> None:
-    """Exit 2 with an example, before anything is asked."""
+    """Exit 2 with an example, before any request."""
     done = cli.run("history", "--from", "yesterday")
     assert done.code == Exit.USAGE
     assert "--from is a day such as 2026-01-15" in done.err

@@ -1,4 +1,4 @@
-"""`make demo` as people meet it: interrupted, without a terminal and to its end, and in a terminal until Ctrl-C."""
+"""`make demo` as users run it: interrupted, without a terminal to its end, and in a terminal until Ctrl-C."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _LONGEST_S = 240.0
 
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
-    """Where the demonstration writes; its parts run one after the other in it."""
+    """The demo's output directory. Its parts run in it one after the other."""
     with data_dir() as path:
         (path / "demo").mkdir(mode=0o755)
         yield path / "demo"
@@ -40,7 +40,7 @@ def _nothing_left(directory: Path) -> bool:
 
 
 def test_ctrl_c_in_the_middle_ends_everything_in_order(directory: Path) -> None:
-    """The job is left where it is, nothing stays running, and the exit code is 0."""
+    """The job stays as it is, no process is left, and the exit code is 0."""
     with closing(_Terminal(_command(directory))) as terminal:
         terminal.read_until("queued -> copying")
         terminal.press_ctrl_c()
@@ -50,7 +50,7 @@ def test_ctrl_c_in_the_middle_ends_everything_in_order(directory: Path) -> None:
 
 
 def test_without_a_terminal_it_goes_on_with_that_folder_and_ends(directory: Path) -> None:
-    """Plain lines tell every state; source, archive and marker are what the last lines say; nothing stays running."""
+    """Plain lines report every state. The last lines name source, archive and marker. No process is left."""
     environment = {**os.environ, "DEMO_EXIT": "1", "GLOBUS_CLIENT_ID": "somebody's real account"}
     done = subprocess.run(
         _command(directory),
@@ -76,7 +76,7 @@ def test_without_a_terminal_it_goes_on_with_that_folder_and_ends(directory: Path
 
 
 def test_in_a_terminal_a_bar_moves_and_ctrl_c_ends_it(directory: Path) -> None:
-    """The second run takes the next folder, shows a bar, stays up, serves subscribers, and ends with 0 and without leftovers."""
+    """The second run takes the next folder, shows a bar, keeps running, serves subscribers, and exits with 0 and no leftovers."""
     with closing(_Terminal(_command(directory))) as terminal:
         terminal.read_until("stays up until Ctrl-C")
         assert "━" in terminal.seen
@@ -89,7 +89,7 @@ def test_in_a_terminal_a_bar_moves_and_ctrl_c_ends_it(directory: Path) -> None:
 
 
 def _check_subscriber(directory: Path) -> None:
-    """The ten lines of docs/events.md, with the credentials of subscriber.env, see each event of each job once and in order."""
+    """The ten lines of docs/events.md, with the credentials of subscriber.env, receive each event of each job once and in order."""
     lines = (directory / "data/run/subscriber.env").read_text().splitlines()
     environment = {**os.environ, **dict(line.split("=", 1) for line in lines)}
     seen = []
@@ -115,7 +115,7 @@ _IN_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.sp
 
 
 class _Terminal:
-    """A program in a terminal of its own; ends with the block."""
+    """A program in its own terminal. It ends with the block."""
 
     def __init__(self, command: list[str]) -> None:
         self.seen = ""
@@ -145,12 +145,12 @@ class _Terminal:
         return self._process.returncode
 
     def close(self) -> None:
-        self._process.kill()  # its terminal goes with it, which ends the program
+        self._process.kill()  # closing its terminal ends the program
         self._process.communicate()
 
 
 def test_the_next_year_is_added_when_all_is_archived(tmp_path: Path) -> None:
-    """A round never reuses a path: those are taken at the destination for ever. The same year holds the same bytes."""
+    """A round never reuses a path, because the destination keeps it permanently. The same year holds the same bytes."""
     assert sample_nas.add_round(tmp_path / "a") == sample_nas.add_round(tmp_path / "b")
     assert sample_nas.add_round(tmp_path / "a") == sample_nas.FIRST_YEAR + 1
 

@@ -1,4 +1,4 @@
-"""The fixtures all other tests stand on."""
+"""The fixtures that all other tests use."""
 
 import asyncpg
 
@@ -6,7 +6,7 @@ from tests.support.engines import NatsEngine, PostgresEngine
 
 
 async def test_databases_come_from_a_template_made_once(pg: PostgresEngine) -> None:
-    """A template is built once; each database made from it is a copy of its own."""
+    """A template is built once, and each database made from it is a separate copy."""
     built = 0
 
     async def build(dsn: str) -> None:

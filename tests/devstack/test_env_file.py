@@ -1,4 +1,4 @@
-"""Files of settings: what is read, and what nobody reads is named."""
+"""Settings files: which are read. Files that nothing reads are reported."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ GLOBUS_DESTINATION_BASE_PATH=/
 
 
 def test_comments_and_spaces_are_read() -> None:
-    """A comment behind a value is none of it, and spaces need no quotes."""
+    """A comment after a value is not part of it, and spaces need no quotes."""
     assert env_file.parse(COMMENTED) == {
         "DATABASE_URL": "postgresql://user:pass@localhost/cs_archiver",
         "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
@@ -56,7 +56,7 @@ def test_every_line_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
-    """A .env with settings that do not count, and the documents' config.yaml; other programs' files are left alone."""
+    """A .env with unused settings, and the documents' config.yaml. Other programs' files are ignored."""
     assert env_file.unread(tmp_path, {}) == []
     (tmp_path / ".env").write_text(COMMENTED)
     (tmp_path / "config.yaml").write_text("database:\n  pool_size: 10\nstorage: {}\nsecurity: {}\n")
@@ -77,7 +77,7 @@ def test_files_that_nobody_reads_are_named(tmp_path: Path) -> None:
 
 
 def test_a_yaml_file_given_as_settings_is_answered_with_each_setting(tmp_path: Path) -> None:
-    """Not with a complaint about each of its lines."""
+    """The error does not complain about each of its lines."""
     file = tmp_path / "config.yaml"
     file.write_text('storage:\n  qnap_base: "/nas"\nworkers:\n  upload:\n    max_retries: 5\nsecurity: {}\n')
 

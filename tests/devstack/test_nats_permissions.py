@@ -1,4 +1,4 @@
-"""Who may do what on NATS, asked of the real server: one table of (user, action) -> allowed or refused."""
+"""NATS permissions on the real server: one table of (user, action) -> allowed or refused."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ _END = "end.of.table"
 
 
 class Asker:
-    """A client that collects what the server refused it."""
+    """A client that records the server's refusals."""
 
     def __init__(self) -> None:
         self.client: Client
@@ -52,28 +52,28 @@ class Asker:
             self._ended.set()
 
     async def publishes(self, subjects: list[str]) -> dict[str, bool]:
-        """Which of these the server takes from us."""
-        # Harmless where taken: JetStream refuses `[]` as a request, or answers with information.
+        """Return the subjects on which the server accepts a message."""
+        # Harmless if accepted: JetStream refuses `[]` as a request, or replies with information.
         for subject in [*subjects, _END]:
             await self.client.publish(subject, b"[]", reply=f"{self.client._inbox_prefix.decode()}.none")
         return await self._verdict(subjects, "publish to")
 
     async def subscribes(self, subjects: list[str]) -> dict[str, bool]:
-        """Which of these the server lets us hear."""
+        """Return the subjects to which the server allows a subscription."""
         for subject in [*subjects, _END]:
             await self.client.subscribe(subject)
         return await self._verdict(subjects, "subscription to")
 
     async def asks(self, subject: str, body: object) -> dict[str, object]:
-        """The JetStream API's answer; raises TimeoutError where the question was refused."""
+        """Return the JetStream API's reply. Raise TimeoutError if the request was refused."""
         answer = await self.client.request(subject, json.dumps(body).encode(), timeout=60)
         return dict(json.loads(answer.data))
 
     async def _verdict(self, subjects: list[str], what: str) -> dict[str, bool]:
         await asyncio.wait_for(self._ended.wait(), 60)
-        # nats-py gives the server's words in small letters.
+        # nats-py returns the server's text in lower case.
         told = re.findall(rf'{what} "([^"]+)"', "\n".join(self._refusals))
-        # The old subject for temporary consumers is known to permissions with the random name the server gave it.
+        # The old subject for temporary consumers appears in permission errors with the random name that the server gave it.
         told = [re.sub(r"(\$js\.api\.consumer\.create\.jobs)\.\d+$", r"\1", subject) for subject in told]
         refused = {subject for subject in subjects if subject.lower() in told}
         return {subject: subject not in refused for subject in subjects}
@@ -81,7 +81,7 @@ class Asker:
 
 @pytest.fixture(autouse=True)
 async def clients_end_with_their_test(nats: NatsEngine) -> AsyncIterator[None]:
-    """What answers here must not answer the next test's services."""
+    """Responders of this test must not reply to the next test's services."""
     yield
     await nats.close()
 
@@ -93,7 +93,7 @@ async def asker(engine: NatsEngine, user: str, prefix: str | None = None) -> Ask
 
 
 PUBLISH: list[tuple[str, set[str]]] = [
-    # subject, who may (besides `provision`, who may everything)
+    # subject, who may (besides `provision`, which may do everything)
     *(
         (subject, set(SERVICES))
         for subject in ("job.queued", "job.completed", "live.progress.1", "live.nudge.scanner", "rpc.uploader.size")
@@ -159,7 +159,7 @@ SUBSCRIBE: list[tuple[str, set[str]]] = [
 
 @pytest.mark.parametrize("user", [user for user in USERS if user != PROVISION])
 async def test_publishing(nats: NatsEngine, user: str) -> None:
-    """Each user may publish exactly what the table says."""
+    """Each user may publish exactly as in the table."""
     client = await asker(nats, user)
 
     found = await client.publishes([subject for subject, _ in PUBLISH])
@@ -170,7 +170,7 @@ async def test_publishing(nats: NatsEngine, user: str) -> None:
 
 @pytest.mark.parametrize("user", [user for user in USERS if user != PROVISION])
 async def test_subscribing(nats: NatsEngine, user: str) -> None:
-    """Each user may hear exactly what the table says; nobody hears another's replies."""
+    """Each user may subscribe exactly as in the table. Nobody receives another's replies."""
     client = await asker(nats, user)
 
     found = await client.subscribes([subject for subject, _ in SUBSCRIBE])
@@ -180,19 +180,19 @@ async def test_subscribing(nats: NatsEngine, user: str) -> None:
 
 
 def test_an_unknown_user_has_no_permissions() -> None:
-    """A typing error makes no user without limits."""
+    """A typing error creates no user without limits."""
     with pytest.raises(KeyError):
         permissions("scaner")
 
 
 async def test_a_wrong_password_is_refused(nats: NatsEngine) -> None:
-    """No password, no connection."""
+    """Without the password there is no connection."""
     with pytest.raises(NatsError, match="Authorization"):
         await nats.connect("scanner", password="wrong")
 
 
 async def _history(nats: NatsEngine, count: int = 3) -> list[bytes]:
-    """Fresh stream with `count` events in it."""
+    """Create a fresh stream with `count` events."""
     await nats.reset()
     publisher = (await nats.connect("scanner")).jetstream(timeout=60)
     bodies = [b'{"n":%d}' % n for n in range(count)]
@@ -213,7 +213,7 @@ async def _push(client: Client) -> Callable[[], Awaitable[Msg]]:
 
 
 async def _named(client: Client) -> Callable[[], Awaitable[Msg]]:
-    """As nats.js, Go and the NATS command line make them: a random name in the subject, the filter behind it."""
+    """As nats.js, Go and the NATS command line create them: a random name in the subject, followed by the filter."""
     config = ConsumerConfig(name=uuid4().hex, ack_policy=AckPolicy.NONE, inactive_threshold=30)
     subscription = await client.jetstream(timeout=60).subscribe("job.queued", stream="JOBS", config=config)
     return lambda: subscription.next_msg(timeout=30)
@@ -235,7 +235,7 @@ async def _pull(client: Client) -> Callable[[], Awaitable[Msg]]:
 async def test_a_subscriber_reads_history_and_goes_on_live(
     nats: NatsEngine, way: Callable[[Client], Awaitable[Callable[[], Awaitable[Msg]]]], prefix: str
 ) -> None:
-    """Each kind of consumer gives what happened before and what happens next, with and without the inbox prefix."""
+    """Each kind of consumer delivers past and new events, with and without the inbox prefix."""
     past = await _history(nats)
     client = await nats.connect(SUBSCRIBER, prefix)
     following = await way(client)
@@ -248,10 +248,10 @@ async def test_a_subscriber_reads_history_and_goes_on_live(
 
 
 async def test_a_subscriber_hears_progress(nats: NatsEngine) -> None:
-    """Live subjects reach a plain subscription."""
+    """A plain subscription receives live subjects."""
     subscriber, service = await nats.connect(SUBSCRIBER), await nats.connect("compressor")
     heard = await subscriber.subscribe("live.progress.>")
-    for _ in range(2):  # nats-py sends a flush's PING before what is still buffered
+    for _ in range(2):  # nats-py sends a flush's PING before its buffered data
         await subscriber.flush()
 
     await service.publish("live.progress.7", b"42")
@@ -268,7 +268,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("subject", [CREATE, f"{CREATE}.mine", f"{CREATE}.mine.job.never"])
 async def test_no_reader_rewrites_a_durable_through_the_body(nats: NatsEngine, subject: str) -> None:
-    """A consumer's name in the body never touches a service's durable: permissions do not see bodies, the mapping does."""
+    """A consumer's name in the body never affects a service's durable. Permissions do not see bodies; the mapping does."""
     await nats.reset()
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = {durable: (await admin.consumer_info("JOBS", durable)).config for durable in DURABLES}
@@ -299,7 +299,7 @@ COMMANDS = [
 
 
 async def _heard_inside(nats: NatsEngine) -> tuple[list[str], Callable[[], Awaitable[None]]]:
-    """The subjects on which something reaches the services, and what waits until all that was sent has arrived."""
+    """Record the subjects that reach the services, and a call that waits until everything sent has arrived."""
     heard: list[str] = []
     inside = await nats.connect(PROVISION)
 
@@ -319,7 +319,7 @@ async def _heard_inside(nats: NatsEngine) -> tuple[list[str], Callable[[], Await
 
 
 async def test_no_consumer_of_a_reader_delivers_to_the_services(nats: NatsEngine) -> None:
-    """A push consumer, made or changed in any way, delivers to no subject of a service, and commands nothing."""
+    """However a push consumer is created or changed, it delivers to no service subject and runs no command."""
     past = await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
@@ -342,7 +342,7 @@ async def test_no_consumer_of_a_reader_delivers_to_the_services(nats: NatsEngine
         await client.asks(f"{CREATE}.five{n}", {**body, "config": grouped})
         for name in ("one", "two", "three", "four", "five"):
             await client.asks(f"{API}.CONSUMER.DELETE.JOBS.{name}{n}", {})
-    # What is sent to the reader itself comes after all that was sent before it.
+    # A message to the reader itself arrives after everything that was sent before it.
     assert [(await delivered.next_msg(timeout=30)).data for _ in past] == past
     await all_arrived()
 
@@ -352,10 +352,10 @@ async def test_no_consumer_of_a_reader_delivers_to_the_services(nats: NatsEngine
 
 
 async def test_no_answer_to_a_reader_goes_to_the_services(nats: NatsEngine) -> None:
-    """An answer goes to the subject that the question names: never to one of a service, and never into the stream.
+    """A reply goes to the subject that the request names: never to a service's subject, and never into the stream.
 
-    In one account with the services, a question answered to `job.completed` became a message of the stream, and one answered to
-    `rpc.compressor.delete` a question of its own.
+    With one shared account, a request with the reply subject `job.completed` put a message into the stream. One with the reply
+    subject `rpc.compressor.delete` became a request itself.
     """
     past = await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
@@ -386,7 +386,7 @@ async def test_no_answer_to_a_reader_goes_to_the_services(nats: NatsEngine) -> N
 
 
 async def test_no_answer_to_a_service_commands_the_stream(nats: NatsEngine) -> None:
-    """A service, too, may name the subject of an answer: the stream and the durables obey none."""
+    """A service may also choose a reply subject. The stream and the durables obey none."""
     past = await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
@@ -402,7 +402,7 @@ async def test_no_answer_to_a_service_commands_the_stream(nats: NatsEngine) -> N
 
 
 async def test_readers_see_and_touch_no_consumer_of_a_service(nats: NatsEngine) -> None:
-    """To a reader the durables do not exist; the services' own keep their place whatever it asks."""
+    """A reader cannot see the durables. The services' own keep their position whatever it requests."""
     await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
@@ -417,7 +417,7 @@ async def test_readers_see_and_touch_no_consumer_of_a_service(nats: NatsEngine) 
 
 
 async def test_readers_have_so_many_consumers_and_no_more(nats: NatsEngine) -> None:
-    """The limit is the readers' own: the services' consumers, and new ones of the gateway, are made all the same."""
+    """The limit applies to readers. The services' consumers, and new ones of the gateway, are still created."""
     await _history(nats)
     client = await asker(nats, SUBSCRIBER)
     made: list[object] = []
@@ -439,7 +439,7 @@ async def test_readers_have_so_many_consumers_and_no_more(nats: NatsEngine) -> N
 
 
 async def test_at_the_limit_of_bytes_the_oldest_events_go(nats: NatsEngine) -> None:
-    """Number and id of an event are the same in the copy, and stay when older ones go; who reads from the start begins at the oldest."""
+    """An event has the same number and id in the copy, also after older ones are removed. A read from the start begins at the oldest."""
     await nats.reset()
     body = (Path(__file__).parents[1] / "golden/events/job.completed.v1.json").read_bytes()
     publisher = (await nats.connect("scanner")).jetstream(timeout=60)
@@ -473,7 +473,7 @@ async def test_at_the_limit_of_bytes_the_oldest_events_go(nats: NatsEngine) -> N
 
 
 async def test_a_plain_subscription_hears_the_answers_that_another_reader_sends_there(nats: NatsEngine) -> None:
-    """Readers share one login: only a consumer of the stream is sure to give nothing but events."""
+    """Readers share one login. Only a consumer of the stream is certain to deliver nothing but events."""
     past = await _history(nats, 1)
     other, plain = await asker(nats, SUBSCRIBER), await nats.connect(SUBSCRIBER)
     heard = await plain.subscribe("job.>")
@@ -488,7 +488,7 @@ async def test_a_plain_subscription_hears_the_answers_that_another_reader_sends_
 
 
 async def test_the_readers_copy_follows_a_stream_that_was_made_again(nats: NatsEngine) -> None:
-    """Deleted and provisioned again, the stream begins at 1: so does the copy, with the new events only."""
+    """The stream is deleted, provisioned again and begins at 1. So does the copy, with only the new events."""
     await _history(nats, 5)
     past = await _history(nats, 2)
     client = await nats.connect(SUBSCRIBER)
@@ -501,7 +501,7 @@ async def test_the_readers_copy_follows_a_stream_that_was_made_again(nats: NatsE
 
 
 async def test_a_service_works_through_its_durable(nats: NatsEngine) -> None:
-    """The wake-up call reaches its service and is acknowledged."""
+    """The wake-up reaches its service and is acknowledged."""
     await _history(nats, 1)
     client = await nats.connect("compressor")
     durable = await client.jetstream(timeout=60).pull_subscribe_bind("compressor", "JOBS")
@@ -514,7 +514,7 @@ async def test_a_service_works_through_its_durable(nats: NatsEngine) -> None:
 
 
 async def test_a_request_is_answered_between_services(nats: NatsEngine) -> None:
-    """Request and reply works across users although inboxes are private."""
+    """Request and reply work across users although inboxes are private."""
     scanner, gateway = await nats.connect("scanner"), await nats.connect("gateway")
 
     async def answer(message: Msg) -> None:
@@ -527,7 +527,7 @@ async def test_a_request_is_answered_between_services(nats: NatsEngine) -> None:
 
 
 async def test_provision_is_idempotent_and_mends_what_changed(nats: NatsEngine) -> None:
-    """Running it again changes nothing; a durable that was altered becomes what it should be, keeping its place."""
+    """A second run changes nothing. An altered durable is restored and keeps its position."""
     await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = await admin.stream_info("JOBS")
@@ -549,7 +549,7 @@ async def test_provision_is_idempotent_and_mends_what_changed(nats: NatsEngine) 
 
 
 async def test_even_the_administrator_cannot_rewrite_history(nats: NatsEngine) -> None:
-    """Purging and deleting events is refused by the stream itself."""
+    """The stream itself refuses to purge and delete events."""
     await _history(nats)
     admin = await asker(nats, PROVISION)
 

@@ -1,4 +1,4 @@
-"""nats-server, driven by ourselves."""
+"""nats-server under our supervision."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def _messages(server: NatsServer) -> int:
 
 
 async def test_events_survive_stop_and_kill(tmp_path: Path) -> None:
-    """An acknowledged event is there after kill -9 and after a restart, at the same address; one line tells of the death."""
+    """An acknowledged event survives kill -9 and a restart, at the same address. One line reports the death."""
     said: list[str] = []
     server = NatsServer(tmp_path, say=said.append)
     await server.start()
@@ -62,7 +62,7 @@ async def test_events_survive_stop_and_kill(tmp_path: Path) -> None:
 
 
 async def test_a_store_of_a_version_without_accounts_does_not_stop_the_start(tmp_path: Path) -> None:
-    """Its stream lies in an account that is not configured any more: the server would report it as damaged and never be healthy."""
+    """Its stream is in an account that is no longer configured. The server would report it as damaged and never be healthy."""
     server = NatsServer(tmp_path, durable=False)
     config = json.loads(configuration(server.port, server.monitoring_port, tmp_path / "nats", server.passwords, durable=False))
     file = tmp_path / "earlier.conf"
@@ -110,7 +110,7 @@ async def test_the_subscribers_file_is_enough_to_log_in(tmp_path: Path) -> None:
 
 
 def test_the_configuration_holds_no_password() -> None:
-    """Only hashes are written; durable means that every message is synced; every user has limits of its own."""
+    """Only hashes are written. Durable means that every message is synced. Every user has limits."""
     passwords = {user: f"password-of-{user}" for user in USERS}
 
     text = configuration(4222, 8222, Path("/data/nats"), passwords)

@@ -1,4 +1,4 @@
-"""Postgres, driven by ourselves: first start, restart, crashes, accounts, and where its data lies."""
+"""Postgres under our supervision: first start, restart, crashes, accounts, and the place of its data."""
 
 import asyncio
 import os
@@ -51,7 +51,7 @@ async def remember(server: Postgres, number: int) -> None:
 
 
 async def test_it_keeps_what_it_was_told_over_a_restart(directory: Path) -> None:
-    """Stop and start again: same address, same data, nothing left running in between."""
+    """Stop and start: same address, same data, no process left in between."""
     async with running(directory) as server:
         await remember(server, 1)
         dsn, pid = server.dsn(), server.pid
@@ -65,7 +65,7 @@ async def test_it_keeps_what_it_was_told_over_a_restart(directory: Path) -> None
 
 
 async def test_production_settings_lose_nothing(directory: Path) -> None:
-    """The default is durable, checks its pages, speaks UTF-8 and lets nobody in without a password."""
+    """It is durable by default, checks its pages, uses UTF-8 and requires a password."""
     server = Postgres(directory)
     await server.initialise()
     await server.start()
@@ -80,7 +80,7 @@ async def test_production_settings_lose_nothing(directory: Path) -> None:
 
 
 async def test_a_killed_server_comes_back_by_itself(directory: Path) -> None:
-    """Killing the postmaster: one line says so, what was committed is there, at the same address."""
+    """The postmaster is killed: one line says so, committed data is there, at the same address."""
     said: list[str] = []
     async with running(directory, said) as server:
         await remember(server, 2)
@@ -100,7 +100,7 @@ async def test_a_killed_server_comes_back_by_itself(directory: Path) -> None:
 
 
 async def test_a_server_left_by_a_killed_run_is_ended_first(directory: Path) -> None:
-    """Whatever still works on the cluster ends before a new postmaster starts; its open work is rolled back."""
+    """Every process of the cluster ends before a new postmaster starts. Its open transactions are rolled back."""
     async with running(directory) as server:
         await remember(server, 3)
         left = server.pid
@@ -115,7 +115,7 @@ async def test_a_server_left_by_a_killed_run_is_ended_first(directory: Path) -> 
 
 
 async def test_a_stale_pid_file_naming_a_stranger_hurts_nobody(directory: Path) -> None:
-    """After a power cut the pid in postmaster.pid may belong to anybody: it is left alone, and the server starts."""
+    """After a power cut, the pid in postmaster.pid may belong to any process. That process is left alone, and the server starts."""
     async with running(directory) as server:
         await remember(server, 4)
     stranger = await asyncio.create_subprocess_exec("sleep", "60")
@@ -131,7 +131,7 @@ async def test_a_stale_pid_file_naming_a_stranger_hurts_nobody(directory: Path) 
 
 
 async def test_a_crash_during_the_first_start_leaves_no_half_cluster(directory: Path) -> None:
-    """What initdb had begun is thrown away and made anew."""
+    """An unfinished initdb is removed and repeated."""
     async with running(directory) as server:
         home = server.home
     home.data.rename(home.path / "data.new")
@@ -144,7 +144,7 @@ async def test_a_crash_during_the_first_start_leaves_no_half_cluster(directory: 
 
 
 async def test_a_taken_port_is_said_plainly(directory: Path) -> None:
-    """A port somebody else listens on: the reason is in the error, and nothing is left running."""
+    """Another program listens on the port: the error gives the reason, and no process is left."""
     blocker = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     server = Postgres(directory, port=blocker.sockets[0].getsockname()[1], durable=False)
     await server.initialise()
@@ -159,7 +159,7 @@ async def test_a_taken_port_is_said_plainly(directory: Path) -> None:
 
 
 async def test_foreign_secrets_are_said_plainly(directory: Path) -> None:
-    """A DATA_DIR whose secrets were deleted names the file that no longer fits."""
+    """If the secrets of a DATA_DIR were deleted, the error names the file that no longer fits."""
     async with running(directory):
         pass
     (directory / "secrets" / "postgres_superuser").unlink()
@@ -170,7 +170,7 @@ async def test_foreign_secrets_are_said_plainly(directory: Path) -> None:
 
 
 async def test_nobody_else_can_read_secrets_or_data(directory: Path) -> None:
-    """Passwords are 0600, directories of ours 0700; DATA_DIR itself keeps the mode its owner gave it."""
+    """Passwords are 0600, the product's directories 0700. DATA_DIR itself keeps its owner's mode."""
     async with running(directory) as server:
         modes = {
             path: stat.S_IMODE(path.stat().st_mode)
@@ -184,7 +184,7 @@ async def test_nobody_else_can_read_secrets_or_data(directory: Path) -> None:
 
 
 async def test_root_runs_it_under_an_account_of_its_own(directory: Path) -> None:
-    """As root the server is the account's; as anybody else it is ours."""
+    """Started by root, the server runs as its own account. Started by another user, it runs as that user."""
     async with running(directory) as server:
         assert server.pid is not None
         owner = Path(f"/proc/{server.pid}").stat().st_uid
@@ -209,7 +209,10 @@ def modes(path: Path) -> list[int]:
 
 
 async def test_below_a_private_directory(hidden: Path) -> None:
-    """Root's account cannot get there: the database lies in /var/lib, and no mode above DATA_DIR changes. Else it lies in DATA_DIR."""
+    """If Postgres' account cannot reach it, the database is in /var/lib, and no mode above DATA_DIR changes.
+
+    Otherwise it is in DATA_DIR.
+    """
     before = modes(hidden)
     said: list[str] = []
 
@@ -232,7 +235,7 @@ async def test_below_a_private_directory(hidden: Path) -> None:
 
 
 async def test_a_data_dir_made_anew_meets_no_old_database(hidden: Path) -> None:
-    """Another DATA_DIR at the same path has no id file: it gets a database of its own."""
+    """Another DATA_DIR at the same path has no id file, so it gets its own database."""
     async with running(hidden) as server:
         await remember(server, 6)
         old = server.home.path
@@ -246,7 +249,10 @@ async def test_a_data_dir_made_anew_meets_no_old_database(hidden: Path) -> None:
 
 
 def test_programs_below_a_private_directory_are_copied(tmp_path: Path) -> None:
-    """A checkout the account cannot enter: the programs run from a copy, and the checkout keeps its modes. Others use them in place."""
+    """If the account cannot enter the checkout, it runs a copy of the programs, and the checkout keeps its modes.
+
+    Otherwise it uses them in place.
+    """
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     shutil.copytree(postgres.installed(), private / "pg", symlinks=True)
@@ -263,7 +269,7 @@ def test_programs_below_a_private_directory_are_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "../../etc", "0" * 32])
 def test_a_lost_database_is_never_replaced_by_an_empty_one(directory: Path, content: str) -> None:
-    """An id file that is damaged, or names a directory that is gone, stops the start and says what to do."""
+    """An id file that is damaged, or that names a missing directory, stops the start and says what to do."""
     (directory / "postgres.id").write_text(content)
 
     with pytest.raises(ArchiverError, match=r"postgres\.id is damaged|which is gone|start CS Archiver as root"):
@@ -275,7 +281,7 @@ def test_a_lost_database_is_never_replaced_by_an_empty_one(directory: Path, cont
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root runs Postgres as another account; others reach what they made themselves")
 async def test_a_database_that_became_unreachable_is_never_replaced_by_an_empty_one() -> None:
-    """Somebody closes a directory above: the start is refused with the reason, and works again when it is opened."""
+    """A parent directory was closed: the start is refused with the reason, and works again once it is opened."""
     with tempfile.TemporaryDirectory() as top:
         Path(top).chmod(0o711)
         path = Path(top) / "data"

@@ -1,4 +1,4 @@
-"""Children, the DATA_DIR lock, leftovers of a killed run, secrets and ports."""
+"""Child processes, the DATA_DIR lock, leftovers of a killed run, secrets and ports."""
 
 import asyncio
 import os
@@ -61,16 +61,16 @@ def alive(directory: Path) -> list[int]:
         (0.4, 29.9, 0.8),
         (6.4, 0.0, 10.0),  # 12.8 is above the limit
         (10.0, 0.0, 10.0),
-        (10.0, 30.0, 0.2),  # it had settled
+        (10.0, 30.0, 0.2),  # it ran for long enough
     ],
 )
 def test_delay_before_a_restart(previous_s: float, lived_s: float, expected: float) -> None:
-    """0.2 s, doubling to 10 s; 30 s of life start over."""
+    """0.2 s, doubling to 10 s. After 30 s of running it starts over."""
     assert next_delay(previous_s, lived_s) == expected
 
 
 async def test_a_dead_child_is_reported_and_started_again(tmp_path: Path) -> None:
-    """Each death is one line with the reason; the next incarnation follows."""
+    """Each death is one line with the reason, and the next process follows."""
     said: list[str] = []
     async with started(program(tmp_path, "exit 3"), said) as child:
 
@@ -86,7 +86,7 @@ async def test_a_dead_child_is_reported_and_started_again(tmp_path: Path) -> Non
 
 
 async def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
-    """Whatever hinders a restart is said, and the next one follows."""
+    """The reason of each failed restart is logged, and the next try follows."""
     said: list[str] = []
     starts = 0
 
@@ -112,7 +112,7 @@ async def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
 
 
 async def test_each_start_knows_the_pid_of_who_died(tmp_path: Path) -> None:
-    """The first start is given the pid that a killed run left, the next one learns the pid of the child that was killed."""
+    """The first start gets the pid that a killed run left. The next one gets the pid of the killed child."""
     dead: list[int | None] = []
     said: list[str] = []
 
@@ -136,7 +136,7 @@ async def test_each_start_knows_the_pid_of_who_died(tmp_path: Path) -> None:
 
 
 async def test_what_a_dead_child_had_started_dies_before_it_comes_back(tmp_path: Path) -> None:
-    """A grandchild in a session of its own does not outlive its parent's death."""
+    """A grandchild in its own session does not outlive its parent."""
     async with started(
         program(tmp_path, "setsid sleep 1000 & echo $! > $0/grandchild; exec sleep 1000".replace("$0", str(tmp_path)))
     ) as child:
@@ -160,7 +160,7 @@ async def test_what_a_dead_child_had_started_dies_before_it_comes_back(tmp_path:
 
 
 async def test_a_deaf_child_is_killed_after_its_patience(tmp_path: Path) -> None:
-    """Who ignores SIGTERM gets SIGKILL; its pid file goes with it."""
+    """A child that ignores SIGTERM gets SIGKILL. Its pid file is removed."""
     made = program(
         tmp_path, "trap '' TERM; echo ready; while :; do sleep 0.05; done", stop=((signal.SIGTERM, 0.2), (signal.SIGKILL, 5.0))
     )
@@ -178,7 +178,7 @@ async def test_a_deaf_child_is_killed_after_its_patience(tmp_path: Path) -> None
 
 
 async def stopped_by_a_signal(directory: Path) -> Child:
-    """A running child that says goodbye when it is asked to end, but was stopped (SIGSTOP) before."""
+    """A running child that prints a message when asked to end, but is suspended (SIGSTOP)."""
     made = program(
         directory,
         f"trap 'echo bye > {directory}/bye; exit' TERM; echo ready; while :; do sleep 0.05; done",
@@ -202,7 +202,7 @@ async def stopped_by_a_signal(directory: Path) -> Child:
 
 
 async def test_a_stopped_child_is_woken_to_end(tmp_path: Path) -> None:
-    """A child that somebody stopped hears SIGTERM at once: nobody waits for SIGKILL."""
+    """A suspended child handles SIGTERM at once; nothing waits for SIGKILL."""
     child = await stopped_by_a_signal(tmp_path)
     await asyncio.wait_for(child.stop(), 120)
 
@@ -225,14 +225,14 @@ async def test_a_stopped_leftover_is_woken_to_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("script", ["echo the reason >&2; exit 1", "echo the reason; exec sleep 1000"])
 async def test_a_failed_start_quotes_the_log_and_leaves_nothing(tmp_path: Path, script: str) -> None:
-    """Dying or staying silent: the error holds the child's own words."""
+    """It dies or stays silent: the error contains the child's own output."""
     made = program(tmp_path, script)
 
     async def spoke() -> bool:
         return "the reason" in made.log.read_text()
 
     async def never() -> bool:
-        await eventually(spoke, "the child's words")  # on a busy machine it is longer silent than the patience below
+        await eventually(spoke, "the child's words")  # on a busy machine it may be silent for longer than the time-out below
         return False
 
     with pytest.raises(ArchiverError, match="the reason"):
@@ -242,7 +242,7 @@ async def test_a_failed_start_quotes_the_log_and_leaves_nothing(tmp_path: Path, 
 
 
 async def test_a_helper_program_ends_with_who_waited_for_it(tmp_path: Path) -> None:
-    """Cancelled in the middle of a start, nothing goes on working: neither the program nor what it had started."""
+    """After a cancel during a start, neither the program nor its children continue."""
     file = tmp_path / "started"
     script = f"sleep 1000 & echo $! > {file}.new; mv {file}.new {file}; wait"
     work = asyncio.create_task(run([SHELL, "-c", script], environment={"PATH": "/usr/bin:/bin"}, timeout_s=600))
@@ -262,7 +262,7 @@ async def test_a_helper_program_ends_with_who_waited_for_it(tmp_path: Path) -> N
 
 
 async def test_a_missing_program_is_named(tmp_path: Path) -> None:
-    """A tool that is not there is an error with its path, not a riddle."""
+    """A missing tool is an error with its path."""
 
     async def never() -> bool:
         return False
@@ -272,7 +272,7 @@ async def test_a_missing_program_is_named(tmp_path: Path) -> None:
 
 
 def test_a_long_log_keeps_one_older_copy(tmp_path: Path) -> None:
-    """The writer goes on appending to the same, now empty file."""
+    """The writer continues to append to the same, now empty file."""
     log = tmp_path / "x.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"old" * 10)
@@ -285,7 +285,7 @@ def test_a_long_log_keeps_one_older_copy(tmp_path: Path) -> None:
 
 
 def supervisor(directory: Path) -> "subprocess.Popen[str]":
-    """A real `up` in miniature: takes the lock, starts one child that ignores our wish to see it gone, says so, waits."""
+    """A real `up` in miniature: it takes the lock, starts one child that ignores SIGTERM, says so, waits."""
     script = f"""
         import asyncio
         from pathlib import Path
@@ -322,7 +322,7 @@ def first_line(process: "subprocess.Popen[str]") -> str:
 
 
 async def test_a_second_up_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
-    """Two on one DATA_DIR never run; when the first is killed, the next one gets the lock and ends what was left."""
+    """Two never run on one DATA_DIR. After the first is killed, the next one gets the lock and ends the leftovers."""
     with supervisor(tmp_path) as holder:
         worker = int(first_line(holder))
         with pytest.raises(ArchiverError, match=rf"already runs on .*\(pid {holder.pid}\)"), data_dir_lock(tmp_path):
@@ -330,18 +330,18 @@ async def test_a_second_up_is_refused_with_the_first_ones_pid(tmp_path: Path) ->
         holder.kill()
 
     with data_dir_lock(tmp_path):
-        assert proc.identity(worker) is not None  # deaf to the death signal
+        assert proc.identity(worker) is not None  # ignores the death signal
         assert recorded_pids(tmp_path) == {"worker": worker}
         ended = leftovers(tmp_path)
 
     assert ended[0] == f"worker (pid {worker})"
-    assert len(ended) >= 2  # and the one it had put in a session of its own
+    assert len(ended) >= 2  # and the one in a session of its own
     assert alive(tmp_path) == []
     assert not list((tmp_path / "run").glob("*.pid"))
 
 
 async def test_a_killed_supervisor_takes_its_children_with_it(tmp_path: Path) -> None:
-    """The kernel tells an ordinary child when its supervisor is gone, however it went."""
+    """The kernel signals an ordinary child when its supervisor is gone, for any reason."""
     script = f"""
         import asyncio
         from pathlib import Path
@@ -369,7 +369,7 @@ async def test_a_killed_supervisor_takes_its_children_with_it(tmp_path: Path) ->
 
 
 async def test_a_reused_pid_is_never_killed(tmp_path: Path) -> None:
-    """A pid file whose process is gone and whose number belongs to another one now: that one lives on."""
+    """A pid file's process is gone, and its number belongs to another process. That process is not killed."""
     secrets.private_directory(tmp_path / "run")
     stranger = await asyncio.create_subprocess_exec("sleep", "60")
     record = Record("worker", stranger.pid, "another boot:123", [(int(signal.SIGKILL), 1.0)])
@@ -385,7 +385,7 @@ async def test_a_reused_pid_is_never_killed(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
-    """The same secret at each start, another one for each name, mode 0600, nothing else lying about."""
+    """The same secret at each start, a different one for each name, mode 0600, no other files."""
     folder = tmp_path / "secrets"
     first = secrets.load_or_create(folder, "a")
 
@@ -396,7 +396,7 @@ def test_a_secret_is_made_once(tmp_path: Path) -> None:
 
 
 def test_a_secret_others_could_read_is_refused(tmp_path: Path) -> None:
-    """A widened mode, an emptied file: the start stops and names the file."""
+    """A wider mode or an empty file stops the start with the file's name."""
     secrets.load_or_create(tmp_path, "a")
     (tmp_path / "a").chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
@@ -409,7 +409,7 @@ def test_a_secret_others_could_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_port_is_remembered_while_it_is_free(tmp_path: Path) -> None:
-    """Addresses stay the same from start to start, unless somebody took the port."""
+    """Addresses stay the same for each start, unless another program took the port."""
     first = ports.choose(tmp_path, "nats")
     assert ports.choose(tmp_path, "nats") == first
     assert ports.choose(tmp_path, "postgres") != first
@@ -421,11 +421,11 @@ def test_a_port_is_remembered_while_it_is_free(tmp_path: Path) -> None:
 
 
 def test_a_port_given_out_is_nobody_elses(tmp_path: Path) -> None:
-    """Until its server takes it, and between two starts of it: the kernel gives it to no other program, nor do we to another name."""
+    """Until its server takes it, and between two starts, the kernel gives it to no other program, and `up` to no other name."""
     port = ports.choose(tmp_path, "nats")
 
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
-        other.bind(("127.0.0.1", port))  # as one that asks for any port would be given it
+        other.bind(("127.0.0.1", port))  # as a program that requests any port would get it
     for _ in range(2):
         with socket.create_server(("127.0.0.1", port)):
             assert not ports.is_free(port)

@@ -1,4 +1,4 @@
-"""The supervisor's parts that need no running services: checks, environments, order of failure, removal."""
+"""Parts of the supervisor that need no running services: checks, environments, order of failure, removal."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ from tests.support.kernel import Kernel
 
 
 def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
-    """A missing source, a taken port and half a Globus account are one message."""
+    """One message has the missing source, the taken port and half a Globus account."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = {"QNAP_BASE_PATH": "/no/such", "GATEWAY_PORT": str(taken.getsockname()[1]), "GLOBUS_CLIENT_ID": "x"}
 
@@ -32,7 +32,7 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_missing_programs_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the packages of the embedded edition, each missing one is named with what to install."""
+    """Each missing package of the embedded edition is named with what to install."""
     (tmp_path / "nas").mkdir()
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
     monkeypatch.delitem(sys.modules, "av", raising=False)
@@ -55,7 +55,7 @@ def test_missing_programs_are_named_at_once(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_data_and_nas_that_are_not_apart(tmp_path: Path, base: str, data: str, setting: str, words: str) -> None:
-    """Refused before anything is made: the scanner would offer the database and the emulated destination."""
+    """It is refused before anything is created: the scanner would offer the database and the emulated destination."""
     (tmp_path / base).mkdir(parents=True)
     environment = {"QNAP_BASE_PATH": str(tmp_path / base), "GATEWAY_PORT": str(ports.fresh()), setting: str(tmp_path / "nas/a/b/c")}
 
@@ -75,7 +75,7 @@ def test_data_and_nas_that_are_not_apart(tmp_path: Path, base: str, data: str, s
     ],
 )
 def test_a_service_sees_only_its_own_settings(role: Role, sees: set[str]) -> None:
-    """Nobody inherits another's secret."""
+    """No service gets another's secrets."""
     names = ["QNAP_BASE_PATH", "STORAGE_BASE_PATH", "GLOBUS_CLIENT_SECRET", "JWT_SECRET_KEY", "FORWARDED_ALLOW_IPS", "AWS_SECRET"]
     common = dict.fromkeys(names, "x")
 
@@ -83,7 +83,7 @@ def test_a_service_sees_only_its_own_settings(role: Role, sees: set[str]) -> Non
 
 
 async def test_the_first_failure_ends_the_others() -> None:
-    """What was still starting is cancelled and has ended when the failure is raised."""
+    """Starts in progress are cancelled and have ended when the failure is raised."""
     ended = asyncio.Event()
 
     async def slow() -> None:
@@ -102,7 +102,7 @@ async def test_the_first_failure_ends_the_others() -> None:
 
 
 async def test_the_schema_is_made_and_each_role_can_log_in() -> None:
-    """Migrations run on the embedded server, twice without harm, and the generated passwords work."""
+    """Migrations run twice on the embedded server without harm, and the generated passwords work."""
     with data_dir() as path:
         up.prepare(path)
         server = Postgres(path, durable=False)
@@ -120,7 +120,7 @@ async def test_the_schema_is_made_and_each_role_can_log_in() -> None:
 
 
 async def test_only_the_dead_process_lets_go(kernel: Kernel) -> None:
-    """One compressor of this host died: its job, its clean-up and its entry are free; those of all others stay theirs."""
+    """One compressor of this host died: its job, its clean-up and its entry are released. All others keep theirs."""
     host = socket.gethostname()
     names = {
         "dead": f"compressor@{host}:12:aaaa",
@@ -151,7 +151,7 @@ async def test_only_the_dead_process_lets_go(kernel: Kernel) -> None:
 
 
 def test_destroy_removes_only_what_we_made(tmp_path: Path) -> None:
-    """Not a directory of somebody else, not one that is in use."""
+    """It removes no directory of another program, and none that is in use."""
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     with pytest.raises(ArchiverError, match="was not made by"):

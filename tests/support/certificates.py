@@ -1,4 +1,4 @@
-"""Real certificates for tests: an authority of their own, and what it signs."""
+"""Real certificates for tests: a test authority and the certificates that it signs."""
 
 import datetime as dt
 import ipaddress
@@ -14,14 +14,14 @@ _PEM = serialization.Encoding.PEM
 
 
 class Pair(NamedTuple):
-    """A certificate and its private key, PEM files."""
+    """A certificate and its private key as PEM files."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """A CA whose certificate is `self.file`; everything lies in `directory`, readable by everybody: it guards nothing."""
+    """A CA whose certificate is `self.file`. Everyone can read all files in `directory`, because they protect nothing."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory, self._name = directory, name
@@ -43,7 +43,7 @@ class Authority:
         self.file.write_bytes(made.public_bytes(_PEM))
 
     def sign(self, name: str, *hosts: str) -> Pair:
-        """A certificate for these host names and addresses; without any, a client's."""
+        """Return a certificate for these host names and addresses, or a client's certificate without any."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_subject(name), self._subject, key).add_extension(self._identifier, critical=False)
         if hosts:

@@ -1,7 +1,7 @@
-"""File systems with another clock: a real one whose times are whole seconds, and a simulated one of any unit that can be set.
+"""File systems with another clock: a real one with whole-second times, and a simulated one with any unit that can be set.
 
-`SimulatedClock` cuts the times in every `os.stat` and `os.fstat` of this process, and shows what was stamped after `set_forward` later (or
-earlier) by that much. Files, writes and all other facts about them are real.
+`SimulatedClock` truncates the times in every `os.stat` and `os.fstat` of this process. After `set_forward` it shows new times
+later (or earlier) by that amount. Files, writes and all other facts about them are real.
 """
 
 import os
@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-_PLAIN = 10  # fields of a stat_result that are passed by position
+_PLAIN = 10  # stat_result fields that are passed by position
 
 
 class SimulatedClock:
-    """folder: on the file system whose clock this is. unit_ns: what every time is cut down to, or only that of changes (`ctime`).
+    """folder: on the file system with this clock. unit_ns: the unit of every time, or only of change times (`ctime`).
 
-    Other programs see the real times: where one stores modification times, only ctime can be cut.
+    Other programs see the real times. Where one stores modification times, only ctime can be truncated.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, unit_ns: int, *, only_ctime: bool = False) -> None:
@@ -34,10 +34,10 @@ class SimulatedClock:
             monkeypatch.setattr(os, name, self._cutting(getattr(os, name)))
 
     def set_forward(self, by_ns: int) -> None:
-        """What is stamped from now on shows this much more; a negative number sets the clock back."""
+        """Show times from now on later by this amount. A negative number sets the clock back."""
         now = time.time_ns()
         with tempfile.TemporaryFile(dir=self._folder) as probe:
-            while self._fstat(probe.fileno()).st_mtime_ns < now:  # the kernel's stamps lag by a tick
+            while self._fstat(probe.fileno()).st_mtime_ns < now:  # the kernel's timestamps lag by a tick
                 os.utime(probe.fileno())
         self._moves.append((now, by_ns))
 
@@ -59,9 +59,9 @@ class SimulatedClock:
 
 @contextmanager
 def mounted_whole_seconds() -> Iterator[Path]:
-    """A directory on ext4 with inodes of 128 bytes, whose times have no room for less than a second.
+    """Mount ext4 with 128-byte inodes, whose times have no room for fractions of a second, and yield a directory on it.
 
-    Raises OSError or CalledProcessError where no file system can be made or mounted.
+    Raises OSError or CalledProcessError where no file system can be created or mounted.
     """
     with tempfile.TemporaryDirectory(prefix="csa-seconds-") as place:
         image, mounted = Path(place, "image"), Path(place, "mounted")
@@ -77,7 +77,7 @@ def mounted_whole_seconds() -> Iterator[Path]:
 
 
 def can_mount() -> bool:
-    """Whether `mounted_whole_seconds` works here."""
+    """Return whether `mounted_whole_seconds` works here."""
     if os.geteuid() != 0:
         return False
     try:

@@ -1,7 +1,7 @@
-"""A Globus emulator of a test's own: a real process on a free port, real SDK clients on it, its two collections as directories.
+"""A Globus emulator per test: a real process on a free port, real SDK clients, its two collections as directories.
 
 Fixtures for other tests: `with running_emulator(tmp_path) as globus:` then `globus.client()`, `globus.control.set_faults(...)`.
-Nothing is mocked and nothing is left running: the process dies with the test run, clients are closed with the emulator.
+Nothing is mocked and nothing is left running: the process dies with the test run, and clients are closed with the emulator.
 """
 
 import json
@@ -35,7 +35,7 @@ Seen = TypeVar("Seen")
 
 
 def eventually(look: Callable[[], Seen], accept: Callable[[Seen], object], timeout: float = 60.0) -> Seen:
-    """Look again until it is accepted, and return it. A failure tells what was seen last."""
+    """Poll until the value is accepted, and return it. A failure names the last value."""
     end = time.monotonic() + timeout
     while True:
         seen = look()
@@ -46,7 +46,7 @@ def eventually(look: Callable[[], Seen], accept: Callable[[Seen], object], timeo
 
 
 class Emulator:
-    """One emulator process, which may be killed and started again on the same port and state."""
+    """One emulator process, which may be killed and restarted on the same port and state."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         self.source = directory / "source"
@@ -72,7 +72,7 @@ class Emulator:
         )
 
     def collections(self, **changes: dict[str, Any]) -> dict[str, Any]:
-        """The `collections` of the configuration: source and destination, with changed fields of either."""
+        """Return the configuration's `collections`: source and destination, with changed fields of either."""
         source = {"root": str(self.source), "display_name": "Archives"}
         destination = {"root": str(self.destination), "display_name": "Tape"}
         return {
@@ -81,7 +81,7 @@ class Emulator:
         }
 
     def start(self, stderr: TextIO | None = None) -> None:
-        """Start, and return when it answers; always on the same port."""
+        """Start, always on the same port, and return when it responds."""
         command = [sys.executable, "-m", "devstack.globus_emulator", "--config", str(self.config), "--state", str(self.state)]
         self._process = subprocess.Popen(
             launcher([*command, "--port", str(self.port)], None, signal.SIGKILL),
@@ -106,12 +106,12 @@ class Emulator:
         return self._control
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill it as a crash does."""
         self.process.kill()
         self._reap()
 
     def stop(self) -> int:
-        """End it as an operator does; returns its exit status."""
+        """Stop it as an operator does. Return its exit status."""
         self.process.terminate()
         return self._reap()
 
@@ -134,9 +134,9 @@ class Emulator:
         timeout: float = 60.0,
         data_access: tuple[str, ...] = (),
     ) -> globus_sdk.TransferClient:
-        """A real SDK client, with short back-off and no proxy of the environment."""
+        """Return a real SDK client with a short back-off and no proxy of the environment."""
 
-        def retry() -> RetryConfig:  # one for each client: they add their own checks to it
+        def retry() -> RetryConfig:  # one per client: each adds its own checks to it
             return RetryConfig(max_retries=retries, max_sleep=1, backoff=lambda context: context.backoff or 0.01)
 
         auth = globus_sdk.ConfidentialAppAuthClient(
@@ -152,7 +152,7 @@ class Emulator:
     def close_clients(self) -> None:
         for client in self._clients:
             client.close()
-            client.transport.close()  # a transport that was handed in is left open by its client
+            client.transport.close()  # a client does not close a transport that it was given
         self._clients.clear()
 
     def close(self) -> None:
@@ -160,10 +160,10 @@ class Emulator:
         if self._process is not None:
             self.kill()
 
-    # --- what most tests do --------------------------------------------------------------------------------------
+    # --- common steps of tests --------------------------------------------------------------------------------------
 
     def put(self, name: str, content: bytes | int) -> bytes:
-        """Make a file of the source collection; a number is a size, filled with noise. Returns the content."""
+        """Create a file in the source collection. A number is a size, filled with noise. Return the content."""
         data = os.urandom(content) if isinstance(content, int) else content
         path = self.source / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ class Emulator:
         return data
 
     def got(self, name: str) -> bytes:
-        """A file as it is at the destination."""
+        """Return a file at the destination."""
         return (self.destination / name).read_bytes()
 
 
@@ -182,7 +182,7 @@ def _transport(timeout: float) -> RequestsTransport:
 
 
 def transfer(*paths: str, item: dict[str, Any] | None = None, **options: Any) -> globus_sdk.TransferData:
-    """A submission that moves each path to the same path at the destination."""
+    """Return a submission that moves each path to the same path at the destination."""
     document = globus_sdk.TransferData(SOURCE, DESTINATION, **{"verify_checksum": True, **options})
     for path in paths:
         document.add_item(path, path, **(item or {}))
@@ -194,18 +194,18 @@ def task(client: globus_sdk.TransferClient, task_id: str) -> dict[str, Any]:
 
 
 def finished(client: globus_sdk.TransferClient, task_id: str, timeout: float = 60.0) -> dict[str, Any]:
-    """The task once it has ended."""
+    """Return the task once it has ended."""
     return eventually(lambda: task(client, task_id), lambda seen: seen["status"] in FINISHED, timeout)
 
 
 def until(client: globus_sdk.TransferClient, task_id: str, **fields: object) -> dict[str, Any]:
-    """The task once these fields have these values."""
+    """Return the task once these fields have these values."""
     return eventually(lambda: task(client, task_id), lambda seen: all(seen[key] == value for key, value in fields.items()))
 
 
 @contextmanager
 def running_emulator(directory: Path, **settings: Any) -> Iterator[Emulator]:
-    """An emulator with source and destination under `directory`, gone at the end."""
+    """An emulator with source and destination under `directory`. It is removed at the end."""
     emulator = Emulator(directory, **settings)
     try:
         emulator.start()

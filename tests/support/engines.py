@@ -33,7 +33,7 @@ from shared.infra.provision import provision
 
 
 async def eventually(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 60.0) -> None:
-    """Poll until `condition` answers something true; the failure says what was awaited and what was seen last."""
+    """Poll until `condition` returns a true value. A failure names the awaited condition and the last value."""
     deadline = time.monotonic() + timeout_s
     while not (seen := await condition()):
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}; last seen: {seen!r}"
@@ -42,7 +42,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], what: str, time
 
 @contextmanager
 def data_dir() -> Iterator[Path]:
-    """A DATA_DIR that Postgres' own account can reach (pytest's tmp_path is 0700), removed with its database."""
+    """A DATA_DIR that Postgres' own account can reach (pytest's tmp_path is 0700). It is removed with its database."""
     path = Path(tempfile.mkdtemp(prefix="cs-archiver-test-"))
     path.chmod(0o711)
     try:
@@ -53,20 +53,20 @@ def data_dir() -> Iterator[Path]:
 
 
 class PostgresEngine:
-    """A running server; databases come and go."""
+    """A running server on which tests create and drop databases."""
 
     def __init__(self, server: Postgres) -> None:
         self.server = server
         self._templates: set[str] = set()
 
     async def create_database(self, template: str | None = None) -> str:
-        """Make a database of a name nobody uses, empty or a copy of `template`; return the superuser's DSN."""
+        """Create a database with an unused name, empty or a copy of `template`. Return the superuser's DSN."""
         name = f"test_{uuid4().hex}"
 
         async def made() -> bool:
             try:
                 await self._execute(f'CREATE DATABASE {name} TEMPLATE "{template or "template0"}"')
-            except asyncpg.ObjectInUseError:  # somebody who is just leaving it, or autovacuum
+            except asyncpg.ObjectInUseError:  # a connection that is just closing, or autovacuum
                 return False
             return True
 
@@ -74,11 +74,11 @@ class PostgresEngine:
         return self.server.dsn(name)
 
     async def drop_database(self, dsn: str) -> None:
-        """Drop it, whoever is still connected."""
+        """Drop it, even with open connections."""
         await self._execute(f"DROP DATABASE IF EXISTS {urlsplit(dsn).path[1:]} WITH (FORCE)")
 
     async def template(self, name: str, build: Callable[[str], Awaitable[None]]) -> str:
-        """Make the database `name` once per session and fill it with `build(dsn)`; `build` must close its connections."""
+        """Create the database `name` once per session and fill it with `build(dsn)`. `build` must close its connections."""
         if name not in self._templates:
             await self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
             await build(self.server.dsn(name))
@@ -86,7 +86,7 @@ class PostgresEngine:
         return name
 
     def dsn_as(self, dsn: str, user: str, password: str) -> str:
-        """The same database for another role."""
+        """Return the DSN of the same database for another role."""
         parts = urlsplit(dsn)
         return urlunsplit(parts._replace(netloc=f"{user}:{password}@127.0.0.1:{self.server.port}"))
 
@@ -108,7 +108,7 @@ class NatsEngine:
         self._clients: list[Client] = []
 
     async def connect(self, user: str, prefix: str | None = None, **options: object) -> Client:
-        """A client logged in as `user`, with its inbox prefix unless another `prefix` is given."""
+        """Return a client logged in as `user`, with its inbox prefix unless another `prefix` is given."""
         usual = {"password": self.passwords[user], "inbox_prefix": prefix or inbox_prefix(user), "connect_timeout": 60}
         client = Client()
         try:
@@ -121,9 +121,10 @@ class NatsEngine:
         return client
 
     async def reset(self) -> None:
-        """An empty stream with fresh durables.
+        """Recreate an empty stream with fresh durables.
 
-        Made again at once, a deleted stream sometimes still holds its old events (nats-server 2.15.1, 5 of 200): then once more.
+        A deleted stream that is recreated at once sometimes still holds its old events (nats-server 2.15.1, 5 of 200). In that
+        case, delete it again.
         """
         client = await self.connect(PROVISION)
         stream = client.jetstream(timeout=60)
@@ -137,18 +138,18 @@ class NatsEngine:
         await client.close()
 
     async def close(self) -> None:
-        """Close every client `connect` gave out."""
+        """Close every client that `connect` returned."""
         while self._clients:
             await self._clients.pop().close()
 
 
 async def _silent(_error: Exception) -> None:
-    """Refused permissions are what tests look for themselves; nats-py would print them."""
+    """Tests check refused permissions themselves; nats-py would print them."""
 
 
 @asynccontextmanager
 async def postgres_server(*, durable: bool = False) -> AsyncIterator[PostgresEngine]:
-    """A server in a directory of its own, removed at the end."""
+    """A server in its own directory, which is removed at the end."""
     with data_dir() as path:
         server = Postgres(path, durable=durable)
         await server.initialise()
@@ -161,7 +162,7 @@ async def postgres_server(*, durable: bool = False) -> AsyncIterator[PostgresEng
 
 @contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[None]:
-    """A file system of its own at `path`, which is made. Raises CalledProcessError where none can be mounted."""
+    """Mount a separate file system at `path`, which is created. Raises CalledProcessError where none can be mounted."""
     path.mkdir()
     options = f"size={megabytes}m,mode=0700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, check=True)
@@ -172,7 +173,7 @@ def small_disk(path: Path, megabytes: int) -> Iterator[None]:
 
 
 def can_mount() -> bool:
-    """Whether a small disk can be mounted here: root may, outside most containers."""
+    """Return whether a small disk can be mounted here. Root can, outside most containers."""
     with tempfile.TemporaryDirectory() as directory:
         try:
             with small_disk(Path(directory) / "disk", 1):
@@ -182,7 +183,7 @@ def can_mount() -> bool:
 
 
 def fill(directory: Path) -> Path:
-    """Take all the space of a disk; the file to remove for it to be free again."""
+    """Fill a disk completely. Return the file whose removal frees the space."""
     ballast = directory / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -192,7 +193,7 @@ def fill(directory: Path) -> Path:
 
 @asynccontextmanager
 async def postgres_on_a_small_disk(megabytes: int = 192) -> AsyncIterator[tuple[PostgresEngine, Path]]:
-    """A server whose whole cluster lies on a disk of that size, and the disk."""
+    """A server whose whole cluster is on a disk of that size, and the disk."""
     with data_dir() as path, small_disk(path / "postgres", megabytes):
         server = Postgres(path, durable=False)
         await server.initialise()
@@ -205,7 +206,7 @@ async def postgres_on_a_small_disk(megabytes: int = 192) -> AsyncIterator[tuple[
 
 @asynccontextmanager
 async def nats_server(*, durable: bool = False) -> AsyncIterator[NatsEngine]:
-    """A provisioned server in a directory of its own, removed at the end."""
+    """A provisioned server in its own directory, which is removed at the end."""
     with data_dir() as path:
         server = NatsServer(path, durable=durable)
         await server.start()

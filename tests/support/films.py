@@ -1,6 +1,6 @@
-"""Small media files of every kind that matters, made once per test run with Debian's ffmpeg (devstack/install_tools.sh).
+"""Small media files of every relevant kind, made once per test run with Debian's ffmpeg (devstack/install_tools.sh).
 
-`films` is the directory that holds them; `NAMES` says what each is. A missing ffmpeg fails, it skips nothing.
+`films` is the directory that holds them, and `NAMES` describes each. Without ffmpeg the tests fail; they are not skipped.
 """
 
 import shutil
@@ -41,7 +41,7 @@ def _sound(seconds: int = 2) -> list[str]:
 
 
 def _recipes(place: Path) -> dict[str, list[str]]:
-    """File name -> ffmpeg's arguments before it."""
+    """Map each file name to the ffmpeg arguments before it."""
     (place / "forced.srt").write_text(SUBTITLE)
     (place / "chapters.txt").write_text(CHAPTERS)
     quiet = ["-x265-params", "log-level=error"]
@@ -96,7 +96,7 @@ not say how long they are."""
 
 
 def run(*arguments: str | Path) -> None:
-    """One run of ffmpeg. Its complaint is the failure's text."""
+    """Run ffmpeg once. Its error output is the failure's text."""
     program = shutil.which("ffmpeg")
     assert program, "ffmpeg is missing: run devstack/install_tools.sh as root, or install Debian's ffmpeg."
     done = subprocess.run(
@@ -110,22 +110,22 @@ def run(*arguments: str | Path) -> None:
 
 
 def make(place: Path) -> Path:
-    """Make all of them in a directory."""
+    """Create all of them in a directory."""
     for name, recipe in _recipes(place).items():
         run(*recipe, "-threads", "1", place / name)
-    # A camera held upright: FFmpeg 5 writes the display matrix of this tag.
+    # A camera held upright: FFmpeg 5 writes the display matrix from this tag.
     run("-i", place / "h264.mp4", "-c", "copy", "-metadata:s:v:0", "rotate=90", place / "rotated.mp4")
-    run("-i", place / "h264.mp4", "-c", "copy", "-live", "1", place / "live.mkv")  # says not how long it is
+    run("-i", place / "h264.mp4", "-c", "copy", "-live", "1", place / "live.mkv")  # its length is not recorded
     run("-i", place / "h264.mp4", "-c", "copy", place / "bare.h264")
     whole = (place / "h264.mp4").read_bytes()
-    (place / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])  # its index stands in front
+    (place / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])  # its index was at the front
     run("-i", place / "h264.mp4", "-c", "copy", place / "late.mp4")
     late = (place / "late.mp4").read_bytes()
-    (place / "headless.mp4").write_bytes(late[: len(late) // 2])  # its index stood behind
+    (place / "headless.mp4").write_bytes(late[: len(late) // 2])  # its index was at the end
     return place
 
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that holds every file of NAMES; nobody may change it."""
+    """The directory of every file in NAMES. Tests must not change it."""
     return make(tmp_path_factory.mktemp("films"))

@@ -1,4 +1,4 @@
-"""What tests ask of folders and the file system's clock, and who may be doing something there meanwhile."""
+"""Helpers for folders that may change at any time, and for the file system's clock."""
 
 import os
 import stat
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def below(folder: Path) -> list[Path]:
-    """All that is below a folder now, sorted; none when there is no folder.
+    """Return all entries below a folder now, sorted, or none if there is no folder.
 
-    `Path.rglob` raises when a folder goes between its being seen and its being opened; what has gone is not there, that is all.
+    `Path.rglob` raises if a folder disappears between its listing and its opening. Here, such a folder is left out.
     """
     return sorted(Path(top, name) for top, folders, files in os.walk(folder) for name in (*folders, *files))
 
 
 def bytes_below(folder: Path) -> int:
-    """How much the files below a folder hold now, those that go meanwhile not counted."""
+    """Return the size of all files below a folder now, without files that disappear meanwhile."""
     total = 0
     for path in below(folder):
         try:
@@ -27,7 +27,7 @@ def bytes_below(folder: Path) -> int:
 
 
 def tick(probe: Path) -> None:
-    """Wait until the file system's clock has moved: kernels before 6.13 stamp changes with a clock of some milliseconds."""
+    """Wait until the file system's clock has moved: kernels before 6.13 use a clock of some milliseconds for change times."""
     probe.touch()
     start = probe.stat().st_mtime_ns
     while probe.stat().st_mtime_ns == start:
@@ -36,9 +36,9 @@ def tick(probe: Path) -> None:
 
 
 def open_below(folder: Path) -> list[str]:
-    """What this process has open in a folder now. Its other handles come and go: those of engines, and of what is collected."""
+    """Return this process's open files in a folder now. Other handles, of engines or collected objects, come and go."""
     found = []
     for handle in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names
-        with suppress(FileNotFoundError):  # closed since, as the one that listed them
+        with suppress(FileNotFoundError):  # closed meanwhile, such as the handle that listed them
             found.append(os.readlink(f"/proc/self/fd/{handle}"))  # noqa: PTH115 - what was removed since has no path
     return sorted(path for path in found if Path(path).is_relative_to(folder.resolve()))

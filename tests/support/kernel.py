@@ -1,7 +1,7 @@
 """The migrated database and the bus, as each service sees them.
 
-Fixture `kernel`: a database of this test's own at the newest schema; `await kernel.db("compressor")` is that role's Database,
-`await kernel.bus("compressor")` its Bus, `kernel.owner` a superuser connection, and the helpers below make rows to start from.
+Fixture `kernel`: a database of this test's own at the newest schema. `await kernel.db("compressor")` is that role's Database,
+`await kernel.bus("compressor")` its Bus and `kernel.owner` a superuser connection. The helpers below create rows to start from.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Kernel:
         await self.owner.close()
 
     async def job(self, *, hold: bool = True, **columns: Any) -> UUID:
-        """Insert a queued archive job as the gateway does, its destination held unless `hold` is off; `columns` override."""
+        """Insert a queued archive job as the gateway does. Its destination is held unless `hold` is off; `columns` override."""
         await self.owner.execute(USE_PLACE, PLACE.endpoint, PLACE.base)
         name = columns.pop("folder_name", f"Folder {uuid4().hex[:8]}")
         path = columns.pop("source_path", f"/nas/One/Two/{name}")
@@ -91,21 +91,21 @@ class Kernel:
         return await self.owner.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
 
     async def states(self, job_id: UUID) -> list[str]:
-        """The states a job entered, in order."""
+        """Return the states that a job entered, in order."""
         rows = await self.owner.fetch(
             "SELECT payload -> 'data' ->> 'status' AS s FROM outbox WHERE job_id = $1 ORDER BY version", job_id
         )
         return [row["s"] for row in rows]
 
     async def force(self, job_id: UUID, **columns: Any) -> None:
-        """Put a job into a state past the guard: for tests that begin in the middle."""
+        """Put a job into a state past the guard, for tests that begin in the middle."""
         sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(columns, 2))
         async with self.owner.transaction():
             await self.owner.execute("SET LOCAL session_replication_role = replica")
             await self.owner.execute(f"UPDATE jobs SET {sets} WHERE id = $1", job_id, *columns.values())
 
     async def archive(self, job_id: UUID, attempt: int = 1, **columns: Any) -> None:
-        """Record an archive past the guard and make it the one that counts."""
+        """Record an archive past the guard and make it the current one."""
         values = {
             "job_id": job_id,
             "attempt": attempt,
@@ -129,7 +129,7 @@ class Kernel:
 
 
 async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], what: str, timeout: float = 60.0) -> Any:
-    """Wait until `wanted(await look())`; fail with what was last seen."""
+    """Wait until `wanted(await look())`. A failure names the last value."""
     seen: Any = None
     try:
         async with asyncio.timeout(timeout):
@@ -146,10 +146,10 @@ async def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], wha
 async def kernel(pg: PostgresEngine, nats: NatsEngine) -> AsyncIterator[Kernel]:
     template = await pg.template("migrated", _migrate)
     dsn = await pg.create_database(template)
-    await nats.close()  # clients of earlier tests may listen, and answer, where this test's services do
+    await nats.close()  # clients of earlier tests may listen and reply on this test's subjects
     await nats.reset()
     made = Kernel(pg, nats, dsn, await asyncpg.connect(dsn))
-    await fix_names(made.owner)  # a copy of a database has not its rights
+    await fix_names(made.owner)  # a copy of a database lacks its rights
     yield made
     await made.close()
     await pg.drop_database(dsn)

@@ -14,13 +14,13 @@ NOBODY = 65534
 
 
 def names(folder: Path) -> list[str]:
-    """Everything directly in a folder."""
+    """Return all names directly in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
 def public_path() -> Iterator[Path]:
-    """A directory that every user may enter (pytest's own are private to the user who runs it)."""
+    """A directory that every user may enter (pytest's own are private to its user)."""
     path = Path(tempfile.mkdtemp(prefix="csa-scanner-"))
     path.chmod(0o755)
     yield path
@@ -29,7 +29,7 @@ def public_path() -> Iterator[Path]:
 
 @pytest.fixture
 def ordinary_user() -> Callable[[], AbstractContextManager[None]]:
-    """Inside this block permissions count: root steps down to nobody; anyone else stays who they are."""
+    """Inside this block permissions apply: root becomes nobody, and any other user stays the same."""
 
     @contextmanager
     def step_down() -> Iterator[None]:
@@ -46,7 +46,7 @@ def ordinary_user() -> Callable[[], AbstractContextManager[None]]:
 
 
 class Nas:
-    """A base that can be taken away: a real tmpfs mount where we may mount, else a directory moved aside."""
+    """A base that can be removed: a real tmpfs mount where mounting is allowed, else a directory that is moved aside."""
 
     def __init__(self, root: Path) -> None:
         self.base = root / "nas"
@@ -62,7 +62,7 @@ class Nas:
             return
         self._mounted = False
         if self.real:
-            # Lazy: it takes mounts below along, and asks no open handle for leave.
+            # Lazy: it also removes mounts below and ignores open handles.
             subprocess.run(["umount", "--lazy", str(self.base)], check=True)
         else:
             self.base.rename(self._aside)

@@ -1,7 +1,8 @@
-"""The whole product as its users run it: `cs-archiver up` as a process, its REST interface, its emulated Globus, its event stream.
+"""The whole product as users run it: `cs-archiver up` as a process, its REST interface, emulated Globus and event stream.
 
-`with running_stack() as stack:` gives a stack in directories of its own, removed at the end. `stack.folder({...})` makes a folder on
-the NAS, `stack.archive(folder)` asks for a job, `stack.wait(job, "completed")` waits for a state. Every failure tells the job's log.
+`with running_stack() as stack:` gives a stack in its own directories, which are removed at the end. `stack.folder({...})`
+creates a folder on the NAS, `stack.archive(folder)` requests a job, `stack.wait(job, "completed")` waits for a state. Every
+failure prints the job's log.
 """
 
 import asyncio
@@ -39,8 +40,9 @@ from tests.support.folders import below
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
 FAST = {
-    # A killed service's jobs are let go before its next start, so no test waits for a lease. A short one would be lost on a busy machine,
-    # by a service that a test holds still or that got no processor for two seconds, and its job would legally begin anew.
+    # A killed service's jobs are released before its next start, so no test waits for a lease. With a short lease, a service
+    # that a test suspends, or that gets no processor for two seconds, would lose it on a busy machine. Its job would then
+    # legally start again.
     "LEASE_SECONDS": "30",
     "RETRY_DELAY_SECONDS": "0.2",
     "POLL_SECONDS": "1",
@@ -62,7 +64,7 @@ class Link(NamedTuple):
 
 
 def until(look: Callable[[], Seen], what: str, timeout_s: float = 120.0, tell: Callable[[], str] = lambda: "") -> Seen:
-    """Look until the answer is true, and return it. A failure says what was awaited, what was seen last, and what `tell` adds."""
+    """Poll until the result is true, and return it. A failure names the condition, the last result, and the output of `tell`."""
     end = time.monotonic() + timeout_s
     while not (seen := look()):
         assert time.monotonic() < end, f"not within {timeout_s} s: {what}; last seen: {seen!r}\n{tell()}"
@@ -71,7 +73,7 @@ def until(look: Callable[[], Seen], what: str, timeout_s: float = 120.0, tell: C
 
 
 class Fact(NamedTuple):
-    """What restoring must bring back of one path. Times in whole microseconds: the archive keeps 100 ns."""
+    """The facts of one path that restoring must bring back. Times in whole microseconds: the archive keeps 100 ns."""
 
     kind: str
     content: str
@@ -80,7 +82,7 @@ class Fact(NamedTuple):
 
 
 def snapshot(folder: Path) -> dict[bytes, Fact]:
-    """Everything below a folder, by relative path as bytes, links not followed."""
+    """Return everything below a folder, by relative path as bytes. Links are not followed."""
     return {os.fsencode(path.relative_to(folder)): _fact(path) for path in folder.rglob("*")}
 
 
@@ -89,12 +91,12 @@ def _fact(path: Path) -> Fact:
     if path.is_symlink():
         return Fact("link", str(path.readlink()), 0, 0)
     if path.is_dir():
-        return Fact("directory", "", 0, 0)  # its time moves with every entry that is deleted or restored
+        return Fact("directory", "", 0, 0)  # its time changes with every entry that is deleted or restored
     return Fact("file", hashlib.sha256(path.read_bytes()).hexdigest(), facts.st_mode & 0o777, facts.st_mtime_ns // 1000)
 
 
 def extract(archive: Path, into: Path) -> Path:
-    """Unpack with 7-Zip itself, as a user without us would; returns the folder that was archived."""
+    """Extract with 7-Zip itself, as a user without the product would. Return the archived folder."""
     shutil.rmtree(into, ignore_errors=True)
     command = [str(find_binary(None)), "x", "-y", "-snld20", f"-o{into}", "--", str(archive)]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, umask=0)
@@ -113,7 +115,7 @@ class Stack:
         self.plan = root / "crash-plan"
         self.port = ports.fresh()
         self.output = root / "up.log"
-        self.jobs: list[str] = []  # of the running test, for its failure
+        self.jobs: list[str] = []  # jobs of the running test, for its failure message
         self.environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             "DATA_DIR": str(self.data),
@@ -131,15 +133,15 @@ class Stack:
         self._control: EmulatorControl | None = None
         self._numbers = itertools.count(1)
         self.nas.mkdir(parents=True, exist_ok=True)
-        (self.nas / "Team").mkdir(exist_ok=True)  # a mounted NAS holds a directory at least
+        (self.nas / "Team").mkdir(exist_ok=True)  # a mounted NAS holds at least one directory
 
     # Running ----------------------------------------------------------------------------------------------------------------------
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start `cs-archiver up` without waiting for anything."""
+        """Start `cs-archiver up` without waiting."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                launcher([sys.executable, "-m", "cli", "up"], None),  # told to end when the tests are killed
+                launcher([sys.executable, "-m", "cli", "up"], None),  # it gets SIGTERM when the tests are killed
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -150,7 +152,7 @@ class Stack:
         return self._process
 
     def start(self) -> float:
-        """Start and wait for the ready line; returns the seconds that took."""
+        """Start and wait for the ready line. Return the seconds that this took."""
         began, offset = time.monotonic(), self.output.stat().st_size if self.output.exists() else 0
         process = self.launch()
 
@@ -162,7 +164,7 @@ class Stack:
         return time.monotonic() - began
 
     def said(self, offset: int = 0) -> str:
-        """What `up` printed, from a byte on."""
+        """Return the output of `up` from a byte offset on."""
         return self.output.read_bytes()[offset:].decode(errors="replace")
 
     @property
@@ -171,7 +173,7 @@ class Stack:
         return self._process
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Ask `up` to end; returns the seconds that took."""
+        """Ask `up` to end. Return the seconds that this took."""
         began = time.monotonic()
         if self._process is not None:
             self._process.send_signal(number)
@@ -181,7 +183,7 @@ class Stack:
         return time.monotonic() - began
 
     def kill9(self, *, everything: bool = False) -> None:
-        """Kill the supervisor, or every process of the stack at once."""
+        """Kill the supervisor, or all processes of the stack at once."""
         victims = proc.marked(str(self.data)) if everything else {}
         self.process.kill()
         for pid, identity in victims.items():
@@ -191,7 +193,7 @@ class Stack:
         self._close_clients()
 
     def remove(self) -> None:
-        """End whatever is left and remove every directory."""
+        """End all remaining processes and remove every directory."""
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self.stop()
@@ -205,7 +207,7 @@ class Stack:
         shutil.rmtree(self.root)
 
     def alive(self) -> dict[int, str]:
-        """Every living process of this stack, by pid, Postgres' among them."""
+        """Return every living process of this stack by pid, including Postgres'."""
         found = proc.marked(str(self.data))
         for name in ENGINES + SERVICES:
             with suppress(OSError, ValueError):
@@ -215,7 +217,7 @@ class Stack:
         return found
 
     def pid(self, name: str) -> int:
-        """The pid of a service or engine that is alive."""
+        """Return the pid of a living service or engine."""
 
         def look() -> int:
             with suppress(OSError, ValueError):
@@ -227,14 +229,14 @@ class Stack:
         return until(look, f"a living {name}")
 
     def signal(self, name: str, number: signal.Signals) -> int:
-        """Send a signal to a service or engine; returns its pid."""
+        """Send a signal to a service or engine. Return its pid."""
         pid = self.pid(name)
         os.kill(pid, number)
         return pid
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """A service that does nothing, for as long as the block runs (its lease lives for some 20 s)."""
+        """Suspend a service while the block runs (its lease lasts about 20 s)."""
         pid = self.freeze(name)
         try:
             yield
@@ -242,9 +244,10 @@ class Stack:
             os.kill(pid, signal.SIGCONT)
 
     def freeze(self, name: str) -> int:
-        """Stop a service; returns its pid, for SIGCONT.
+        """Suspend a service. Return its pid, for SIGCONT.
 
-        It holds no lock that others wait for: one that was stopped within a transaction goes on, and is stopped again.
+        It must hold no lock that others wait for: a service that was stopped within a transaction is continued and stopped
+        again.
         """
         pid = self.pid(name)
 
@@ -261,7 +264,7 @@ class Stack:
 
     @contextmanager
     def holding(self, name: str) -> Iterator[None]:
-        """Run the block while a service stands still at the point that `stops_at` named."""
+        """Run the block while a service is stopped at the point that `stops_at` named."""
         try:
             self.stands_still(name)
             yield
@@ -270,17 +273,17 @@ class Stack:
             os.kill(self.pid(name), signal.SIGCONT)
 
     def stands_still(self, name: str) -> None:
-        """Wait until a service stands still at the point that `stops_at` named; sent on before that, it would stop only afterwards."""
+        """Wait until a service is stopped at the point that `stops_at` named. A SIGCONT before that would come too early."""
         self.plan_is_done()
         until(lambda: self._is_stopped(name), f"{name} standing still", tell=self.stories)
 
     def _is_stopped(self, name: str) -> bool:
-        with suppress(OSError):  # it ended in this very moment
+        with suppress(OSError):  # it ended at this very moment
             return Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(")")[2].split()[0] == "T"
         return False
 
     def crash_at(self, *points: str) -> None:
-        """Kill (`point stop`: stop) whatever process comes to these fault points, one after the other."""
+        """Kill (`point stop`: stop) the process that reaches these fault points, one after the other."""
         new = self.plan.with_suffix(".new")
         new.write_text("".join(f"{point}\n" for point in points))
         new.replace(self.plan)
@@ -289,21 +292,21 @@ class Stack:
         self.crash_at(f"{point} stop")
 
     def planned(self) -> str:
-        """The fault points that still wait for somebody, one in a line."""
+        """Return the fault points that no process has reached yet, one per line."""
         with suppress(FileNotFoundError):
             return self.plan.read_text()
         return ""
 
     def is_planned(self) -> bool:
-        """Whether a fault point is still waiting for somebody."""
+        """Return whether a fault point has not been reached yet."""
         return bool(self.planned())
 
     def plan_is_done(self) -> None:
-        """Wait until every fault point was met: what follows a commit is met a moment after others have seen that commit."""
+        """Wait until every fault point was reached. A point after a commit is reached shortly after others see that commit."""
         until(lambda: not self.is_planned(), "the last fault point", tell=lambda: f"{self.planned()!r}\n{self.stories()}")
 
     def children(self, job: str) -> dict[int, str]:
-        """The command lines of living 7-Zip processes that work for a job, by pid."""
+        """Return the command lines of living 7-Zip processes of a job, by pid."""
         found = {}
         for pid in proc.everyone():
             with suppress(OSError):
@@ -313,11 +316,11 @@ class Stack:
         return found
 
     def freeze_children(self, job: str) -> None:
-        """Wait for 7-Zip to work for a job, and stop it amid that: on no machine can it be done before what the test does next."""
+        """Wait until 7-Zip works for a job, and suspend it, so that it cannot finish before the test's next step."""
         until(lambda: self._stopped(job), "7-Zip at work", tell=self.stories)
 
     def _stopped(self, job: str) -> list[int]:
-        """Stop the job's children. Empty where none was caught: a process has no command line while it becomes another program."""
+        """Suspend the job's children. Return nothing if none was caught: during an exec, a process has no command line."""
         stopped = []
         for pid in self.children(job):
             with suppress(ProcessLookupError):
@@ -325,13 +328,13 @@ class Stack:
                 stopped.append(pid)
         return stopped
 
-    # Talking ----------------------------------------------------------------------------------------------------------------------
+    # Requests ---------------------------------------------------------------------------------------------------------------------
 
     @property
     def http(self) -> httpx.Client:
-        """A client that is logged in."""
+        """Return a logged-in client."""
         if self._http is None:
-            # Idle connections are dropped before the server does it (5 s): a request must not meet it doing so.
+            # Idle connections are dropped before the server drops them (5 s), so that no request meets a closing connection.
             limits = httpx.Limits(keepalive_expiry=1)
             client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=120, trust_env=False, limits=limits)
             try:
@@ -360,7 +363,7 @@ class Stack:
         self._http = self._control = None
 
     def patiently(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """A request that survives a restart of the gateway or of an engine (idempotent ones only)."""
+        """Send a request that survives a restart of the gateway or of an engine (idempotent ones only)."""
 
         def ask() -> httpx.Response | None:
             try:
@@ -374,24 +377,24 @@ class Stack:
         return found
 
     def job_count(self) -> int:
-        """How many jobs there are, as soon as the gateway answers."""
+        """Return the number of jobs as soon as the gateway responds."""
         return int(self.patiently("GET", "/api/jobs").headers["X-Total-Count"])
 
     def archive(self, folder: Path, **options: Any) -> str:
-        """Ask for an archive job; returns its id."""
+        """Request an archive job. Return its id."""
         answer = self.ask(folder, **options)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["job_id"])
 
     def ask(self, folder: Path, **options: Any) -> httpx.Response:
-        """Ask for an archive job, whatever the answer; a scanner that is not ready yet is asked again."""
+        """Request an archive job and return any response. Retry while the scanner is not ready yet."""
         answer = self.patiently("POST", "/api/jobs", json={"folder_path": str(folder), **options})
         if answer.status_code == 201:
             self.jobs.append(answer.json()["job_id"])
         return answer
 
     def preview(self, folder: Path) -> Job:
-        """The preview of a folder, once all of it was looked into."""
+        """Return the preview of a folder once all of it was scanned."""
 
         def look() -> httpx.Response | None:
             answer = self.patiently("GET", "/api/folders/preview", params={"path": str(folder)})
@@ -417,7 +420,7 @@ class Stack:
         return found
 
     def wait(self, job: str, *states: str, timeout_s: float = 120.0) -> Job:
-        """Wait for one of these states, at once failing when the job has ended in another; returns the job."""
+        """Wait for one of these states and return the job. Fail at once if it ended in another state."""
 
         def look() -> Job | None:
             found = self.job(job)
@@ -431,7 +434,7 @@ class Stack:
         return found
 
     def wait_for(self, job: str, condition: Callable[[Job], object], what: str, timeout_s: float = 120.0) -> Job:
-        """Wait until something is true of a job; returns it."""
+        """Wait until a condition is true for a job. Return the job."""
 
         def look() -> Job | None:
             found = self.job(job)
@@ -445,24 +448,24 @@ class Stack:
         return self.patiently("GET", f"/api/jobs/{job}/logs", params={"format": "txt"}).text
 
     def states(self, job: str) -> list[str]:
-        """The states a job entered, in order."""
+        """Return the states that a job entered, in order."""
         return [str(state["status"]) for state in self.job(job)["state_times"]]
 
     def story(self, job: str) -> str:
-        """A job and its log, for a failure."""
+        """Return a job and its log, for a failure message."""
         try:
             return f"--- {json.dumps(self.http.get(f'/api/jobs/{job}').json(), indent=1)}\n{self.log(job)}"
         except Exception as exc:  # noqa: BLE001 - it must not hide the failure it is to explain
             return f"--- no story of job {job}: {exc!r}"
 
     def stories(self) -> str:
-        """Every job of the running test, and what the supervisor said."""
+        """Return every job of the running test, and the supervisor's output."""
         return "\n".join(self.story(job) for job in self.jobs) + f"\n--- up said:\n{self.said()[-3000:]}"
 
     # Files ------------------------------------------------------------------------------------------------------------------------
 
     def folder(self, tree: Tree | None = None, name: str | None = None, level1: str = "Team", level2: str = "Projects") -> Path:
-        """Make a folder on the NAS; without a tree: two small files and a sub-folder."""
+        """Create a folder on the NAS. Without a tree: two small files and a sub-folder."""
         path = self.nas / level1 / level2 / (name or f"Folder {next(self._numbers)}")
         path.mkdir(parents=True)
         default: Tree = {"one.txt": b"one\n" * 100, "sub/two.bin": bytes(range(256)) * 40, "sub/empty": b""}
@@ -478,7 +481,7 @@ class Stack:
             path.write_bytes(content)
 
     def remote(self, folder: Path) -> Path:
-        """Where the archive of a folder belongs at the destination."""
+        """Return the archive path of a folder at the destination."""
         level1, level2, name = folder.relative_to(self.nas).parts
         return self.data / "destination" / level1 / level2 / f"{name}.tar.7z"
 
@@ -490,11 +493,11 @@ class Stack:
         return folder / f"{folder.name}-ARCHIVED-TO-GLOBUS.txt"
 
     def restored(self, folder: Path) -> dict[bytes, Fact]:
-        """What the archive at the destination holds, after extracting it."""
+        """Return the content of the archive at the destination, after extracting it."""
         return snapshot(extract(self.remote(folder), self.root / "restored"))
 
     def staged(self, job: str = "") -> list[str]:
-        """Everything below temp and archives, of one job or of all (a failed job keeps its tested archive for a retry)."""
+        """Return everything below temp and archives, of one job or of all (a failed job keeps its tested archive for a retry)."""
         storage = self.data / "storage"
         found = [
             path.relative_to(storage) for name in ("temp", "archives") for path in below(storage / name) if path.name != ID_FILE
@@ -502,13 +505,13 @@ class Stack:
         return sorted(str(path) for path in found if not job or job in path.parts)
 
     def arrived(self, folder: Path) -> list[str]:
-        """The names at the destination that belong to a folder's archive."""
+        """Return the names at the destination that belong to a folder's archive."""
         directory = self.remote(folder).parent
         found = directory.iterdir() if directory.is_dir() else ()
         return sorted(path.name for path in found if path.name.startswith(f"{folder.name}.tar.7z"))
 
     def assert_archived(self, folder: Path, before: dict[bytes, Fact], kept: set[str] | None = None) -> None:
-        """The oracle: the archive holds what the source held, the source holds its marker (and what had to stay), nothing else."""
+        """The oracle: the archive equals the original source; the source holds its marker and kept files, and nothing else."""
         remote = self.remote(folder)
         assert self.arrived(folder) == [remote.name, remote.name + SIDECAR_SUFFIX]
         assert self.restored(folder) == before
@@ -519,7 +522,7 @@ class Stack:
     # Events -----------------------------------------------------------------------------------------------------------------------
 
     def subscriber(self) -> dict[str, str]:
-        """The read-only subscriber's credentials, as they are published."""
+        """Return the read-only subscriber's published credentials."""
         lines = (self.data / "run" / "subscriber.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
@@ -536,7 +539,7 @@ class Stack:
         )
 
     def events(self, job: str) -> list[dict[str, Any]]:
-        """Every event of a job that the stream holds, in the stream's order; waits for the one the job is at."""
+        """Return every event of a job in the stream, in the stream's order. Wait for the event of the job's current state."""
         return self._in_thread(self._events(job, len(self.job(job)["state_times"])))
 
     async def _events(self, job: str, versions: int) -> list[dict[str, Any]]:
@@ -558,11 +561,11 @@ class Stack:
             await client.close()
 
     def sql(self, statement: str, *values: object) -> None:
-        """Change the database past its triggers: for what would take hours to come about."""
+        """Change the database past its triggers, for states that would take hours to reach."""
         self._in_thread(self._sql(statement, values))
 
     def value(self, query: str, *values: object) -> Any:
-        """One value of the database, for what no interface shows."""
+        """Return one database value that no interface shows."""
         return self._in_thread(self._value(query, values))
 
     async def _value(self, query: str, values: tuple[object, ...]) -> Any:
@@ -570,7 +573,7 @@ class Stack:
             return await connection.fetchval(query, *values)
 
     def _in_thread(self, work: Coroutine[Any, Any, Seen]) -> Seen:
-        with ThreadPoolExecutor(1) as thread:  # Playwright runs an event loop in the tests' own
+        with ThreadPoolExecutor(1) as thread:  # Playwright runs an event loop in the tests' thread
             return thread.submit(asyncio.run, work).result()
 
     @asynccontextmanager
@@ -589,13 +592,13 @@ class Stack:
             await connection.execute(statement, *values)
 
     async def _transactions(self, name: str) -> int:
-        """How many a service has open."""
+        """Return how many transactions a service has open."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND state <> 'idle'"
         async with self._database() as connection:
             return int(await connection.fetchval(query, f"cs_{name}"))
 
     def assert_events(self, job: str) -> None:
-        """Once each, without a gap, in the order of the versions, and the last one says how it ended."""
+        """Check that each event exists once, without a gap, in version order, and that the last one has the final state."""
         found = self.events(job)
         assert [event["data"]["version"] for event in found] == list(range(1, len(found) + 1)), found
         assert [event["data"]["status"] for event in found] == self.states(job)
@@ -603,7 +606,7 @@ class Stack:
 
 @contextmanager
 def running_stack(**environment: str) -> Iterator[Stack]:
-    """A stack that runs, in a directory that Postgres' own account can reach (pytest's are private)."""
+    """A running stack in a directory that Postgres' own account can reach (pytest's are private)."""
     with prepared_stack(**environment) as stack:
         stack.start()
         yield stack

@@ -1,4 +1,4 @@
-"""Storage that does not answer until a test lets it."""
+"""Storage that does not respond until a test releases it."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 
 class Stuck:
-    """A call that does not return until `go` is set. `waiting`: how many calls were made."""
+    """A call that blocks until `go` is set. `waiting`: the number of calls so far."""
 
     def __init__(self) -> None:
         self.go = threading.Event()

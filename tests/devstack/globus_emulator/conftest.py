@@ -1,4 +1,4 @@
-"""One emulator for all tests of this directory, made clean for each; tests that kill it start one of their own."""
+"""One emulator for all tests of this directory, reset for each. Tests that kill it start their own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.emulator import Emulator, running_emulator
 
-# Quick retries of tasks: what the real service does in minutes is watched here in milliseconds.
+# Short retries of tasks: the real service needs minutes, these tests milliseconds.
 SETTINGS = {
     "expires_in_s": 172_800,
     "bytes_per_second": None,
@@ -28,10 +28,10 @@ def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulat
 
 @pytest.fixture
 def emulator(shared_emulator: Emulator, tmp_path: Path) -> Iterator[Emulator]:
-    """The shared process with nothing in it and two empty collections of this test's own."""
+    """The shared process, reset, with two empty collections for this test."""
     shared_emulator.source, shared_emulator.destination = tmp_path / "source", tmp_path / "destination"
     shared_emulator.control.reset()
-    # Whole collections, so what an earlier test changed in them is gone.
+    # Whole collections, so that changes of an earlier test are gone.
     whole = {"read_only": False, "allowed_prefixes": ["/"], "requires_data_access": False, "quota_bytes": None}
     whole |= {"checksum_algorithms": ["MD5", "SHA1", "SHA256", "SHA512"], "unsupported_algorithm": "fail"}
     whole |= {"entity_type": "GCSv5_guest_collection", "force_verify": False}
@@ -47,6 +47,6 @@ def client(emulator: Emulator) -> globus_sdk.TransferClient:
 
 @pytest.fixture
 def own_emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """A process of this test's own, to be killed and started again."""
+    """A process for this test only, which may be killed and restarted."""
     with running_emulator(tmp_path / "own", **SETTINGS) as emulator:
         yield emulator

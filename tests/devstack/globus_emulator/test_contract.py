@@ -1,4 +1,4 @@
-"""What the uploader relies on: every promise of the Transfer API that the emulator keeps, asked by the real SDK."""
+"""The uploader's requirements: every promise of the Transfer API that the emulator keeps, tested with the real SDK."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ from tests.support.emulator import (
 )
 
 KIB = 1024
-SLOW = 8 * KIB  # bytes per second: a 1 MiB file is under way for two minutes, and no test waits for its end
+SLOW = 8 * KIB  # bytes per second: a 1 MiB file takes two minutes, and no test waits for its end
 NULL_WHILE_ACTIVE = ("completion_time", "fatal_error")
 NULL_WHEN_FINISHED = (
     "is_ok",
@@ -51,7 +51,7 @@ def events(client: TransferClient, task_id: str) -> list[str]:
 
 
 def test_token_is_fetched_once_and_used(emulator: Emulator, client: TransferClient) -> None:
-    """Client credentials give a token for two days; several calls need one."""
+    """Client credentials give a token for two days, and several calls share one."""
     client.get_submission_id()
     client.task_list()
 
@@ -87,7 +87,7 @@ def test_expired_token_is_replaced_without_the_caller_noticing(emulator: Emulato
 
 
 def test_data_access_scope_is_needed_where_the_collection_says_so(emulator: Emulator) -> None:
-    """Without it: ConsentRequired with the scope to ask for; with it: the listing."""
+    """Without it: ConsentRequired with the scope to request. With it: the listing."""
     mapped = {"entity_type": "GCSv5_mapped_collection", "requires_data_access": True}
     emulator.control.configure(collections=emulator.collections(destination=mapped))
 
@@ -105,7 +105,7 @@ def test_data_access_scope_is_needed_where_the_collection_says_so(emulator: Emul
 
 
 def test_transfer_moves_the_bytes(emulator: Emulator, client: TransferClient) -> None:
-    """Accepted with a task, which ends SUCCEEDED with the file under its full path, parents made."""
+    """The task is accepted and ends SUCCEEDED, with the file under its full path and its parents created."""
     data = emulator.put("L1/L2/a b+ü.tar.7z", 3 * 1024 * KIB + 5)
 
     answer = client.submit_transfer(transfer("/L1/L2/a b+ü.tar.7z", label="job 1"))
@@ -142,7 +142,7 @@ def test_active_task_has_no_end_and_a_nice_status(emulator: Emulator, client: Tr
 
 
 def test_partial_file_is_at_the_final_name(emulator: Emulator, client: TransferClient) -> None:
-    """Presence of the name proves nothing while the task is ACTIVE."""
+    """The existence of the name proves nothing while the task is ACTIVE."""
     emulator.control.configure(bytes_per_second=SLOW)
     emulator.put("a", 1024 * KIB)
 
@@ -153,7 +153,7 @@ def test_partial_file_is_at_the_final_name(emulator: Emulator, client: TransferC
 
 
 def test_same_submission_id_is_the_same_task(emulator: Emulator, client: TransferClient) -> None:
-    """Sent twice, accepted once: code Duplicate, whatever became of the task."""
+    """It is sent twice and accepted once: code Duplicate, whatever the task's state."""
     emulator.put("a", 10)
     document = transfer("/a", submission_id=client.get_submission_id()["value"])
 
@@ -166,7 +166,7 @@ def test_same_submission_id_is_the_same_task(emulator: Emulator, client: Transfe
 
 
 def test_identical_paths_conflict_until_the_task_has_ended(emulator: Emulator, client: TransferClient) -> None:
-    """A new submission of the same files is a 409 that the SDK does not retry; after the end it is welcome."""
+    """A new submission of the same files is a 409 that the SDK does not retry. After the end it is accepted."""
     emulator.control.configure(bytes_per_second=SLOW)
     emulator.put("a", 1024 * KIB)
     first = client.submit_transfer(transfer("/a"))["task_id"]
@@ -247,7 +247,7 @@ def test_unknown_task_and_route_are_404(emulator: Emulator, client: TransferClie
 
 
 def test_at_most_so_many_tasks_are_pending(emulator: Emulator, client: TransferClient) -> None:
-    """The limit of the service, made small."""
+    """The service's limit, reduced."""
     emulator.control.configure(max_pending=2)
     for name in ("/a", "/b"):  # without a source they stay ACTIVE
         client.submit_transfer(transfer(name))
@@ -260,7 +260,7 @@ def test_at_most_so_many_tasks_are_pending(emulator: Emulator, client: TransferC
 
 
 def test_missing_source_faults_and_recovers(emulator: Emulator, client: TransferClient) -> None:
-    """It does not fail: ACTIVE with FILE_NOT_FOUND and growing faults, until the file appears."""
+    """It does not fail: it is ACTIVE with FILE_NOT_FOUND and more and more faults until the file exists."""
     task_id = client.submit_transfer(transfer("/late"))["task_id"]
 
     seen = eventually(lambda: task(client, task_id), lambda seen: seen["faults"] >= 2)
@@ -296,7 +296,7 @@ def test_task_without_a_deadline_gets_a_day(emulator: Emulator, client: Transfer
 
 
 def test_cancel_ends_a_running_copy_and_is_idempotent(emulator: Emulator, client: TransferClient) -> None:
-    """FAILED with CANCELED; a second cancel finds it complete; nothing is written any more."""
+    """FAILED with CANCELED. A second cancel finds it complete. Nothing more is written."""
     emulator.control.configure(bytes_per_second=SLOW)
     emulator.put("a", 1024 * KIB)
     task_id = client.submit_transfer(transfer("/a"))["task_id"]
@@ -311,7 +311,7 @@ def test_cancel_ends_a_running_copy_and_is_idempotent(emulator: Emulator, client
 
 
 def test_three_run_and_the_rest_is_queued(emulator: Emulator, client: TransferClient) -> None:
-    """In the order of submission; a place that becomes free is taken."""
+    """In the order of submission. A free slot is taken at once."""
     emulator.control.configure(bytes_per_second=SLOW)
     ids = []
     for name in ("a", "b", "c", "d", "e"):
@@ -331,14 +331,14 @@ def test_three_run_and_the_rest_is_queued(emulator: Emulator, client: TransferCl
 
 
 def test_a_task_with_faults_keeps_its_place(emulator: Emulator, client: TransferClient) -> None:
-    """Three hopeless tasks hold up a good one of the same user, until one of them ends; other users are not held up."""
+    """Three hopeless tasks block a good one of the same user until one of them ends. Other users are not blocked."""
     hopeless = [client.submit_transfer(transfer(name))["task_id"] for name in ("/x", "/y", "/z")]
     for task_id in hopeless:
         eventually(lambda task_id=task_id: task(client, task_id), lambda seen: seen["faults"] > 3)
     emulator.put("good", 10)
     good = client.submit_transfer(transfer("/good"))["task_id"]
     before = [task(client, task_id)["faults"] for task_id in hopeless]
-    for task_id, faults in zip(hopeless, before, strict=True):  # each has tried again since, and the good one has not begun
+    for task_id, faults in zip(hopeless, before, strict=True):  # each has retried since, and the good one has not begun
         eventually(lambda task_id=task_id: task(client, task_id), lambda seen, faults=faults: seen["faults"] > faults + 1)
     waiting = task(client, good)
     other = emulator.client(client_id=OTHER_CLIENT_ID)
@@ -378,7 +378,7 @@ def test_events_come_newest_first_and_in_pages(emulator: Emulator, client: Trans
 
 
 def test_events_are_filtered_by_whether_they_are_errors(emulator: Emulator, client: TransferClient) -> None:
-    """As the command line of Globus asks; total and pages are of what the filter lets through."""
+    """As the Globus command line requests. Total and pages count only the filtered events."""
     task_id = client.submit_transfer(transfer("/a"))["task_id"]
     until(client, task_id, nice_status="FILE_NOT_FOUND")
     emulator.put("a", 10)
@@ -400,7 +400,7 @@ def test_events_are_filtered_by_whether_they_are_errors(emulator: Emulator, clie
 
 
 def test_a_directory_without_recursive_fails_after_one_fault(emulator: Emulator, client: TransferClient) -> None:
-    """Nothing of it is copied, whether `recursive` is absent or false; what was moved before stays."""
+    """None of it is copied, whether `recursive` is absent or false. Files that were moved before stay."""
     emulator.put("a", 10)
     emulator.put("d/inside", 10)
     for item in ({}, {"recursive": False}):
@@ -415,7 +415,7 @@ def test_a_directory_without_recursive_fails_after_one_fault(emulator: Emulator,
 
 
 def test_files_of_a_fresh_task(emulator: Emulator, client: TransferClient) -> None:
-    """0 until the task has had its first place and looked at what it is to move; then all of them."""
+    """0 until the task has had a slot and listed its files; then all of them."""
     for name in ("d/one", "d/two"):
         emulator.put(name, 10)
     emulator.control.configure(max_running=0)
@@ -504,7 +504,7 @@ def test_external_checksum_that_does_not_fit_fails_the_task(emulator: Emulator, 
 
 
 def test_endpoint_may_refuse_an_algorithm(emulator: Emulator, client: TransferClient) -> None:
-    """Three ways: the task fails, the task retries for ever, the submission is refused. MD5 still works."""
+    """Three ways: the task fails, the task retries endlessly, the submission is refused. MD5 still works."""
     data = emulator.put("a", 100)
     item = {"external_checksum": hashlib.sha256(data).hexdigest(), "checksum_algorithm": "SHA256"}
 
@@ -549,11 +549,11 @@ def test_external_checksum_cannot_be_used_with_a_directory(emulator: Emulator, c
     ],
 )
 def test_sync_levels(emulator: Emulator, client: TransferClient, level: str | None, there: bytes, moved: bool) -> None:
-    """What is found good is skipped: no bytes, no row in successful_transfers, yet SUCCEEDED."""
+    """A file that compares as equal is skipped: no bytes, no row in successful_transfers, yet SUCCEEDED."""
     emulator.put("a", b"source")
     target = emulator.destination / "a"
     target.write_bytes(there)
-    shift = -10 if there == b"before" else 10  # seconds; an older destination is what level mtime looks for
+    shift = -10 if there == b"before" else 10  # seconds; level mtime looks for an older destination
     modified = (emulator.source / "a").stat().st_mtime + shift
     os.utime(target, (modified, modified))
     options = {"sync_level": level} if level else {}
@@ -592,7 +592,7 @@ def test_preserve_timestamp(emulator: Emulator, client: TransferClient) -> None:
 
 
 def test_skip_source_errors_succeeds_with_nothing_moved(emulator: Emulator, client: TransferClient) -> None:
-    """The trap of that option: SUCCEEDED, and the file is not there."""
+    """This option's trap: SUCCEEDED, and the file is missing."""
     task_id = client.submit_transfer(transfer("/missing", skip_source_errors=True))["task_id"]
     end = finished(client, task_id)
     rows = client.task_skipped_errors(task_id).data["DATA"]
@@ -623,7 +623,7 @@ def test_details_are_refused_while_it_runs(emulator: Emulator, client: TransferC
 
 
 def test_quota_of_the_collection(emulator: Emulator, client: TransferClient) -> None:
-    """Retried until there is room, or FAILED at once when that was asked for."""
+    """It is retried until there is space, or FAILED at once if requested."""
     emulator.control.configure(collections=emulator.collections(destination={"quota_bytes": 50}))
     emulator.put("a", 100)
 
@@ -792,7 +792,7 @@ def test_delete_removes_files_and_trees(emulator: Emulator, client: TransferClie
 
 
 def test_delete_of_nothing(emulator: Emulator, client: TransferClient) -> None:
-    """An error, unless the submission says that it is none."""
+    """It is an error, unless the submission allows it."""
     strict = finished(client, client.submit_delete(delete("/nothing"))["task_id"])
     lenient = finished(client, client.submit_delete(delete("/nothing", ignore_missing=True))["task_id"])
 
@@ -865,7 +865,7 @@ def test_tasks_go_on_after_a_crash(own_emulator: Emulator) -> None:
 
 
 def test_finished_tasks_are_remembered_after_a_crash(own_emulator: Emulator) -> None:
-    """With their end, their events, their details; the token of the first life is still good."""
+    """With their end, events and details. The first process's token is still valid."""
     emulator, client = own_emulator, own_emulator.client()
     emulator.put("a", 10)
     emulator.put("b", 10)
@@ -885,7 +885,7 @@ def test_finished_tasks_are_remembered_after_a_crash(own_emulator: Emulator) -> 
 
 
 def test_submission_id_of_a_lost_answer_survives_a_crash(own_emulator: Emulator) -> None:
-    """The work was done, nobody heard of it, the service died: the id still finds the task."""
+    """The work was done, the reply was lost, the service died: the id still finds the task."""
     emulator, client = own_emulator, own_emulator.client(retries=0)
     emulator.put("a", 10)
     document = transfer("/a", submission_id=client.get_submission_id()["value"])
@@ -903,7 +903,7 @@ def test_submission_id_of_a_lost_answer_survives_a_crash(own_emulator: Emulator)
 
 
 def test_delete_goes_on_after_a_crash(own_emulator: Emulator) -> None:
-    """What it had removed before the crash is not missing to it afterwards."""
+    """It does not report the files that it removed before the crash as missing."""
     emulator, client = own_emulator, own_emulator.client()
     for name in ("a", "b"):
         (emulator.destination / name).write_text("x")
@@ -920,9 +920,9 @@ def test_delete_goes_on_after_a_crash(own_emulator: Emulator) -> None:
 
 
 def test_crash_at_any_moment_loses_and_doubles_nothing(own_emulator: Emulator) -> None:
-    """Killed again and again under load: each submission is one task, and each file arrives whole."""
+    """It is killed repeatedly under load. Each submission is one task, and each file arrives whole."""
     emulator, client = own_emulator, own_emulator.client(retries=0)
-    emulator.control.configure(bytes_per_second=2 * 1024 * KIB)  # lost with the first crash: the last copies are quick
+    emulator.control.configure(bytes_per_second=2 * 1024 * KIB)  # lost with the first crash: the last copies are fast
     content = {f"file{number}": emulator.put(f"file{number}", 512 * KIB) for number in range(6)}
     documents = {name: transfer(f"/{name}", submission_id=str(uuid.uuid4())) for name in content}
     accepted: dict[str, str] = {}

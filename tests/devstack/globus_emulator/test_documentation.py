@@ -1,4 +1,4 @@
-"""docs/globus-emulator.md shows faults that are taken, and leaves none out."""
+"""docs/globus-emulator.md shows only accepted faults, and leaves none out."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every fault knob does to the real SDK what it says it does."""
+"""Every fault knob has its documented effect on the real SDK."""
 
 import hashlib
 import time
@@ -33,7 +33,7 @@ def one(kind: str, action: str, **fields: Any) -> dict[str, Any]:
 
 
 def moved(emulator: Emulator, client: TransferClient, size: int = 1000, **options: Any) -> tuple[bytes, dict[str, Any]]:
-    """(what was sent, the finished task) of one file called /a."""
+    """Return (submission, finished task) of one file called /a."""
     data = emulator.put("a", size)
     return data, finished(client, client.submit_transfer(transfer("/a", **options))["task_id"])
 
@@ -42,7 +42,7 @@ def moved(emulator: Emulator, client: TransferClient, size: int = 1000, **option
 
 
 def test_lost_response_is_answered_duplicate(emulator: Emulator, client: TransferClient) -> None:
-    """The work is done, the connection dies, the SDK sends it again by itself: one task."""
+    """The work is done, the connection dies, the SDK retries by itself: one task."""
     emulator.put("a", 10)
     emulator.control.set_faults(http("lost_response", "/transfer$", method="POST"))
 
@@ -83,7 +83,7 @@ def test_delay_runs_into_the_timeout_of_the_client(emulator: Emulator) -> None:
 
 
 def test_stalled_body_runs_into_the_timeout_of_the_client(emulator: Emulator) -> None:
-    """In the middle of a body it is a connection error to the SDK, not a timeout."""
+    """In the middle of a body, the SDK sees a connection error, not a timeout."""
     client = emulator.client(timeout=3, retries=0)
     client.task_list()
     emulator.control.set_faults(http("stall_body", "task_list", seconds=60))
@@ -115,7 +115,7 @@ def test_transient_status_is_retried_and_external_error_is_not(emulator: Emulato
 
 
 def test_bodies_that_are_not_the_service(emulator: Emulator, client: TransferClient) -> None:
-    """HTML with 502, HTML with 200, a JSON list, a null code: what each is to the SDK."""
+    """HTML with 502, HTML with 200, a JSON list, a null code: the SDK's error for each."""
     client.task_list()
     html = http("status", "task_list", status=502, text="<h1>Bad gateway</h1>", times=-1)
     emulator.control.set_faults(html)
@@ -131,7 +131,7 @@ def test_bodies_that_are_not_the_service(emulator: Emulator, client: TransferCli
 
 
 def test_after_and_times_count_matches(emulator: Emulator, client: TransferClient) -> None:
-    """Method and path choose; the first `after` pass, then `times` are hit."""
+    """Method and path select. The first `after` requests pass, then `times` are affected."""
     client.task_list()
     emulator.control.set_faults(http("status", "task_list", method="GET", status=409, after=1, times=2))
     statuses = []
@@ -230,7 +230,7 @@ def test_task_made_to_fail(emulator: Emulator, client: TransferClient) -> None:
 
 
 def test_task_that_is_only_looked_at_uses_up_no_fault(emulator: Emulator, client: TransferClient) -> None:
-    """`times` counts the tasks it happened to."""
+    """`times` counts only affected tasks."""
     _, before = moved(emulator, client)
     emulator.control.set_faults(one("task", "fail", times=1))
     client.task_list()
@@ -254,7 +254,7 @@ def test_task_made_to_fault_until_the_fault_is_gone(emulator: Emulator, client: 
 
 
 def test_task_stalled_in_the_middle_shows_no_fault(emulator: Emulator, client: TransferClient) -> None:
-    """The worst kind: nothing moves and all looks well."""
+    """The worst kind: nothing moves, and no fault is reported."""
     size = 3 << 20
     emulator.control.set_faults(one("task", "stall", at_bytes=1 << 20))
     emulator.put("a", size)
@@ -347,7 +347,7 @@ def test_history_deleted_leaves_the_task_without_its_details(emulator: Emulator,
 
 
 def test_slow_cancel_is_accepted_first(emulator: Emulator, client: TransferClient) -> None:
-    """The task is ACTIVE for a while after the answer; nobody may submit until it has ended."""
+    """The task stays ACTIVE for a while after the response. No new submission is accepted until it has ended."""
     emulator.control.set_faults(one("task", "slow_cancel", seconds=3600))
     task_id = client.submit_transfer(transfer("/missing"))["task_id"]
 
@@ -360,7 +360,7 @@ def test_slow_cancel_is_accepted_first(emulator: Emulator, client: TransferClien
 
 
 def test_document_shows_what_it_is_told(emulator: Emulator, client: TransferClient) -> None:
-    """For states that cannot be reached honestly."""
+    """For states that cannot be reached with real requests."""
     emulator.control.set_faults(one("task", "document", fields={"subtasks_failed": 1}))
 
     _, end = moved(emulator, client)
@@ -373,7 +373,7 @@ def test_document_shows_what_it_is_told(emulator: Emulator, client: TransferClie
 
 @pytest.mark.parametrize("action", ["truncate", "grow", "flip", "empty", "delete"])
 def test_damage_before_the_verification_is_repaired(emulator: Emulator, client: TransferClient, action: str) -> None:
-    """A fault, the file sent again, SUCCEEDED with the right bytes and more of them moved than it has."""
+    """A fault, the file sent again, SUCCEEDED with the right bytes, and more bytes moved than the file has."""
     emulator.control.set_faults(one("data", action, times=1))
 
     data, end = moved(emulator, client)
@@ -390,7 +390,7 @@ def test_damage_that_comes_back_never_ends(emulator: Emulator, client: TransferC
     emulator.put("a", 1000)
     task_id = client.submit_transfer(transfer("/a"))["task_id"]
 
-    # While it writes once more, all looks well.
+    # While it writes again, no fault is reported.
     seen = eventually(lambda: task(client, task_id), lambda seen: seen["faults"] >= 3 and seen["nice_status"] != "OK")
 
     assert (seen["status"], seen["nice_status"]) == ("ACTIVE", "VERIFY_CHECKSUM")
@@ -428,7 +428,7 @@ def test_external_checksum_without_verification_fails_on_damage(emulator: Emulat
 def test_damage_after_the_verification_is_silent(
     emulator: Emulator, client: TransferClient, fault: dict[str, Any], size: int
 ) -> None:
-    """SUCCEEDED and wrong: size or a second task with sync_level checksum finds it, and the second task repairs it."""
+    """SUCCEEDED but wrong: the size or a second task with sync_level checksum finds it, and the second task repairs it."""
     emulator.control.set_faults({"kind": "data", "when": "after_verify", "times": 1, **fault})
 
     data, end = moved(emulator, client, size=100_000)
@@ -482,7 +482,7 @@ def test_wrong_mtime(emulator: Emulator, client: TransferClient) -> None:
 def test_file_operation_refused(
     emulator: Emulator, client: TransferClient, action: str, operation: str, answer: tuple[int, str]
 ) -> None:
-    """Once; the collection that is not meant, and the next call, are served."""
+    """Once. Another collection and the next call are served."""
     emulator.control.set_faults(one("fs", action, operation=operation, collection=DESTINATION, times=1))
     call = client.operation_ls if operation == "ls" else client.operation_stat
     call(SOURCE, "/")
@@ -543,7 +543,7 @@ def test_destination_turned_read_only(emulator: Emulator, client: TransferClient
 
 
 def test_control_needs_its_secret(emulator: Emulator) -> None:
-    """Also with a good token of the service; a refused call changes nothing."""
+    """A valid token of the service is not enough. A refused call changes nothing."""
     for headers in ({}, {"X-Emulator-Secret": "wrong"}, {"Authorization": f"Bearer {CONTROL_SECRET}"}):
         answer = httpx.get(f"{emulator.url}/_emulator/requests", headers=headers, trust_env=False)
         assert (answer.status_code, answer.json()["code"]) == (403, "Forbidden")
@@ -559,7 +559,7 @@ def test_nonsense_faults_are_refused_and_change_nothing(emulator: Emulator, clie
 
 
 def test_faults_survive_a_crash(own_emulator: Emulator) -> None:
-    """Like the trouble they stand for."""
+    """They persist like the problems that they simulate."""
     own_emulator.control.set_faults(one("task", "faulting", code="ENDPOINT_ERROR"))
     own_emulator.put("a", 10)
     client = own_emulator.client()
@@ -575,7 +575,7 @@ def test_faults_survive_a_crash(own_emulator: Emulator) -> None:
 
 
 def test_raw_task_and_shown_config(emulator: Emulator, client: TransferClient) -> None:
-    """Everything kept of a task; a configuration without its secrets."""
+    """The complete stored task, and a configuration without its secrets."""
     _, end = moved(emulator, client)
 
     raw = emulator.control.raw(end["task_id"])

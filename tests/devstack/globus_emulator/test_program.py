@@ -1,4 +1,4 @@
-"""The emulator as a program: how it starts, what it refuses, how it ends."""
+"""The emulator as a program: how it starts, what it refuses, and how it ends."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from tests.support.emulator import SOURCE, Emulator, eventually, task, transfer
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run it to its end; only for command lines that are refused."""
+    """Run it to its end, only for refused command lines."""
     command = [sys.executable, "-m", "devstack.globus_emulator", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -71,7 +71,7 @@ def test_port_in_use_is_said(config: Path) -> None:
 
 
 def test_state_belongs_to_one_process(own_emulator: Emulator) -> None:
-    """Two would run the same tasks; a killed one leaves nothing behind that stops the next."""
+    """Two processes would run the same tasks. A killed one leaves nothing that blocks the next."""
     done = run("--config", own_emulator.config, "--state", own_emulator.state)
     own_emulator.kill()
     own_emulator.start()
@@ -81,7 +81,7 @@ def test_state_belongs_to_one_process(own_emulator: Emulator) -> None:
 
 
 def test_port_file_and_state_are_private(own_emulator: Emulator, tmp_path: Path) -> None:
-    """The state holds the names of files and hashes of tokens."""
+    """The state contains file names and token hashes."""
     assert own_emulator.state.stat().st_mode & 0o077 == 0
     own_emulator.stop()
     port_file = tmp_path / "port"
@@ -100,7 +100,7 @@ def test_port_file_and_state_are_private(own_emulator: Emulator, tmp_path: Path)
 
 
 def test_sigterm_ends_it_quickly_whatever_it_is_doing(own_emulator: Emulator) -> None:
-    """A copy, a stalled answer, a waiting cancel: none is waited for, exit status 0; the copy goes on next time."""
+    """A copy, a stalled response, a waiting cancel: it waits for none and exits with 0. The copy continues next time."""
     client = own_emulator.client()
     own_emulator.control.configure(bytes_per_second=1000)
     data = own_emulator.put("a", 1_000_000)
@@ -111,7 +111,7 @@ def test_sigterm_ends_it_quickly_whatever_it_is_doing(own_emulator: Emulator) ->
         stalled.sendall(b"GET /v0.10/task_list HTTP/1.1\r\nHost: x\r\n\r\n")
         assert stalled.recv(12) == b"HTTP/1.1 401"[:12]
 
-        status = own_emulator.stop()  # fails when that takes a tenth of what either would take
+        status = own_emulator.stop()  # fails if it takes a tenth of the time of either
 
     assert status == 0
     own_emulator.start()
@@ -121,7 +121,7 @@ def test_sigterm_ends_it_quickly_whatever_it_is_doing(own_emulator: Emulator) ->
 
 
 def test_client_that_goes_away_leaves_no_noise(tmp_path: Path) -> None:
-    """A broken pipe is the client's matter: nothing on stderr, and the next call is served."""
+    """A broken pipe is the client's problem: nothing on stderr, and the next call is served."""
     emulator = Emulator(tmp_path / "own")
     with (tmp_path / "stderr").open("w+") as stderr:
         emulator.start(stderr=stderr)
