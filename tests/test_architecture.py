@@ -1,4 +1,4 @@
-"""Rules about the house that no reviewer should have to remember. Each names what breaks it and says why it is there."""
+"""Rules of the code base that no reviewer should have to remember. Each names the violation and gives its reason."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ OURS = ("cli", "devstack", "services", "shared")
 
 
 def tracked() -> list[Path]:
-    """Every file of the project that still exists, new ones included; what .gitignore names is nobody's source."""
+    """Return every existing file of the project, including new ones. Files that .gitignore names are no sources."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False
     )
@@ -38,7 +38,7 @@ def below(*folders: str) -> list[Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module a file imports, wherever in the file, as `package.module`."""
+    """Return every module that a file imports, anywhere in the file, as `package.module`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -53,7 +53,7 @@ def within(module: str, package: str) -> bool:
 
 
 def test_services_import_shared_and_never_each_other() -> None:
-    """A service is one process that can be deployed alone: what two of them need is in `shared`, what they ask goes over NATS."""
+    """A service is one process that can be deployed alone. Common code is in `shared`, and requests go over NATS."""
     wrong = []
     for path in below("services"):
         parts = path.relative_to(ROOT).parts
@@ -67,7 +67,7 @@ def test_services_import_shared_and_never_each_other() -> None:
 
 
 def test_shared_stands_on_nothing_of_ours_and_the_cli_knows_no_service() -> None:
-    """Arrows point one way: cli and services to shared; the command line talks HTTP to the gateway like anybody else."""
+    """Imports point one way: cli and services to shared. The command line uses HTTP to the gateway like any client."""
     forbidden = {"shared": ("services", "cli", "devstack", "tests"), "cli": ("services", "tests"), "devstack": ("tests",)}
     wrong = [
         f"{place(path, line)} imports {module}"
@@ -81,7 +81,7 @@ def test_shared_stands_on_nothing_of_ours_and_the_cli_knows_no_service() -> None
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Whoever reads a module may follow its imports to an end."""
+    """A reader can follow a module's imports to an end."""
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in below(*OURS)}
     known = set(names.values())
     graph = {name: {module for module, _ in imports(path) if module in known and module != name} for path, name in names.items()}
@@ -95,7 +95,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert sorted(graph) == [], "these import each other, by way of others"
 
 
-# The rooms of `shared`, and what each may import besides itself and the modules that lie directly in `shared`.
+# The sub-packages of `shared`, and what each may import besides itself and the modules directly in `shared`.
 ROOMS: dict[str, set[str]] = {
     "files": set(),
     "domain": {"files"},
@@ -107,7 +107,7 @@ ROOMS: dict[str, set[str]] = {
 }
 
 
-# The same for the gateway, from the bottom up. What lies directly in it puts the rooms together.
+# The same for the gateway, from the bottom up. The modules directly in it connect the sub-packages.
 _GATEWAY = ("http", "schemas", "records", "auth", "jobs", "live", "files", "admin", "api")
 GATEWAY_ROOMS: dict[str, set[str]] = {room: set(_GATEWAY[:place]) for place, room in enumerate(_GATEWAY)}
 GATEWAY_ROOMS["schemas"] = GATEWAY_ROOMS["http"] = set()
@@ -116,7 +116,7 @@ HOUSES = {"shared": (ROOMS, set[str]()), "services.gateway": (GATEWAY_ROOMS, set
 
 
 def wrong_imports(source: str, room: str, house: str = "shared") -> list[str]:
-    """The imports of a module that point to a room above it. `room`: where it lies, "" for directly in its house. Pure."""
+    """Return a module's imports of a higher sub-package. `room`: its own, "" for directly in the package. Pure."""
     rooms, from_outside = HOUSES[house]
     allowed = rooms[room] | {room} if room else from_outside
     wrong = []
@@ -135,7 +135,7 @@ def wrong_imports(source: str, room: str, house: str = "shared") -> list[str]:
 
 @pytest.mark.parametrize("house", HOUSES)
 def test_rooms_point_one_way(house: str) -> None:
-    """Files know no jobs, rules know no database; a request knows its user before it knows its subject."""
+    """Files know no jobs, rules know no database. A request knows its user before it knows its subject."""
     top = ROOT / house.replace(".", "/")
     assert {path.parent.name for path in top.glob("*/__init__.py")} == set(HOUSES[house][0])
     wrong = []
@@ -166,7 +166,8 @@ def test_an_import_of_the_wrong_room_is_found(source: str, room: str) -> None:
     assert len(wrong_imports(source, room, "services.gateway" if "gateway" in source else "shared")) == 1
 
 
-# Every module that may remove, replace or shorten a file or directory, and what it removes. Below the NAS, only the first two do.
+# Every module that may remove, replace or shorten a file or directory, and what it removes. Only the first two do so on the
+# NAS.
 MAY_DESTROY = {
     "shared/files/manifest_deletion.py": "archived entries, each proven by the manifest",
     "services/scanner/marker.py": "markers that it wrote itself",
@@ -199,7 +200,7 @@ OF_MODULES = {
 
 
 def destroys(source: str) -> list[tuple[str, int]]:
-    """Every call that can remove, replace or shorten a file: its name and line. Pure."""
+    """Return every call that can remove, replace or shorten a file: its name and line. Pure."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr == "O_TRUNC":
@@ -211,14 +212,14 @@ def destroys(source: str) -> list[tuple[str, int]]:
         modes = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant)]
         modes += [k.value.value for k in node.keywords if k.arg == "mode" and isinstance(k.value, ast.Constant)]
         writes = name in {"open", "fdopen"} and module != "tarfile" and any(isinstance(mode, str) and "w" in mode for mode in modes)
-        alone = name == "replace" and len(node.args) == 1 and not node.keywords  # of a path; a text's takes two
+        alone = name == "replace" and len(node.args) == 1 and not node.keywords  # of a path; the method of a string takes two
         if name in DESTROYERS or (module, name) in OF_MODULES or writes or alone:
             found.append((name, node.lineno))
     return found
 
 
 def test_only_named_modules_remove_or_replace_files() -> None:
-    """The promise in one place to look: nothing else in services and shared can remove, replace or shorten a file."""
+    """One list shows the promise: no other module in services and shared can remove, replace or shorten a file."""
     found = {
         str(path.relative_to(ROOT)): calls
         for path in below("services", "shared")
@@ -245,7 +246,7 @@ def test_a_call_that_destroys_is_found(source: str) -> None:
     assert len(destroys(source)) == 1
 
 
-# Modules that reach outside the process. `datetime` and `time` are not here: now() is asked for by the caller and passed in.
+# Modules that reach outside the process. `datetime` and `time` are not here: the caller calls now() and passes it in.
 IO = {
     *("asyncio", "concurrent", "ctypes", "http", "io", "multiprocessing", "os", "select", "shutil", "signal", "socket", "sqlite3"),
     *("ssl", "subprocess", "sys", "tempfile", "threading", "urllib.request", "random", "secrets", "time", "glob", "logging"),
@@ -268,7 +269,7 @@ CLOCK = re.compile(r"\b(datetime\.now|date\.today|datetime\.utcnow|Path\.(cwd|ho
 
 
 def closure(path: Path, seen: dict[Path, None]) -> dict[Path, None]:
-    """A file and every file of ours that it imports, directly or not."""
+    """Return a file and every project file that it imports, directly or indirectly."""
     if path not in seen:
         seen[path] = None
         for module, _ in imports(path):
@@ -281,7 +282,7 @@ def closure(path: Path, seen: dict[Path, None]) -> dict[Path, None]:
 
 @pytest.mark.parametrize("decide", sorted([*ROOT.glob("services/**/decide.py"), *ROOT.glob("services/**/decide/*.py")]), ids=str)
 def test_decisions_do_no_io(decide: Path) -> None:
-    """A module of decisions, with all of ours that it imports, can be tested by a table: no files, sockets, clocks or threads."""
+    """A module of decisions, with all its imports, can be tested by a table: no files, sockets, clocks or threads."""
     wrong = [
         f"{place(path, line)} imports {module}"
         for path in closure(decide, {})
@@ -299,7 +300,7 @@ def test_decisions_do_no_io(decide: Path) -> None:
 
 
 def test_every_service_has_the_same_rooms() -> None:
-    """Who knows one service finds the way in the others: `__main__` starts it, `queries.sql` holds all SQL it may run."""
+    """All services have the same structure: `__main__` starts the service, `queries.sql` holds all SQL that it may run."""
     found = {path.name for path in (ROOT / "services").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert found == set(SERVICES)
     missing = [
@@ -319,14 +320,14 @@ RAW = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "cursor", "cop
 
 
 def docstrings(tree: ast.Module) -> set[int]:
-    """The identities of the nodes that are documentation."""
+    """Return the identities of the nodes that are docstrings."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     bodies = [node.body for node in ast.walk(tree) if isinstance(node, owners)]
     return {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
 
 
 def test_services_keep_their_sql_in_sql_files() -> None:
-    """A service runs named statements only; so test_db can check each one's syntax and rights."""
+    """A service runs only named statements, so that test_db can check each one's syntax and rights."""
     wrong = []
     for path in below("services", "cli"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -351,7 +352,7 @@ LONGEST_POLL_S = 0.1
 
 
 def test_tests_do_not_sleep() -> None:
-    """A test polls a condition with a deadline; a fixed pause is either too short on a busy machine or too long on all others."""
+    """A test polls a condition with a deadline. A fixed pause is too short on a busy machine or too long on all others."""
     wrong = []
     for path in below("tests"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -367,7 +368,7 @@ def test_tests_do_not_sleep() -> None:
     assert wrong == []
 
 
-# Where a developer's machine or a package registry shows through. This file, which has to name them, is the only exception.
+# Traces of a developer's machine or a package registry. This file must name them and is the only exception.
 MACHINE = re.compile(r"(?<![\w.])/(home|Users)/(?!user\b|you\b|\$)[a-z][\w.-]*/|[A-Z]:\\Users\\|(?<![\w/])/root/\w")
 REGISTRY = re.compile(
     r"pypi\.org|pythonhosted\.org|registry\.(npmjs|yarnpkg)|npmjs\.(org|com)|proxy\.golang\.org|crates\.io|jfrog\.io|artifactory"
@@ -384,7 +385,7 @@ def texts() -> Iterator[tuple[Path, str]]:
 
 
 def test_no_file_names_a_developers_machine_or_a_registry() -> None:
-    """The sources work wherever they lie and whichever mirror serves the packages; lock files too."""
+    """The sources work in any directory and with any package mirror. This includes lock files."""
     here = re.compile(re.escape(f"{ROOT}/")) if len(ROOT.parts) > 2 else re.compile(r"(?!)")
     wrong = []
     for path, text in texts():
@@ -395,7 +396,7 @@ def test_no_file_names_a_developers_machine_or_a_registry() -> None:
 
 
 def test_locks_carry_hashes() -> None:
-    """Every locked requirement is pinned and hashed, so any mirror must serve the very same bytes."""
+    """Every locked requirement is pinned and hashed, so any mirror must serve the same bytes."""
     for lock in sorted((ROOT / "requirements").glob("*.txt")):
         requirement = ""
         for line in [*lock.read_text(encoding="utf-8").splitlines(), "end"]:
@@ -422,14 +423,14 @@ def test_every_suppression_has_its_reason() -> None:
 
 
 def test_every_folder_of_tests_is_a_package() -> None:
-    """So that two tests of one name in different folders do not collide."""
+    """Otherwise two tests of the same name in different folders would collide."""
     folders = {path.parent for path in below("tests")}
 
     assert [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
 
 
 def test_no_test_is_skipped_without_a_condition_and_a_reason() -> None:
-    """A skipped test hides a gap; where a machine cannot show the behaviour, the condition and the reason stand there."""
+    """A skipped test hides a gap. Where a machine cannot show the behaviour, the condition and the reason are given."""
     wrong = []
     for path in below("tests"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Every benchmark runs to its end at a tiny size, and says what it measured; no time is looked at."""
+"""Every benchmark runs to its end at a tiny size and prints its measurements. No test checks a time."""
 
 import os
 import shlex
@@ -24,10 +24,10 @@ GROUPS = [
 SERVICES = {"scanner", "compressor", "uploader", "gateway"}
 
 
-@pytest.mark.timeout(600)  # whole stacks at work
+@pytest.mark.timeout(600)  # complete running stacks
 @pytest.mark.parametrize("names", GROUPS)
 def test_every_benchmark_measures_and_leaves_nothing(names: tuple[str, ...], tmp_path: Path) -> None:
-    """Figures are printed, and written as JSON lines with the machine they come from; the data is gone."""
+    """Figures are printed and written as JSON lines with the machine's data. The test data is removed."""
     lines = tmp_path / "figures.jsonl"
     place = tmp_path / "place"
     place.mkdir()
@@ -54,12 +54,12 @@ def test_every_benchmark_measures_and_leaves_nothing(names: tuple[str, ...], tmp
 
 
 def test_no_benchmark_is_left_out() -> None:
-    """Each of them is one of those that are run above."""
+    """Each benchmark is one of those that run above."""
     assert {name for group in GROUPS for name in group} == set(ALL)
 
 
 def test_a_ratio_compares_neighbours() -> None:
-    """The median of the rounds' own ratios, not the ratio of two medians: what slows the machine slows both of a round."""
+    """The median of the rounds' own ratios, not the ratio of two medians: a slow machine slows both parts of a round."""
     figure = Beside("copying", [2.0, 30.0, 4.0], [1.0, 10.0, 4.0], "cp", 2.5)
 
     assert figure.ratios == [2.0, 3.0, 1.0]
@@ -67,14 +67,14 @@ def test_a_ratio_compares_neighbours() -> None:
 
 
 def test_parts_that_come_and_go_count_as_nothing() -> None:
-    """A state that one round did not have is 0 s there."""
+    """A state that is missing in one round counts as 0 s there."""
     assert parts("time", "s", [{"copying": 1.0}, {"copying": 2.0, "queued": 3.0}]) == Parts(
         "time", "s", {"copying": [1.0, 2.0], "queued": [0.0, 3.0]}
     )
 
 
 def test_trees_are_the_same_every_time(tmp_path: Path) -> None:
-    """Same names, same bytes; the mixed tree has the size asked for, to a few bytes."""
+    """Same names, same bytes. The mixed tree has the requested size, within a few bytes."""
     for name in ("one", "other"):
         data.mixed(tmp_path / name / "mixed", 1 << 20)
         data.small_files(tmp_path / name / "small", 600)

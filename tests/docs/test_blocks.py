@@ -1,7 +1,7 @@
-"""Every shell block of the tutorials and how-to guides runs here, in the order of its page, against the real stack.
+"""Every shell block of the tutorials and how-to guides runs here, in page order, on the real stack.
 
-A block's fence is `sh`, or `sh needs-...` where it cannot run on this machine. A `text` block that follows says what the commands
-before it print: `...` stands for anything, and any run of spaces for any other.
+A block's fence is `sh`, or `sh needs-...` where it cannot run on this machine. A `text` block after it is the expected output:
+`...` stands for anything, and any run of spaces for any other.
 """
 
 import os
@@ -45,7 +45,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """The shell blocks of a page, each with what it prints where the page says so."""
+    """Return the shell blocks of a page, each with its expected output if the page has one."""
     found: list[Block] = []
     for match in _FENCE.finditer(page.read_text()):
         language, mark, text = match[1], (match[2] or "").strip(), match[3]
@@ -59,14 +59,14 @@ def blocks(page: Path) -> list[Block]:
 
 
 def test_blocks_that_do_not_run_are_listed() -> None:
-    """A block that this machine cannot run is marked on its page and named in the list, and no other is."""
+    """Exactly the blocks that this machine cannot run are marked on their page and named in the list."""
     marked = [(block.page.name, block.mark, block.commands.splitlines()[0]) for page in TUTORIAL + HOW_TO for block in blocks(page)]
     assert sorted(found for found in marked if found[1]) == sorted(NOT_RUN)
     assert len(marked) > 2 * len(NOT_RUN)
 
 
 def test_tutorials_do_what_they_say() -> None:
-    """From a new folder to the end, in one shell, with a server that the first page starts and the last one removes."""
+    """From a new folder to the end, in one shell. The first page starts the server, and the last one removes it."""
     with scratch() as place:
         port = str(ports.fresh())
         environment = {"GATEWAY_PORT": port, "CS_ARCHIVER_URL": f"http://127.0.0.1:{port}"}
@@ -78,7 +78,7 @@ def test_tutorials_do_what_they_say() -> None:
 
 
 def test_how_to_guides_do_what_they_say() -> None:
-    """All guides beside one server, with folders that they may archive."""
+    """All guides with one server, with folders that they may archive."""
     with scratch() as place, running_stack() as stack:
         for name in ("Interview", "Trailer", "Rushes"):
             stack.folder({"clip.mov": os.urandom(100_000)}, name, "Team", "2026")
@@ -93,14 +93,14 @@ def test_how_to_guides_do_what_they_say() -> None:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory that looks like the checkout after `make setup`; Postgres' own account can reach it."""
+    """A directory like the checkout after `make setup`, which Postgres' own account can reach."""
     with data_dir() as place:
         (place / ".venv").symlink_to(sys.prefix)
         yield place
 
 
 def run(place: Path, pages: Sequence[Path], environment: Mapping[str, str]) -> None:
-    """Run the blocks in one shell, and compare what each printed with what its page says."""
+    """Run the blocks in one shell, and compare each output with the page."""
     todo = [block for page in pages for block in blocks(page) if not block.mark]
     parts = [f"printf '\\n@@ %d\\n' {number}\n{block.commands}" for number, block in enumerate(todo)]
     output = place / "output"
@@ -134,7 +134,7 @@ def run(place: Path, pages: Sequence[Path], environment: Mapping[str, str]) -> N
 
 
 def matches(text: str, expected: str) -> bool:
-    """Whether a text is what a page says, `...` being anything."""
+    """Return whether a text matches the page's, where `...` stands for anything."""
     pattern = ".*?".join(re.escape(part) for part in plain(expected).split("..."))
     return re.fullmatch(pattern, plain(text), re.DOTALL) is not None
 

@@ -1,6 +1,6 @@
-"""A file of more than 4 GiB in every format, where sizes no longer fit 32 bits: made here and read there, made there and read here.
+"""A file of more than 4 GiB in every format, where sizes exceed 32 bits: made here and read there, made there and read here.
 
-`make test-heavy` runs it; it is named so that an ordinary run does not. Streams are compared by digest, so that little disk is needed.
+`make test-heavy` runs it. Its name keeps it out of an ordinary run. Streams are compared by digest, which needs little disk.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.timeout(3600)
 SEVEN = str(find_binary(None))
 SIZE = (4 << 30) + (1 << 20) + 1
 _BLOCK = 1 << 20
-_RANDOM = 1 << 14  # of each block: 64 to 1, so that every format is quick, and nobody's limit of 200 to 1 is near
+_RANDOM = 1 << 14  # of each block: 64 to 1, so that every format is fast and the limit of 200 to 1 is far away
 PACKERS = {"gz": "gzip", "bz2": "bzip2", "xz": "xz -T0 -1", "zst": "zstd -q"}
 
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder `tree` below this one holds the big file and a small one."""
+    """A folder whose `tree` holds the big file and a small one."""
     base = tmp_path_factory.mktemp("big")
     (base / "tree").mkdir()
     (base / "tree" / "small").write_bytes(b"small")
@@ -43,7 +43,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def digest(*argv: str | Path) -> str:
-    """SHA-256 of what a program writes to stdout."""
+    """Return the SHA-256 of a program's stdout."""
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         found = hashlib.sha256()
@@ -54,7 +54,7 @@ def digest(*argv: str | Path) -> str:
 
 
 def outside(form: Format, archive: Path) -> str:
-    """The digest of the big file, as another program reads it from our archive."""
+    """Return the digest of the big file, as another program reads it from our archive."""
     if form is Format.ZIP:
         return digest("unzip", "-p", archive, "tree/big")
     if form is Format.SEVENZIP:
@@ -66,7 +66,7 @@ def outside(form: Format, archive: Path) -> str:
 
 
 def from_outside(form: Format, base: Path, archive: Path) -> None:
-    """An archive of the tree by another program."""
+    """Create an archive of the tree with another program."""
     if form is Format.ZIP:
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
             made.write(base / "tree" / "small", "tree/small")
@@ -80,7 +80,7 @@ def from_outside(form: Format, base: Path, archive: Path) -> None:
 
 @pytest.mark.parametrize("form", CREATED)
 async def test_more_than_4_gib(big: Path, tmp_path: Path, form: Format) -> None:
-    """Made here: proven, read by the other program, unpacked here. Made there: unpacked here. The same bytes each time."""
+    """Made here: proven, read by the other program, unpacked here. Made there: unpacked here. The bytes are always equal."""
     expected = digest("cat", big / "tree" / "big")
 
     made, _ = await make(big, [b"tree"], tmp_path / "out", form)

@@ -1,4 +1,4 @@
-"""ui/tools/apigen/schema.py as a module: it lies outside every package."""
+"""Import ui/tools/apigen/schema.py as a module: it is outside every package."""
 
 import importlib.util
 from pathlib import Path
@@ -11,5 +11,5 @@ _spec.loader.exec_module(_module)
 
 
 def digest() -> str:
-    """Changes whenever a type of the API may have changed."""
+    """Return a digest that changes whenever an API type may have changed."""
     return str(_module.digest())

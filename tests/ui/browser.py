@@ -1,4 +1,4 @@
-"""Chromium as the browser tests and the screenshots use it, and what no page may ever do: complain, fail a request, ask elsewhere."""
+"""Chromium for browser tests and screenshots. No page may log a warning, fail a request or contact another server."""
 
 import shutil
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ window.setTimeout = (call, ms, ...more) => soon(call, ms === 8000 ? 600000 : ms,
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; `make setup` installs it where it may."""
+    """Return Debian's Chromium. `make setup` installs it where permitted."""
     program = shutil.which("chromium")
     assert program, "The browser tests need Debian's chromium: install the packages that devstack/install_tools.sh names."
     with sync_playwright() as playwright:
@@ -50,9 +50,9 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watch:
-    """Collects everything a page should not do. `expect` names texts that a test causes on purpose.
+    """Record everything that a page must not do. `expect` names messages that a test causes on purpose.
 
-    Every context made by `new_context` has one; a fixture (conftest.py) fails the test whose pages complained.
+    Every context from `new_context` has one. A fixture (conftest.py) fails the test if its pages reported anything.
     """
 
     made: ClassVar[list["Watch"]] = []
@@ -71,7 +71,7 @@ class Watch:
         context.on("page", lambda page: page.on("websocket", self._socket))
 
     def expect(self, *texts: str) -> None:
-        """These parts of complaints are what the test is about."""
+        """Ignore messages that contain these texts: the test causes them."""
         self._expected += texts
 
     @property
@@ -84,7 +84,7 @@ class Watch:
 
     def _socket(self, socket: WebSocket) -> None:
         self.sockets.append(socket.url)
-        if socket.url != f"ws{self._origin.removeprefix('http')}/ws/jobs":  # no token, no ticket: the cookie says who we are
+        if socket.url != f"ws{self._origin.removeprefix('http')}/ws/jobs":  # no token, no ticket: the cookie identifies the user
             self._seen.append(f"strange connection: {socket.url}")
 
     def _request(self, request: Request) -> None:
@@ -92,7 +92,7 @@ class Watch:
             self._seen.append(f"foreign request: {request.url}")
 
     def _failed(self, request: Request) -> None:
-        # A page that is left cancels what it was asking for.
+        # A page that is left cancels its requests.
         if request.failure != "net::ERR_ABORTED":
             self._seen.append(f"failed request: {request.method} {request.url}: {request.failure}")
 
@@ -102,7 +102,7 @@ class Watch:
 
 
 def new_context(browser: Browser, url: str, **options: Any) -> tuple[BrowserContext, Watch]:
-    """A fresh browser, as of one person, on `url`."""
+    """Open a fresh browser for one user on `url`."""
     context = browser.new_context(**{"base_url": url, "viewport": WIDE, "reduced_motion": "reduce", **options})
     context.set_default_timeout(PATIENCE_MS)
     context.add_init_script(script=_REMEMBER_SAID)
@@ -110,7 +110,7 @@ def new_context(browser: Browser, url: str, **options: Any) -> tuple[BrowserCont
 
 
 def said(page: Page, words: str) -> None:
-    """Wait until a message of the page held these words, whether it is still to be seen or gone after its few seconds."""
+    """Wait until a page message with these words appeared, even if it has already disappeared."""
     try:
         page.wait_for_function("(words) => [...window.__said].some((text) => text.includes(words))", arg=words)
     except PlaywrightTimeout as exc:
@@ -118,7 +118,7 @@ def said(page: Page, words: str) -> None:
 
 
 def login(page: Page, username: str, password: str) -> None:
-    """Fill in the form of the login page that is shown."""
+    """Fill in the form of the current login page."""
     page.get_by_label("User name").fill(username)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Log in").click()

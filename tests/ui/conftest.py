@@ -1,4 +1,4 @@
-"""One browser and one stack for all browser tests of a worker; each test is a person with a fresh browser."""
+"""One browser and one stack for all browser tests of a worker. Each test is a user with a fresh browser."""
 
 import io
 import os
@@ -20,14 +20,14 @@ AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Ends with its module: while it lives, Playwright runs an event loop in this thread, and other files' tests need their own."""
+    """It ends with its module: Playwright runs an event loop in this thread, and other files' tests need their own."""
     with chromium() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def _nobody_complains() -> Iterator[None]:
-    """Fails the test when any page in it wrote a warning or an error, failed a request, or asked anybody but the gateway."""
+    """Fail the test if any page logged a warning or an error, failed a request, or contacted any server but the gateway."""
     Watch.made.clear()
     yield
     assert [complaint for watch in Watch.made for complaint in watch.complaints] == []
@@ -35,14 +35,14 @@ def _nobody_complains() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
-    """With the password every installation begins with."""
+    """It has the initial password of every installation."""
     with running_stack(ADMIN_INITIAL_PASSWORD="") as stack:
         yield stack
 
 
 @pytest.fixture
 def stack(running: Stack) -> Iterator[Stack]:
-    """The stack with nothing broken in it, before and after."""
+    """The stack. All faults are cleared before and after each test."""
     running.jobs.clear()
     yield running
     running.control.set_faults()
@@ -56,7 +56,7 @@ def origin(running: Stack) -> str:
 
 @pytest.fixture(scope="module")
 def login_state(browser: Browser, running: Stack, origin: str) -> StorageState:
-    """A browser's memory after a login; the first password is changed if nobody has done so yet."""
+    """A browser's storage after a login. The first password is changed if that has not happened yet."""
     with httpx.Client(base_url=origin, trust_env=False, timeout=60) as client:
         answer = client.post("/api/auth/login", json={"username": "admin", "password": FIRST_PASSWORD})
         if answer.status_code == 200:
@@ -74,7 +74,7 @@ def login_state(browser: Browser, running: Stack, origin: str) -> StorageState:
 
 
 class Person:
-    """A logged-in browser: its page, and what it must not complain about."""
+    """A logged-in browser: its page, and the messages that it must not log."""
 
     def __init__(self, page: Page, watch: Watch) -> None:
         self.page = page
@@ -97,7 +97,7 @@ def settled(page: Page, path: str) -> None:
 
 
 def scan(stack: Stack, *names: str) -> None:
-    """Let the scanner find what was just put on the NAS."""
+    """Let the scanner find new folders on the NAS."""
 
     def found() -> bool:
         shown = stack.http.get("/api/folders", params={"refresh": "true"}).json()
@@ -115,7 +115,7 @@ def film(path: Path, seconds: int = 3, size: str = "320x180") -> bytes:
 
 @pytest.fixture(scope="module")
 def pages(running: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Every page with something on it, by name."""
+    """Every page with content on it, by name."""
     long = "Kundenfilm Größe & Söhne, finale Fassung (v12, Freigabe durch Marketing ausstehend) ohne_Leerzeichen_und_sehr_lang"
     running.http  # noqa: B018 - logs in
     done = running.archive(running.folder(name="Shown done"))

@@ -1,4 +1,4 @@
-"""Every dialog of the UI: the page it is on, and what opens it. The addresses and entries are those of the fixture `pages`."""
+"""Every dialog of the UI: its page, and how it is opened. Addresses and entries come from the fixture `pages`."""
 
 import re
 from collections.abc import Callable
@@ -67,7 +67,7 @@ DIALOGS: dict[str, tuple[str, Opener]] = {
 
 
 def opened(page: Page, opener: Opener) -> Locator:
-    """Open a dialog or menu; return it when its content is there."""
+    """Open a dialog or menu. Return it once its content is there."""
     opener(page)
     dialog = page.locator("[role=dialog], [role=menu]")
     dialog.wait_for()

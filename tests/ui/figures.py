@@ -1,4 +1,4 @@
-"""`python -m tests.ui.figures`: how long pages take to show, on the real stack. Reported, never asserted: the machine decides."""
+"""`python -m tests.ui.figures`: page load times on the real stack. They are reported, never asserted, because the machine decides."""
 
 import json
 from statistics import median
@@ -7,7 +7,7 @@ from tests.support.stack import PASSWORD, running_stack
 from tests.ui.browser import chromium, login, new_context
 
 ROUNDS = 5
-SLOW = 4  # times slower: a phone
+SLOW = 4  # times slower: simulates a phone
 _OBSERVE = """window.__largest = 0;
 new PerformanceObserver((list) => { for (const e of list.getEntries()) window.__largest = e.startTime; })
   .observe({type: 'largest-contentful-paint', buffered: true});"""
@@ -16,7 +16,7 @@ _READ = """() => new Promise((done) => setTimeout(() => done([window.__largest,
 
 
 def main() -> None:
-    """Print, for each page, the median time to the largest paint (ms) in a fresh browser, plain and slowed down, and the kB fetched."""
+    """Print each page's median time to the largest paint (ms) in a fresh browser, plain and slowed down, and the kB fetched."""
     with running_stack() as stack, chromium() as browser:
         origin = f"http://127.0.0.1:{stack.port}"
         done = stack.archive(stack.folder(name="Measured"))

@@ -1,6 +1,6 @@
-"""`make screenshots`: every page, light and dark, wide and on a phone, of the real stack with a believable NAS.
+"""`make screenshots`: every page, light and dark, wide and on a phone, of the real stack with a realistic NAS.
 
-The pictures that pages of the documentation show go into docs/screenshots. All others are build output, in .state/screenshots.
+Screenshots that the documentation shows go into docs/screenshots. All others are build output in .state/screenshots.
 """
 
 import itertools
@@ -26,7 +26,7 @@ SHOWN = frozenset(
         *("dashboard-dark-phone", "queue-light-phone"),
     }
 )
-_TAKES = itertools.count(1)  # four times the same page: each upload has a name of its own
+_TAKES = itertools.count(1)  # the same page four times: each upload has its own name
 NAMES = {
     ("Production", "2024"): [
         "Harbour Documentary",
@@ -62,7 +62,7 @@ def _path(stack: Stack, name: str) -> Path:
 
 
 def _history(stack: Stack) -> tuple[str, str]:
-    """Jobs of every ending; a completed and a failed one."""
+    """Create jobs of every ending. Return a completed and a failed one."""
     done = [stack.archive(_path(stack, name)) for name in ("Opera Gala", "Radio Hour 118", "Summer Teaser")]
     broken = _path(stack, "River Cleanup")
     os.mkfifo(broken / "socket of an editor")
@@ -78,7 +78,7 @@ def _history(stack: Stack) -> tuple[str, str]:
 
 
 def _busy(stack: Stack) -> str:
-    """One job in each lane and some waiting; the one that uploads."""
+    """Create one job in each lane and some waiting ones. Return the one that uploads."""
     stack.control.configure(bytes_per_second=400_000)
     uploading = stack.archive(_path(stack, "Concert, 4 cameras"))
     for name in ("City Marathon, all cameras", "Archive Night", "Winter Market*", "Spring_Launch*", "Open House"):
@@ -133,7 +133,7 @@ def _proof(page: Page) -> None:
 
 
 def _files(stack: Stack) -> None:
-    """A workspace as it is after a week: folders, films, an archive; a finished pack in the tray."""
+    """Create a workspace as after a week: folders, films, an archive; a finished pack in the tray."""
     chance = random.Random(11)
     for folder in ("Concert selects/Day 1", "Deliveries"):
         stack.http.post("/api/files/folders", json={"path": folder, "parents": True})
@@ -158,19 +158,19 @@ def _packing(page: Page) -> None:
 
 
 def _rested(page: Page, part: Locator) -> None:
-    """A drawer slides in: a click would wait until it rests. The pointer then leaves, so that nothing is lit up."""
+    """Wait until a drawer has slid in, as a click does. Then move the pointer away, so that nothing is highlighted."""
     part.click(trial=True)
     page.mouse.move(1, 1)
 
 
 def _tasks(page: Page) -> None:
     page.get_by_role("button", name="Tasks").click()
-    # The list behind has a link of this name, too.
+    # The list behind also has a link with this name.
     _rested(page, page.get_by_role("dialog").get_by_role("link", name="Download Concert selects.zip"))
 
 
 def _ask(name: str, action: str) -> Callable[[Page], None]:
-    """Choose an action from an entry's menu, and wait until what opens has its content and rests."""
+    """Choose an action from an entry's menu, and wait until the dialog has its content and stops moving."""
 
     def choose(page: Page) -> None:
         page.get_by_role("button", name=f"Actions for {name}", exact=True).click()
@@ -185,7 +185,7 @@ def _ask(name: str, action: str) -> Callable[[Page], None]:
 
 
 def _uploading(page: Page) -> None:
-    """One file is there, one on its slow way, one waits."""
+    """Show one finished, one slow and one waiting upload."""
     slow = {"offline": False, "latency": 20, "downloadThroughput": -1, "uploadThroughput": 700_000}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     take = next(_TAKES)
@@ -211,7 +211,7 @@ def _palette(page: Page) -> None:
 
 
 def main() -> None:
-    """Make everything anew."""
+    """Create all screenshots again."""
     for folder in (OUT, UNSHOWN):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.png"):
@@ -264,7 +264,7 @@ def main() -> None:
                 "palette": ("/queue", _palette),
             },
         )
-        _shoot(browser, origin, state, {"uploads": ("/files", _uploading)})  # apart: it leaves its traces on the page
+        _shoot(browser, origin, state, {"uploads": ("/files", _uploading)})  # separate: it leaves traces on the page
 
 
 if __name__ == "__main__":

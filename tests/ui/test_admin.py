@@ -1,4 +1,4 @@
-"""What administrators and owners of tokens do, in a real browser against the real stack; the order of the queue; what can be taken back."""
+"""Actions of administrators and token owners in a real browser on the real stack; the order of the queue; undo."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.ui.test_browser import heading, live, open_job
 
 
 def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
-    """Every service with its process, the foundations, the storage; a failed job is an alert until it is dismissed; Globus is checked."""
+    """Every service with its process, the engines, the storage. A failed job is an alert until it is dismissed. Globus is checked."""
     broken = stack.folder(name="Cannot be packed")
     os.mkfifo(broken / "pipe")
     stack.wait(stack.archive(broken), "failed")
@@ -42,7 +42,7 @@ def test_the_system_shows_what_runs(person: Person, stack: Stack) -> None:
 
 
 def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
-    """A wrong value is told beside its field, unsaved changes are guarded, who changed it is shown, and the default comes back."""
+    """A wrong value has its error beside the field, unsaved changes are guarded, the author is shown, and the default returns."""
     page = person.page
     page.goto("/admin/config")
     uploads = page.locator('[data-setting="upload_limit"]')
@@ -78,7 +78,7 @@ def test_settings_are_changed_and_go_back(person: Person, stack: Stack) -> None:
 
 
 def test_unsaved_settings_hold_the_way_back(person: Person) -> None:
-    """The browser's Back asks as a link does: staying keeps what was typed, leaving goes back, and then nothing is held any more."""
+    """The browser's Back asks as a link does. Staying keeps the typed values. Leaving goes back, and then nothing is held any more."""
     page = person.page
     page.goto("/queue")
     page.get_by_role("link", name="Configuration").first.click()
@@ -100,7 +100,7 @@ def test_unsaved_settings_hold_the_way_back(person: Person) -> None:
 
 
 def test_a_page_whose_code_is_gone_says_so(person: Person) -> None:
-    """After an update its file has another name: the page says what to do, and the others still open."""
+    """After an update, its file has another name. The page says what to do, and the others still open."""
     page = person.page
     person.watch.expect("/assets/History-", "net::ERR_FAILED", "Failed to fetch dynamically imported module", "component: ")
     page.route("**/assets/History-*.js", lambda route: route.abort())
@@ -113,7 +113,7 @@ def test_a_page_whose_code_is_gone_says_so(person: Person) -> None:
 
 
 def test_the_audit_log_is_searched_paged_and_taken_away(person: Person, stack: Stack) -> None:
-    """Filters are in the address and survive a reload; pages go by cursor and back; the files hold what matches."""
+    """Filters are in the address and survive a reload. Pages go by cursor, forward and back. The files contain the matches."""
     for number in range(60):
         stack.http.put("/api/config", json={"delete_limit": number % 2 + 1})
     stack.http.put("/api/config", json={"reset": ["delete_limit"]})
@@ -147,7 +147,7 @@ def test_the_audit_log_is_searched_paged_and_taken_away(person: Person, stack: S
 
 
 def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
-    """A quota is given when a user is created, shown, changed and taken back; rights over everybody are given only after a question."""
+    """A quota is set at a user's creation, shown, changed and reset. Admin rights need a confirmation."""
     page = person.page
     page.goto("/admin/users")
     page.get_by_role("button", name="Create user").click()
@@ -188,7 +188,7 @@ def test_quota_and_rights_of_a_user(person: Person, stack: Stack) -> None:
 
 
 def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
-    """Its text is shown once; it opens the API within its scope; revoked, it opens nothing."""
+    """Its text is shown once. It gives access to the API within its scope, and none after it is revoked."""
     page = person.page
     page.goto("/settings")
     page.get_by_role("button", name="Create token").click()
@@ -212,7 +212,7 @@ def test_a_token_is_made_used_and_revoked(person: Person, stack: Stack) -> None:
 
 
 def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
-    """Only when nothing is at the destination any more: until then Globus says no; afterwards the proofs count no more."""
+    """Only if the destination is empty. Until then Globus refuses; afterwards the proofs no longer count."""
     folder = stack.folder(name="Given up")
     stack.wait(stack.archive(folder), "completed")
     page = person.page
@@ -233,7 +233,7 @@ def test_a_proven_place_is_released(person: Person, stack: Stack) -> None:
 
 
 def test_the_queue_is_put_in_order(person: Person, browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
-    """Down and to the top, seen by the other as well; pause and resume one or many; all cancelled at once."""
+    """Down and to the top, visible to the other user as well. Pause and resume one or many; cancel all at once."""
     folders = [stack.folder(name=f"Order {letter}") for letter in "ABC"]
     page = person.page
     context, watch = new_context(browser, origin, storage_state=login_state)
@@ -267,7 +267,7 @@ def test_the_queue_is_put_in_order(person: Person, browser: Browser, stack: Stac
 
 
 def test_places_are_chosen_from_lists(person: Person, stack: Stack) -> None:
-    """Level 1, then level 2 below it; both in the address."""
+    """Level 1, then level 2 below it. Both are in the address."""
     places = [("Choice", "2023", "Old one"), ("Choice", "2024", "New one"), ("Other choice", "2024", "Third one")]
     for level1, level2, name in places:
         stack.folder(name=name, level1=level1, level2=level2)
@@ -284,7 +284,7 @@ def test_places_are_chosen_from_lists(person: Person, stack: Stack) -> None:
 
 
 def test_a_line_of_the_log_has_an_address(person: Person, stack: Stack) -> None:
-    """A click on its time makes the address; opened anew, it leads to that very line."""
+    """A click on its time creates the address. Opened again, it leads to that exact line."""
     folder = stack.folder(name="Linked")
     stack.wait(stack.archive(folder), "completed")
     page = person.page
@@ -300,7 +300,7 @@ def test_a_line_of_the_log_has_an_address(person: Person, stack: Stack) -> None:
 
 
 def test_a_clearing_is_taken_back(person: Person, stack: Stack) -> None:
-    """Completed jobs disappear for everybody, and come back by one click."""
+    """Completed jobs disappear for all users, and return with one click."""
     folder = stack.folder(name="Comes back")
     stack.wait(stack.archive(folder), "completed")
     page = person.page
@@ -318,7 +318,7 @@ def test_a_clearing_is_taken_back(person: Person, stack: Stack) -> None:
 
 
 def test_a_phone_reaches_every_page(browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
-    """What has no place in the bar is under "More"; pages of administrators are denied to others."""
+    """Pages that do not fit into the bar are under "More". Administrators' pages are refused to other users."""
     context, watch = new_context(browser, origin, storage_state=login_state, viewport=PHONE, has_touch=True)
     page = context.new_page()
     page.goto("/queue")

@@ -1,4 +1,4 @@
-"""What people do, in a real browser against the real stack. Every page is also checked for what nobody may ever see."""
+"""User actions in a real browser on the real stack. Every page is also checked for content that must never appear."""
 
 import os
 import re
@@ -22,12 +22,12 @@ def heading(page: Page, name: str | re.Pattern[str]) -> Locator:
 
 
 def live(page: Page) -> None:
-    """Wait until the page follows what happens."""
+    """Wait until the page receives live updates."""
     expect(page.locator('[data-connection="live"]')).to_be_visible()
 
 
 def archive(page: Page, name: str) -> None:
-    """From the folder list over the review to the queue."""
+    """Go from the folder list through the review to the queue."""
     page.goto("/folders")
     page.get_by_label("Search folders").fill(name)
     page.get_by_role("button", name=f"Archive {name}").click()
@@ -37,13 +37,13 @@ def archive(page: Page, name: str) -> None:
 
 
 def looked_into(page: Page) -> None:
-    """Wait until the review knows what is in the folders and what archiving them will cost."""
+    """Wait until the review knows the folders' content and the cost of archiving them."""
     expect(page.get_by_role("region", name="Contents")).to_have_attribute("aria-busy", "false")
     expect(page.get_by_role("region", name="What will happen")).to_contain_text("about")
 
 
 def open_job(stack: Stack, page: Page, folder: Path) -> str:
-    """The page of the newest job of a folder."""
+    """Open the page of a folder's newest job."""
     jobs = stack.http.get("/api/jobs", params={"limit": 1000}).json()
     job = next(job["job_id"] for job in jobs if job["source_path"] == str(folder))
     page.goto(f"/jobs/{job}")
@@ -52,7 +52,7 @@ def open_job(stack: Stack, page: Page, folder: Path) -> str:
 
 
 def test_from_the_first_login_to_the_proof(browser: Browser, stack: Stack, origin: str) -> None:
-    """The main job: every stage is seen live, the log grows, the three proofs stand, the history has it."""
+    """The main job: every stage is shown live, the log grows, the three proofs appear, the history has it."""
     folder = stack.folder({"film.mov": os.urandom(6 << 20), "notes/read me.txt": b"x" * 1000}, name="First Film & Söhne")
     context, watch = new_context(browser, origin)
     page = context.new_page()
@@ -75,7 +75,7 @@ def test_from_the_first_login_to_the_proof(browser: Browser, stack: Stack, origi
 
     page.get_by_role("button", name="Scan now").click()
     said(page, "Scan finished")
-    stack.control.configure(bytes_per_second=20_000)  # minutes, until it was seen
+    stack.control.configure(bytes_per_second=20_000)  # minutes, until the test has seen it
     archive(page, folder.name)
     page.get_by_role("link", name=folder.name).first.click()
     expect(heading(page, folder.name)).to_be_visible()
@@ -115,7 +115,7 @@ def _read_the_log(page: Page) -> None:
 
 
 def test_cancel_keeps_the_source_and_archive_again_starts_anew(person: Person, stack: Stack) -> None:
-    """A waiting job is cancelled in the queue; its page offers to archive the folder again."""
+    """A waiting job is cancelled in the queue. Its page offers to archive the folder again."""
     folder = stack.folder(name="Cancel me")
     scan(stack, folder.name)
     page = person.page
@@ -129,7 +129,7 @@ def test_cancel_keeps_the_source_and_archive_again_starts_anew(person: Person, s
         expect(dialog).to_be_hidden()
         open_job(stack, page, folder)
         expect(page.locator('[data-outcome="cancelled"]')).to_be_visible()
-    # Until the clean-up has let go of the destination, the answer is a conflict; the page tries again by itself.
+    # Until the clean-up has released the destination, the answer is a conflict. The page retries by itself.
     person.watch.expect("/api/jobs: 409", "409 (Conflict)")
     page.get_by_role("button", name="Archive again").click()
     expect(page.locator('[data-outcome="completed"]')).to_be_visible()
@@ -137,7 +137,7 @@ def test_cancel_keeps_the_source_and_archive_again_starts_anew(person: Person, s
 
 
 def test_a_failed_job_says_why_and_can_be_tried_again(person: Person, stack: Stack) -> None:
-    """The cause is named, the source declared safe; after the cause is gone one click leads to the end."""
+    """The cause is named and the source declared safe. After the fix, one click completes the job."""
     folder = stack.folder(name="Pipe inside")
     os.mkfifo(folder / "pipe")
     job = stack.archive(folder)
@@ -155,7 +155,7 @@ def test_a_failed_job_says_why_and_can_be_tried_again(person: Person, stack: Sta
 
 
 def test_two_people_see_the_same(person: Person, browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
-    """What one queues, selects away or cancels appears at the other's without a reload."""
+    """When one user queues, deselects or cancels a job, the other sees it without a reload."""
     folders = [stack.folder(name=f"Shared {n}") for n in (1, 2)]
     scan(stack, *(folder.name for folder in folders))
     context, _ = new_context(browser, origin, storage_state=login_state)
@@ -186,7 +186,7 @@ _REMEMBER_CONNECTION = """() => {
 
 
 def test_it_finds_the_gateway_again(person: Person, browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
-    """Killed in front of two people: every page says so, comes back by itself, shows no old row, and tells what ended meanwhile."""
+    """It is killed in front of two users. Every page says so, recovers by itself, shows no old row, and reports what ended meanwhile."""
     folder = stack.folder(name="While away")
     scan(stack, folder.name)
     context, watch = new_context(browser, origin, storage_state=login_state)
@@ -210,7 +210,7 @@ def test_it_finds_the_gateway_again(person: Person, browser: Browser, stack: Sta
         for page in (queue, history, detail):
             page.wait_for_function("() => window.__seen.includes('reconnecting')")
     stack.wait(stack.jobs[-1], "completed")
-    stack.events(stack.jobs[-1])  # who comes back may read all of them
+    stack.events(stack.jobs[-1])  # a page that reconnects may read all of them
     for browsers in (context, queue.context):
         browsers.set_offline(False)
 
@@ -224,7 +224,7 @@ def test_it_finds_the_gateway_again(person: Person, browser: Browser, stack: Sta
 
 
 def test_the_keyboard_alone_is_enough(person: Person, stack: Stack) -> None:
-    """Palette, search, rows, review and start without a pointer; the list of keys explains itself."""
+    """Palette, search, rows, review and start without a pointer. The list of shortcuts explains itself."""
     folder = stack.folder(name="Typed away")
     scan(stack, folder.name)
     page = person.page
@@ -248,7 +248,7 @@ def test_the_keyboard_alone_is_enough(person: Person, stack: Stack) -> None:
         page.keyboard.press(key)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(folder.name)
-    looked_into(page)  # nothing is added to what Tab leads through
+    looked_into(page)  # no element is added to the Tab order
     start = dialog.get_by_role("button", name="Archive 1 folder")
     for _ in range(12):
         page.keyboard.press("Tab")
@@ -261,7 +261,7 @@ def test_the_keyboard_alone_is_enough(person: Person, stack: Stack) -> None:
 
 
 def test_the_look_is_kept(person: Person) -> None:
-    """Scheme and row height stay after a reload, in this browser."""
+    """Colour scheme and row height survive a reload, in this browser."""
     page = person.page
     page.goto("/settings")
     page.get_by_role("button", name="Dark", exact=True).click()
@@ -273,7 +273,7 @@ def test_the_look_is_kept(person: Person) -> None:
 
 
 def test_logging_out_ends_it_everywhere(browser: Browser, stack: Stack, origin: str, login_state: StorageState) -> None:
-    """The other tab is at the login page as well, and comes back to where it was."""
+    """The other tab also shows the login page, and returns to its place after the login."""
     context, _ = new_context(browser, origin)
     page, other = context.new_page(), context.new_page()
     page.goto("/login")
@@ -292,7 +292,7 @@ def test_logging_out_ends_it_everywhere(browser: Browser, stack: Stack, origin: 
 
 
 def test_a_folder_is_looked_into_before_it_is_archived(person: Person, stack: Stack) -> None:
-    """Kinds, largest files and subfolders; what cannot be archived as it is, and why."""
+    """File types, largest files and subfolders; entries that cannot be archived, and why."""
     folder = stack.folder({"day 1/cam a/clip.mov": b"1" * 5000, "day 1/notes": b"1", "sound.wav": b"1" * 300}, name="Looked into")
     os.mkfifo(folder / "pipe")
     scan(stack, folder.name)
@@ -309,7 +309,7 @@ def test_a_folder_is_looked_into_before_it_is_archived(person: Person, stack: St
 
 
 def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack: Stack) -> None:
-    """Of 100 folders: warning, choice and the totals of all are in view with the button, at both ends of the list, on a phone too."""
+    """With 100 folders, warning, choice and totals are in view with the button, at both ends of the list, also on a phone."""
     names = [f"Many {number:03}" for number in range(100)]
     for name in names:
         stack.folder({"clip.mov": os.urandom(10 << 10)}, name=name)
@@ -349,7 +349,7 @@ def test_what_happens_to_many_folders_is_beside_the_button(person: Person, stack
 
 
 def test_pause_and_resume(person: Person, stack: Stack) -> None:
-    """A paused job says so and stands still; resumed, it goes on to the end."""
+    """A paused job says so and does not advance. Resumed, it runs to the end."""
     folder = stack.folder(name="Hold on")
     scan(stack, folder.name)
     page = person.page
@@ -368,7 +368,7 @@ def test_pause_and_resume(person: Person, stack: Stack) -> None:
 
 
 def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, origin: str) -> None:
-    """The new user must choose a password, sees no administration, and is out the moment the account is deleted."""
+    """The new user must choose a password, sees no administration, and is logged out at once when the account is deleted."""
     page = person.page
     page.goto("/admin/users")
     page.get_by_role("button", name="Create user").click()
@@ -414,8 +414,8 @@ def test_an_admin_makes_and_deletes_a_user(person: Person, browser: Browser, ori
 
 
 def test_the_queue_shows_what_is_at_work(person: Person, stack: Stack) -> None:
-    """One card per lane: folder, step, bar with its number as far as there is one; below it, who waits, in order."""
-    stack.control.configure(bytes_per_second=20_000)  # minutes, until it was seen
+    """One card per lane: folder, step, and a bar with a number if there is one. Below it are the waiting jobs, in order."""
+    stack.control.configure(bytes_per_second=20_000)  # minutes, until the test has seen it
     first = stack.archive(stack.folder({"film.mov": os.urandom(4 << 20)}, name="On its way"))
     stack.wait(first, "uploading")
     stack.stops_at("transition.compressing.after")
@@ -443,7 +443,7 @@ def test_the_queue_shows_what_is_at_work(person: Person, stack: Stack) -> None:
 
 
 def test_the_history_is_filtered_and_searched(person: Person, stack: Stack) -> None:
-    """By result and by words; each with its colour, icon, word and duration; the address keeps it, and it can be exported."""
+    """By result and by text. Each has its colour, icon, word and duration. The address keeps the filter, and it can be exported."""
     good, bad = stack.folder(name="Kept for good"), stack.folder(name="Kept out")
     os.mkfifo(bad / "pipe")
     stack.wait(stack.archive(good), "completed")
@@ -473,7 +473,7 @@ def test_the_history_is_filtered_and_searched(person: Person, stack: Stack) -> N
 
 
 def test_the_history_is_by_end_and_can_be_sorted(person: Person, stack: Stack) -> None:
-    """A retried job stands where it ended, here and on the dashboard; columns, days and users are in the address; so is the export."""
+    """A retried job is sorted by its end, here and on the dashboard. Columns, days and users are in the address; so is the export."""
     retried = stack.folder({"a.bin": os.urandom(90_000)}, name="By end B retried")
     later = stack.folder({"a.bin": os.urandom(50_000)}, name="By end A later")
     os.mkfifo(retried / "pipe")
@@ -530,7 +530,7 @@ def test_the_history_is_by_end_and_can_be_sorted(person: Person, stack: Stack) -
 
 
 def test_members_clear_only_their_own(browser: Browser, stack: Stack, origin: str) -> None:
-    """They are offered nothing else: the button and the question say whose, and the jobs of others stay."""
+    """No other option exists: the button and the question name the owner, and other users' jobs stay."""
     others = stack.folder(name="Others keep")
     stack.wait(stack.archive(others), "completed")
     member = {"username": "clearing member", "password": "a first password", "is_admin": False}
@@ -563,7 +563,7 @@ def test_members_clear_only_their_own(browser: Browser, stack: Stack, origin: st
 
 
 def test_while_the_gateway_is_silent_nothing_can_be_pressed(person: Person, stack: Stack) -> None:
-    """It stands still with its sockets open: every page's actions are disabled and say why, an open dialog's too; then they come back."""
+    """It is suspended with open sockets. Every page's actions are disabled with the reason, also in an open dialog. Then they return."""
     folder, waiting = stack.folder(name="Not now"), stack.folder(name="Waits meanwhile")
     scan(stack, folder.name, waiting.name)
     context = person.page.context
@@ -607,7 +607,7 @@ def test_while_the_gateway_is_silent_nothing_can_be_pressed(person: Person, stac
 
 
 def test_completed_jobs_are_cleared(person: Person, stack: Stack) -> None:
-    """After a question that names their number they leave the list; failed ones stay."""
+    """After a question that states their number, they leave the list. Failed ones stay."""
     stack.wait(stack.archive(stack.folder(name="Cleared away")), "completed")
     page = person.page
     page.goto("/history")
@@ -626,7 +626,7 @@ def test_completed_jobs_are_cleared(person: Person, stack: Stack) -> None:
 
 
 def test_folders_that_are_never_offered_are_shown_with_the_reason(person: Person, stack: Stack) -> None:
-    """Beside the archived ones, when asked for: only a text file, nothing at all, a name that no marker could have."""
+    """On request, beside the archived ones: only a text file, nothing at all, a name that no marker could have."""
     level2 = "Left out"
     stack.folder({"film.mov": b"x"}, name="Offered one", level2=level2)
     stack.folder({"readme.txt": b"x"}, name="Only a note", level2=level2)
@@ -654,7 +654,7 @@ SELECT '/nas/Many/2024/Reel ' || n, 'Reel ' || n, 'Many', '2024', 1048576, 1, no
 
 @pytest.fixture
 def many(stack: Stack) -> Iterator[None]:
-    """130 folders on offer in one category, and ten that are archived."""
+    """130 offered folders in one category, and ten archived ones."""
     stack.sql(_MANY)
     yield
     stack.sql("DELETE FROM folders WHERE level1 = 'Many'")
@@ -662,7 +662,7 @@ def many(stack: Stack) -> Iterator[None]:
 
 @pytest.mark.usefixtures("many")
 def test_all_that_match_are_selected_and_a_reload_keeps_them(person: Person, stack: Stack) -> None:
-    """Over all pages, by the filter in use, without what cannot be archived; a login of its own begins with nothing."""
+    """Across all pages, by the current filter, without folders that cannot be archived. A new login begins without a selection."""
     page = person.page
     page.goto("/folders?level1=Many&archived=1&q=Reel")
     bar = page.get_by_role("region", name="Selected folders")
@@ -676,12 +676,12 @@ def test_all_that_match_are_selected_and_a_reload_keeps_them(person: Person, sta
     page.reload()
     expect(bar).to_contain_text("129 folders")
     expect(page.get_by_label("Select Reel 50", exact=True)).not_to_be_checked()
-    page.goto("/folders?q=Reel 13&archived=1")  # whatever is looked at, the selection stays
+    page.goto("/folders?q=Reel 13&archived=1")  # on every page, the selection stays
     expect(bar).to_contain_text("129 folders")
     stack.sql("UPDATE folders SET is_archived = true WHERE name = 'Reel 13'")
     page.reload()
     expect(bar).to_contain_text("128 folders")
-    person.watch.expect("/api/folders/preview")  # these folders are in the list alone
+    person.watch.expect("/api/folders/preview")  # only the list has these folders
     bar.get_by_role("button", name="Review and archive").click()
     expect(page.get_by_role("dialog", name="Archive 128 folders")).to_be_visible()
     page.keyboard.press("Escape")
@@ -693,7 +693,7 @@ def test_all_that_match_are_selected_and_a_reload_keeps_them(person: Person, sta
 
 @pytest.mark.usefixtures("many")
 def test_more_than_can_be_selected_at_once_is_said(person: Person, stack: Stack) -> None:
-    """The first thousand are selected, and a message says of how many."""
+    """The first thousand are selected, and a message gives the total."""
     page = person.page
     stack.sql(_MANY.replace("2024/Reel", "2025/Reel").replace("1, 140", "1, 1200").replace("n > 130", "false"))
     page.goto("/folders?level1=Many")
@@ -711,7 +711,7 @@ _CONTAINED = """() => [...document.querySelectorAll('main .MuiButton-contained')
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("width", [1280, 1024, 390])
 def test_the_list_of_folders_keeps_its_head_its_rows_and_one_main_action(person: Person, width: int) -> None:
-    """The columns' names stay below the top bar; rows stay rows on a small laptop; one button is filled, with a selection or without."""
+    """The column headings stay below the top bar. Rows stay rows on a small laptop. One button is filled, with or without a selection."""
     page = person.page
     page.set_viewport_size({"width": width, "height": 768})
     page.goto("/folders?level1=Many")

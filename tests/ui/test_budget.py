@@ -1,4 +1,4 @@
-"""What a first visit weighs, gzipped as it is served. The limits are those of the design's UI budget."""
+"""The size of a first visit, gzipped as it is served. The limits come from the design's UI budget."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def _manifest() -> Manifest:
 
 
 def _files(manifest: Manifest, name: str) -> set[str]:
-    """A chunk's files with all that it imports."""
+    """Return a chunk's files with all its imports."""
     chunk = manifest[name]
     files = {chunk["file"], *chunk.get("css", [])}
     return files.union(*(_files(manifest, other) for other in chunk.get("imports", [])))
@@ -41,20 +41,20 @@ def _routes(manifest: Manifest) -> list[str]:
 
 
 def _later(manifest: Manifest, name: str) -> Iterator[str]:
-    """What a page may fetch when it is asked for, and what that may fetch in turn."""
+    """Return what a page may fetch on demand, and what that may fetch in turn."""
     for other in manifest[name].get("dynamicImports", []):
         yield other
         yield from _later(manifest, other)
 
 
 def test_the_entry_is_small() -> None:
-    """What the login page must wait for: React, router, query cache, theme."""
+    """What the login page needs: React, router, query cache, theme."""
     manifest = _manifest()
 
     assert _kb(_files(manifest, "index.html")) <= ENTRY_KB
 
 
-# The scripts and styles of a page, each with its bytes as they came through the network.
+# The scripts and styles of a page, each with its transferred bytes.
 _FETCHED = """() => performance.getEntriesByType('resource')
   .filter((one) => /\\.(js|css)$/.test(new URL(one.name).pathname))
   .map((one) => [new URL(one.name).pathname, one.encodedBodySize])"""
@@ -64,7 +64,7 @@ _FETCHED = """() => performance.getEntriesByType('resource')
 def test_every_page_is_small(
     browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str], viewport: dict[str, int]
 ) -> None:
-    """All that a browser with an empty cache fetches to open a page, with what the page asks for by itself; dialogs count later."""
+    """Everything that a browser with an empty cache fetches to open a page, and what the page requests by itself. Dialogs count later."""
     weights: dict[str, float] = {}
     for name, path in {**pages, "login": "/login"}.items():
         state = login_state if name != "login" else None
@@ -82,7 +82,7 @@ def test_every_page_is_small(
 
 
 def test_what_a_page_fetches_later_is_small() -> None:
-    """A dialog, a menu, a drawer: what it adds to the page that asks for it."""
+    """The bytes that a dialog, a menu or a drawer adds to its page."""
     manifest = _manifest()
     entry = _files(manifest, "index.html") | _files(manifest, SHELL)
     weights = {
@@ -95,7 +95,7 @@ def test_what_a_page_fetches_later_is_small() -> None:
 
 
 def test_the_first_font_is_small() -> None:
-    """Browsers fetch only the subset that a page needs; for English that is the latin one."""
+    """Browsers fetch only the subset that a page needs; for English that is Latin."""
     fonts = list((DIST / "assets").glob("inter-latin-wght-*.woff2"))
 
     assert len(fonts) == 1

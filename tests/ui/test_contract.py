@@ -1,4 +1,4 @@
-"""What the browser's code takes for granted about the rest, compared with the rest. No browser needed."""
+"""Assumptions of the browser's code about other parts, compared with those parts. No browser is needed."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ UI = Path(__file__).parents[2] / "ui"
 
 
 def test_the_types_are_those_of_the_gateway() -> None:
-    """generated.ts was made from the API as it is now."""
+    """generated.ts was generated from the current API."""
     first = (UI / "src" / "api" / "generated.ts").read_text().splitlines()[0]
 
     assert first.endswith(f"Digest: {digest()}"), "ui/src/api/generated.ts is stale: run `make ui-types`, then `make ui-check`."
 
 
 def test_actions_are_offered_in_the_states_that_allow_them() -> None:
-    """jobCan.json against the one state machine."""
+    """jobCan.json matches the single state machine."""
     table = json.loads((UI / "src" / "api" / "jobCan.json").read_text())
     retries = {edge.source for edge in ARCHIVE_EDGES if edge.owner is Role.GATEWAY and edge.target is Status.QUEUED}
 
@@ -30,14 +30,14 @@ def test_actions_are_offered_in_the_states_that_allow_them() -> None:
 
 
 def test_packs_have_the_words_of_the_gateway() -> None:
-    """packWords.json, with which live messages are translated, against the gateway's own table."""
+    """packWords.json, which translates live messages, matches the gateway's table."""
     table = json.loads((UI / "src" / "api" / "packWords.json").read_text())
 
     assert table == {status.value: word for status, word in PACK_WORDS.items()}
 
 
 def test_the_lock_names_no_registry() -> None:
-    """`npm ci` asks whatever registry its machine is set up for."""
+    """`npm ci` uses the registry that its machine is configured for."""
     for lock in (UI / "package-lock.json", UI / "tools" / "apigen" / "package-lock.json"):
         packages = json.loads(lock.read_text())["packages"]
 
@@ -46,7 +46,7 @@ def test_the_lock_names_no_registry() -> None:
 
 
 def test_every_setting_has_its_words() -> None:
-    """The form names each setting that the gateway serves."""
+    """The form has a text for each setting that the gateway serves."""
     words = (UI / "src" / "text" / "enAdmin.ts").read_text()
 
     assert [name for name in DEFINITIONS if f"{name}: " not in words] == []

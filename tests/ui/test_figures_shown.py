@@ -1,4 +1,4 @@
-"""What the job page and the dashboard say in figures and notes, in a real browser against the real stack."""
+"""Figures and notes on the job page and the dashboard, in a real browser on the real stack."""
 
 import os
 import re
@@ -12,7 +12,7 @@ UNITS = ("KB", "MB", "GB", "TB", "PB")
 
 
 def test_the_job_page_counts_tries_as_users_do(person: Person, stack: Stack) -> None:
-    """A job whose three services claimed it once each was never tried again; its retry by hand is one; the log names no attempt."""
+    """Three services each claimed a job once: that is no retry. A manual retry is one. The log shows no attempt number."""
     folder = stack.folder(name="Tried twice")
     os.mkfifo(folder / "pipe")
     job = stack.archive(folder)
@@ -34,7 +34,7 @@ def test_the_job_page_counts_tries_as_users_do(person: Person, stack: Stack) -> 
 
 
 def test_owners_are_a_quiet_line_and_only_where_there_are_several(person: Person, stack: Stack) -> None:
-    """One owner: nothing is said. Two: a line, which is no alert; the job needs nobody's attention."""
+    """One owner: no line. Two: a line that is no alert, and the job needs no attention."""
     alone, several = stack.folder(name="One owner"), stack.folder(name="Two owners")
     (several / "foreign.txt").write_text("x")
     os.chown(several / "foreign.txt", 12345, -1)
@@ -55,7 +55,7 @@ def test_owners_are_a_quiet_line_and_only_where_there_are_several(person: Person
 
 
 def test_the_half_hour_is_there_when_the_dashboard_opens(person: Person, stack: Stack) -> None:
-    """The lines come from the gateway, so a page that just opened has them, and so has a reload; each has a scale."""
+    """The lines come from the gateway, so a newly opened or reloaded page has them. Each has a scale."""
     until(lambda: len(stack.http.get("/api/stats/history").json()["samples"]) >= 2, "two samples of the gateway's own", 90)
     page = person.page
     page.goto("/dashboard")
@@ -71,7 +71,7 @@ def test_the_half_hour_is_there_when_the_dashboard_opens(person: Person, stack: 
 
 
 def test_used_and_free_space_add_up(person: Person, stack: Stack) -> None:
-    """Each part of the storage is named, and the parts are the total."""
+    """Each part of the storage is named, and the parts add up to the total."""
     disk = stack.http.get("/api/system/status").json()["disk_space"]
     page = person.page
     page.goto("/dashboard")

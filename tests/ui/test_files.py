@@ -1,4 +1,4 @@
-"""What people do with files, packs and archives, in a real browser against the real stack."""
+"""User actions on files, packs and archives, in a real browser on the real stack."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from tests.ui.test_browser import heading, live
 
 @pytest.fixture
 def workspace(stack: Stack) -> Iterator[Stack]:
-    """The stack with an empty workspace, before and after."""
+    """The stack with a workspace that is empty before and after each test."""
     _empty(stack)
     yield stack
     _empty(stack)
@@ -29,7 +29,7 @@ def workspace(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def person(workspace: Stack, person: Person) -> Person:
-    """Leaves before the workspace is emptied: its page may still be reading what is in there."""
+    """It leaves before the workspace is emptied, because its page may still be reading files there."""
     assert workspace
     return person
 
@@ -40,7 +40,7 @@ def _empty(stack: Stack) -> None:
 
 
 def put(stack: Stack, path: str, content: bytes) -> None:
-    """A file in the admin's workspace, with the folders above it."""
+    """Create a file in the admin's workspace, with its parent folders."""
     if above := path.rpartition("/")[0]:
         assert stack.http.post("/api/files/folders", json={"path": above, "parents": True}).status_code == 201
     assert stack.http.put("/api/files/content", params={"path": path}, content=content).status_code == 201
@@ -70,10 +70,10 @@ _DROP = """([name, text]) => {
 
 
 def test_files_go_up_and_come_down(person: Person, workspace: Stack) -> None:
-    """A new folder, an upload in several parts, one by drop; a name that is taken is asked about; what comes down is what went up."""
+    """A new folder, an upload in several parts, one by drop. A taken name causes a question. The download equals the upload."""
     page = person.page
     content = os.urandom((16 << 20) + 12345)  # two parts
-    with page.expect_response("**/api/files/uploads"):  # asked for by what takes drops, once it does
+    with page.expect_response("**/api/files/uploads"):  # the drop target loads it on demand
         page.goto("/files")
     expect(page.get_by_text("Your workspace is empty")).to_be_visible()
     page.get_by_role("button", name="New folder").click()
@@ -108,14 +108,14 @@ def test_files_go_up_and_come_down(person: Person, workspace: Stack) -> None:
 
 
 def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: Path) -> None:
-    """Two files and a folder are dropped; one is cancelled; another waits while nobody answers, and goes on after a reload."""
+    """Two files and a folder are dropped. One is cancelled; another waits while the server is away and continues after a reload."""
     page, network = person.page, person.page.context.new_cdp_session(person.page)
     (tmp_path / "Shots" / "nothing in it").mkdir(parents=True)
     (tmp_path / "Shots" / "one.txt").write_bytes(b"one")
     (tmp_path / "two.txt").write_bytes(b"two")
     large = tmp_path / "large.mov"
     large.write_bytes(os.urandom((16 << 20) + 9))  # two parts
-    with page.expect_response("**/api/files/uploads"):  # asked for by what takes drops, once it does
+    with page.expect_response("**/api/files/uploads"):  # the drop target loads it on demand
         page.goto("/files")
     expect(page.get_by_text("Your workspace is empty")).to_be_visible()
     dragged = {"items": [], "files": [str(tmp_path / name) for name in ("Shots", "two.txt")], "dragOperationsMask": 1}
@@ -147,7 +147,7 @@ def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: 
     page.on("dialog", lambda asked: asked.accept())  # "leave the page?"
     page.reload()
     expect(uploads.locator('[data-upload-state="unfinished"]')).to_contain_text("16.00 MB of 16.00 MB uploaded")
-    page.unroute("**/api/files/content*")  # not before: the page that was left would have gone on by itself
+    page.unroute("**/api/files/content*")  # not before: the old page would have continued by itself
     with page.expect_request(lambda request: "bytes 16777216-" in request.headers.get("content-range", "")):
         page.locator('[data-upload="files"]').set_input_files(large)
     expect(page.get_by_text("1 file uploaded")).to_be_visible()
@@ -155,7 +155,7 @@ def test_an_upload_outlives_a_break(person: Person, workspace: Stack, tmp_path: 
 
 
 def test_the_tree_leads_through_the_folders(person: Person, workspace: Stack) -> None:
-    """An address opens the way to its folder; arrows open, close and walk, Enter goes there; back goes back; a phone unfolds it."""
+    """An address opens the path to its folder. Arrows open, close and move; Enter goes there; Back returns; a phone unfolds it."""
     page = person.page
     put(workspace, "a/b/deep.txt", b"1")
     put(workspace, "c/x.txt", b"1")
@@ -175,7 +175,7 @@ def test_the_tree_leads_through_the_folders(person: Person, workspace: Stack) ->
     page.get_by_role("button", name="New folder").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     page.go_back()
-    expect(page.get_by_role("dialog")).to_have_count(0)  # it was about the folder that was left
+    expect(page.get_by_role("dialog")).to_have_count(0)  # it was about the previous folder
     expect(tree.locator('[aria-current="page"]')).to_have_text("a")
 
     page.set_viewport_size(PHONE)
@@ -185,7 +185,7 @@ def test_the_tree_leads_through_the_folders(person: Person, workspace: Stack) ->
 
 
 def test_entries_are_chosen_as_in_a_file_manager(person: Person, workspace: Stack) -> None:
-    """Click, Ctrl and Shift; the keyboard alone; the menu of the keyboard is about all that is chosen; a long press opens it, too."""
+    """Click, Ctrl and Shift, or the keyboard alone. The keyboard's menu applies to the whole selection. A long press also opens it."""
     page = person.page
     for letter in "abcde":
         put(workspace, f"{letter}.txt", b"1")
@@ -223,7 +223,7 @@ def test_entries_are_chosen_as_in_a_file_manager(person: Person, workspace: Stac
 
 
 def _pdf(words: str) -> bytes:
-    """A page that says something."""
+    """A PDF page with some text."""
     text = f"BT /F1 40 Tf 20 100 Td ({words}) Tj ET".encode()
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
@@ -247,7 +247,7 @@ _SEEN = "(image) => image.complete && image.naturalWidth > 0"
 
 
 def test_a_click_previews_a_file(person: Person, workspace: Stack, tmp_path: Path) -> None:
-    """Pictures, drawings, text, a PDF, a film: each is seen; nothing of them runs, large texts are cut, keys lead through them."""
+    """Pictures, drawings, text, a PDF and a film are shown. None of them runs code, large texts are cut, keys move between them."""
     page = person.page
     put(workspace, "1 photo.png", _PIXEL)
     put(workspace, "2 drawing.svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{_ATTACK}</svg>'.encode())
@@ -313,7 +313,7 @@ def test_a_click_previews_a_file(person: Person, workspace: Stack, tmp_path: Pat
 
 
 def _dark_pixels(frame: Locator) -> int:
-    """How many pixels of the page that the frame shows are nearly black."""
+    """Return the number of nearly black pixels of the page in the frame."""
     image = frame.screenshot()
     count = """(png) => createImageBitmap(new Blob([Uint8Array.from(atob(png), (c) => c.charCodeAt(0))])).then((image) => {
       const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d');
@@ -327,7 +327,7 @@ def _dark_pixels(frame: Locator) -> int:
 
 
 def test_the_size_of_a_folder_is_shown_on_demand(person: Person, workspace: Stack) -> None:
-    """Nobody walks through folders unasked; once asked for, the size follows what happens in the folder."""
+    """No folder is walked without a request. After it, the size follows the changes in the folder."""
     page, walks = person.page, list[str]()
     put(workspace, "Shoot/day 1/a.bin", b"1" * 3000)
     put(workspace, "Shoot/b.bin", b"1" * 72)
@@ -350,12 +350,12 @@ def test_the_size_of_a_folder_is_shown_on_demand(person: Person, workspace: Stac
 
 
 def test_entries_are_dragged_onto_folders(person: Person, workspace: Stack) -> None:
-    """Onto a row, the breadcrumbs and the tree: one entry, or all that is chosen; never into itself; undo brings them back."""
+    """Onto a row, the breadcrumbs and the tree: one entry or the whole selection, never into itself. Undo restores them."""
     page = person.page
     for path in ("one.txt", "two.txt", "three.txt", "into/x.txt", "into/deeper/y.txt"):
         put(workspace, path, path.encode())
     page.set_viewport_size({"width": 1360, "height": 860})
-    with page.expect_response("**/DragMove*"):  # what takes part in drags comes after the list
+    with page.expect_response("**/DragMove*"):  # the drag handlers load after the list
         page.goto("/files")
     row(page, "one.txt").drag_to(row(page, "into"))
     expect(row(page, "one.txt")).to_have_count(0)
@@ -371,7 +371,7 @@ def test_entries_are_dragged_onto_folders(person: Person, workspace: Stack) -> N
     expect(row(page, "two.txt")).to_have_count(0)
     expect(row(page, "three.txt")).to_be_visible()
     said(page, "Moved 2 entries to into/deeper")
-    row(page, "into").drag_to(tree.get_by_role("treeitem", name="deeper"))  # refused before anybody asks: into itself
+    row(page, "into").drag_to(tree.get_by_role("treeitem", name="deeper"))  # refused without a request: into itself
     expect(row(page, "into")).to_be_visible()
 
     tree.get_by_role("treeitem", name="deeper").click()
@@ -395,7 +395,7 @@ def test_entries_are_dragged_onto_folders(person: Person, workspace: Stack) -> N
 
 
 def test_lists_are_searched_sorted_and_kept_in_the_address(person: Person, workspace: Stack) -> None:
-    """Search here and below, sort, rename, move; a reload shows the same; the menu opens by the right button, too."""
+    """Search here and below, sort, rename, move. A reload shows the same. A right click also opens the menu."""
     page = person.page
     for path, size in (("a/small.txt", 1), ("a/large.txt", 5000), ("a/b/deep.txt", 10), ("target/x", 1)):
         put(workspace, path, b"." * size)
@@ -429,7 +429,7 @@ def test_lists_are_searched_sorted_and_kept_in_the_address(person: Person, works
 
 
 def test_deleting_asks_for_the_name(person: Person, workspace: Stack) -> None:
-    """How much goes is said, the name or the number must be typed, the safe button has the focus."""
+    """The dialog shows how much is deleted, the name or the number must be typed, and the safe button has the focus."""
     page = person.page
     for path in ("old/a", "old/b", "1.txt", "2.txt"):
         put(workspace, path, b"12345")
@@ -453,7 +453,7 @@ def test_deleting_asks_for_the_name(person: Person, workspace: Stack) -> None:
 
 
 def test_a_folder_is_packed_and_fetched(person: Person, workspace: Stack) -> None:
-    """The question says in red that the folder goes; the tray follows the task live; the archive holds the folder, which is gone."""
+    """The question says in red that the folder is deleted. The tray follows the task live. The archive holds the folder's content."""
     page = person.page
     put(workspace, "Shoot/a.mov", os.urandom(2 << 20))
     put(workspace, "Shoot/notes/read me.txt", b"hello")
@@ -482,7 +482,7 @@ def test_a_folder_is_packed_and_fetched(person: Person, workspace: Stack) -> Non
 
 
 def test_a_pack_is_cancelled_and_keeps_its_folder(person: Person, workspace: Stack) -> None:
-    """Cancelling asks once; nothing stays but the folder. Too little space is said before anybody asks."""
+    """One question for the cancel, and only the folder stays. Too little space is reported before the question."""
     page = person.page
     put(workspace, "Stays/a.bin", b"1" * 1000)
     page.goto("/files")
@@ -494,7 +494,7 @@ def test_a_pack_is_cancelled_and_keeps_its_folder(person: Person, workspace: Sta
         page.get_by_role("button", name="Cancel Stays").click()
         question = page.get_by_role("dialog", name="Cancel Stays?")
         question.get_by_role("button", name="Cancel the task").click()
-        expect(question).to_have_count(0)  # the live message may be quicker than the answer
+        expect(question).to_have_count(0)  # the live message may arrive before the response
         expect(page.locator("[data-task]").first).to_have_attribute("data-word", "cancelled")
     page.keyboard.press("Escape")
     expect(row(page, "Stays")).to_be_visible()
@@ -514,7 +514,7 @@ def test_a_pack_is_cancelled_and_keeps_its_folder(person: Person, workspace: Sta
 
 
 def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace: Stack) -> None:
-    """7z with a password from two chosen things; its contents open with the password only; one entry is extracted elsewhere."""
+    """7z with a password from two selected entries. Its content needs the password, and one entry is extracted elsewhere."""
     page = person.page
     put(workspace, "Shoot/a.txt", b"first")
     put(workspace, "report.txt", b"second")
@@ -557,7 +557,7 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
     page.locator("[data-task]").filter(has_text="Extraction").get_by_role("link", name="Details").click()
     expect(page.locator('[data-outcome="completed"]')).to_contain_text("Extracted in")
 
-    # Names that are no text can be chosen, too, though they look alike.
+    # Names that are not text can be selected too, although they look alike.
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as file:
         for name in (b"caf\xe9", b"caf\xe8", "caf\\xe9"):
@@ -582,19 +582,19 @@ def test_an_archive_is_made_looked_into_and_extracted(person: Person, workspace:
     dialog.get_by_label("Password (if required)").fill("wrong")
 
     def when_it_has_failed(route: Route) -> None:
-        """The list of tasks is read when this one is over already."""
+        """The list of tasks is read after this one has ended."""
         failed = {"kind": "extract", "status": "failed"}
         until(lambda: workspace.http.get("/api/jobs", params=failed).json(), "a failed extraction", 60, workspace.stories)
         route.continue_()
 
     page.route("**/api/jobs?*", when_it_has_failed)
     dialog.get_by_role("button", name="Extract", exact=True).click()
-    said(page, "password is wrong")  # heard on the page, without the tray
+    said(page, "password is wrong")  # a message on the page, without the tray
     page.unroute_all(behavior="wait")
 
 
 def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_path: Path) -> None:
-    """The drawer tells quality, streams and length, shows the picture of a moment and all of the film, or why there is none."""
+    """The drawer shows quality, streams and length, the frame at a time and a contact sheet, or the reason why there is none."""
     page = person.page
     put(workspace, "h264.mp4", film(tmp_path / "h264.mp4"))
     page.goto("/files")
@@ -625,7 +625,7 @@ def test_media_files_say_what_they_are(person: Person, workspace: Stack, tmp_pat
 def test_another_user_sees_nothing_of_it(
     person: Person, browser: Browser, workspace: Stack, origin: str, login_state: StorageState
 ) -> None:
-    """Files, packs and archives are their owner's; NAS folders may be forbidden, which is no empty list."""
+    """Files, packs and archives belong to their owner. If NAS folders are forbidden, the list says so and is not just empty."""
     put(workspace, "Secret/a.txt", b"1")
     assert workspace.http.post("/api/archives", json={"paths": ["Secret"], "output": "secret.zip"}).status_code == 201
     account = {"username": "second", "password": PASSWORD, "must_change_password": False}
@@ -657,7 +657,7 @@ def test_another_user_sees_nothing_of_it(
 
 
 def test_finished_tasks_name_what_they_made(person: Person, workspace: Stack) -> None:
-    """An archive is downloaded from the tray, of one in parts the folder opens, as of an extraction."""
+    """The tray downloads an archive. For an archive in parts, and for an extraction, it opens the folder."""
     page = person.page
     put(workspace, "Shoot/a.bin", os.urandom(300_000))
     assert workspace.http.post("/api/files/folders", json={"path": "out"}).status_code == 201
@@ -699,7 +699,7 @@ def auto_archive_is_off(workspace: Stack) -> Iterator[None]:
 
 @pytest.mark.usefixtures("auto_archive_is_off")
 def test_auto_archive_zips_what_is_uploaded(person: Person, workspace: Stack) -> None:
-    """First of one folder only, then of the whole workspace; the zips hold the files, and the uploads stay."""
+    """First for one folder, then for the whole workspace. The zips hold the files, and the uploads stay."""
     page = person.page
     for folder in ("Inbox", "Elsewhere"):
         workspace.http.post("/api/files/folders", json={"path": folder}).raise_for_status()
@@ -721,7 +721,7 @@ def test_auto_archive_zips_what_is_uploaded(person: Person, workspace: Stack) ->
     switch = section.get_by_label("In the whole workspace")
     switch.click()
     expect(switch).to_be_checked()
-    expect(section.get_by_role("button", name="Remove Inbox")).to_be_disabled()  # kept, without effect
+    expect(section.get_by_role("button", name="Remove Inbox")).to_be_disabled()  # stored, without effect
     page.reload()
     expect(switch).to_be_checked()
     _upload(page, "Elsewhere", "late.txt")
@@ -748,7 +748,7 @@ def _upload(page: Page, folder: str, name: str) -> None:
 
 @pytest.mark.usefixtures("auto_archive_is_off")
 def test_auto_archive_keeps_its_value_when_saving_fails(person: Person, workspace: Stack) -> None:
-    """A path that is refused and a request that is lost: each is said, and the page shows what the gateway has."""
+    """A refused path and a lost request are both reported, and the page shows the gateway's value."""
     workspace.http.put("/api/files/auto-archive", json={"folders": ["Inbox"]}).raise_for_status()
     page = person.page
     page.goto("/settings")
@@ -778,7 +778,7 @@ def test_auto_archive_keeps_its_value_when_saving_fails(person: Person, workspac
 
 @pytest.mark.usefixtures("auto_archive_is_off")
 def test_auto_archive_says_when_it_cannot_be_read(person: Person) -> None:
-    """Without an answer no switch is shown as off; a second try shows it."""
+    """Without a response no switch is shown as off. A second try shows it."""
     page = person.page
     person.watch.expect("/api/files/auto-archive", "net::ERR_FAILED")
     page.route("**/api/files/auto-archive", lambda route: route.abort())

@@ -1,4 +1,4 @@
-"""What a person meets who works without a pointer: the focus is always visible, and Enter does what is highlighted."""
+"""Keyboard use: the focus is always visible, and Enter activates the highlighted entry."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.ui.dialogs import DIALOGS, opened
 from tests.ui.test_browser import heading
 
 _FOCUS_IN_DIALOG = "() => !!document.activeElement.closest('[role=dialog], [role=menu]')"
-_MOST = 200  # controls of one page; more are a loop
+_MOST = 200  # controls of one page; more mean a loop
 _AROUND = 5  # px around a control that its ring may use
 _LEAST_CONTRAST = 3  # WCAG 2.2, 1.4.11 and 2.4.13
 _ABOUT_FOCUS = """(depth) => {
@@ -33,7 +33,7 @@ _ABOUT_FOCUS = """(depth) => {
   return {x, y, width, height, kind: kind.join(' < '), name: name.trim().slice(0, 80),
     covered: (!!bar && !focused.closest('nav') && y + height > bar.top) || !(drawn.contains(over) || over?.contains(drawn))};
 }"""
-# How many pixels differ between two pictures by the least contrast.
+# Count the pixels that differ between two pictures by the least contrast.
 _CONTRASTING = """async ([one, other, least]) => {
   const pixels = async (png) => {
     const bitmap = await createImageBitmap(new Blob([Uint8Array.from(atob(png), (c) => c.charCodeAt(0))], {type: 'image/png'}));
@@ -55,7 +55,7 @@ _CONTRASTING = """async ([one, other, least]) => {
 
 
 class Focused(NamedTuple):
-    """A control that has the focus: where it is, and what tells controls of its look from others."""
+    """A control that has the focus: its position, and the properties that distinguish its kind."""
 
     x: float
     y: float
@@ -72,7 +72,7 @@ def in_focus(page: Page, depth: int) -> Focused | None:
 
 
 def focused(page: Page, depth: int = 3) -> Iterator[Focused]:
-    """Every control that Tab reaches, while it has the focus. `depth`: how much of what is around it tells its kind."""
+    """Yield every control that Tab reaches, while it has the focus. `depth`: how many ancestors determine its kind."""
     page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0); }")
     first = None
     for _ in range(_MOST):
@@ -80,7 +80,7 @@ def focused(page: Page, depth: int = 3) -> Iterator[Focused]:
         seen = in_focus(page, depth)
         if seen is None:
             if first is not None:
-                return  # past the last control, in the browser's own
+                return  # past the last control, in the browser's own controls
             continue
         if first is None:
             first = seen.kind, seen.name
@@ -90,15 +90,15 @@ def focused(page: Page, depth: int = 3) -> Iterator[Focused]:
 
 
 class Eye:
-    """Takes pictures of controls, and compares them in a page of its own, which has no policy of the app's."""
+    """Take pictures of controls and compare them on a separate page, where the app's policy does not apply."""
 
     def __init__(self, page: Page) -> None:
         self._shown = page
-        self._camera = page.context.new_cdp_session(page)  # many times as quick as Playwright's
+        self._camera = page.context.new_cdp_session(page)  # many times as fast as Playwright's
         self._page = page.context.new_page()
 
     def picture(self, seen: Focused) -> str:
-        """The control and what is drawn around it, as far as it is in view."""
+        """Return the control and its surroundings, as far as they are in view."""
         size = self._shown.viewport_size
         assert size is not None
         left, top = max(0.0, seen.x - _AROUND), max(0.0, seen.y - _AROUND)
@@ -118,9 +118,9 @@ class Eye:
 def test_the_focus_is_visible_on_every_control(
     browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str, depth: int
 ) -> None:
-    """Pixels of each control of each page, with and without the focus; of controls that look alike, such as rows of a list, one.
+    """Pixels of each control on each page, with and without the focus. Of similar controls, such as list rows, only one.
 
-    What cuts a ring off does so in either scheme; in the dark one each kind is judged once, wherever it is.
+    A clipped ring is clipped in either scheme. In the dark scheme each kind is checked once, on any page.
     """
     context, _ = new_context(browser, origin, storage_state=login_state, color_scheme=scheme)
     page = context.new_page()
@@ -131,10 +131,10 @@ def test_the_focus_is_visible_on_every_control(
             if seen.kind in judged:
                 continue
             judged.add(seen.kind)
-            page.evaluate(NEXT_FRAME)  # the log scrolls to what has the focus
+            page.evaluate(NEXT_FRAME)  # the log scrolls to the focused line
             at_rest = in_focus(page, depth)
             if at_rest is None:
-                continue  # gone with the scrolling, as "Follow" at the end of a log
+                continue  # it disappears on scrolling, like "Follow" at the end of a log
             with_focus = eye.picture(at_rest)
             page.evaluate("() => document.activeElement.blur()")
             unseen += [f"{name}: {fault}" for fault in eye.faults(at_rest, with_focus, eye.picture(at_rest))]
@@ -147,7 +147,7 @@ def test_the_focus_is_visible_on_every_control(
 def test_a_dialog_shows_where_its_focus_is(
     browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str
 ) -> None:
-    """Also of one that a click opened: Enter would press the button that has the focus."""
+    """This also holds for a dialog that a click opened: Enter would press the focused button."""
     context, _ = new_context(browser, origin, storage_state=login_state, color_scheme=scheme)
     page = context.new_page()
     eye, unseen = Eye(page), list[str]()
@@ -155,7 +155,7 @@ def test_a_dialog_shows_where_its_focus_is(
         settled(page, address)
         opened(page, opener)
         page.wait_for_function(_FOCUS_IN_DIALOG)
-        if page.evaluate("() => document.activeElement.tabIndex < 0"):  # the box itself: its first control comes next
+        if page.evaluate("() => document.activeElement.tabIndex < 0"):  # the box itself: its first control is next
             page.keyboard.press("Tab")
         seen = in_focus(page, 1)
         assert seen is not None, name
@@ -169,7 +169,7 @@ def test_a_dialog_shows_where_its_focus_is(
 def test_the_focus_is_never_under_the_bottom_bar(
     browser: Browser, stack: Stack, origin: str, login_state: StorageState, pages: dict[str, str]
 ) -> None:
-    """On a phone's screen: what Tab reaches on any page is scrolled clear of the bars."""
+    """On a phone's screen, every control that Tab reaches is scrolled clear of the bars."""
     context, _ = new_context(browser, origin, storage_state=login_state, viewport=PHONE)
     page = context.new_page()
     covered = list[str]()
@@ -181,7 +181,7 @@ def test_the_focus_is_never_under_the_bottom_bar(
 
 
 def test_late_results_do_not_change_what_enter_opens(person: Person, stack: Stack) -> None:
-    """Folders arrive after the jobs of the same name were listed: the highlighted job is still the one that opens."""
+    """Folders arrive after jobs of the same name were listed. Enter still opens the highlighted job."""
     page, held = person.page, list[Route]()
     folder = stack.folder(name="Found late")
     os.mkfifo(folder / "pipe")
@@ -205,7 +205,7 @@ def test_late_results_do_not_change_what_enter_opens(person: Person, stack: Stac
 
 
 def test_leaving_the_configuration_saves_nothing(person: Person, stack: Stack) -> None:
-    """The button of the guard's dialog leaves; the form below it is not sent."""
+    """The guard dialog's button leaves the page. The form below it is not sent."""
     page, sent = person.page, list[str]()
     page.on("request", lambda request: sent.append(request.method) if request.url.endswith("/api/config") else None)
     before = stack.http.get("/api/config").json()

@@ -1,4 +1,4 @@
-"""What holds on every page, in a real browser against the real stack: for every eye, hand, screen, language and length of list."""
+"""Rules for every page, in a real browser on the real stack: accessibility, touch, screen sizes, languages and long lists."""
 
 import re
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ new PerformanceObserver((list) => {
 
 _MOVING = """() => document.getAnimations().filter((a) => a.playState === 'running').map((a) => `moving: ${a.animationName}`)"""
 
-# Small for a pointer is below 24 px (WCAG 2.5.8), for a thumb below 44; a word in a sentence is neither. What a label or a cell
-# around a control adds to it counts: a tap there works.
+# Too small is below 24 px for a pointer (WCAG 2.5.8) and below 44 px for a thumb. Links within a sentence do not count. The
+# label or cell around a control counts, because a tap there works.
 _SMALL = """(least) => [...document.querySelectorAll('button, a[href], select, summary, input:not([type=hidden]), [role=button]')]
   .filter((e) => e.checkVisibility({visibilityProperty: true}) && getComputedStyle(e).display !== 'inline')
   .map((e) => [e, (e.closest('.MuiCheckbox-root, label, .MuiOutlinedInput-root') ?? e).getBoundingClientRect()])
   .filter(([e, box]) => box.bottom > 0 && box.width > 0 && (box.width < Math.min(least, 24) || box.height < least))
   .map(([e, box]) => `${e.tagName} ${e.textContent || e.ariaLabel} ${Math.round(box.width)}x${Math.round(box.height)}`)"""
 
-# A button, a link in the navigation, a title or a heading of a column whose words do not fit into it.
+# A button, a navigation link, a title or a column heading whose text does not fit.
 _CUT = """() => [...document.querySelectorAll('button, nav a, nav a *, th, h1, h2, h3, [role=status] *, label')]
   .filter((e) => e.checkVisibility() && e.clientWidth > 1 && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 8))
   .filter((e) => getComputedStyle(e).display !== 'inline')
@@ -55,7 +55,7 @@ def _opened(browser: Browser, origin: str, state: StorageState, **options: Any) 
 def test_every_page_is_accessible(
     browser: Browser, running: Stack, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str
 ) -> None:
-    """axe-core finds nothing on any page in either scheme; nothing jumps, and nothing moves for who asked for that."""
+    """axe-core finds nothing on any page in either scheme. There is no layout shift, and no motion for users who asked for none."""
     found: dict[str, list[str]] = {}
     with _opened(browser, origin, login_state, color_scheme=scheme) as page:
         page.add_init_script(path=str(AXE))
@@ -108,7 +108,7 @@ def test_every_page_is_accessible(
 def test_every_dialog_is_accessible(
     browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str], scheme: str
 ) -> None:
-    """axe-core finds nothing in any dialog in either scheme, at a desk or on a phone, and what a pointer must hit is 24 px high."""
+    """axe-core finds nothing in any dialog, in either scheme, on a desktop or a phone. Pointer targets are 24 px high."""
     found: dict[str, list[str]] = {}
     with _opened(browser, origin, login_state, color_scheme=scheme) as page:
         page.add_init_script(path=str(AXE))
@@ -123,7 +123,7 @@ def test_every_dialog_is_accessible(
 
 
 def _axe(page: Page) -> list[str]:
-    """Return what axe-core finds. An open menu is no part of a landmark: it lies over the page, and closes when it loses the focus."""
+    """Return what axe-core finds. An open menu is no part of a landmark: it is above the page, and closes when it loses the focus."""
     script = """(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags},
       rules: {region: {enabled: !document.querySelector('[role=menu]')}}}).then((done) =>
       done.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target.join(' ') + ' ' + (n.failureSummary || '')).join(' | ')))"""
@@ -131,27 +131,27 @@ def _axe(page: Page) -> list[str]:
 
 
 def _slowly(page: Page) -> None:
-    """Every answer takes its time, and what jumps when it comes is remembered."""
+    """Delay every response, and record layout shifts when it arrives."""
     page.add_init_script(script=_REMEMBER_SHIFTS)
     network = {"offline": False, "latency": LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", network)
 
 
 def _jumps(page: Page) -> list[str]:
-    """The page's layout shifts, if they are more than the budget together."""
+    """Return the page's layout shifts if they exceed the budget in total."""
     shifts: list[tuple[float, str]] = page.evaluate("() => window.__shifts")
     total = sum(value for value, _ in shifts)
     return [f"jumped by {total:.3f}: {shifts}"] if total > MOST_SHIFT else []
 
 
-_FRAMES_AT_REST = 5  # with nothing asked for: what the last answer brought is drawn
+_FRAMES_AT_REST = 5  # with no request open: the last response is drawn
 
 
 @pytest.mark.parametrize("width", [NARROW, PHONE["width"], 1280])
 def test_nothing_jumps_when_all_is_late(
     browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str], width: int
 ) -> None:
-    """Scripts and answers come one by one, each after the page has drawn the one before it; the fonts come last of all."""
+    """Scripts and responses arrive one by one, each after the page has drawn the previous one. The fonts come last."""
     faults: list[str] = []
     with _opened(browser, origin, login_state, viewport={"width": width, "height": 844}) as page:
         page.add_init_script(script=_REMEMBER_SHIFTS)
@@ -176,7 +176,7 @@ def test_nothing_jumps_when_all_is_late(
 
 
 def test_phones(browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str]) -> None:
-    """At 390 and 320 px no page or drawer is wider than the screen, nothing jumps, and what a thumb must hit is 44 px high."""
+    """At 390 and 320 px no page or drawer is wider than the screen, nothing shifts, and touch targets are 44 px high."""
     faults: list[str] = []
     with _opened(browser, origin, login_state, viewport=PHONE, has_touch=True, is_mobile=True) as page:
         _slowly(page)
@@ -193,7 +193,7 @@ def test_phones(browser: Browser, origin: str, login_state: StorageState, pages:
 
 
 def _open_on_a_phone(page: Page) -> list[str]:
-    """The faults of what opens on the page of files."""
+    """Return the faults of everything that opens on the files page."""
     faults: list[str] = []
     settled(page, "/files?path=Shown")
     page.get_by_text("Folder tree").click()
@@ -219,7 +219,7 @@ def _open_on_a_phone(page: Page) -> list[str]:
 
 
 def _resize(page: Page, width: int) -> None:
-    """And wait until the page has chosen between tables and cards, which it does before the next frame."""
+    """Resize, and wait until the page has chosen between tables and cards, which it does before the next frame."""
     page.set_viewport_size({"width": width, "height": PHONE["height"]})
     page.evaluate(NEXT_FRAME)
 
@@ -230,7 +230,7 @@ def _too_wide(page: Page) -> list[str]:
 
 
 def test_longer_words_fit(browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str]) -> None:
-    """With every text 40 % longer, through the one table of texts, no button, link or title is cut off, and no page gets too wide."""
+    """All texts are made 40 % longer. No button, link or title is cut off, and no page gets too wide."""
     faults: list[str] = []
     with _opened(browser, origin, login_state) as page:
         page.add_init_script(script="localStorage.setItem('cs-archiver.language', 'pseudo')")
@@ -249,7 +249,7 @@ _OUTLINE = """() => {
   return [document.activeElement.tagName, look.outlineStyle, Number.parseFloat(look.outlineWidth)];
 }"""
 
-# What says a state by a coloured ground must have a border where the system chooses the colours, and words in any case.
+# A state that has a coloured background also needs a border where the system chooses the colours, and always a text.
 _PLAIN = """() => [...document.querySelectorAll('[data-status], [role=progressbar], nav .active, [aria-pressed=true]')]
   .filter((e) => e.checkVisibility())
   .filter((e) => { const look = getComputedStyle(e); return look.borderTopWidth === '0px' && look.outlineStyle === 'none'; })
@@ -257,7 +257,7 @@ _PLAIN = """() => [...document.querySelectorAll('[data-status], [role=progressba
 
 
 def test_forced_colours(browser: Browser, origin: str, login_state: StorageState, pages: dict[str, str]) -> None:
-    """Where the system chooses the colours, the focus, every state and what is chosen are still to be seen."""
+    """Where the system chooses the colours, the focus, every state and the selection are still visible."""
     faults: list[str] = []
     with _opened(browser, origin, login_state, forced_colors="active") as page:
         for name, path in pages.items():
@@ -289,7 +289,7 @@ SELECT $1::uuid, now(), (ARRAY['INFO', 'WARNING', 'ERROR'])[n % 3 + 1], 'seeded'
 def test_lists_of_a_hundred_thousand(
     browser: Browser, running: Stack, origin: str, login_state: StorageState, pages: dict[str, str]
 ) -> None:
-    """Folders, history and a job's log: whatever is in the database, a page holds few nodes, also after turning and scrolling it."""
+    """Folders, history and a job's log: for any database, a page holds few nodes, also after paging and scrolling."""
     running.sql(_FOLDERS)
     running.sql(_JOBS)
     job = pages["job that completed"]
@@ -332,7 +332,7 @@ FROM generate_series(1, 10000) AS n"""
 
 
 def test_ten_thousand_jobs_wait(browser: Browser, running: Stack, origin: str, login_state: StorageState) -> None:
-    """The queue says how many there are, shows a page of them, and stays live."""
+    """The queue shows the total and one page of jobs, and stays live."""
     with running.frozen("compressor"), _opened(browser, origin, login_state) as page:
         running.sql(_WAITING)
         settled(page, "/queue")

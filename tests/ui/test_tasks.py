@@ -1,4 +1,4 @@
-"""Tasks of every kind wherever they are shown, their controls, and what is said of those that fail, in a real browser."""
+"""Tasks of every kind on every page, their controls, and the messages of failed ones, in a real browser."""
 
 import os
 import re
@@ -22,7 +22,7 @@ window.setTimeout = (call, ms, ...more) => soon(call, ms === 12000 ? 600000 : ms
 
 @pytest.fixture
 def stack(stack: Stack) -> Iterator[Stack]:
-    """With some files in the workspace, and without failures."""
+    """The stack with some files in the workspace and without failures."""
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("inside.txt", "content")
@@ -40,7 +40,7 @@ SELECT kind, folder_name, source_path, created_by, created_by_id, keep_source, r
 
 @contextmanager
 def _waiting_tasks(stack: Stack) -> Iterator[dict[str, str]]:
-    """One task of each kind that waits, by the word that the interface has for it; the compressor stands still."""
+    """Create one waiting task of each kind, by its name in the UI. The compressor is suspended."""
     made = stack.http.post("/api/archives", json={"paths": ["Shoot"], "output": "made.7z"})
     taken = stack.http.post("/api/archives/extract", json={"path": "old.zip", "destination": "out"})
     ended = [answer.json()["job_id"] for answer in (made, taken)]
@@ -51,7 +51,7 @@ def _waiting_tasks(stack: Stack) -> Iterator[dict[str, str]]:
     with stack.frozen("compressor"):
         pack = stack.http.post("/api/files/pack", json={"folder_path": "Shoot", "keep_source": True}).json()["id"]
         archive, extraction = [str(stack.value(_ONCE_MORE, job)) for job in ended]
-        for job in (archive, extraction):  # a row alone has no event: without this the gateway would hear of it 2 s later
+        for job in (archive, extraction):  # a row alone has no event: without this the gateway would notice it 2 s later
             for action in ("pause", "resume"):
                 stack.http.post(f"/api/tasks/{job}/control", json={"action": action}).raise_for_status()
         yield {"Pack": pack, "Archive": archive, "Extraction": extraction}
@@ -69,7 +69,7 @@ def _pause_and_resume(row: Locator) -> None:
 
 
 def test_every_kind_of_task_is_shown_and_controlled(person: Person, stack: Stack) -> None:
-    """On dashboard, queue, history and in the tray; each is paused, resumed and cancelled there, and the navigation counts them."""
+    """On dashboard, queue, history and in the tray. Each is paused, resumed and cancelled there, and the navigation counts them."""
     page = person.page
     with _waiting_tasks(stack) as tasks:
         page.goto("/dashboard")
@@ -102,7 +102,7 @@ def test_every_kind_of_task_is_shown_and_controlled(person: Person, stack: Stack
 
 
 def test_the_tray_shows_archive_jobs(person: Person, stack: Stack) -> None:
-    """What the user archives stands beside packs and archives, with the same controls."""
+    """The user's archive jobs are beside packs and archives, with the same controls."""
     page = person.page
     folder = stack.folder(name="Seen in the tray")
     page.goto("/files")
@@ -115,9 +115,9 @@ def test_the_tray_shows_archive_jobs(person: Person, stack: Stack) -> None:
 
 
 def test_an_upload_is_seen_beside_the_other_tasks(person: Person, stack: Stack) -> None:
-    """Files that this browser sends go on while one looks at the queue and the dashboard, and are cancelled there."""
+    """This browser's uploads continue while the user is on the queue or the dashboard, and can be cancelled there."""
     page = person.page
-    with page.expect_response("**/api/files/uploads"):  # asked for by what sends files, once it does
+    with page.expect_response("**/api/files/uploads"):  # the upload code loads it on demand
         page.goto("/files")
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 40_000}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
@@ -126,13 +126,13 @@ def test_an_upload_is_seen_beside_the_other_tasks(person: Person, stack: Stack) 
         page.get_by_role("navigation", name="Main").get_by_role("link", name=re.compile(f"^{name}")).first.click()
         expect(heading(page, name)).to_be_visible()
         expect(page.get_by_role("progressbar", name="Upload of long.bin")).to_be_visible()
-    person.watch.expect("/api/files/uploads/", "409 (Conflict)")  # the part that is arriving may still hold it when it is given up
+    person.watch.expect("/api/files/uploads/", "409 (Conflict)")  # the arriving part may still hold it when it is cancelled
     page.get_by_role("button", name="Cancel the upload of long.bin").click()
     expect(page.locator("[data-upload-state]")).to_have_count(0)
 
 
 def test_the_four_counters(person: Person, stack: Stack) -> None:
-    """Active tasks, total speed, downloads and uploads, as the figures of the gateway have them; they move without a reload."""
+    """Active tasks, total speed, downloads and uploads, equal to the gateway's figures. They update without a reload."""
     page = person.page
     before = stack.http.get("/api/stats").json()
     page.goto("/dashboard")
@@ -159,7 +159,7 @@ def _fail(stack: Stack, name: str) -> str:
 
 
 def test_a_failure_is_told_everywhere_until_it_is_dismissed(person: Person, stack: Stack) -> None:
-    """By a message, in the navigation, in the title and on the dashboard; dismissed in the message or there, also after a reload."""
+    """In a message, the navigation, the title and the dashboard. A dismissal, in the message or there, survives a reload."""
     page = person.page
     page.add_init_script(script=KEEP_ERRORS)
     page.goto("/settings")
@@ -196,7 +196,7 @@ def test_a_failure_is_told_everywhere_until_it_is_dismissed(person: Person, stac
 
 
 def test_a_failed_pack_is_dismissed_in_the_history(person: Person, stack: Stack) -> None:
-    """Failures of other kinds are told, listed and dismissed as those of archive jobs; all at once on the dashboard."""
+    """Failures of other kinds are shown, listed and dismissed as those of archive jobs, and all at once on the dashboard."""
     page = person.page
     failed = "UPDATE jobs SET status = 'failed', version = 2, error_message = 'The disk broke.', completed_at = now() WHERE id = $1::uuid"
     with _waiting_tasks(stack) as tasks:
@@ -218,7 +218,7 @@ def test_a_failed_pack_is_dismissed_in_the_history(person: Person, stack: Stack)
 
 @pytest.mark.parametrize("width", [390, 320])
 def test_the_header_says_who_is_logged_in(person: Person, width: int) -> None:
-    """The name and Log out are in the header of a phone, too; where a screen is narrower than 360 px, the name stays in its label."""
+    """A phone's header also has the name and Log out. On screens narrower than 360 px the name is only in its label."""
     page = person.page
     page.set_viewport_size({"width": width, "height": 800})
     page.goto("/queue")
