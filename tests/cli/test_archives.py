@@ -399,7 +399,7 @@ def test_what_unzip_will_refuse_is_said_when_it_is_made(cli: Cli) -> None:
 
 
 def test_format_and_level_may_follow_the_path(cli: Cli, tree: Path) -> None:
-    """`zip PATH [format] [level]`. An ambiguous word is refused with a question."""
+    """`zip PATH [format] [level]`. An ambiguous word is refused with both ways to write it."""
     stored = cli.run("zip", "tree", "zip", "0", "--local")
     gz = cli.run("zip", "tree", "tar.gz", "--local")
     level = cli.run("zip", "tree", "7z", "12", "--local")

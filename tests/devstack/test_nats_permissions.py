@@ -402,7 +402,7 @@ async def test_no_answer_to_a_service_commands_the_stream(nats: NatsEngine) -> N
 
 
 async def test_readers_see_and_touch_no_consumer_of_a_service(nats: NatsEngine) -> None:
-    """A reader cannot see the durables. The services' own keep their position whatever it requests."""
+    """A reader cannot see the durables. No request of a reader changes their position."""
     await _history(nats)
     admin = (await nats.connect(PROVISION)).jetstream(timeout=60)
     before = {info.name: info.config for info in await admin.consumers_info("JOBS")}

@@ -482,7 +482,7 @@ def test_a_folder_is_packed_and_fetched(person: Person, workspace: Stack) -> Non
 
 
 def test_a_pack_is_cancelled_and_keeps_its_folder(person: Person, workspace: Stack) -> None:
-    """One question for the cancel, and only the folder stays. Too little space is reported before the question."""
+    """One question for the cancel, and only the folder stays. Too little space is reported before any request."""
     page = person.page
     put(workspace, "Stays/a.bin", b"1" * 1000)
     page.goto("/files")

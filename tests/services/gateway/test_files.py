@@ -364,7 +364,7 @@ async def test_the_nas_is_looked_at(gateway: Gateway, ada: Person) -> None:
 
 
 async def test_a_user_gets_a_workspace_and_a_quota(gateway: Gateway) -> None:
-    """It is created with the user, only for this user's service. The quota is the setting's, another value, or the setting's again."""
+    """It is created with the user, private to the service's account. The quota is the setting's, another value, or the setting's again."""
     made = await gateway.ask("POST", "/api/users", json={"username": f"new-{uuid4().hex[:6]}", "password": "a good password"})
     user_id, address = made.json()["id"], f"/api/users/{made.json()['id']}"
     root = gateway.storage / "workspaces" / user_id

@@ -139,7 +139,7 @@ async def test_what_nobody_asks_for_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_what_cannot_be_looked_into(station: Station, previews: Previews) -> None:
-    """A file, a path at the wrong level, no NAS."""
+    """A missing folder, a path at the wrong level, an unmounted NAS."""
     with pytest.raises(PermanentError) as refused:
         await previews.answer(AskPreview(path=str(station.base / "a/b/Missing")))
     assert refused.value.code == NOT_FOUND

@@ -86,7 +86,7 @@ def recheck(name: str, status: str | None = None, **fields: Any) -> Submission:
 
 
 def idle(name: str, status: str) -> Submission:
-    """A transfer of which Globus says that it moved nothing."""
+    """A transfer that moved nothing, according to Globus."""
     task = TaskView(task_id=f"t-{name}", status=status, files_transferred=0, bytes_transferred=0)
     return msgspec.structs.replace(sub(name), task=task)
 

@@ -232,7 +232,7 @@ def test_reported_digests_and_a_quiet_second_reading_are_the_proof(transfers: li
 )
 @pytest.mark.parametrize("place", ["transfer", "older transfer", "recheck"])
 def test_one_differing_report_rejects(lie: Transferred, place: str) -> None:
-    """Whoever reported it: the written file is wrong, so it is removed and sent again."""
+    """From any source: the written file is wrong, so it is removed and sent again."""
     transfers = {"transfer": [done(*GOOD.moved, lie)], "older transfer": [done(lie), GOOD], "recheck": [GOOD]}[place]
     recheck = CarriedOut(request=request(), task=recheck_task(), moved=(lie,)) if place == "recheck" else RECHECK
 

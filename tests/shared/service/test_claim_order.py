@@ -98,7 +98,7 @@ async def test_a_users_own_jobs_keep_their_order(kernel: Kernel) -> None:
 
 
 async def test_archive_jobs_are_the_teams(kernel: Kernel) -> None:
-    """Priority, then age, whoever requested them and however many jobs of the same user are running."""
+    """Priority, then age, for any requester and any number of running jobs of the same user."""
     ada, bob = uuid4(), uuid4()
     first, second = await waiting(kernel, ada, 2, "archive")
     (late,) = await waiting(kernel, bob, kind="archive")
