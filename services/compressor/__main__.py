@@ -1,4 +1,4 @@
-"""The compressor: everything that makes or opens archives. `python -m services.compressor`."""
+"""The compressor makes and opens all archives. Start it with `python -m services.compressor`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,13 +28,13 @@ from shared.service.work import Work
 logger = log.get(__name__)
 Handler = Callable[[Work, workspace.WorkspaceTools], Awaitable[None]]
 HANDLERS: dict[Kind, Handler] = {Kind.PACK: making.make, Kind.COMPRESS: making.make, Kind.EXTRACT: extracting.extract}
-"""Who takes a workspace job from `queued` on; a pack's source is `emptying.empty`'s."""
+"""The handler that takes a workspace job from `queued` on. `emptying.empty` then deletes a pack's source."""
 _QUOTA = 100 << 30
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the lanes work with."""
+    """The objects that the lanes share."""
 
     archive: handlers.ArchiveTools
     workspace: workspace.WorkspaceTools
@@ -43,7 +43,10 @@ class Parts:
 
 
 def build(settings: CompressorSettings) -> Parts:
-    """Everything the handlers need. Raises ConfigurationError when a program is missing, or a place does not fit."""
+    """Build everything the handlers need.
+
+    Raises ConfigurationError when a program is missing or a directory does not meet the requirements.
+    """
     strategy = cast("Strategy", settings.copy_strategy)
     require_tools(strategy)
     places = Places(settings.temp, settings.archives, settings.failed)
@@ -73,7 +76,7 @@ def build(settings: CompressorSettings) -> Parts:
 
 
 async def on_workspace(work: Work, tools: workspace.WorkspaceTools) -> None:
-    """Hand a job to its kind's handler."""
+    """Pass a job to the handler of its kind."""
     await HANDLERS[work.job.kind](work, tools)
 
 

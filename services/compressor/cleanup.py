@@ -1,4 +1,4 @@
-"""What a job that ended still owes on the staging disks, and what is kept for how long."""
+"""Clean up the staging disks after a job has ended, and apply the retention periods."""
 
 import asyncio
 import threading
@@ -29,10 +29,10 @@ _FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError)
 
 
 class Cleaner:
-    """Settles clean-ups, and once a minute removes what outlived its retention or its attempt.
+    """Settles clean-ups. Once a minute it removes what outlived its retention or its attempt.
 
-    Every removal is bound to the attempts that were known when it was decided: a job that is retried meanwhile works in a directory
-    of its own.
+    Every removal covers only the attempts that were known when it was decided. A job that is retried
+    meanwhile works in a directory of its own.
     """
 
     def __init__(self, db: Database, places: Places, ledger: Ledger, retention_days: float, bench: Workbench | None = None) -> None:
@@ -47,13 +47,13 @@ class Cleaner:
         self._rows = Isolation("leftover")
 
     def keep_for(self, days: float) -> None:
-        """Keep what failed jobs left for `days`; what is older goes with the next round, not a minute later."""
+        """Set the retention of failed jobs' files to `days`. The next round applies it at once, not a minute later."""
         if days != self.retention_days:
             self.retention_days = days
             self._next_sweep = 0.0
 
     def stop(self) -> None:
-        """End running removals soon; what they leave is removed later."""
+        """End running removals soon. A later run removes the rest."""
         self._stopping.set()
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -63,7 +63,10 @@ class Cleaner:
             raise Fenced("The service is stopping.")
 
     async def settle(self, job_id: UUID) -> None:
-        """Remove the job's copy and half-made archives; a failed job's go to `failed/` with its log, its tested archive stays."""
+        """Remove the job's copy and its unfinished archives.
+
+        The unfinished archives of a failed job move to `failed/` together with its log. Its tested archive stays.
+        """
         job = await jobs.load(self._db, job_id)
         assert job is not None, "jobs are never deleted"
         if job.kind is not Kind.ARCHIVE:
@@ -76,7 +79,7 @@ class Cleaner:
         await self._settle_space(job, None if job.archive_attempt is None else recorded.get(job.archive_attempt))
 
     async def _settle_workspace(self, job: Job) -> None:
-        """What a pack, an archive or an extraction was putting in place when it failed or was cancelled, and where it was made."""
+        """Take back what a failed or cancelled pack, archive or extraction was publishing, and remove its working directories."""
         assert self._bench is not None, "who works on workspaces has a bench"
         finished = await self._db.one(Finished, "publication", job.id)
         if finished is not None:
@@ -90,11 +93,11 @@ class Cleaner:
         for attempt, path in staging.attempts_in(self._places.archives, job_id, last):
             if attempt not in recorded and job.status is Status.FAILED:
                 staging.put_aside(path, self._places.failed / str(job_id) / str(attempt), self._go_on)
-        # What is recorded is the uploader's to remove, or kept for a retry.
+        # The uploader removes recorded archives, unless they are kept for a retry.
         staging.remove_attempts(self._places.archives, job_id, last, self._go_on, recorded)
 
     async def _settle_space(self, job: Job, kept: Archive | None) -> None:
-        """The reservation ends when the files are gone; an archive that is kept for a retry stays in the ledger."""
+        """End the reservation once the files are gone. An archive that is kept for a retry stays in the ledger."""
         is_kept = kept is not None and job.status is not Status.CANCELLED and self._is_here(kept)
         async with self._db.transaction() as session:
             if is_kept and kept is not None:
@@ -116,7 +119,7 @@ class Cleaner:
     # Leftovers -------------------------------------------------------------------------------------------------------------------
 
     async def sweep(self) -> None:
-        """Once a minute, beside the lane's own work: a big removal must not delay a cancel."""
+        """Start a sweep once a minute, beside the lane's own work: a big removal must not delay a cancel."""
         if time.monotonic() < self._next_sweep or (self._sweeping is not None and not self._sweeping.done()):
             return
         self._next_sweep = time.monotonic() + _SWEEP_SECONDS
@@ -129,7 +132,7 @@ class Cleaner:
             logger.warning("sweep_failed", message=f"Leftovers could not be removed; later again: {exc!r}")
 
     async def sweep_now(self) -> None:
-        """Remove leftovers of ended and of waiting jobs, and what failed jobs left longer ago than the retention."""
+        """Remove the leftovers of ended and waiting jobs, and the files of failed jobs whose retention is over."""
 
         def outlived(status: Status, days: float) -> bool:
             return status is not Status.FAILED or days > self.retention_days
@@ -153,7 +156,10 @@ class Cleaner:
                 await sweep()
 
     async def _sweep_idle(self) -> None:
-        """A queued job that nobody works on needs nothing of its attempts so far, and holds back space others wait for."""
+        """Remove what queued jobs without a worker left behind.
+
+        Such a job needs nothing of its earlier attempts, and its reservation holds back space that other jobs wait for.
+        """
         jobs = {*staging.jobs_in(self._places.temp), *staging.jobs_in(self._places.archives)}
         idle = await self._db.many(Idle, "idle", list(jobs)) if jobs else []
         for job in self._rows.due(idle, _job):
@@ -165,12 +171,12 @@ class Cleaner:
                     logger.info("swept", job_id=str(job.id), message="Removed what an interrupted try left.")
 
     async def _sweep_idle_work(self, work: Path) -> None:
-        """The same for workspace jobs; they keep what is finished, and their promise of space."""
+        """Do the same for workspace jobs. They keep finished work and their reservation."""
         jobs = staging.jobs_in(work)
         idle = await self._db.many(Idle, "idle", jobs) if jobs else []
         for job in self._rows.due(idle, _job):
             with self._rows.isolated(job.id):
-                planned = await self._db.value("publication", job.id)  # the attempt
+                planned = await self._db.value("publication", job.id)  # the attempt that made the plan
                 keep = [] if planned is None else [planned]
                 await asyncio.to_thread(staging.remove_attempts, work, job.id, job.attempt, self._go_on, keep)
 

@@ -1,11 +1,11 @@
-"""Copying a folder to staging, with the digests that later give the right to delete.
+"""Copy a folder to staging and compute the digests that later permit the deletion.
 
-The default strategy reads every byte once and takes SHA-256 and CRC-32 in that pass (faster than rsync or cp followed
-by a second reading for the digests). `tiered` chooses a tool by the folder's size, and takes the digests from the copy afterwards.
-Either way the source is looked at again when the copy ends, and any difference raises SourceInUse; the caller decides how often to
-try again, each time with a fresh look and a fresh target.
+The default strategy reads every byte once and computes SHA-256 and CRC-32 in that pass. This is faster than rsync or cp followed
+by a second read for the digests. `tiered` chooses a tool by the folder's size and computes the digests from the copy afterwards.
+Either way the source is checked again when the copy ends, and any difference raises SourceInUse. The caller decides how often to
+retry, each time with a new scan and a new target.
 
-The copy is for 7-Zip's eyes only: owners, extended attributes and set-id bits are in the manifest, not here.
+The copy serves 7-Zip only: the manifest holds owners, extended attributes and set-id bits, the copy does not.
 """
 
 import errno
@@ -36,14 +36,14 @@ from shared.files.trees import Stop
 
 Strategy = Literal["auto", "tiered"]
 Tool = Literal["copy2", "rsync", "dd", "parallel"]
-Progress = Callable[[int], None]  # bytes done so far, of the sum of all file sizes
+Progress = Callable[[int], None]  # bytes copied so far, out of the sum of all file sizes
 
 BLOCK = 1 << 20
-# Two big files at once hide the cost of SHA-256 (1,469 -> 2,888 MB/s); threads make small files slower (measured).
+# Two big files at once hide the cost of SHA-256 (1,469 -> 2,888 MB/s). Threads make small files slower (measured).
 LARGE_FILE = 64 << 20
 LARGE_AT_ONCE = 2
 PARALLEL = 4
-_SAFE_MODE = 0o1777  # no set-id bits on a copy that may belong to root
+_SAFE_MODE = 0o1777  # a copy that may belong to root gets no set-id bits
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _GIB = 1 << 30
 _RSYNC_BYTES = re.compile(rb"\s*([\d,]+)\s+\d+%")
@@ -51,7 +51,10 @@ _TOOL_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 
 
 class Tiers(msgspec.Struct, frozen=True):
-    """Where `tiered` changes its tool, in GiB of the folder's size: below small copy2, medium rsync, large dd, else parallel."""
+    """The folder sizes, in GiB, at which `tiered` changes its tool.
+
+    Below `small` it uses copy2, below `medium` rsync, below `large` dd, and above that parallel copies.
+    """
 
     small: float = 1
     medium: float = 100
@@ -72,7 +75,7 @@ class _Digest(msgspec.Struct, frozen=True, gc=False):
 
 
 def require_tools(strategy: Strategy) -> None:
-    """Raises ConfigurationError when a program the strategy needs is missing. For the start of the service."""
+    """Check at service start that the strategy's programs exist. Raises ConfigurationError when one is missing."""
     missing = [tool for tool in ("rsync", "dd") if shutil.which(tool) is None] if strategy == "tiered" else []
     if missing:
         programs = " and ".join(missing)
@@ -92,12 +95,12 @@ def copy_tree(
     tiers: Tiers | None = None,
     children: Children | None = None,
 ) -> list[Entry]:
-    """Copy the open directory `source`, walked before as `entries`, to `target`, which must not exist yet (its parent must, 0700).
+    """Copy the open directory `source` to `target`. `entries` come from an earlier walk of the source.
 
-    Returns the entries with the digests of every file and the time when it was read. `stop` and `progress` are called from several
-    threads, `progress` never with less than before. Raises SourceInUse when the source is not, or does not stay, what `entries` says;
-    Waiting when the disk is full; TransientError when a disk or the NAS fails; what `stop` raises. A partial copy is left to
-    `remove_tree`.
+    `target` must not exist yet, but its parent must (mode 0700). Returns the entries with the digests of every file and the time
+    when it was read. Several threads call `stop` and `progress`; the value passed to `progress` never decreases. Raises
+    SourceInUse when the source differs from `entries`, before or after the copy; Waiting when the disk is full; TransientError
+    when a disk or the NAS fails; and what `stop` raises. The caller removes a partial copy with `remove_tree`.
     """
     copied = list(entries)
     job = _Copy(source, copied, _Meter(progress), stop)
@@ -119,7 +122,7 @@ def copy_tree(
 
 @contextmanager
 def _explained(target: Path) -> Iterator[None]:
-    """Say which side an OSError came from: the source's are explained where it is read, the rest is staging's."""
+    """Explain an OSError of the staging. Errors of the source are explained where it is read."""
     try:
         yield
     except OSError as exc:
@@ -129,7 +132,7 @@ def _explained(target: Path) -> Iterator[None]:
 
 
 class _Meter:
-    """Adds up what several threads have done; never reports less than before."""
+    """Adds up the bytes that several threads have copied. The reported sum never decreases."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -148,7 +151,7 @@ class _Meter:
 
 
 class _Method(Protocol):
-    """Copies the content of one open file into another; returns its digests where it takes them."""
+    """Copies the content of one open file into another. Returns its digests if it computes them."""
 
     def __call__(self, source: int, target: int, entry: Entry, stop: Stop) -> _Digest | None: ...
 
@@ -158,7 +161,7 @@ class _OtherFailed(Exception):  # noqa: N818 - no error of its own: another thre
 
 
 class _Copy:
-    """One pass over one source; `entries` get their digests where they are taken in the pass."""
+    """One pass over one source. `entries` get their digests if the pass computes them."""
 
     def __init__(self, source: int, entries: list[Entry], meter: _Meter, stop: Stop) -> None:
         self._source = source
@@ -195,7 +198,7 @@ class _Copy:
         self._threaded(copy, files, method, PARALLEL if tool == "parallel" else 1)
 
     def _threaded(self, copy: int, indexes: list[int], method: _Method, threads: int) -> None:
-        """Copy the files of `indexes`, several at a time; the first failure stops all and is raised."""
+        """Copy the files of `indexes`, several at a time. The first failure stops all threads and is raised."""
         todo, lock, failed = iter(indexes), threading.Lock(), threading.Event()
 
         def stop() -> None:
@@ -223,7 +226,7 @@ class _Copy:
             raise error
 
     def _file(self, source: Position, target: Position, index: int, method: _Method, stop: Stop) -> None:
-        """Copy one file between two looks at it: what was read is what the walk saw, or SourceInUse."""
+        """Copy one file and check it before and after. Raises SourceInUse when it is not what the walk saw."""
         entry = self._entries[index]
         parent, _, name = entry.path.rpartition(b"/")
         with _reading(source, entry) as reading:
@@ -235,7 +238,7 @@ class _Copy:
                 size = os.fstat(writing).st_size if digest is None else digest.size
             _same(entry, reading)
             ended = time.time_ns()
-        if size != entry.size:  # and yet the source is what it was
+        if size != entry.size:  # although the source has not changed
             message = f"The copy of {printable(entry.path)} has {units.exact_size(size)} instead of {entry.size:,}."
             raise TransientError(message, Operation.COMPRESSION)
         entry = _read(entry, began, ended)
@@ -282,7 +285,10 @@ class _Copy:
 
 
 def _dd(meter: _Meter, children: Children) -> _Method:
-    """`dd` with blocks of 1 MiB on handles that are already open; a file within one block is copied here, a process costs more."""
+    """Return a method that runs `dd` with blocks of 1 MiB on open handles.
+
+    A file that fits into one block is copied in this process, because starting another one costs more.
+    """
 
     def copy(source: int, target: int, entry: Entry, stop: Stop) -> None:
         seen = 0
@@ -325,12 +331,12 @@ def _tool_failed(tool: str, outcome: Outcome) -> NoReturn:
 
 @contextmanager
 def _reading(source: Position, entry: Entry) -> Iterator[int]:
-    """Open one file of the source; only the opening is explained here, the body's errors are staging's."""
+    """Open one file of the source. Only errors of the opening are explained here; those of the body come from the staging."""
     parent, _, name = entry.path.rpartition(b"/")
     with ExitStack() as stack:
         try:
             handle = stack.enter_context(handles.file(source.at(parent), name))
-        except PermanentError as exc:  # no regular file any more
+        except PermanentError as exc:  # not a regular file any more
             raise SourceInUse([f"changed: {printable(entry.path)}"]) from exc
         except OSError as exc:
             raise _source_failure(entry, exc) from exc
@@ -355,7 +361,7 @@ def _same(entry: Entry, handle: int) -> None:
 
 
 def _blocks(source: int, entry: Entry, stop: Stop) -> Iterator[bytes]:
-    """Read to the end, but not on and on when the file grows."""
+    """Read the file to its end, but stop when it keeps growing."""
     size, at_once = 0, min(BLOCK, entry.size + 1)
     while True:
         stop()
@@ -396,7 +402,7 @@ def _write_all(target: int, block: bytes) -> None:
 
 
 def _make(target: Position, entry: Entry) -> None:
-    """Make a directory (0700 until the end) or a link with its time."""
+    """Make a directory (mode 0700 until the end), or a link with its time."""
     if not entry.path:
         return
     parent, _, name = entry.path.rpartition(b"/")
@@ -423,7 +429,10 @@ def _new_file(parent: int, name: bytes, entry: Entry) -> Iterator[int]:
 
 
 def _settle(handle: int, entry: Entry, readable: int) -> None:
-    """Give a copy its mode and time; an account that is not root must be able to read its copy, so there `readable` is added."""
+    """Set the mode and time of a copied file.
+
+    An account that is not root must be able to read its copy, so `readable` is added to the mode there.
+    """
     os.fchmod(handle, entry.mode & _SAFE_MODE | (readable if os.geteuid() != 0 else 0))
     os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
     if os.fstat(handle).st_mtime_ns != entry.mtime_ns:
@@ -432,7 +441,7 @@ def _settle(handle: int, entry: Entry, readable: int) -> None:
 
 
 def _finish_directories(copy: int, entries: list[Entry], stop: Stop) -> None:
-    """Times last and bottom-up, because every new name changes its directory's time."""
+    """Set the directories' times last and bottom-up, because every new name changes its directory's time."""
     with Position(copy) as target:
         for entry in reversed(entries):
             if entry.type == "directory":
@@ -441,7 +450,7 @@ def _finish_directories(copy: int, entries: list[Entry], stop: Stop) -> None:
 
 
 def _compare_source(source: int, entries: list[Entry], stop: Stop) -> None:
-    """Walk the source again; raises SourceInUse with everything that is not as `entries` say."""
+    """Walk the source again. Raises SourceInUse with every difference from `entries`."""
     unsteady: list[str] = []
 
     def report(finding: Finding, path: bytes) -> None:
@@ -454,7 +463,7 @@ def _compare_source(source: int, entries: list[Entry], stop: Stop) -> None:
 
 
 def _read_back(copy: int, entries: list[Entry], stop: Stop) -> None:
-    """Compare what a tool made with the walk, take the digests from the copy, give it its times and modes."""
+    """Compare a tool's copy with the walk, compute the digests from the copy, and set its times and modes."""
     left = {entry.path: index for index, entry in enumerate(entries)}
     wrong: list[str] = []
 
@@ -481,5 +490,8 @@ def _read_back(copy: int, entries: list[Entry], stop: Stop) -> None:
 
 
 def _kind(entry: Entry) -> tuple[str, int, bytes | None]:
-    """What every tool must have made. Not times: rsync leaves one that differs by less than a second, so they are set here."""
+    """Return what every tool must reproduce. Times are not part of it.
+
+    rsync leaves a time that differs by less than a second, so times are set here.
+    """
     return (entry.type, entry.size, entry.link)

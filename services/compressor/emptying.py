@@ -1,9 +1,9 @@
-"""Delete a pack's own source by the recorded manifest, entry by entry. Nothing that changed or came later is deleted.
+"""Delete the source of a pack by the recorded manifest, entry by entry. Entries that changed or arrived later are kept.
 
 `shared/files/manifest_deletion.py` deletes the entries.
 
-Only a pack in `deleting_source` comes here: its archive was tested, compared and recorded, and has its name. Before anything goes, and
-after every crash, the archive is read once more: where it is not what was recorded, nothing (more) is deleted.
+Only packs in `deleting_source` come here. Their archive was tested, compared and recorded, and has its final name. Before the
+first deletion, and after every crash, the archive is read once more. If it is not what was recorded, nothing (more) is deleted.
 """
 
 import os
@@ -28,7 +28,7 @@ _NAMED = 500
 
 
 async def empty(work: Work, tools: WorkspaceTools) -> None:
-    """Take a pack whose archive is in place to its end."""
+    """Complete a pack whose archive is in place."""
     request = work.job.wanted
     assert isinstance(request, PackRequest)
     packed = await work.one(WholeArchive, "packed", work.id)
@@ -50,7 +50,7 @@ async def empty(work: Work, tools: WorkspaceTools) -> None:
         else:
             kept = await _empty(work, root, request.path, document, tools.bench.work)
             said = _completed(len(kept))
-            # What an earlier attempt removed may be missing from the total already; the next walk settles that.
+            # What an earlier attempt removed may be missing from the total already. The next walk corrects that.
             gone = removed(document, kept) if work.job.first_unlink_at is None else usage.NOTHING
     for one in kept[:_NAMED]:
         await work.warn("source_kept", f"Kept {printable(one.path)}: {one.reason}.")
@@ -63,7 +63,10 @@ async def empty(work: Work, tools: WorkspaceTools) -> None:
 
 
 async def _recorded(work: Work, packed: WholeArchive) -> Manifest | None:
-    """What was packed; None, which the job's log explains, when that is not what was recorded with the archive."""
+    """Return the manifest of what was packed.
+
+    Returns None, and explains it in the job's log, when the manifest differs from what was recorded with the archive.
+    """
     try:
         document: Manifest = await work.in_thread(manifest.unpack, packed.manifest, packed.manifest_sha256)
     except PermanentError as exc:
@@ -81,7 +84,10 @@ def _completed(kept: int) -> str:
 
 
 def removed(document: Manifest, kept: list[Kept]) -> Measured:
-    """What a workspace holds less, as `trees.measure` counts it; where something was kept, folders count as kept, too. Pure."""
+    """Return how much less a workspace holds, as `trees.measure` counts it. Pure.
+
+    If any entry was kept, folders count as kept, too.
+    """
     stay = {one.path for one in kept}
     gone = [entry for entry in document.entries if entry.path not in stay and not (stay and entry.type == "directory")]
     files = [entry.size for entry in gone if entry.type == "file"]
@@ -97,7 +103,10 @@ async def _empty(work: Work, root: Path, path: str, document: Manifest, clock: P
 
 
 def _run(work: Work, root: Path, path: str, document: Manifest, clock: Path, callbacks: Callbacks) -> list[Kept]:
-    """clock: a directory of ours on the workspaces' file system."""
+    """Empty the folder and return what was kept.
+
+    clock: a directory of ours on the workspaces' file system.
+    """
     try:
         with handles.root(clock) as touched, paths.opened(root, path) as folder:
             run = Emptying(folder, document, f".csa-{work.id}-".encode(), callbacks, touched)
@@ -110,7 +119,7 @@ def _run(work: Work, root: Path, path: str, document: Manifest, clock: Path, cal
     except PermanentError as exc:
         if exc.code != NOT_FOUND:
             raise
-        return []  # somebody removed or moved the folder: there is nothing to empty
+        return []  # somebody removed or moved the folder: nothing to empty
     if inode == document.entries[0].inode:
         _remove_folder(root, path, inode)
     faults.point("workspace.emptied")
@@ -118,14 +127,14 @@ def _run(work: Work, root: Path, path: str, document: Manifest, clock: Path, cal
 
 
 def _remove_folder(root: Path, path: str, inode: int) -> None:
-    """The folder itself, when nothing is left in it."""
+    """Remove the folder itself if nothing is left in it."""
     with paths.parent_of(root, path) as (parent, name):
         found = handles.lstat(parent, name)
         if found is None or found.st_ino != inode:
             return
         try:
             os.rmdir(name, dir_fd=parent)
-        except OSError:  # something is kept in it, or came later
+        except OSError:  # something was kept in it or arrived later
             return
         handles.sync_directory(parent)
 

@@ -1,4 +1,4 @@
-"""Packs that kept their source are removed after `pack_retention_days`; others are the only copy and stay for ever."""
+"""Remove packs that kept their source after `pack_retention_days`. Other packs are the only copy and are never removed."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ _FAILURES: tuple[type[Exception], ...] = (ArchiverError, OSError)
 
 
 class Expiry:
-    """`days`: how long finished packs stay, 0: for ever."""
+    """Removes expired packs. `days`: how long finished packs are kept; 0 keeps them permanently."""
 
     def __init__(self, db: Database, bench: Workbench, days: float) -> None:
         self._db = db
@@ -35,7 +35,7 @@ class Expiry:
         self._rows = Isolation("old pack")
 
     def keep_for(self, days: float) -> None:
-        """Keep finished packs for `days`; older ones go with the next round, not a minute later."""
+        """Set the retention of finished packs to `days`. The next round applies it at once, not a minute later."""
         if days != self.days:
             self.days = days
             self._next = 0.0
@@ -44,7 +44,7 @@ class Expiry:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Once a minute; what fails is tried again then."""
+        """Check once a minute. A removal that fails is retried in the next round."""
         if self.days <= 0 or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_SECONDS
@@ -83,15 +83,15 @@ class Expiry:
         if not path.parent.is_dir():
             if not self._bench.work.is_dir():
                 raise ArchiverError(f"The workspaces are not there: {self._bench.work} is missing. Mount their file system.")
-            return False  # the whole folder is gone, or its user's workspace
+            return False  # the whole folder is gone, or the user's workspace
         with handles.root(path.parent) as folder:
             before = handles.lstat(folder, name)
-            # What was written after the pack had ended is somebody's own, also where it holds the very same bytes.
+            # A file that was written after the pack had ended belongs to somebody else, even if it holds the very same bytes.
             if pack.only_copy or before is None or before.st_mtime > pack.completed:
                 return False
             if not workspace.is_intact([path], pack.size, pack.sha256, self._go_on):
                 return False
-            after = handles.lstat(folder, name)  # reading took its time
+            after = handles.lstat(folder, name)  # the file may have changed while it was read
             if after is None or (after.st_ino, after.st_ctime_ns) != (before.st_ino, before.st_ctime_ns):
                 return False
             os.unlink(name, dir_fd=folder)

@@ -1,7 +1,8 @@
-"""Unpacking an archive into a workspace: queued -> running -> verifying -> completed.
+"""Unpack an archive into a workspace: queued -> running -> verifying -> completed.
 
-Everything is unpacked into the attempt's own directory first. What comes out of it gets its place by renaming: one rename where the
-destination is new, else one per top entry, after none of their names was found taken. Nothing that is there is ever replaced.
+Everything is unpacked into the attempt's own directory first. The result is published by renaming: with one
+rename if the destination is new, else with one per top entry, after checking that none of their names is
+taken. Existing files are never replaced.
 """
 
 import os
@@ -37,7 +38,7 @@ _LEAST = 1 << 20
 
 
 async def extract(work: Work, tools: WorkspaceTools) -> None:
-    """Take a claimed extraction to its end."""
+    """Complete a claimed extraction."""
     request = work.job.wanted
     assert isinstance(request, ExtractRequest)
     extractor = _Extractor(JobContext(work, tools), request)
@@ -67,7 +68,7 @@ class _Extractor:
         with ExitStack() as stack:
             folder = await work.in_thread(stack.enter_context, self._folder(sentinel))
             held = await self._look(folder, password)
-            folders = self.request.destination.count("/") + 1  # of the destination, at most
+            folders = self.request.destination.count("/") + 1  # folders of the destination, at most
             await context.tools.room.reserve(work, Need(held.total_bytes, held.entries + folders))
             await work.run("record_folder", work.id, work.attempt, held.total_bytes, held.files)
             extracted = await self._extract(folder, password, held, taken)
@@ -93,12 +94,12 @@ class _Extractor:
         return Finished(work.attempt, plan)
 
     async def _record(self, plan: Plan) -> None:
-        async with self.work.transaction() as session:  # not when the job is another's by now
+        async with self.work.transaction() as session:  # raises when the job belongs to another attempt by now
             await session.run("plan_publication", self.work.id, self.work.attempt, publication.encoded(plan))
 
     @contextmanager
     def _folder(self, sentinel: str | None) -> Iterator[int]:
-        """The open folder that holds the archive, once that is known to be a plain file there."""
+        """Open the folder that holds the archive, and check that the archive is a plain file there."""
         folder, _, name = self.request.path.rpartition("/")
         bench = self.context.tools.bench
         with bench.opened(self.request.root, self.context.owner, folder, sentinel) as parent:
@@ -113,7 +114,7 @@ class _Extractor:
         return handles.path_of(folder) / self.request.path.rpartition("/")[2]
 
     async def _look(self, folder: int, password: str | None) -> "_Wanted":
-        """Nothing is written for an archive that is to be refused."""
+        """Read the archive's listing and check it. An archive that is refused causes no writes."""
         wanted = _Wanted(self.names)
         archive, binary = self._archive(folder), self.context.tools.sevenzip
         stats = await engine.listing(
@@ -130,7 +131,8 @@ class _Extractor:
             written[0] = total * seen.percent // 100
             self.work.progress("Unpacking", total * seen.percent // 100, total, seen.percent / 100)
 
-        # Reserved was what the listing said; whoever changes the archive now (on the NAS, say) gets no more than that.
+        # The reservation is what the listing said. If somebody changes the archive now (on the NAS, say), no more than that is
+        # unpacked.
         limits = Limits(total_bytes=max(total, _LEAST), entries=min(Limits().entries, max(held.members, held.entries)))
         spec = ExtractSpec(password=password, entries=self.names, taken=taken, limits=limits)
         archive, out, binary = self._archive(folder), self.context.directory / _OUT, self.context.tools.sevenzip
@@ -140,7 +142,10 @@ class _Extractor:
     # Put in place -------------------------------------------------------------------------------------------------------------------
 
     def _planned(self, result: dict[str, Any], extracted: Extracted) -> Plan:
-        """What goes where, its content durable. Raises PermanentError "taken" naming what stands in the way."""
+        """Make the unpacked content durable and return where each piece goes.
+
+        Raises PermanentError "taken" with the name that is in the way.
+        """
         _sync(self.context.directory / _OUT)
         there, missing = existing(self.context.workspace, self.request.destination)
         if missing:
@@ -162,7 +167,10 @@ class _Extractor:
         return Plan(directory=there, pieces=pieces, newest_ns=newest, result=result, adds=adds)
 
     def _nested(self, missing: list[str]) -> bytes:
-        """The new folders of the destination, around what was unpacked; the topmost, below the attempt's directory."""
+        """Wrap the unpacked content in the new folders of the destination.
+
+        Returns the topmost one, below the attempt's directory.
+        """
         if len(missing) == 1:
             return _OUT.encode()
         top = self.context.directory / "new"
@@ -177,7 +185,10 @@ class _Extractor:
 
 
 def _placed(folder: str, names: list[bytes]) -> list[str] | None:
-    """Paths in the workspace of what was put into a folder; without names the folder itself. None where `ExtractResult` says so. Pure."""
+    """Return the workspace paths of what was put into a folder; without `names`, the path of the folder itself. Pure.
+
+    Returns None in the case that `ExtractResult` describes.
+    """
     try:
         placed = [paths.plain(f"{folder}/{name.decode()}") for name in names] if names else [folder]
     except (UnicodeDecodeError, PermanentError):
@@ -188,8 +199,8 @@ def _placed(folder: str, names: list[bytes]) -> list[str] | None:
 class _Wanted:
     """Adds up what will be unpacked.
 
-    `entries`: files, links and folders, also folders that are only part of a path. `members`: of the archive, which may name a folder
-    twice.
+    `entries`: files, links and folders, including folders that are only part of a path. `members`: members of
+    the archive, which may name a folder twice.
     """
 
     def __init__(self, names: list[bytes]) -> None:
@@ -218,7 +229,10 @@ class _Wanted:
 
 
 def existing(workspace_root: Path, destination: str) -> tuple[str, list[str]]:
-    """The part of a destination that is there, and the parts that are not. Raises PermanentError "taken" where a file stands."""
+    """Split a destination into the part that exists and the parts that do not.
+
+    Raises PermanentError "taken" if a file is there.
+    """
     parts = destination.split("/") if destination else []
     for depth in range(len(parts), -1, -1):
         try:
@@ -234,7 +248,7 @@ def existing(workspace_root: Path, destination: str) -> tuple[str, list[str]]:
 
 
 def _names_there(workspace_root: Path, destination: str) -> list[bytes]:
-    """What stands in the destination already; nothing where that is to be made. Raises as `existing`."""
+    """Return the names in the destination; an empty list if it does not exist yet. Raises as `existing`."""
     there, missing = existing(workspace_root, destination)
     if missing:
         return []
@@ -243,6 +257,6 @@ def _names_there(workspace_root: Path, destination: str) -> list[bytes]:
 
 
 def _sync(path: Path) -> None:
-    """Make a whole tree durable: one call for the file system, where a call per file would take as long as unpacking."""
+    """Make a whole tree durable with one call for the file system. A call per file would take as long as unpacking."""
     with handles.root(path) as handle:
         handles.sync_filesystem(handle)

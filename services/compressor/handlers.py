@@ -32,7 +32,7 @@ _COPY_PASSES = 3  # a folder that changes during the copy is copied again; a bus
 
 
 class ArchiveTools(msgspec.Struct, frozen=True):
-    """What the handlers work with; built once per process. own: our places, by the name of their setting."""
+    """The tools of the handlers, built once per process. own: our own directories, by the name of their setting."""
 
     base: Path
     places: Places
@@ -80,24 +80,24 @@ async def archive(work: Work, tools: ArchiveTools) -> None:
 
 
 async def _sweep_earlier(work: Work, tools: ArchiveTools) -> None:
-    """Remove what earlier attempts left half done; archives that were recorded stay."""
+    """Remove the unfinished work of earlier attempts. Recorded archives stay."""
     recorded = {archive.attempt for archive in await work.many(Archive, "archives_of", work.id)}
     earlier = work.attempt - 1
     await work.in_thread(staging.remove_attempts, tools.places.temp, work.id, earlier, work.stop)
     await work.in_thread(staging.remove_attempts, tools.places.archives, work.id, earlier, work.stop, recorded)
-    # Nothing that is still to be written is promised to this job now; a kept archive is on the disk, where everybody sees it.
+    # This job has no unwritten reservation now. A kept archive is on the disk, where its size counts for everybody.
     await work.run("release_space", work.id)
 
 
 async def _use_earlier_archive(work: Work, tools: ArchiveTools) -> bool:
-    """Go straight to `compressed` where an earlier attempt's archive is proven, or is still exactly what was recorded."""
+    """Go straight to `compressed` if an earlier attempt's archive is proven, or is still exactly what was recorded."""
     if await work.value("evidence", work.id) is not None:
         await work.info("evidence_complete", "The archive is proven to be at the destination already; nothing is copied again.")
         await work.advance(Status.COMPRESSED, "Proven already", keep_lease=False)
         return True
     for archive in await work.many(Archive, "archives_of", work.id):
         if archive.staging not in {None, tools.ledger.staging}:
-            continue  # on another staging, where only its own compressor may look at it
+            continue  # on another staging, where only that staging's compressor can check it
         path = stagings.located(tools.places.archives, archive.archive_path)
         if not path.exists():
             continue
@@ -135,7 +135,7 @@ def _is_intact(path: Path, recorded: Archive, work: Work) -> bool:
 
 
 async def _check_destination(work: Work) -> None:
-    """Custody 3: nothing is copied for a destination that is taken or whose state nobody knows."""
+    """Check the destination first (custody 3): nothing is copied if it is taken or its state is unknown."""
     question = AskDestination(work.job.destination, work.id)
     try:
         answer = await work.bus.ask(Role.UPLOADER, "destination", question, DestinationState, timeout=60)
@@ -161,7 +161,7 @@ async def _sentinel(work: Work, tools: ArchiveTools) -> str:
 
 @contextmanager
 def _source(work: Work, tools: ArchiveTools, sentinel: str) -> Iterator[int]:
-    """The folder, opened part by part below the mounted base. Raises Waiting when the NAS is not there."""
+    """Open the folder, part by part, below the mounted base. Raises Waiting when the NAS is not there."""
     relative = work.job.source_path.removeprefix(str(tools.base).rstrip("/") + "/")
     with mount.opened(tools.base) as base:
         mount.check_mounted(base, tools.base, sentinel)
@@ -186,7 +186,7 @@ def _opened(base: int, relative: str, shown: str) -> Iterator[int]:
 
 
 async def _look(work: Work, tools: ArchiveTools, sentinel: str) -> PreflightReport:
-    """See what the folder holds now, and reserve space for it. Raises PermanentError when it cannot be archived as it is."""
+    """Scan the folder and reserve space for it. Raises PermanentError when it cannot be archived as it is."""
     report = await work.in_thread(_preflight, work, tools, sentinel)
     refusals = [*report.refusals, *staging.name_refusals(tools.places, work.job.folder_name, report.entries)]
     if refusals:
@@ -216,7 +216,7 @@ def _preflight(work: Work, tools: ArchiveTools, sentinel: str) -> PreflightRepor
 
 
 async def _copy(work: Work, tools: ArchiveTools, sentinel: str, report: PreflightReport) -> Manifest:
-    """Copy until a pass in which nothing changed. Raises PermanentError after the third that did."""
+    """Copy until a pass in which nothing changed. Raises PermanentError when the third pass also saw changes."""
     children = Children()
     written = [0]
 
@@ -228,7 +228,7 @@ async def _copy(work: Work, tools: ArchiveTools, sentinel: str, report: Prefligh
     for number in range(1, _COPY_PASSES + 1):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            if number > 1:  # the folder is another by now, and perhaps a bigger one
+            if number > 1:  # the folder has changed by now and may be bigger
                 report = await _look(work, tools, sentinel)
             clock = await _clock(work)
             async with tools.ledger.following(work, lambda: written[0]):
@@ -246,7 +246,10 @@ async def _copy(work: Work, tools: ArchiveTools, sentinel: str, report: Prefligh
 
 
 async def _clock(work: Work) -> Clock | None:
-    """The NAS's time, asked of the scanner, which may write there; None when it cannot say: then every file is read again at the end."""
+    """Return the NAS's time. The scanner answers, because it may write there.
+
+    Returns None when the scanner cannot say. Then every file is read again at the end.
+    """
     ours = await work.value("clock")
     try:
         seen = await work.bus.ask(Role.SCANNER, "clock", AskClock(), ClockSeen)
@@ -288,7 +291,7 @@ async def _compress(work: Work, tools: ArchiveTools, zipper: sevenzip.SevenZip, 
 
 
 async def _test(work: Work, zipper: sevenzip.SevenZip, partial: Path, manifest: Manifest) -> None:
-    """An archive is good when 7-Zip can unpack it AND its listing is the manifest, entry by entry."""
+    """Test the archive: 7-Zip can unpack it, and its listing equals the manifest, entry by entry."""
     await zipper.test(partial, lambda seen: work.progress("Testing the archive", fraction=seen.percent / 100))
     work.progress("Comparing the archive with what was copied")
     if found := await zipper.differences(partial, manifest.entries, manifest.folder_name):
@@ -300,7 +303,7 @@ async def _test(work: Work, zipper: sevenzip.SevenZip, partial: Path, manifest: 
 
 
 async def _hand_over(work: Work, tools: ArchiveTools, partial: Path, target: Path, manifest: Manifest) -> None:
-    """Digest, sidecar, durable names, no copy any more; then the archive belongs to the uploader."""
+    """Write digest and sidecar, make their names durable, and remove the copy. Then the uploader owns the archive."""
     work.progress("Taking the archive's digest")
     packed = await work.in_thread(digests.digest_file, partial, work.stop)
     facts = ArchiveFacts(target.name, packed.size, packed.sha256, packed.md5)
@@ -337,7 +340,7 @@ def _publish(partial: Path, target: Path, manifest: Manifest, facts: ArchiveFact
     written = write_sidecar(sidecar, manifest, facts, str(work.id), work.attempt)
     digests.sync_file(sidecar)
     sevenzip.publish(partial, target)
-    # The directories' own names, up to the root: else a power cut could take what the database says is there.
+    # Sync the directories' own names, up to the root. Otherwise a power cut could remove what the database says is there.
     digests.sync_directory(target.parent.parent)
     digests.sync_directory(target.parent.parent.parent)
     return written

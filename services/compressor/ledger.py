@@ -1,4 +1,4 @@
-"""The ledger of space: every job of any kind reserves what it will write, per file system, before it writes a byte."""
+"""The ledger of space. Every job reserves what it will write, per file system, before it writes a byte."""
 
 import asyncio
 import os
@@ -20,20 +20,20 @@ from shared.service.work import Work
 _FOLLOW_SECONDS = 2.0
 _GIB = 1 << 30
 _ARCHIVE_ENTRIES = 4
-"""Directory of the job and of the attempt, archive, sidecar."""
+"""The directories of the job and of the attempt, the archive, and the sidecar."""
 
 
 def filesystems(places: Places, staging: uuid.UUID) -> tuple[str, str]:
-    """Names of the file systems of temp and archives: the same one when both lie on one.
+    """Return the names of the file systems of temp and archives. They are equal when both lie on the same file system.
 
-    By the staging's id, because host names and device numbers differ between containers that share the staging.
+    The names contain the staging's id, because host names and device numbers differ between containers that share the staging.
     """
     same = places.temp.stat().st_dev == places.archives.stat().st_dev
     return f"{staging}:{'archives' if same else 'temp'}", f"{staging}:archives"
 
 
 def _like(workspaces: Path | None, places: Places, temp: str, archives: str) -> str:
-    """The name of the workspaces' file system: that of what lies on the same one."""
+    """Return the name of the workspaces' file system: the name of temp or archives when they share it."""
     if workspaces is not None:
         for name, path in ((archives, places.archives), (temp, places.temp)):
             if path.stat().st_dev == workspaces.stat().st_dev:
@@ -42,7 +42,7 @@ def _like(workspaces: Path | None, places: Places, temp: str, archives: str) -> 
 
 
 class Need(NamedTuple):
-    """What is written, or lacking: bytes, and entries (files, folders and links, an inode each)."""
+    """An amount that is written or missing: bytes, and entries (files, folders and links, an inode each)."""
 
     bytes: int
     entries: int
@@ -51,7 +51,7 @@ class Need(NamedTuple):
 class Ledger:
     """Space on the file systems of staging and workspaces.
 
-    `staging`: the staging's id. `recheck_s`: when a job that lacks space is looked at again, seconds.
+    `staging`: the staging's id. `recheck_s`: seconds until a job that lacks space is checked again.
     """
 
     def __init__(self, places: Places, min_free_gb: float, recheck_s: float, workspaces: Path | None = None) -> None:
@@ -63,11 +63,11 @@ class Ledger:
         self.workspaces = _like(workspaces, places, self._temp, self._archives)
 
     def tune(self, min_free_bytes: int, recheck_s: float) -> None:
-        """Change both while it runs; what is reserved stays."""
+        """Change both values at runtime. Reservations stay."""
         self._min_free, self.recheck_s = min_free_bytes, recheck_s
 
     def _needs(self, total_bytes: int, entries: int) -> dict[str, tuple[Path, Need]]:
-        """What an archive job writes, per file system: the copy, and the archive with its sidecar."""
+        """Return what an archive job writes per file system: the copy, and the archive with its sidecar."""
         copy = Need(total_bytes, entries)
         archive = Need(space.required_bytes(total_bytes) - total_bytes, _ARCHIVE_ENTRIES)
         if self._temp == self._archives:
@@ -75,13 +75,13 @@ class Ledger:
         return {self._temp: (self._places.temp, copy), self._archives: (self._places.archives, archive)}
 
     async def reserve(self, work: Work, total_bytes: int, entries: int = 0) -> None:
-        """Reserve everything or nothing, for a folder of so many bytes and entries.
+        """Reserve space for a folder of this many bytes and entries: all of it or none.
 
         Raises Waiting with the missing bytes, PermanentError when it can never fit.
         """
         needs = self._needs(total_bytes, entries)
         for path, _ in needs.values():
-            await work.in_thread(os.statvfs, path)  # a disk that hangs is waited for here, without a connection
+            await work.in_thread(os.statvfs, path)  # waits for a hanging disk here, while no connection is held
         lacks = Need(0, 0)
         async with work.transaction() as session:
             await session.run("lock_ledger")
@@ -95,7 +95,7 @@ class Ledger:
             await self.wait(work, lacks, self._places.temp.parent)
 
     async def wait(self, work: Work, lacks: Need, path: Path) -> NoReturn:
-        """Note since when the job lacks space, and raise Waiting."""
+        """Record since when the job lacks space, and raise Waiting."""
         await work.run("waits_for_space", work.id, work.attempt)
         if lacks.bytes:
             reason = f"Waiting for disk space: {units.size(lacks.bytes)} more needed in {path}."
@@ -105,7 +105,7 @@ class Ledger:
         raise Waiting(reason, self.recheck_s, lacks.bytes)
 
     async def missing(self, session: Session, job: uuid.UUID, name: str, path: Path, need: Need) -> Need:
-        """What a job lacks on a file system, under the ledger's lock. Raises PermanentError when it can never fit."""
+        """Return what a job lacks on a file system, under the ledger's lock. Raises PermanentError when it can never fit."""
         disk = os.statvfs(path)
         promised = await session.one(Promised, "unwritten", name, job)
         assert promised is not None
@@ -133,7 +133,7 @@ class Ledger:
 
     @asynccontextmanager
     async def following(self, work: Work, written: Callable[[], int], name: str | None = None) -> AsyncIterator[None]:
-        """Keep the ledger's `written` near the truth while a stage writes: those bytes count as used already."""
+        """Keep the ledger's `written` up to date while a stage writes, because those bytes count as used already."""
         filesystem = name or self._temp
 
         async def follow() -> None:
@@ -151,6 +151,6 @@ class Ledger:
                 await task
 
     async def keep_archive(self, session: Session, job: object, size: int) -> None:
-        """From now on the job holds its archive only, and that is written."""
+        """Reduce the job's reservation to its archive, which is written already."""
         await session.run("release_space", job)
         await session.run("reserve", job, self._archives, size, size, _ARCHIVE_ENTRIES)

@@ -1,7 +1,7 @@
-"""Making an archive in a workspace, for packs and for archives people ask for: queued -> running -> verifying -> ...
+"""Make an archive in a workspace, for packs and for archive requests: queued -> running -> verifying -> ...
 
-The archive is made in the attempt's own directory, tested, compared with the manifest entry by entry, and the source is looked at
-again: only when it is still what the manifest says, the archive is recorded with the name it will have, and then gets that name.
+The archive is made in the attempt's own directory, tested, and compared with the manifest entry by entry. Then the source is
+checked again. Only if it still matches the manifest, the archive is recorded with its future name, and then gets that name.
 """
 
 import os
@@ -37,9 +37,10 @@ from shared.service.work import Work
 
 
 class ArchiveSpec(msgspec.Struct, frozen=True):
-    """What is to be made, whichever kind of job wants it. base: folder below the root; names: below that.
+    """The archive to make, for any kind of job. base: a folder below the root. names: paths below that folder.
 
-    directory, file_name: where in the workspace. unique: another number in the name when it is taken, instead of an error.
+    directory, file_name: the place in the workspace. unique: choose another number when the name is taken, instead of raising an
+    error.
     """
 
     base: str
@@ -53,7 +54,7 @@ class ArchiveSpec(msgspec.Struct, frozen=True):
 
 
 def spec_of(request: PackRequest | CompressRequest) -> ArchiveSpec:
-    """Pure."""
+    """Return the archive that a request asks for. Pure."""
     if isinstance(request, PackRequest):
         base, _, name = request.path.rpartition("/")
         kind = Format(request.format)
@@ -67,20 +68,20 @@ def spec_of(request: PackRequest | CompressRequest) -> ArchiveSpec:
 
 
 def common(paths: list[str]) -> tuple[str, list[str]]:
-    """The deepest folder that holds all of these, and their paths below it. Pure."""
+    """Return the deepest folder that holds all these paths, and the paths below it. Pure."""
     base = os.path.commonpath([f"/{path.rpartition('/')[0]}" for path in paths]).strip("/")
     return base, [path.removeprefix(base).lstrip("/") for path in paths]
 
 
 def numbered(file_name: str, ending: str, number: int) -> str:
-    """`name.zip`, `name_1.zip`, `name_2.zip`, ... cut where a file system takes no longer name. Pure."""
+    """Return `name.zip`, `name_1.zip`, `name_2.zip`, ... cut to the longest name that a file system allows. Pure."""
     stem, suffix = file_name.removesuffix(f".{ending}"), f".{ending}"
     tail = (f"_{number}" if number else "") + suffix
     return name_with(stem, tail)
 
 
 async def make(work: Work, tools: WorkspaceTools) -> None:
-    """Take a claimed pack or archive to its end, or to the deletion of its source."""
+    """Complete a claimed pack or archive, or take a pack as far as the deletion of its source."""
     context, request = JobContext(work, tools), work.job.wanted
     assert isinstance(request, PackRequest | CompressRequest)
     spec = spec_of(request)
@@ -91,7 +92,7 @@ async def make(work: Work, tools: WorkspaceTools) -> None:
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What is recorded of an archive. manifest: the sidecar, packed. total_bytes: of what it holds."""
+    """The recorded facts of an archive. manifest: the sidecar, packed. total_bytes: the size of its contents."""
 
     packed: FileFacts
     sidecar: FileFacts
@@ -107,12 +108,12 @@ class _Maker:
         self.request = request
         self.spec = spec
         self.emptying = not workspace.keeps_source(context.work.job)
-        self.clock: Clock | None = None  # when the reading began, for a source that is emptied
+        self.clock: Clock | None = None  # when the reading began, if the source will be emptied
 
-    # Used again -----------------------------------------------------------------------------------------------------------------------
+    # Reuse ----------------------------------------------------------------------------------------------------------------------------
 
     async def use_earlier(self) -> bool:
-        """Go on with what an earlier attempt recorded, when all of it is still there and intact."""
+        """Continue with what an earlier attempt recorded, if all of it is still there and intact."""
         earlier = await self.context.earlier()
         if earlier is None:
             return False
@@ -128,7 +129,7 @@ class _Maker:
         await self._publish(finished)
         return True
 
-    # Made anew ------------------------------------------------------------------------------------------------------------------------
+    # A new archive --------------------------------------------------------------------------------------------------------------------
 
     async def make(self) -> None:
         context, work = self.context, self.work
@@ -154,7 +155,7 @@ class _Maker:
         await self._publish(await self._record(parts, held))
 
     async def _refuse_taken(self) -> None:
-        """Early, so that nobody waits for an archive that cannot have its name."""
+        """Refuse a taken name early, before anybody waits for an archive that cannot have it."""
         if self.spec.unique:
             return
         names = [self.spec.file_name, f"{self.spec.file_name}.001"] if self.spec.volume_bytes else [self.spec.file_name]
@@ -165,15 +166,15 @@ class _Maker:
             )
 
     def _output(self, file_name: str) -> str:
-        """Where a file of this name lies below the workspace: so archives are recorded, and people told."""
+        """Return the path of this file below the workspace. Archives are recorded and shown to users with this path."""
         return f"{self.spec.directory}/{file_name}".lstrip("/")
 
     def _base(self, sentinel: str | None) -> AbstractContextManager[int]:
-        """The open folder that holds what is to be packed."""
+        """Open the folder that holds the files to pack."""
         return self.context.tools.bench.opened(self.request.root, self.context.owner, self.spec.base, sentinel)
 
     async def _look(self, sentinel: str | None) -> Contents:
-        """The manifest: every entry with its identity and checksums."""
+        """Return the manifest: every entry with its identity and checksums."""
         total = self.work.job.folder_size_bytes or 0
         if self.emptying:
             ours = await self.work.value("clock")
@@ -192,11 +193,14 @@ class _Maker:
         return held
 
     def _need(self, held: Contents) -> int:
-        """More than what was reserved at the request, which did not know how many entries there are, and how long their names."""
+        """Return the space needed. It is more than the request reserved.
+
+        The request did not know how many entries there are and how long their names are.
+        """
         return space.making_bytes(self.spec.format, held.entries)
 
     def _stamp(self) -> Stamp:
-        """The workspaces' time: the directory of this attempt is on their file system."""
+        """Return the workspaces' time. This attempt's directory is on their file system."""
         with handles.root(self.context.directory) as directory:
             return clocks.look(directory)
 
@@ -206,9 +210,11 @@ class _Maker:
             return contents.manifest(handles.path_of(base), names, self.work.stop, read, sha256=self.emptying)
 
     async def _judged(self, held: Contents, packed_bytes: int) -> Contents:
-        """Our own extraction must take what is made: else a source that would be deleted stays, and other archives get a warning.
+        """Check that our own extraction accepts the archive.
 
-        packed_bytes: whether an archive looks like a trap is known for certain only when it is made. Raises PermanentError.
+        If not, refuse to pack a source that would be deleted; warn otherwise.
+
+        packed_bytes: only a finished archive shows for certain whether it looks like a decompression bomb. Raises PermanentError.
         """
         wrong = "; ".join(await self.work.in_thread(contents.unpack_problems, held.entries, packed_bytes))
         if not wrong:
@@ -252,7 +258,7 @@ class _Maker:
             raise workspace.in_use(exc) from exc
 
     async def _test(self, parts: list[Path], held: Contents, password: str | None) -> None:
-        """An archive is good when it can be unpacked AND holds exactly what the manifest says."""
+        """Test the archive: it can be unpacked, and it holds exactly what the manifest says."""
         try:
             found = await engine.verify(
                 parts[0],
@@ -262,7 +268,7 @@ class _Maker:
                 password=password,
                 binary=self.context.tools.sevenzip,
             )
-        except PermanentError as exc:  # of a stranger's archive it is; this one is made again
+        except PermanentError as exc:  # permanent for a stranger's archive; this one is made again
             found = [str(exc)]
         if found:
             raise TransientError(f"The archive is not what was packed: {'; '.join(found)}", Operation.COMPRESSION)
@@ -272,7 +278,7 @@ class _Maker:
         )
 
     async def _look_again(self, sentinel: str | None, held: Contents) -> None:
-        """The source must still be what it was when the manifest was made."""
+        """Check that the source is still what it was when the manifest was made."""
 
         def changes() -> list[str]:
             with self._base(sentinel) as base:
@@ -287,7 +293,7 @@ class _Maker:
         if found:
             raise workspace.in_use(SourceInUse(found))
 
-    # Recorded, and put in place -------------------------------------------------------------------------------------------------------
+    # Record and publish ---------------------------------------------------------------------------------------------------------------
 
     async def _record(self, parts: list[Path], held: Contents) -> Finished:
         work = self.work
@@ -315,7 +321,10 @@ class _Maker:
         return await self._plan(work.attempt, sources, result, newest, facts)
 
     def _entries(self, held: Contents) -> list[Entry]:
-        """A pack's manifest is that of its folder, which is emptied by it; of other archives, of all that was chosen."""
+        """Return the entries of the recorded manifest.
+
+        A pack's manifest covers its folder, which is emptied by it. The manifest of any other archive covers all that was chosen.
+        """
         if self.work.job.kind is not Kind.PACK:
             return held.entries
         top = os.fsencode(self.spec.names[0])
@@ -331,7 +340,7 @@ class _Maker:
         return manifest.write_sidecar(sidecar, document, archive, str(self.work.id), self.work.attempt)
 
     async def _plan(self, attempt: int, sources: list[bytes], result: ArchiveResult, newest: int, facts: _Facts) -> Finished:
-        """Choose the name and record archive and plan in one transaction, before the first rename."""
+        """Choose the name, and record archive and plan in one transaction before the first rename."""
         work, context = self.work, self.context
         packed, sidecar = facts.packed, facts.sidecar
 
@@ -344,13 +353,13 @@ class _Maker:
             plan = await work.in_thread(self._planned, attempt, sources, file_name, result, newest)
             path = plan.result["output_path"]
             async with work.transaction() as session:
-                if await session.row("archive_of_attempt", work.id, work.attempt) is not None:  # committed, the answer was lost
+                if await session.row("archive_of_attempt", work.id, work.attempt) is not None:  # committed; the answer was lost
                     before = await session.one(Finished, "publication", work.id)
                     assert before is not None
                     return before.plan
                 await session.run("lock_names", context.owner)
                 if self.spec.unique and path in await planned(session):
-                    return None  # another job has chosen this name since
+                    return None  # another job has chosen this name meanwhile
                 await session.run(
                     "record_archive",
                     job_id=work.id,
@@ -378,7 +387,7 @@ class _Maker:
         return Finished(attempt, plan)
 
     def _free_name(self, planned: set[str]) -> str:
-        """The first name that nothing has, and no other job is about to give."""
+        """Return the first name that is neither taken nor planned by another job."""
         if not self.spec.unique:
             return self.spec.file_name
         number = 0
@@ -405,14 +414,17 @@ class _Maker:
         except PermanentError as exc:
             if not (workspace.is_taken(exc) and self.spec.unique):
                 raise
-            # Somebody took the name since it was chosen. The archive is good: it gets the next one.
+            # Somebody took the name since it was chosen. The archive is good: it gets the next free name.
             finished = await self._rename(finished)
             await self.context.put_in_place(finished)
         await self.work.info("published", f"The archive is {finished.plan.result['output_path']}.")
         await self.context.finish(finished.plan, empty_source=self.emptying)
 
     async def _rename(self, finished: Finished) -> Finished:
-        """Another name for an archive that an earlier attempt recorded; what is recorded never changes, so this attempt records it anew."""
+        """Choose another name for an archive that an earlier attempt recorded.
+
+        Records never change, so this attempt records the archive anew.
+        """
         work = self.work
         latest = (await work.many(Archive, "archives_of", work.id))[0].attempt
         if latest == work.attempt:
@@ -428,7 +440,7 @@ class _Maker:
 
 
 class _Written:
-    """Bytes that lie in a directory so far."""
+    """The number of bytes in a directory so far."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -436,5 +448,5 @@ class _Written:
     def __call__(self) -> int:
         try:
             return sum(path.stat().st_size for path in self._directory.iterdir() if path.is_file())
-        except OSError:  # one was renamed or removed at this very moment
+        except OSError:  # a file was renamed or removed at this very moment
             return 0

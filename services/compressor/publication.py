@@ -1,8 +1,8 @@
-"""Putting finished work into a user's workspace so that a crash at any instant leaves either nothing there or all of it, in the end.
+"""Publish finished work in a user's workspace. After a crash at any instant, either nothing or all of it is there in the end.
 
-Before the first rename the plan is recorded (table `publications`): which pieces, by inode, get which names in which folder. A rename
-keeps the inode, so whoever comes later can tell what is in place already and what still lies in the attempt's directory. Nothing that
-is there is ever replaced. All functions here block.
+The plan is recorded (table `publications`) before the first rename: which pieces, by inode, get which names in which folder. A
+rename keeps the inode, so a later attempt can tell which pieces are in place and which are still in the attempt's directory.
+Existing files are never replaced. All functions here block.
 """
 
 import os
@@ -22,7 +22,7 @@ from shared.files.trees import Measured
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """One file or folder: `source` in the attempt's directory (path below it), `name` in the workspace's folder."""
+    """One file or folder. `source`: its path below the attempt's directory. `name`: its name in the workspace's folder."""
 
     source: bytes
     name: bytes
@@ -30,10 +30,10 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is put in place. directory: a folder of the workspace. result: what the job says when it has completed.
+    """What is published. directory: a folder of the workspace. result: the job's result once it has completed.
 
-    newest_ns: the latest change inside the pieces when they were finished; whatever is newer there is somebody else's.
-    adds: what the workspace holds more afterwards.
+    newest_ns: the latest change inside the pieces when they were finished; anything newer there belongs to somebody else. adds:
+    how much more the workspace holds afterwards.
     """
 
     directory: str
@@ -44,19 +44,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encoded(plan: Plan) -> Any:
-    """As the database keeps it."""
+    """Return the plan in the form that the database stores."""
     return msgspec.to_builtins(plan)
 
 
 def piece_of(attempt: Path, source: bytes, name: bytes) -> Piece:
-    """A piece as it lies there now."""
+    """Return a piece with its current inode."""
     with handles.root(attempt) as root:
         found = os.stat(source, dir_fd=root, follow_symlinks=False)
     return Piece(source, name, found.st_ino)
 
 
 def publish(workspace: Path, attempt: Path, plan: Plan) -> list[Piece]:
-    """Give every piece its name, durably; what has it already stays. Returns pieces that are nowhere any more.
+    """Give every piece its name, durably. A piece that has its name keeps it. Returns the pieces that were not found anywhere.
 
     Raises PermanentError "taken" when something else has a name, "not-found" when the folder is gone.
     """
@@ -77,7 +77,7 @@ def publish(workspace: Path, attempt: Path, plan: Plan) -> list[Piece]:
 
 
 def located(workspace: Path, attempt: Path, plan: Plan) -> list[Path] | None:
-    """Where each piece lies now; None when one of them is nowhere."""
+    """Return where each piece is now; None when one of them was not found anywhere."""
     found: list[Path] = []
     base = workspace / plan.directory if plan.directory else workspace
     with _maybe_opened(workspace, plan.directory) as folder, _maybe(attempt) as source:
@@ -92,13 +92,13 @@ def located(workspace: Path, attempt: Path, plan: Plan) -> list[Path] | None:
 
 
 def taken(workspace: Path, directory: str, names: Sequence[bytes]) -> list[bytes]:
-    """Which of these names exist in a folder of the workspace. Raises PermanentError "not-found" without the folder."""
+    """Return which of these names exist in a folder of the workspace. Raises PermanentError "not-found" without the folder."""
     with paths.opened(workspace, directory) as folder:
         return [name for name in names if handles.lstat(folder, name) is not None]
 
 
 def take_back(workspace: Path, attempt: Path, plan: Plan) -> list[bytes]:
-    """Move what was put in place out of sight again; what has changed there since stays. Returns the names that stay."""
+    """Move published pieces out of the workspace again. Pieces that changed since then stay. Returns the names that stay."""
     stay: list[bytes] = []
     aside = attempt / "taken-back"
     with _maybe_opened(workspace, plan.directory) as folder:
@@ -112,7 +112,8 @@ def take_back(workspace: Path, attempt: Path, plan: Plan) -> list[bytes]:
                         stay.append(piece.name)
                         continue
                     handles.rename_noreplace(folder, piece.name, target, piece.name)
-                # Looked at again out of sight, also what a killed run left there: what is not ours alone goes back.
+                # Check again outside the workspace, including what a killed run left there. A piece that is not ours alone goes
+                # back.
                 if handles.lstat(target, piece.name) is None:
                     continue
                 if not _holds(target, piece.name, piece.inode) or _newest(target, piece.name) > plan.newest_ns:
@@ -121,7 +122,7 @@ def take_back(workspace: Path, attempt: Path, plan: Plan) -> list[bytes]:
 
 
 def _give_back(aside: int, name: bytes, folder: int) -> bytes:
-    """Into the workspace again, under another name where something has taken this one; returns the name."""
+    """Move a piece back into the workspace, under another name if its own is taken. Returns the name."""
     number = 0
     while True:
         free = name if not number else name[:240] + f"_{number}".encode()
@@ -134,14 +135,14 @@ def _give_back(aside: int, name: bytes, folder: int) -> bytes:
 
 
 def newest_change(attempt: Path, sources: Sequence[bytes]) -> int:
-    """The latest change of content inside these, nanoseconds since 1970."""
+    """Return the latest change of content inside these sources, in nanoseconds since 1970."""
     with handles.root(attempt) as root:
-        # Archives may set times that are still to come, which would hide every later change.
+        # Archives may set times in the future, which would hide every later change.
         return min(max(_newest(root, source) for source in sources), time.time_ns())
 
 
 def _newest(parent: int, name: bytes) -> int:
-    """A rename moves the ctime of what is renamed, so of the piece itself only the mtime counts."""
+    """Return the latest change of a piece. For the piece itself only the mtime counts, because a rename changes its ctime."""
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISDIR(found.st_mode):
         return found.st_mtime_ns

@@ -1,4 +1,4 @@
-"""What the gateway asks about workspaces and archives; answered by looking, nothing is changed."""
+"""Answer the gateway's questions about workspaces and archives. The answers only read; they change nothing."""
 
 import asyncio
 import os
@@ -42,19 +42,19 @@ from shared.service.rpc import (
 Q = TypeVar("Q", bound=msgspec.Struct)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_ENTRIES = 500_000
-_ANSWER_BYTES = 2 << 20  # of one page; NATS takes messages of 4 MB
+_ANSWER_BYTES = 2 << 20  # per page; NATS takes messages of 4 MB
 _TYPES: dict[str, Literal["file", "directory", "link", "other"]] = {"file": "file", "directory": "directory", "link": "link"}
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What an archive holds; of too many members the first ones."""
+    """The contents of an archive. If there are too many members, only the first ones are kept."""
 
     members: list[Member]
     stats: engine.Stats
 
 
 class Looking:
-    """Answers the questions. Listings are kept by path, size, mtime and password while there is room for `most` entries."""
+    """Answers the questions. Listings are cached by path, size, mtime and password, with at most `most` entries in all."""
 
     def __init__(self, db: Database, bench: Workbench, sevenzip: Path, most: int = _KEPT_ENTRIES) -> None:
         self._db = db
@@ -62,7 +62,8 @@ class Looking:
         self._sevenzip = sevenzip
         self._most = most
         self._kept: OrderedDict[tuple[Any, ...], Listing] = OrderedDict()
-        # Each user's questions in turn: a page opened twice reads the archive once, and nobody waits for another's big one.
+        # One question of each user at a time: a page opened twice reads the archive once, and no user waits for another's big
+        # archive.
         self._turns: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def serve(self, bus: Bus) -> None:
@@ -171,7 +172,7 @@ class Looking:
 
     @contextmanager
     def _opened(self, root: Root, owner: UUID, path: str, sentinel: str | None) -> Iterator[tuple[int, os.stat_result]]:
-        """The folder that holds a file, and what the file is."""
+        """Open the folder that holds a file, and return the file's status."""
         folder, _, name = path.rpartition("/")
         with self._bench.opened(root, owner, folder, sentinel) as parent:
             try:
@@ -183,7 +184,7 @@ class Looking:
 
 
 def page(members: list[Member], q: str | None, limit: int, offset: int) -> ArchiveListing:
-    """The entries whose path holds `q`, in any letter case, from `offset` on. Pure."""
+    """Return the entries whose path contains `q`, ignoring letter case, from `offset` on. Pure."""
     words = q.casefold() if q else None
     matching = members if words is None else [member for member in members if words in printable(member.path).casefold()]
     entries: list[ArchiveEntry] = []

@@ -1,4 +1,4 @@
-"""Space for work in workspaces: the disk, as for every job, and the quotas of the user who owns the workspace."""
+"""Space for work in workspaces: the disk, as for every job, and the quotas of the workspace's owner."""
 
 import errno
 import os
@@ -22,9 +22,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Room:
-    """`quota`: what a workspace may hold unless its user has a quota of its own, in bytes; `entries`: how many files, folders and links.
+    """Checks disk space and quotas. `quota`: bytes that a workspace may hold unless its user has a quota of its own.
 
-    An admin may change both any time.
+    `entries`: how many files, folders and links it may hold. An admin may change both at any time.
     """
 
     def __init__(self, bench: Workbench, ledger: Ledger, quota: int, entries: int = WORKSPACE_ENTRIES) -> None:
@@ -34,15 +34,15 @@ class Room:
         self.entries = entries
 
     async def reserve(self, work: Work, need: Need) -> None:
-        """Promise `need` to this job; what it was promised before counts.
+        """Reserve `need` for this job. An earlier reservation of the job counts.
 
-        Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when a quota does.
+        Raises Waiting with the missing bytes while the disk lacks them, PermanentError with both figures when a quota is exceeded.
         """
         owner = work.job.owner
         await work.with_retry(Usages(work.db, self._bench.workspaces).refresh, owner, work.in_thread)
-        await work.in_thread(os.statvfs, self._bench.work)  # a disk that hangs is waited for here, without a connection
+        await work.in_thread(os.statvfs, self._bench.work)  # waits for a hanging disk here, while no connection is held
         async with work.transaction() as session:
-            await session.run("lock_quota", owner)  # as the gateway does: this lock, then the ledger's
+            await session.run("lock_quota", owner)  # same order as the gateway: this lock, then the ledger's
             reserved = await session.one(Promised, "reserved", work.id)
             assert reserved is not None
             if need.bytes > reserved.bytes or need.entries > reserved.entries:
@@ -58,7 +58,7 @@ class Room:
     async def _check_quotas(self, session: Session, work: Work, owner: UUID, need: Need) -> None:
         own = await session.value("quota_of", owner)
         quota = self.quota if own is None else own
-        # First what is promised, then what is there: something published in between is counted twice, never not at all.
+        # Read the reservations first, then the usage: a publication in between is counted twice, never omitted.
         promised = await session.one(Promised, "promised_to", owner, work.id)
         assert promised is not None
         used = (await usage.known(session, owner)).amount
@@ -78,7 +78,7 @@ class Room:
 
     @asynccontextmanager
     async def using(self, work: Work, need: int, written: Callable[[], int]) -> AsyncIterator[None]:
-        """While something is written: the ledger follows, and a full disk becomes a wait that names the missing bytes."""
+        """Update the ledger while something is written. A full disk becomes a wait that names the missing bytes."""
         try:
             async with self._ledger.following(work, written, self._ledger.workspaces):
                 yield
@@ -98,7 +98,7 @@ class Room:
             raise exc from cause
 
     def _lacks(self, need: int) -> Need:
-        """What a full disk lacks at least: it may have run out of inodes while there are bytes."""
+        """Return the least that a full disk lacks. It may have run out of inodes while bytes are free."""
         disk = os.statvfs(self._bench.work)
         if space.free_entries(disk.f_files, disk.f_favail) == 0:
             return Need(0, 1)

@@ -1,4 +1,4 @@
-"""What the compressor reads from its queries, with types. The name of the query stands in the docstring."""
+"""Typed rows of the compressor's queries. Each docstring names the query."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,12 +21,12 @@ class Archive(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """Bytes of both files."""
+        """Return the size of both files in bytes."""
         return self.size + self.manifest_size
 
 
 class WholeArchive(msgspec.Struct, frozen=True):
-    """`archive_of_attempt`, `packed`: the same with its manifest, packed, and everything that a new record of it needs."""
+    """`archive_of_attempt`, `packed`: the same with its packed manifest and everything that a new record of it needs."""
 
     attempt: int
     archive_path: str
@@ -42,7 +42,7 @@ class WholeArchive(msgspec.Struct, frozen=True):
 
 
 class NameInUse(msgspec.Struct, frozen=True):
-    """`names_in_use`: where another job's archive is about to be."""
+    """`names_in_use`: the future path of another job's archive."""
 
     archive_path: str
 
@@ -55,14 +55,14 @@ class Promised(msgspec.Struct, frozen=True):
 
 
 class Idle(msgspec.Struct, frozen=True):
-    """`idle`: a job that waits in the queue with nobody at work."""
+    """`idle`: a job that waits in the queue without a worker."""
 
     id: UUID
     attempt: int
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """`endings`: a job that has ended, so many days ago."""
+    """`endings`: a job that has ended, and how many days ago."""
 
     id: UUID
     status: Status
@@ -71,7 +71,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class OldPack(msgspec.Struct, frozen=True):
-    """`outlived_packs`: a finished pack. completed: seconds since 1970. only_copy: another pack may be what has its name now."""
+    """`outlived_packs`: a finished pack. completed: seconds since 1970. only_copy: the file of its name may be another pack's."""
 
     id: UUID
     completed_at: datetime

@@ -1,6 +1,6 @@
-"""Where a job's files lie: `temp/`, `archives/` and `failed/`, each with `{job_id}/` below, and `{attempt}/` below that.
+"""The layout of the staging: `temp/`, `archives/` and `failed/`, each with `{job_id}/` below, and `{attempt}/` below that.
 
-Two attempts never share a path, so a worker that lost its job can spoil nothing of the next one.
+Two attempts never share a path, so a worker that lost its job cannot damage the next attempt's files.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from shared.files.trees import Stop, remove_tree
 
 logger = log.get(__name__)
 
-_TRIES = 5  # to remove what somebody else is removing at the same time
+_TRIES = 5  # to remove what another process is removing at the same time
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Places(msgspec.Struct, frozen=True):
     failed: Path
 
     def prepare(self) -> None:
-        """Make the roots; nobody else may look in."""
+        """Make the roots. No other account may read them."""
         for root in (self.temp, self.archives, self.failed):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -47,7 +47,7 @@ def sidecar_of(archive: Path) -> Path:
 
 
 def name_refusals(places: Places, folder_name: str, entries: Iterable[Entry]) -> list[str]:
-    """Return what the staging cannot hold because its file system takes shorter names than the NAS, in sentences."""
+    """Return, in sentences, which names the staging cannot hold because its file system allows shorter names than the NAS."""
     with handles.root(places.temp) as copies, handles.root(places.archives) as archives:
         longest, longest_archive = handles.longest_name(copies), handles.longest_name(archives)
     if min(longest, longest_archive) >= handles.NAME_LIMIT:
@@ -64,7 +64,7 @@ def name_refusals(places: Places, folder_name: str, entries: Iterable[Entry]) ->
 
 
 def attempts_in(root: Path, job: UUID, up_to: int | None = None) -> list[tuple[int, Path]]:
-    """The attempt directories of a job below one root, at most those up to an attempt."""
+    """Return the attempt directories of a job below one root, at most those up to an attempt."""
     below = root / str(job)
     if not below.is_dir():
         return []
@@ -73,7 +73,7 @@ def attempts_in(root: Path, job: UUID, up_to: int | None = None) -> list[tuple[i
 
 
 def jobs_in(root: Path) -> list[UUID]:
-    """The jobs that have something below one root."""
+    """Return the jobs that have something below one root."""
     found: list[UUID] = []
     for path in root.iterdir():
         try:
@@ -84,7 +84,7 @@ def jobs_in(root: Path) -> list[UUID]:
 
 
 def remove(path: Path, stop: Stop) -> None:
-    """Remove a directory tree of ours, links not followed; what is not there is removed already, by whomever."""
+    """Remove a directory tree of ours without following links. A path that does not exist is no error."""
     for _ in range(_TRIES):
         with suppress(FileNotFoundError):
             if path.is_symlink() or path.exists():
@@ -94,9 +94,9 @@ def remove(path: Path, stop: Stop) -> None:
 
 
 def remove_attempts(root: Path, job: UUID, up_to: int, stop: Stop, keep: Collection[int] = ()) -> list[Path]:
-    """Remove what a job's attempts up to `up_to` left below a root, except those in `keep`; returns what went.
+    """Remove the directories of a job's attempts up to `up_to` below a root, except those in `keep`. Returns what it removed.
 
-    A newer attempt's directory is never touched: it may be at work.
+    A newer attempt's directory is never touched, because it may be in use.
     """
     removed = [path for attempt, path in attempts_in(root, job, up_to) if attempt not in keep]
     for path in removed:
@@ -106,7 +106,7 @@ def remove_attempts(root: Path, job: UUID, up_to: int, stop: Stop, keep: Collect
 
 
 def remove_if_empty(path: Path) -> None:
-    """Remove a job's directory once nothing is in it."""
+    """Remove a job's directory if it is empty."""
     try:
         path.rmdir()
     except OSError:  # not empty, or gone: both are fine
@@ -114,9 +114,9 @@ def remove_if_empty(path: Path) -> None:
 
 
 def put_aside(path: Path, target: Path, stop: Stop) -> None:
-    """Move a failed attempt's directory to `target`, also to another disk; what cannot be kept there is removed."""
+    """Move a failed attempt's directory to `target`, which may be on another disk. Remove what cannot be kept there."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    remove(target, stop)  # half a move to another disk
+    remove(target, stop)  # the partial result of a move to another disk
     try:
         shutil.move(path, target)
     except OSError as exc:

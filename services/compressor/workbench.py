@@ -1,6 +1,7 @@
-"""Where packs, archives and extractions are made: beside the workspaces, in nobody's sight, on the same file system.
+"""The place where packs, archives and extractions are made: outside the workspaces, hidden from users, on the same file system.
 
-`{work}/{job}/{attempt}/` as in staging: two attempts never share a path, and what is finished gets its name by one rename.
+The layout is `{work}/{job}/{attempt}/` as in staging. Two attempts never share a path, and finished work gets its name by one
+rename.
 """
 
 from collections.abc import Iterator
@@ -16,20 +17,23 @@ from shared.files.paths import Root
 
 
 def below_workspace(owner: UUID, archive_path: str) -> str:
-    """Return where a recorded archive lies below its user's workspace. Older rows name an absolute path through it. Pure."""
+    """Return the path of a recorded archive below its user's workspace. Older rows have an absolute path through it. Pure."""
     parts = PurePath(archive_path).parts
     return str(PurePath(*parts[parts.index(str(owner)) + 1 :])) if parts[0] == "/" and str(owner) in parts else archive_path
 
 
 class Workbench(msgspec.Struct, frozen=True):
-    """workspaces: their root. work: ARCHIVE_TEMP_DIR. nas: QNAP_BASE_PATH."""
+    """The directories. workspaces: their root. work: ARCHIVE_TEMP_DIR. nas: QNAP_BASE_PATH."""
 
     workspaces: Path
     work: Path
     nas: Path
 
     def prepare(self) -> None:
-        """Make the roots; nobody else may look in. Raises ConfigurationError where finished work could not be put in place."""
+        """Make the roots. No other account may read them.
+
+        Raises ConfigurationError if finished work could not be published from there.
+        """
         for root in (self.workspaces, self.work):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.work.stat().st_dev != self.workspaces.stat().st_dev:
@@ -45,7 +49,7 @@ class Workbench(msgspec.Struct, frozen=True):
         return paths.workspace(self.workspaces, owner)
 
     def located(self, owner: UUID, archive_path: str) -> Path:
-        """Return where a recorded archive lies now, wherever the workspaces have moved."""
+        """Return where a recorded archive is now, even after the workspaces have moved."""
         return self.workspace(owner) / below_workspace(owner, archive_path)
 
     @contextmanager

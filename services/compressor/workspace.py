@@ -1,4 +1,4 @@
-"""What packs, archives and extractions have in common: where they work, what earlier attempts left, how they put things in place."""
+"""Shared steps of packs, archives and extractions: their directories, the work of earlier attempts, and publication."""
 
 import os
 import time
@@ -27,12 +27,14 @@ from shared.service.work import Work
 _MIB = 1 << 20
 
 _NICENESS = 15
-"""Packs leave the processor to archive jobs. Between sessions, the kernel gives 15 a weight of 36 beside 1,024; 10 has 110, and with
-that two packs took a sixth of each core from a job."""
+"""Packs leave the processor to archive jobs. Between sessions, the kernel gives niceness 15 a weight of 36 beside 1,024.
+
+Niceness 10 has a weight of 110, and with that two packs took a sixth of each core from a job.
+"""
 
 
 class WorkspaceTools(msgspec.Struct, frozen=True):
-    """What the handlers work with; built once per process. sevenzip: the 7zz program."""
+    """The tools of the handlers, built once per process. sevenzip: the 7zz program."""
 
     bench: Workbench
     room: Room
@@ -52,7 +54,7 @@ class JobContext:
         self._began = time.monotonic()
 
     async def sentinel(self, root: Root) -> str | None:
-        """The id of the NAS, where the job reads from there. Raises Waiting while nobody knows it."""
+        """Return the id of the NAS if the job reads from there. Raises Waiting until a scan has seen the NAS."""
         if root is not Root.NAS:
             return None
         base = self.tools.bench.nas
@@ -62,7 +64,7 @@ class JobContext:
         return str(sentinel)
 
     async def password(self) -> str | None:
-        """What came with the request. Raises PermanentError when it was forgotten."""
+        """Return the password of the request. Raises PermanentError when it was forgotten."""
         wanted = self.work.job.wanted
         if isinstance(wanted, PackRequest) or not wanted.encrypted:
             return None
@@ -72,21 +74,22 @@ class JobContext:
         return str(found)
 
     async def clear(self) -> None:
-        """A fresh directory of this attempt's own; what earlier ones left is gone."""
+        """Make a new directory for this attempt and remove those of earlier attempts."""
         work = self.work
         await work.in_thread(staging.remove_attempts, self.tools.bench.work, work.id, work.attempt, work.stop)
         self.directory.mkdir(mode=0o700, parents=True)
 
     def seconds(self) -> float:
-        """Since this attempt began."""
+        """Return the seconds since this attempt began."""
         return max(time.monotonic() - self._began, 0.001)
 
     # What an earlier attempt finished ------------------------------------------------------------------------------------------------
 
     async def earlier(self) -> "tuple[Finished, list[Path]] | None":
-        """What an earlier attempt was putting in place when it ended, and where its pieces are.
+        """Return what an earlier attempt was publishing when it ended, and where its pieces are.
 
-        None: nothing. Where a piece is nowhere (its directory was removed, or somebody moved it), the others are taken back.
+        Returns None if there is nothing. If a piece is missing (its directory was removed, or somebody moved it), the others are
+        taken back.
         """
         finished = await self.work.one(Finished, "publication", self.work.id)
         if finished is None:
@@ -100,13 +103,16 @@ class JobContext:
         return finished, pieces
 
     async def withdraw(self, finished: "Finished") -> None:
-        """Take back what an unusable earlier attempt put in place."""
+        """Take back what an unusable earlier attempt published."""
         await withdraw(self.work.db, self.tools.bench, self.work.job, finished.attempt, finished.plan, self.work.in_thread)
 
     # Putting in place ----------------------------------------------------------------------------------------------------------------
 
     async def put_in_place(self, finished: "Finished") -> None:
-        """Rename everything to where people find it. Raises as `publication.publish`, TransientError when a piece is nowhere."""
+        """Rename every piece to its place in the workspace.
+
+        Raises as `publication.publish`, TransientError when a piece is missing.
+        """
         attempt = self.tools.bench.attempt(self.work.id, finished.attempt)
         self.work.progress("Putting it in place", fraction=1.0)
         lost = await self.work.in_thread(publication.publish, self.workspace, attempt, finished.plan)
@@ -115,10 +121,10 @@ class JobContext:
             raise TransientError(f"{len(lost)} finished files or folders vanished on their way into place.", Operation.COMPRESSION)
 
     async def finish(self, plan: Plan, operation: str = "Completed", *, empty_source: bool = False) -> None:
-        """The job's result; then it is over, or its source is to be emptied."""
+        """Record the job's result. Then the job is complete, or its source is emptied next."""
 
         async def facts(session: Session) -> None:
-            if empty_source:  # whoever changes the archive's name right now has done so before it is read again
+            if empty_source:  # a concurrent rename of the archive has finished before the archive is read again
                 await session.run("lock_names", self.owner)
             await session.run("record_result", self.work.id, self.work.attempt, plan.result)
             await session.run("forget_publication", self.work.id)
@@ -127,13 +133,13 @@ class JobContext:
 
         if empty_source:
             await self.work.advance(Status.DELETING_SOURCE, "Emptying the source folder", facts=facts, keep_lease=False)
-            await self.work.bus.nudge("compressor")  # another lane goes on
+            await self.work.bus.nudge("compressor")  # another lane continues
         else:
             await self.work.advance(Status.COMPLETED, operation, facts=facts, keep_lease=False)
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """`publication`: work whose plan is recorded. `attempt`'s directory holds what is not in place yet."""
+    """`publication`: work whose plan is recorded. The directory of `attempt` holds what is not published yet."""
 
     attempt: int
     plan: Plan
@@ -143,10 +149,13 @@ InThread = Callable[..., Awaitable[Any]]
 
 
 async def withdraw(db: Database, bench: Workbench, job: Job, attempt: int, plan: Plan, in_thread: InThread) -> None:
-    """Move what a job put in place out of sight, and forget its plan; what people changed there meanwhile stays and is named."""
+    """Move what a job published out of the workspace, and forget its plan.
+
+    Files that users changed meanwhile stay and are named.
+    """
     aside, owner = bench.attempt(job.id, attempt), job.owner
-    async with db.apart() as session:  # all that the job unpacked is looked through meanwhile
-        await session.run("lock_names", owner)  # whoever renames or deletes something there has done so, or waits
+    async with db.apart() as session:  # everything that the job unpacked is checked meanwhile
+        await session.run("lock_names", owner)  # a concurrent rename or deletion there has finished, or waits
         stay = await in_thread(publication.take_back, bench.workspace(owner), aside, plan)
     if stay:
         names = ", ".join(os.fsdecode(name) for name in stay[:20])
@@ -156,7 +165,7 @@ async def withdraw(db: Database, bench: Workbench, job: Job, attempt: int, plan:
 
 
 def is_intact(parts: Sequence[Path], size: int, sha256: str, stop: Callable[[], None]) -> bool:
-    """Whether these files together are what was recorded."""
+    """Return whether these files together are what was recorded."""
     try:
         facts = digests.digest_files(parts, stop)
     except (FileNotFoundError, NotADirectoryError, PermanentError):
@@ -165,7 +174,7 @@ def is_intact(parts: Sequence[Path], size: int, sha256: str, stop: Callable[[], 
 
 
 def in_use(exc: SourceInUse) -> TransientError:
-    """A source that changes is looked at again later; each try costs one."""
+    """Return a retryable error for a source that changes. Each retry costs a try."""
     return TransientError(str(exc), Operation.COMPRESSION)
 
 
@@ -174,7 +183,7 @@ def is_taken(exc: PermanentError) -> bool:
 
 
 def speed(total: int, seconds: float) -> float:
-    """MB of 2^20 bytes per second."""
+    """Return the speed in MB (2^20 bytes) per second."""
     return round(total / _MIB / seconds, 2)
 
 

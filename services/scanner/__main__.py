@@ -1,4 +1,4 @@
-"""The scanner: everything that looks at source trees, and the only deletion on the NAS. `python -m services.scanner`."""
+"""The scanner reads source trees and makes the only deletions on the NAS. Start it with `python -m services.scanner`."""
 
 import asyncio
 from pathlib import Path

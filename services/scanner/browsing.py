@@ -1,4 +1,4 @@
-"""Looking at folders of the NAS for people: read only, below the base, links never followed, and only while it is really mounted."""
+"""Show folders of the NAS to users: read-only, below the base, without following links, and only while the NAS is mounted."""
 
 import errno
 import os
@@ -20,9 +20,9 @@ _NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 @contextmanager
 def opened(base: Path, nas_id: str, path: str) -> Iterator[int]:
-    """A folder below the mounted base, on its file system.
+    """Open a folder below the mounted base, on the base's file system.
 
-    Raises PermanentError (code "not-found") where none is, Waiting while the NAS is not there.
+    Raises PermanentError (code "not-found") if there is no such folder, Waiting while the NAS is not there.
     """
     with mount.opened(base) as top, ExitStack() as stack:
         mount.check_mounted(top, base, nas_id)
@@ -38,7 +38,7 @@ def opened(base: Path, nas_id: str, path: str) -> Iterator[int]:
 
 
 def browse(base: Path, nas_id: str, question: Browse) -> Page:
-    """One page of a folder. Raises as `opened`."""
+    """Return one page of a folder. Raises as `opened`."""
     with opened(base, nas_id, plain(question.path)) as folder:
         try:
             return listing.listed(folder, plain(question.path), question.wanted)
@@ -47,7 +47,7 @@ def browse(base: Path, nas_id: str, question: Browse) -> Page:
 
 
 def measure(base: Path, nas_id: str, question: MeasureFolder) -> FolderMeasured:
-    """How much is in a folder. Raises as `opened`, TransientError when adding up takes too long for a question."""
+    """Return how much is in a folder. Raises as `opened`, TransientError when counting takes too long for a request."""
     with opened(base, nas_id, plain(question.path)) as folder:
         try:
             found = trees.measure(folder, _within(_MEASURE_SECONDS))

@@ -1,4 +1,4 @@
-"""The catalog of folders: scans the NAS on a schedule and on request, and keeps what was seen in Postgres."""
+"""The catalog of folders: scan the NAS on a schedule and on request, and store the result in Postgres."""
 
 import asyncio
 import threading
@@ -22,14 +22,14 @@ from shared.service.rpc import ClockSeen, Inspect, Inspected, Refreshed
 
 logger = log.get(__name__)
 
-_AGAIN_SECONDS = 10.0  # after a scan that could not be made
+_AGAIN_SECONDS = 10.0  # after a scan that failed
 
 
 class Catalog:
     """One base directory and its folders."""
 
     def __init__(self, db: Database, base: Path, interval_s: float, own: Mapping[str, Path] = MappingProxyType({})) -> None:
-        """own: our places, by the name of their setting."""
+        """own: our own directories, by the name of their setting."""
         self._db = db
         self._own = own
         self._base = base
@@ -39,14 +39,20 @@ class Catalog:
         self._tuned = asyncio.Event()
 
     async def known(self) -> str:
-        """The id of the NAS we know; for a deletion none is made or adopted. Raises Waiting when no scan has seen it."""
+        """Return the id of the known NAS. Raises Waiting when no scan has seen it.
+
+        Deletions use this method, because it never creates or adopts an id.
+        """
         sentinel = await self._db.value("nas_sentinel", str(self._base))
         if sentinel is None:
             raise Waiting(f"The NAS at {self._base} has not been scanned yet.", 5.0)
         return str(sentinel)
 
     async def sentinel(self) -> str:
-        """The id the mounted NAS must show; made or adopted where that is safe. Raises Waiting when the NAS is not there."""
+        """Return the id that the mounted NAS must show. Create or adopt it when that is safe.
+
+        Raises Waiting when the NAS is not there.
+        """
         known = await self._db.value("nas_sentinel", str(self._base))
         may_adopt = not await self._db.value("any_live_job")
         found = await asyncio.to_thread(mount.ensure_sentinel, self._base, known, may_adopt)
@@ -56,7 +62,7 @@ class Catalog:
         return found
 
     async def keep_fresh(self) -> None:
-        """Scan for ever, with pauses."""
+        """Scan repeatedly, with pauses, until cancelled."""
         try:
             while True:
                 failed = False
@@ -66,19 +72,19 @@ class Catalog:
                     logger.warning("scan_failed", message=f"The scan could not be made: {exc}")
                     failed = True
                 except Exception:
-                    # A folder nobody foresaw must not end the service that deletes, too.
+                    # An unforeseen folder must not end this service, which also deletes.
                     logger.exception("scan_failed", message="The scan could not be made.")
                 await self._pause(failed=failed)
         finally:
             self._stopping.set()
 
     def tune(self, interval_s: float) -> None:
-        """Change the pause between scans, the running one too."""
+        """Change the pause between scans, including the current one."""
         self._interval_s = interval_s
         self._tuned.set()
 
     async def _pause(self, *, failed: bool) -> None:
-        """Until the next scan is due, by the interval as it is then."""
+        """Wait until the next scan is due. A change of the interval applies at once."""
         began = time.monotonic()
         while (left := began + (min(_AGAIN_SECONDS, self._interval_s) if failed else self._interval_s) - time.monotonic()) > 0:
             self._tuned.clear()
@@ -114,13 +120,14 @@ class Catalog:
             unreadable = [{"path": u.path, "reason": u.reason} for u in scan.unreadable]
             recorded = await session.one(Scanned, "record_scan", str(self._base), seconds, len(scan.folders), unreadable)
             assert recorded is not None
-            # What was looked at again after the scan began (a folder just emptied) is newer than what the scan saw of it.
+            # A folder that was scanned again after this scan began (because it was just emptied, say) is newer than what this scan
+            # saw.
             await session.run("record_folders", **_columns(scan.folders), seen_at=recorded.finished_at, newer_than=since)
             await session.run("forget_folders", since)
         return Refreshed(recorded.id, recorded.finished_at, len(scan.folders))
 
     async def look_again(self, path: str) -> None:
-        """Look at one folder now: after a deletion, or before a job."""
+        """Scan one folder now: after a deletion, or before a job."""
         level1, level2, name = discovery.levels(self._base, path)
         facts = await asyncio.to_thread(discovery.scan_folder, self._base, level1, level2, name)
         if facts is None:
@@ -130,7 +137,10 @@ class Catalog:
             await self._db.run("record_folders", **_columns([facts]), seen_at=now, newer_than=now)
 
     async def clock(self) -> ClockSeen:
-        """What time it is on the NAS. Raises Waiting when it is not there, PermanentError where its id may not be touched."""
+        """Return the NAS's time.
+
+        Raises Waiting when the NAS is not there, PermanentError when the scanner may not touch the file with the NAS's id.
+        """
         stamp = await asyncio.to_thread(self._stamp, await self.known())
         return ClockSeen(stamp.server_ns, stamp.granularity_ns)
 
@@ -146,7 +156,7 @@ class Catalog:
                 ) from exc
 
     async def inspect(self, question: Inspect) -> Inspected:
-        """May this folder be archived? Raises PermanentError with the reason, Waiting when the NAS is not there."""
+        """Check whether this folder may be archived. Raises PermanentError with the reason, Waiting when the NAS is not there."""
         identity = await asyncio.to_thread(self._inspect, question.path, await self.known())
         known = await self._db.one(Folder, "folder", identity.path)
         return Inspected(

@@ -1,16 +1,18 @@
-"""Empty an archived folder: by manifest, entry by entry, never a byte that is not proven to be in the archive.
+"""Empty an archived folder by its manifest, entry by entry. No byte is deleted unless it is proven to be in the archive.
 
-`shared/files/manifest_deletion.py` deletes the entries, and says why two runs of one job do no harm. This module adds the rules of
-the NAS, and the marker.
+`shared/files/manifest_deletion.py` deletes the entries, and explains why two runs of one job do no harm. This module adds the
+rules of the NAS, and the marker.
 
-Killed at any instruction, and run again:
+A run may be killed at any instruction. The next run then finds one of these states:
 
-- before the marker is renamed into place: a stray temporary file, removed by the next run; nothing else has changed;
-- marker in place, `first_unlink_at` not committed: nothing was unlinked; the job may still fail, its marker removed first;
-- after the rename of an entry: it is found under its private name, taken over, hashed, and unlinked or put back;
-- after the unlink: the entry is gone; the next run counts it as gone;
-- after renaming back: it stands under its own name and is judged like any other (its ctime has moved: it stays);
-- amid the directories: they are empty or gone; before or after the final marker: it is written again, from what is there.
+- Before the marker is renamed into place: there is a stray temporary file. The next run removes it. Nothing else has changed.
+- Marker in place, `first_unlink_at` not committed: nothing was unlinked. The job may still fail; its marker is removed first.
+- After an entry was renamed: the next run finds it under its private name, takes it over, hashes it, and unlinks it or puts it
+  back.
+- After the unlink: the entry is gone, and the next run counts it as gone.
+- After an entry was renamed back: it has its own name and is judged like any other. Its ctime has changed, so it stays.
+- During the removal of directories: they are empty or gone.
+- Before or after the final marker: it is written again from what is there.
 """
 
 import os
@@ -41,11 +43,11 @@ from shared.files.manifest_deletion import (
 
 
 class SourceGone(PermanentError):  # noqa: N818 - says what happened to the source
-    """There is no folder of that name any more."""
+    """The folder does not exist any more."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What may go: manifest indexes of files and links. What stays, and why. What is no longer there."""
+    """Manifest indexes of files and links that may be deleted; entries that stay, with the reasons; entries already gone."""
 
     deletable: list[int]
     kept: list[Kept]
@@ -53,7 +55,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One folder to empty. source: canonical path. nas_id: the sentinel's. started: `first_unlink_at` is committed already."""
+    """One folder to empty. source: canonical path. nas_id: the sentinel's id. started: `first_unlink_at` is committed already."""
 
     base: Path
     nas_id: str
@@ -64,9 +66,9 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """The folder's end. deleted_files, deleted_bytes: by this run alone. kept: every file that is still there, sorted by path.
+    """The result for the folder. deleted_files, deleted_bytes: by this run alone. kept: all remaining files, sorted by path.
 
-    marker_written: False when a person put a file of the marker's name there, or removed the folder, while it was emptied.
+    marker_written: False when a person, while the folder was emptied, removed it or put a file of the marker's name there.
     """
 
     deleted_files: int
@@ -77,9 +79,9 @@ class Result(msgspec.Struct, frozen=True):
 
 @contextmanager
 def opened(base: Path, nas_id: str, source: str) -> Iterator[tuple[int, int]]:
-    """Open (base, source), the NAS being mounted now and both on one file system now.
+    """Open (base, source). Check that the NAS is mounted now and that both are on one file system now.
 
-    Raises Waiting when the NAS is not there, SourceGone when the source is gone or no folder any more.
+    Raises Waiting when the NAS is not there, SourceGone when the source is gone or is not a folder any more.
     """
     parts = discovery.levels(base, source)
     with mount.opened(base) as base_handle, ExitStack() as stack:
@@ -96,10 +98,10 @@ def opened(base: Path, nas_id: str, source: str) -> Iterator[tuple[int, int]]:
 
 
 def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda: None) -> Verdict:
-    """Judge every entry now, changing nothing; the run judges each once more. An empty list of deletable ones fails the job.
+    """Judge every entry now without changing anything. The run judges each entry again.
 
-    Nothing is hashed here, only in the run: reading a large source twice would prove no more. Raises PermanentError when anything of
-    ours lies in the folder.
+    The job fails if no entry is deletable. Only the run hashes files, because reading a large source twice would prove no more.
+    Raises PermanentError when one of our own directories lies in the folder.
     """
     plan, proof = plan_of(manifest), Proof(folder, stop)
     verdict = Verdict([], [], [])
@@ -128,10 +130,11 @@ def deletable(folder: int, manifest: Manifest, stop: Callable[[], None] = lambda
 
 
 def run(task: Task, callbacks: Callbacks) -> Result:
-    """Empty the folder, as this module's docstring says; may be run again after any end, by any process.
+    """Empty the folder, as this module's docstring describes. Any process may run it again after any end.
 
-    Raises PermanentError before anything was deleted: the source is gone, nothing in it may be deleted, a foreign file has the
-    marker's name (none of these once `task.started`). Waiting: the NAS is not mounted. TransientError: the NAS failed midway.
+    Raises PermanentError before anything was deleted: the source is gone, nothing in it may be deleted, or a foreign
+    file has the marker's name (none of these once `task.started`). Raises Waiting when the NAS is not mounted,
+    TransientError when the NAS fails midway.
     """
     try:
         with opened(task.base, task.nas_id, task.source) as (base, folder), handles.file(base, mount.SENTINEL.encode()) as clock:
@@ -174,12 +177,13 @@ class _Run(Emptying):
         return Result(self.files, self.bytes, kept, written)
 
     def begin(self) -> None:
-        """Before the first change: the marker is in place and durable, then the database knows."""
+        """Before the first change, put the marker in place durably, then tell the database."""
         try:
             text = marker.in_progress_text(self.task.facts)
             marker.write_in_progress(self.folder, self.marker_name, text, self.job_id, self.call.fault_point)
         except PermanentError:
-            # Once started, a person's file in the marker's place ends nothing: its name says the same to every scan.
+            # Once the deletion has started, a person's file in the marker's place does not end it: scans treat that name as the
+            # marker.
             if not self.task.started:
                 raise
         self.call.fault_point("deletion.marker_written")

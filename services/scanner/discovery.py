@@ -1,9 +1,9 @@
-"""What can be archived: the folders exactly three levels below the base, with their sizes; and the check of one requested folder.
+"""List what can be archived (the folders exactly three levels below the base, with their sizes), and check one requested folder.
 
-Rules: a folder with a marker, with nothing but one `.txt` file, or with nothing in it is listed as ignored. A tree
-of nothing but empty directories counts as empty: there is nothing in it that an archive would protect. So is a folder whose own name
-no archive could have. No name is hidden: only what is not a directory, or is a link, is no folder. Links are never followed. Sizes do
-not cross file systems.
+Rules: a folder is listed as ignored if it has a marker, holds nothing but one `.txt` file, or holds nothing at all. A tree of
+nothing but empty directories counts as empty, because an archive would protect nothing in it. A folder is also ignored if no
+archive could have its name. No name is hidden: only links and entries that are not directories are not folders. Links are never
+followed. Sizes do not cross file systems.
 """
 
 import errno
@@ -32,9 +32,10 @@ _NOT_A_FOLDER = {errno.ELOOP, errno.ENOTDIR}
 class FolderFacts(msgspec.Struct, frozen=True):
     """One folder at level three.
 
-    path: absolute. size_bytes: apparent size of the regular files below it. file_count: everything below that is no directory.
-    modified_at_ns: newest modification of the folder or anything below, nanoseconds since 1970. ignored: why it is not offered.
-    unreadable: what could not be looked at (the sums are then partial). device, inode: of the folder, 0 when it was not opened.
+    path: absolute. size_bytes: apparent size of the regular files below it. file_count: all entries below it that
+    are not directories. modified_at_ns: newest modification of the folder or anything below, nanoseconds since
+    1970. ignored: why it is not offered. unreadable: what could not be read (the sums are then partial). device,
+    inode: of the folder, 0 when it was not opened.
     """
 
     path: str
@@ -52,21 +53,21 @@ class FolderFacts(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A directory above level three that could not be listed, or any level's name that no text can hold."""
+    """A directory above level three that could not be listed, or a name at any level that cannot be represented as text."""
 
     path: str
     reason: str
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """All folders, sorted by path, and what hid others from us."""
+    """All folders, sorted by path, and the obstacles that hid others."""
 
     folders: list[FolderFacts]
     unreadable: list[Unreadable]
 
 
 class FolderIdentity(msgspec.Struct, frozen=True):
-    """A folder that may be archived: its canonical path, its names, and which directory it is now."""
+    """A folder that may be archived: its canonical path, its names, and the identity of its directory now."""
 
     path: str
     name: str
@@ -77,7 +78,7 @@ class FolderIdentity(msgspec.Struct, frozen=True):
 
 
 class _Sums:
-    """What one walk through a folder adds up."""
+    """The totals of one walk through a folder."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -88,7 +89,7 @@ class _Sums:
         self.top_names: list[str] = []
 
     def trouble(self, relative: bytes, reason: str) -> None:
-        """Remember the first reason; one is enough to act on."""
+        """Record the first reason only; one is enough to act on."""
         if self.unreadable is None:
             self.unreadable = f"{printable(relative) or 'the folder'}: {reason}"
 
@@ -96,9 +97,9 @@ class _Sums:
 def scan(base: Path, stop: Stop, check: Callable[[int], None] | None = None) -> Scan:
     """List every folder three levels below `base`.
 
-    stop: called between directories, raises to end the scan. check: called with the open base first (`mount.check_mounted`): the
-    whole scan then reads that very directory. Raises Waiting when the base cannot be opened; whatever is unreadable below is
-    reported, never raised.
+    stop: called between directories; raises to end the scan. check: called first, with the open base
+    (`mount.check_mounted`), so that the whole scan reads that very directory. Raises Waiting when the base cannot be opened.
+    Anything unreadable below is reported, never raised.
     """
     result = Scan([], [])
     with mount.opened(base) as base_handle:
@@ -123,7 +124,7 @@ def scan(base: Path, stop: Stop, check: Callable[[int], None] | None = None) -> 
 
 
 def scan_folder(base: Path, level1: str, level2: str, name: str, stop: Stop = lambda: None) -> FolderFacts | None:
-    """Look at one folder again; None when there is no such directory any more. Raises Waiting as `scan` does."""
+    """Scan one folder again. Returns None when the directory does not exist any more. Raises Waiting as `scan` does."""
     with mount.opened(base) as base_handle:
         device = os.fstat(base_handle).st_dev
         try:
@@ -137,9 +138,9 @@ def scan_folder(base: Path, level1: str, level2: str, name: str, stop: Stop = la
 
 
 def levels(base: Path, path: str) -> tuple[str, str, str]:
-    """Split a requested path into its three levels below `base`, without looking at the disk.
+    """Split a requested path into its three levels below `base`, without reading the disk.
 
-    One trailing slash is allowed. Raises PermanentError with a sentence of its own for each way to be wrong.
+    One trailing slash is allowed. Raises PermanentError with a specific message for each kind of error.
     """
     root, text = str(base).rstrip("/"), path.removesuffix("/")
     shown = printable(text.encode("utf-8", "surrogateescape"))
@@ -162,10 +163,10 @@ def levels(base: Path, path: str) -> tuple[str, str, str]:
 
 
 def inspect(base: Path, path: str) -> FolderIdentity:
-    """Check one requested folder: canonical, link-free at every part, three levels down, readable, not archived, not ignored.
+    """Check one requested folder: canonical, no links in any part, three levels down, readable, not archived, not ignored.
 
-    Reads no deeper than it must; what an archive cannot hold is found before copying. Raises PermanentError with the reason,
-    TransientError when the NAS fails to answer, Waiting when the base cannot be opened.
+    It reads no deeper than it must. Entries that an archive cannot hold are found before the copy. Raises PermanentError with the
+    reason, TransientError when the NAS fails to answer, Waiting when the base cannot be opened.
     """
     level1, level2, name = levels(base, path)
     plain = f"{base}/{level1}/{level2}/{name}" if str(base) != "/" else f"/{level1}/{level2}/{name}"
@@ -247,7 +248,7 @@ def _open_each(parent: int, path: Path, device: int, unreadable: list[Unreadable
 
 
 def _folder_names(parent: int, path: Path, unreadable: list[Unreadable]) -> list[str]:
-    """The directories in `parent`, sorted; a name that no text can hold is reported instead."""
+    """Return the directories in `parent`, sorted. Report names that cannot be represented as text."""
     names: list[str] = []
     try:
         with os.scandir(parent) as entries:
@@ -266,7 +267,7 @@ def _folder_names(parent: int, path: Path, unreadable: list[Unreadable]) -> list
 
 
 def _facts(parent: int, path: Path, names: tuple[str, str, str], device: int, stop: Stop) -> FolderFacts | None:
-    """Measure the folder `names[2]` in `parent`; None when it is no directory (any more)."""
+    """Measure the folder `names[2]` in `parent`. Returns None when it is not a directory (any more)."""
     level1, level2, name = names
     try:
         with handles.directory(parent, os.fsencode(name)) as folder:
@@ -301,7 +302,7 @@ def _not_opened(path: Path, names: tuple[str, str, str], reason: str) -> FolderF
 
 
 def _measure(folder: int, itself: os.stat_result, stop: Stop) -> _Sums:
-    """Walk everything below `folder` with one directory open at a time, however deep the tree is."""
+    """Walk everything below `folder` with one directory open at a time, at any depth of the tree."""
     sums = _Sums()
     size, files, newest, device = 0, 0, itself.st_mtime_ns, itself.st_dev
     pending = [b""]
@@ -315,7 +316,7 @@ def _measure(folder: int, itself: os.stat_result, stop: Stop) -> _Sums:
                     try:
                         facts = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
-                        continue  # gone since it was listed
+                        continue  # removed since it was listed
                     if facts.st_mtime_ns > newest:  # noqa: PLR1730 - a call of max() per entry is felt over a million
                         newest = facts.st_mtime_ns
                     mode = facts.st_mode
@@ -345,7 +346,7 @@ def _ignored(folder: int, name: str, sums: _Sums) -> Ignored | None:
         return "archived"
     if len(sums.top_names) == 1 and _is_single_text(folder, sums.top_names):
         return "single_text_file"
-    if sums.files == 0 and sums.unreadable is None:  # what we could not read may hold something
+    if sums.files == 0 and sums.unreadable is None:  # an unreadable part may hold something
         return "empty"
     return "name_impossible" if preflight.name_refusals(folder, name.encode()) else None
 

@@ -1,4 +1,4 @@
-"""The scanner's part of an archive job: verified -> deleting_source -> completed, the only deletion on the NAS."""
+"""The scanner's part of an archive job: verified -> deleting_source -> completed. It makes the only deletions on the NAS."""
 
 import asyncio
 import os
@@ -29,9 +29,9 @@ _LOG_BATCH = 500
 
 
 class ScannerTools(msgspec.Struct, frozen=True):
-    """What the handlers work with; built once per process.
+    """The tools of the handlers, built once per process.
 
-    fresh_s: how old evidence may be when it is used, in seconds. own: our places, by the name of their setting.
+    fresh_s: how old evidence may be when it is used, in seconds. own: our own directories, by the name of their setting.
     """
 
     base: Path
@@ -41,15 +41,16 @@ class ScannerTools(msgspec.Struct, frozen=True):
 
 
 async def finish(work: Work, tools: ScannerTools) -> None:
-    """Take a claimed job from `verified`, or a deletion somebody else began, to `completed`.
+    """Take a claimed job from `verified`, or a deletion that another run began, to `completed`.
 
-    Before the first unlink it may end in many ways: each takes the job's own marker back, which would call a full folder archived.
+    The job may end in many ways before the first unlink. Each of them removes the job's own marker, which would mark a full folder
+    as archived.
     """
     try:
         await _finish(work, tools)
     except (Fenced, asyncio.CancelledError):
-        # The folder is another's now; also when we are stopping, the run that follows settles the marker. If it has done so already and
-        # gave the job up, a marker that this run wrote late is nobody's.
+        # Another worker has the folder now, or we are stopping. In both cases the next run settles the marker. But if that run has
+        # already done so and given the job up, nobody else would remove a marker that this run wrote late.
         if _has_marker(work):
             with suppress(Fenced, Waiting):
                 await _take_marker_back(work, tools, is_lost=True)
@@ -61,7 +62,7 @@ async def finish(work: Work, tools: ScannerTools) -> None:
 
 
 def _has_marker(work: Work) -> bool:
-    """Whether this run may have written the marker."""
+    """Return whether this run may have written the marker."""
     return work.status is Status.DELETING_SOURCE and not work.is_handed_over
 
 
@@ -127,7 +128,7 @@ def _facts(work: Work, proof: Proof) -> MarkerFacts:
 
 
 async def _proof(work: Work, tools: ScannerTools) -> Proof:
-    """The complete evidence; when it is old, the destination is asked once more before anything goes (custody 4)."""
+    """Return the complete evidence. If it is old, ask about the destination once more before anything is deleted (custody 4)."""
     proof = await work.one(Proof, "proof", work.id)
     if proof is None:
         raise PermanentError("The evidence is not complete; nothing is deleted.")
@@ -145,7 +146,7 @@ async def _proof(work: Work, tools: ScannerTools) -> Proof:
 
 
 async def _judge(work: Work, task: Task, copied: Manifest, own: Mapping[str, Path]) -> None:
-    """Refuse to begin when nothing may be deleted; say what will stay."""
+    """Refuse to begin when nothing may be deleted. Log what will stay."""
     verdict: Verdict = await work.in_thread(_deletable, task, copied, work, own)
     if not verdict.deletable:
         raise PermanentError(
@@ -167,11 +168,12 @@ def _deletable(task: Task, copied: Manifest, work: Work, own: Mapping[str, Path]
 
 
 async def _take_marker_back(work: Work, tools: ScannerTools, *, is_lost: bool = False) -> None:
-    """A job that ends before its first unlink leaves no marker of its own.
+    """Remove the marker of a job that ends before its first unlink.
 
-    is_lost: this run has lost the job, so that the marker goes only where no deletion is under way any more. Raises Waiting while that
-    cannot be done, or is not known: the job must not fail then. Raises Fenced when the job is another's. The row is locked meanwhile, so
-    that nobody else can take the job over and begin, counting on the marker.
+    is_lost: this run has lost the job, so the marker is removed only if no deletion is under way any more. The row
+    is locked meanwhile, so that nobody else can take the job over and begin while counting on the marker. Raises
+    Waiting while the marker cannot be removed, or while the state is unknown: the job must not fail then. Raises
+    Fenced when the job belongs to another worker.
     """
     try:
         nas_id = await tools.catalog.known()
@@ -184,7 +186,7 @@ async def _take_marker_back(work: Work, tools: ScannerTools, *, is_lost: bool = 
                 await work.in_thread(_remove_marker, work, tools, nas_id)
     except (Fenced, Waiting):
         raise
-    except Exception as exc:  # the database's, whatever it is: what it would say is not known
+    except Exception as exc:  # any error of the database: the job's state is unknown
         raise Waiting(f"Whether the deletion has begun is not known, so that the marker stays: {exc}", 15.0) from exc
 
 
@@ -193,7 +195,7 @@ def _remove_marker(work: Work, tools: ScannerTools, nas_id: str) -> None:
         with deletion.opened(tools.base, nas_id, work.job.source_path) as (_, folder):
             marker.remove_own(folder, marker.marker_name(work.job.folder_name), str(work.id))
     except deletion.SourceGone:
-        return  # and the marker with it
+        return  # the marker is gone as well
     except Waiting:
         raise
     except (ArchiverError, OSError) as exc:

@@ -1,7 +1,7 @@
-"""The marker: the one file that stays in an archived folder, and says where the rest went.
+"""The marker: the one file that stays in an archived folder and says where the rest went.
 
-It carries its final name from before the first unlink, so that no crash ever offers a half-empty folder for archiving again.
-It is written beside and renamed into place: whoever reads it reads all of it. Whose marker it is, its `Job ID:` line tells.
+It has its final name before the first unlink, so that no crash ever offers a half-empty folder for archiving again. It is written
+to a temporary file and renamed into place, so a reader always sees the whole text. Its `Job ID:` line tells which job owns it.
 """
 
 import errno
@@ -22,13 +22,13 @@ from shared.files.manifest import printable
 from shared.files.manifest_deletion import Kept
 from shared.files.markers import MARKER_SUFFIX
 
-_LONGEST_TEXT = 1 << 20  # a larger file is nobody's marker of ours
-_TRIES = 5  # only a second run of the same job, tidying at that very instant, ever needs the second
-_NAMED = 50  # kept files named one by one; the job's log has them all
+_LONGEST_TEXT = 1 << 20  # a larger file is not one of our markers
+_TRIES = 5  # only a concurrent run of the same job that cleans up at that very instant ever needs the second
+_NAMED = 50  # kept files that the marker names; the job's log has all of them
 
 
 class MarkerFacts(msgspec.Struct, frozen=True):
-    """What a marker says. archived_on: aware, shown in UTC, the same at every resume. archive_size: bytes. sha256: hex."""
+    """The content of a marker. archived_on: aware, shown in UTC, the same at every resume. archive_size: bytes. sha256: hex."""
 
     archived_on: datetime
     archive_name: str
@@ -41,7 +41,7 @@ class MarkerFacts(msgspec.Struct, frozen=True):
 
 
 def marker_name(folder_name: str) -> bytes:
-    """The marker's name. Raises PermanentError when the folder's name leaves no room for it."""
+    """Return the marker's name. Raises PermanentError when the folder's name leaves no room for it."""
     name = os.fsencode(folder_name + MARKER_SUFFIX)
     if len(name) > handles.NAME_LIMIT:
         longest = handles.NAME_LIMIT - len(MARKER_SUFFIX)
@@ -52,12 +52,12 @@ def marker_name(folder_name: str) -> bytes:
 
 
 def job_prefix(job_id: str) -> bytes:
-    """How every temporary name of a job begins."""
+    """Return the prefix of every temporary name of a job."""
     return b".csa-" + uuid.UUID(job_id).hex.encode() + b"-"
 
 
 def in_progress_text(facts: MarkerFacts) -> str:
-    """What stands in the folder while it is being emptied."""
+    """Return the marker's text for a folder that is being emptied."""
     return (
         "Deletion in progress: this folder is archived and verified, and is being emptied.\n"
         "What was added or changed after the copy stays. Please add nothing until this text has changed.\n"
@@ -69,7 +69,7 @@ def in_progress_text(facts: MarkerFacts) -> str:
 
 
 def final_text(facts: MarkerFacts, kept: Sequence[Kept]) -> str:
-    """Five lines for people, then what proves the archive, then what stayed and what to do about it."""
+    """Return the final text: five lines for people, then the archive's proof, then what stayed and what to do about it."""
     when = f"{facts.archived_on:%Y-%m-%d %H:%M:%S}"
     if facts.archived_on.utcoffset() is None or facts.archived_on.utcoffset():
         raise ValueError("archived_on must be in UTC")
@@ -88,7 +88,7 @@ def final_text(facts: MarkerFacts, kept: Sequence[Kept]) -> str:
 def write_in_progress(
     folder: int, name: bytes, text: str, job_id: str, fault_point: Callable[[str], None] = lambda _point: None
 ) -> None:
-    """Put the marker in place, durable on return; this job's own marker from an earlier attempt is left as it is.
+    """Put the marker in place, durable on return. This job's own marker from an earlier attempt is left as it is.
 
     Raises PermanentError when a file that is not ours has that name.
     """
@@ -101,7 +101,7 @@ def write_in_progress(
             handles.rename_noreplace(folder, temporary, folder, name)
             break
         except FileNotFoundError:
-            continue  # another run of this job tidied our temporary file away
+            continue  # another run of this job removed our temporary file
         except FileExistsError as exc:
             _unlink(folder, temporary)
             if not is_own(folder, name, job_id):
@@ -119,7 +119,7 @@ def replace_final(
 ) -> bool:
     """Replace this job's marker (or none at all) with the final text, durable on return.
 
-    False, and nothing is touched, when a file that is not ours has that name: a person put it there meanwhile.
+    Returns False, and changes nothing, when a file that is not ours has that name because a person put it there meanwhile.
     """
     for _ in range(_TRIES):
         temporary = _write_temporary(folder, text, job_id)
@@ -130,7 +130,7 @@ def replace_final(
             else:
                 handles.rename_noreplace(folder, temporary, folder, name)
         except FileNotFoundError:
-            continue  # another run of this job tidied our temporary file away
+            continue  # another run of this job removed our temporary file
         except FileExistsError:
             _unlink(folder, temporary)
             return False
@@ -140,7 +140,7 @@ def replace_final(
 
 
 def remove_own(folder: int, name: bytes, job_id: str) -> bool:
-    """Take this job's marker away again: for a job that fails before its first unlink. False when there is none of ours."""
+    """Remove this job's marker, for a job that fails before its first unlink. Returns False when there is none of ours."""
     clear_temporaries(folder, job_id)
     if not is_own(folder, name, job_id):
         return False
@@ -150,7 +150,7 @@ def remove_own(folder: int, name: bytes, job_id: str) -> bool:
 
 
 def is_own(folder: int, name: bytes, job_id: str) -> bool:
-    """Whether a regular file of that name is there and names our job on a line of its own."""
+    """Return whether a regular file of that name is there and names our job on a line of its own."""
     try:
         with handles.file(folder, name) as handle:
             content = os.read(handle, _LONGEST_TEXT)
@@ -166,7 +166,7 @@ def is_own(folder: int, name: bytes, job_id: str) -> bool:
 
 
 def clear_temporaries(folder: int, job_id: str) -> None:
-    """Remove half-written markers of this job that a killed run left: ours by name and content, or without any content."""
+    """Remove half-written markers of this job that a killed run left. They are ours by name and content, or have no content."""
     for name in (os.fsencode(name) for name in os.listdir(folder)):
         if not is_temporary(name, job_id):
             continue
@@ -176,7 +176,7 @@ def clear_temporaries(folder: int, job_id: str) -> None:
 
 
 def is_temporary(name: bytes, job_id: str) -> bool:
-    """Whether a name is one under which this job writes its marker before renaming it."""
+    """Return whether this job writes its marker under such a name before it renames it."""
     return name.startswith(job_prefix(job_id) + b"marker-")
 
 
@@ -185,7 +185,7 @@ def _job_line(job_id: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Text as one line: a line break in a name must not be able to forge another field."""
+    """Return text as one line: a line break in a name must not be able to forge another field."""
     return printable(text.encode("utf-8", "surrogateescape"))
 
 
@@ -201,7 +201,7 @@ def _kept_text(kept: Sequence[Kept]) -> str:
 
 
 def _write_temporary(folder: int, text: str, job_id: str) -> bytes:
-    # A name of its own per writer: an older attempt that still runs never meets it.
+    # Each writer has its own name, so it never collides with an older attempt that still runs.
     name = job_prefix(job_id) + b"marker-" + secrets.token_hex(4).encode()
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     with os.fdopen(handle, "wb") as file:

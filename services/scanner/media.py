@@ -1,4 +1,7 @@
-"""Answers about media files on the NAS and in workspaces: each opened by handle, read by a limited child, remembered for a while."""
+"""Answer requests about media files on the NAS and in workspaces. Files are opened by handle and read by a limited child.
+
+Answers are cached for a while.
+"""
 
 import asyncio
 import hashlib
@@ -27,14 +30,14 @@ A = TypeVar("A")
 
 CACHE_BYTES = 32 << 20
 AT_ONCE = 2
-"""Children that read media at the same time: what people ask must not take the machine from what archives."""
+"""The number of children that read media at the same time. Users' requests must not starve the archive jobs."""
 _QUEUE_S = 20.0
 
 
 class Cache(Generic[A]):
-    """The last answers, as many as fit into `most_bytes`; whoever asks for what is being made waits for that.
+    """The last answers, as many as fit into `most_bytes`. A caller who asks for an answer that is being made waits for it.
 
-    A key names the file with size, time and inode, so a changed file is another key. Refusals are not kept.
+    A key contains the file's size, time and inode, so a changed file has another key. Errors are not cached.
     """
 
     def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
@@ -66,7 +69,7 @@ class Cache(Generic[A]):
 
 
 class Media:
-    """One scanner's answers. Raises PermanentError (codes of `reader.CODES`, "not-found") and Waiting."""
+    """The answers of one scanner. Raises PermanentError (codes of `reader.CODES`, "not-found") and Waiting."""
 
     def __init__(self, catalog: Catalog, base: Path, workspaces: Path, tools: MediaTools, readers: Readers = reader.COLD) -> None:
         self._catalog = catalog
@@ -79,7 +82,7 @@ class Media:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def info(self, question: AskMedia) -> MediaAnswer:
-        """What the file is."""
+        """Return information about the file."""
         place, version = question.place, await self._version(question.place)
         name = place.path.rsplit("/", 1)[-1]
 
@@ -90,7 +93,7 @@ class Media:
         return MediaAnswer(info=await self._cache.get(key, make, lambda info: len(msgspec.json.encode(info))), version=version)
 
     async def thumbnail(self, question: AskPicture) -> PictureAnswer:
-        """One picture of the film."""
+        """Return one picture of the film."""
         shape = self._shape.of_width(_within(question.width, *limits.WIDTH, "width")).of_format(question.format)
         if not 0 <= question.at_s < 1_000_000:
             raise PermanentError("The time must be from 0 seconds to 277 hours.")
@@ -101,7 +104,7 @@ class Media:
         return await self._picture(question, ("thumbnail", question.at_s, shape), ask)
 
     async def contact_sheet(self, question: AskPicture) -> PictureAnswer:
-        """Pictures from all over the film."""
+        """Return pictures from all over the film."""
         frames = _within(question.frames, *limits.SHEET_FRAMES, "frames") or 0
         columns = _within(question.columns, *limits.SHEET_COLUMNS, "columns") or 0
         shape = self._shape.of_width(_within(question.width, *limits.SHEET_WIDTH, "width")).of_format(question.format)
@@ -132,7 +135,7 @@ class Media:
         )
 
     async def _version(self, place: Place) -> str:
-        """Changes whenever the file does: path, size, times and inode."""
+        """Return a text that changes whenever the file does, made from path, size, times and inode."""
         sentinel = await self._catalog.known() if place.root is Root.NAS else None
 
         def look() -> str:
@@ -144,7 +147,7 @@ class Media:
         return await asyncio.to_thread(look)
 
     async def _read(self, place: Place, ask: Callable[[int], Awaitable[A]]) -> A:
-        """Open the file and ask a child about it; not more than AT_ONCE at a time. Raises Waiting when all stay busy."""
+        """Open the file and ask a child about it; at most AT_ONCE run at a time. Raises Waiting when all stay busy."""
         sentinel = await self._catalog.known() if place.root is Root.NAS else None
         try:
             async with asyncio.timeout(_QUEUE_S):
@@ -159,7 +162,7 @@ class Media:
 
     @contextmanager
     def _opened(self, place: Place, sentinel: str | None) -> Iterator[int]:
-        """The open file. Raises PermanentError "not-found" where no regular file has that path, Waiting without the NAS."""
+        """Open the file. Raises PermanentError "not-found" when no regular file has that path, Waiting without the NAS."""
         path = paths.plain(place.path)
         above, _, name = path.rpartition("/")
         with ExitStack() as stack:
@@ -191,7 +194,7 @@ def _within(value: int | None, low: int, high: int, name: str) -> int | None:
 
 
 async def serve(bus: Bus, media: Media) -> None:
-    """Answer questions about media from now on."""
+    """Answer requests about media from now on."""
 
     async def info(question: bytes) -> MediaAnswer:
         return await media.info(msgspec.json.decode(question, type=AskMedia))

@@ -1,7 +1,7 @@
-"""What is in a folder before it is archived: looked at once, by the rules of the pre-flight, and told while it is being looked at.
+"""Preview a folder before it is archived: scan it once by the rules of the pre-flight, and report progress meanwhile.
 
-A look goes on by itself for as long as somebody asks for it; its result is fresh for a minute. At most two at a time, each holding
-one directory handle and tallies of bounded size, so 100,000 files cost what 100 do.
+A scan continues in the background for as long as somebody asks for it. Its result is fresh for a minute. At most two scans run at
+a time. Each holds one directory handle and tallies of bounded size, so 100,000 files cost what 100 do.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ logger = log.get(__name__)
 
 FRESH_S = 60.0
 FORGOTTEN_S = 30.0
-"""A look that nobody has asked for so long is given up."""
+"""A scan ends when nobody has asked for it for this many seconds."""
 AT_ONCE = 2
 KEPT = 16
 WAIT_S = 5.0
@@ -35,11 +35,11 @@ _TYPES, _LARGEST, _BRANCHES, _DEPTH = 25, 10, 100, 2
 _MOST_TYPES, _MOST_BRANCHES = 5_000, 5_000
 MEDIA_FILES = 200
 MEDIA_S = 30.0
-"""Of so many media files, the largest, the length is asked, and for so long at most; the rest are counted."""
+"""The lengths of at most MEDIA_FILES media files, the largest, are read, for at most this many seconds. The rest are counted."""
 
 
 class Tally:
-    """What a walk adds up; written by one thread, read by another under `lock`."""
+    """The totals of a walk. One thread writes them, another reads them under `lock`."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -91,7 +91,7 @@ class Tally:
             self._branches[path][1] += size
 
     def seen(self) -> FolderSeen:
-        """As it is now; path, stage and time are filled in by the caller."""
+        """Return the current state. The caller fills in path, stage and time."""
         branches = sorted(self._branches.items(), key=lambda item: (-item[1][1], item[0]))
         return FolderSeen(
             path="",
@@ -142,7 +142,7 @@ def _ending(path: bytes) -> str:
 
 
 class Look:
-    """One folder being looked at."""
+    """One scan of a folder."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -153,7 +153,7 @@ class Look:
         self.task: asyncio.Task[None] | None = None
 
     def go_on(self) -> None:
-        """Raises Cancelled when nobody asks any more."""
+        """Raise Cancelled when nobody asks any more."""
         if time.monotonic() - self.asked > FORGOTTEN_S:
             raise Cancelled("Nobody asks for this preview any more.")
 
@@ -167,7 +167,7 @@ class Look:
 
 
 class Previews:
-    """The looks that go on or are fresh."""
+    """The scans that are running or fresh."""
 
     def __init__(self, catalog: Catalog, base: Path, readers: Readers = reader.COLD) -> None:
         self._catalog = catalog
@@ -177,7 +177,7 @@ class Previews:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def answer(self, question: AskPreview) -> FolderSeen:
-        """What is known after `wait_s` at most. Raises PermanentError for what is no folder, Waiting without the NAS."""
+        """Return what is known after at most `wait_s`. Raises PermanentError if it is not a folder, Waiting without the NAS."""
         levels = discovery.levels(self._base, question.path)
         path = "/".join((str(self._base).rstrip("/"), *levels))
         sentinel = await self._catalog.known()
@@ -195,7 +195,7 @@ class Previews:
 
     @staticmethod
     def _is_over(look: Look) -> bool:
-        """Old, or given up before its end."""
+        """Return whether the scan is too old, or ended early."""
         failed = look.ended is None and look.task is not None and look.task.done()
         return failed or (look.ended is not None and time.monotonic() - look.ended > FRESH_S)
 
@@ -205,7 +205,7 @@ class Previews:
             del self._looks[old.path]
         look = self._looks[path] = Look(path)
         look.task = asyncio.create_task(self._run(look, levels, sentinel))
-        look.task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever asks next is told; nobody may
+        look.task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the next caller, if any, sees the error
         return look
 
     async def _run(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
@@ -237,7 +237,7 @@ class Previews:
                     tally.add(entry)
 
     async def _measure(self, look: Look, levels: tuple[str, str, str], sentinel: str) -> None:
-        """Look into the largest media files: length, quality, what is wrong with them."""
+        """Read the largest media files: length, quality and problems."""
         tally, give_up = look.tally, time.monotonic() + MEDIA_S
         for size, path in sorted(tally.films, reverse=True):
             look.go_on()

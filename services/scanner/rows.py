@@ -1,4 +1,4 @@
-"""What the scanner reads from its queries, with types. The name of the query stands in the docstring."""
+"""Typed rows of the scanner's queries. Each docstring names the query."""
 
 from datetime import datetime
 
@@ -8,7 +8,10 @@ from shared.domain.lifecycle import Status
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """`proof`: what gives the right to delete. manifest: packed. size: of the archive, bytes. age_s: of the oldest evidence."""
+    """`proof`: the evidence that permits the deletion.
+
+    manifest: packed. size: of the archive, bytes. age_s: of the oldest evidence.
+    """
 
     manifest: bytes
     manifest_sha256: str

@@ -1,4 +1,4 @@
-"""The uploader: everything that talks to Globus. `python -m services.uploader`."""
+"""The uploader is the only service that talks to Globus. Start it with `python -m services.uploader`."""
 
 import asyncio
 from pathlib import Path
@@ -36,9 +36,9 @@ logger = log.get(__name__)
 
 
 def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, collections: tuple[str, ...] = ()) -> case.UploadTools:
-    """Everything the handlers need. Raises ConfigurationError for settings that cannot work; asks Globus nothing yet.
+    """Build everything the handlers need, without any request to Globus. Raises ConfigurationError for settings that cannot work.
 
-    collections: ids of those that were used so far, by whatever settings.
+    collections: ids of all collections that earlier settings used.
     """
     adapter = globus.Globus(globus.connection(settings, collections))
     place = paths.place(settings.globus_destination_endpoint, settings.globus_destination_base_path)
@@ -59,7 +59,7 @@ def build(settings: UploaderSettings, db: Database, tuned: RuntimeSettings, coll
 
 
 class Answers:
-    """What the gateway, the compressor and the scanner ask about the destination."""
+    """Answers questions of the gateway, the compressor and the scanner about the destination."""
 
     def __init__(self, db: Database, tools: case.UploadTools) -> None:
         self._db = db
@@ -81,7 +81,10 @@ class Answers:
         return DestinationState(verdict.value, detail)
 
     async def _place(self, asked: AskDestination) -> paths.Destination:
-        """Where this job's archive goes: a live job holds it from now on, and one that ended holds nothing new."""
+        """Return where this job's archive goes. A live job holds the destination from now on.
+
+        A job that has ended gets no new one.
+        """
         submissions = self._tools.submissions
         job = await jobs.load(self._db, asked.job_id) if asked.job_id is not None else None
         if job is None:
@@ -91,7 +94,10 @@ class Answers:
         return await submissions.hold(job)
 
     async def globus_check(self, question: bytes) -> GlobusChecked:
-        """Reach Globus, look at both collections, list both directories. Nothing is sent; a destination base is made when missing."""
+        """Check that Globus answers, shows both collections and lists both directories.
+
+        It transfers nothing. It makes the destination base when that is missing.
+        """
         msgspec.json.decode(question, type=GlobusCheck)
         globus, base = self._tools.globus, self._tools.submissions.place.base
         answer = GlobusChecked(emulated=globus.is_emulated, transfer_url=globus.transfer_url, problems=[])
@@ -104,7 +110,7 @@ class Answers:
         return msgspec.structs.replace(answer, problems=list(probe.problems), **ends, **listed)
 
     async def release_destination(self, question: bytes) -> DestinationReleased:
-        """Give up a verified place where both names are "not found" now; any other answer keeps it."""
+        """Release a verified destination when both names are "not found" now. After any other answer the job keeps it."""
         job_id = msgspec.json.decode(question, type=ReleaseDestination).job_id
         job, held = await jobs.load(self._db, job_id), await self._tools.submissions.held(job_id)
         if job is None or held is None:
@@ -126,7 +132,7 @@ class Answers:
             return SizeChecked(ok=False, detail="No archive and no place at the destination are recorded for this job.")
         try:
             problem = await proving.sizes_now(self._tools, archive, held)
-        except ArchiverError as exc:  # no answer is neither a yes nor a no
+        except ArchiverError as exc:  # without an answer, the sizes are unknown
             raise Waiting(f"The destination gives no clear answer: {exc}", 15.0) from exc
         return SizeChecked(ok=problem is None, detail=problem or "")
 
@@ -138,7 +144,7 @@ def _collection(end: Endpoint | None) -> CollectionState | None:
 
 
 async def _probe(tools: case.UploadTools) -> None:
-    """Say early what an administrator has to put right; jobs would say it again."""
+    """Log early what an administrator has to fix. Otherwise only jobs would report it."""
     try:
         for problem in (await tools.globus.probe(tools.source_path, tools.submissions.place.base)).problems:
             logger.error("globus_problem", message=problem)
@@ -147,7 +153,7 @@ async def _probe(tools: case.UploadTools) -> None:
 
 
 async def use(db: Database, place: RemotePlace) -> tuple[str, ...]:
-    """Record where new jobs go from now on, and log what is in the way at earlier places.
+    """Record where new jobs go from now on, and log problems at earlier places.
 
     Returns the ids of all collections that were used so far.
     """

@@ -1,4 +1,4 @@
-"""One upload in the hands of one worker: its tools, its archive, its place at the destination."""
+"""One upload in the hands of one worker: its tools, its archive, and its destination."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ _BLOCK = 4 << 20
 
 
 class UploadTools(msgspec.Struct, frozen=True):
-    """What the handlers work with; built once per process."""
+    """The tools of the handlers, built once per process."""
 
     globus: Globus
     submissions: Submissions
@@ -34,11 +34,11 @@ class UploadTools(msgspec.Struct, frozen=True):
     limits: WatchLimits
     policy: RecheckPolicy
     most_archives: Callable[[], int] = lambda: 3
-    """How often an archive that was lost or damaged on staging is made again; asked each time, because an admin may change it."""
+    """How often an archive that was lost or damaged on staging is made again. Called each time, because an admin may change it."""
 
 
 class Case(msgspec.Struct):
-    """One job in hand: what was recorded of its archive, and where it goes."""
+    """One job in hand: the recorded facts of its archive, and its destination."""
 
     work: Work
     tools: UploadTools
@@ -77,12 +77,15 @@ def expected_files(tools: UploadTools, archive: Archive, destination: paths.Dest
 
 
 def is_here(tools: UploadTools, archive: Archive) -> bool:
-    """Whether the staging that holds an archive is mounted here now. Archives from before stagings had names are looked for here."""
+    """Return whether the staging that holds an archive is mounted here now.
+
+    Archives from before stagings had names are looked for here.
+    """
     return archive.staging is None or archive.staging == stagings.read(tools.archives)
 
 
 def local_archive(case: Case) -> LocalArchive:
-    """Hash both local files again: what is sent must be what was recorded."""
+    """Hash both local files again, because only what was recorded may be sent."""
     path = stagings.located(case.tools.archives, case.archive.archive_path)
     try:
         for file, expected in zip((path, path.with_name(path.name + SIDECAR_SUFFIX)), case.expected.files, strict=True):

@@ -1,4 +1,4 @@
-"""What a job that ended still owes at Globus, at the destination and among the local archives (custody 2 and 3)."""
+"""Clean up after a job that ended: at Globus, at the destination and among the local archives (custody 2 and 3)."""
 
 import asyncio
 import shutil
@@ -24,10 +24,10 @@ logger = log.get(__name__)
 
 
 async def settle(db: Database, tools: UploadTools, job_id: UUID) -> None:
-    """End the job's tasks, remove its unverified remote files, give the destination back. Raises Waiting until all that is done.
+    """End the job's tasks, remove its unverified remote files, and release the destination. Raises Waiting until all that is done.
 
-    A proven archive is left alone, whatever became of the job: the rule looks at the evidence, not at the state. Waits also while our
-    clock is far off, as an upload does.
+    A proven archive is left alone, whatever the job's state is, because the rule depends on the evidence. This also waits while
+    our clock is far off, as an upload does.
     """
     await clock_skew.require(db)
     job = await jobs.load(db, job_id)
@@ -42,7 +42,7 @@ async def settle(db: Database, tools: UploadTools, job_id: UUID) -> None:
 async def _remove_local(db: Database, tools: UploadTools, job: Job) -> None:
     archive = await db.one(Archive, "archive", job.id)
     if archive is not None and not await asyncio.to_thread(is_here, tools, archive):
-        return  # its own compressor removes what ended jobs left on that staging, and gives the space back
+        return  # that staging's own compressor removes the files of ended jobs there, and releases the space
     directory = tools.archives / str(job.id)
     if directory.exists():
         await asyncio.to_thread(shutil.rmtree, directory)
@@ -57,12 +57,12 @@ async def _give_back(tools: UploadTools, job: Job, key: str) -> None:
         destination = await tools.submissions.held(job_id)
         assert destination is not None, "its row was seen to be held, and only this clean-up lets go of it"
         await _undo(tools, job, destination)
-    await tools.submissions.clean(key, job_id, job.attempt)  # a job that was retried meanwhile keeps the place
+    await tools.submissions.clean(key, job_id, job.attempt)  # a job that was retried meanwhile keeps the destination
     logger.info("destination_settled", job_id=str(job_id), message=f"{job.destination} is free of this job's files.")
 
 
 async def _undo(tools: UploadTools, job: Job, destination: paths.Destination) -> None:
-    """End what was sent, and remove what it may have left. Raises Waiting until both are done."""
+    """End the job's submissions, and remove the files that they may have left. Raises Waiting until both are done."""
     job_id, key = job.id, destination.key
     stored = await _own(tools, key, job_id)
     for submission in stored:
@@ -83,9 +83,10 @@ async def _own(tools: UploadTools, key: str, job_id: UUID) -> list[Stored]:
 async def _settle_unknown(
     tools: UploadTools, job: Job, destination: paths.Destination, stored: list[Stored], submission: Stored
 ) -> None:
-    """An id nobody has seen a task of may still become one: send it, so that it can be cancelled.
+    """Send a submission whose task is unknown, because it may still start. Once it has a task, it can be cancelled.
 
-    Sent again it may run for a moment, so never onto what might be somebody else's: there it ends by its own deadline.
+    The task may run for a moment. So it is never sent onto a file that may belong to somebody else; there its own deadline ends
+    it.
     """
     verdict, detail = await tools.submissions.look_at(destination, owned=owns(stored, job.id))
     if verdict in {Verdict.ABSENT, Verdict.OWN} and submission.here:
@@ -98,9 +99,9 @@ async def _settle_unknown(
 
 
 async def _empty(tools: UploadTools, job: Job, destination: paths.Destination, stored: list[Stored]) -> None:
-    """Remove this job's own files; a foreign file is left alone. Raises Waiting until a removal has succeeded.
+    """Remove this job's own files and leave a foreign file alone. Raises Waiting until a removal has succeeded.
 
-    "Not found" is no reason to leave it out: a listing may be older than the transfer, and the file would stay as an orphan.
+    The removal is sent even after "not found": a listing may be older than the transfer, and the file would stay as an orphan.
     """
     verdict, detail = await tools.submissions.look_at(destination, owned=True)
     if verdict is Verdict.UNKNOWN:

@@ -1,8 +1,8 @@
-"""The adapter to Globus: every call to its Auth and Transfer services, and the only place that knows globus-sdk.
+"""The adapter to Globus: every call to its Auth and Transfer services. Only this adapter knows globus-sdk.
 
 The SDK is synchronous and promises nothing for a client used by several threads, so one client has one worker thread. Its own
-retries are kept short (seconds): the budget of the job decides about the long ones. Every failure leaves here as one of our
-families (`family`), with a sentence for the person who has to act and without any secret or token.
+retries are kept short (seconds); the job's budget decides about the long ones. Every failure is raised as one of our error
+families (`family`), with a message for the person who has to act, and without any secret or token.
 """
 
 import asyncio
@@ -62,11 +62,11 @@ T = TypeVar("T")
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach Globus. Empty URLs are the real service; both are given for the emulator.
+    """How to reach Globus. Empty URLs mean the real service; both are given for the emulator.
 
-    earlier_endpoints: collections that earlier settings named and where work is left; one of them may be gone.
-    http_timeout_s: seconds one request may take; max_retries: repetitions by the SDK, each after a second or two. Below one, not
-    even an expired token would be renewed.
+    earlier_endpoints: collections of earlier settings that still have unfinished work; one of them may be gone.
+    http_timeout_s: seconds one request may take. max_retries: repetitions by the SDK, each after a second or two. Below one,
+    not even an expired token would be renewed.
     """
 
     client_id: str
@@ -80,7 +80,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 2
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError for addresses that would send the secret in the clear, or to only one of two servers."""
+        """Check the settings. Raises ConfigurationError if the secret would be sent in the clear, or if only one URL is given."""
         if self.max_retries < 1:
             raise ConfigurationError("max_retries must be 1 at least: an expired token is renewed by a repetition.")
         if bool(self.auth_url) != bool(self.transfer_url):
@@ -96,7 +96,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def connection(settings: UploaderSettings, earlier_endpoints: tuple[str, ...] = ()) -> Connection:
-    """The part of the uploader's settings that reaches Globus."""
+    """Return the part of the uploader's settings that reaches Globus."""
     return Connection(
         client_id=settings.globus_client_id,
         client_secret=settings.globus_client_secret,
@@ -109,7 +109,7 @@ def connection(settings: UploaderSettings, earlier_endpoints: tuple[str, ...] = 
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What the start-up check found; `problems` are sentences for the administrator, none when all is well."""
+    """The findings of the start-up check. `problems` are sentences for the administrator; empty when all is well."""
 
     problems: tuple[str, ...]
     source: Endpoint | None
@@ -132,13 +132,13 @@ def _is_loopback(url: str) -> bool:
 def _transport(url: str, settings: Connection) -> RequestsTransport:
     transport = RequestsTransport(http_timeout=settings.http_timeout_s)
     if _is_loopback(url):
-        # A proxy of the environment is obeyed even for this machine, and would swallow the emulator.
+        # Requests obey a proxy of the environment even for this machine, and that would hide the emulator.
         transport.session.trust_env = False
     return transport
 
 
 class _Clients(NamedTuple):
-    """The two clients of the SDK, with transports of our own, which they do not close."""
+    """The two clients of the SDK, with transports of our own, which the clients do not close."""
 
     transfer: TransferClient
     auth: ConfidentialAppAuthClient
@@ -151,7 +151,7 @@ class _Clients(NamedTuple):
 
 
 def _build(settings: Connection, data_access: list[str]) -> _Clients:
-    """Clients without any request made yet. The addresses are always given: an SDK variable in the environment must not win."""
+    """Build the clients without any request. The addresses are always given: an SDK variable in the environment must not win."""
     auth_url, transfer_url = settings.auth_url or AUTH_URL, settings.transfer_url or TRANSFER_URL
     auth = ConfidentialAppAuthClient(
         settings.client_id,
@@ -161,7 +161,7 @@ def _build(settings: Connection, data_access: list[str]) -> _Clients:
         # One RetryConfig per client: a shared one collects every client's checks.
         retry_config=RetryConfig(max_retries=settings.max_retries),
     )
-    # Tokens in memory: the SDK's file has no address in its key, so an emulator's token could be shown to the real Globus.
+    # Tokens stay in memory: the SDK's file has no address in its key, so an emulator's token could be shown to the real Globus.
     app = ClientApp(APP_NAME, login_client=auth, config=GlobusAppConfig(token_storage="memory"))  # noqa: S106 - a kind of storage
     transfer = TransferClient(
         app=app,
@@ -187,11 +187,11 @@ class Globus:
     def __init__(self, settings: Connection) -> None:
         self._settings = settings
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="globus")
-        self._clients: _Clients | None = None  # touched by the worker thread only
+        self._clients: _Clients | None = None  # used by the worker thread only
 
     @property
     def is_emulated(self) -> bool:
-        """True if this is not the real Globus; the UI says so."""
+        """Return True if this is not the real Globus. The UI shows it."""
         return bool(self._settings.transfer_url)
 
     @property
@@ -199,7 +199,7 @@ class Globus:
         return self._settings.transfer_url or TRANSFER_URL
 
     async def close(self) -> None:
-        """Let the running request end (its time-out is the longest it takes) and close the connections."""
+        """Wait for the running request to end (its time-out is the longest wait) and close the connections."""
         await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
         if self._clients is not None:
             self._clients.close()
@@ -212,7 +212,7 @@ class Globus:
             except GlobusAPIError as error:
                 request = {"http_status": error.http_status, "code": error.code, "request_id": error.request_id}
                 logger.info("globus_refused", message=f"Globus refused while {doing}.", **request)
-                # Without its cause: the SDK hangs the whole answer to it, which a traceback in a log would then show.
+                # Without its cause: the SDK attaches the whole answer, which a traceback in a log would then show.
                 raise self._family(error, doing) from None
             except FORESEEN as error:
                 raise self._family(error, doing) from error
@@ -223,7 +223,7 @@ class Globus:
         return family(error, doing, client_id=self._settings.client_id, secret=self._settings.client_secret)
 
     def _ready(self) -> TransferClient:
-        """The client with the scopes its collections need. They must be asked for with the first token; later has no effect."""
+        """Return the client with the scopes its collections need. The first token must ask for them; later has no effect."""
         if self._clients is None:
             clients = _build(self._settings, [])
             try:
@@ -244,36 +244,39 @@ class Globus:
             try:
                 if read_endpoint(client, end).needs_data_access:
                     needing.add(end)
-            except GlobusAPIError as error:  # what is left there waits; it must not hold up the collections that are in use
+            except GlobusAPIError as error:  # work that is left there waits; it must not hold up the collections that are in use
                 logger.warning("earlier_collection", message=str(self._family(error, f"asking about collection {end}")))
         return sorted(needing)
 
     # --- submissions and tasks ---
 
     async def submission_id(self) -> str:
-        """A new id, to be stored before it is used."""
+        """Return a new id. Store it before it is used."""
         return await self._call("asking for a submission id", lambda client: text_of(client.get_submission_id()["value"]))
 
     async def submit_transfer(self, request: TransferRequest) -> str:
-        """The task id. The same request again (lost answer, crash) gives the same task: Globus knows the submission id."""
+        """Submit a transfer and return the task id.
+
+        The same request again (lost answer, crash) gives the same task, because Globus knows the submission id.
+        """
         return await self._call(
             "submitting a transfer", lambda client: text_of(client.submit_transfer(transfer_document(request))["task_id"])
         )
 
     async def submit_delete(self, request: DeleteRequest) -> str:
-        """The task id of a removal; as `submit_transfer`."""
+        """Submit a removal and return the task id, as `submit_transfer`."""
         return await self._call(
             "submitting a removal", lambda client: text_of(client.submit_delete(delete_document(request))["task_id"])
         )
 
     async def task(self, task_id: str) -> TaskView | None:
-        """The task as it is now; None when Globus says that it knows no such task (which is never a success)."""
+        """Return the task as it is now; None when Globus says that it knows no such task (which is never a success)."""
         return await self._call(
             "asking for a task", lambda client: unless_missing(lambda: task_view(client.get_task(task_id).data))
         )
 
     async def cancel(self, task_id: str) -> None:
-        """Ask for the end of a task; that it has ended, `task` tells. A finished or unknown task is no error."""
+        """Ask Globus to end a task. `task` tells when it has ended. A finished or unknown task is no error."""
 
         def work(client: TransferClient) -> None:
             unless_missing(lambda: client.cancel_task(task_id))
@@ -281,7 +284,7 @@ class Globus:
         await self._call("cancelling a task", work)
 
     async def find_tasks(self, label: str) -> list[TaskView]:
-        """All tasks of exactly this label, newest first: finds a task whose id was lost."""
+        """Return all tasks with exactly this label, newest first. This finds a task whose id was lost."""
 
         def work(client: TransferClient) -> list[TaskView]:
             found = pages(lambda offset: client.task_list(limit=PAGE_SIZE, offset=offset, filter=label_filter(label)).data)
@@ -290,14 +293,14 @@ class Globus:
         return await self._call("looking for a task by its label", work)
 
     async def events(self, task_id: str, limit: int = 10) -> list[Event]:
-        """The newest events of a task, newest first; for display."""
+        """Return the newest events of a task, newest first, for display."""
         return await self._call(
             "reading the events of a task",
             lambda client: msgspec.convert(client.task_event_list(task_id, limit=limit).data["DATA"], type=list[Event]),
         )
 
     async def successful_transfers(self, task_id: str) -> list[Transferred]:
-        """The files a finished task really moved; those skipped as equal are not in it."""
+        """Return the files that a finished task really moved. Files that were skipped as equal are not included."""
         return await self._call(
             "reading what a task moved",
             lambda client: msgspec.convert(
@@ -306,27 +309,27 @@ class Globus:
         )
 
     async def pause_info(self, task_id: str) -> str:
-        """Who paused a task and why, as the administrators wrote it; empty when nobody wrote anything."""
+        """Return who paused a task and why, as the administrators wrote it; empty when they wrote nothing."""
         return await self._call("asking why a task is paused", lambda client: pause_text(client.task_pause_info(task_id).data))
 
     # --- the destination ---
 
     async def stat(self, endpoint: str, path: str) -> Remote | NotFound:
-        """What is at a path of a collection.
+        """Return what is at a path of a collection.
 
-        NotFound only when Globus says so in its own words; every other answer raises, because absence is what allows a transfer.
-        Where the collection cannot stat, the parent is listed and the name is looked up in it.
+        NotFound is returned only when Globus itself says so. Every other answer raises, because absence is what allows a transfer.
+        If the collection cannot stat, this lists the parent and looks the name up there.
         """
         return await self._call(f"looking at {path} at the destination", lambda client: read_stat(client, endpoint, path))
 
     async def endpoint(self, endpoint_id: str) -> Endpoint:
-        """A collection as Globus describes it."""
+        """Return a collection as Globus describes it."""
         return await self._call("asking about a collection", lambda client: read_endpoint(client, endpoint_id))
 
     async def probe(self, source_path: str, destination_base: str) -> Probe:
-        """Start-up check: the source directory can be listed, the destination base can be listed and is made when missing.
+        """Check at start that the source directory and the destination base can be listed. A missing base is made.
 
-        Raises TransientError when Globus cannot be reached at all; what somebody has to put right is in `problems`.
+        Raises TransientError when Globus cannot be reached at all. `problems` says what somebody has to fix.
         """
         source = await self._reachable(self._settings.source_endpoint, "source")
         target = await self._reachable(self._settings.destination_endpoint, "destination")

@@ -1,4 +1,4 @@
-"""What is sent to Globus, and what its answers say."""
+"""Build the documents that are sent to Globus, and read its answers."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -24,12 +24,12 @@ from shared.domain.destinations import folded
 
 Answer = TypeVar("Answer")
 
-PAGE_SIZE = 1000  # the largest the task lists give
-LIST_SIZE = 100_000  # the largest a directory listing gives
+PAGE_SIZE = 1000  # the most that the task lists return
+LIST_SIZE = 100_000  # the most that a directory listing returns
 
 
 def transfer_document(request: TransferRequest) -> TransferData:
-    """The body that is sent: the same bytes for the same request, every time."""
+    """Return the body that is sent: the same bytes for the same request, every time."""
     document = TransferData(
         request.source_endpoint,
         request.destination_endpoint,
@@ -59,7 +59,7 @@ def transfer_document(request: TransferRequest) -> TransferData:
 
 
 def delete_document(request: DeleteRequest) -> DeleteData:
-    """The body of a removal: files only, never a tree, and no patterns, whatever the names contain."""
+    """Return the body of a removal: files only, never a tree, and no patterns, whatever the names contain."""
     document = DeleteData(
         request.endpoint,
         label=request.label,
@@ -92,7 +92,7 @@ def read_endpoint(client: TransferClient, endpoint_id: str) -> Endpoint:
 
 
 def unless_missing(ask: Callable[[], Answer]) -> Answer | None:
-    """The answer, or None when Globus itself says that the thing does not exist (a proxy's 404 says nothing)."""
+    """Return the answer, or None when Globus itself says that the thing does not exist (a proxy's 404 says nothing)."""
     try:
         return ask()
     except GlobusAPIError as error:
@@ -107,7 +107,7 @@ def is_missing(error: GlobusAPIError) -> bool:
 
 
 def pages(page: Callable[[int], Any]) -> Iterator[Any]:  # Any: JSON of the SDK, checked by the caller
-    """All entries of a list with `offset` and `total`."""
+    """Yield all entries of a list with `offset` and `total`."""
     offset = 0
     while True:
         answer = page(offset)
@@ -119,7 +119,7 @@ def pages(page: Callable[[int], Any]) -> Iterator[Any]:  # Any: JSON of the SDK,
 
 
 def label_filter(label: str) -> str:
-    # The service's own list leaves removals out when no type is asked for.
+    # The service's default list omits removals when no type is given.
     return f"type:TRANSFER,DELETE/label:{label}"
 
 
@@ -136,7 +136,7 @@ def read_stat(client: TransferClient, endpoint: str, path: str) -> Remote | NotF
     except GlobusAPIError as error:
         if error.http_status == 404 and error.code == "NotFound":
             return NotFound()
-        # An unknown route answers 404 too: only a listing then says whether the name is there.
+        # An unknown route answers 404 too. Then only a listing says whether the name is there.
         if not _cannot_stat(error) and not is_missing(error):
             raise
     return _find_in_parent(client, endpoint, path)
@@ -148,9 +148,9 @@ def _cannot_stat(error: GlobusAPIError) -> bool:
 
 
 def _find_in_parent(client: TransferClient, endpoint: str, path: str) -> Remote | NotFound:
-    """The entry of that name; else one that the destination may not tell apart from it (letter case, accents).
+    """Return the entry of that name, or one that the destination may not tell apart from it (letter case, accents).
 
-    No filter is used: names cannot be quoted in one, and a filter that is misunderstood would look like absence.
+    No filter is used: a filter cannot quote names, and a misunderstood one would look like absence.
     """
     parent, name = split(path)
     listing = unless_missing(

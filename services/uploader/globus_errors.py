@@ -1,4 +1,4 @@
-"""What a failure of Globus means: permanent or transient, and in which words."""
+"""Decide what a failure of Globus means: permanent or transient, and with which message."""
 
 import re
 
@@ -19,25 +19,29 @@ PENDING_WAIT_S = 60.0  # 100 unfinished tasks per account are allowed; one ends 
 
 
 class IdenticalPaths(TransientError):  # noqa: N818 - says what Globus found, and the uploader can go on from it
-    """Globus refused a new submission: an unfinished task already moves the same paths. Find it by its label, adopt or cancel it."""
+    """Globus refused a new submission: an unfinished task already moves the same paths.
+
+    Find it by its label, adopt or cancel it.
+    """
 
 
 class ChecksumAlgorithmRefused(TransientError):  # noqa: N818 - says what Globus did, and the next algorithm answers it
-    """A collection does not know the checksum algorithm: submit with the next one (`decide.choose_algorithm`)."""
+    """A collection does not know the checksum algorithm. Submit with the next one (`decide.choose_algorithm`)."""
 
 
-# What the SDK lets through besides its own errors, all seen with odd answers of proxies: a JSON list or `"code": null` as an error
-# body (TypeError), HTML with status 200 (ValueError), missing fields (KeyError), a broken socket below requests (OSError).
+# Exceptions that the SDK raises besides its own errors. All were seen with odd answers of proxies: a JSON list or
+# `"code": null` as an error body (TypeError), HTML with status 200 (ValueError), missing fields (KeyError), a
+# broken socket below requests (OSError).
 FORESEEN = (GlobusError, TypeError, ValueError, LookupError, AttributeError, msgspec.MsgspecError, OSError)
 _TOKEN = re.compile(r"(?i)\b(bearer|basic|globus-goauthtoken)\s+[^\s,;]+")
 _AUTH_REFUSALS = frozenset({400, 401, 403})
 
 
 def family(error: Exception, doing: str, *, client_id: str = "", secret: str = "") -> ArchiverError:
-    """What a failure of the SDK while `doing` something means for the job. The one place that decides about it.
+    """Return what a failure of the SDK while `doing` something means for the job. Only this function decides about it.
 
     TransientError(CONNECTION): Globus or the way to it does not work now. PermanentError: somebody has to change something.
-    Waiting: too many tasks at once. IdenticalPaths, ChecksumAlgorithmRefused: the uploader itself knows an answer.
+    Waiting: too many tasks at once. IdenticalPaths, ChecksumAlgorithmRefused: the uploader itself can resolve it.
     """
     if isinstance(error, ArchiverError):
         return error
@@ -57,7 +61,7 @@ def family(error: Exception, doing: str, *, client_id: str = "", secret: str = "
 
 
 def _auth_family(error: AuthAPIError, doing: str) -> ArchiverError:
-    # Its text is left out: it is about credentials, and an answer may repeat what it was sent.
+    # Its text is left out: it is about credentials, and an answer may repeat what was sent.
     if error.http_status in _AUTH_REFUSALS and isinstance(error.raw_json, dict):
         return PermanentError(
             f"Globus {doing}: the client id or secret was refused (HTTP {error.http_status})."
@@ -100,7 +104,10 @@ def _api_family(error: GlobusAPIError, doing: str, client_id: str, secret: str) 
 
 
 def _network_reason(error: NetworkError) -> str:
-    """Why, without addresses: a proxy's may carry a password. The innermost system error is the one that means something."""
+    """Return the reason without addresses, because a proxy's may carry a password.
+
+    The innermost system error is the meaningful one.
+    """
     names, reason = type(error.underlying_exception).__name__, ""
     inner: BaseException | None = error.underlying_exception
     for _ in range(10):
@@ -113,7 +120,7 @@ def _network_reason(error: NetworkError) -> str:
 
 
 def _clean(text: str, secret: str) -> str:
-    """One line, short, without anything that opens a door."""
+    """Return one short line without credentials."""
     hidden = _TOKEN.sub(r"\1 [hidden]", " ".join(text.split()))
     if secret:
         hidden = hidden.replace(secret, "[hidden]")

@@ -1,7 +1,7 @@
 """The uploader's part of an archive job: compressed -> uploading -> upload_verifying -> verified.
 
-`decide.next_step` says what a claimed job needs, from what is stored and what Globus and the destination say now; this file does
-it, and asks again, until the job can be verified. Nothing here decides what is a proof: `decide.verify_*` does.
+`decide.next_step` returns what a claimed job needs, from the stored rows and from what Globus and the destination say now. This
+file does it, and asks again until the job can be verified. It does not decide what is a proof: `decide.verify_*` does.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from shared.service.work import Work
 
 logger = log.get(__name__)
 
-_STEPS = 50  # more turns than any honest job needs: a job that goes in circles must not do so in silence
+_STEPS = 50  # more turns than any healthy job needs; a job that goes in circles must fail visibly
 
 
 async def upload(work: Work, tools: UploadTools) -> None:
-    """Take a claimed job as far as `verified`. Waits while our clock is far off: Globus would call a deadline past."""
+    """Take a claimed job as far as `verified`. It waits while our clock is far off, because Globus would call a deadline past."""
     await work.with_retry(clock_skew.require, work.db)
     archive = await work.one(Archive, "archive", work.id)
     if archive is None:
@@ -59,7 +59,7 @@ async def _until_verified(case: Case) -> None:
 
 
 async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven: bool) -> bool:
-    """Take one step; True when the job has left this service."""
+    """Take one step. Returns True when the job has left this service."""
     work, submissions = case.work, case.tools.submissions
     verdict, detail = Verdict.UNKNOWN, ""
     if not proven:
@@ -84,10 +84,10 @@ async def _turn(case: Case, stored: list[Stored], local: LocalArchive, *, proven
             await work.info("task_adopted", f"Globus task {step.task_id} is still at work; it goes on.")
             await carry(case, by_id[submission_id])
         case claimed_job.SubmitAgain(submission_id):
-            with contextlib.suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked, and decided anew
+            with contextlib.suppress(ChecksumAlgorithmRefused, PermanentError):  # then it is marked; decide again
                 await submissions.send(by_id[submission_id])
         case claimed_job.NewSubmission():
-            # Where a transfer of ours may have put something, "not found" may be an answer from before it.
+            # If a transfer of ours may have put something there, a "not found" may be older than that transfer.
             if verdict is Verdict.ABSENT and not owns(stored, work.id):
                 await submissions.clean(case.key, work.id, work.attempt)
             await send_new(case, stored)

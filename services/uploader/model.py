@@ -1,7 +1,7 @@
-"""What the uploader says to Globus and what Globus answers, as plain values.
+"""What the uploader sends to Globus and what Globus answers, as plain values.
 
-Requests are complete before they are used: stored as JSON, they can be sent again after a crash, byte for byte. Answers keep only
-what a decision or a person needs; a number that Globus did not send is None, and None proves nothing.
+Requests are complete before they are used. Stored as JSON, they can be sent again after a crash, byte for byte. Answers keep only
+what a decision or a person needs. A number that Globus did not send is None, and None proves nothing.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ class Algorithm(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a submission is for."""
+    """The purpose of a submission."""
 
     TRANSFER = "transfer"
     RECHECK = "recheck"
@@ -40,14 +40,18 @@ class RecheckPolicy(StrEnum):
 
 
 def label_for(job_id: str, attempt: int, purpose: Purpose, submission_id: str) -> str:
-    """The unique name of a task, by which it is found when its id was lost. No character of it has a meaning in filters."""
+    """Return the unique label of a task, by which it is found when its id was lost.
+
+    No character in it has a meaning in filters.
+    """
     return f"cs-archiver.{job_id}.{attempt}.{purpose}.{submission_id}"
 
 
 def deadline_text(moment: datetime) -> str:
-    """ISO 8601 in UTC, whole seconds, rounded up: cut off, a deadline of less than a second is in the past when it arrives.
+    """Return ISO 8601 text in UTC, whole seconds, rounded up.
 
-    Raises ValueError for a time without a zone, which Globus would read as another moment.
+    Rounded down, a deadline less than a second away would be in the past when it arrives. Raises ValueError for a time without a
+    zone, which Globus would read as another moment.
     """
     if moment.tzinfo is None:
         raise ValueError("a deadline needs a time zone")
@@ -73,8 +77,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class TransferRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A transfer (or recheck) as it is stored before it is sent, and sent again unchanged after a crash.
 
-    deadline: `deadline_text`. Every option is given, because the server's defaults are not ours to rely on.
-    skip_source_errors stays off: with it a task can end SUCCEEDED having moved nothing.
+    deadline: `deadline_text`. Every option is given, because we do not rely on the server's defaults. skip_source_errors stays
+    off: with it a task can end SUCCEEDED without having moved anything.
     """
 
     submission_id: str
@@ -97,12 +101,12 @@ class TransferRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a transfer without items moves nothing")
 
     def names(self) -> tuple[str, tuple[str, ...]]:
-        """The collection and the paths on it that the task may change."""
+        """Return the collection and the paths on it that the task may change."""
         return self.destination_endpoint, tuple(item.destination_path for item in self.items)
 
 
 class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A removal of files (never of directories) at one collection; what is already gone is no error."""
+    """A removal of files (never of directories) at one collection. A file that is already gone is no error."""
 
     submission_id: str
     label: str
@@ -116,7 +120,7 @@ class DeleteRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a removal without paths removes nothing")
 
     def names(self) -> tuple[str, tuple[str, ...]]:
-        """The collection and the paths on it that the task may change."""
+        """Return the collection and the paths on it that the task may change."""
         return self.endpoint, self.paths
 
 
@@ -126,7 +130,7 @@ class FatalError(msgspec.Struct, frozen=True):
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as Globus shows it; field names are Globus's. Times are ISO 8601 texts of Globus's clock."""
+    """A task as Globus shows it, with Globus's field names. Times are ISO 8601 texts of Globus's clock."""
 
     task_id: str
     status: str
@@ -162,17 +166,20 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_finished(self) -> bool:
-        """Terminal: it will touch no file any more. INACTIVE is not."""
+        """Return whether the task is terminal: it will touch no file any more. INACTIVE is not terminal."""
         return self.status in FINISHED
 
     @property
     def moved_nothing(self) -> bool:
-        """Globus says so itself: the task is over and no file and no byte went over. A number that is missing says nothing."""
+        """Return whether Globus itself says that the task has ended and moved no file and no byte.
+
+        A missing number proves nothing.
+        """
         return self.is_finished and self.files_transferred == 0 and self.bytes_transferred == 0
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a task's history: for display only, its format is not promised."""
+    """One line of a task's history, for display only. Its format is not guaranteed."""
 
     code: str
     description: str = ""
@@ -182,7 +189,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transferred(msgspec.Struct, frozen=True, kw_only=True):
-    """One file a task really moved (files skipped as equal are not listed); the last three are missing on older servers."""
+    """One file that a task really moved (files skipped as equal are not listed). The last three are missing on older servers."""
 
     source_path: str | None = None
     destination_path: str | None = None
@@ -192,7 +199,7 @@ class Transferred(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remote(msgspec.Struct, frozen=True, kw_only=True):
-    """Something at the destination. type: `file`, `dir`, ...; size in bytes; name as the destination spells it."""
+    """An entry at the destination. type: `file`, `dir`, ...; size in bytes; name as the destination spells it."""
 
     name: str
     type: str
@@ -201,11 +208,11 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotFound(msgspec.Struct, frozen=True):
-    """The destination was asked and said that the path does not exist. Everything else is not this."""
+    """The destination was asked and said that the path does not exist. No other answer counts as this."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A collection, as far as we need to know it."""
+    """A collection, with the fields that we need."""
 
     id: str
     display_name: str | None = None
@@ -221,7 +228,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """A verification did not accept what is there. remove_first: only a fresh copy can prove it, so ours must go before."""
+    """A verification rejected the remote files. remove_first: only a fresh copy can be proven, so ours must be removed first."""
 
     reason: str
     remove_first: bool = False
@@ -230,9 +237,10 @@ class Rejection(msgspec.Struct, frozen=True):
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A stored submission id, and what is known of its task now.
 
-    archive_sha256, manifest_sha256: what it carries (empty for a removal). task: as Globus shows it now, None when no task of this
-    id is known. refused: Globus refused the document itself and no task bears its label, so it can never become one.
-    cancel_requested: we asked to end it. rejection: why a verification did not accept its result. own: it belongs to this job.
+    archive_sha256, manifest_sha256: of the archive and sidecar that it carries (empty for a removal). task: as Globus
+    shows it now; None when no task of this id is known. refused: Globus refused the document itself and no task has its
+    label, so it can never become one. cancel_requested: we asked Globus to end it. rejection: why a verification did not
+    accept its result. own: it belongs to this job.
     """
 
     submission_id: str
@@ -255,5 +263,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def may_have_written(self) -> bool:
-        """A transfer that Globus took; False once Globus said that it moved nothing, for such a transfer owns nothing."""
+        """Return whether Globus took this transfer and it may have written something.
+
+        False once Globus said that it moved nothing, because such a transfer owns nothing.
+        """
         return self.purpose is Purpose.TRANSFER and not self.refused and self.task is not None and not self.task.moved_nothing

@@ -1,7 +1,7 @@
-"""POSIX path <-> collection path <-> destination key: pure text, no file is looked at.
+"""Convert between POSIX path, collection path and destination key. This is pure text; no file is read.
 
-A collection sees a directory tree under its own root, so the same file has two names: where it is on this machine, and where
-Globus finds it. GLOBUS_SOURCE_LOCAL_ROOT and GLOBUS_SOURCE_COLLECTION_PATH are one place under both names.
+A collection sees a directory tree under its own root. So the same file has two names: its path on this machine, and its path in
+Globus. GLOBUS_SOURCE_LOCAL_ROOT and GLOBUS_SOURCE_COLLECTION_PATH are one directory under both names.
 """
 
 import msgspec
@@ -11,11 +11,11 @@ from shared.domain.destinations import ARCHIVE_SUFFIX, RemotePlace
 from shared.errors import ConfigurationError, PermanentError
 from shared.files.manifest import SIDECAR_SUFFIX
 
-NAME_MAXIMUM_BYTES = 255  # of every common file system; what Globus does beyond it is not documented
+NAME_MAXIMUM_BYTES = 255  # of every common file system; Globus's behaviour beyond it is not documented
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """Both names of a job at a place, and the key under which they are held."""
+    """Both remote names of a job at a place, and the key under which they are held."""
 
     place: RemotePlace
     archive: str
@@ -32,12 +32,12 @@ def _parts(path: str) -> list[str]:
 
 
 def _join(parts: list[str]) -> str:
-    # By parts and never posixpath.join, which drops the base as soon as a later part begins with a slash.
+    # Join by parts, never with posixpath.join, which drops the base as soon as a later part begins with a slash.
     return "/" + "/".join(parts)
 
 
 def name_problem(name: str) -> str | None:
-    """Why Globus or the destination cannot hold this name, or None."""
+    """Return why Globus or the destination cannot hold this name, or None."""
     if name in {"", ".", ".."}:
         return "is not a name"
     if "/" in name or "\0" in name:
@@ -60,7 +60,10 @@ def _checked(name: str) -> str:
 
 
 def base_parts(setting: str, name: str) -> list[str]:
-    """The parts of a path setting; raises ConfigurationError naming it. A leading `~` (Globus: the home directory) is allowed."""
+    """Return the parts of a path setting. Raises ConfigurationError that names it.
+
+    A leading `~` (Globus: home directory) is allowed.
+    """
     if not setting.startswith("/"):
         raise ConfigurationError(f"{name} must be an absolute path, not {setting!r}")
     parts = _parts(setting)
@@ -71,18 +74,18 @@ def base_parts(setting: str, name: str) -> list[str]:
 
 
 def place(endpoint: str, base: str) -> RemotePlace:
-    """Return where archives go by the settings. Raises ConfigurationError for a base that is no path."""
+    """Return where archives go by the settings. Raises ConfigurationError for a base that is not a path."""
     return RemotePlace(endpoint, _join(base_parts(base, "GLOBUS_DESTINATION_BASE_PATH")))
 
 
 def destination(where: RemotePlace, level1: str, level2: str, folder: str) -> Destination:
-    """Where `level1/level2/folder` goes: `{base}/{level1}/{level2}/{folder}.tar.7z` and its sidecar beside it.
+    """Return where `level1/level2/folder` goes: `{base}/{level1}/{level2}/{folder}.tar.7z`, with its sidecar beside it.
 
-    Raises PermanentError for a name that cannot travel.
+    Raises PermanentError for a name that cannot be transferred.
     """
     _checked(folder)
     if where.base == "/" and level1.startswith("~"):
-        # As the first part it would mean somebody's home directory, and the archive would land there.
+        # As the first part it would mean somebody's home directory, and the archive would be written there.
         raise PermanentError(
             f"Cannot be uploaded: {level1!r} would be read as a home directory by Globus. Rename it,"
             " or set GLOBUS_DESTINATION_BASE_PATH to a directory below the collection's root."
@@ -95,13 +98,13 @@ def destination(where: RemotePlace, level1: str, level2: str, folder: str) -> De
 
 
 def destination_of(where: RemotePlace, path: str) -> Destination:
-    """The same for a job's destination path (`/level1/level2/folder.tar.7z`)."""
+    """Return the same for a job's destination path (`/level1/level2/folder.tar.7z`)."""
     level1, level2, archive = path.strip("/").split("/")
     return destination(where, level1, level2, archive.removesuffix(ARCHIVE_SUFFIX))
 
 
 def to_collection(local_path: str, local_root: str, collection_path: str) -> str:
-    """The collection path of a file below GLOBUS_SOURCE_LOCAL_ROOT; raises PermanentError when it is not below it."""
+    """Return the collection path of a file below GLOBUS_SOURCE_LOCAL_ROOT. Raises PermanentError when it is not below it."""
     root = base_parts(local_root, "GLOBUS_SOURCE_LOCAL_ROOT")
     base = base_parts(collection_path, "GLOBUS_SOURCE_COLLECTION_PATH")
     parts = _parts(local_path)
@@ -116,6 +119,6 @@ def to_collection(local_path: str, local_root: str, collection_path: str) -> str
 
 
 def split(path: str) -> tuple[str, str]:
-    """(directory with a trailing slash, name) of a file's collection path."""
+    """Return (directory with a trailing slash, name) of a file's collection path."""
     directory, _, name = path.rpartition("/")
     return directory + "/", name

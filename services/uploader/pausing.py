@@ -1,4 +1,4 @@
-"""A pause takes a job's transfers off Globus. What follows on resume is decided anew, from what is stored."""
+"""Cancel the Globus transfers of a paused job. On resume, the next step is decided again from what is stored."""
 
 import asyncio
 import time
@@ -14,11 +14,14 @@ from shared.isolation import Isolation
 
 logger = log.get(__name__)
 
-_PATIENCE_S = 20.0  # then the sweep goes on with it, every round, for as long as the job is paused
+_PATIENCE_S = 20.0  # after that the sweep retries in every round while the job is paused
 
 
 async def take_off(submissions: Submissions, key: str, job_id: UUID, patience_s: float = _PATIENCE_S) -> None:
-    """Cancel this job's running transfers and wait until they have ended. Removals are let finish. Raises nothing of Globus."""
+    """Cancel this job's running transfers and wait until they have ended.
+
+    Removals are not cancelled. Globus errors are not raised.
+    """
     until = time.monotonic() + patience_s
     try:
         for stored in await submissions.load(key, job_id):
@@ -28,7 +31,7 @@ async def take_off(submissions: Submissions, key: str, job_id: UUID, patience_s:
                 try:
                     await submissions.end(stored)
                     break
-                except Waiting as exc:  # it ends soon, or was on its way when the pause came and is seen soon
+                except Waiting as exc:  # it ends soon, or it was being sent when the pause came and is seen soon
                     if time.monotonic() > until:
                         raise
                     await asyncio.sleep(min(exc.retry_after_s, 0.5))
@@ -37,7 +40,7 @@ async def take_off(submissions: Submissions, key: str, job_id: UUID, patience_s:
 
 
 class Sweep:
-    """Takes off what a pause could not: the uploader was down, or Globus did not answer."""
+    """Cancels the transfers that a pause could not cancel, because the uploader was down or Globus did not answer."""
 
     def __init__(self, db: Database, submissions: Submissions) -> None:
         self._db = db
@@ -46,7 +49,7 @@ class Sweep:
         self._rows = Isolation("paused transfer")
 
     async def begin(self) -> None:
-        """Look once, beside the worker's rounds: a Globus that does not answer must not hold them up."""
+        """Check once, beside the worker's rounds: a Globus that does not answer must not hold them up."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look())
 

@@ -19,7 +19,7 @@ from shared.errors import Operation, TransientError
 from shared.infra.db import Session
 from shared.service import stagings
 
-_RECHECKS = 3  # a recheck that moved bytes repaired something; after the third the attempt is over
+_RECHECKS = 3  # a recheck that moved bytes repaired something; after the third the attempt ends
 
 
 async def verify(case: Case) -> None:
@@ -39,7 +39,7 @@ async def verify(case: Case) -> None:
 
 
 async def _prove(case: Case) -> None:
-    """Collect the three verifications and record them together. Raises TransientError when one is refused."""
+    """Collect the three verifications and record them together. Raises TransientError when one is rejected."""
     work = case.work
     last, transfers, recheck = await _carried_out(case)
     task = proofs.verify_task(transfers[-1].task, transfers[-1].request)
@@ -71,7 +71,7 @@ async def _prove(case: Case) -> None:
 
 
 async def _carried_out(case: Case) -> tuple[Stored, list[CarriedOut], CarriedOut | None]:
-    """This job's transfers of this archive since the last removal, and the newest recheck after the last of them."""
+    """Return this job's transfers of this archive since the last removal, and the newest recheck after the last of them."""
     stored = await case.tools.submissions.load(case.key, case.work.id)
     removals = [i for i, s in enumerate(stored) if s.view.purpose is Purpose.REMOVAL and not s.view.refused]
     since = stored[removals[-1] + 1 :] if removals else stored
@@ -129,7 +129,7 @@ async def _sizes(case: Case, last: Stored) -> proofs.RemoteProof:
 
 
 async def _reject(case: Case, stored: Stored, rejection: Rejection) -> None:
-    """Remember that this transfer's result was not accepted, so that it is never verified again, and end the attempt."""
+    """Record that this transfer's result was rejected, so that it is never verified again, and end the attempt."""
     why = msgspec.to_builtins(rejection)
     await case.work.run("reject_submission", UUID(stored.id), why)
     raise TransientError(f"Upload verification failed: {rejection.reason}", Operation.UPLOAD)
@@ -155,12 +155,12 @@ async def _record(case: Case, proofs: dict[str, msgspec.Struct]) -> None:
 
 
 async def _remove_local(case: Case) -> None:
-    """The archive is proven: its local copy goes, with every attempt's directory of this job."""
+    """Remove the local copy of a proven archive, with every attempt's directory of this job."""
     directory = case.tools.archives / str(case.work.id)
     size, path = case.archive.size, str(stagings.located(case.tools.archives, case.archive.archive_path))
     result = "deleted" if directory.exists() else "gone already"
     if not await case.work.in_thread(is_here, case.tools, case.archive):
-        # Its own compressor removes what ended jobs left there.
+        # That staging's own compressor removes the files of ended jobs there.
         result, path = "left to its staging", f"{case.archive.archive_path} on staging {case.archive.staging}"
     elif directory.exists():
         await case.work.in_thread(shutil.rmtree, directory)
@@ -170,9 +170,9 @@ async def _remove_local(case: Case) -> None:
 
 
 async def sizes_now(tools: UploadTools, archive: Archive, destination: paths.Destination) -> str | None:
-    """What is wrong with the sizes at the destination now; None when both are right. Raises what the adapter raises."""
+    """Return what is wrong with the sizes at the destination now; None when both are right. Raises what the adapter raises."""
     found = [await tools.globus.stat(destination.place.endpoint, name) for name in destination.names]
-    # What is there is compared; where the local files were does not matter any more.
+    # Only the remote files are compared. The paths of the local files do not matter any more.
     sizes = Expected(
         ExpectedFile(source_path="", destination_path=destination.archive, size=archive.size, sha256="", md5=""),
         ExpectedFile(source_path="", destination_path=destination.sidecar, size=archive.manifest_size, sha256="", md5=""),

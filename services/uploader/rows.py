@@ -1,4 +1,4 @@
-"""What the uploader reads from its queries, with types. The name of the query stands in the docstring."""
+"""Typed rows of the uploader's queries. Each docstring names the query."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ class Archive(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """Bytes of both files."""
+        """Return the size of both files in bytes."""
         return self.size + self.manifest_size
 
 
@@ -84,6 +84,6 @@ class PausedTransfer(msgspec.Struct, frozen=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """`endpoints`: the id of a collection that archives were ever to go to."""
+    """`endpoints`: the id of a collection that was ever a destination of archives."""
 
     endpoint: str

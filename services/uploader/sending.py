@@ -79,7 +79,7 @@ async def load(case: Case, submission_id: str) -> Stored:
 
 
 async def carry(case: Case, stored: Stored) -> None:
-    """Watch a transfer to its end; an attempt that did not succeed costs a try."""
+    """Watch a transfer to its end. An attempt that does not succeed costs a try."""
     await _uploading(case)
     outcome = await watch(case, stored, "Uploading to Globus", case.total)
     if isinstance(outcome, running_task.Succeeded):
@@ -93,7 +93,7 @@ async def carry(case: Case, stored: Stored) -> None:
 
 
 async def watch(case: Case, stored: Stored, operation: str, total: int) -> running_task.Succeeded | running_task.FailedAttempt:
-    """Look at a task until it is terminal, telling what Globus says meanwhile; a hopeless one is cancelled."""
+    """Poll a task until it is terminal, and report what Globus says meanwhile. A hopeless task is cancelled."""
     work, globus = case.work, case.tools.globus
     assert stored.view.task is not None, "only submissions with a task are watched"
     task_id = stored.view.task.task_id
@@ -145,7 +145,7 @@ async def _say(work: Work, before: str, text: str) -> str:
 
 
 async def _log_events(case: Case, stored: Stored) -> None:
-    """Log each error event of a task once, also across attempts. Events are for people; they decide nothing."""
+    """Log each error event of a task once, across all attempts. Events are for people; no decision depends on them."""
     work = case.work
     assert stored.view.task is not None, "only submissions with a task are watched"
     task_id = stored.view.task.task_id
@@ -161,7 +161,7 @@ async def _log_events(case: Case, stored: Stored) -> None:
 
 
 async def _until_ended(case: Case, stored: Stored) -> None:
-    """Cancel a task and wait until it is terminal; nothing new may begin on its path before."""
+    """Cancel a task and wait until it is terminal. Nothing new may begin on its path before."""
     while True:
         try:
             await case.tools.submissions.end(stored)

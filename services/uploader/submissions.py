@@ -35,14 +35,14 @@ from shared.infra.db import Database, Session
 
 Request = TransferRequest | DeleteRequest
 
-_PAST_DEADLINE = timedelta(minutes=10)  # what Globus gets to act on a deadline, before we count on it
+_PAST_DEADLINE = timedelta(minutes=10)  # how long Globus may take to act on a deadline before we rely on it
 
 
 class Stored(msgspec.Struct, frozen=True):
     """A stored submission: the document as it was or will be sent, and what is known of its task.
 
     here: the document names exactly the collection and the two paths of the destination. counts: it must be settled, or may be the
-    reason why something is at the destination; False once nothing of this job's was there after it.
+    reason why something is at the destination; False once the destination was seen without anything of this job after it.
     """
 
     view: Submission
@@ -56,7 +56,7 @@ class Stored(msgspec.Struct, frozen=True):
 
     @property
     def is_hopeless(self) -> bool:
-        """Its own deadline has passed: Globus has ended whatever came of it, and refuses to begin it."""
+        """Return whether its own deadline has passed. Then Globus has ended its task if there was one, and refuses to begin it."""
         return datetime.now(UTC) > datetime.fromisoformat(self.request.deadline) + _PAST_DEADLINE
 
     @property
@@ -65,7 +65,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """From where to where by the settings: the source collection, the place that new jobs use, how long a task may take."""
+    """The route by the settings: the source collection, the place that new jobs use, and how long a task may take."""
 
     source_endpoint: str
     place: RemotePlace
@@ -85,14 +85,14 @@ class Submissions:
 
     @property
     def place(self) -> RemotePlace:
-        """Where new jobs go."""
+        """Return where new jobs go."""
         return self._route.place
 
     async def hold(self, job: Job) -> paths.Destination:
-        """Return the destination of a live job, which it holds afterwards.
+        """Return the destination of a live job, which holds it afterwards.
 
-        A job that has sent something stays at the place where it began; any other goes where the settings say now.
-        Raises Waiting while another job's work on the path is not over, PermanentError when the path belongs to another for good.
+        A job that has sent something stays at the place where it began; any other goes where the settings say now. Raises Waiting
+        while another job's work on the path is not finished, PermanentError when the path belongs to another job permanently.
         """
         path, place = job.destination, self._route.place
         wanted = paths.destination_of(place, path)
@@ -108,7 +108,7 @@ class Submissions:
         return held
 
     async def held(self, job_id: UUID) -> paths.Destination | None:
-        """Return what a job holds or has proven, at the place where it is. Raises Waiting when nobody knows that place."""
+        """Return the destination that a job holds or has proven. Raises Waiting when its place was never recorded."""
         held = await self._db.one(Held, "destination_of", job_id)
         if held is None:
             return None
@@ -121,7 +121,7 @@ class Submissions:
         return paths.destination_of(self._route.place, path)
 
     async def load(self, key: str, job_id: UUID) -> list[Stored]:
-        """Every submission for a destination, oldest first, each with its task as Globus shows it now."""
+        """Return every submission for a destination, oldest first, each with its task as Globus shows it now."""
         return [await self._look(sent, job_id) for sent in await self._db.many(Sent, "submissions", key)]
 
     async def _look(self, sent: Sent, job_id: UUID) -> Stored:
@@ -138,9 +138,9 @@ class Submissions:
         )
 
     async def find(self, stored: Stored) -> TaskView | None:
-        """The task of a submission, by its id or, when the answer that held it was lost, by its label.
+        """Return the task of a submission, by its id or, when the answer with the id was lost, by its label.
 
-        Raises Waiting while Globus does not answer about a task it has: that goes on without us, and costs no try.
+        Raises Waiting while Globus does not answer about a task it has. That task continues without us, so the wait costs no try.
         """
         known = stored.view.task
         if known is not None:
@@ -157,13 +157,13 @@ class Submissions:
         return found[0]
 
     async def saw(self, stored: Stored, task: TaskView) -> None:
-        """Remember a task as it is now; a terminal one closes its submission."""
+        """Store a task as it is now. A terminal task closes its submission."""
         await self._db.run("see_task", stored.id, task.status, msgspec.to_builtins(task), task.is_finished)
 
     async def send(self, stored: Stored) -> str:
-        """Send a stored document, for the first time or again; return its task id.
+        """Send a stored document, for the first time or again. Returns its task id.
 
-        A document that Globus itself refuses is marked and never becomes a task; the error goes on to the caller.
+        A document that Globus itself refuses is marked and never becomes a task. The error is raised to the caller.
         """
         try:
             if isinstance(stored.request, TransferRequest):
@@ -181,7 +181,7 @@ class Submissions:
     async def transfer_request(
         self, job_id: UUID, attempt: int, purpose: Purpose, place: RemotePlace, items: Sequence[Item]
     ) -> TransferRequest:
-        """A new document for a transfer or a recheck, under an id that was not used yet."""
+        """Return a new document for a transfer or a recheck, under an id that was not used yet."""
         submission_id = await self._globus.submission_id()
         return TransferRequest(
             submission_id=submission_id,
@@ -193,7 +193,7 @@ class Submissions:
         )
 
     async def remove(self, destination: paths.Destination, job_id: UUID, attempt: int) -> Stored:
-        """Store a removal of both names (which voids older evidence); the caller sends it."""
+        """Store a removal of both names (which voids older evidence). The caller sends it."""
         submission_id = await self._globus.submission_id()
         request = DeleteRequest(
             submission_id=submission_id,
@@ -218,7 +218,7 @@ class Submissions:
         key: str,
         archive_attempt: int | None,
     ) -> None:
-        """Store a submission id and its whole document; the database refuses it while an older task on the path is open."""
+        """Store a submission id and its whole document. The database refuses it while an older task on the path is open."""
         body = msgspec.to_builtins(request)
         await session.run(
             "store_submission",
@@ -232,7 +232,7 @@ class Submissions:
         )
 
     async def clean(self, key: str, job_id: UUID, attempt: int) -> None:
-        """Note that nothing of this job is at its destination, which from now on is free if the job has ended."""
+        """Record that nothing of this job is at its destination. The destination is free from now on if the job has ended."""
         async with self._db.transaction() as session:
             await session.run("lock_destination", key)
             await session.run("clean_destination", key, job_id, attempt)
@@ -242,7 +242,7 @@ class Submissions:
         await self._db.run("refuse_submission", stored.id, False)
 
     async def end(self, stored: Stored) -> None:
-        """Bring a submission's task to its end: cancel it (a removal is let finish). Raises Waiting while it lives."""
+        """End a submission's task: cancel it, or let it finish if it is a removal. Raises Waiting while it runs."""
         task = await self.find(stored)
         if task is not None and not task.is_finished and stored.view.purpose is not Purpose.REMOVAL:
             await self._globus.cancel(task.task_id)
@@ -254,7 +254,7 @@ class Submissions:
             raise Waiting(f"Waiting for Globus task {task.task_id} to end.", 1.0)
 
     async def look_at(self, destination: paths.Destination, *, owned: bool) -> tuple[Verdict, str]:
-        """Whose the destination is now, and what was seen there. Any answer but a clear one is `unknown`."""
+        """Return who owns the destination now, and what was seen there. Any unclear answer is `unknown`."""
         endpoint = destination.place.endpoint
         archive, said = await self._presence(endpoint, destination.archive)
         sidecar, also = await self._presence(endpoint, destination.sidecar)
@@ -276,9 +276,10 @@ def describe(path: str, found: Remote | NotFound) -> str:
 
 
 def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:
-    """Whether what is at the destination may be this job's.
+    """Return whether the files at the destination may be this job's.
 
-    Globus took a transfer of it to exactly these names, did not say that it moved nothing, and no removal emptied the place since.
+    That is so if Globus accepted one of its transfers to exactly these names, did not say that it moved nothing, and no removal
+    has emptied the destination since.
     """
     owned = False
     for stored in submissions:
@@ -293,7 +294,7 @@ def owns(submissions: Sequence[Stored], job_id: UUID) -> bool:
 
 
 def _taken(path: str, holder: Holder | None) -> ArchiverError:
-    """What a job meets whose path another job has."""
+    """Return the error for a job whose path another job has."""
     if holder is None:
         return Waiting(f"{path} was released a moment ago; it is taken now.", 1.0)
     if holder.state == "verified":
@@ -328,7 +329,7 @@ def _stored(sent: Sent, job_id: UUID) -> Stored:
 
 
 def _names(sent: Sent) -> tuple[str, tuple[str, ...]] | None:
-    """The collection and the two paths of the destination that a row belongs to; None where its place was never recorded."""
+    """Return the collection and the two destination paths of a row; None if its place was never recorded."""
     if sent.endpoint is None or sent.base_path is None:
         return None
     archive = RemotePlace(sent.endpoint, sent.base_path).full(sent.path)
@@ -336,7 +337,7 @@ def _names(sent: Sent) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _vanished(stored: Stored, known: TaskView) -> TaskView:
-    """A task that Globus does not know any more: as last seen until its deadline has passed, from then on over, and no success."""
+    """Return a task that Globus does not know any more: as last seen until its deadline has passed, and failed after that."""
     if not stored.is_hopeless:
         return known
     gone = FatalError("GONE", "Globus does not know this task any more, and its deadline has passed.")

@@ -1,4 +1,4 @@
-"""Postgres: named SQL, a pool that outlives a restart of the server, and errors told apart."""
+"""Postgres: named SQL, a pool that survives a restart of the server, and the classification of errors."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ logger = log.get(__name__)
 
 
 class Refusal(NamedTuple):
-    """Why the database does not take a statement now, as DatabaseAway says it."""
+    """Why the database refuses a statement now, in the form that DatabaseAway reports."""
 
     kind: str
     message: str
@@ -46,9 +46,9 @@ _SYSTEM = Refusal("system", "The database met an error of its disk or of its mac
 _INTERNAL = Refusal("internal", "The database reports an internal error; its files may be damaged. See the log of Postgres.")
 _LOGIN = Refusal("login", "The database does not accept the login of this service any more. Check the password in DATABASE_URL.")
 _GONE = Refusal("gone", "The database that DATABASE_URL names does not exist now. Restore it, or correct DATABASE_URL.")
-_WORK = None  # a verdict about the statement: a defect of ours, or a rule that it would break
+_WORK = None  # a judgement about the statement: a defect of ours, or a rule that it would break
 
-# SQLSTATE, or its first characters, and what it means; the longest match counts. Appendix A of the manual of Postgres lists all.
+# SQLSTATE, or its first characters, and its meaning. The longest match counts. Appendix A of the Postgres manual lists all codes.
 _REFUSALS: dict[str, Refusal | None] = {
     "08": _AWAY,
     "0A000": _WORK,
@@ -74,13 +74,13 @@ _REFUSALS: dict[str, Refusal | None] = {
 
 
 _SETTINGS = {_LOGIN.kind, _GONE.kind}
-"""Kinds that at a start mean wrong settings."""
+"""Kinds that mean wrong settings when they occur at the start."""
 
 
 def refusal(sqlstate: str) -> Refusal | None:
-    """Return why the database does not take a statement now; None where its answer is a verdict about the statement. Pure.
+    """Return why the database refuses a statement now; None if its answer is a judgement about the statement. Pure.
 
-    This is the only list of such answers. No one of them may fail a job, end a loop or end a process.
+    This is the only list of such answers. None of them may fail a job, end a loop or end a process.
     """
     for length in (5, 2):
         if sqlstate[:length] in _REFUSALS:
@@ -89,13 +89,16 @@ def refusal(sqlstate: str) -> Refusal | None:
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
-    """The same for whatever a call of the driver raised. Only for such calls: elsewhere OSError and TimeoutError mean other things."""
+    """Return the same for any exception of a driver call.
+
+    Use it only for driver calls: elsewhere OSError and TimeoutError have other meanings.
+    """
     match error:
-        case asyncpg.InvalidCachedStatementError():  # a migration ran meanwhile; the next try plans anew
+        case asyncpg.InvalidCachedStatementError():  # a migration ran meanwhile; the next try makes a new plan
             return _BUSY
         case asyncpg.PostgresError():
             return refusal(error.sqlstate or "")
-        # Of the driver itself: measured when a server is killed (InternalClientError is no PostgresError).
+        # Errors of the driver itself, measured when a server is killed (InternalClientError is not a PostgresError).
         case OSError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return _AWAY
     return None
@@ -106,9 +109,9 @@ _DRIVER: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.Interface
 
 @contextmanager
 def database_errors(*more: type[Exception]) -> Iterator[None]:
-    """Raise DatabaseAway for what a call of the driver raises when the database does not take it now.
+    """Raise DatabaseAway in place of a driver exception when the database refuses the call now.
 
-    `more`: OSError where nothing but such calls is inside; elsewhere an OSError may be a file's.
+    `more`: OSError if the block contains only driver calls; elsewhere an OSError may come from a file.
     """
     try:
         yield
@@ -123,7 +126,7 @@ _HEADER = re.compile(r"^-- ([a-z][a-z0-9_]*(?:@[a-z]+)?) --$", re.MULTILINE)
 _VARIANTS = re.compile(r"^-- @(?P<word>[a-z]+): (?P<variants>.+)\n", re.MULTILINE)
 
 
-# What must be passed over whole, a place by number, or a place by name (not `::cast`, not `a[1:n]`).
+# A part to skip as a whole, a parameter by number, or a parameter by name (not `::cast`, not `a[1:n]`).
 _TOKEN = re.compile(
     r"""--[^\n]*|/\*.*?\*/
     |\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"
@@ -135,11 +138,11 @@ _TOKEN = re.compile(
 
 
 class Named(str):
-    """A statement with named parameters, as the driver takes it: `:name` has become `$n`. names: in the order of their numbers."""
+    """A statement with named parameters in the driver's form: `:name` has become `$n`. names: in the order of their numbers."""
 
     __slots__ = ("names", "text")
     names: tuple[str, ...]
-    text: str  # the same; the driver takes no subclass
+    text: str  # the same text; the driver takes no subclass
 
     def __new__(cls, text: str, names: tuple[str, ...]) -> Self:
         self = super().__new__(cls, text)
@@ -148,7 +151,7 @@ class Named(str):
 
 
 def resolved(name: str, text: str) -> str:
-    """Number the named parameters of a statement, by first use. A statement without any is returned as it is. Pure.
+    """Number the named parameters of a statement, by first use. A statement without any is returned unchanged. Pure.
 
     name: for the error. Raises ValueError for a statement that has parameters of both kinds.
     """
@@ -169,9 +172,10 @@ def resolved(name: str, text: str) -> str:
 
 
 def bound(name: str, query: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
-    """Return what the driver takes: the text, and its arguments in order. Pure.
+    """Return the text and the ordered arguments for the driver. Pure.
 
-    Raises TypeError that names the query when an argument is missing, is unknown, or is passed by position where parameters have names.
+    Raises TypeError that names the query when an argument is missing, is unknown, or is passed by
+    position although parameters have names.
     """
     if not isinstance(query, Named):
         if named:
@@ -188,9 +192,10 @@ def bound(name: str, query: str, args: tuple[Any, ...], named: dict[str, Any]) -
 
 
 def load_queries(*files: Path) -> dict[str, str]:
-    """Read `-- name --` blocks; the same name twice is an error. One with `:name` in it becomes a `Named`.
+    """Read `-- name --` blocks. The same name twice is an error. A block with `:name` in it becomes a `Named`.
 
-    A block `-- name_@word --` with a line `-- @word: a = X; b = Y` is two queries, `name_a` and `name_b`, where X and Y stand for `@word`.
+    A block `-- name_@word --` with a line `-- @word: a = X; b = Y` is two queries, `name_a` and `name_b`. X and Y replace `@word`
+    in them.
     """
     queries: dict[str, str] = {}
     for file in files:
@@ -225,7 +230,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 def typed(shape: type[R], name: str, row: Any) -> R:
-    """Return a row of a query as a struct; columns that it does not have are left out. Pure.
+    """Return a row of a query as a struct. Columns that the struct does not have are left out. Pure.
 
     Raises TypeError that names query and column when one is missing or has another type.
     """
@@ -236,9 +241,9 @@ def typed(shape: type[R], name: str, row: Any) -> R:
 
 
 class Session:
-    """Named queries on one connection. All raise DatabaseAway when the database does not take them now.
+    """Named queries on one connection. All raise DatabaseAway when the database refuses them now.
 
-    A query with named parameters takes keyword arguments, one for each; any other takes them by position.
+    A query with named parameters takes one keyword argument for each; any other takes its arguments by position.
     """
 
     def __init__(self, connection: Any, queries: dict[str, str]) -> None:
@@ -270,7 +275,7 @@ class Session:
         return None if row is None else typed(shape, name, row)
 
     async def run(self, name: str, /, *args: Any, **named: Any) -> str:
-        """Run a statement; the server's tag comes back, e.g. `UPDATE 1`."""
+        """Run a statement. Returns the server's tag, e.g. `UPDATE 1`."""
         text, values = bound(name, self._queries[name], args, named)
         with database_errors(OSError):
             return str(await self.connection.execute(text, *values))
@@ -279,11 +284,11 @@ class Session:
 POOL_SIZE = 8
 _APART = 2
 CONNECTIONS_PER_PROCESS = POOL_SIZE + 1 + _APART
-"""What one service process holds at most: its pool, the relay's connection, and those that `Database.apart` opens."""
+"""The most connections of one service process: its pool, the relay's connection, and those that `Database.apart` opens."""
 
 
 def too_few_connections(room: int, processes: int) -> str | None:
-    """Say what to change where the server's connections do not suffice for all service processes; None where they do. Pure."""
+    """Return what to change if the server has too few connections for all service processes; None if they suffice. Pure."""
     needed = processes * CONNECTIONS_PER_PROCESS
     if needed <= room:
         return None
@@ -295,7 +300,7 @@ def too_few_connections(room: int, processes: int) -> str | None:
 
 
 class Database:
-    """The pool and the queries of one service. All methods raise DatabaseAway when the database does not take a call now."""
+    """The pool and the queries of one service. All methods raise DatabaseAway when the database refuses a call now."""
 
     def __init__(self, pool: Any, queries: dict[str, str], url: str) -> None:
         self._pool = pool
@@ -304,13 +309,13 @@ class Database:
         self._places_apart = asyncio.Semaphore(_APART)
         self._refused_at: float | None = None
         self.refused: DatabaseAway | None = None
-        """Why the server last refused a call for a lasting reason (a full disk, say); None once `probe` has passed."""
+        """Why the server last refused a call for a lasting reason (a full disk, say). None once `probe` has passed."""
 
     @classmethod
     async def connect(cls, url: str, *files: Path, size: int = POOL_SIZE) -> "Database":
-        """Open the pool; waits for a server that is not there yet and says so in the log.
+        """Open the pool. Waits for a server that is not there yet, and logs that.
 
-        Raises ConfigurationError when the server is there but does not take this user, password or database, or when one of the
+        Raises ConfigurationError when the server is there but does not accept this user, password or database, or when one of the
         two does not accept the other's certificate.
         """
         tls.check_database_files(url)
@@ -335,7 +340,7 @@ class Database:
 
     @property
     def size(self) -> int:
-        """The most connections that the pool opens."""
+        """Return the most connections that the pool opens."""
         return int(self._pool.get_max_size())
 
     async def dedicated(self) -> Any:
@@ -371,13 +376,16 @@ class Database:
 
     @property
     def seconds_since_refusal(self) -> float | None:
-        """How long ago the server last refused a call of this process, or did not answer it; None: it never did."""
+        """Return the seconds since the server last refused, or did not answer, a call of this process.
+
+        None: that never happened.
+        """
         return None if self._refused_at is None else time.monotonic() - self._refused_at
 
     async def probe(self) -> None:
-        """Find out whether the server takes work again after a refusal, and whether its disk has any space left.
+        """Check whether the server accepts work again after a refusal, and whether its disk has any space left.
 
-        Reading works on a full disk. So this makes the server write 1 MB into a temporary file. Raises DatabaseAway.
+        Reads work on a full disk. So this makes the server write 1 MB into a temporary file. Raises DatabaseAway.
         """
         before = self.refused
         async with self.transaction() as session:
@@ -404,9 +412,9 @@ class Database:
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Session]:
-        """A transaction on a connection of its own: for locks that are held while something slow runs.
+        """Open a transaction on its own connection, for locks that are held while something slow runs.
 
-        Only so many are open at once as CONNECTIONS_PER_PROCESS counts; the next one waits for its turn.
+        CONNECTIONS_PER_PROCESS limits how many are open at once. Further callers wait for their turn.
         """
         async with self._places_apart:
             connection = await self.dedicated()

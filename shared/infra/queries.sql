@@ -1,27 +1,28 @@
--- Every statement that all services share. A block begins with `-- name --` and a line that says what it is for.
--- ":name" and "$n" are parameters (`shared/infra/db.py`); a statement has one kind of them. Times are the database's own: no service's
--- clock decides anything.
+-- The statements that all services share. A block begins with `-- name --` and a line that states its purpose. ":name"
+-- and "$n" are parameters (`shared/infra/db.py`); a statement uses one kind of them. Times come from the database's
+-- clock; no service's clock decides anything.
 
 -- lock_claims --
--- One claim at a time per lane, so that limits and order are exact. $1 lane.
+-- Allow one claim at a time per lane, so that limits and order are exact. $1 lane.
 SELECT pg_advisory_xact_lock(hashtext('claim:' || $1))
 
 -- count_lane --
--- Jobs of a lane that somebody works on. $1 kinds, $2 states of the lane.
+-- Jobs of a lane that have a worker. $1 kinds, $2 states of the lane.
 SELECT count(*) FROM jobs
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND lease_until >= clock_timestamp()
 
 -- cancel_unleased --
--- Serve a cancel request on a job nobody works on. $1 kinds, $2 states this role may cancel from, $3 this job only (null: all).
+-- Cancel jobs without a worker that have a cancel request. $1 kinds, $2 states this role may cancel from, $3 this job only (null:
+-- all).
 UPDATE jobs SET status = 'cancelled', current_operation = 'Cancelled'
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND cancel_requested_by IS NOT NULL
   AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND ($3::uuid IS NULL OR id = $3)
 RETURNING id
 
 -- fail_crashed --
--- Give up on jobs whose workers crashed too often without progress. A lease that ended while the server was down, or before $4 s ago,
--- when it refused us, is no crash: its worker may live. $1 kinds, $2 states, $3 crashes allowed, $4 seconds (null: it never refused
--- us), $5 this job only (null: all).
+-- Fail jobs whose workers crashed too often without progress. An expired lease is no crash if it ended while the server was down,
+-- or earlier than $4 s ago, when the server refused us: its worker may live. $1 kinds, $2 states, $3 crashes allowed, $4 seconds
+-- (null: it never refused us), $5 this job only (null: all).
 UPDATE jobs SET status = 'failed', current_operation = 'Failed', crash_count = crash_count + 1,
   error_code = NULL, error_message = format('Its worker crashed %s times in a row while the job was %s; see the service''s log, then retry.', crash_count + 1, status)
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
@@ -30,8 +31,9 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused
 RETURNING id
 
 -- reclaim --
--- Jobs whose worker is silent (a crash, unless the server was away: see fail_crashed) or let go (a stop, a resume): back to where the
--- lane picks up. $1 kinds, $2 working states, $3 back, $4 seconds as in fail_crashed, $5 this job only (null: all).
+-- Return jobs to the state from which the lane picks them up. Their worker is silent (a crash, unless the server was away:
+-- see fail_crashed) or released them (a stop, a resume). $1 kinds, $2 working states, $3 back, $4 seconds as in
+-- fail_crashed, $5 this job only (null: all).
 UPDATE jobs SET status = $3, lease_owner = NULL, lease_until = NULL,
   crash_count = crash_count + CASE
     WHEN lease_owner IS NOT NULL AND lease_until > pg_postmaster_start_time()
@@ -42,16 +44,16 @@ WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paused AND (le
 RETURNING id
 
 -- unheld --
--- Jobs nobody works on. $1 kinds, $2 states.
+-- Jobs without a worker. $1 kinds, $2 states.
 SELECT id FROM jobs
 WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND (lease_until IS NULL OR lease_until < clock_timestamp())
 
 -- claim --
--- Take the next job. Archive jobs belong to the team: priority, then age; interrupted ones keep their age, so they come first. Other
--- jobs belong to users, who take turns: first who has the fewest at work, then whose last job began longest ago. A job whose archive is
--- proven needs no staging. pass_hours: how long smaller jobs may pass one that waits for space (null: no such rule). floor: progress.
--- taken_over: a state in which a lane takes over (null: none). stagings: those that this process sees (null: it needs none).
--- reliable_s: seconds as in fail_crashed.
+-- Take the next job. Archive jobs belong to the team: priority, then age. Interrupted ones keep their age, so they come first.
+-- Other jobs belong to users, who take turns: first the user with the fewest running jobs, then the user whose last job began
+-- longest ago. A job whose archive is proven needs no staging. pass_hours: how long smaller jobs may overtake one that waits for
+-- space (null: no such rule). floor: progress. taken_over: a state in which a lane takes over (null: none). stagings: those that
+-- this process sees (null: it needs none). reliable_s: seconds as in fail_crashed.
 UPDATE jobs j SET attempt = j.attempt + 1, lease_owner = :owner, lease_until = clock_timestamp() + make_interval(secs => :lease_s),
   crash_count = j.crash_count + CASE
     WHEN j.lease_owner IS NOT NULL AND j.lease_until > pg_postmaster_start_time()
@@ -78,7 +80,7 @@ WHERE j.id = (
       WHERE h.kind = ANY(:kinds::text[]) AND h.status = 'queued' AND c.status = 'queued' AND NOT h.paused AND h.id <> c.id
         AND (h.priority, -h.seq) > (c.priority, -c.seq)
         AND (c.kind = 'archive' OR h.created_by_id = c.created_by_id)
-        AND h.missing_bytes IS NOT NULL              -- lacks space now: whoever waits for something else blocks nobody
+        AND h.missing_bytes IS NOT NULL              -- lacks space now: a job that waits for anything else blocks no other job
         AND h.waiting_for_space_since < clock_timestamp() - make_interval(secs => :pass_hours * 3600))
   ORDER BY (c.status = :taken_over) DESC, c.priority DESC, t.at_work NULLS FIRST, t.last_turn NULLS FIRST, c.seq
   LIMIT 1
@@ -92,14 +94,14 @@ FROM jobs WHERE kind = ANY($1::text[]) AND status = ANY($2::text[]) AND NOT paus
   AND greatest(not_before, coalesce(lease_until, '-infinity')) > clock_timestamp()
 
 -- renew --
--- Keep the lease; what was asked of the job meanwhile comes back. $1 job, $2 attempt, $3 owner, $4 lease seconds.
+-- Renew the lease; returns the cancel and pause requests. $1 job, $2 attempt, $3 owner, $4 lease seconds.
 UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => $4)
 WHERE id = $1 AND attempt = $2 AND lease_owner = $3
 RETURNING cancel_requested_by, paused
 
 -- release --
--- Let go of a job without changing its state (stop, pause, wait). delay_s, reason: null changes nothing. retries, connection_retries:
--- what the attempt spent of each budget.
+-- Release a job without changing its state (stop, pause, wait). delay_s, reason: null changes nothing. retries,
+-- connection_retries: what the attempt spent of each budget.
 UPDATE jobs SET lease_owner = NULL, lease_until = NULL,
   not_before = CASE WHEN :delay_s::float8 IS NULL THEN not_before ELSE clock_timestamp() + make_interval(secs => :delay_s) END,
   wait_reason = coalesce(:reason, wait_reason), missing_bytes = :missing_bytes,
@@ -108,7 +110,7 @@ WHERE id = :job_id AND attempt = :attempt
 RETURNING id
 
 -- not_a_crash --
--- The database did not take the renewals of a worker that lives. Let go of its job, or take back the crash that was counted
+-- The database refused the renewals of a worker that lives. Release its job, or take back the crash that was counted
 -- meanwhile. $1 job, $2 attempt, $3 owner.
 UPDATE jobs SET
   crash_count = CASE WHEN attempt = $2 AND lease_owner = $3 THEN crash_count ELSE greatest(crash_count - 1, 0) END,
@@ -117,8 +119,8 @@ UPDATE jobs SET
 WHERE id = $1 AND attempt >= $2 AND completed_at IS NULL
 
 -- transition --
--- The only way a worker changes a job's state. delay_s: null keeps the time before which nobody claims it. retries, connection_retries:
--- what the attempt spent of each budget.
+-- Change a job's state. Workers have no other way. delay_s: null keeps the time before which nobody claims it. retries,
+-- connection_retries: what the attempt spent of each budget.
 UPDATE jobs SET status = :to, error_code = :error_code,
   lease_owner = CASE WHEN :keep_lease THEN lease_owner END, lease_until = CASE WHEN :keep_lease THEN lease_until END,
   progress_percent = :progress_percent, current_operation = :operation,
@@ -129,7 +131,7 @@ WHERE id = :job_id AND attempt = :attempt AND status = :was
 RETURNING version
 
 -- state_of --
--- What a job is now, for a worker whose change met no row. $1 job.
+-- The current state of a job, for a worker whose change matched no row. $1 job.
 SELECT status, attempt FROM jobs WHERE id = $1
 
 -- job --
@@ -137,17 +139,17 @@ SELECT status, attempt FROM jobs WHERE id = $1
 SELECT * FROM jobs WHERE id = $1
 
 -- progress --
--- Figures of the running stage; never a state.
+-- Store the progress of the running stage; it never changes the state.
 UPDATE jobs SET progress_percent = :progress_percent, stage_percent = :stage_percent, current_operation = :operation,
   bytes_done = :bytes_done, bytes_total = :bytes_total, bytes_per_second = :bytes_per_second, eta_seconds = :eta_seconds, progress_at = clock_timestamp()
 WHERE id = :job_id AND attempt = :attempt AND lease_owner IS NOT NULL
 
 -- log --
--- One line of a job's log. $1 job, $2 level, $3 action, $4 message, $5 data.
+-- Add one line to a job's log. $1 job, $2 level, $3 action, $4 message, $5 data.
 INSERT INTO job_logs (job_id, level, action, message, data) VALUES ($1, $2, $3, $4, $5) RETURNING at
 
 -- lock_deletion --
--- How far a deletion is; nobody changes the job until this transaction ends. $1 job.
+-- Lock a job until this transaction ends, and return how far its deletion is. $1 job.
 SELECT status, attempt, first_unlink_at FROM jobs WHERE id = $1 FOR UPDATE
 
 -- clock --
@@ -155,21 +157,21 @@ SELECT status, attempt, first_unlink_at FROM jobs WHERE id = $1 FOR UPDATE
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint
 
 -- begin_deletion --
--- From here on the job cannot fail any more; an earlier beginning counts. $1 job, $2 attempt.
+-- Record the beginning of a deletion; an earlier one counts. From here on the job cannot fail any more. $1 job, $2 attempt.
 UPDATE jobs SET first_unlink_at = coalesce(first_unlink_at, clock_timestamp()) WHERE id = $1 AND attempt = $2 RETURNING id
 
 -- log_many --
--- Many lines of a job's log. $1 job, $2 levels, $3 actions, $4 messages, $5 data.
+-- Add many lines to a job's log. $1 job, $2 levels, $3 actions, $4 messages, $5 data.
 INSERT INTO job_logs (job_id, level, action, message, data)
 SELECT $1, level, action, message, data FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS l (level, action, message, data)
 
 -- record_kept --
--- How many source entries stayed. $1 job, $2 attempt, $3 count.
+-- Record how many source entries stayed. $1 job, $2 attempt, $3 count.
 UPDATE jobs SET kept_count = $3 WHERE id = $1 AND attempt = $2
 
 -- claim_cleanup --
--- Take the next clean-up this role owes. $1 role, $2 owner, $3 lease seconds, $4 stagings that this process sees (null: all). What lies
--- on another's staging is left to the other, while one is there.
+-- Claim the next clean-up that this role owes. $1 role, $2 owner, $3 lease seconds, $4 stagings that this process sees (null:
+-- all). Files on a staging that only another process sees are left to that process while it is there.
 UPDATE cleanups c SET lease_owner = $2, lease_until = clock_timestamp() + make_interval(secs => $3), tries = c.tries + 1
 WHERE (c.job_id, c.role) = (
   SELECT d.job_id, d.role FROM cleanups d
@@ -180,16 +182,16 @@ WHERE (c.job_id, c.role) = (
 RETURNING c.job_id, c.tries
 
 -- renew_cleanup --
--- Keep a clean-up. $1 job, $2 role, $3 owner, $4 lease seconds.
+-- Renew the lease of a clean-up. $1 job, $2 role, $3 owner, $4 lease seconds.
 UPDATE cleanups SET lease_until = clock_timestamp() + make_interval(secs => $4)
 WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
 
 -- finish_cleanup --
--- Nothing is owed any more. $1 job, $2 role, $3 owner.
+-- Delete a finished clean-up: nothing is owed any more. $1 job, $2 role, $3 owner.
 DELETE FROM cleanups WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
 
 -- postpone_cleanup --
--- Not done yet. $1 job, $2 role, $3 owner, $4 delay seconds, $5 reason.
+-- Postpone an unfinished clean-up. $1 job, $2 role, $3 owner, $4 delay seconds, $5 reason.
 UPDATE cleanups SET lease_owner = NULL, lease_until = NULL, not_before = clock_timestamp() + make_interval(secs => $4), reason = $5
 WHERE job_id = $1 AND role = $2 AND lease_owner = $3 RETURNING job_id
 
@@ -199,22 +201,21 @@ SELECT extract(epoch FROM min(greatest(not_before, coalesce(lease_until, '-infin
 FROM cleanups WHERE role = $1 AND greatest(not_before, coalesce(lease_until, '-infinity')) > clock_timestamp()
 
 -- see_staging --
--- This process sees a staging. $1 staging, $2 role, $3 instance, $4 its path.
+-- Record that this process sees a staging. $1 staging, $2 role, $3 instance, $4 its path.
 INSERT INTO stagings (id, role, instance, path) VALUES ($1, $2, $3, $4)
 ON CONFLICT (id, instance) DO UPDATE SET path = EXCLUDED.path, visible = true, seen_at = clock_timestamp()
 
 -- lose_stagings --
--- This process does not see its other stagings any more. $1 instance, $2 those that it sees.
+-- Record that this process does not see its other stagings any more. $1 instance, $2 those that it sees.
 UPDATE stagings SET visible = false WHERE instance = $1 AND visible AND id <> ALL($2::uuid[])
 
 -- forget_stagings --
--- Somebody of this role sees the staging again: those who saw it before and are gone are not named any more. $1 staging, $2 role,
--- $3 instance.
+-- A process of this role sees the staging again: forget the dead processes that saw it before. $1 staging, $2 role, $3 instance.
 DELETE FROM stagings s WHERE s.id = $1 AND s.role = $2 AND s.instance <> $3 AND s.seen_at < clock_timestamp() - interval '1 hour'
   AND NOT EXISTS (SELECT FROM service_instances i WHERE i.instance = s.instance)
 
 -- tell_unseen --
--- Say why archives wait that no running uploader sees, and take it back when one does.
+-- Set the wait reason of archives that no running uploader sees, and remove it when one does.
 UPDATE jobs j SET wait_reason = w.reason
 FROM (SELECT c.id, unseen_staging(c.staging) AS reason FROM jobs c
       WHERE c.kind = 'archive' AND c.status = 'compressed' AND c.staging IS NOT NULL AND NOT c.paused
@@ -230,12 +231,12 @@ SELECT a.job_id, a.attempt, a.archive_path FROM archives a JOIN jobs j ON j.id =
 WHERE j.kind = 'archive' AND a.staging IS NULL AND j.status NOT IN ('verified', 'deleting_source', 'completed', 'cancelled')
 
 -- adopt_archive --
--- The staging of such an archive. $1 job, $2 attempt, $3 staging.
+-- Record the staging of such an archive. $1 job, $2 attempt, $3 staging.
 WITH adopted AS (UPDATE archives SET staging = $3 WHERE job_id = $1 AND attempt = $2 AND staging IS NULL RETURNING job_id, attempt)
 UPDATE jobs j SET staging = $3 FROM adopted a WHERE j.id = a.job_id AND j.archive_attempt = a.attempt AND j.staging IS NULL
 
 -- seen --
--- This process is alive. $1 instance, $2 role, $3 version.
+-- Record that this process is alive. $1 instance, $2 role, $3 version.
 INSERT INTO service_instances (instance, role, version, started_at, seen_at)
 VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp())
 ON CONFLICT (instance) DO UPDATE SET seen_at = clock_timestamp()
@@ -247,7 +248,7 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
   (SELECT count(*) FROM service_instances WHERE seen_at > clock_timestamp() - interval '15 s') AS processes
 
 -- gone --
--- This process ends, and rows of processes that died long ago go with it. $1 instance.
+-- Remove this process, which ends, and processes that died long ago. $1 instance.
 DELETE FROM service_instances WHERE instance = $1 OR seen_at < clock_timestamp() - interval '1 day'
 
 -- lead --
@@ -255,45 +256,45 @@ DELETE FROM service_instances WHERE instance = $1 OR seen_at < clock_timestamp()
 SELECT pg_try_advisory_lock($1)
 
 -- outbox_todo --
--- What the stream does not have yet, in order. $1 how many.
+-- The events that the stream does not have yet, in order. $1 how many.
 SELECT id, subject, payload FROM outbox WHERE stream_seq IS NULL ORDER BY id LIMIT $1
 
 -- outbox_sent --
--- The stream has it. $1 id, $2 sequence.
+-- Record that the stream has the event. $1 id, $2 sequence.
 UPDATE outbox SET stream_seq = $2 WHERE id = $1
 
 -- outbox_lost --
--- The stream lost its end: what was there must go again. $1 last sequence it still has.
+-- The stream lost its last events: mark them to be sent again. $1 last sequence it still has.
 UPDATE outbox SET stream_seq = NULL WHERE stream_seq > $1
 
 -- outbox_last --
--- The highest sequence we know of.
+-- The highest known sequence.
 SELECT coalesce(max(stream_seq), 0) FROM outbox
 
 -- outbox_in_stream --
--- Events that we know to be in the stream: those whose places it lacks, those before its first sequence although too young to be
--- forgotten, and which one is its last. $1 the stream's first sequence, $2 seconds after which it may forget, $3 sequences that it lacks,
--- $4 its last sequence.
+-- Events that are known to be in the stream: those whose sequences it lacks, those before its first sequence although too young to
+-- be forgotten, and which one is its last. $1 the stream's first sequence, $2 seconds after which it may forget, $3 sequences that
+-- it lacks, $4 its last sequence.
 SELECT count(*) FILTER (WHERE stream_seq = ANY($3::bigint[])) AS lacking,
   count(*) FILTER (WHERE stream_seq < $1 AND (payload ->> 'time')::timestamptz > clock_timestamp() - make_interval(secs => $2)) AS gone,
   max(payload ->> 'id') FILTER (WHERE stream_seq = $4) AS last_id
 FROM outbox WHERE stream_seq IS NOT NULL
 
 -- outbox_adopt --
--- The stream has it although the answer was lost. $1 event id, $2 sequence.
+-- Record that the stream has the event although the answer was lost. $1 event id, $2 sequence.
 UPDATE outbox SET stream_seq = $2 WHERE payload ->> 'id' = $1 AND stream_seq IS NULL
 
 -- is_migrated --
--- Have the first tables and this role's rights been made?
+-- Whether the first tables and this role's rights exist.
 SELECT to_regclass('public.service_instances') IS NOT NULL
   AND has_table_privilege(to_regclass('public.service_instances'), 'INSERT')
 
 -- runtime_settings --
--- What an admin set.
+-- The settings that an admin changed.
 SELECT name, value, set_by, set_at FROM runtime_settings ORDER BY name
 
 -- ping --
--- Does the database answer?
+-- Check that the database answers.
 SELECT 1
 
 -- little_memory --
@@ -301,7 +302,7 @@ SELECT 1
 SELECT set_config('work_mem', '64kB', true)
 
 -- spill --
--- Write 1 MB into a temporary file: fails where the disk is full, and leaves nothing.
+-- Write 1 MB into a temporary file. This fails if the disk is full, and leaves nothing.
 SELECT count(*) FROM generate_series(1, 40000)
 
 -- now --
@@ -309,12 +310,12 @@ SELECT count(*) FROM generate_series(1, 40000)
 SELECT clock_timestamp()
 
 -- usage_of --
--- What a workspace holds as far as it is known; no row: never measured, and nothing recorded. $1 user.
+-- The known usage of a workspace; no row: never measured, and nothing recorded. $1 user.
 SELECT bytes, files, entries, walked_at IS NOT NULL AS is_measured FROM workspace_usage WHERE owner_id = $1
 
 -- usage_added --
--- Record an addition, in the transaction that ends its promise; zeros keep walks from replacing the total until that transaction ends.
--- Returns how many walks have. $1 user, $2 bytes, $3 files, $4 entries.
+-- Record an addition, in the transaction that ends its reservation. Zeros keep walks from replacing the total until that
+-- transaction ends. Returns how many walks have replaced it. $1 user, $2 bytes, $3 files, $4 entries.
 INSERT INTO workspace_usage AS u (owner_id, bytes, files, entries, added_bytes, added_files, added_entries, changes)
 VALUES ($1, $2::bigint, $3::bigint, $4::bigint, $2, $3, $4, 1)
 ON CONFLICT (owner_id) DO UPDATE SET changes = u.changes + 1,
@@ -323,8 +324,8 @@ ON CONFLICT (owner_id) DO UPDATE SET changes = u.changes + 1,
 RETURNING walks
 
 -- usage_removed --
--- Record a removal. It is subtracted unless a walk has replaced the total since the removal began: that walk may have missed what was
--- removed. The next walk is due soon. $1 user, $2 bytes, $3 files, $4 entries, $5 walks when the removal began.
+-- Record a removal. It is subtracted unless a walk has replaced the total since the removal began, because that walk may have
+-- missed the removed files. The next walk is due soon. $1 user, $2 bytes, $3 files, $4 entries, $5 walks when the removal began.
 UPDATE workspace_usage SET changes = changes + 1, exact = false,
   bytes = CASE WHEN walks = $5 THEN greatest(0, bytes - $2::bigint) ELSE bytes END,
   files = CASE WHEN walks = $5 THEN greatest(0, files - $3::bigint) ELSE files END,
@@ -338,9 +339,9 @@ SELECT coalesce(u.changes, 0) AS changes, coalesce(u.added_bytes, 0) AS added_by
 FROM (SELECT $1::uuid AS id) AS o LEFT JOIN workspace_usage u ON u.owner_id = o.id
 
 -- usage_walked --
--- Replace the total by what a walk found. Additions recorded during the walk count on top, because it may have missed them: the total
--- may be too large until the next walk, never too small. seconds: what the walk took. changes, added_bytes, added_files, added_entries
--- and is_changing: as `usage_before` gave them.
+-- Replace the total by the result of a walk. Additions recorded during the walk are added to it, because the walk may have missed
+-- them. So the total may be too large until the next walk, never too small. seconds: the duration of the walk. changes,
+-- added_bytes, added_files, added_entries and is_changing: as `usage_before` returned them.
 INSERT INTO workspace_usage AS u (owner_id, bytes, files, entries, walk_seconds, walks, walked_at, exact)
 VALUES (:owner, :total_bytes::bigint, :file_count::bigint, :entries::bigint, :seconds, 1, clock_timestamp(),
   :changes::bigint = 0 AND NOT :is_changing AND NOT workspace_is_changing(:owner))
@@ -350,7 +351,8 @@ ON CONFLICT (owner_id) DO UPDATE SET walks = u.walks + 1, walked_at = EXCLUDED.w
   exact = u.changes = :changes::bigint AND NOT :is_changing AND NOT workspace_is_changing(:owner)
 
 -- usage_due --
--- Workspaces that are to be walked now, the longest known last. A walk that takes long is repeated rarely. $1 users.
+-- Workspaces that are due for a walk: first those never walked, then those with the oldest total. A slow walk is repeated rarely.
+-- $1 users.
 SELECT o.id FROM unnest($1::uuid[]) AS o(id) LEFT JOIN workspace_usage u ON u.owner_id = o.id
 WHERE u.walked_at IS NULL OR u.walked_at < clock_timestamp()
   - make_interval(secs => CASE WHEN u.exact THEN greatest(600, 20 * u.walk_seconds) ELSE greatest(5, 5 * u.walk_seconds) END)

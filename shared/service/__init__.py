@@ -1,1 +1,4 @@
-"""What every service is made of: claimed jobs, workers, start and stop, and requests between services. Imports every other room."""
+"""The parts of every service: claimed jobs, workers, start and stop, and requests between services.
+
+Imports every other room.
+"""

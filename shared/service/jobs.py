@@ -1,4 +1,4 @@
-"""Jobs in the database: one as it is now, and the change of its state. A claim is made in `shared/service/worker.py`."""
+"""Jobs in the database: read one, and change its state. Claims are made in `shared/service/worker.py`."""
 
 from uuid import UUID
 
@@ -10,21 +10,21 @@ from shared.infra.db import Database, Session
 
 
 class State(msgspec.Struct, frozen=True):
-    """`state_of`: what a job is now."""
+    """`state_of`: the current state of a job."""
 
     status: Status
     attempt: int
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """`renew`: what people asked of a job while somebody worked on it."""
+    """`renew`: what users requested for a job while a worker had it."""
 
     cancel_requested_by: str | None
     paused: bool
 
 
 class Unheld(msgspec.Struct, frozen=True):
-    """`unheld`: a job that nobody works on."""
+    """`unheld`: a job without a worker."""
 
     id: UUID
 
@@ -38,7 +38,7 @@ class Owed(msgspec.Struct, frozen=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a job's state, from `was` to `to`, by the worker that has this attempt.
 
-    operation: what people read as the current operation. delay_s: seconds until anybody may claim the job; None: as before. retries,
+    operation: shown to users as the current operation. delay_s: seconds until anybody may claim the job; None: unchanged. retries,
     connection_retries: what the attempt spent of each budget.
     """
 
@@ -59,7 +59,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """Letting go of a job whose state stays. What a field means: `Transition`. reason: None keeps the one it has."""
+    """The release of a job whose state stays. `Transition` explains the fields. reason: None keeps the current one."""
 
     job_id: UUID
     attempt: int
@@ -71,7 +71,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load(db: Database, job_id: UUID) -> Job | None:
-    """Return a job as it is now, None when there is none of this id. Raises DatabaseAway."""
+    """Return a job as it is now, None when no job has this id. Raises DatabaseAway."""
     row = await db.row("job", job_id)
     return None if row is None else Job.of(row)
 
@@ -82,5 +82,5 @@ async def transition(session: Session, change: Transition) -> bool:
 
 
 async def release(db: Database, change: Release) -> None:
-    """Let go of a job; nothing happens where it has another attempt."""
+    """Release a job. Nothing happens when it has another attempt."""
     await db.run("release", **msgspec.structs.asdict(change))

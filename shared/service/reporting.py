@@ -1,4 +1,4 @@
-"""What a deletion tells: the log line of every attempt, its progress, and that it has begun."""
+"""Report a deletion: the log line of every attempt, its progress, and its beginning."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,7 +15,10 @@ _LOG_BATCH = 500
 
 
 class Reporter:
-    """The way of a deletion (shared/files/manifest_deletion.py) to the database, out of its thread: each call waits until it is done."""
+    """Passes the reports of a deletion (shared/files/manifest_deletion.py) from its thread to the database.
+
+    Each call waits until it is done.
+    """
 
     def __init__(self, work: Work, operation: str) -> None:
         self._operation = operation
@@ -48,7 +51,7 @@ class Reporter:
             self._wait(self.flush())
 
     async def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the pending lines."""
         lines, self._lines = self._lines, []
         if lines:
             columns = [list(column) for column in zip(*lines, strict=True)]

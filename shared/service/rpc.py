@@ -1,7 +1,7 @@
-"""What services ask each other over NATS request/reply: the question and the answer of each, in one file.
+"""The requests between services over NATS request/reply: each question and its answer, in one file.
 
-`Bus.ask(service, name, question, Answer)` on one side, `Bus.serve(name, handler)` on the other. A refusal comes back as the error
-family it was raised as.
+One side calls `Bus.ask(service, name, question, Answer)`, the other `Bus.serve(name, handler)`. A refusal is raised on the asking
+side as the same error family.
 """
 
 from datetime import datetime
@@ -17,13 +17,13 @@ from shared.media.model import MediaInfo
 
 
 class Inspect(msgspec.Struct):
-    """`rpc.scanner.inspect`: may this folder be archived? Refused (permanent) with a sentence for the user when not."""
+    """`rpc.scanner.inspect`: check whether this folder may be archived. If not: a permanent error with a sentence for the user."""
 
     path: str
 
 
 class Inspected(msgspec.Struct):
-    """The folder as it is now; sizes in bytes as of the last scan, None when no scan has seen it."""
+    """The folder as it is now. Sizes in bytes as of the last scan; None when no scan has seen it."""
 
     path: str
     name: str
@@ -36,18 +36,18 @@ class Inspected(msgspec.Struct):
 
 
 class AskClock(msgspec.Struct):
-    """`rpc.scanner.clock`: what time is it on the NAS? Asked before a copy, whose reader may not write there."""
+    """`rpc.scanner.clock`: return the NAS's time. Asked before a copy, because the copier may not write there."""
 
 
 class ClockSeen(msgspec.Struct):
-    """server_ns, granularity_ns: as in `shared.files.clocks.Stamp`."""
+    """The NAS's time. server_ns, granularity_ns: as in `shared.files.clocks.Stamp`."""
 
     server_ns: int
     granularity_ns: int
 
 
 class Refresh(msgspec.Struct):
-    """`rpc.scanner.refresh`: scan now, or join the scan that is running; answered when it has ended."""
+    """`rpc.scanner.refresh`: scan now, or join the scan that is running. Answered when it has ended."""
 
 
 class Refreshed(msgspec.Struct):
@@ -57,9 +57,9 @@ class Refreshed(msgspec.Struct):
 
 
 class AskDestination(msgspec.Struct):
-    """`rpc.uploader.destination`: what stands under this path, archive and sidecar.
+    """`rpc.uploader.destination`: return what is under this path, archive and sidecar.
 
-    `job_id`: whose own unverified file is no obstacle.
+    `job_id`: the job whose own unverified file is no obstacle.
     """
 
     path: str
@@ -69,8 +69,8 @@ class AskDestination(msgspec.Struct):
 class DestinationState(msgspec.Struct):
     """What is at a destination, archive and sidecar.
 
-    absent: "not found" for both names. own: this job's unverified file. foreign: anything else is there. busy: another job's work on
-    the path is not over; `detail` says which. unknown: no clear answer.
+    absent: "not found" for both names. own: this job's unverified file. foreign: anything else is there. busy: another job's work
+    on the path is not finished; `detail` says which. unknown: no clear answer.
     """
 
     state: Literal["absent", "own", "foreign", "busy", "unknown"]
@@ -78,9 +78,9 @@ class DestinationState(msgspec.Struct):
 
 
 class ReleaseDestination(msgspec.Struct):
-    """`rpc.uploader.release_destination`: give up the place of an archive that is there no more (custody 3).
+    """`rpc.uploader.release_destination`: release the destination of an archive that is gone (custody 3).
 
-    Refused (permanent) with a sentence when something is there, or when the job is at work or holds no proven place.
+    Fails (permanent) with a sentence when something is there, when the job has a worker, or when it holds no proven destination.
     """
 
     job_id: UUID
@@ -91,7 +91,10 @@ class DestinationReleased(msgspec.Struct):
 
 
 class RecheckSize(msgspec.Struct):
-    """`rpc.uploader.recheck_size`: do both remote files still have the recorded sizes? Asked before an old proof is used."""
+    """`rpc.uploader.recheck_size`: check that both remote files still have the recorded sizes.
+
+    Asked before an old proof is used.
+    """
 
     job_id: UUID
 
@@ -102,11 +105,11 @@ class SizeChecked(msgspec.Struct):
 
 
 class GlobusCheck(msgspec.Struct):
-    """`rpc.uploader.globus_check`: say whether the connection to Globus works now."""
+    """`rpc.uploader.globus_check`: check whether the connection to Globus works now."""
 
 
 class CollectionState(msgspec.Struct):
-    """A collection as Globus describes it. `connected`: only of those on a personal machine."""
+    """A collection as Globus describes it. `connected`: only for collections on a personal machine."""
 
     id: str
     display_name: str | None = None
@@ -116,9 +119,10 @@ class CollectionState(msgspec.Struct):
 
 
 class GlobusChecked(msgspec.Struct):
-    """`problems`: sentences for the administrator (a missing consent, a directory that cannot be listed); none: all is well.
+    """`problems`: sentences for the administrator (a missing consent, a directory that cannot be listed); empty when all is well.
 
-    A side is None when Globus does not show it to us; `..._listed`: its directory can be read, which takes the consents as well.
+    A side is None when Globus does not show it to us. `..._listed`: its directory can be read, which requires the consents as
+    well.
     """
 
     emulated: bool
@@ -131,10 +135,12 @@ class GlobusChecked(msgspec.Struct):
 
 
 class PlanArchive(msgspec.Struct):
-    """`rpc.compressor.plan_archive`: what an archive of these paths would hold. Paths are below `root` (workspace: the owner's).
+    """`rpc.compressor.plan_archive`: return what an archive of these paths would hold.
 
-    `output`: the archive's path in the workspace; `rename`: take the first free name like it instead of refusing a taken one.
-    Refused with the codes "not-found" and "taken".
+    Paths are below `root` (workspace: the owner's).
+
+    `output`: the archive's path in the workspace. `rename`: take the first free name like it instead of refusing a taken one.
+    Fails with the codes "not-found" and "taken".
     """
 
     root: Root
@@ -145,7 +151,7 @@ class PlanArchive(msgspec.Struct):
 
 
 class PlannedArchive(msgspec.Struct):
-    """`output`: the path that is free. Bytes are the content of files; links and files are counted."""
+    """`output`: the path that is free. Bytes are the content of files. Links and files are counted."""
 
     output: str
     total_bytes: int
@@ -153,7 +159,10 @@ class PlannedArchive(msgspec.Struct):
 
 
 class PlanExtraction(msgspec.Struct):
-    """`rpc.compressor.plan_extraction`: may this archive be unpacked there? Refused with the codes "not-found" and "taken"."""
+    """`rpc.compressor.plan_extraction`: check whether this archive may be unpacked there.
+
+    Fails with the codes "not-found" and "taken".
+    """
 
     root: Root
     owner: UUID
@@ -166,7 +175,7 @@ class PlannedExtraction(msgspec.Struct):
 
 
 class ListArchive(msgspec.Struct):
-    """`rpc.compressor.list_archive`: a page of an archive's entries whose path holds `q`, in the archive's order."""
+    """`rpc.compressor.list_archive`: return a page of an archive's entries whose path contains `q`, in the archive's order."""
 
     root: Root
     owner: UUID
@@ -178,7 +187,10 @@ class ListArchive(msgspec.Struct):
 
 
 class ArchiveEntry(msgspec.Struct):
-    """One thing in an archive. `path` is for display where `path_base64` holds the raw bytes of one that is no plain text."""
+    """One entry of an archive.
+
+    `path` is for display only if `path_base64` is set: it holds the raw bytes of a path that is not plain text.
+    """
 
     path: str
     type: Literal["file", "directory", "link", "other"]
@@ -190,14 +202,14 @@ class ArchiveEntry(msgspec.Struct):
 
 
 class ArchiveListing(msgspec.Struct):
-    """`total`: how many match; a page is shorter than asked for where its names are very long."""
+    """`total`: how many entries match. A page is shorter than requested if its names are very long."""
 
     total: int
     entries: list[ArchiveEntry]
 
 
 class AskArchiveStats(msgspec.Struct):
-    """`rpc.compressor.archive_stats`: figures of an archive, without unpacking it."""
+    """`rpc.compressor.archive_stats`: return figures of an archive, without unpacking it."""
 
     root: Root
     owner: UUID
@@ -206,7 +218,7 @@ class AskArchiveStats(msgspec.Struct):
 
 
 class ArchiveStats(msgspec.Struct):
-    """Sizes in bytes; ratio = (1 - compressed / original) x 100. `problems`: what would refuse it when it is unpacked."""
+    """Sizes in bytes; ratio = (1 - compressed / original) x 100. `problems`: reasons why an extraction would be refused."""
 
     format: str
     files: int
@@ -219,27 +231,27 @@ class ArchiveStats(msgspec.Struct):
 
 
 class Browse(msgspec.Struct):
-    """`rpc.scanner.browse`: what is in a folder of the NAS (path below the base, "": the base itself). Answered by `listing.Page`."""
+    """`rpc.scanner.browse`: list a folder of the NAS (path below the base, "": the base itself). Answered by `listing.Page`."""
 
     path: str
     wanted: Wanted
 
 
 class MeasureFolder(msgspec.Struct):
-    """`rpc.scanner.measure`: how much is in a folder of the NAS, now. Refused (permanent) when it is no folder."""
+    """`rpc.scanner.measure`: return how much is in a folder of the NAS now. Fails (permanent) when it is not a folder."""
 
     path: str
 
 
 class FolderMeasured(msgspec.Struct):
-    """Of regular files, in bytes."""
+    """The totals of regular files, in bytes."""
 
     total_bytes: int
     file_count: int
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A file or folder below a root. `owner`: whose workspace; the asker has made sure that this person may look there."""
+    """A file or folder below a root. `owner`: the workspace's owner; the asker has checked that the user may read there."""
 
     root: Root
     path: str
@@ -247,14 +259,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AskMedia(msgspec.Struct, kw_only=True):
-    """`rpc.scanner.media_info`: what is this file? Refused with a code of `shared.media.reader.CODES`, or "not-found"."""
+    """`rpc.scanner.media_info`: return what this file is. Fails with a code of `shared.media.reader.CODES`, or "not-found"."""
 
     place: Place
     brief: bool = False
 
 
 class MediaAnswer(msgspec.Struct, kw_only=True):
-    """`version` changes when the file does."""
+    """The answer. `version` changes when the file does."""
 
     info: MediaInfo
     version: str
@@ -263,7 +275,8 @@ class MediaAnswer(msgspec.Struct, kw_only=True):
 class AskPicture(msgspec.Struct, kw_only=True):
     """`rpc.scanner.thumbnail` (at_s) and `rpc.scanner.contact_sheet` (frames, columns).
 
-    width: pixels, None: THUMBNAIL_SIZE. format: None: THUMBNAIL_FORMAT. known: versions the asker has; then no image is sent.
+    width: pixels, None: THUMBNAIL_SIZE. format: None: THUMBNAIL_FORMAT. known: versions that the asker has; for those no image is
+    sent.
     """
 
     place: Place
@@ -276,7 +289,7 @@ class AskPicture(msgspec.Struct, kw_only=True):
 
 
 class PictureAnswer(msgspec.Struct, kw_only=True):
-    """`version` names this image of this file; `image` is empty when the asker knows it."""
+    """`version` identifies this image of this file. `image` is empty when the asker has it."""
 
     version: str
     image: bytes
@@ -288,9 +301,11 @@ class PictureAnswer(msgspec.Struct, kw_only=True):
 
 
 class AskPreview(msgspec.Struct, kw_only=True):
-    """`rpc.scanner.preview`: what is in this folder (absolute path, three levels below the base)? Asked again until `complete`.
+    """`rpc.scanner.preview`: return what is in this folder (absolute path, three levels below the base).
 
-    wait_s: how long to wait for the end. refresh: look again, also where the last look is fresh.
+    Asked again until `complete`.
+
+    wait_s: how long to wait for the end. refresh: scan again, even if the last scan is fresh.
     """
 
     path: str
@@ -299,7 +314,7 @@ class AskPreview(msgspec.Struct, kw_only=True):
 
 
 class TypeCount(msgspec.Struct, frozen=True):
-    """Files by the ending of their names, small letters; "": without one, "...": the rest."""
+    """Files by extension, in lower case. "": without one, "...": the rest."""
 
     type: str
     file_count: int
@@ -307,14 +322,14 @@ class TypeCount(msgspec.Struct, frozen=True):
 
 
 class NamedSize(msgspec.Struct, frozen=True):
-    """A file, by its path below the folder."""
+    """A file, with its path below the folder."""
 
     path: str
     size_bytes: int
 
 
 class Branch(msgspec.Struct, frozen=True):
-    """A folder below the folder, and everything in it. depth: 1 for its own subfolders."""
+    """A folder below the folder, with everything in it. depth: 1 for direct subfolders."""
 
     path: str
     depth: int
@@ -323,7 +338,7 @@ class Branch(msgspec.Struct, frozen=True):
 
 
 class MediaTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """Films and sound in the folder. Only `measured_count` of the files have been asked for their length (the largest first)."""
+    """Films and sound in the folder. Only the lengths of `measured_count` files have been read (the largest first)."""
 
     file_count: int = 0
     size_bytes: int = 0
@@ -333,9 +348,10 @@ class MediaTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FilmSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One media file, as a check before it is archived. `path`: below the folder. `quality`: None for sound, or one that cannot be read.
+    """One media file, as checked before it is archived.
 
-    `resolution`: such as "1920x1080 @ 25 FPS". `warnings`: a bit rate that is low for the picture, damage, or why it cannot be read.
+    `path`: below the folder. `quality`: None for sound, or for a file that cannot be read. `resolution`: such as "1920x1080 @ 25
+    FPS". `warnings`: a bit rate that is low for the picture, damage, or why the file cannot be read.
     """
 
     path: str
@@ -347,12 +363,12 @@ class FilmSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FolderSeen(msgspec.Struct, kw_only=True):
-    """What has been seen of a folder so far; `complete`: all of it.
+    """What has been seen of a folder so far. `complete`: everything has been seen.
 
-    films: the media files that were looked into (see `media`), those with warnings first.
+    films: the media files that were read (see `media`), those with warnings first.
 
-    refusals: what the pre-flight would refuse, each with what to do; warnings: what only the sidecar keeps; changed: what changed
-    meanwhile. tree: two levels, the largest first, `tree_complete` when nothing was left out.
+    refusals: what the pre-flight would refuse, each with what to do. warnings: what only the sidecar keeps. changed: what changed
+    meanwhile. tree: two levels, the largest first; `tree_complete` when nothing was left out.
     """
 
     path: str

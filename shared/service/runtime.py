@@ -1,4 +1,4 @@
-"""What every service process does around its work: settings, logs, connections, relay, sign of life, health, orderly stop."""
+"""The frame of every service process: settings, logs, connections, relay, heartbeat, health, and orderly stop."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ _STOP_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Runtime(Generic[S]):
-    """What a service is given to build itself from."""
+    """The objects from which a service builds itself."""
 
     role: Role
     settings: S
@@ -52,12 +52,14 @@ class Runtime(Generic[S]):
     instance: str
     tuned: RuntimeSettings = field(default_factory=RuntimeSettings)
     at_work: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once what others ask this service is answered, and jobs are taken: before that it is not healthy yet."""
+    """Set once the service answers requests and takes jobs. Before that it is not healthy."""
 
     def worker(
         self, lane: Lane, limit: int, operation: Operation, pass_hours: float | None = None, archives: Path | None = None
     ) -> Worker:
-        """A worker for one lane that follows this process's settings, and what an admin changes of them, and wakes on its nudges.
+        """Return a worker for one lane.
+
+        It follows this process's settings and an admin's changes to them, and wakes on its nudges.
 
         `archives`: the archives directory, for a lane that works with the files of a staging.
         """
@@ -85,9 +87,9 @@ class Runtime(Generic[S]):
         return worker
 
     async def listen(self, *workers: Worker) -> None:
-        """Connect a process's workers to its wake-ups; call it when all else is ready: from here on the service is healthy.
+        """Connect a process's workers to its wake-ups. Call it when all else is ready: from here on the service is healthy.
 
-        Together: the service has one consumer, and an event comes out of it once.
+        Pass all workers in one call: the service has one consumer, which delivers each event once.
         """
 
         def wake() -> None:
@@ -103,12 +105,12 @@ Body = Callable[[Runtime[S]], Awaitable[None]]
 
 
 def instance_prefix(role: Role, pid: int) -> str:
-    """Return how the name of every instance begins that runs, or ran, on this host as `pid`, unless a setting names it."""
+    """Return the prefix of all instance names on this host with this `pid`, unless a setting names the instance."""
     return f"{role}@{socket.gethostname()}:{pid}:"
 
 
 def run_service(role: Role, shape: type[S], queries: Path, body: Body[S]) -> None:
-    """Run a service until SIGTERM or SIGINT; exits the process. `body` runs until it is cancelled."""
+    """Run a service until SIGTERM or SIGINT, then exit the process. `body` runs until it is cancelled."""
     try:
         settings = load(shape)
         compared = apart.check_settings(settings)
@@ -162,7 +164,7 @@ async def _start(
     db = await Database.connect(settings.database_url, queries)
     bus = await Bus.connect(settings.nats_url, role, settings.nats_password, settings.nats_user, nats_context(settings))
     runtime = Runtime(role, settings, db, bus, instance)
-    # The gateway says by itself what is missing; the others have nothing to do before the tables are there.
+    # The gateway reports by itself what is missing. The others have nothing to do before the tables are there.
     work = body(runtime) if role is Role.GATEWAY else _once_migrated(db, lambda: _with_saved_settings(runtime, body))
     settings_kept = _once_migrated(db, lambda: runtime.tuned.keep(db, bus))
     coroutines: list[Any] = [work, settings_kept, _once_migrated(db, lambda: relay(db, bus)), _sign_of_life(runtime)]
@@ -187,7 +189,7 @@ async def _once_migrated(db: Database, work: Callable[[], Awaitable[None]]) -> N
 
 
 async def _with_saved_settings(runtime: Runtime[S], body: Body[S]) -> None:
-    """Start working only with what admins have saved: the environment's limits must not count for a first moment."""
+    """Start working only with the saved settings of admins: the environment's limits must not apply even briefly."""
     await runtime.tuned.loaded.wait()
     await body(runtime)
 
@@ -217,7 +219,7 @@ class Connections(msgspec.Struct, frozen=True):
 
 
 async def _count_connections(db: Database) -> None:
-    """Say it at the start when all processes together may want more connections than there are."""
+    """Warn at the start when all processes together may need more connections than there are."""
     found = await db.one(Connections, "connection_room")
     problem = None if found is None else too_few_connections(found.room, found.processes)
     if problem is not None:
@@ -225,7 +227,10 @@ async def _count_connections(db: Database) -> None:
 
 
 async def _serve_health(runtime: Runtime[S], port: int) -> None:
-    """On 127.0.0.1: GET /metrics, and for any other request this process's health: 200 when both engines answer and it is at work."""
+    """Serve on 127.0.0.1: GET /metrics, and this process's health for any other request.
+
+    Health is 200 when both engines answer and the service is at work.
+    """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ArchiverError):
@@ -250,7 +255,7 @@ async def _serve_health(runtime: Runtime[S], port: int) -> None:
 
 
 async def health(runtime: Runtime[Any]) -> dict[str, str]:
-    """`ok` or what is wrong, per engine and of the service itself."""
+    """Return `ok` or the problem, per engine and for the service itself."""
     try:
         await asyncio.wait_for(runtime.db.value("ping"), 3)
         database = "ok" if runtime.db.refused is None else str(runtime.db.refused)

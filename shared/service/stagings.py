@@ -1,7 +1,7 @@
 """Stagings: the disks on which archives wait for their upload. Each has an id, in a file in its archives directory.
 
-A compressor and an uploader that share a staging see the same id. An archive's row names its staging and where it lies below it, so
-that only a process that sees the staging sends, reuses or removes the archive, and a staging may move to another path.
+A compressor and an uploader that share a staging see the same id. An archive's row names its staging and the archive's path below
+it. So only a process that sees the staging sends, reuses or removes the archive, and a staging may move to another path.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ ID_FILE = ".cs-archiver-staging-id"
 
 
 def read(archives: Path) -> UUID | None:
-    """Return the id of the staging at `archives` now, None where there is none (not mounted, or no compressor made one yet).
+    """Return the id of the staging at `archives` now; None if there is none (not mounted, or no compressor made one yet).
 
-    Raises ConfigurationError when the file holds something else than an id.
+    Raises ConfigurationError when the file holds anything but an id.
     """
     file = archives / ID_FILE
     try:
@@ -39,7 +39,7 @@ def read(archives: Path) -> UUID | None:
 
 
 def ensure(archives: Path, earlier: Path) -> UUID:
-    """Return the id of the staging at `archives`; make one where there is none. The first process that makes one decides.
+    """Return the id of the staging at `archives`; make one if there is none. The first process that makes one decides.
 
     `earlier`: another directory of this staging, where older versions kept the id. Raises ConfigurationError as `read` does.
     """
@@ -48,7 +48,7 @@ def ensure(archives: Path, earlier: Path) -> UUID:
         new = archives / f"{ID_FILE}.{uuid4()}"
         new.write_text(f"{read(earlier) or uuid4()}\n", encoding="utf-8")
         with suppress(FileExistsError):
-            (archives / ID_FILE).hardlink_to(new)  # whole or not at all
+            (archives / ID_FILE).hardlink_to(new)  # atomic
         new.unlink()
         known = read(archives)
     assert known is not None, "it was just made"
@@ -56,17 +56,17 @@ def ensure(archives: Path, earlier: Path) -> UUID:
 
 
 def recorded(archives: Path, archive: Path) -> str:
-    """Return an archive's path as its row has it: below the archives directory."""
+    """Return an archive's path as its row stores it: below the archives directory."""
     return str(archive.relative_to(archives))
 
 
 def located(archives: Path, archive_path: str) -> Path:
-    """Return where a recorded archive lies now: `{job}/{attempt}/{name}`. Older rows name an absolute path that ends like this."""
+    """Return where a recorded archive is now: `{job}/{attempt}/{name}`. Older rows have an absolute path that ends like this."""
     return archives.joinpath(*PurePath(archive_path).parts[-3:])
 
 
 class Unseen(msgspec.Struct, frozen=True):
-    """`tell_unseen`: a job whose reason to wait has changed; null: somebody sees its archive again."""
+    """`tell_unseen`: a job whose wait reason has changed; null: a process sees its archive again."""
 
     id: UUID
     wait_reason: str | None
@@ -81,9 +81,9 @@ class Unplaced(msgspec.Struct, frozen=True):
 
 
 class Sight:
-    """The stagings that one process sees, as it tells them to the others.
+    """The stagings that one process sees, as it reports them to the others.
 
-    `ids` is what it saw at the last `look`: one at most, until a process serves several.
+    `ids` is what it saw at the last `look`: at most one, until a process serves several.
     """
 
     def __init__(self, db: Database, role: Role, instance: str, archives: Path) -> None:
@@ -94,9 +94,9 @@ class Sight:
         self.ids: list[UUID] = []
 
     async def look(self) -> None:
-        """See what is there now, say so, and tell waiting jobs whether somebody sees their archives.
+        """Check which staging is there now, record it, and tell waiting jobs whether any process sees their archives.
 
-        Raises OSError and what `read` raises after it has said that it sees nothing, and what the database raises.
+        Raises what the database raises. Raises OSError and what `read` raises, after it has recorded that it sees nothing.
         """
         seen, unreadable = None, None
         try:
@@ -120,7 +120,7 @@ class Sight:
             raise unreadable
 
     async def _adopt(self, staging: UUID) -> None:
-        """Fill in the staging of archives from before stagings had names, where their files are here."""
+        """Record the staging of archives from before stagings had names, if their files are here."""
         for archive in await self._db.many(Unplaced, "unplaced_archives"):
             if await asyncio.to_thread(os.path.lexists, located(self._archives, archive.archive_path)):
                 await self._db.run("adopt_archive", archive.job_id, archive.attempt, staging)

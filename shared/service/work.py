@@ -1,7 +1,7 @@
-"""One claimed job in the hands of one worker: lease, fencing, controls, progress, log, and the only way to change its state.
+"""One claimed job of one worker: lease, fencing, controls, progress, log, and the only way to change the job's state.
 
-The lease is renewed at a sixth of its length; a watchdog counted from BEFORE each renewal was sent stops the work at 0.7 of it,
-whether the database answers or not, so that the work has ended before anybody else may begin. Every write carries the attempt:
+The lease is renewed at a sixth of its length. A watchdog stops the work at 0.7 of the lease, counted from BEFORE each renewal was
+sent, whether the database answers or not. So the work has ended before another worker may begin. Every write carries the attempt:
 a worker that lost its job writes nothing (`Fenced`).
 """
 
@@ -41,7 +41,10 @@ _REPORT_SECONDS = 1.0
 
 
 class Work:
-    """A claimed job. `job` is as it was claimed; `status` what it is now; `claimed_at`: before the claim was sent, monotonic seconds."""
+    """A claimed job. `job`: as it was claimed. `status`: its current state.
+
+    `claimed_at`: before the claim was sent, monotonic seconds.
+    """
 
     def __init__(self, db: Database, bus: Bus, job: Job, owner: str, lease_seconds: float, claimed_at: float) -> None:
         self.db = db
@@ -52,7 +55,7 @@ class Work:
         self.status = job.status
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self._ends = claimed_at + lease_seconds * STOP_AT  # when the work has to stop, unless the lease is renewed
+        self._ends = claimed_at + lease_seconds * STOP_AT  # when the work has to stop unless the lease is renewed
         self._stopped: ArchiverError | None = None  # why to stop; set once, read by threads
         self._stop_seen = threading.Event()
         self._task: asyncio.Future[None] | None = None
@@ -63,7 +66,7 @@ class Work:
     # Stopping ---------------------------------------------------------------------------------------------------------------------
 
     def stop_with(self, reason: ArchiverError) -> None:
-        """Ask the work to stop; the first reason counts."""
+        """Ask the work to stop. The first reason counts."""
         if self._stopped is None:
             self._stopped = reason
             self._stop_seen.set()
@@ -73,7 +76,7 @@ class Work:
     def stop(self) -> None:
         """Raise when the work has to stop. Cheap and safe in any thread: long loops call it often.
 
-        The clock is looked at here too: after a process stood still, a thread may go on before the event loop's watchdog does.
+        It checks the clock too: after a process stood still, a thread may continue before the event loop's watchdog runs.
         """
         if self._stop_seen.is_set() and self._stopped is not None:
             raise self._stopped
@@ -86,11 +89,11 @@ class Work:
 
     @property
     def is_handed_over(self) -> bool:
-        """The job has left this worker: nothing of it is ours to settle any more."""
+        """Return whether the job has left this worker. Then this worker settles nothing for it any more."""
         return self._handed_over
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking work that calls `stop` itself. When cancelled, waits until the thread has really ended."""
+        """Run blocking work that calls `stop` itself. When cancelled, wait until the thread has really ended."""
         context = contextvars.copy_context()
         call = functools.partial(context.run, functools.partial(function, *args, **kwargs))
         future = asyncio.get_running_loop().run_in_executor(None, call)
@@ -107,7 +110,7 @@ class Work:
 
     @property
     def is_lost_to_database(self) -> bool:
-        """The lease ran out because the database did not take a renewal. That is no crash of ours."""
+        """Return whether the lease ran out because the database refused a renewal. That is not a crash of this worker."""
         return self._lost_to_database
 
     # The lease ---------------------------------------------------------------------------------------------------------------------
@@ -117,9 +120,9 @@ class Work:
         self._task = task
 
     async def keep(self) -> None:
-        """Renew the lease and watch it until cancelled; stops the work when the job is lost, cancelled or paused."""
+        """Renew the lease and watch it until cancelled. Stops the work when the job is lost, cancelled or paused."""
         loop = asyncio.get_running_loop()
-        unanswered = False  # a renewal was sent, and the database has not taken it
+        unanswered = False  # a renewal was sent, and the database has not accepted it
 
         def lost() -> None:
             self._lost_to_database = unanswered
@@ -163,7 +166,7 @@ class Work:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """A transaction of facts about this job; raises Fenced when the job is not ours any more."""
+        """Open a transaction for facts about this job. Raises Fenced when another worker has the job."""
         async with self.db.transaction() as session:
             now = await session.one(jobs.State, "state_of", self.id)
             if now is None or now.attempt != self.attempt:
@@ -184,9 +187,11 @@ class Work:
         error_code: str | None = None,
         spends: Operation | None = None,
     ) -> None:
-        """Take the job to `to`, with the `facts` that belong to it in the same transaction. Raises Fenced when it is not ours.
+        """Change the job's state to `to`, and store its `facts` in the same transaction.
 
-        `operation` is what people read as the current operation. A lost connection is retried until the lease is lost: a commit
+        Raises Fenced when another worker has the job.
+
+        `operation` is shown to users as the current operation. A lost connection is retried until the lease is lost. A commit
         whose answer was lost is recognised, so neither the change nor its facts happen twice.
         """
         faults.point(f"transition.{to}.before")
@@ -268,17 +273,17 @@ class Work:
         return await self.with_retry(self.db.value, name, *args, **named)
 
     async def run(self, name: str, /, *args: Any, **named: Any) -> str:
-        """Run a named statement; the server's tag comes back, e.g. `UPDATE 1`."""
+        """Run a named statement. Returns the server's tag, e.g. `UPDATE 1`."""
         return await self.with_retry(self.db.run, name, *args, **named)
 
     async def now(self) -> Job | None:
         """Return the job as it is now; `job` stays as it was claimed."""
         return await self.with_retry(jobs.load, self.db, self.id)
 
-    # Telling ---------------------------------------------------------------------------------------------------------------------------
+    # Reporting -------------------------------------------------------------------------------------------------------------------------
 
     async def log(self, level: Level, action: str, message: str, data: dict[str, Any] | None = None) -> None:
-        """Write a line of the job's log and show it live; what went wrong is in the service's log file as well."""
+        """Add a line to the job's log and show it live. Warnings and errors go to the service's log file as well."""
         if level != "INFO":
             say = logger.error if level == "ERROR" else logger.warning
             say(action, job_id=str(self.id), attempt=self.attempt, message=message)
@@ -293,11 +298,14 @@ class Work:
         await self.log("WARNING", action, message, data or None)
 
     def progress(self, operation: str, done: int | None = None, total: int | None = None, fraction: float | None = None) -> None:
-        """Note figures of the running stage; any thread. Bytes; `fraction` (0..1) where bytes do not tell it, None: unknown."""
+        """Record the progress of the running stage, from any thread.
+
+        done, total: bytes. fraction: 0..1, for a stage that bytes do not describe; None: unknown.
+        """
         self._progress.note(operation, done, total, fraction)
 
     async def report(self) -> None:
-        """Show the latest figures now instead of with the next renewal."""
+        """Send the latest figures now instead of with the next renewal."""
         await self._report(force=True)
 
     async def _report(self, *, force: bool = False) -> None:
@@ -335,7 +343,7 @@ class Work:
 
 
 class _Progress:
-    """The latest figures of a stage. Written by any thread, read by the reporter: single assignments, no lock needed."""
+    """The latest figures of a stage. Any thread writes them and the reporter reads them: single assignments, no lock needed."""
 
     def __init__(self) -> None:
         self.operation = ""

@@ -1,7 +1,7 @@
 """The loop of every service that works on jobs: claim by SQL until nothing is left, then wait for an event, a nudge or the clock.
 
-Controls on jobs nobody holds, give-ups and reclaims are served on every round, whether a slot is free or not: a busy lane must not
-delay a cancel. What ends a piece of work is decided in one place, `_settle`.
+Every round serves controls on jobs without a worker, failures and reclaims, whether a slot is free or not: a busy lane must not
+delay a cancel. One function, `_settle`, decides what follows when a piece of work ends.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shared.service.work import RENEW_AT, Work
 logger = log.get(__name__)
 
 _AGAIN_SECONDS = 0.5  # after a round that the database refused
-_REFUSED_SECONDS = 10.0  # until a job is tried again that a lasting refusal of the database interrupted
+_REFUSED_SECONDS = 10.0  # until a job is retried that a lasting refusal of the database interrupted
 
 Handle = Callable[[Work], Awaitable[None]]
 Cleanup = Callable[[UUID], Awaitable[None]]
@@ -39,10 +39,10 @@ Round = Callable[[], Awaitable[None]]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How a lane is run.
+    """The rules of a lane.
 
-    `operation`: whose budget pays for an I/O error. `pass_hours`: how long smaller jobs may pass one that waits for space, None
-    where that is not this lane's matter.
+    `operation`: the operation whose budget pays for an I/O error. `pass_hours`: how long smaller jobs may overtake one that waits
+    for space; None if this lane has no such rule.
     """
 
     limit: int
@@ -74,7 +74,7 @@ class Worker:
         self._sight = sight
         self.running: dict[UUID, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lost: dict[UUID, int] = {}  # job -> attempt: held by us until the database did not take the renewals
+        self._lost: dict[UUID, int] = {}  # job -> attempt: ours until the database refused the renewals
         self._wake = asyncio.Event()
         self._cleaning: set[UUID] = set()
         self._stopping = False
@@ -82,7 +82,7 @@ class Worker:
 
     @property
     def rules(self) -> Rules:
-        """As they are now: an admin may change them while we run."""
+        """Return the current rules; an admin may change them at runtime."""
         return self._rules() if callable(self._rules) else self._rules
 
     def wake(self) -> None:
@@ -90,17 +90,17 @@ class Worker:
         self._wake.set()
 
     async def run(self, handle: Handle, cleanup: Cleanup | None = None, each_round: Round | None = None) -> None:
-        """Work until cancelled; then stop the running work, let go of its jobs and return.
+        """Work until cancelled. Then stop the running work, release its jobs and return.
 
-        `handle` takes a claimed job as far as this service can. `cleanup` settles what a job that ended still owes this service
-        (raises Waiting to be called again). `each_round` is called once per round, for what no job waits for.
+        `handle` takes a claimed job as far as this service can. `cleanup` does this service's part of the clean-up of an ended job
+        (raises Waiting to be called again). `each_round` is called once per round, for tasks that no job waits for.
         """
         refused = ""
         try:
             while True:
                 self._wake.clear()
                 try:
-                    pause = await self._pause()  # first: what falls due during the round must not wait for the next poll
+                    pause = await self._pause()  # computed first: what falls due during the round must not wait for the next poll
                     await self._round(handle, cleanup, each_round)
                     refused = ""
                 except DatabaseAway as exc:
@@ -137,14 +137,17 @@ class Worker:
 
     @property
     def _takes_over(self) -> bool:
-        """A deletion once begun is taken over where it is; other work goes back to where its lane picks up."""
+        """Return whether this lane takes over working jobs in their state, as for a begun deletion.
+
+        Other lanes move them back first.
+        """
         return self.lane.back in self.lane.working
 
     @property
     def _reliable_s(self) -> float | None:
-        """A lease that ended within so many seconds is a crash of its worker: the database could be told of renewals all its time.
+        """Return for how many past seconds an expired lease means a crash, because the database accepted renewals all that time.
 
-        None: the database has never refused us. Others met the same outage, and may not have said yet that they live.
+        None: the database has never refused us. Other workers met the same outage, and may not have reported yet that they live.
         """
         since = self.db.seconds_since_refusal
         return None if since is None else since - self.rules.lease_seconds
@@ -170,14 +173,17 @@ class Worker:
             self._start(work, handle)
 
     async def _let_go_of_lost(self) -> None:
-        """Say of jobs that we lost to a database that refused us: nobody crashed. Before anybody counts those crashes."""
+        """Report that jobs we lost while the database refused us are no crashes. This runs before anybody counts those crashes."""
         for job_id, attempt in list(self._lost.items()):
             await self.db.run("not_a_crash", job_id, attempt, self.instance)
             del self._lost[job_id]
 
     async def _serve_unheld(self, name: str, kinds: list[str], states: list[str], *more: Any) -> int:
-        """Change all the jobs that a statement finds; return how many. One that the database refuses keeps no other from it."""
-        with suppress(asyncpg.PostgresError):  # a verdict about one of them: DatabaseAway would be about all
+        """Change all jobs that a statement finds, and return how many.
+
+        A job that the database refuses does not hold up the others.
+        """
+        with suppress(asyncpg.PostgresError):  # a judgement about one of them; DatabaseAway would concern all
             return len(await self.db.rows(name, kinds, states, *more, None))
         done = 0
         unheld = await self.db.many(jobs.Unheld, "unheld", kinds, states)
@@ -195,7 +201,7 @@ class Worker:
             if await session.value("count_lane", self._kinds, self._states) >= rules.limit:
                 return None
             take_over = self.lane.back if self._takes_over else None
-            sent = time.monotonic()  # the lease counts from when the database got this, however late its answer comes
+            sent = time.monotonic()  # the lease counts from when the database got this, no matter how late its answer comes
             row = await session.row(
                 "claim",
                 kinds=self._kinds,
@@ -249,7 +255,7 @@ class Worker:
                 with suppress(Fenced):
                     await self._settle(work, error)
             except Exception:
-                # The lease ends by itself, and the job is taken up again.
+                # The lease ends by itself, and the job is claimed again.
                 logger.exception("settle_failed", job_id=str(work.id), message="What follows is left to the next round.")
             finally:
                 keeper.cancel()
@@ -259,7 +265,7 @@ class Worker:
                 self.wake()
 
     async def _warn_of_crashes(self, work: Work) -> None:
-        """A deletion is taken over however often its workers die; somebody should know (custody 1)."""
+        """Warn that a deletion's workers keep crashing. It is taken over every time, and somebody should know (custody 1)."""
         crashes = work.job.crash_count
         if self._takes_over and crashes >= self.rules.max_crashes:
             text = f"Its worker crashed {units.counted(crashes, 'time')} in a row; it is tried again. See the service's log."
@@ -273,22 +279,23 @@ class Worker:
         if work.is_handed_over:
             if error is not None and not isinstance(error, ArchiverError):
                 logger.error("after_hand_over", job_id=str(work.id), exc_info=error)
-            return  # the job is another's, whatever went wrong afterwards
+            return  # another worker has the job; later errors do not matter to it
         if error is not None and await self._is_cancelled(work, error):
             error = Cancelled("Cancelled.")
         match error:
             case None:
                 return
             case Fenced():
-                # Ours to let go only when we are stopping; else the row is another's and this touches nothing.
+                # We release the job only when we are stopping. Otherwise the row belongs to another worker, and this touches
+                # nothing.
                 if work.is_lost_to_database and not self._stopping:
-                    return  # the next round lets go of it
+                    return  # the next round releases it
                 with suppress(DatabaseAway):
                     await jobs.release(self.db, Release(job_id=work.id, attempt=work.attempt))
             case Paused():
                 await self._release(work, None, None, None)
             case Cancelled() if self._takes_over:
-                # The scanner lets go, and the gateway, whose edge it is, cancels.
+                # The scanner releases the job, and the gateway cancels it, because that transition is the gateway's.
                 await self._release(work, None, None, None)
                 await self.bus.nudge("gateway")
             case Cancelled():
@@ -297,7 +304,7 @@ class Worker:
                 await self._settle_failure(work, error)
 
     async def _is_cancelled(self, work: Work, error: Exception) -> bool:
-        """Whether somebody asked to cancel while the work failed by itself: a cancel never turns into `failed`."""
+        """Return whether a user asked to cancel while the work failed by itself: a cancel never turns into `failed`."""
         if isinstance(error, Fenced | Paused | Cancelled) or work.status is Status.DELETING_SOURCE:
             return False
         now = await work.now()
@@ -318,7 +325,7 @@ class Worker:
         if isinstance(decision, retry.Retry):
             await self._retry(work, decision)
         elif work.status in self.lane.working and self._takes_over and not await self._may_fail(work):
-            # It can't fail any more and must not stop: an alarm, and again later.
+            # The job cannot fail any more and must not stop: raise an alarm, and retry later.
             if work.job.wait_reason != decision.reason:
                 await work.log("ERROR", "deletion_stuck", decision.reason)
             await self._release(work, self.rules.retries.delay_s, decision.reason, None)
@@ -328,7 +335,8 @@ class Worker:
 
     async def _retry(self, work: Work, decision: retry.Retry) -> None:
         if decision.spends is None and decision.missing_bytes is None:
-            # What is not there yet is looked for as often as work is; only space has a rhythm of its own (SPACE_CHECK_SECONDS).
+            # Missing things are checked as often as the lane polls for work. Only space has its own interval
+            # (SPACE_CHECK_SECONDS).
             decision = msgspec.structs.replace(decision, delay_s=min(decision.delay_s, self.rules.poll_seconds))
         if decision.spends is not None:
             metrics.RETRIES.labels(decision.spends).inc()
@@ -362,7 +370,7 @@ class Worker:
         await work.with_retry(jobs.release, self.db, change)
 
     async def _may_fail(self, work: Work) -> bool:
-        """Whether a deletion may end as `failed`: never once it has begun, and only where the kind has that edge."""
+        """Return whether a deletion may end as `failed`: never once it has begun, and only if the kind has that transition."""
         if not may(work.job.kind, work.status, Status.FAILED, self.lane.role):
             return False
         now = await work.now()
@@ -373,7 +381,7 @@ class Worker:
     async def _start_cleanup(self, cleanup: Cleanup) -> None:
         role, lease = self.lane.role, self.rules.lease_seconds
         while (owed := await self.db.one(jobs.Owed, "claim_cleanup", role, self.instance, lease, self._stagings)) is not None:
-            if owed.job_id not in self._cleaning:  # else the database refused our renewals, and we took our own again
+            if owed.job_id not in self._cleaning:  # else our renewals were refused, and we claimed our own again
                 self._cleaning.add(owed.job_id)
                 self._spawn(self._clean(owed.job_id, cleanup))
 
@@ -416,7 +424,7 @@ class Worker:
 
 
 def _is_news(job: Job, decision: retry.Retry) -> bool:
-    """Whether the job waits for something else than before. The amount of space that is lacking may change with every look."""
+    """Return whether the job's wait reason is a new one. The amount of missing space may change with every check."""
     if decision.missing_bytes is not None and job.missing_bytes is not None:
         return False
     return job.wait_reason != decision.reason

@@ -1,4 +1,4 @@
-"""What a claimed upload does next."""
+"""Decide what a claimed upload does next."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,7 +14,7 @@ from services.uploader.model import (
 
 
 class LocalArchive(StrEnum):
-    """The local files after they were hashed again; evidence of the sidecar is part of it."""
+    """The state of the local files after they were hashed again. The sidecar counts, too."""
 
     INTACT = "intact"
     MISSING = "missing"
@@ -24,9 +24,10 @@ class LocalArchive(StrEnum):
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A job in `compressed`, as found when it was claimed.
 
-    archive_sha256, manifest_sha256: of the recorded archive of this job. evidence_complete: three rows of it. submissions: every
-    stored id for this destination, oldest first, this job's and any other's, with the task as Globus shows it now (an id
-    without a known task was looked up by its label first). destination: `destination_verdict` of an answer just received.
+    archive_sha256, manifest_sha256: of this job's recorded archive. evidence_complete: three rows of evidence exist for
+    it. submissions: every stored id for this destination, oldest first, of this job and any other, with the task as
+    Globus shows it now (an id without a known task was looked up by its label first). destination:
+    `destination_verdict` of an answer just received.
     """
 
     archive_sha256: str
@@ -39,7 +40,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoVerify(msgspec.Struct, frozen=True):
-    """compressed -> upload_verifying. submission_id: the transfer to verify, None when the evidence is complete already."""
+    """compressed -> upload_verifying. submission_id: the transfer to verify; None when the evidence is complete already."""
 
     submission_id: str | None
     reason: str
@@ -53,9 +54,10 @@ class AdoptTask(msgspec.Struct, frozen=True):
 
 
 class SubmitAgain(msgspec.Struct, frozen=True):
-    """Send the stored document of this id again (Globus answers with the one task it stands for), store the task, decide anew.
+    """Send the stored document of this id again, store the task, then decide again. Globus answers with the id's one task.
 
-    When Globus refuses the document and still shows no task of its label, mark it refused: it never was and never becomes a task.
+    If Globus refuses the document and still shows no task with its label, mark it as refused: it never was and never becomes a
+    task.
     """
 
     submission_id: str
@@ -68,13 +70,13 @@ class NewSubmission(msgspec.Struct, frozen=True):
 
 
 class NewRemoval(msgspec.Struct, frozen=True):
-    """Remove this job's own unverified files first: store a removal (which voids older evidence), send it, decide anew."""
+    """Remove this job's own unverified files first: store a removal (which voids older evidence), send it, then decide again."""
 
     reason: str
 
 
 class WaitForOldTasks(msgspec.Struct, frozen=True):
-    """Cancel the tasks in `cancel`, then wait until all in `cancel` and `wait` (task ids) are terminal, then decide anew."""
+    """Cancel the tasks in `cancel`, wait until all in `cancel` and `wait` (task ids) are terminal, then decide again."""
 
     cancel: tuple[str, ...]
     wait: tuple[str, ...]
@@ -82,13 +84,13 @@ class WaitForOldTasks(msgspec.Struct, frozen=True):
 
 
 class WaitForDestination(msgspec.Struct, frozen=True):
-    """The destination did not give a clear answer: stay in compressed, ask again later, no budget pays."""
+    """The destination gave no clear answer: stay in compressed and ask again later. This costs no try."""
 
     reason: str
 
 
 class DestinationTaken(msgspec.Struct, frozen=True):
-    """Somebody else's file is there: the job fails, nothing is touched."""
+    """Another file is at the destination: the job fails, and nothing is touched."""
 
     reason: str
 
@@ -113,10 +115,13 @@ NextStep = (
 
 
 def next_step(job: Claimed) -> NextStep:
-    """What a claimed job in `compressed` needs (custody 2 and 3). The order of the questions is the rule.
+    """Return what a claimed job in `compressed` needs (custody 2 and 3). The order of the questions is the rule.
 
-    1. Proven already: verify. 2. Every stored id must become a task or be refused, 3. every task must be terminal or ours to go on
-    with, before 4. what arrived is looked at, and 5. anything new is stored for the path.
+    - If the job is proven already, verify it.
+    - Otherwise every stored id must become a task or be refused.
+    - Then every task must be terminal, or one of ours that can continue.
+    - Then the files that arrived are checked.
+    - Only then anything new is stored for the path.
     """
     if job.evidence_complete:
         return GoVerify(None, "The evidence is complete already.")
@@ -128,7 +133,8 @@ def _settle_unknown(job: Claimed) -> NextStep | None:
     unknown = [s for s in job.submissions if s.is_unknown]
     if not unknown:
         return None
-    # Sending it again may let it run for a moment before it can be cancelled, so never onto what might be somebody else's.
+    # A repeated submission may run for a moment before it can be cancelled. So it never goes onto a file that may belong to
+    # others.
     if job.destination is Verdict.UNKNOWN:
         return WaitForDestination("The destination gives no clear answer, so an unfinished submission cannot be settled yet.")
     if job.destination is Verdict.FOREIGN:
@@ -141,14 +147,14 @@ def _settle_live(job: Claimed, accepted: Submission | None) -> NextStep | None:
     if not live:
         return None
     newest = live[-1]
-    is_intact = job.local is LocalArchive.INTACT  # else a running task would read, and perhaps move, something else
+    is_intact = job.local is LocalArchive.INTACT  # otherwise a running task would read, and perhaps move, something else
     if accepted is not None and live == [newest] and _is_recheck_of(newest, job) and is_intact:
         return GoVerify(accepted.submission_id, "The transfer ended, its second reading is running.")
     usable = newest if _is_ours(newest, job) and is_intact and not newest.cancel_requested else None
     if usable is not None and live == [usable] and usable.task is not None:
         return AdoptTask(usable.submission_id, usable.task.task_id)
     old = [s for s in live if s is not usable]
-    # A removal is let finish: half done or done, both names must be absent before anything new begins.
+    # A removal is not cancelled: half done or done, both names must be absent before anything new begins.
     cancel = tuple(_task_id(s) for s in old if s.purpose is not Purpose.REMOVAL and not s.cancel_requested)
     wait = tuple(_task_id(s) for s in old if s.purpose is Purpose.REMOVAL or s.cancel_requested)
     return WaitForOldTasks(cancel, wait, f"{len(old)} older task(s) on this destination must end first.")
@@ -157,7 +163,8 @@ def _settle_live(job: Claimed, accepted: Submission | None) -> NextStep | None:
 def _verify_arrived(job: Claimed, accepted: Submission | None) -> NextStep | None:
     if accepted is None:
         return None
-    # Without the local archive no second reading can begin; one that ended already, or none asked for, still lets it be verified.
+    # Without the local archive no recheck can begin. The transfer can still be verified if a recheck has ended already, or none is
+    # asked for.
     rechecks = [s for s in _since(job, accepted) if _is_recheck_of(s, job) and s.task and s.task.status == "SUCCEEDED"]
     if job.local is LocalArchive.INTACT or rechecks or job.policy is RecheckPolicy.NEVER:
         return GoVerify(accepted.submission_id, "Its transfer has succeeded.")
@@ -186,7 +193,7 @@ _TAKEN = (
 
 
 def _must_go(job: Claimed) -> str | None:
-    """Why our own file must be removed before the next transfer: a removal was begun, or only a fresh copy can be proven."""
+    """Return why our own file must be removed before the next transfer: a removal was begun, or it cannot be proven."""
     last = next((s for s in reversed(job.submissions) if not s.refused), None)
     if last is not None and last.purpose is Purpose.REMOVAL:
         return "A removal was begun and did not remove everything."
@@ -195,9 +202,9 @@ def _must_go(job: Claimed) -> str | None:
 
 
 def _accepted(job: Claimed) -> Submission | None:
-    """The newest own transfer since the last removal, if it succeeded, carries this archive and no verification rejected it.
+    """Return the newest own transfer since the last removal if it succeeded, carries this archive, and was not rejected.
 
-    None while no own transfer moved anything: what others put there under our names is not an archive of ours.
+    Returns None while no own transfer moved anything: files that others put there under our names are not our archive.
     """
     transfers = [s for s in _after_removal(job.submissions) if s.purpose is Purpose.TRANSFER and not s.refused]
     if not any(s.own and s.may_have_written for s in transfers):

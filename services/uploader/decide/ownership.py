@@ -1,4 +1,4 @@
-"""Who may write to a path at the destination."""
+"""Decide who may write to a path at the destination."""
 
 from enum import StrEnum
 
@@ -9,9 +9,9 @@ from services.uploader.model import (
 
 
 class Presence(StrEnum):
-    ABSENT = "absent"  # asked, and the answer was "not found"
+    ABSENT = "absent"  # the destination answered "not found"
     PRESENT = "present"  # a file
-    NOT_A_FILE = "not a file"  # a directory or something else: we never make one
+    NOT_A_FILE = "not a file"  # a directory or something else that we never make
     UNKNOWN = "unknown"  # any other answer, or none
 
 
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 def presence(found: Remote | NotFound | Exception) -> Presence:
-    """What an answer (or the error instead of one) of the adapter's `stat` says about a name."""
+    """Return what an answer of the adapter's `stat`, or the error in its place, says about a name."""
     if isinstance(found, NotFound):
         return Presence.ABSENT
     if isinstance(found, Remote):
@@ -32,10 +32,10 @@ def presence(found: Remote | NotFound | Exception) -> Presence:
 
 
 def destination_verdict(archive: Presence, sidecar: Presence, *, owned_by_job: bool) -> Verdict:
-    """Whose the destination is (custody 3).
+    """Return who owns the destination (custody 3).
 
-    owned_by_job: a transfer of this job to exactly these names is known to Globus and may have moved something
-    (`submissions.owns`). A held name alone is not enough: what somebody put there before our first transfer is not ours.
+    owned_by_job: Globus knows a transfer of this job to exactly these names, and it may have moved something (`submissions.owns`).
+    A held name alone is not enough: a file that somebody put there before our first transfer is not ours.
     """
     both = {archive, sidecar}
     if Presence.UNKNOWN in both:

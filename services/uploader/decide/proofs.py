@@ -1,4 +1,4 @@
-"""Whether an archive has arrived: three proofs, and which checksum algorithm they use."""
+"""Decide whether an archive has arrived: three proofs, and the checksum algorithm that they use."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -23,13 +23,13 @@ from shared import units
 
 
 class NoAlgorithm(msgspec.Struct, frozen=True):
-    """No algorithm is left that both sides know: the job fails with this reason."""
+    """No algorithm is left that both sides know. The job fails with this reason."""
 
     reason: str
 
 
 def choose_algorithm(refused: Iterable[str]) -> Algorithm | NoAlgorithm:
-    """The strongest algorithm that was not refused on this pair of collections."""
+    """Return the strongest algorithm that this pair of collections has not refused."""
     names = {_algorithm_name(name) for name in refused}
     for algorithm in Algorithm:
         if algorithm.value not in names:
@@ -63,7 +63,7 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 class TaskProof(msgspec.Struct, frozen=True, kw_only=True):
-    """Evidence 1: the task of this submission ended well and dealt with both files."""
+    """Evidence 1: the task of this submission succeeded and covered both files."""
 
     task_id: str
     submission_id: str
@@ -80,14 +80,14 @@ class RemoteProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(StrEnum):
-    """On what a file's digest stands."""
+    """The basis of a file's digest."""
 
-    REPORTED = "reported"  # Globus wrote down the digest it computed, and it is ours
+    REPORTED = "reported"  # Globus reported the digest it computed, and it equals ours
     ENFORCED = "enforced"  # Globus moved the file under our digest, which fails the task when it differs, but reports none
 
 
 class ContentProof(msgspec.Struct, frozen=True, kw_only=True):
-    """Evidence 3: whose word the digests are, and the task that read the remote again (None: REMOTE_RECHECK=never)."""
+    """Evidence 3: the basis of each digest, and the task that read the remote again (None: REMOTE_RECHECK=never)."""
 
     archive: Standing
     sidecar: Standing
@@ -110,7 +110,7 @@ class CarriedOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_task(task: TaskView, request: TransferRequest) -> TaskProof | Rejection:
-    """Evidence 1 (custody 4.1) for the task of `request`. A number that Globus did not send counts against it."""
+    """Check evidence 1 (custody 4.1) for the task of `request`. A number that Globus did not send counts against it."""
     problems = _unfit(task, request)
     if problems:
         return Rejection(f"Globus task {task.task_id} proves nothing: {'; '.join(problems)}.")
@@ -124,7 +124,7 @@ def verify_task(task: TaskView, request: TransferRequest) -> TaskProof | Rejecti
 
 
 def _unfit(task: TaskView, request: TransferRequest) -> list[str]:
-    """Everything that keeps a task from having done what `request` asked for, both files, without a gap."""
+    """Return every reason why a task did not do all that `request` asked for, for both files."""
     problems = []
     if task.status != "SUCCEEDED":
         problems.append(f"its status is {task.status}")
@@ -156,7 +156,7 @@ def _unfit(task: TaskView, request: TransferRequest) -> list[str]:
 
 
 def verify_remote(archive: Remote | NotFound, sidecar: Remote | NotFound, expected: Expected) -> RemoteProof | Rejection:
-    """Evidence 2 (custody 4.2): exact sizes, no tolerance. An answer that is neither a file nor "not found" never comes here."""
+    """Check evidence 2 (custody 4.2): exact sizes, no tolerance. An unclear answer raises before this is called."""
     problems = [
         problem
         for found, file in ((archive, expected.archive), (sidecar, expected.sidecar))
@@ -183,26 +183,27 @@ def verify_content(
     recheck: CarriedOut | None,
     policy: RecheckPolicy,
 ) -> ContentProof | RunRecheck | Rejection:
-    """Evidence 3 (custody 4.3). Both `transfers` (one at least) and `recheck` are finished tasks.
+    """Check evidence 3 (custody 4.3). All `transfers` (at least one) and `recheck` are finished tasks.
 
     `transfers`: this job's transfers of this very archive and sidecar since the last removal, oldest first; `verify_task` accepted
-    the last. `recheck`: the newest recheck, None when there is none yet.
+    the last one. `recheck`: the newest recheck; None when there is none yet.
 
-    What is a proof and what is not:
+    What counts as a proof:
 
-    - A digest in successful_transfers is Globus's word about the bytes at the destination, given after the move. Equal to ours, it
-      is the proof this product stands on. One that differs, in any of the tasks, or a differing size, rejects.
-    - A file that was moved without a digest in the answer (older servers) was moved under our `external_checksum`, and Globus
-      promises to fail the whole task when that differs. A SUCCEEDED task is therefore accepted, but only together with a recheck,
-      whatever REMOTE_RECHECK says. A task that did not succeed gives no such promise.
-    - A file that a task *skipped as equal* is compared with what the source collection shows, not with our digest: whether
-      `external_checksum` is looked at for a file that is not moved is documented nowhere. So a skip alone says "the same as the
-      source", never "ours", and cannot stand for the digest. The word of an earlier task that moved this very file can: it says
-      what was written, and the later skip says that it is still so.
-    - When no recorded task moved a file of ours (its history is gone), nobody vouches for it: ours is removed and sent again.
-    - A recheck proves that the remote was read again only if it ended with both files skipped and nothing moved, began after the
-      last transfer had ended, and compared by checksum under our digests. If it moved bytes, it found a difference and repaired
-      it; the repair itself is verified by nobody yet, so another one follows.
+    - A digest in successful_transfers is Globus's statement about the bytes at the destination, made after the
+      move. If it equals ours, it is the proof that this product relies on. A different digest in any of the tasks,
+      or a different size, leads to a rejection.
+    - A file that was moved without a digest in the answer (older servers) was moved under our `external_checksum`. Globus promises
+      to fail the whole task when that differs. So a SUCCEEDED task is accepted, but only together with a recheck, whatever
+      REMOTE_RECHECK says. A task that did not succeed gives no such promise.
+    - A file that a task *skipped as equal* was compared with what the source collection shows, not with our digest. No document
+      says whether Globus checks `external_checksum` for a file that it does not move. So a skip alone means "the same as the
+      source", never "ours", and cannot replace the digest. The statement of an earlier task that moved this very file can: it says
+      what was written, and the later skip says that the file is still the same.
+    - When no recorded task moved a file of ours (its history is gone), there is no proof: our file is removed and sent again.
+    - A recheck proves that the remote was read again only if it skipped both files and moved nothing, began after the last
+      transfer had ended, and compared by checksum under our digests. If it moved bytes, it found a difference and repaired it.
+      Nothing has verified the repair yet, so another recheck follows.
     """
     if not transfers or any(not c.task.is_finished for c in (*transfers, *([recheck] if recheck else []))):
         raise ValueError("verify_content judges finished tasks, one transfer at least")
@@ -260,7 +261,7 @@ def _judge(report: Transferred, file: ExpectedFile, done: CarriedOut) -> Standin
 
 
 def _algorithm_name(name: str | None) -> str:
-    """`sha-256`, `SHA256` and `Sha256` are one algorithm."""
+    """Normalize a name: `sha-256`, `SHA256` and `Sha256` are one algorithm."""
     return (name or "").upper().replace("-", "").replace("_", "")
 
 
@@ -269,7 +270,7 @@ def _item_of(file: ExpectedFile) -> tuple[str, str]:
 
 
 def _items(request: TransferRequest) -> set[tuple[str, str]]:
-    """The pairs of paths that this request covers with a digest."""
+    """Return the pairs of paths that this request covers with a digest."""
     return {(item.source_path, item.destination_path) for item in request.items if item.external_checksum}
 
 
@@ -307,7 +308,7 @@ def _not_a_recheck(request: TransferRequest, expected: Expected) -> str | None:
 
 
 def _began_after(second: TaskView, first: TaskView) -> bool:
-    """By Globus's own clock, whose times have whole seconds."""
+    """Compare by Globus's own clock, whose times have whole seconds."""
     try:
         began = datetime.fromisoformat(second.request_time or "")
         ended = datetime.fromisoformat(first.completion_time or "")

@@ -1,4 +1,4 @@
-"""What to do about a running transfer task: poll on, show, cancel, or take its end."""
+"""Decide what to do about a running transfer task: poll again, show a pause, cancel, or accept its end."""
 
 import re
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from services.uploader.model import (
 from shared import units
 from shared.errors import Operation
 
-# Globus retries these until the deadline although only a person can end them (facts: globus-cli#1056, balsam#114, parsl#762).
+# Globus retries these until the deadline, although only a person can end them (facts: globus-cli#1056, balsam#114, parsl#762).
 HARD_FAULTS = frozenset(
     {
         "ACL_CHANGED",
@@ -31,16 +31,18 @@ HARD_FAULTS = frozenset(
 )
 QUIET = frozenset({"OK", "Queued"})
 _REFUSED_ALGORITHM = re.compile(r"unsupported|not support|unknown|invalid|not available|not implemented", re.IGNORECASE)
-# Half of a transfer of 450 MB to the emulator was waiting for the second look; from 0.25 s the overshoot is a third of the task's time.
+# Half of the duration of a 450 MB transfer to the emulator was the wait for the second poll. With a first poll after 0.25 s the
+# overshoot is a third of the task's time.
 SMALL_TASK_BYTES = 4 << 30
 SMALL_FIRST_POLL_S = 0.25
 
 
 class WatchLimits(msgspec.Struct, frozen=True):
-    """Times in seconds. poll_interval_s: UPLOAD_TASK_POLL_INTERVAL_SECONDS, reached from `first_poll_s` in steps of `poll_growth`.
+    """Times in seconds, and the growth of the poll interval.
 
-    hard_fault_s: how long a hard fault may stand before the attempt ends. grace_s: what Globus gets after the deadline to end the
-    task itself before our own timer does.
+    poll_interval_s: UPLOAD_TASK_POLL_INTERVAL_SECONDS, reached from `first_poll_s` in steps of `poll_growth`. hard_fault_s: how
+    long a hard fault may last before the attempt ends. grace_s: how long Globus may take after the deadline to end the task
+    itself, before our own timer ends it.
     """
 
     poll_interval_s: float = 60.0
@@ -51,7 +53,7 @@ class WatchLimits(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What earlier looks at the same task said; begins empty, also after a restart (the clocks then start again)."""
+    """The results of earlier polls of the same task. They begin empty, also after a restart (the clocks then start again)."""
 
     polls: int = 0
     hard_fault_since: datetime | None = None
@@ -59,7 +61,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class KeepPolling(msgspec.Struct, frozen=True):
-    """Look again after `delay_s` seconds; `note` is what Globus complains about meanwhile, for people."""
+    """Poll again after `delay_s` seconds. `note` is Globus's current complaint, for people."""
 
     delay_s: float
     note: str | None = None
@@ -67,7 +69,10 @@ class KeepPolling(msgspec.Struct, frozen=True):
 
 
 class ShowPaused(msgspec.Struct, frozen=True):
-    """Somebody at Globus paused the task: show `text` (the adapter's pause_info says more), look again after `delay_s` seconds."""
+    """Somebody at Globus paused the task: show `text` and poll again after `delay_s` seconds.
+
+    The adapter's pause_info says more.
+    """
 
     text: str
     delay_s: float
@@ -78,7 +83,7 @@ class Succeeded(msgspec.Struct, frozen=True):
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
-    """The task is over and did not succeed; `operation` pays for another attempt (no budget when the algorithm was refused)."""
+    """The task has ended without success. `operation` pays for another attempt (no budget when the algorithm was refused)."""
 
     reason: str
     operation: Operation = Operation.UPLOAD
@@ -97,14 +102,17 @@ Watch = KeepPolling | ShowPaused | Succeeded | FailedAttempt | CancelEarly
 
 
 def refuses_algorithm(*texts: str | None) -> bool:
-    """True if Globus says that a collection does not know the checksum algorithm (no code for it is documented)."""
+    """Return True if Globus says that a collection does not know the checksum algorithm (no code for it is documented)."""
     text = " ".join(t for t in texts if t).replace("_", " ")
     lower = text.lower()
     return "checksum" in lower and "algorithm" in lower and _REFUSED_ALGORITHM.search(lower) is not None
 
 
 def observe(seen: Seen, task: TaskView | None, now: datetime) -> Seen:
-    """What to remember of this look. Bytes that move, a pause, or a fault that only takes time end the clock of a hard fault."""
+    """Return what to remember of this poll.
+
+    Moving bytes, a pause, or a fault that only takes time stops the clock of a hard fault.
+    """
     if task is None:
         return msgspec.structs.replace(seen, polls=seen.polls + 1)
     moved = task.bytes_transferred or 0
@@ -114,9 +122,9 @@ def observe(seen: Seen, task: TaskView | None, now: datetime) -> Seen:
 
 
 def watch(task: TaskView | None, seen: Seen, now: datetime, deadline: datetime, limits: WatchLimits) -> Watch:
-    """How a submitted task goes on. `seen` is the result of `observe` for this very look; `deadline` is the one we sent.
+    """Return how a submitted task continues. `seen` is the result of `observe` for this very poll; `deadline` is the one we sent.
 
-    None (Globus does not know a task it once gave us: its history is gone) is never a success.
+    A task of None (Globus does not know a task it once gave us, because its history is gone) is never a success.
     """
     if task is None:
         return FailedAttempt("Globus does not know this task any more; whether it arrived will be found out by checking.")
@@ -142,27 +150,31 @@ def watch(task: TaskView | None, seen: Seen, now: datetime, deadline: datetime, 
 
 
 def out_of_sight(seen: Seen, now: datetime, deadline: datetime, limits: WatchLimits) -> float | None:
-    """Seconds until the next look when Globus did not answer; None once Globus has ended the task by itself, seen or not.
+    """Return the seconds until the next poll when Globus did not answer; None once Globus must have ended the task by itself.
 
-    No budget pays before: the task goes on without us, and giving up would cancel a healthy transfer of hours for our own bad line.
+    Until then this costs no try. The task continues without us, and giving up would cancel a healthy transfer of
+    hours because of our own bad connection.
     """
     return None if now >= deadline + timedelta(seconds=limits.grace_s) else poll_delay(seen.polls, limits)
 
 
 def limits_for(total: int, limits: WatchLimits) -> WatchLimits:
-    """How a task over `total` bytes is watched: one that may end within seconds is looked at sooner, for a few looks more."""
+    """Return the limits for a task of `total` bytes.
+
+    A task that may end within seconds is polled sooner, at the cost of a few more polls.
+    """
     return msgspec.structs.replace(limits, first_poll_s=SMALL_FIRST_POLL_S) if total <= SMALL_TASK_BYTES else limits
 
 
 def poll_delay(polls: int, limits: WatchLimits) -> float:
-    """Seconds until the next look, after the `polls`-th one: 1, 1.5, 2.25 ... up to the setting."""
+    """Return the seconds until the next poll, after the `polls`-th one: 1, 1.5, 2.25 ... up to the setting."""
     # The exponent is bounded: a float to the power of a week's polls overflows.
     grown = limits.first_poll_s * limits.poll_growth ** min(max(polls - 1, 0), 40)
     return min(limits.poll_interval_s, grown)
 
 
 def trouble(task: TaskView) -> str | None:
-    """What Globus complains about now, in words; None while it does not."""
+    """Return Globus's current complaint in words; None if there is none."""
     if task.nice_status is None or task.nice_status in QUIET:
         return None
     words = task.nice_status_short_description or task.nice_status
@@ -172,7 +184,7 @@ def trouble(task: TaskView) -> str | None:
 
 
 def sent_bytes(task: TaskView, total: int) -> int:
-    """Bytes for the progress bar: Globus counts retransmissions too, so never above `total`."""
+    """Return the bytes for the progress bar. Globus counts retransmissions too, so the result is capped at `total`."""
     return min(task.bytes_transferred or 0, total)
 
 
