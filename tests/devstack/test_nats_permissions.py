@@ -325,7 +325,7 @@ async def test_no_consumer_of_a_reader_delivers_to_the_services(nats: NatsEngine
     before = {info.name: info.config for info in await admin.consumers_info("JOBS")}
     heard, all_arrived = await _heard_inside(nats)
     client = await asker(nats, SUBSCRIBER)
-    delivered = await client.client.subscribe(f"{inbox_prefix(SUBSCRIBER)}.delivered")
+    delivered = await client.client.subscribe(f"{inbox_prefix(SUBSCRIBER)}.last")
 
     for n, target in enumerate([*INSIDE, *COMMANDS]):
         config = {"deliver_subject": target, "ack_policy": "none"}
@@ -342,8 +342,12 @@ async def test_no_consumer_of_a_reader_delivers_to_the_services(nats: NatsEngine
         await client.asks(f"{CREATE}.five{n}", {**body, "config": grouped})
         for name in ("one", "two", "three", "four", "five"):
             await client.asks(f"{API}.CONSUMER.DELETE.JOBS.{name}{n}", {})
+    # The others may be deleted before they deliver anything. This one stays until the reader has everything.
+    last = {"name": "last", "ack_policy": "none", "deliver_subject": f"{inbox_prefix(SUBSCRIBER)}.last"}
+    await client.asks(f"{CREATE}.last", {"stream_name": "JOBS", "config": last})
     # A message to the reader itself arrives after everything that was sent before it.
     assert [(await delivered.next_msg(timeout=30)).data for _ in past] == past
+    await client.asks(f"{API}.CONSUMER.DELETE.JOBS.last", {})
     await all_arrived()
 
     assert heard == []
