@@ -70,7 +70,7 @@ export function History() {
               title={completed === 0 ? (me?.is_admin ? text.history.clearNone : historyText.clearNoneOwn) : undefined}
               onClick={() => setClearing(true)}
             >
-              {me?.is_admin ? text.history.clear : historyText.clearOwn}
+              {me?.is_admin === false ? historyText.clearOwn : text.history.clear}
             </ActionButton>
           </>
         }
