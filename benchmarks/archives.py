@@ -90,11 +90,11 @@ def _command_line(base: Path, options: Options) -> Iterator[Figure]:
     what = f"{options.files:,} files in a tar (processor)"
     product, reference = _in_turn(
         lambda: _cs_archiver("zipinfo", str(archive), cwd=base),
-        lambda: _quietly("tar", "tf", str(archive), cwd=base),
+        lambda: _quietly("tar", "tvf", str(archive), cwd=base),
         options.rounds,
         cost=_processor_seconds,
     )
-    yield Beside(f"zipinfo of {what}", product, reference, "tar t", TARGET_BESIDE_TAR)
+    yield Beside(f"zipinfo of {what}", product, reference, "tar tv", TARGET_BESIDE_TAR)
     product, reference = _in_turn(
         lambda: _cs_archiver("unzip", str(archive), str(ours), cwd=base),
         tar_unpacks,
