@@ -98,6 +98,13 @@ class _Blocks:
             missing -= self._at
         return b"".join(pieces)
 
+    def peek(self, size: int) -> bytes:
+        """Return the next `size` bytes and stay before them; fewer only at the end. However little the stream gives at a time."""
+        while len(self._buffer) - self._at < size and (more := self._stream.read(_BUFFER)):
+            self._before += self._at
+            self._buffer, self._at = self._buffer[self._at :] + more, 0
+        return self._buffer[self._at : self._at + size]
+
     def seek(self, position: int, /) -> int:
         """Skip to a later position. Raises EOFError when the stream is shorter."""
         while position > self._before + len(self._buffer):
@@ -143,7 +150,8 @@ def members(stream: BinaryIO) -> Iterator[tuple[Member, Read | None]]:
     others: tarfile.TarFile | None = None
     while True:
         at = blocks.tell()
-        if (others is None or not others.pax_headers) and (member := _plain(blocks.read(_HEADER))) is not None:
+        if (others is None or not others.pax_headers) and (member := _plain(blocks.peek(_HEADER))) is not None:
+            blocks.seek(at + _HEADER)
             end = at + _HEADER
             if member.kind == "file":
                 content.left = member.size
@@ -152,7 +160,6 @@ def members(stream: BinaryIO) -> Iterator[tuple[Member, Read | None]]:
             else:
                 yield member, None
         else:
-            blocks.seek(at)
             if others is None:
                 others = _by_module(blocks)
             else:

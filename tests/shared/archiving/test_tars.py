@@ -110,3 +110,29 @@ def test_a_cut_content_is_no_end(kept: int) -> None:
         _read(cut)
     with pytest.raises(EOFError):
         list(tars.members(io.BytesIO(cut)))
+
+
+class _Trickling(io.BytesIO):
+    """A stream that gives 300 bytes at a time, as decompressors may."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size, 300) if size is not None and size > 0 else size)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_may_arrive_in_pieces(form: int) -> None:
+    """A header that two reads of the stream give is no damage, whoever reads it."""
+    archive = _archive(form)
+    whole = [member for member, _ in tars.members(io.BytesIO(archive))]
+
+    assert [member for member, _ in tars.members(_Trickling(archive))] == whole
+
+
+def test_a_long_name_cut_off_is_a_cut_archive() -> None:
+    """The header of a long name is there, and the header after it only in part: the archive is cut short, not damaged."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(_entry("n" * 150))
+
+    with pytest.raises(EOFError):
+        list(tars.members(io.BytesIO(made.getvalue()[: 2 * 512 + 100])))
