@@ -56,6 +56,7 @@ class Case(msgspec.Struct):
 
 
 def expected_files(tools: UploadTools, archive: Archive, destination: paths.Destination) -> Expected:
+    """Return what must be at the destination: the archive and its sidecar, with the collection paths of their local files."""
     root = str(tools.source_root)
     local = str(stagings.located(tools.archives, archive.archive_path))
     return Expected(

@@ -1,7 +1,7 @@
 """The uploader's part of an archive job: compressed -> uploading -> upload_verifying -> verified.
 
-`decide.next_step` returns what a claimed job needs, from the stored rows and from what Globus and the destination say now. This
-file does it, and asks again until the job can be verified. It does not decide what is a proof: `decide.verify_*` does.
+`decide/claimed_job.py` returns what a claimed job needs, from the stored rows and from what Globus and the destination say now. This
+file does it, and asks again until the job can be verified. It does not decide what is a proof: `decide/proofs.py` does.
 """
 
 import asyncio

@@ -80,8 +80,8 @@ def test_errors_of_the_operating_system(number: int, family: type[Exception]) ->
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_a_right_that_is_missing_is_said_with_what_to_do(number: int) -> None:
     """The sentence names the path, even if it is not text, and does not use Python's notation."""
-    error = from_os_error(OSError(number, os.strerror(number), b"/work/caf\xe9"), C)
+    error = from_os_error(OSError(number, os.strerror(number), b"/srv/caf\xe9"), C)
 
     assert str(error) == (
-        f"{os.strerror(number)}: /work/caf\\xe9. Give the account that runs the service the right to use it, then retry."
+        f"{os.strerror(number)}: /srv/caf\\xe9. Give the account that runs the service the right to use it, then retry."
     )
